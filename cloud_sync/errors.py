@@ -1,0 +1,68 @@
+"""What went wrong between here and the central, branched by what the caller does about it.
+
+SyncError
+  TransientSyncError        keep the batch, back off: no link, 5xx, 429 (may carry retry_after_s)
+  CredentialsError          keep the batch, back off to the maximum, tell the operator
+  BatchTooLargeError        cut the batch and send the parts (413)
+  BatchRefusedError         the batch as a whole was refused (422); halve it to find the poison row
+  WireFormatError           bytes that are not a batch of a version we know
+  OutboxError               the store itself
+    OutboxFullError         the byte bound is reached
+    OutboxUnavailableError  disk full, I/O error, read-only: append again later, nothing is lost yet
+    OutboxCorruptError      the file is not a usable outbox
+"""
+
+from __future__ import annotations
+
+
+class SyncError(Exception):
+    """Root. `hint` is what the person at the machine can do, when there is something."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class TransientSyncError(SyncError):
+    """Worth trying again with the same batch."""
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class CredentialsError(SyncError):
+    """The central does not know us or refuses us; retrying soon will not help."""
+
+
+class BatchTooLargeError(SyncError):
+    """The central or something before it takes only smaller bodies."""
+
+
+class BatchRefusedError(SyncError):
+    """The batch cannot be read or stored as a whole; single rows of it may."""
+
+
+class WireFormatError(SyncError):
+    """Not a batch, or one of a schema version this program does not know."""
+
+
+class OutboxError(SyncError):
+    """Something about the store itself."""
+
+
+class OutboxFullError(OutboxError):
+    """The byte bound is reached."""
+
+
+class OutboxUnavailableError(OutboxError):
+    """The disk refuses for now. `reason` is one of full, io, readonly, cannot_open, busy."""
+
+    def __init__(self, message: str, *, reason: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+
+
+class OutboxCorruptError(OutboxError):
+    """The file is damaged or belongs to a newer program."""

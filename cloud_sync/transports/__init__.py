@@ -1,0 +1,1 @@
+"""Ways to the central. One promise (base), one library each."""

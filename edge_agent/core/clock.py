@@ -1,0 +1,58 @@
+"""Time as a constructor parameter: wall clock for stamps, monotonic for durations and deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    def now_ns(self) -> int:
+        """UTC, ns since the epoch. May jump."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Seconds that only ever go forward. No meaning between processes."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now_ns(self) -> int:
+        return time.time_ns()
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class FakeClock:
+    """A clock that moves only when told to, or when somebody sleeps on it."""
+
+    def __init__(self, start_ns: int = 1_700_000_000_000_000_000) -> None:
+        self._wall_ns = start_ns
+        self._monotonic_s = 0.0
+
+    def now_ns(self) -> int:
+        return self._wall_ns
+
+    def monotonic_s(self) -> float:
+        return self._monotonic_s
+
+    def advance(self, seconds: float) -> None:
+        self._monotonic_s += seconds
+        self._wall_ns += round(seconds * 1e9)
+
+    def step_wall(self, seconds: float) -> None:
+        """The wall clock jumps (NTP, an operator); durations are not touched."""
+        self._wall_ns += round(seconds * 1e9)
+
+    async def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+        await asyncio.sleep(0)

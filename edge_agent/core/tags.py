@@ -1,0 +1,51 @@
+"""Named quantities of a plant, and one value of one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_agent.core.quality import Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One named quantity: `press-3.hydraulics.temperature`. The name is also the central's sensor_id."""
+
+    name: str
+    unit: str
+    sensor_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One tag's value with its quality and two times.
+
+    `source_time_ns` is when the device says it happened (OPC UA SourceTimestamp), or None when it does
+    not say; `received_time_ns` is when we got it, on our clock. Both UTC, ns since the epoch.
+    `status` is the protocol's own word, kept raw ("0x00000000 Good", "exception 2").
+    A BAD reading has no value: `value` is None exactly then.
+    """
+
+    tag: Tag
+    value: float | None
+    quality: Quality
+    source_time_ns: int | None
+    received_time_ns: int
+    status: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.value is None) != (self.quality is Quality.BAD):
+            raise ValueError("a reading has a value exactly when its quality is not BAD")
+
+    @property
+    def time_ns(self) -> int:
+        """The time this value is keyed by: the device's when it gives one, else ours."""
+        return self.received_time_ns if self.source_time_ns is None else self.source_time_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Readings that arrived together from one device: a Modbus pass, an OPC UA notification."""
+
+    source: str
+    readings: tuple[Reading, ...]

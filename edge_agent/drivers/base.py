@@ -1,0 +1,34 @@
+"""What every driver promises.
+
+Constraints
+- A driver reads. It has no means to write to a device.
+- `open` acquires and raises TransientDriverError or DeviceRejectedError, never a library's own error.
+- `stream` yields until the device is lost (TransientDriverError), the recording ends (it returns), or
+  the task is cancelled; cancellation passes through within a second, also during a pending read.
+- What cannot be read is yielded as a Gap with its cause; never a default value, never a zero.
+- `close` never raises and may be called at any time, also twice.
+- A driver does not retry a lost device: its supervisor does, with back-off, and records the gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from edge_agent.core.gaps import Gap
+from edge_agent.core.samples import SampleBlock
+from edge_agent.core.tags import Scan
+
+Item = SampleBlock | Scan | Gap
+
+
+class Driver(Protocol):
+    """One source. `name` is the source's name in the configuration."""
+
+    name: str
+
+    async def open(self) -> None: ...
+
+    def stream(self) -> AsyncIterator[Item]: ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""Recordings as arrays: WAV, FLAC, CSV, raw text snapshots and MATLAB files, also gzipped."""

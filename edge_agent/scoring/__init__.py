@@ -1,0 +1,1 @@
+"""Model bundles: verified, proven on this box, then scored with. Knows no channels and no network."""

@@ -1,0 +1,353 @@
+"""The configuration's shape and limits: strict, frozen, opened by nobody.
+
+Knows no network and no disk; `settings_file` reads the TOML file. Every field that is a duration, rate
+or size says its unit in its name. Secrets never stand in the file: they come from systemd credentials,
+a file of their own, or the environment, and are masked in every repr.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+# Names end up in central keys, topics and file names: keep them plain.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
+TagName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)+$", max_length=160)]
+SensorType = Literal[
+    "temperature", "vibration", "pressure", "humidity", "bearing", "pump",
+    "manufacturing", "audio", "forecasting", "voltage", "general",
+]  # fmt: skip
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GatewaySettings(Strict):
+    """This box."""
+
+    id: Name = Field(description="Unique per fleet; part of every batch's idempotency key.")
+    site: Name
+    state_dir: Path = Field(Path("/var/lib/edge-agent"), description="The outbox and the champion pointers.")
+    runtime_dir: Path = Field(
+        Path("/run/edge-agent"), description="The socket `status` asks; in memory on a real box."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+
+
+class CentralSettings(Strict):
+    """Where batches go. TLS unless plaintext is allowed out loud."""
+
+    url: str = Field(pattern=r"^https?://[^\s/]+(/.*)?$")
+    allow_plaintext: bool = Field(False, description="Permit http://. Anyone on the path reads and forges data.")
+    ca_file: Path | None = Field(None, description="The CA that signed the central's certificate, if private.")
+    api_key: SecretStr | None = Field(
+        None, description="From EDGE_CENTRAL__API_KEY or the systemd credential central-api-key; not from the file."
+    )
+    api_key_file: Path | None = None
+    connect_timeout_s: float = Field(5.0, gt=0)
+    answer_timeout_s: float = Field(30.0, gt=0, description="The central answers after COMMIT; give it time.")
+    backoff_max_s: float = Field(60.0, gt=0, description="Longest wait between two tries while the central is away.")
+
+    @model_validator(mode="after")
+    def _plaintext_is_loud(self) -> CentralSettings:
+        if self.url.startswith("http://") and not self.allow_plaintext:
+            raise ValueError("url is http://, which is not encrypted; use https:// or set allow_plaintext = true")
+        return self
+
+
+class OutboxSettings(Strict):
+    """The durable queue."""
+
+    max_bytes: int = Field(1_000_000_000, ge=1_000_000, description="Bound of the outbox file.")
+    flush_interval_s: float = Field(1.0, gt=0, le=60, description="Group commit: at most this much is in memory.")
+    key_journal: Path | None = Field(
+        None, description="Append every durable key to this file, to audit delivery (used by the demo). Unbounded."
+    )
+
+
+class ReportSettings(Strict):
+    """Every window is scored; this is how often features and scores are reported."""
+
+    interval_s: float = Field(60.0, gt=0, description="Mean of each feature (and max of the score) once per interval.")
+    alarm_interval_s: float = Field(5.0, gt=0, description="The interval while an alarm stands on that channel.")
+    heartbeat_s: float = Field(300.0, gt=0, description="A tag inside its deadband is still reported this often.")
+
+
+class ModelSettings(Strict):
+    """Where the bundles are and who may have signed them."""
+
+    dir: Path = Path("models_onnx")
+    keys_dir: Path | None = Field(None, description="Public keys (*.pub) that may sign bundles; default <dir>/keys.")
+    require_signature: bool = True
+
+
+class AlarmSettings(Strict):
+    """An alarm is raised on many anomalous windows, not on one, and needs fewer to stay than to start."""
+
+    over_windows: int = Field(20, ge=1, le=10_000, description="How many of the newest windows are looked at.")
+    enter_fraction: float = Field(0.6, gt=0, le=1, description="Anomalous share that raises the alarm.")
+    leave_fraction: float = Field(0.2, ge=0, lt=1, description="Anomalous share at or under which it clears.")
+
+    @model_validator(mode="after")
+    def _hysteresis(self) -> AlarmSettings:
+        if self.leave_fraction >= self.enter_fraction:
+            raise ValueError("leave_fraction must be smaller than enter_fraction, else the alarm chatters")
+        return self
+
+
+class ChannelSettings(Strict):
+    """One channel of a waveform source: where on the machine it sits."""
+
+    point: Name = Field(description="Position on the asset, e.g. de-x (drive end, horizontal).")
+    scale: float = Field(1.0, description="Multiplies raw samples into the source's unit (1 / sensitivity).")
+
+
+class WaveformSettings(Strict):
+    """What every source of waveforms has. A row's sensor_id is <asset>.<point>.<feature>."""
+
+    name: Name
+    asset: Name
+    channels: tuple[ChannelSettings, ...] = Field(min_length=1, max_length=64)
+    model: Name | None = Field(None, description="Bundle that scores every window; none reports nothing but health.")
+    alarm: AlarmSettings = AlarmSettings()
+
+    @field_validator("channels")
+    @classmethod
+    def _points_differ(cls, channels: tuple[ChannelSettings, ...]) -> tuple[ChannelSettings, ...]:
+        points = [channel.point for channel in channels]
+        twice = {point for point in points if points.count(point) > 1}
+        if twice:
+            raise ValueError(f"two channels share the point {sorted(twice)[0]!r}; their rows would collide")
+        return channels
+
+
+class MicrophoneSettings(WaveformSettings):
+    """A sound device used as a microphone. Only features leave the box."""
+
+    type: Literal["microphone"]
+    device: str | None = Field(None, description="Part of the device's name (never its number); none is the default.")
+    sample_rate_hz: int = Field(16_000, ge=1_000, le=384_000)
+    block_s: float = Field(0.1, ge=0.005, le=5)
+
+
+class AccelerometerSettings(WaveformSettings):
+    """An accelerometer: a sound-card class sensor, or a stream of framed samples over TCP or UDP."""
+
+    type: Literal["accelerometer"]
+    interface: Literal["sound_card", "tcp", "udp"]
+    unit: Literal["g", "m/s2"] = "g"
+    device: str | None = Field(None, description="sound_card: part of the device's name.")
+    host: str = Field("127.0.0.1", description="tcp: who serves the stream. udp: the local address to listen on.")
+    port: int | None = Field(None, ge=1, le=65_535, description="tcp and udp.")
+    sample_rate_hz: int = Field(ge=100, le=384_000, description="A stream that says another rate is refused.")
+    block_s: float = Field(0.1, ge=0.005, le=5)
+    silent_after_s: float = Field(3.0, gt=0, description="No samples for this long: the sensor is lost.")
+
+    @model_validator(mode="after")
+    def _stream_has_a_port(self) -> AccelerometerSettings:
+        if self.interface != "sound_card" and self.port is None:
+            raise ValueError(f'interface = "{self.interface}" needs a port')
+        return self
+
+
+class ReplaySettings(WaveformSettings):
+    """Recordings in place of a sensor: a file, or a folder played in name order."""
+
+    type: Literal["replay"]
+    stands_for: Literal["accelerometer", "microphone"]
+    path: Path
+    unit: str = Field("g", description="Unit of the recorded samples.")
+    sample_rate_hz: float | None = Field(None, gt=0, description="For formats that do not carry their rate.")
+    pace: float = Field(1.0, ge=0, le=10_000, description="1 is real time, 10 ten times faster, 0 no waiting at all.")
+    repeat: bool = Field(False, description="Start over after the last recording.")
+
+
+class SyntheticSettings(WaveformSettings):
+    """A formula in place of a sensor: sine, noise, and impulses that repeat."""
+
+    type: Literal["synthetic"]
+    unit: str = "g"
+    sample_rate_hz: int = Field(20_480, ge=100)
+    frequency_hz: float = Field(29.7, ge=0)
+    amplitude: float = 0.1
+    noise: float = Field(0.02, ge=0, description="Standard deviation of white noise.")
+    impulse_hz: float = Field(0.0, ge=0, description="Impulses per second, as of a bearing fault; 0 is healthy.")
+    impulse_amplitude: float = 0.0
+    seed: int = 0
+    block_s: float = Field(0.1, ge=0.005, le=5)
+
+
+class TagSettings(Strict):
+    """What any tag has, whatever protocol it comes by."""
+
+    name: TagName = Field(description="<asset>.<quantity>; also the central's sensor_id.")
+    unit: str = Field(max_length=20)
+    sensor_type: SensorType = "general"
+    deadband: float = Field(0.0, ge=0, description="A change smaller than this is not reported (absolute).")
+
+
+class ModbusTagSettings(TagSettings):
+    """Where one number lives in a Modbus device. Addresses count from 0, as on the wire."""
+
+    table: Literal["holding", "input", "coil", "discrete"] = "holding"
+    address: int = Field(ge=0, le=65_535)
+    data_type: Literal["uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64", "bool"] = "uint16"
+    order: Literal["ABCD", "DCBA", "BADC", "CDAB"] = Field(
+        "ABCD", description="Byte order of numbers over two and more registers."
+    )
+    scale: float = 1.0
+    offset: float = 0.0
+
+    @model_validator(mode="after")
+    def _bits_are_bool(self) -> ModbusTagSettings:
+        is_bit = self.table in ("coil", "discrete")
+        if is_bit != (self.data_type == "bool"):
+            raise ValueError('coils and discrete inputs are data_type = "bool", registers are not')
+        return self
+
+
+class PollGroupSettings(Strict):
+    interval_s: float = Field(1.0, ge=0.01, le=86_400)
+    tags: tuple[ModbusTagSettings, ...] = Field(min_length=1)
+
+
+class ModbusSettings(Strict):
+    """A Modbus TCP device, read only."""
+
+    type: Literal["modbus"]
+    name: Name
+    host: str
+    port: int = Field(502, ge=1, le=65_535)
+    unit_id: int = Field(1, ge=0, le=255)
+    timeout_s: float = Field(3.0, gt=0, le=60, description="How long to wait for one answer.")
+    max_registers: int = Field(125, ge=1, le=125, description="Largest read the device accepts, in registers.")
+    max_hole: int = Field(16, ge=0, le=124, description="Unused registers worth reading to save a request.")
+    poll_groups: tuple[PollGroupSettings, ...] = Field(min_length=1)
+
+
+class OpcUaNodeSettings(TagSettings):
+    node_id: str = Field(pattern=r"^(ns=\d+;)?[isgb]=.+$", description='For example "ns=2;s=Press3.Temperature".')
+
+
+class OpcUaSettings(Strict):
+    """An OPC UA server, subscribed to, never written to."""
+
+    type: Literal["opcua"]
+    name: Name
+    endpoint: str = Field(pattern=r"^opc\.tcp://[^\s]+$")
+    security: Literal["none", "basic256sha256", "aes256_sha256_rsapss"] = "none"
+    allow_plaintext: bool = Field(False, description='Permit security = "none".')
+    certificate_file: Path | None = None
+    private_key_file: Path | None = None
+    username: str | None = None
+    password_file: Path | None = None
+    publishing_interval_ms: float = Field(500.0, ge=10)
+    sampling_interval_ms: float = Field(500.0, ge=0)
+    queue_size: int = Field(50, ge=1, le=10_000, description="Values the server keeps per node between publishes.")
+    silent_after_s: float = Field(30.0, gt=0, description="No keep-alive for this long: the server is lost.")
+    nodes: tuple[OpcUaNodeSettings, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _security_is_deliberate(self) -> OpcUaSettings:
+        if self.security == "none" and not self.allow_plaintext:
+            raise ValueError('security is "none"; choose basic256sha256 or set allow_plaintext = true')
+        if self.security != "none" and (self.certificate_file is None or self.private_key_file is None):
+            raise ValueError(f'security = "{self.security}" needs certificate_file and private_key_file')
+        return self
+
+
+SourceSettings = Annotated[
+    MicrophoneSettings | AccelerometerSettings | ReplaySettings | SyntheticSettings | ModbusSettings | OpcUaSettings,
+    Field(discriminator="type"),
+]
+WAVEFORM_SETTINGS = (MicrophoneSettings, AccelerometerSettings, ReplaySettings, SyntheticSettings)
+
+
+class TagModelSettings(Strict):
+    """A model over the newest good value of several tags. Refuses to score while one is stale."""
+
+    name: Name
+    asset: Name
+    model: Name
+    inputs: dict[str, TagName] = Field(description="Model input name -> tag name.")
+    constants: dict[str, float] = Field(default_factory=dict, description="Model input name -> fixed value.")
+    interval_s: float = Field(1.0, ge=0.05)
+    max_age_s: float = Field(10.0, gt=0, description="A value older than this makes the snapshot stale.")
+    alarm: AlarmSettings = AlarmSettings(over_windows=5)
+
+
+class Settings(BaseSettings):
+    """The whole configuration of one gateway."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="EDGE_", env_nested_delimiter="__"
+    )
+
+    gateway: GatewaySettings
+    central: CentralSettings
+    outbox: OutboxSettings = OutboxSettings()
+    report: ReportSettings = ReportSettings()
+    models: ModelSettings = ModelSettings()
+    sources: tuple[SourceSettings, ...] = Field(min_length=1)
+    tag_models: tuple[TagModelSettings, ...] = ()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, so that a secret or an address can be set per box."""
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Settings:
+        seen: set[str] = set()
+        for source in self.sources:
+            if source.name in seen:
+                raise ValueError(f"two sources are called {source.name!r}; names must differ")
+            seen.add(source.name)
+        return self
+
+    @model_validator(mode="after")
+    def _rows_do_not_collide(self) -> Settings:
+        seen: dict[str, str] = {}
+        for source in self.sources:
+            for key in _row_prefixes(source):
+                if key in seen:
+                    raise ValueError(f"sources {seen[key]!r} and {source.name!r} both write rows under {key!r}")
+                seen[key] = source.name
+        return self
+
+    @model_validator(mode="after")
+    def _tag_models_know_their_tags(self) -> Settings:
+        known = {tag for source in self.sources for tag in _tag_names(source)}
+        for model in self.tag_models:
+            for name, tag in model.inputs.items():
+                if tag not in known:
+                    raise ValueError(f"tag_models {model.name!r}: input {name!r} uses {tag!r}, which no source reads")
+        return self
+
+
+def _tag_names(source: SourceSettings) -> list[str]:
+    match source:
+        case ModbusSettings():
+            return [tag.name for group in source.poll_groups for tag in group.tags]
+        case OpcUaSettings():
+            return [node.name for node in source.nodes]
+        case _:
+            return []
+
+
+def _row_prefixes(source: SourceSettings) -> list[str]:
+    if isinstance(source, WAVEFORM_SETTINGS):
+        return [f"{source.asset}.{channel.point}" for channel in source.channels]
+    return _tag_names(source)
