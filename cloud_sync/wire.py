@@ -118,7 +118,11 @@ def _rows(series: list[dict[str, Any]], columns: dict[str, list[Any]]) -> tuple[
 
 def _event(item: dict[str, Any]) -> Event:
     return Event(
-        _text(item["id"]), EventKind(item["kind"]), _text(item["subject"]), _integer(item["time_us"]), _mapping(item["body"])
+        _text(item["id"]),
+        EventKind(item["kind"]),
+        _text(item["subject"]),
+        _integer(item["time_us"]),
+        _mapping(item["body"]),
     )
 
 

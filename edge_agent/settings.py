@@ -32,9 +32,7 @@ class GatewaySettings(Strict):
     id: Name = Field(description="Unique per fleet; part of every batch's idempotency key.")
     site: Name
     state_dir: Path = Field(Path("/var/lib/edge-agent"), description="The outbox and the champion pointers.")
-    runtime_dir: Path = Field(
-        Path("/run/edge-agent"), description="The socket `status` asks; in memory on a real box."
-    )
+    runtime_dir: Path = Field(Path("/run/edge-agent"), description="The socket `status` asks; in memory on a real box.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
 
@@ -284,9 +282,7 @@ class TagModelSettings(Strict):
 class Settings(BaseSettings):
     """The whole configuration of one gateway."""
 
-    model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix="EDGE_", env_nested_delimiter="__"
-    )
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="EDGE_", env_nested_delimiter="__")
 
     gateway: GatewaySettings
     central: CentralSettings

@@ -73,6 +73,4 @@ class Channel(Generic[T]):
         return item
 
     def stats(self) -> ChannelStats:
-        return ChannelStats(
-            self.name, len(self._items), self._capacity, self._sent_total, self._dropped_total
-        )
+        return ChannelStats(self.name, len(self._items), self._capacity, self._sent_total, self._dropped_total)

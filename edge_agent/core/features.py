@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,23 @@ class FeatureId:
     name: str
     version: int
     unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpec:
+    """Everything needed to compute a model's input from raw samples, and nothing else.
+
+    `extractor` names a family in the feature catalogue ("vibration", "mfcc_mean", "tag_snapshot").
+    `sample_rate_hz`, `window_samples` and `hop_samples` are those of the sensor's samples as they come in
+    (0 for extractors that have no windows); `parameters` are the family's own.
+    """
+
+    extractor: str
+    features: tuple[FeatureId, ...]
+    sample_rate_hz: float = 0.0
+    window_samples: int = 0
+    hop_samples: int = 0
+    parameters: Mapping[str, float | int | str | bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
