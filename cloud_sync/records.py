@@ -77,6 +77,17 @@ class Batch:
     def __len__(self) -> int:
         return len(self.rows) + len(self.events)
 
+    def only(self, position: int) -> Batch:
+        """The batch of one record. Raises IndexError for a position that is not in this batch."""
+        return self.part(position, position + 1)
+
+    def part(self, start: int, stop: int) -> Batch:
+        """The records at positions start..stop-1."""
+        if not 0 <= start < stop <= len(self):
+            raise IndexError(f"positions {start}..{stop} of {len(self)}")
+        n = len(self.rows)
+        return Batch(self.gateway_id, self.rows[start:stop], self.events[max(start - n, 0) : max(stop - n, 0)])
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
