@@ -1,0 +1,57 @@
+"""A model as the pipeline sees it: names, a line to cross, two functions. Knows no ONNX and no bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.core.features import FeatureBatch, FeatureSpec
+from edge_agent.core.samples import Samples
+from edge_agent.core.scores import ScoreBatch
+from edge_agent.core.windows import WindowBatch
+
+Extract = Callable[[Samples], tuple[NDArray[np.float32], NDArray[np.bool_]]]
+Score = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoringModel:
+    """`extract`: samples (channels, windows, n) -> features (channels, windows, f), usable (channels, windows).
+    `score`: features (rows, f) -> scores (rows,), higher is more anomalous; over `threshold` is anomalous.
+    `baseline_mean`, `baseline_std`: per feature, of healthy training data, shape (f,)."""
+
+    name: str
+    version: str
+    threshold: float
+    spec: FeatureSpec
+    extract: Extract
+    score: Score
+    baseline_mean: NDArray[np.float64]
+    baseline_std: NDArray[np.float64]
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return tuple(feature.name for feature in self.spec.features)
+
+    def features_of(self, windows: WindowBatch) -> FeatureBatch:
+        values, is_usable = self.extract(windows.samples)
+        return FeatureBatch(windows.source, self.spec.features, windows.end_ns, values, is_usable)
+
+    def scores_of(self, features: FeatureBatch) -> ScoreBatch:
+        """One call for all channels and windows; NaN where a window had no honest features."""
+        scores = np.full(features.is_usable.shape, np.nan, np.float32)
+        if features.is_usable.any():
+            scores[features.is_usable] = self.score(features.values[features.is_usable])
+        return ScoreBatch(features.source, self.name, self.version, self.threshold, features.end_ns, scores)
+
+    def pushed_by(self, values: NDArray[np.float64], *, most: int = 3) -> list[dict[str, float | str]]:
+        """The features farthest from the healthy baseline, in its standard deviations, farthest first."""
+        spread = np.where(self.baseline_std > 0, self.baseline_std, np.inf)
+        z = (values - self.baseline_mean) / spread
+        order = np.argsort(-np.abs(z))[:most]
+        return [
+            {"feature": self.feature_names[i], "value": float(values[i]), "z": round(float(z[i]), 1)} for i in order
+        ]

@@ -1,0 +1,221 @@
+"""One waveform source from sample blocks to records: windows, features, scores, alarms, reports. Pure.
+
+Constraints
+- Every window is scored; features and scores are reported once per interval, at once on an alarm change,
+  and densely while an alarm stands.
+- A gap never becomes a number: it ends the window, is counted, and leaves as an event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_sync.records import Event, Row, Series
+from edge_agent.core.features import FeatureBatch
+from edge_agent.core.gaps import Gap, GapCause
+from edge_agent.core.quality import Quality
+from edge_agent.core.samples import SampleBlock
+from edge_agent.core.scores import ScoreBatch, Verdict
+from edge_agent.core.windows import WindowBatch
+from edge_agent.dsp.windower import Windower
+from edge_agent.pipeline.alarms import AlarmChange, AlarmTracker
+from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.recorder import Recorder
+from edge_agent.settings import AlarmSettings, ReportSettings
+
+Record = Row | Event
+
+
+@dataclass(slots=True)
+class ChannelState:
+    """What is known of one channel right now; read by `status`."""
+
+    point: str
+    windows_total: int = 0
+    scored_total: int = 0
+    anomalous_total: int = 0
+    last_score: float | None = None
+    last_verdict: Verdict = Verdict.UNKNOWN
+    last_window_ns: int | None = None
+    pushed_by: list[dict[str, float | str]] = field(default_factory=list)
+
+
+class WaveformLine:
+    """One source with its model. `points` name the channels, in order."""
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        asset: str,
+        points: tuple[str, ...],
+        sensor_type: str,
+        signal_unit: str,
+        model: ScoringModel,
+        alarm: AlarmSettings,
+        report: ReportSettings,
+        recorder: Recorder,
+    ) -> None:
+        self.source = source
+        self.model = model
+        self.channels = tuple(ChannelState(point) for point in points)
+        self.alarms = tuple(AlarmTracker(alarm) for _ in points)
+        self.gaps_total = 0
+        self.last_gap: Gap | None = None
+        self._subjects = tuple(f"{asset}.{point}" for point in points)
+        self._report = report
+        self._recorder = recorder
+        self._windower = Windower(
+            source,
+            sample_rate_hz=model.spec.sample_rate_hz,
+            window_samples=model.spec.window_samples,
+            hop_samples=model.spec.hop_samples,
+            n_channels=len(points),
+        )
+        self._sums = tuple(_Interval(len(model.spec.features)) for _ in points)
+        self._series = tuple(_channel_series(s, model, sensor_type, signal_unit) for s in self._subjects)
+
+    def push(self, item: SampleBlock | Gap) -> list[Record]:
+        """What one item from the driver leads to, in order."""
+        if isinstance(item, Gap):
+            return self._pass_gap(item)
+        records: list[Record] = []
+        for part in self._windower.push(item):
+            records += self._pass_gap(part) if isinstance(part, Gap) else self._pass_windows(part)
+        return records
+
+    def flush(self) -> list[Record]:
+        """The reports of intervals that have begun and not ended: before a stop."""
+        return [row for c in range(len(self.channels)) for row in self._report_rows(c)]
+
+    def _pass_gap(self, gap: Gap) -> list[Record]:
+        self.last_gap = gap
+        if gap.cause is GapCause.END_OF_RECORDING:
+            return []  # the seam between two recordings of a replay is not a fault
+        self.gaps_total += 1
+        return [self._recorder.gap(gap)]
+
+    def _pass_windows(self, windows: WindowBatch) -> list[Record]:
+        features = self.model.features_of(windows)
+        scores = self.model.scores_of(features)
+        records: list[Record] = []
+        for c in range(len(self.channels)):
+            records += self._unusable_gaps(c, features)
+            for w in range(windows.n_windows):
+                records += self._pass_window(c, w, windows.quality, features, scores)
+        return records
+
+    def _pass_window(
+        self, c: int, w: int, quality: Quality, features: FeatureBatch, scores: ScoreBatch
+    ) -> list[Record]:
+        end_ns = int(scores.end_ns[w])
+        verdict = scores.verdict(c, w)
+        state, interval = self.channels[c], self._sums[c]
+        state.windows_total += 1
+        state.last_window_ns, state.last_verdict = end_ns, verdict
+        if verdict is Verdict.UNKNOWN:
+            state.last_score = None
+            return []
+        score = float(scores.values[c, w])
+        state.last_score = score
+        state.scored_total += 1
+        state.anomalous_total += verdict is Verdict.ANOMALOUS
+        interval.add(features.values[c, w], score, end_ns, quality)
+        change = self.alarms[c].push(verdict, end_ns)
+        records: list[Record] = []
+        if change is not None:
+            records.append(self._alarm_event(c, change, end_ns))
+        if change is not None or self._is_due(c, end_ns):
+            records += self._report_rows(c)
+        return records
+
+    def _is_due(self, c: int, end_ns: int) -> bool:
+        standing = self.alarms[c].state.is_standing
+        interval_s = self._report.alarm_interval_s if standing else self._report.interval_s
+        return end_ns - self._sums[c].start_ns >= interval_s * 1e9
+
+    def _report_rows(self, c: int) -> list[Record]:
+        interval = self._sums[c]
+        if interval.count == 0:
+            return []
+        means = interval.sums / interval.count
+        values = [*means.tolist(), interval.score_sum / interval.count, interval.score_max]
+        rows = [
+            self._recorder.row(series, interval.end_ns, value, interval.quality)
+            for series, value in zip(self._series[c], values, strict=True)
+        ]
+        self.channels[c].pushed_by = self.model.pushed_by(means)
+        interval.restart()
+        return [row for row in rows if row is not None]
+
+    def _alarm_event(self, c: int, change: AlarmChange, end_ns: int) -> Event:
+        interval, alarm = self._sums[c], self.alarms[c].state
+        means = interval.sums / max(interval.count, 1)
+        self.channels[c].pushed_by = self.model.pushed_by(means)
+        body: dict[str, Any] = {
+            "state": change.value,
+            "model": self.model.name,
+            "model_version": self.model.version,
+            "threshold": self.model.threshold,
+            "score_max": interval.score_max,
+            "anomalous_fraction": round(alarm.anomalous_fraction, 3),
+            "pushed_by": self.channels[c].pushed_by,
+        }
+        return self._recorder.alarm(self._subjects[c], end_ns, body)
+
+    def _unusable_gaps(self, c: int, features: FeatureBatch) -> list[Record]:
+        """Windows that could not be scored, as one gap event per run and channel."""
+        unusable = np.flatnonzero(~features.is_usable[c])
+        if unusable.size == 0:
+            return []
+        first, last = int(features.end_ns[unusable[0]]), int(features.end_ns[unusable[-1]])
+        detail = "samples are constant or not finite: check cable, mounting and power of the sensor"
+        gap = Gap(self._subjects[c], GapCause.SENSOR_FAULT, first, last, detail, int(unusable.size))
+        self.gaps_total += 1
+        self.last_gap = gap
+        return [self._recorder.gap(gap)]
+
+
+class _Interval:
+    """Sums of one channel since its last report."""
+
+    def __init__(self, n_features: int) -> None:
+        self.sums: NDArray[np.float64] = np.zeros(n_features)
+        self.start_ns = self.end_ns = 0
+        self.restart()
+
+    def restart(self) -> None:
+        self.sums = np.zeros_like(self.sums)
+        self.score_sum, self.score_max, self.count = 0.0, -np.inf, 0
+        self.quality = Quality.GOOD
+        self.start_ns = self.end_ns
+
+    def add(self, values: NDArray[np.float32], score: float, end_ns: int, quality: Quality) -> None:
+        if self.count == 0 and self.start_ns == 0:
+            self.start_ns = end_ns
+        self.sums += values
+        self.score_sum += score
+        self.score_max = max(self.score_max, score)
+        self.count += 1
+        self.end_ns = end_ns
+        self.quality = max(self.quality, quality)
+
+
+def _channel_series(subject: str, model: ScoringModel, sensor_type: str, signal_unit: str) -> list[Series]:
+    made_by = {"model": model.name, "model_version": model.version}
+    series = [
+        Series(
+            f"{subject}.{f.name}",
+            sensor_type,
+            signal_unit if f.unit == "signal" else f.unit,
+            {"feature": f.name, "formula_version": f.version, "statistic": "mean"},
+        )
+        for f in model.spec.features
+    ]
+    series.append(Series(f"{subject}.score", sensor_type, "", {**made_by, "statistic": "mean"}))
+    series.append(Series(f"{subject}.score_max", sensor_type, "", {**made_by, "statistic": "max"}))
+    return series

@@ -1,0 +1,228 @@
+"""Reading one site's TOML file: every complaint names the file, the line and what to do.
+
+TOML because the standard library reads it, a value's type is what it looks like (YAML turns `no` into false
+and 12:30 into 750), and a repeated table is how a list of sources reads naturally.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from edge_agent import settings as settings_module
+from edge_agent.errors import ConfigurationError
+from edge_agent.settings import Settings
+
+DEFAULT_PATHS: Final = (Path("edge.toml"), Path("/etc/edge-agent/edge.toml"))
+API_KEY_CREDENTIAL: Final = "central-api-key"
+
+
+def find_settings_file(given: Path | None, environment: Mapping[str, str] = os.environ) -> Path:
+    """The file to use: the one given, $EDGE_CONFIG, ./edge.toml, or /etc/edge-agent/edge.toml."""
+    if given is not None:
+        return given
+    if named := environment.get("EDGE_CONFIG"):
+        return Path(named)
+    for path in DEFAULT_PATHS:
+        if path.exists():
+            return path
+    raise ConfigurationError(
+        "no configuration found: looked for " + " and ".join(str(path) for path in DEFAULT_PATHS),
+        hint="name one with --config FILE, or copy an example from the config folder",
+    )
+
+
+def load_settings(path: Path) -> Settings:
+    """Parse and check one file. Raises ConfigurationError listing every mistake, each with its line."""
+    text = _read(path)
+    document = _parse(path, text)
+    _refuse_secrets(path, text, document)
+    try:
+        return Settings(**resolve_paths(document, path.parent))
+    except ValidationError as exc:
+        raise _explain(path, text, exc) from exc
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The file as plain tables, unchecked: for `status`, which must answer also when the file is wrong."""
+    return _parse(path, _read(path))
+
+
+def central_api_key(settings: Settings, environment: Mapping[str, str] = os.environ) -> str:
+    """The secret, from the environment, a file of its own, or a systemd credential. Never logged."""
+    if settings.central.api_key is not None:
+        return settings.central.api_key.get_secret_value()
+    candidates = [settings.central.api_key_file] if settings.central.api_key_file else []
+    if folder := environment.get("CREDENTIALS_DIRECTORY"):
+        candidates.append(Path(folder) / API_KEY_CREDENTIAL)
+    for path in candidates:
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            continue
+        except OSError as exc:
+            raise ConfigurationError(f"the central's API key in {path} cannot be read: {exc.strerror}") from exc
+    raise ConfigurationError(
+        "no API key for the central",
+        hint=f"systemd credential {API_KEY_CREDENTIAL}, central.api_key_file, or EDGE_CENTRAL__API_KEY",
+    )
+
+
+def resolve_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Relative paths in a file are relative to that file, wherever the agent is started from."""
+    out = dict(document)
+    for table, keys in {
+        "gateway": ("state_dir", "runtime_dir"), "central": ("ca_file", "api_key_file"),
+        "outbox": ("key_journal",), "models": ("dir", "keys_dir"),
+    }.items():  # fmt: skip
+        if isinstance(out.get(table), dict):
+            out[table] = _absolute(out[table], keys, folder)
+    if isinstance(out.get("sources"), list):
+        file_keys = ("path", "certificate_file", "private_key_file", "password_file")
+        out["sources"] = [_absolute(s, file_keys, folder) if isinstance(s, dict) else s for s in out["sources"]]
+    return out
+
+
+def _absolute(table: dict[str, Any], keys: Iterable[str], folder: Path) -> dict[str, Any]:
+    return {
+        key: str((folder / value).absolute()) if key in keys and isinstance(value, str) else value
+        for key, value in table.items()
+    }
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as exc:
+        raise ConfigurationError(f"{path} does not exist", hint="name the file with --config FILE") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigurationError(f"{path} is not UTF-8 text (byte {exc.start})") from exc
+    except OSError as exc:
+        raise ConfigurationError(f"{path} cannot be read: {exc.strerror}") from exc
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        found = re.search(r"\(at line (\d+), column (\d+)\)", str(exc))
+        where = f"{path}:{found[1]}" if found else str(path)
+        raise ConfigurationError(
+            f"{where}: not valid TOML: {re.sub(r' *[(]at .*[)]$', '', str(exc))}",
+            where=where,
+            hint='texts need quotes ("pump-7"), tables stand in brackets ([central])',
+        ) from exc
+
+
+def _refuse_secrets(path: Path, text: str, document: Mapping[str, Any]) -> None:
+    central = document.get("central")
+    if isinstance(central, dict) and "api_key" in central:
+        where = f"{path}:{line_of(text, ('central', 'api_key'))}"
+        raise ConfigurationError(
+            f"{where}: a secret does not belong in this file",
+            where=where,
+            hint="move it to a file of its own (central.api_key_file) or a systemd credential, and change the key",
+        )
+
+
+def _explain(path: Path, text: str, exc: ValidationError) -> ConfigurationError:
+    lines = []
+    errors = exc.errors(include_url=False)
+    for error in errors:
+        if error["type"] == "too_short" and any(_is_below(other["loc"], error["loc"]) for other in errors):
+            continue  # pydantic counts only the items without mistakes
+        location = tuple(part for part in error["loc"] if not _is_union_label(part, error["loc"]))
+        line = line_of(text, location)
+        field = ".".join(str(part) for part in location) or "the whole file"
+        lines.append(f"{path}:{line}: {field}: {_say(error, location)}")
+    hint = None if len(lines) == 1 else f"{len(lines)} mistakes; every one must go"
+    return ConfigurationError("\n".join(lines), where=lines[0].split(": ")[0], hint=hint)
+
+
+def _is_below(location: tuple[int | str, ...], parent: tuple[int | str, ...]) -> bool:
+    return len(location) > len(parent) and location[: len(parent)] == parent
+
+
+def _is_union_label(part: int | str, location: tuple[int | str, ...]) -> bool:
+    # pydantic puts the discriminator ("modbus") between the index and the field: no such key in the file.
+    at = location.index(part)
+    return isinstance(part, str) and at == 2 and location[0] == "sources" and isinstance(location[1], int)
+
+
+def _say(error: Any, location: tuple[int | str, ...]) -> str:
+    match error["type"]:
+        case "extra_forbidden":
+            guess = get_close_matches(str(location[-1]), sorted(_all_field_names()), n=1)
+            return "there is no such setting" + (f"; did you mean {guess[0]}?" if guess else "")
+        case "missing":
+            return "is missing and has no default"
+        case "union_tag_invalid" | "union_tag_not_found":
+            return "type must be one of microphone, accelerometer, replay, synthetic, modbus, opcua"
+        case "value_error":
+            return str(error["msg"]).removeprefix("Value error, ")
+        case _:
+            given = error.get("input")
+            shown = "" if isinstance(given, dict | list | tuple) else f" (it is {given!r})"
+            return f"{error['msg'][0].lower()}{error['msg'][1:]}{shown}"
+
+
+def _all_field_names() -> set[str]:
+    """Every setting's name, for a suggestion when one is misspelt."""
+    names: set[str] = set()
+    for value in vars(settings_module).values():
+        if isinstance(value, type) and issubclass(value, BaseModel):
+            names |= set(value.model_fields)
+    return names
+
+
+def line_of(text: str, location: tuple[int | str, ...]) -> int:
+    """The line where this setting stands, or the nearest table that holds it; 1 when there is none.
+
+    tomllib keeps no positions, so this follows table headers and keys through the text.
+    """
+    best, depth = 1, 0
+    counts: dict[tuple[str, ...], int] = {}
+    here: tuple[int | str, ...] = ()
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if header := re.match(r"^(\[\[?)\s*([A-Za-z0-9_.\"-]+)\s*\]\]?", line):
+            here = _indexed(tuple(header[2].split(".")), header[1] == "[[", counts)
+            place = here
+        elif key := re.match(r"^([A-Za-z0-9_\"-]+)\s*=", line):
+            place = (*here, key[1].strip('"'))
+        else:
+            continue
+        shared = _shared(place, location)
+        if shared == len(place) and shared > depth:
+            best, depth = number, shared
+    return best
+
+
+def _indexed(names: tuple[str, ...], is_array: bool, counts: dict[tuple[str, ...], int]) -> tuple[int | str, ...]:
+    out: list[int | str] = []
+    for end in range(1, len(names) + 1):
+        prefix = names[:end]
+        out.append(names[end - 1])
+        if end == len(names) and is_array:
+            counts[prefix] = counts.get(prefix, -1) + 1
+            for other in [p for p in counts if len(p) > end and p[:end] == prefix]:
+                del counts[other]
+        if prefix in counts:
+            out.append(counts[prefix])
+    return tuple(out)
+
+
+def _shared(place: tuple[int | str, ...], location: tuple[int | str, ...]) -> int:
+    count = 0
+    for mine, theirs in zip(place, location, strict=False):
+        if mine != theirs:
+            break
+        count += 1
+    return count
