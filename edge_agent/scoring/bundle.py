@@ -1,0 +1,144 @@
+"""Reads one bundle folder and believes nothing that is not signed and digested.
+
+Constraints
+- The order is signature, manifest, file set, digests; the first failure ends it and names its file.
+- Files are read once and checked as read, so what was verified is what is used.
+- Every failure is a BundleError with a hint. Knows no ONNX.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from pydantic import ValidationError
+
+from edge_agent.core.features import FeatureSpec
+from edge_agent.errors import BundleError
+from edge_agent.scoring.manifest import GOLDEN_FILE, MODEL_FILE, Manifest
+
+MANIFEST_FILE: Final = "manifest.json"
+SIGNATURE_FILE: Final = "manifest.sig"
+
+MAX_FILE_BYTES: Final = 64_000_000
+"""Larger than any model this box can hold in memory; protects a small box from a wrong file."""
+
+_COPY_AGAIN: Final = "copy the bundle again from where it was built; never edit a bundle"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelBundle:
+    """A bundle whose files are what its builder signed. Not yet proven on this box: see `golden.prove`."""
+
+    path: Path
+    manifest: Manifest
+    spec: FeatureSpec
+    model: bytes = field(repr=False)
+    golden: bytes = field(repr=False)
+
+    @property
+    def label(self) -> str:
+        return f"{self.manifest.name} {self.manifest.version}"
+
+
+def read_bundle(path: Path, *, keys_dir: Path, require_signature: bool = True) -> ModelBundle:
+    """The bundle in folder `path`, verified.
+
+    `keys_dir` holds the Ed25519 public keys (*.pub, PEM) that may sign. With `require_signature` False
+    neither signature nor keys are looked at; digests always are.
+
+    Raises
+    ------
+    BundleError
+        Not a bundle, not signed by a known key, changed, incomplete, or with files too many.
+    """
+    if not path.is_dir():
+        raise BundleError(f"{path}: no such bundle folder", hint="`edge-agent models list` shows what is there")
+    manifest_text = _read(path / MANIFEST_FILE)
+    if require_signature:
+        _verify_signature(manifest_text, _read(path / SIGNATURE_FILE), path, keys_dir)
+    manifest = _parse(manifest_text, path)
+    _check_file_set(path)
+    contents = {name: _read_digested(path / name, digest) for name, digest in manifest.files.items()}
+    return ModelBundle(path, manifest, manifest.feature_spec.to_spec(), contents[MODEL_FILE], contents[GOLDEN_FILE])
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise BundleError(f"{path} is larger than {MAX_FILE_BYTES} bytes", hint=_COPY_AGAIN)
+        return path.read_bytes()
+    except FileNotFoundError as exc:
+        raise BundleError(f"{path.name} is missing in {path.parent}", hint=_COPY_AGAIN) from exc
+    except OSError as exc:
+        raise BundleError(f"{path} cannot be read: {exc.strerror}", hint="check the file's owner and mode") from exc
+
+
+def _verify_signature(manifest_text: bytes, signature: bytes, path: Path, keys_dir: Path) -> None:
+    for key in _public_keys(keys_dir):
+        try:
+            key.verify(signature, manifest_text)
+        except InvalidSignature:
+            continue
+        return
+    raise BundleError(
+        f"{SIGNATURE_FILE} does not fit {MANIFEST_FILE} in {path}: one of them was changed, "
+        f"or it was signed with a key that is not in {keys_dir}",
+        hint=f"{_COPY_AGAIN}; if its builder is new, put the builder's public key into {keys_dir}",
+    )
+
+
+def _public_keys(keys_dir: Path) -> list[Ed25519PublicKey]:
+    files = sorted(keys_dir.glob("*.pub"))
+    if not files:
+        raise BundleError(
+            f"{keys_dir} holds no public key (*.pub), so no bundle can be trusted",
+            hint="put the builder's public key there, or set models.keys_dir",
+        )
+    return [_public_key(file) for file in files]
+
+
+def _public_key(file: Path) -> Ed25519PublicKey:
+    try:
+        key = load_pem_public_key(_read(file))
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise BundleError(f"{file} is not a public key in PEM form", hint="copy it again or remove it") from exc
+    if not isinstance(key, Ed25519PublicKey):
+        raise BundleError(f"{file} is not an Ed25519 key", hint="bundles are signed with Ed25519 only")
+    return key
+
+
+def _parse(text: bytes, path: Path) -> Manifest:
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise BundleError(
+            f"{MANIFEST_FILE} in {path} is not a manifest this agent understands: {where}: {first['msg']}",
+            hint="the bundle may be made for another version of the agent; build it again with this one's edge-convert",
+        ) from exc
+
+
+def _check_file_set(path: Path) -> None:
+    present = {entry.name for entry in path.iterdir()}
+    for name in (MODEL_FILE, GOLDEN_FILE):
+        if name not in present:
+            raise BundleError(f"{name} is missing in {path}", hint=_COPY_AGAIN)
+    strangers = sorted(present - {MANIFEST_FILE, SIGNATURE_FILE, MODEL_FILE, GOLDEN_FILE})
+    if strangers:
+        raise BundleError(f"{strangers[0]} in {path} does not belong to the bundle", hint="remove it")
+
+
+def _read_digested(path: Path, digest: str) -> bytes:
+    content = _read(path)
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise BundleError(
+            f"{path.name} does not match its digest: one or more bytes changed ({path.parent})", hint=_COPY_AGAIN
+        )
+    return content

@@ -1,0 +1,150 @@
+"""The shape of manifest.json: what a bundle says about itself.
+
+Constraints
+- Strict and frozen: an unknown field, a wrong type or a missing one is refused.
+- Nothing in it depends on the time or the place of building: the same data and seed give the same text.
+- A score is always higher = more anomalous; the graph is built so, the manifest only states it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from edge_agent.core.features import FeatureId, FeatureSpec
+
+SCHEMA_VERSION: Final = 1
+MODEL_FILE: Final = "model.onnx"
+GOLDEN_FILE: Final = "golden.npz"
+
+BundleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
+BundleVersion = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Scalar = float | int | str | bool | None
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class FeatureEntry(Strict):
+    """One input of the model: the name and version of its formula, and its unit."""
+
+    name: str = Field(min_length=1)
+    version: int = Field(ge=1)
+    unit: str
+
+
+class FeatureSpecEntry(Strict):
+    """Everything needed to compute the model's input from raw samples (see `core.features.FeatureSpec`)."""
+
+    extractor: str
+    features: tuple[FeatureEntry, ...] = Field(min_length=1)
+    sample_rate_hz: float = Field(ge=0, allow_inf_nan=False)
+    window_samples: int = Field(ge=0)
+    hop_samples: int = Field(ge=0)
+    parameters: dict[str, float | int | str | bool]
+
+    def to_spec(self) -> FeatureSpec:
+        features = tuple(FeatureId(entry.name, entry.version, entry.unit) for entry in self.features)
+        return FeatureSpec(
+            self.extractor, features, self.sample_rate_hz, self.window_samples, self.hop_samples, dict(self.parameters)
+        )
+
+
+class FeatureBaseline(Strict):
+    """One feature over the healthy training rows, in the feature's unit."""
+
+    mean: Finite
+    std: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    p01: Finite
+    p50: Finite
+    p99: Finite
+
+
+class TrainingData(Strict):
+    """Where the training rows came from, and on what terms."""
+
+    name: str
+    source: str
+    licence: str
+    citation: str
+    part_used: str
+
+
+class SourceModel(Strict):
+    """The model as it was before conversion."""
+
+    kind: str
+    hyperparameters: dict[str, Scalar]
+    libraries: dict[str, str]
+
+
+class Toolchain(Strict):
+    """What wrote the graph, and the runtime its parity was measured with."""
+
+    converter: str
+    onnx: str
+    onnxruntime: str
+    opset: int
+    ml_opset: int
+
+
+class ParityFigures(Strict):
+    """The source model in float64 against ONNX Runtime, on seeded rows, rows at every split, and extremes."""
+
+    rows: int = Field(ge=1)
+    max_abs_difference: float = Field(ge=0, allow_inf_nan=False)
+    verdict_flips: int = Field(ge=0)
+
+
+class Tolerances(Strict):
+    """How far a golden run may be off, with x the golden value:
+    features |got - x| <= feature_rtol |x| + feature_atol_std * (baseline std); scores |got - x| <= score_atol."""
+
+    feature_rtol: float = Field(gt=0, le=1e-2)
+    feature_atol_std: float = Field(ge=0, le=1e-1)
+    score_atol: float = Field(gt=0, le=1e-2)
+
+
+class Manifest(Strict):
+    """manifest.json of one bundle."""
+
+    schema_version: Literal[1]
+    name: BundleName
+    version: BundleVersion
+    task: Literal["anomaly_detection", "classification"]
+    description: str
+    feature_spec: FeatureSpecEntry
+    input_name: str
+    output_name: str
+    higher_is_anomalous: Literal[True]
+    threshold: Finite
+    baseline: dict[str, FeatureBaseline]
+    training_data: tuple[TrainingData, ...] = Field(min_length=1)
+    split: str
+    metrics: dict[str, Finite]
+    limits: tuple[str, ...] = Field(min_length=1, description="What the model must not be used for.")
+    notes: tuple[str, ...]
+    source_model: SourceModel
+    toolchain: Toolchain
+    parity: ParityFigures
+    tolerances: Tolerances
+    files: dict[str, Sha256]
+
+    @model_validator(mode="after")
+    def _baseline_covers_the_features(self) -> Self:
+        names = [entry.name for entry in self.feature_spec.features]
+        if len(set(names)) != len(names):
+            raise ValueError("feature_spec lists a feature twice")
+        if set(self.baseline) != set(names):
+            raise ValueError("baseline and feature_spec name different features")
+        return self
+
+    @model_validator(mode="after")
+    def _files_are_the_known_ones(self) -> Self:
+        if set(self.files) != {MODEL_FILE, GOLDEN_FILE}:
+            raise ValueError(f"files must list {MODEL_FILE} and {GOLDEN_FILE}, not {sorted(self.files)}")
+        return self
