@@ -1,0 +1,138 @@
+"""Sums of deviations of half windows, and their merge into windows.
+
+Constraints
+- A window's moments are always merged from its two halves, also when nobody shares them: so sharing the halves of
+  half-overlapping windows is faster and changes no bit.
+- Deviations are taken from the half's own rounded mean, so an offset (gravity, 4-20 mA bias) costs no accuracy:
+  float32 differences of neighbouring numbers are exact. What that mean lacks is corrected in float64.
+
+The merge is Pebay, "Formulas for robust, one-pass parallel computation of covariances and arbitrary-order
+statistical moments", SAND2008-6212, eq. 2.1 to 3.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.core.samples import Samples
+
+Column = NDArray[np.float64]
+
+BLOCK_WINDOWS: Final = 16
+"""Windows worked on at a time: 16 x 2048 float32 and their products stay in a 2 MB L2 (2.5 times faster than all at
+once; 8 and 32 are within 5 %)."""
+
+# The fourth power of a deviation leaves float32 outside these; such halves are computed in float64 instead.
+_SAFE_SPREAD_MIN: Final = 1e-8
+_SAFE_SPREAD_MAX: Final = 1e8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """Of n samples each: mean, sums of powers of deviations from it, and the extremes. Arrays of one shape, float64."""
+
+    n: int
+    mean: Column
+    s2: Column
+    s3: Column
+    s4: Column
+    lowest: Column
+    highest: Column
+
+
+def half_moments(halves: Samples) -> Moments:
+    """Moments of each row: shape (n_channels, n_halves, n) -> arrays of shape (n_channels, n_halves).
+
+    Rows with a sample that is not finite come out not finite; the caller silences NumPy's warnings.
+    """
+    n_channels, n_halves = halves.shape[:2]
+    table = np.empty((7, n_channels, n_halves), np.float32)
+    for block in blocks_of(n_channels, n_halves, 2 * BLOCK_WINDOWS):
+        _block_sums(halves[block], table[(slice(None), *block)])
+    return _corrected(halves, table.astype(np.float64))
+
+
+def blocks_of(n_channels: int, n_rows: int, size: int) -> list[tuple[slice, slice]]:
+    """Index rectangles of at most `size` rows that cover (n_channels, n_rows), as few as are simple."""
+    rows = max(1, min(n_rows, size))
+    channels = max(1, size // rows)
+    return [
+        (slice(c, min(c + channels, n_channels)), slice(r, min(r + rows, n_rows)))
+        for c in range(0, n_channels, channels)
+        for r in range(0, n_rows, rows)
+    ]
+
+
+def merged(a: Moments, b: Moments) -> Moments:
+    """Moments of each window from those of its first and second part."""
+    n = a.n + b.n
+    delta = b.mean - a.mean
+    share = delta / n
+    product = a.n * b.n
+    d_share = delta * share
+    s2 = a.s2 + b.s2 + d_share * product
+    s3 = a.s3 + b.s3 + d_share * share * (product * (a.n - b.n)) + 3.0 * share * (a.n * b.s2 - b.n * a.s2)
+    s4 = (
+        a.s4
+        + b.s4
+        + d_share * share * share * (product * (a.n * a.n - product + b.n * b.n))
+        + 6.0 * share * share * (a.n * a.n * b.s2 + b.n * b.n * a.s2)
+        + 4.0 * share * (a.n * b.s3 - b.n * a.s3)
+    )
+    mean = a.mean + share * b.n
+    return Moments(n, mean, s2, s3, s4, np.minimum(a.lowest, b.lowest), np.maximum(a.highest, b.highest))
+
+
+def shared_halves(halves: Moments) -> Moments:
+    """Moments of windows that overlap by half, from the halves they are made of: (..., n+1) -> (..., n)."""
+    return merged(_along(halves, slice(None, -1)), _along(halves, slice(1, None)))
+
+
+def _along(m: Moments, part: slice) -> Moments:
+    index = (..., part)
+    return Moments(m.n, m.mean[index], m.s2[index], m.s3[index], m.s4[index], m.lowest[index], m.highest[index])
+
+
+def _block_sums(block: Samples, out: NDArray[np.float32]) -> None:
+    """Rows of `out`: pivot, sums of the first to fourth power of the deviation from it, lowest, highest."""
+    np.mean(block, axis=-1, out=out[0])
+    np.min(block, axis=-1, out=out[5])
+    np.max(block, axis=-1, out=out[6])
+    deviation = block - out[0][..., np.newaxis]
+    square = deviation * deviation
+    np.sum(deviation, axis=-1, out=out[1])
+    np.sum(square, axis=-1, out=out[2])
+    # einsum and not matmul: BLAS picks its kernel, and so the last bit, by the number of rows.
+    np.einsum("crn,crn->cr", square, deviation, out=out[3])
+    np.einsum("crn,crn->cr", square, square, out=out[4])
+
+
+def _corrected(halves: Samples, sums: Column) -> Moments:
+    n = halves.shape[-1]
+    spread = sums[6] - sums[5]
+    unsafe = (spread != 0) & ((spread < _SAFE_SPREAD_MIN) | (spread > _SAFE_SPREAD_MAX)) & np.isfinite(spread)
+    if unsafe.any():
+        sums[:5, unsafe] = _sums_in_float64(halves[unsafe])
+    pivot, s1, s2, s3, s4, lowest, highest = sums
+    d = s1 / n
+    d2 = d * d
+    return Moments(
+        n,
+        pivot + d,
+        s2 - n * d2,
+        s3 - 3.0 * d * s2 + 2.0 * n * d * d2,
+        s4 - 4.0 * d * s3 + 6.0 * d2 * s2 - 3.0 * n * d2 * d2,
+        lowest,
+        highest,
+    )
+
+
+def _sums_in_float64(rows: Samples) -> Column:
+    x = rows.astype(np.float64)
+    pivot = x.mean(axis=-1)
+    deviation = x - pivot[:, np.newaxis]
+    return np.stack([pivot, *(np.sum(deviation**k, axis=-1) for k in (1, 2, 3, 4))])
