@@ -64,11 +64,11 @@ class OutboxWriter:
         self._flushing = asyncio.Lock()
 
     async def put(self, records: Sequence[Record]) -> None:
-        """Hand records over; returns at once unless too much is pending already."""
+        """Hand records over. They are pending at once; the caller then waits while too much is pending."""
+        self._pending.extend(records)
         while len(self._pending) >= self._max_pending:
             self._has_room.clear()
             await self._has_room.wait()
-        self._pending.extend(records)
 
     async def run(self) -> None:
         """Flush on every interval until cancelled. Call `flush` once more after the last `put`."""

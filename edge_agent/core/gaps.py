@@ -37,3 +37,37 @@ class Gap:
     end_ns: int
     detail: str = ""
     count: int | None = None
+
+
+class GapSpan:
+    """A gap of one subject that may still be open: said once when it begins and once when it ends."""
+
+    def __init__(self, subject: str) -> None:
+        self._subject = subject
+        self._first: Gap | None = None
+        self._count = 0
+
+    @property
+    def since_ns(self) -> int | None:
+        """When the open gap began; None while there is none."""
+        return None if self._first is None else self._first.start_ns
+
+    @property
+    def detail(self) -> str:
+        return "" if self._first is None else self._first.detail
+
+    def begin(self, cause: GapCause, start_ns: int, detail: str, *, count: int = 0) -> Gap | None:
+        """The gap's first announcement (of no length yet), or None while it is open already."""
+        self._count += count
+        if self._first is not None:
+            return None
+        self._first = Gap(self._subject, cause, start_ns, start_ns, detail)
+        return self._first
+
+    def end(self, end_ns: int) -> Gap | None:
+        """The whole gap, or None when none was open."""
+        first, count = self._first, self._count
+        self._first, self._count = None, 0
+        if first is None:
+            return None
+        return Gap(self._subject, first.cause, first.start_ns, end_ns, first.detail, count or None)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cloud_sync.records import Event, Row, Series
 from edge_agent.core.features import FeatureBatch
-from edge_agent.core.gaps import Gap, GapCause
+from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.quality import Quality
 from edge_agent.core.samples import SampleBlock
 from edge_agent.core.scores import ScoreBatch, Verdict
@@ -28,6 +28,8 @@ from edge_agent.pipeline.recorder import Recorder
 from edge_agent.settings import AlarmSettings, ReportSettings
 
 Record = Row | Event
+
+UNUSABLE = "samples are constant or not finite; check cable, mounting and power of the sensor"
 
 
 @dataclass(slots=True)
@@ -64,6 +66,7 @@ class WaveformLine:
         self.model = model
         self.channels = tuple(ChannelState(point) for point in points)
         self.alarms = tuple(AlarmTracker(alarm) for _ in points)
+        self.faults = tuple(GapSpan(f"{asset}.{point}") for point in points)
         self.gaps_total = 0
         self.last_gap: Gap | None = None
         self._subjects = tuple(f"{asset}.{point}" for point in points)
@@ -90,7 +93,11 @@ class WaveformLine:
 
     def flush(self) -> list[Record]:
         """The reports of intervals that have begun and not ended: before a stop."""
-        return [row for c in range(len(self.channels)) for row in self._report_rows(c)]
+        records: list[Record] = []
+        for c, state in enumerate(self.channels):
+            records += self._report_rows(c)
+            records += self._end_fault(c, state.last_window_ns or 0)
+        return records
 
     def _pass_gap(self, gap: Gap) -> list[Record]:
         self.last_gap = gap
@@ -104,7 +111,6 @@ class WaveformLine:
         scores = self.model.scores_of(features)
         records: list[Record] = []
         for c in range(len(self.channels)):
-            records += self._unusable_gaps(c, features)
             for w in range(windows.n_windows):
                 records += self._pass_window(c, w, windows.quality, features, scores)
         return records
@@ -119,14 +125,14 @@ class WaveformLine:
         state.last_window_ns, state.last_verdict = end_ns, verdict
         if verdict is Verdict.UNKNOWN:
             state.last_score = None
-            return []
+            return self._note_fault(c, end_ns)
         score = float(scores.values[c, w])
         state.last_score = score
         state.scored_total += 1
         state.anomalous_total += verdict is Verdict.ANOMALOUS
         interval.add(features.values[c, w], score, end_ns, quality)
         change = self.alarms[c].push(verdict, end_ns)
-        records: list[Record] = []
+        records = self._end_fault(c, end_ns)
         if change is not None:
             records.append(self._alarm_event(c, change, end_ns))
         if change is not None or self._is_due(c, end_ns):
@@ -167,17 +173,13 @@ class WaveformLine:
         }
         return self._recorder.alarm(self._subjects[c], end_ns, body)
 
-    def _unusable_gaps(self, c: int, features: FeatureBatch) -> list[Record]:
-        """Windows that could not be scored, as one gap event per run and channel."""
-        unusable = np.flatnonzero(~features.is_usable[c])
-        if unusable.size == 0:
-            return []
-        first, last = int(features.end_ns[unusable[0]]), int(features.end_ns[unusable[-1]])
-        detail = "samples are constant or not finite: check cable, mounting and power of the sensor"
-        gap = Gap(self._subjects[c], GapCause.SENSOR_FAULT, first, last, detail, int(unusable.size))
-        self.gaps_total += 1
-        self.last_gap = gap
-        return [self._recorder.gap(gap)]
+    def _note_fault(self, c: int, end_ns: int) -> list[Record]:
+        gap = self.faults[c].begin(GapCause.SENSOR_FAULT, end_ns, UNUSABLE, count=1)
+        return [] if gap is None else self._pass_gap(gap)
+
+    def _end_fault(self, c: int, end_ns: int) -> list[Record]:
+        gap = self.faults[c].end(end_ns)
+        return [] if gap is None else [self._recorder.gap(gap)]
 
 
 class _Interval:

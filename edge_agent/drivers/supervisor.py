@@ -1,0 +1,153 @@
+"""Keeping one driver alive: open, stream, and after a loss back off and open again.
+
+Constraints
+- A lost device never ends the daemon and never stops another source.
+- One warning when it goes away, one line when it comes back; in between only counters.
+- The time without the device is a gap: announced when it begins, whole when it ends.
+- Cancellation passes; the driver is closed whatever happens, within a bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from edge_agent.core.clock import Clock
+from edge_agent.core.gaps import Gap, GapCause, GapSpan
+from edge_agent.core.samples import SampleBlock
+from edge_agent.core.tags import Scan
+from edge_agent.drivers.base import Driver, Item
+from edge_agent.errors import DeviceRejectedError, DriverError
+
+BACKOFF_FIRST_S: Final = 0.5
+BACKOFF_MAX_S: Final = 30.0
+REJECTED_WAIT_S: Final = 60.0
+"""A device that said no is asked again rarely: somebody has to change something first."""
+CLOSE_TIMEOUT_S: Final = 3.0
+
+
+class SourceState(StrEnum):
+    STARTING = "starting"
+    RUNNING = "running"
+    LOST = "lost"
+    REJECTED = "rejected"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHealth:
+    """`since_ns`: when this state began. `items_total`: blocks or scans; `last_item_ns`: the newest one."""
+
+    state: SourceState
+    since_ns: int
+    items_total: int = 0
+    last_item_ns: int | None = None
+    sample_rate_hz: float | None = None
+    losses_total: int = 0
+    attempts: int = 0
+    message: str = ""
+    hint: str | None = None
+
+
+class Supervisor:
+    """One source. `deliver` takes every item, in order; `say` takes one line for the log."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        deliver: Callable[[Item], Awaitable[None]],
+        clock: Clock,
+        say: Callable[[str, str], None],
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.name = driver.name
+        self.health = SourceHealth(SourceState.STARTING, clock.now_ns())
+        self._driver = driver
+        self._deliver = deliver
+        self._clock = clock
+        self._say = say
+        self._jitter = jitter
+        self._loss = GapSpan(driver.name)
+
+    async def run(self) -> None:
+        """Until the recording ends or the task is cancelled."""
+        try:
+            while not await self._run_once():
+                await self._clock.sleep(self._wait_s())
+        finally:
+            await self._end_loss()
+        self._become(SourceState.ENDED, "the recording has been played")
+
+    async def _run_once(self) -> bool:
+        """One connection. True when the source came to its natural end."""
+        try:
+            await self._driver.open()
+            async with contextlib.aclosing(self._driver.stream()) as items:  # type: ignore[type-var]
+                async for item in items:
+                    await self._take(item)
+        except DriverError as exc:
+            await self._note_loss(exc)
+            return False
+        finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await self._driver.close()
+        return True
+
+    async def _take(self, item: Item) -> None:
+        if self.health.state is not SourceState.RUNNING and not isinstance(item, Gap):
+            await self._note_running()
+        if isinstance(item, SampleBlock | Scan):
+            rate = item.sample_rate_hz if isinstance(item, SampleBlock) else None
+            self.health = replace(
+                self.health,
+                items_total=self.health.items_total + 1,
+                last_item_ns=self._clock.now_ns(),
+                sample_rate_hz=rate,
+            )
+        await self._deliver(item)
+
+    async def _note_running(self) -> None:
+        was = self.health
+        await self._end_loss()
+        self._become(SourceState.RUNNING, "")
+        if was.state is not SourceState.STARTING:
+            gone_s = (self._clock.now_ns() - was.since_ns) / 1e9
+            self._say("info", f"{self.name} is back after {gone_s:.0f} s and {was.attempts} attempts")
+        self.health = replace(self.health, attempts=0)
+
+    async def _note_loss(self, exc: DriverError) -> None:
+        state = SourceState.REJECTED if isinstance(exc, DeviceRejectedError) else SourceState.LOST
+        was = self.health
+        if was.state is not state:
+            hint = f"; {exc.hint}" if exc.hint else ""
+            self._say("warning", f"{self.name} is {state.value}: {exc.message}{hint}")
+            self._become(state, exc.message, exc.hint)
+        losses = was.losses_total + (was.state is SourceState.RUNNING)
+        self.health = replace(
+            self.health, losses_total=losses, attempts=was.attempts + 1, message=exc.message, hint=exc.hint
+        )
+        cause = GapCause.DEVICE_REJECTED if state is SourceState.REJECTED else GapCause.DEVICE_LOST
+        begun = self._loss.begin(cause, was.last_item_ns or self._clock.now_ns(), exc.message)
+        if begun is not None:
+            await self._deliver(begun)
+
+    async def _end_loss(self) -> None:
+        ended = self._loss.end(self._clock.now_ns())
+        if ended is not None:
+            await self._deliver(ended)
+
+    def _become(self, state: SourceState, message: str, hint: str | None = None) -> None:
+        self.health = replace(self.health, state=state, since_ns=self._clock.now_ns(), message=message, hint=hint)
+
+    def _wait_s(self) -> float:
+        if self.health.state is SourceState.REJECTED:
+            return REJECTED_WAIT_S * (0.5 + 0.5 * self._jitter())
+        ceiling = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(self.health.attempts - 1, 10))
+        return ceiling * (0.5 + 0.5 * self._jitter())

@@ -1,0 +1,188 @@
+"""Tags from scans to records: report by exception, and the snapshots that tabular models score. Pure.
+
+Constraints
+- A value inside its deadband is not reported again before the heartbeat; the first one always is.
+- BAD is a gap with the protocol's own word for it, said when it begins and when it ends.
+- A snapshot is refused, by name, while one of its tags is missing, bad or stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cloud_sync.records import Event, Row, Series
+from edge_agent.core.gaps import Gap, GapCause, GapSpan
+from edge_agent.core.quality import Quality
+from edge_agent.core.scores import Verdict
+from edge_agent.core.tags import Reading, Scan
+from edge_agent.pipeline.alarms import AlarmTracker
+from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.recorder import Recorder
+from edge_agent.settings import TagModelSettings
+
+Record = Row | Event
+
+
+class TagLine:
+    """All tags of one source. `deadbands` holds the absolute deadband of each tag that has one."""
+
+    def __init__(self, source: str, *, deadbands: Mapping[str, float], heartbeat_s: float, recorder: Recorder) -> None:
+        self.source = source
+        self.latest: dict[str, Reading] = {}
+        self.readings_total = 0
+        self.gaps_total = 0
+        self.last_gap: Gap | None = None
+        self._deadbands = deadbands
+        self._heartbeat_ns = round(heartbeat_s * 1e9)
+        self._recorder = recorder
+        self._reported: dict[str, tuple[float, Quality, int]] = {}
+        self._bad: dict[str, GapSpan] = {}
+        self._series: dict[str, Series] = {}
+
+    def push(self, item: Scan | Gap) -> list[Record]:
+        if isinstance(item, Gap):
+            self.gaps_total += 1
+            self.last_gap = item
+            return [self._recorder.gap(item)]
+        records: list[Record] = []
+        for reading in item.readings:
+            records += self._pass_reading(reading)
+        return records
+
+    def flush(self, now_ns: int) -> list[Record]:
+        """Close what is open: before a stop."""
+        ended = [span.end(now_ns) for span in self._bad.values()]
+        return [self._recorder.gap(gap) for gap in ended if gap is not None]
+
+    @property
+    def bad_tags(self) -> dict[str, GapSpan]:
+        return {name: span for name, span in self._bad.items() if span.since_ns is not None}
+
+    def _pass_reading(self, reading: Reading) -> list[Record]:
+        name = reading.tag.name
+        self.readings_total += 1
+        self.latest[name] = reading
+        span = self._bad.setdefault(name, GapSpan(name))
+        if reading.value is None:
+            begun = span.begin(GapCause.BAD_QUALITY, reading.received_time_ns, reading.status, count=1)
+            if begun is None:
+                return []
+            self.gaps_total += 1
+            self.last_gap = begun
+            return [self._recorder.gap(begun)]
+        records: list[Record] = []
+        if (ended := span.end(reading.received_time_ns)) is not None:
+            records.append(self._recorder.gap(ended))
+        if self._is_news(reading, reading.value):
+            row = self._recorder.row(self._series_of(reading), reading.time_ns, reading.value, reading.quality)
+            if row is not None:
+                self._reported[name] = (reading.value, reading.quality, reading.received_time_ns)
+                records.append(row)
+        return records
+
+    def _is_news(self, reading: Reading, value: float) -> bool:
+        before = self._reported.get(reading.tag.name)
+        if before is None:
+            return True
+        last_value, last_quality, last_ns = before
+        if reading.quality is not last_quality or reading.received_time_ns - last_ns >= self._heartbeat_ns:
+            return True
+        return abs(value - last_value) > self._deadbands.get(reading.tag.name, 0.0)
+
+    def _series_of(self, reading: Reading) -> Series:
+        tag = reading.tag
+        if tag.name not in self._series:
+            self._series[tag.name] = Series(tag.name, tag.sensor_type, tag.unit, {"source": self.source})
+        return self._series[tag.name]
+
+
+@dataclass(slots=True)
+class SnapshotState:
+    scored_total: int = 0
+    anomalous_total: int = 0
+    refused_total: int = 0
+    last_score: float | None = None
+    last_verdict: Verdict = Verdict.UNKNOWN
+    last_ns: int | None = None
+    pushed_by: list[dict[str, float | str]] | None = None
+
+
+class SnapshotLine:
+    """A tabular model over the newest good value of several tags."""
+
+    def __init__(self, settings: TagModelSettings, model: ScoringModel, recorder: Recorder) -> None:
+        self.settings = settings
+        self.model = model
+        self.state = SnapshotState()
+        self.alarm = AlarmTracker(settings.alarm)
+        self.refusal = GapSpan(f"{settings.asset}.{settings.name}")
+        self._recorder = recorder
+        made_by = {"model": model.name, "model_version": model.version}
+        self._series = Series(f"{settings.asset}.{settings.name}.score", "manufacturing", "", made_by)
+
+    def score(self, latest: Mapping[str, Reading], now_ns: int) -> list[Record]:
+        """One snapshot of what is newest now."""
+        if (problem := self._problem(latest, now_ns)) is not None:
+            self.state.refused_total += 1
+            self.state.last_score, self.state.last_verdict = None, Verdict.UNKNOWN
+            begun = self.refusal.begin(GapCause.STALE, now_ns, problem, count=1)
+            return [] if begun is None else [self._recorder.gap(begun)]
+        records: list[Record] = []
+        if (ended := self.refusal.end(now_ns)) is not None:
+            records.append(self._recorder.gap(ended))
+        return records + self._score(latest, now_ns)
+
+    def flush(self, now_ns: int) -> list[Record]:
+        ended = self.refusal.end(now_ns)
+        return [] if ended is None else [self._recorder.gap(ended)]
+
+    def _problem(self, latest: Mapping[str, Reading], now_ns: int) -> str | None:
+        for tag in self.settings.inputs.values():
+            reading = latest.get(tag)
+            if reading is None:
+                return f"{tag} has not been read yet"
+            if reading.quality is Quality.BAD:
+                return f"{tag} is bad: {reading.status}"
+            age_s = (now_ns - reading.received_time_ns) / 1e9
+            if age_s > self.settings.max_age_s:
+                return f"{tag} is stale: its newest value is {age_s:.0f} s old"
+        return None
+
+    def _score(self, latest: Mapping[str, Reading], now_ns: int) -> list[Record]:
+        values = np.array([self._input(name, latest) for name in self.model.feature_names])
+        score = float(self.model.score(values.astype(np.float32)[None, :])[0])
+        is_anomalous = score > self.model.threshold
+        verdict = Verdict.ANOMALOUS if is_anomalous else Verdict.NORMAL
+        state = self.state
+        state.scored_total += 1
+        state.anomalous_total += is_anomalous
+        state.last_score, state.last_verdict, state.last_ns = score, verdict, now_ns
+        state.pushed_by = self.model.pushed_by(values)
+        quality = max(latest[tag].quality for tag in self.settings.inputs.values())
+        records: list[Record] = []
+        if (row := self._recorder.row(self._series, now_ns, score, quality)) is not None:
+            records.append(row)
+        if (change := self.alarm.push(verdict, now_ns)) is not None:
+            body: dict[str, Any] = {
+                "state": change.value,
+                "model": self.model.name,
+                "model_version": self.model.version,
+                "threshold": self.model.threshold,
+                "score_max": score,
+                "anomalous_fraction": round(self.alarm.state.anomalous_fraction, 3),
+                "pushed_by": state.pushed_by,
+            }
+            records.append(self._recorder.alarm(self.settings.asset, now_ns, body))
+        return records
+
+    def _input(self, name: str, latest: Mapping[str, Reading]) -> float:
+        if name in self.settings.constants:
+            return self.settings.constants[name]
+        value = latest[self.settings.inputs[name]].value
+        if value is None:  # _problem has refused BAD readings before
+            raise ValueError(f"{name} has no value")
+        return value
