@@ -1,0 +1,121 @@
+"""Which requests read a poll group: few, and none the device or the protocol would refuse for its size.
+
+Constraints
+- A request stays inside one table and inside `max_registers` (2000 bits for coils and discrete inputs).
+- A number over several registers is never cut: its registers come in one answer, or it would be torn.
+- Up to `max_hole` unused registers are read along to save a request; 16 bits count as one register.
+
+Pure: opens nothing, remembers nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from edge_agent.errors import ConfigurationError
+from edge_agent.settings import ModbusTagSettings
+
+Table = Literal["holding", "input", "coil", "discrete"]
+
+MAX_BITS: Final = 2000  # Modbus Application Protocol V1.1b3, 6.1 and 6.2
+BITS_PER_REGISTER: Final = 16
+ADDRESS_SPACE: Final = 65_536
+
+WIDTHS: Final = {
+    "bool": 1,
+    "uint16": 1,
+    "int16": 1,
+    "uint32": 2,
+    "int32": 2,
+    "float32": 2,
+    "uint64": 4,
+    "int64": 4,
+    "float64": 4,
+}
+"""Registers (bits for "bool") that a number of this type takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterBlock:
+    """One read request: `count` registers (or bits) of `table` from `address`, and the tags found in it."""
+
+    table: Table
+    address: int
+    count: int
+    tags: tuple[ModbusTagSettings, ...]
+
+    @property
+    def end(self) -> int:
+        """The first address after the block."""
+        return self.address + self.count
+
+
+def plan_blocks(tags: Iterable[ModbusTagSettings], *, max_registers: int, max_hole: int) -> tuple[RegisterBlock, ...]:
+    """The requests that read every tag once, by table and address.
+
+    Raises
+    ------
+    ConfigurationError
+        A tag that no request can read: wider than `max_registers`, or past the last address.
+    """
+    by_place = sorted(tags, key=lambda tag: (tag.table, tag.address, _end(tag)))
+    blocks: list[RegisterBlock] = []
+    for tag in by_place:
+        _check_is_readable(tag, max_registers)
+        joined = _join(blocks[-1], tag, max_registers, max_hole) if blocks else None
+        if joined is None:
+            blocks.append(block_of([tag]))
+        else:
+            blocks[-1] = joined
+    return tuple(blocks)
+
+
+def split(block: RegisterBlock) -> tuple[RegisterBlock, ...]:
+    """Smaller requests for the same tags, for a device that refused the block; empty when it has one tag.
+
+    Holes go first, since devices refuse to read registers they do not have; then the block is halved.
+    """
+    if len(block.tags) == 1:
+        return ()
+    runs = plan_blocks(block.tags, max_registers=block.count, max_hole=0)
+    if len(runs) > 1:
+        return runs
+    middle = len(block.tags) // 2
+    return block_of(block.tags[:middle]), block_of(block.tags[middle:])
+
+
+def _join(block: RegisterBlock, tag: ModbusTagSettings, max_registers: int, max_hole: int) -> RegisterBlock | None:
+    """`block` with `tag` in it, or None when they do not fit into one request."""
+    is_bit = tag.data_type == "bool"
+    limit = MAX_BITS if is_bit else max_registers
+    hole_limit = max_hole * BITS_PER_REGISTER if is_bit else max_hole
+    end = max(block.end, _end(tag))
+    if tag.table != block.table or tag.address - block.end > hole_limit or end - block.address > limit:
+        return None
+    return RegisterBlock(block.table, block.address, end - block.address, (*block.tags, tag))
+
+
+def block_of(tags: Sequence[ModbusTagSettings]) -> RegisterBlock:
+    """One request for all of `tags`, which share a table; it may be longer than a device accepts."""
+    start = min(tag.address for tag in tags)
+    return RegisterBlock(tags[0].table, start, max(map(_end, tags)) - start, tuple(tags))
+
+
+def _end(tag: ModbusTagSettings) -> int:
+    return tag.address + WIDTHS[tag.data_type]
+
+
+def _check_is_readable(tag: ModbusTagSettings, max_registers: int) -> None:
+    width = WIDTHS[tag.data_type]
+    if width > max_registers:
+        raise ConfigurationError(
+            f"{tag.name}: a {tag.data_type} takes {width} registers, but max_registers is {max_registers}",
+            hint=f"set max_registers to at least {width}, or read a narrower register",
+        )
+    if _end(tag) > ADDRESS_SPACE:
+        raise ConfigurationError(
+            f"{tag.name}: a {tag.data_type} at address {tag.address} reaches past 65535, the last address",
+            hint="addresses count from 0 and leave out the table digit: 40001 in a manual is holding address 0",
+        )

@@ -1,0 +1,76 @@
+"""An OPC UA value with its status and timestamp, as a reading.
+
+The two highest bits of a StatusCode are its severity (OPC 10000-4, 7.39.1); a reserved severity counts as
+bad. A BAD reading has no value, whatever the server sent along. Pure: knows no library.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from edge_agent.core.quality import Quality
+from edge_agent.core.tags import Reading, Tag
+
+_SEVERITY_SHIFT: Final = 30
+_SEVERITIES: Final = (Quality.GOOD, Quality.UNCERTAIN, Quality.BAD, Quality.BAD)
+
+# InfoType "DataValue" (bits 10 and 11 are 01) with the overflow bit (OPC 10000-4, 7.39.2).
+_INFO_TYPE_MASK: Final = 0x0C00
+_INFO_TYPE_DATA_VALUE: Final = 0x0400
+_OVERFLOW_BIT: Final = 0x0080
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST: Final = datetime(2010, 1, 1, tzinfo=UTC)
+"""Clocks that were never set start in 1601, 1970, 1990 or 2000: such a timestamp says nothing."""
+
+
+def to_reading(
+    tag: Tag, *, value: object, status_code: int, status_name: str, source_time: datetime | None, received_time_ns: int
+) -> Reading:
+    """The reading; `status` keeps the server's code and name, or says why the value is no number."""
+    quality = quality_of(status_code)
+    status = f"0x{status_code:08X} {status_name}"
+    number: float | None = None
+    if quality is not Quality.BAD:
+        number = _number(value)
+        if number is None:
+            quality = Quality.BAD
+            status += f", but the value is {_described(value)}, not a finite number"
+    return Reading(tag, number, quality, source_time_ns(source_time), received_time_ns, status)
+
+
+def quality_of(status_code: int) -> Quality:
+    return _SEVERITIES[status_code >> _SEVERITY_SHIFT & 0b11]
+
+
+def says_overflow(status_code: int) -> bool:
+    """The server's queue for this node was full: values between this one and its neighbour are lost."""
+    return status_code & _INFO_TYPE_MASK == _INFO_TYPE_DATA_VALUE and bool(status_code & _OVERFLOW_BIT)
+
+
+def source_time_ns(source_time: datetime | None) -> int | None:
+    """UTC, ns since the epoch; None when the server does not say, or says a time its clock was never set to.
+
+    A naive datetime is UTC, as everything in OPC UA.
+    """
+    if source_time is None:
+        return None
+    aware = source_time.replace(tzinfo=UTC) if source_time.tzinfo is None else source_time
+    if aware < _EARLIEST:
+        return None
+    return (aware - _EPOCH) // timedelta(microseconds=1) * 1_000
+
+
+def _number(value: object) -> float | None:
+    if not isinstance(value, (bool, int, float)):
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _described(value: object) -> str:
+    if value is None:
+        return "empty"
+    return str(value) if isinstance(value, float) else f"a {type(value).__name__}"
