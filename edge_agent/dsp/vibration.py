@@ -60,7 +60,8 @@ class VibrationExtractor:
             raise SignalError(f"the vibration family takes no parameters, not {', '.join(spec.parameters)}")
         frequencies = positive_frequencies_hz(n_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
         self._frequencies_hz = frequencies
-        self._weights = frequencies.astype(np.float32)
+        self._bins = np.arange(1, len(frequencies) + 1, dtype=np.float32)
+        self._ones = np.ones_like(self._bins)
         self._first_high = int(np.searchsorted(frequencies, HIGH_FREQUENCY_HZ, side="right"))
         if _HIGH_ENERGY in self._columns and self._first_high == len(frequencies):
             raise SignalError(
@@ -93,6 +94,8 @@ class VibrationExtractor:
             raise SignalError(f"samples must be float32, not {samples.dtype}")
 
     def _extract(self, samples: Samples) -> Extracted:
+        if samples.strides[-1] != samples.itemsize:
+            samples = np.ascontiguousarray(samples)
         moments = window_moments(samples)
         table = np.empty((len(VIBRATION_FEATURES), *samples.shape[:2]))
         _fill_time_domain(table, moments)
@@ -106,26 +109,29 @@ class VibrationExtractor:
 
     def _fill_spectral(self, table: NDArray[np.float64], samples: Samples, moments: Moments) -> None:
         """Rows of `table`: dominant frequency, its amplitude, centroid, high-frequency share of the energy."""
-        n_channels, n_windows, n = samples.shape
-        # The offset is in no bin we look at, but its rounding errors would be in all of them.
-        pivot = moments.mean.astype(np.float32)[..., np.newaxis]
+        n_channels, n_windows = samples.shape[:2]
+        pivot = _pivot(moments)[..., np.newaxis]
+        sums = np.empty((5, n_channels, n_windows), np.float32)
+        largest = np.empty((n_channels, n_windows), np.intp)
         for block in blocks_of(n_channels, n_windows, BLOCK_WINDOWS):
-            centred = samples[block] - pivot[block]
-            self._block_spectra(centred.reshape(-1, n), table[(slice(None), *block)])
+            centred = samples[block] - pivot[block] if pivot[block].any() else samples[block]
+            self._block_spectra(centred, sums[(slice(None), *block)], largest[block])
+        total, weighted, low, high, table[1] = sums.astype(np.float64)
+        table[0] = self._frequencies_hz[largest]
+        table[2] = self._frequencies_hz[0] * (weighted / total)
+        table[3] = high / (low + high)
 
-    def _block_spectra(self, centred: Samples, out: NDArray[np.float64]) -> None:
-        shape = out.shape[1:]
-        energy = _energy(scipy.fft.rfft(centred, axis=-1, overwrite_x=True, workers=1), len(self._weights))
-        high = np.sum(energy[:, self._first_high :], axis=-1)
-        low = np.sum(energy[:, : self._first_high], axis=-1)
-        out[3] = (high / (low + high)).reshape(shape)
-        magnitude = np.sqrt(energy, out=energy)
-        largest = np.argmax(magnitude, axis=-1)
-        out[0] = self._frequencies_hz[largest].reshape(shape)
-        out[1] = magnitude[np.arange(len(magnitude)), largest].reshape(shape)
-        # einsum and not matmul: BLAS picks its kernel, and so the last bit, by the number of rows.
-        weighted = np.einsum("wf,f->w", magnitude, self._weights)
-        out[2] = (weighted / np.sum(magnitude, axis=-1)).reshape(shape)
+    def _block_spectra(self, centred: Samples, sums: Samples, largest: NDArray[np.intp]) -> None:
+        """Rows of `sums`: sum |X|, sum k |X|, sum |X|^2 up to 1000 Hz, above 1000 Hz, max |X|; `largest` is its bin."""
+        spectrum = scipy.fft.rfft(centred, axis=-1, workers=1)
+        magnitude = np.abs(spectrum)[..., 1 : 1 + len(self._bins)]
+        low, high = magnitude[..., : self._first_high], magnitude[..., self._first_high :]
+        np.vecdot(magnitude, self._ones, out=sums[0])
+        np.vecdot(magnitude, self._bins, out=sums[1])
+        np.vecdot(low, low, out=sums[2])
+        np.vecdot(high, high, out=sums[3])
+        np.max(magnitude, axis=-1, out=sums[4])
+        np.argmax(magnitude, axis=-1, out=largest)
 
 
 def window_moments(samples: Samples) -> Moments:
@@ -133,10 +139,10 @@ def window_moments(samples: Samples) -> Moments:
     n_channels, n_windows, n = samples.shape
     channel_stride, window_stride, sample_stride = samples.strides
     half = n // 2
-    if n_windows > 1 and n % 2 == 0 and window_stride == half * sample_stride:
-        halves = as_strided(
-            samples, (n_channels, n_windows + 1, half), (channel_stride, window_stride, sample_stride), writeable=False
-        )
+    half_stride = half * sample_stride
+    if n % 2 == 0 and (n_windows == 1 or window_stride == half_stride):
+        strides = (channel_stride, half_stride, sample_stride)
+        halves = as_strided(samples, (n_channels, n_windows + 1, half), strides, writeable=False)
         return shared_halves(half_moments(halves))
     return merged(half_moments(samples[..., :half]), half_moments(samples[..., half:]))
 
@@ -158,11 +164,13 @@ def _fill_time_domain(table: NDArray[np.float64], m: Moments) -> None:
         table[VIBRATION_FEATURES.index(name)] = row
 
 
-def _energy(spectrum: NDArray[np.complex64], n_positive: int) -> Samples:
-    """|X|^2 at the positive frequencies; overwrites the spectrum."""
-    parts = spectrum.view(np.float32)
-    parts *= parts
-    return np.add(parts[:, 2 : 2 + 2 * n_positive : 2], parts[:, 3 : 3 + 2 * n_positive : 2])
+def _pivot(m: Moments) -> Samples:
+    """What to subtract before the transform: the mean where it is larger than the signal, else nothing.
+
+    The offset is in no bin we look at, but its rounding errors would be in all of them. x - 0 is x bit for bit, so a
+    window does not depend on what its neighbours need.
+    """
+    return np.where(m.mean * m.mean > m.s2 / m.n, m.mean, 0.0).astype(np.float32)
 
 
 def _columns(features: tuple[FeatureId, ...]) -> list[int]:
