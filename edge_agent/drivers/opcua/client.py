@@ -110,7 +110,7 @@ async def apply_identity(client: Client, settings: OpcUaSettings) -> None:
         raise DeviceRejectedError(
             f"{settings.name}: certificate_file {settings.certificate_file} and private_key_file "
             f"{settings.private_key_file} cannot be used: {exc}",
-            hint="both are PEM or DER, the key without password; the certificate's subjectAltName holds an application URI",
+            hint="PEM or DER, the key without password; the certificate's subjectAltName holds an application URI",
         ) from exc
 
 

@@ -34,6 +34,7 @@ CLOSE_TIMEOUT_S: Final = 1.0  # saying goodbye to a dead server must not hold up
 HAND_OVER_CAPACITY: Final = 256  # notifications; over two minutes of them at the default publishing interval
 KEEP_ALIVES_PER_SILENCE: Final = 3  # two may be late before we call it silence
 LIFETIME_KEEP_ALIVES: Final = 10  # at least 3 by the specification; 10 outlasts a stalled link
+SESSION_TIMEOUT_S: Final = 60.0  # servers allow few sessions; one we could not close must not linger for an hour
 RETRY_REJECTED_S: Final = 300.0  # a node may come back with a new server program: minutes, not seconds
 
 _GONE_CODES: Final = frozenset(
@@ -141,6 +142,8 @@ class OpcUaDriver:
             watchdog_intervall=self._settings.silent_after_s,
             auto_reconnect=False,
         )
+        # Four silences: the library's read of the server's state keeps a quiet session open.
+        client.session_timeout = max(SESSION_TIMEOUT_S, 4 * self._settings.silent_after_s) * 1_000
         client.connection_lost_callback = self._on_lost
         return client
 
