@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge_agent.core.features import FeatureId, FeatureSpec
+from edge_agent.dsp.audio import MAX_MFCC, MfccMeanExtractor
 from edge_agent.dsp.extractor import Extracted, Extractor
 from edge_agent.dsp.snapshot import SnapshotExtractor
 from edge_agent.dsp.vibration import VibrationExtractor
@@ -122,11 +123,18 @@ def _vibration_formulas() -> Iterable[Formula]:
     return (Formula("vibration", name, 1, unit, text, _PLATFORM) for name, unit, text in _VIBRATION)
 
 
+def _audio_formulas() -> Iterable[Formula]:
+    text = "mean over frames of coefficient {} of librosa.feature.mfcc, after librosa.load's resampling"
+    source = "platform audio champion; librosa 0.11, resampy 0.4"
+    return (Formula("mfcc_mean", f"mfcc_{i}", 1, "dB", text.format(i), source) for i in range(MAX_MFCC))
+
+
 def _built_in() -> FeatureCatalog:
     catalog = FeatureCatalog()
     catalog.add_family("vibration", VibrationExtractor)
     catalog.add_family("tag_snapshot", SnapshotExtractor, has_free_names=True)
-    for formula in _vibration_formulas():
+    catalog.add_family("mfcc_mean", MfccMeanExtractor)
+    for formula in (*_vibration_formulas(), *_audio_formulas()):
         catalog.add(formula)
     return catalog
 
