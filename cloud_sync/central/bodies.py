@@ -1,0 +1,92 @@
+"""Request bodies: read up to a limit, decompressed up to a limit, parsed into a batch.
+
+A few kilobytes can claim to be gigabytes; nothing here allocates more than its limit.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+import zstandard
+
+from cloud_sync import wire
+from cloud_sync.errors import BatchTooLargeError, WireFormatError
+from cloud_sync.records import Batch
+
+ENCODINGS: Final = ("zstd", "gzip", "identity")
+
+_CHUNK_BYTES: Final = 1 << 20
+_GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's way to say: a gzip header, nothing else
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """What one request may cost. A batch of 1,000 rows is about 10 kB compressed and 40 kB decoded."""
+
+    body_bytes: int = 8_000_000
+    decoded_bytes: int = 32_000_000
+    rows: int = 100_000
+
+
+async def collect(chunks: AsyncIterator[bytes], *, declared_bytes: int | None, limit_bytes: int) -> bytes:
+    """The whole body. Raises BatchTooLargeError as soon as it is known to be larger than the limit."""
+    if declared_bytes is not None and declared_bytes > limit_bytes:
+        raise BatchTooLargeError(f"the body has {declared_bytes} bytes; the limit is {limit_bytes}")
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > limit_bytes:
+            raise BatchTooLargeError(f"the body has more than {limit_bytes} bytes")
+    return bytes(body)
+
+
+def read_batch(body: bytes, *, encoding: str, limits: BodyLimits) -> Batch:
+    """The batch in a body. Raises BatchTooLargeError or WireFormatError, naming what is wrong."""
+    batch = wire.parse(_decompressed(body, encoding, limits.decoded_bytes))
+    if len(batch) > limits.rows:
+        raise BatchTooLargeError(f"the batch has {len(batch)} rows and events; the limit is {limits.rows}")
+    return batch
+
+
+def _decompressed(body: bytes, encoding: str, limit_bytes: int) -> bytes:
+    if encoding == "zstd":
+        return _unzstd(body, limit_bytes)
+    if encoding == "gzip":
+        return _gunzip(body, limit_bytes)
+    if len(body) > limit_bytes:
+        raise _too_large(limit_bytes)
+    return body
+
+
+def _unzstd(body: bytes, limit_bytes: int) -> bytes:
+    text = bytearray()
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(body)) as reader:
+            while chunk := reader.read(_CHUNK_BYTES):
+                text += chunk
+                if len(text) > limit_bytes:
+                    raise _too_large(limit_bytes)
+    except zstandard.ZstdError as exc:
+        raise WireFormatError(f"the body is not zstd: {exc}") from exc
+    return bytes(text)
+
+
+def _gunzip(body: bytes, limit_bytes: int) -> bytes:
+    inflater = zlib.decompressobj(_GZIP)
+    try:
+        text = inflater.decompress(body, limit_bytes + 1)
+    except zlib.error as exc:
+        raise WireFormatError(f"the body is not gzip: {exc}") from exc
+    if len(text) > limit_bytes:
+        raise _too_large(limit_bytes)
+    if not inflater.eof or inflater.unused_data:
+        raise WireFormatError("the body is not one whole gzip stream")
+    return text
+
+
+def _too_large(limit_bytes: int) -> BatchTooLargeError:
+    return BatchTooLargeError(f"the body has more than {limit_bytes} bytes once decompressed")

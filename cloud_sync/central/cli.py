@@ -1,0 +1,192 @@
+"""`edge-central`: serve, and the gateways' keys. Errors are one line for the person who typed.
+
+The database's URL may hold a password, so it can come from EDGE_CENTRAL_DATABASE_URL and is shown without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+from urllib.parse import urlsplit, urlunsplit
+
+import typer
+
+from cloud_sync.central.errors import CentralError, UsageError
+from cloud_sync.central.postgres import EmbeddedPostgres, running_url
+from cloud_sync.central.server import Listen, serve_database, serve_embedded
+from cloud_sync.central.store import Store
+
+app = typer.Typer(
+    name="edge-central",
+    help="The reference central: batches in over HTTP, rows out to PostgreSQL or TimescaleDB.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(envvar="EDGE_CENTRAL_DATABASE_URL", help="postgresql://user@host:5432/name", show_envvar=True),
+]
+Embedded = Annotated[Path | None, typer.Option(metavar="DIR", help="Run a PostgreSQL of our own in this folder.")]
+
+
+@app.command()
+def serve(
+    database_url: DatabaseUrl = None,
+    embedded: Embedded = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: a free one; the ready line tells.")] = 0,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM); makes it HTTPS.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's private key (PEM).")] = None,
+    exit_with_parent: Annotated[bool, typer.Option("--exit-with-parent", help="End when stdin closes.")] = False,
+) -> None:
+    """Take batches until SIGTERM or SIGINT. Prints one JSON line with `url` and `database` when ready."""
+    if (tls_cert is None) != (tls_key is None):
+        _fail(UsageError("--tls-cert and --tls-key belong together"))
+    listen = Listen(host, port, tls_cert, tls_key)
+    if embedded is not None and database_url is None:
+        _run(serve_embedded(embedded, listen, ready=_say_ready, exit_with_parent=exit_with_parent))
+    elif database_url is not None and embedded is None:
+        _run(serve_database(database_url, listen, ready=_say_ready, exit_with_parent=exit_with_parent))
+    else:
+        _fail(_one_of_both())
+
+
+@app.command("add-key")
+def add_key(
+    gateway_id: Annotated[str, typer.Argument(help="The gateway that will send with this key.")],
+    database_url: DatabaseUrl = None,
+    embedded: Embedded = None,
+    key_file: Annotated[
+        Path | None, typer.Option(help="Write the key here (mode 0600); an existing file's key is registered.")
+    ] = None,
+) -> None:
+    """Give a gateway a key. Without --key-file it is printed, once."""
+    _run(_add_key(gateway_id, key_file, database_url, embedded))
+
+
+@app.command()
+def keys(database_url: DatabaseUrl = None, embedded: Embedded = None) -> None:
+    """List keys by the start of their digest; one JSON line each."""
+    _run(_list_keys(database_url, embedded))
+
+
+@app.command("revoke-key")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="As `keys` shows it; at least 8 characters.")],
+    database_url: DatabaseUrl = None,
+    embedded: Embedded = None,
+) -> None:
+    """Refuse this key from now on."""
+    _run(_revoke_key(key_id, database_url, embedded))
+
+
+def run() -> None:
+    """The entry point."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    app()
+
+
+async def _add_key(gateway_id: str, key_file: Path | None, database_url: str | None, embedded: Path | None) -> None:
+    if not gateway_id or ":" in gateway_id:
+        raise UsageError("a gateway id is not empty and has no colon")
+    async with _store(database_url, embedded) as store:
+        api_key = _key_from(key_file) or secrets.token_urlsafe(32)
+        holder = await store.add_key(api_key, gateway_id=gateway_id)
+        if holder.gateway_id != gateway_id:
+            raise UsageError(f"the key in {key_file} belongs to gateway {holder.gateway_id!r}")
+        if holder.revoked:
+            raise UsageError(f"the key in {key_file} was revoked", hint="remove the file to get a new key")
+        if key_file is None:
+            print(api_key)
+        else:
+            _write_key(key_file, api_key)
+
+
+async def _list_keys(database_url: str | None, embedded: Path | None) -> None:
+    async with _store(database_url, embedded) as store:
+        for key in await store.keys():
+            revoked = key["revoked_at"].isoformat() if key["revoked_at"] else None
+            shown = {"key_id": key["digest"][:12], "gateway_id": key["gateway_id"]}
+            print(json.dumps({**shown, "created_at": key["created_at"].isoformat(), "revoked_at": revoked}))
+
+
+async def _revoke_key(key_id: str, database_url: str | None, embedded: Path | None) -> None:
+    if len(key_id) < 8 or not set(key_id.lower()) <= set("0123456789abcdef"):
+        raise UsageError("a key id is at least 8 hexadecimal characters", hint="`edge-central keys` shows them")
+    async with _store(database_url, embedded) as store:
+        if not await store.revoke_key(key_id.lower()):
+            raise UsageError(f"no valid key has the id {key_id}", hint="`edge-central keys` shows them")
+
+
+@contextlib.asynccontextmanager
+async def _store(database_url: str | None, embedded: Path | None) -> AsyncIterator[Store]:
+    """The store of an external database, of a running embedded one, or of one started for this command."""
+    if (database_url is None) == (embedded is None):
+        raise _one_of_both()
+    async with contextlib.AsyncExitStack() as stack:
+        if embedded is not None:
+            database_url = running_url(embedded)
+            if database_url is None:
+                database_url = (await stack.enter_async_context(EmbeddedPostgres(embedded))).url
+        yield await stack.enter_async_context(Store(str(database_url)))
+
+
+def _key_from(key_file: Path | None) -> str | None:
+    if key_file is None or not key_file.exists():
+        return None
+    api_key = key_file.read_text().strip()
+    if not api_key:
+        raise UsageError(f"{key_file} is empty", hint="remove it to get a new key")
+    return api_key
+
+
+def _write_key(key_file: Path, api_key: str) -> None:
+    if key_file.exists():
+        return
+    handle = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(api_key + "\n")
+
+
+def _say_ready(url: str, database_url: str) -> None:
+    print(json.dumps({"url": url, "database": _without_password(database_url)}), flush=True)
+
+
+def _without_password(database_url: str) -> str:
+    parts = urlsplit(database_url)
+    user, at, host = parts.netloc.rpartition("@")
+    shown = parts._replace(netloc=f"{user.partition(':')[0]}{at}{host}")
+    return urlunsplit(shown)
+
+
+def _one_of_both() -> UsageError:
+    return UsageError("give either --database-url or --embedded")
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.run(work)
+    except CentralError as exc:
+        _fail(exc)
+    except OSError as exc:
+        _fail(UsageError(str(exc)))
+
+
+def _fail(error: CentralError) -> NoReturn:
+    hint = f" ({error.hint})" if error.hint else ""
+    print(f"edge-central: {error.message}{hint}", file=sys.stderr)
+    raise typer.Exit(2 if isinstance(error, UsageError) else 1)
+
+
+if __name__ == "__main__":
+    run()

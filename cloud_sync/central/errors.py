@@ -1,0 +1,33 @@
+"""What can go wrong inside the central, branched by who has to act.
+
+CentralError
+  DatabaseAwayError     nothing was stored; the sender tries again, the operator looks at the database
+  SchemaTooNewError     the database belongs to a newer program; the service must not touch it
+  EmbeddedPostgresError the bundled PostgreSQL cannot run here
+  UsageError            the command line cannot be carried out as given
+"""
+
+
+class CentralError(Exception):
+    """Root. `hint` is what the person at the machine can do, when there is something."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class DatabaseAwayError(CentralError):
+    """The database did not answer, or did not finish; the transaction did not count."""
+
+
+class SchemaTooNewError(CentralError):
+    """The tables have a version this program does not know."""
+
+
+class EmbeddedPostgresError(CentralError):
+    """PostgreSQL's programs are missing, refuse to start, or their folder is in use."""
+
+
+class UsageError(CentralError):
+    """An option, a file or an address that does not work as given."""

@@ -1,0 +1,178 @@
+"""The central as a process: a listening socket, the service, and an orderly end.
+
+Constraints
+- `ready` is called once requests are answered at the address it is given.
+- SIGTERM, SIGINT and (when asked) a closed standard input end it the same way: requests in work are finished.
+- With an embedded database, a server that dies is started again; meanwhile the service says 503.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from cloud_sync.central.errors import EmbeddedPostgresError, UsageError
+from cloud_sync.central.postgres import EmbeddedPostgres
+from cloud_sync.central.service import create_app
+from cloud_sync.central.store import Store
+
+logger = logging.getLogger(__name__)
+
+_FINISH_S = 10  # a batch in work commits well within this
+_RESTART_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where to listen; port 0 lets the system choose. With a certificate it is HTTPS."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls_cert is not None else "http"
+
+
+Ready = Callable[[str, str], None]
+"""Told the service's URL and the database's."""
+
+
+async def serve_database(database_url: str, listen: Listen, *, ready: Ready, exit_with_parent: bool) -> None:
+    """Serve over a database that somebody else runs."""
+    async with Store(database_url) as store:
+        with _listening(listen) as sock:
+            server = _server(store, listen)
+            url = f"{listen.scheme}://{_address(sock)}"
+            with _ending(server, exit_with_parent=exit_with_parent):
+                await server.serve_until_told(sock, on_ready=lambda: ready(url, database_url))
+
+
+async def serve_embedded(data_dir: Path, listen: Listen, *, ready: Ready, exit_with_parent: bool) -> None:
+    """Serve over a PostgreSQL of our own in `data_dir`."""
+    async with EmbeddedPostgres(data_dir) as postgres:
+        keeping = asyncio.create_task(_keep_running(postgres), name="embedded postgres")  # awaited below
+        try:
+            await serve_database(postgres.url, listen, ready=ready, exit_with_parent=exit_with_parent)
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def _keep_running(postgres: EmbeddedPostgres) -> None:
+    while True:
+        await postgres.wait()
+        logger.warning("PostgreSQL ended on its own; starting it again")
+        try:
+            await postgres.start()
+        except EmbeddedPostgresError as exc:
+            logger.error("PostgreSQL does not start: %s", exc)  # noqa: TRY400 (the message is for the operator)
+            await asyncio.sleep(_RESTART_PAUSE_S)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handling, which would end the process before the database is stopped."""
+
+    async def serve_until_told(self, sock: socket.socket, *, on_ready: Callable[[], None]) -> None:
+        self._on_ready = on_ready
+        await self.serve(sockets=[sock])
+        if not self.started:
+            raise UsageError("the service did not start; the log above says why")
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started and not self.should_exit:
+            self._on_ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _server(store: Store, listen: Listen) -> _Server:
+    config = uvicorn.Config(
+        create_app(store),
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=_FINISH_S,
+        server_header=False,
+        ssl_certfile=listen.tls_cert,
+        ssl_keyfile=listen.tls_key,
+    )
+    try:
+        config.load()
+    except OSError as exc:  # ssl.SSLError is one
+        raise UsageError(f"the TLS certificate or key cannot be used: {exc}") from exc
+    return _Server(config)
+
+
+@contextlib.contextmanager
+def _listening(listen: Listen) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    try:
+        sock = socket.create_server((listen.host, listen.port), family=family, backlog=128)
+    except OSError as exc:
+        raise _cannot_listen(listen, exc) from exc
+    with sock:
+        yield sock
+
+
+def _cannot_listen(listen: Listen, exc: OSError) -> UsageError:
+    where = f"{listen.host}:{listen.port}"
+    if exc.errno == errno.EADDRINUSE:
+        return UsageError(
+            f"port {listen.port} is in use on {listen.host}", hint="use another --port, or 0 for a free one"
+        )
+    return UsageError(f"cannot listen on {where}: {exc.strerror or exc}")
+
+
+def _address(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@contextlib.contextmanager
+def _ending(server: _Server, *, exit_with_parent: bool) -> Iterator[None]:
+    """Set `should_exit` when it is time; restore the handlers afterwards."""
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        server.should_exit = True
+
+    for order in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(order, end)
+    if exit_with_parent:
+        _when_stdin_closes(loop, end)
+    try:
+        yield
+    finally:
+        for order in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(order)
+        if exit_with_parent:
+            loop.remove_reader(sys.stdin.fileno())
+
+
+def _when_stdin_closes(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> None:
+    def read() -> None:
+        if not os.read(sys.stdin.fileno(), 4_096):
+            loop.remove_reader(sys.stdin.fileno())
+            end()
+
+    try:
+        loop.add_reader(sys.stdin.fileno(), read)
+    except PermissionError as exc:  # a file or /dev/null cannot be waited for
+        raise UsageError("--exit-with-parent needs a pipe or a terminal as standard input") from exc

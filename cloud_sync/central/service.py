@@ -1,0 +1,182 @@
+"""The central's HTTP face: who may send, what an answer means, how a failure is said.
+
+Constraints
+- 200 is answered after COMMIT, never before; any other answer means that nothing was stored.
+- The service starts and stays up without its database; it says 503 with Retry-After until it is back.
+- Nothing of a body is read for a caller without a valid key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.encoders import jsonable_encoder
+from fastapi.responses import JSONResponse
+
+from cloud_sync.central.bodies import ENCODINGS, BodyLimits, collect, read_batch
+from cloud_sync.central.errors import CentralError, DatabaseAwayError, SchemaTooNewError
+from cloud_sync.central.store import Store
+from cloud_sync.errors import BatchTooLargeError, WireFormatError
+from cloud_sync.records import Batch, Settlement
+
+logger = logging.getLogger(__name__)
+
+INGEST_PATH: Final = "/api/v1/data/ingest/batch"
+RETRY_AFTER_S: Final = 2  # a PostgreSQL that restarts is back within a second or two
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Exception):  # noqa: N818 (an answer, not a fault of ours)
+    """An answer other than 200: its status and the words for the person at the gateway."""
+
+    status: int
+    detail: str
+
+
+def create_app(store: Store, *, limits: BodyLimits | None = None) -> FastAPI:
+    """The service over a store that the caller has entered."""
+    app = FastAPI(title="Smart Maintenance Edge central", lifespan=_lifespan, openapi_url=None)
+    app.state.store = store
+    app.state.limits = limits or BodyLimits()
+    app.post(INGEST_PATH)(ingest_batch)
+    app.get("/health")(health)
+    app.get("/api/v1/stats")(stats)
+    app.middleware("http")(_with_request_id)
+    app.exception_handler(Refused)(_say_refused)
+    app.exception_handler(CentralError)(_say_away)
+    return app
+
+
+async def ingest_batch(request: Request) -> dict[str, Any]:
+    """Store one batch and say what became of each of its rows and events."""
+    store: Store = request.app.state.store
+    gateway_id = await _authenticated(request, store)
+    idempotency_gateway, batch_id = _idempotency_key(request)
+    batch = await _batch(request)
+    if batch.gateway_id != gateway_id:
+        raise Refused(403, f"this key does not belong to gateway {batch.gateway_id!r}")
+    if idempotency_gateway != batch.gateway_id:
+        raise Refused(422, "the gateway in Idempotency-Key is not the one in the batch")
+    settlement = await store.store_batch(batch, gateway_id=gateway_id)
+    return _answer(batch_id, settlement)
+
+
+async def health(request: Request) -> JSONResponse:
+    """200 when the database answers, 503 when it does not; the same fields in both."""
+    store: Store = request.app.state.store
+    try:
+        found = await store.health()
+    except CentralError as exc:
+        headers = {"Retry-After": str(RETRY_AFTER_S)}
+        return JSONResponse(_health_fields("database_away", detail=exc.message), status_code=503, headers=headers)
+    warnings = [] if found.timescaledb else ["plain PostgreSQL: sensor_readings is not a hypertable"]
+    return JSONResponse(_health_fields("ok", timescaledb=found.timescaledb, rows=found.rows, warnings=warnings))
+
+
+def _health_fields(
+    status: str,
+    *,
+    detail: str | None = None,
+    timescaledb: str | None = None,
+    rows: int | None = None,
+    warnings: Sequence[str] = (),
+) -> dict[str, Any]:
+    return {"status": status, "detail": detail, "timescaledb": timescaledb, "rows": rows, "warnings": list(warnings)}
+
+
+async def stats(request: Request) -> JSONResponse:
+    """Committed totals, per gateway, and events by kind."""
+    store: Store = request.app.state.store
+    return JSONResponse(jsonable_encoder(await store.stats()))
+
+
+async def _authenticated(request: Request, store: Store) -> str:
+    """The gateway the key belongs to."""
+    api_key = request.headers.get("X-API-Key")
+    if not api_key:
+        raise Refused(401, "the X-API-Key header is missing")
+    holder = await store.key_holder(api_key)
+    if holder is None:
+        raise Refused(401, "this API key is not known")
+    if holder.revoked:
+        raise Refused(403, "this API key was revoked")
+    return holder.gateway_id
+
+
+def _idempotency_key(request: Request) -> tuple[str, str]:
+    gateway_id, separator, batch_id = request.headers.get("Idempotency-Key", "").partition(":")
+    if not (gateway_id and separator and batch_id):
+        raise Refused(422, "the Idempotency-Key header must be <gateway_id>:<batch_id>")
+    return gateway_id, batch_id
+
+
+async def _batch(request: Request) -> Batch:
+    limits: BodyLimits = request.app.state.limits
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ENCODINGS:
+        raise Refused(415, f"Content-Encoding {encoding!r} is not one of {', '.join(ENCODINGS)}")
+    try:
+        body = await collect(request.stream(), declared_bytes=_content_length(request), limit_bytes=limits.body_bytes)
+        # A large body takes tenths of a second to decode; other gateways are answered meanwhile.
+        return await asyncio.to_thread(read_batch, body, encoding=encoding, limits=limits)
+    except BatchTooLargeError as exc:
+        raise Refused(413, exc.message) from exc
+    except WireFormatError as exc:
+        raise Refused(422, exc.message) from exc
+
+
+def _content_length(request: Request) -> int | None:
+    declared = request.headers.get("Content-Length", "")
+    return int(declared) if declared.isdecimal() else None
+
+
+def _answer(batch_id: str, settlement: Settlement) -> dict[str, Any]:
+    return {
+        "batch_id": batch_id,
+        "committed": True,
+        "accepted": settlement.accepted,
+        "duplicates": settlement.duplicates,
+        "rejected": [{"index": r.index, "code": r.code, "detail": r.detail} for r in settlement.refused],
+    }
+
+
+async def _with_request_id(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Send the caller's X-Request-ID back, so that both logs can be laid side by side."""
+    response = await call_next(request)
+    request_id = request.headers.get("X-Request-ID")
+    if request_id:
+        response.headers["X-Request-ID"] = request_id
+    if response.status_code >= 400:
+        logger.info("%s %s: %d (request %s)", request.method, request.url.path, response.status_code, request_id)
+    return response
+
+
+async def _say_refused(_: Request, refused: Exception) -> JSONResponse:
+    assert isinstance(refused, Refused)  # noqa: S101 (registered for this class only)
+    headers = {"WWW-Authenticate": "X-API-Key"} if refused.status == 401 else None
+    return JSONResponse({"detail": refused.detail}, status_code=refused.status, headers=headers)
+
+
+async def _say_away(_: Request, error: Exception) -> JSONResponse:
+    """Nothing was stored. The words for the log stay here: they may name hosts and users."""
+    logger.warning("not stored: %s", error)
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return JSONResponse({"detail": "the database is away; nothing was stored"}, status_code=503, headers=headers)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Bring the tables up to date when the database is there; start all the same when it is not."""
+    try:
+        await app.state.store.prepare()
+    except SchemaTooNewError:
+        raise
+    except DatabaseAwayError as exc:
+        logger.warning("starting without the database: %s", exc)
+    yield

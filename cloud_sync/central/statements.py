@@ -1,0 +1,70 @@
+"""The statements of the ingest transaction.
+
+Rows arrive as parallel arrays and in key order: two transactions that carry the same keys then wait for
+each other in one order and cannot deadlock.
+"""
+
+from typing import Final
+
+REGISTER_SENSORS: Final = """
+    INSERT INTO sensors (sensor_id, sensor_type, unit, gateway_id, metadata)
+    SELECT s.id, s.type, s.unit, $1, s.meta::jsonb
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS s (id, type, unit, meta)
+    ON CONFLICT (sensor_id) DO NOTHING"""
+
+FOREIGN_SENSORS: Final = "SELECT sensor_id FROM sensors WHERE sensor_id = ANY($1::text[]) AND gateway_id <> $2"
+
+INSERT_ROWS: Final = """
+    WITH stored AS (
+        INSERT INTO sensor_readings (timestamp, sensor_id, value, sensor_type, unit, quality, sensor_metadata)
+        SELECT r.time, r.id, r.value, r.type, r.unit, r.quality, r.meta::jsonb
+        FROM unnest($1::timestamptz[], $2::text[], $3::float8[], $4::text[], $5::text[], $6::float8[], $7::text[])
+             AS r (time, id, value, type, unit, quality, meta)
+        ON CONFLICT (timestamp, sensor_id) DO NOTHING
+        RETURNING 1)
+    SELECT count(*) FROM stored"""
+
+INSERT_EVENTS: Final = """
+    WITH stored AS (
+        INSERT INTO edge_events (event_id, gateway_id, kind, subject, time, body)
+        SELECT e.id, $1, e.kind, e.subject, e.time, e.body::jsonb
+        FROM unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
+             AS e (id, kind, subject, time, body)
+        ON CONFLICT (event_id) DO NOTHING
+        RETURNING 1)
+    SELECT count(*) FROM stored"""
+
+FOREIGN_EVENTS: Final = "SELECT event_id FROM edge_events WHERE event_id = ANY($1::text[]) AND gateway_id <> $2"
+
+COUNT: Final = """
+    INSERT INTO gateway_counters AS c (gateway_id, batches, rows, events, duplicates, refused, last_commit_at)
+    VALUES ($1, 1, $2, $3, $4, $5, clock_timestamp())
+    ON CONFLICT (gateway_id) DO UPDATE SET
+        batches = c.batches + 1, rows = c.rows + excluded.rows, events = c.events + excluded.events,
+        duplicates = c.duplicates + excluded.duplicates, refused = c.refused + excluded.refused,
+        last_commit_at = excluded.last_commit_at"""
+
+KEY: Final = "SELECT gateway_id, revoked_at IS NOT NULL AS revoked FROM gateway_keys WHERE key_sha256 = $1"
+
+ADD_KEY: Final = """
+    INSERT INTO gateway_keys (key_sha256, gateway_id) VALUES ($1, $2)
+    ON CONFLICT (key_sha256) DO NOTHING"""
+
+KEYS: Final = """
+    SELECT encode(key_sha256, 'hex') AS digest, gateway_id, created_at, revoked_at
+    FROM gateway_keys ORDER BY gateway_id, created_at"""
+
+REVOKE_KEY: Final = """
+    UPDATE gateway_keys SET revoked_at = now()
+    WHERE starts_with(encode(key_sha256, 'hex'), $1) AND revoked_at IS NULL
+    RETURNING gateway_id"""
+
+TOTALS: Final = """
+    SELECT gateway_id, batches, rows, events, duplicates, refused, last_commit_at
+    FROM gateway_counters ORDER BY gateway_id"""
+
+EVENTS_BY_KIND: Final = "SELECT kind, count(*) AS count FROM edge_events GROUP BY kind ORDER BY kind"
+
+HEALTH: Final = """
+    SELECT (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb') AS timescaledb,
+           (SELECT coalesce(sum(rows), 0)::bigint FROM gateway_counters) AS rows"""

@@ -1,0 +1,185 @@
+"""What the central knows, in PostgreSQL: sensors, readings, events, keys. The only user of asyncpg at run time.
+
+Constraints
+- `store_batch` returns after COMMIT and accounts for every row and event of the batch.
+- A row the database itself refuses costs only itself: the statement is halved until that row stands alone.
+- Anything else that goes wrong is DatabaseAwayError, and nothing of the batch was stored.
+- Opening needs no database; the tables are brought up to date when it is first reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, Self
+
+import asyncpg
+
+from cloud_sync.admission import judge
+from cloud_sync.central import statements
+from cloud_sync.central.errors import DatabaseAwayError, UsageError
+from cloud_sync.central.ingest import Ingest
+from cloud_sync.central.migrations import migrate
+from cloud_sync.records import Batch, Settlement
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S: Final = 5.0
+STATEMENT_TIMEOUT_S: Final = 30.0
+_POOL_SIZE: Final = 8  # one per request in work; PostgreSQL's own default limit is 100
+
+_LOST_RACE_TRIES: Final = 3
+"""A deadlock or serialization failure undoes everything; the same transaction may then simply be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """Whom an API key belongs to."""
+
+    gateway_id: str
+    revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`timescaledb` is its version, or None on plain PostgreSQL; `rows` were committed since the tables exist."""
+
+    timescaledb: str | None
+    rows: int
+
+
+class Store:
+    """`async with Store(url) as store:`; every method may raise DatabaseAwayError."""
+
+    def __init__(self, database_url: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._database_url = database_url
+        self._now = now
+        self._pool: asyncpg.Pool[Any] | None = None
+        self._migrated = False
+        self._migrating = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._pool = await asyncpg.create_pool(
+                self._database_url,
+                min_size=0,
+                max_size=_POOL_SIZE,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=STATEMENT_TIMEOUT_S,
+                server_settings={"application_name": "edge-central"},
+            )
+        except (ValueError, asyncpg.InterfaceError) as exc:
+            raise UsageError(
+                f"the database URL cannot be used: {exc}", hint="it looks like postgresql://user@host:5432/name"
+            ) from exc
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.terminate()  # answers were given after COMMIT; there is nothing to wait for
+
+    async def prepare(self) -> None:
+        """Reach the database and bring its tables up to date."""
+        async with self._connection():
+            pass
+
+    async def store_batch(self, batch: Batch, *, gateway_id: str) -> Settlement:
+        """Store what can be stored, in one transaction, and say what became of each row and event."""
+        judgement = judge(batch, now=self._now())
+        async with self._connection() as connection:
+            for tries_left in reversed(range(_LOST_RACE_TRIES)):
+                try:
+                    async with connection.transaction():
+                        return await Ingest(connection, gateway_id).store(judgement)
+                except asyncpg.TransactionRollbackError:
+                    if tries_left == 0:
+                        raise
+        raise AssertionError("the loop above returns or raises")
+
+    async def key_holder(self, api_key: str) -> KeyHolder | None:
+        """Who holds this key, or None when nobody does."""
+        async with self._connection() as connection:
+            record = await connection.fetchrow(statements.KEY, key_digest(api_key))
+        return None if record is None else KeyHolder(record["gateway_id"], record["revoked"])
+
+    async def add_key(self, api_key: str, *, gateway_id: str) -> KeyHolder:
+        """Let this key send as `gateway_id`. Returns whom it belongs to, also when it was there before."""
+        async with self._connection() as connection:
+            await connection.execute(statements.ADD_KEY, key_digest(api_key), gateway_id)
+            record = await connection.fetchrow(statements.KEY, key_digest(api_key))
+        return KeyHolder(record["gateway_id"], record["revoked"])
+
+    async def keys(self) -> list[dict[str, Any]]:
+        """Every key by its digest; the keys themselves are not stored."""
+        async with self._connection() as connection:
+            return [dict(record) for record in await connection.fetch(statements.KEYS)]
+
+    async def revoke_key(self, digest_start: str) -> list[str]:
+        """Revoke every valid key whose digest begins so. Returns the gateways they belonged to."""
+        async with self._connection() as connection:
+            return [record["gateway_id"] for record in await connection.fetch(statements.REVOKE_KEY, digest_start)]
+
+    async def health(self) -> Health:
+        async with self._connection() as connection:
+            record = await connection.fetchrow(statements.HEALTH)
+        return Health(record["timescaledb"], record["rows"])
+
+    async def stats(self) -> dict[str, Any]:
+        """Committed totals: per gateway, and events by kind. Times are datetimes."""
+        async with self._connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+            gateways = [dict(record) for record in await connection.fetch(statements.TOTALS)]
+            kinds = {record["kind"]: record["count"] for record in await connection.fetch(statements.EVENTS_BY_KIND)}
+        totals = {
+            name: sum(g[name] for g in gateways) for name in ("batches", "rows", "events", "duplicates", "refused")
+        }
+        last = max((g["last_commit_at"] for g in gateways), default=None)
+        return {**totals, "last_commit_at": last, "events_by_kind": kinds, "gateways": gateways}
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection[Any]]:
+        """A connection to a database whose tables are up to date; only our errors leave."""
+        assert self._pool is not None, "enter the store first"  # noqa: S101 (a programming error, not an input)
+        with _translated():
+            async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+                await self._migrate_once(connection)
+                yield connection
+
+    async def _migrate_once(self, connection: asyncpg.Connection[Any]) -> None:
+        if self._migrated:
+            return
+        async with self._migrating:
+            if not self._migrated:
+                timescaledb = await migrate(connection)
+                self._migrated = True
+                _report(timescaledb)
+
+
+def key_digest(api_key: str) -> bytes:
+    """What is stored of a key. Keys are 256 random bits, so a plain digest needs no salt and no stretching."""
+    return hashlib.sha256(api_key.encode()).digest()
+
+
+def _report(timescaledb: str | None) -> None:
+    if timescaledb is None:
+        logger.warning("plain PostgreSQL without TimescaleDB: sensor_readings is an ordinary table")
+    else:
+        logger.info("sensor_readings is a hypertable of TimescaleDB %s", timescaledb)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Let only our errors out of this block."""
+    try:
+        yield
+    except TimeoutError as exc:
+        raise DatabaseAwayError("the database did not answer in time") from exc
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+        raise DatabaseAwayError(f"the database is away: {type(exc).__name__}: {exc}") from exc
