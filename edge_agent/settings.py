@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 # Names end up in central keys, topics and file names: keep them plain.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
 TagName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)+$", max_length=160)]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
 SensorType = Literal[
     "temperature", "vibration", "pressure", "humidity", "bearing", "pump",
     "manufacturing", "audio", "forecasting", "voltage", "general",
@@ -111,7 +112,7 @@ class WaveformSettings(Strict):
     name: Name
     asset: Name
     channels: tuple[ChannelSettings, ...] = Field(min_length=1, max_length=64)
-    model: Name | None = Field(None, description="Bundle that scores every window; none reports nothing but health.")
+    model: ModelName | None = Field(None, description="Bundle that scores every window; none reports nothing but health.")
     alarm: AlarmSettings = AlarmSettings()
 
     @field_validator("channels")
@@ -271,7 +272,7 @@ class TagModelSettings(Strict):
 
     name: Name
     asset: Name
-    model: Name
+    model: ModelName
     inputs: dict[str, TagName] = Field(description="Model input name -> tag name.")
     constants: dict[str, float] = Field(default_factory=dict, description="Model input name -> fixed value.")
     interval_s: float = Field(1.0, ge=0.05)

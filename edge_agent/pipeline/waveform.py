@@ -22,6 +22,7 @@ from edge_agent.core.samples import SampleBlock
 from edge_agent.core.scores import ScoreBatch, Verdict
 from edge_agent.core.windows import WindowBatch
 from edge_agent.dsp.windower import Windower
+from edge_agent.errors import EdgeError
 from edge_agent.pipeline.alarms import AlarmChange, AlarmTracker
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
@@ -107,8 +108,12 @@ class WaveformLine:
         return [self._recorder.gap(gap)]
 
     def _pass_windows(self, windows: WindowBatch) -> list[Record]:
-        features = self.model.features_of(windows)
-        scores = self.model.scores_of(features)
+        try:
+            features = self.model.features_of(windows)
+            scores = self.model.scores_of(features)
+        except EdgeError as exc:  # a window the model will not take stops nobody else
+            end_ns = int(windows.end_ns[-1])
+            return self._pass_gap(Gap(windows.source, GapCause.MODEL_REFUSED, end_ns, end_ns, exc.message))
         records: list[Record] = []
         for c in range(len(self.channels)):
             for w in range(windows.n_windows):

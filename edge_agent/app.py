@@ -1,0 +1,377 @@
+"""The composition root: settings become objects, objects run in one TaskGroup.
+
+The only place that creates long-lived tasks. Shut-down follows the flow: sources first, then what they
+left in the pipeline, then the outbox, then a bounded try to deliver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from cloud_sync.errors import OutboxError
+from cloud_sync.journal import KeyJournal
+from cloud_sync.outbox import Outbox
+from cloud_sync.records import Event, Row
+from cloud_sync.transports.base import Transport
+from cloud_sync.uplink import Uplink
+from cloud_sync.writer import OutboxWriter
+from edge_agent.core.channel import Channel, WhenFull
+from edge_agent.core.clock import Clock
+from edge_agent.core.gaps import Gap, GapCause
+from edge_agent.core.samples import SampleBlock
+from edge_agent.core.tags import Reading, Scan
+from edge_agent.drivers.base import Item
+from edge_agent.drivers.registry import build_driver
+from edge_agent.drivers.supervisor import Supervisor
+from edge_agent.errors import BundleError, ConfigurationError
+from edge_agent.health.clock_quality import ClockQuality
+from edge_agent.health.ledger import GapLedger
+from edge_agent.health.systemd import SystemdNotifier
+from edge_agent.local.api import LocalApi, StatusFile
+from edge_agent.local.status import Parts, describe
+from edge_agent.pipeline.champions import scoring_model
+from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.recorder import Recorder
+from edge_agent.pipeline.stages import SnapshotStage, TagStage, WaveformStage
+from edge_agent.pipeline.tags import SnapshotLine, TagLine
+from edge_agent.pipeline.waveform import WaveformLine
+from edge_agent.scoring.champion import load_champion
+from edge_agent.settings import (
+    MicrophoneSettings,
+    ModbusSettings,
+    OpcUaSettings,
+    ReplaySettings,
+    Settings,
+    WaveformSettings,
+)
+
+log = logging.getLogger("edge_agent")
+
+BLOCKS_QUEUED: Final = 64  # some seconds of signal: the loop is never away that long, and memory stays small
+SCANS_QUEUED: Final = 64
+DELIVER_AT_STOP_S: Final = 5.0
+STATUS_FILE_EVERY_S: Final = 5.0
+
+Record = Row | Event
+
+
+@dataclass(slots=True)
+class Agent:
+    """One gateway. `build` only makes objects; `run` opens, runs and closes them."""
+
+    settings: Settings
+    clock: Clock
+    transport: Transport
+    outbox: Outbox
+    writer: OutboxWriter
+    uplink: Uplink
+    recorder: Recorder
+    ledger: GapLedger
+    is_clock_synced: ClockQuality
+    notifier: SystemdNotifier
+    models: dict[str, ScoringModel]
+    model_errors: dict[str, BundleError]
+    supervisors: list[Supervisor] = field(default_factory=list)
+    stages: list[WaveformStage | TagStage] = field(default_factory=list)
+    snapshots: list[SnapshotStage] = field(default_factory=list)
+    unscored: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def build(cls, settings: Settings, *, clock: Clock, transport: Transport) -> Agent:
+        """Load the champions and connect the parts. A bundle that is refused costs only its own sources."""
+        models, model_errors = _load_models(settings)
+        outbox = Outbox(settings.gateway.state_dir / "outbox.db", max_bytes=settings.outbox.max_bytes)
+        uplink = Uplink(outbox, transport, backoff_max_s=settings.central.backoff_max_s, now_ns=clock.now_ns)
+        journal = KeyJournal(settings.outbox.key_journal) if settings.outbox.key_journal else None
+        is_clock_synced = ClockQuality()
+        writer = OutboxWriter(
+            outbox,
+            gateway_id=settings.gateway.id,
+            flush_interval_s=settings.outbox.flush_interval_s,
+            journal=journal,
+            on_flush=uplink.wake,
+        )
+        agent = cls(
+            settings=settings,
+            clock=clock,
+            transport=transport,
+            outbox=outbox,
+            writer=writer,
+            uplink=uplink,
+            recorder=Recorder(is_clock_synced=is_clock_synced),
+            ledger=GapLedger(),
+            is_clock_synced=is_clock_synced,
+            notifier=SystemdNotifier(),
+            models=models,
+            model_errors=model_errors,
+        )
+        agent._connect()
+        return agent
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set, or something fails that cannot be gone on without."""
+        with _only_one(self.settings.gateway.state_dir), self.outbox:
+            await self._note_absence()
+            async with LocalApi(self._socket_path, self._describe), self._closing_transport():
+                await self._run_parts(stop)
+
+    async def _run_parts(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            sources = [group.create_task(s.run(), name=s.name) for s in self.supervisors]
+            pipeline = [group.create_task(s.run(), name=s.name) for s in [*self.stages, *self.snapshots]]
+            carriers = [
+                group.create_task(part, name=name)
+                for name, part in {
+                    "outbox writer": self.writer.run(),
+                    "uplink": self.uplink.run(),
+                    "status file": self._keep_status_file(),
+                    "watchdog": self._keep_watchdog(),
+                }.items()
+            ]
+            self.notifier.ready(f"{len(sources)} sources")
+            log.info("running: %d sources, central %s", len(sources), self.settings.central.url)
+            await stop.wait()
+            self.notifier.stopping()
+            log.info("stopping")
+            await _cancelled(sources)
+            await _cancelled(pipeline)
+            for stage in [*self.stages, *self.snapshots]:
+                await stage.finish()
+            await _cancelled(carriers)
+        await self._deliver_the_rest()
+
+    async def _deliver_the_rest(self) -> None:
+        if not await self.writer.flush():
+            state = self.writer.state
+            log.error("%d records could not be stored before the stop: %s", state.pending, state.error)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DELIVER_AT_STOP_S):
+                await self.uplink.drain()
+        waiting = (await asyncio.to_thread(self.outbox.depth)).records
+        log.info("stopped; %d records wait in the outbox for the next start", waiting)
+        document = await self._describe() | {"state": "stopped", "summary": "stopped on request"}
+        await asyncio.to_thread(self._status_file.write, document)
+
+    async def _put(self, records: Sequence[Record]) -> None:
+        for record in records:
+            if isinstance(record, Event):
+                self.ledger.note(record)
+        await self.writer.put(records)
+
+    async def _note_absence(self) -> None:
+        """The time between the last durable record and now, as a gap: we were not there."""
+        last_us = (await asyncio.to_thread(self.outbox.counters))["last_append_us"]
+        now_ns = self.clock.now_ns()
+        if 0 < last_us * 1000 < now_ns:
+            detail = "the agent was not running"
+            gap = Gap(self.settings.gateway.id, GapCause.AGENT_STOPPED, last_us * 1000, now_ns, detail)
+            await self._put([self.recorder.gap(gap)])
+
+    def _connect(self) -> None:
+        for source in self.settings.sources:
+            inlet: Channel[Any]
+            if isinstance(source, WaveformSettings):
+                inlet = Channel(source.name, capacity=BLOCKS_QUEUED, when_full=_when_full(source))
+                self._connect_waveform(source, inlet)
+            else:
+                inlet = Channel(source.name, capacity=SCANS_QUEUED, when_full=WhenFull.BLOCK)
+                self._connect_tags(source, inlet)
+            driver = build_driver(source, self.clock)
+            self.supervisors.append(
+                Supervisor(driver, deliver=_into(inlet, source.name in self.unscored), clock=self.clock, say=_say)
+            )
+        self._connect_tag_models()
+
+    def _connect_waveform(self, source: WaveformSettings, inlet: Channel[SampleBlock | Gap]) -> None:
+        model = self.models.get(source.model or "")
+        if model is None:
+            error = self.model_errors.get(source.model or "")
+            self.unscored[source.name] = error.message if error else "no model is configured"
+            return
+        line = WaveformLine(
+            source=source.name,
+            asset=source.asset,
+            points=tuple(channel.point for channel in source.channels),
+            sensor_type="audio" if _is_sound(source) else "vibration",
+            signal_unit="" if _is_sound(source) else getattr(source, "unit", "g"),
+            model=model,
+            alarm=source.alarm,
+            report=self.settings.report,
+            recorder=self.recorder,
+        )
+        self.stages.append(WaveformStage(line, inlet, self._put))
+
+    def _connect_tags(self, source: ModbusSettings | OpcUaSettings, inlet: Channel[Scan | Gap]) -> None:
+        groups = source.poll_groups if isinstance(source, ModbusSettings) else ()
+        tags = [tag for group in groups for tag in group.tags] if groups else list(getattr(source, "nodes", ()))
+        line = TagLine(
+            source.name,
+            deadbands={tag.name: tag.deadband for tag in tags},
+            heartbeat_s=self.settings.report.heartbeat_s,
+            recorder=self.recorder,
+        )
+        self.stages.append(TagStage(line, inlet, self._put, self.clock))
+
+    def _connect_tag_models(self) -> None:
+        for settings in self.settings.tag_models:
+            model = self.models.get(settings.model)
+            if model is None:
+                error = self.model_errors.get(settings.model)
+                self.unscored[settings.name] = error.message if error else "the model is not loaded"
+                continue
+            _check_inputs(settings.name, model, {*settings.inputs, *settings.constants})
+            line = SnapshotLine(settings, model, self.recorder)
+            self.snapshots.append(SnapshotStage(line, self._latest, self._put, self.clock))
+
+    def _latest(self) -> dict[str, Reading]:
+        latest: dict[str, Reading] = {}
+        for stage in self.stages:
+            if isinstance(stage, TagStage):
+                latest |= stage.line.latest
+        return latest
+
+    async def _describe(self) -> dict[str, Any]:
+        try:
+            depth, counters = await asyncio.to_thread(self.outbox.depth), await asyncio.to_thread(self.outbox.counters)
+        except OutboxError as exc:
+            depth, counters = None, {}
+            log.debug("the outbox cannot be asked: %s", exc.message)
+        parts = Parts(
+            settings=self.settings,
+            now_ns=self.clock.now_ns(),
+            is_clock_synced=self.is_clock_synced(),
+            sources={supervisor.name: supervisor.health for supervisor in self.supervisors},
+            stages=self.stages,
+            snapshots=self.snapshots,
+            unscored=self.unscored,
+            models=list(self.models.values()),
+            model_errors=self.model_errors,
+            depth=depth,
+            counters=counters,
+            writer=self.writer.state,
+            uplink=self.uplink.state,
+            ledger=self.ledger,
+        )
+        return describe(parts)
+
+    @property
+    def _socket_path(self) -> Path:
+        return self.settings.gateway.runtime_dir / "edge-agent.sock"
+
+    @property
+    def _status_file(self) -> StatusFile:
+        return StatusFile(self.settings.gateway.runtime_dir / "status.json")
+
+    async def _keep_status_file(self) -> None:
+        while True:
+            document = await self._describe()
+            await asyncio.to_thread(self._status_file.write, document)
+            self.notifier.status(document["summary"])
+            await self.clock.sleep(STATUS_FILE_EVERY_S)
+
+    async def _keep_watchdog(self) -> None:
+        """Alive means: this loop turns. A lost device or central is not a reason to be restarted."""
+        while self.notifier.watchdog_interval_s is not None:
+            self.notifier.alive()
+            await asyncio.sleep(self.notifier.watchdog_interval_s)
+
+    @contextlib.asynccontextmanager
+    async def _closing_transport(self) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await self.transport.close()
+
+
+def _load_models(settings: Settings) -> tuple[dict[str, ScoringModel], dict[str, BundleError]]:
+    wanted = {s.model for s in settings.sources if isinstance(s, WaveformSettings) and s.model}
+    wanted |= {tag_model.model for tag_model in settings.tag_models}
+    models: dict[str, ScoringModel] = {}
+    errors: dict[str, BundleError] = {}
+    keys_dir = settings.models.keys_dir or settings.models.dir / "keys"
+    for name in sorted(wanted):
+        try:
+            champion = load_champion(
+                settings.models.dir, name, keys_dir=keys_dir, require_signature=settings.models.require_signature
+            )
+        except BundleError as exc:
+            log.error("model %s is refused: %s%s", name, exc.message, f"; {exc.hint}" if exc.hint else "")
+            errors[name] = exc
+        else:
+            models[name] = scoring_model(champion)
+            log.info("model %s %s verified and proven on this box", name, champion.bundle.manifest.version)
+    return models, errors
+
+
+def _check_inputs(where: str, model: ScoringModel, given: set[str]) -> None:
+    needed = set(model.feature_names)
+    if given != needed:
+        missing, extra = sorted(needed - given), sorted(given - needed)
+        said = [f"lacks {', '.join(missing)}"] if missing else []
+        said += [f"has unknown {', '.join(extra)}"] if extra else []
+        raise ConfigurationError(
+            f"tag_models {where!r} {' and '.join(said)}",
+            hint=f"{model.name} wants exactly: {', '.join(model.feature_names)} (as inputs or constants)",
+        )
+
+
+def _is_sound(source: WaveformSettings) -> bool:
+    is_replay_of_sound = isinstance(source, ReplaySettings) and source.stands_for == "microphone"
+    return isinstance(source, MicrophoneSettings) or is_replay_of_sound
+
+
+def _when_full(source: WaveformSettings) -> WhenFull:
+    # A recording can wait; a sensor cannot.
+    return WhenFull.BLOCK if isinstance(source, ReplaySettings) else WhenFull.DROP_OLDEST
+
+
+def _into(inlet: Channel[Any], is_unscored: bool) -> Any:
+    async def deliver(item: Item) -> None:
+        await inlet.send(item)
+
+    async def count_only(item: Item) -> None:
+        """Nobody reads this source's samples: its model was refused, which `status` says."""
+
+    return count_only if is_unscored else deliver
+
+
+def _say(level: str, line: str) -> None:
+    log.log(logging.getLevelNamesMapping()[level.upper()], "%s", line)
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+@contextlib.contextmanager
+def _only_one(state_dir: Path) -> Iterator[None]:
+    """One agent per state folder; the lock goes with the process, also when it is killed."""
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise ConfigurationError(
+            f"{state_dir} cannot be used: {exc.strerror}",
+            hint="gateway.state_dir must be a folder the agent may write to",
+        ) from exc
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise ConfigurationError(
+                f"another agent is running on {state_dir}", hint="`edge-agent status` shows it; stop it first"
+            ) from exc
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,142 @@
+"""The `edge-agent` command: names, options and exit codes. The work is in one file per command.
+
+Exit codes: 0 healthy or done, 1 degraded or partly done, 2 down, 3 wrong configuration or usage.
+No traceback reaches a technician: every error of ours becomes one line and what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from edge_agent import __version__
+from edge_agent.errors import ConfigurationError, EdgeError
+
+EXIT_DEGRADED: Final = 1
+EXIT_CONFIGURATION: Final = 3
+
+app = typer.Typer(
+    help="Edge gateway agent for predictive maintenance.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="The site's TOML file; default $EDGE_CONFIG, ./edge.toml, /etc/edge-agent/."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="For scripts; the fields are in docs/CLI_OUTPUT.md.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"edge-agent {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Edge gateway agent for predictive maintenance."""
+
+
+@app.command("run")
+def run_command(config: ConfigOption = None) -> None:
+    """Run the daemon in the foreground (systemd starts it like this)."""
+    from edge_agent.cli.run import run_daemon
+
+    run_daemon(config)
+
+
+@app.command()
+def status(
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat every two seconds until Ctrl-C.")] = False,
+) -> None:
+    """What is wrong, since when, what to do. Works when the daemon is dead."""
+    from edge_agent.cli.status import show_status
+
+    raise typer.Exit(show_status(config, as_json=as_json, watch=watch))
+
+
+@app.command()
+def validate(
+    file: Annotated[Path | None, typer.Argument(help="The site's TOML file.")] = None,
+    as_json: JsonOption = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of the configuration.")] = False,
+) -> None:
+    """Check a configuration without opening anything."""
+    from edge_agent.cli.validate import print_schema, validate_file
+
+    if schema:
+        print_schema()
+    else:
+        raise typer.Exit(validate_file(file, as_json=as_json))
+
+
+@app.command()
+def score(
+    paths: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")],
+    bundle: Annotated[str, typer.Option("--bundle", "-b", help="Name of a model bundle.")],
+    as_json: JsonOption = False,
+    models: Annotated[Path | None, typer.Option("--models", help="Folder of bundles; default models_onnx.")] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", min=0.001, help="Sampling rate in Hz of formats that carry none.")
+    ] = None,
+    allow_unsigned: Annotated[bool, typer.Option("--allow-unsigned", help="Accept a bundle nobody signed.")] = False,
+) -> None:
+    """Score recordings offline through the live windower, features and model."""
+    from edge_agent.cli.score import score_paths
+
+    raise typer.Exit(
+        score_paths(paths, bundle, as_json=as_json, models=models, rate=rate, allow_unsigned=allow_unsigned)
+    )
+
+
+@app.command()
+def demo(
+    duration: Annotated[
+        float | None, typer.Option("--duration", min=5, help="Stop after this many seconds; default: at Ctrl-C.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="No live view; one JSON summary as the last line.")] = False,
+    state: Annotated[
+        Path, typer.Option("--state", help="Where the demo keeps its outbox and database between runs.")
+    ] = Path(".demo"),
+    data: Annotated[Path | None, typer.Option("--data", help="Folder with the recordings; default tests/data.")] = None,
+) -> None:
+    """The whole road on this machine: simulated plant, recordings, gateway, central."""
+    from edge_agent.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(duration_s=duration, as_json=as_json, state_dir=state, data_dir=data))
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except ConfigurationError as exc:
+        _say(exc)
+        sys.exit(EXIT_CONFIGURATION)
+    except EdgeError as exc:
+        _say(exc)
+        sys.exit(EXIT_DEGRADED)
+    except BrokenPipeError:
+        # The reader (`| head`) has gone; nothing is left to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_DEGRADED)
+
+
+def _say(exc: EdgeError) -> None:
+    print(f"edge-agent: {exc.message}", file=sys.stderr)
+    if exc.hint:
+        print(f"  {exc.hint}", file=sys.stderr)

@@ -1,0 +1,134 @@
+"""`edge-agent status`: what is wrong, since when, what to do. Works when the daemon is dead.
+
+Constraints
+- Imports nothing heavy: it must answer at once on a small box that is in trouble.
+- Exit codes: 0 healthy, 1 degraded, 2 down, 3 bad configuration. An alarm is about the machine, not about
+  this box: it is shown, and does not change the code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from edge_agent.cli.status_text import as_text
+from edge_agent.errors import ConfigurationError, DaemonUnreachableError
+from edge_agent.local.api import StatusFile, ask_daemon
+
+EXIT_CODES: Final = {"healthy": 0, "degraded": 1, "down": 2, "misconfigured": 3}
+WATCH_EVERY_S: Final = 2.0
+_CLEAR: Final = "\033[H\033[2J"
+
+
+def show_status(config: Path | None, *, as_json: bool, watch: bool) -> int:
+    """Print the status once, or repeatedly until Ctrl-C. Returns the exit code."""
+    if not watch:
+        return _show(config, as_json=as_json, prefix="")
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            code = _show(config, as_json=as_json, prefix="" if as_json else _CLEAR)
+            time.sleep(WATCH_EVERY_S)
+    return code
+
+
+def _show(config: Path | None, *, as_json: bool, prefix: str) -> int:
+    document = read_status(config)
+    print(prefix + (json.dumps(document) if as_json else as_text(document)), flush=True)
+    return EXIT_CODES[document["state"]]
+
+
+def read_status(config: Path | None) -> dict[str, Any]:
+    """The daemon's own words, or what can be found out without it."""
+    from edge_agent.settings_file import find_settings_file, read_document, resolve_paths
+
+    try:
+        path = find_settings_file(config)
+        document = resolve_paths(read_document(path), path.parent)
+    except ConfigurationError as exc:
+        return _misconfigured(exc)
+    gateway = document.get("gateway")
+    gateway = gateway if isinstance(gateway, dict) else {}
+    runtime_dir = Path(str(gateway.get("runtime_dir", "/run/edge-agent")))
+    state_dir = Path(str(gateway.get("state_dir", "/var/lib/edge-agent")))
+    try:
+        return ask_daemon(runtime_dir / "edge-agent.sock")
+    except DaemonUnreachableError as exc:
+        return _without_daemon(path, exc, StatusFile(runtime_dir / "status.json").read(), state_dir, gateway)
+
+
+def _without_daemon(
+    path: Path, exc: DaemonUnreachableError, last: dict[str, Any] | None, state_dir: Path, gateway: dict[str, Any]
+) -> dict[str, Any]:
+    from edge_agent.settings_file import load_settings
+
+    try:
+        load_settings(path)
+    except ConfigurationError as wrong:
+        return _misconfigured(wrong) | {"last_status": _last(last), "outbox": _outbox(state_dir)}
+    if exc.hint is not None:
+        what, do = exc.message, exc.hint
+    elif last is not None and last.get("state") == "stopped":
+        what, do = "the agent was stopped on request", "start it: systemctl start edge-agent"
+    elif last is not None:
+        what, do = "the agent died without saying goodbye", "read why: journalctl -u edge-agent -n 30; then start it"
+    else:
+        what, do = "the agent is not running", "start it: systemctl start edge-agent (or edge-agent run)"
+    return {
+        "schema": 1,
+        "state": "down",
+        "summary": what,
+        "time": _now(),
+        "gateway": {"id": gateway.get("id"), "site": gateway.get("site")},
+        "problems": [{"what": what, "since": last.get("time") if last else None, "do": do}],
+        "last_status": _last(last),
+        "outbox": _outbox(state_dir),
+    }
+
+
+def _misconfigured(exc: ConfigurationError) -> dict[str, Any]:
+    problems = [{"what": line, "since": None, "do": exc.hint} for line in exc.message.splitlines()]
+    return {
+        "schema": 1,
+        "state": "misconfigured",
+        "summary": problems[0]["what"],
+        "time": _now(),
+        "problems": problems,
+    }
+
+
+def _last(last: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The part of the last status that still means something."""
+    if last is None:
+        return None
+    return {key: last.get(key) for key in ("time", "state", "summary", "problems", "alarms")}
+
+
+def _outbox(state_dir: Path) -> dict[str, Any] | None:
+    """What waits, read without disturbing anything; None when there is no outbox that can be read."""
+    from cloud_sync.outbox import read_depth
+
+    path = state_dir / "outbox.db"
+    if not path.exists():
+        return None
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0)) as db:
+            depth = read_depth(db)
+    except sqlite3.Error as exc:
+        return {"path": str(path), "error": str(exc)}
+    oldest = None if depth.oldest_time_us is None else datetime.fromtimestamp(depth.oldest_time_us / 1e6, UTC)
+    return {
+        "path": str(path),
+        "records": depth.records,
+        "file_bytes": depth.file_bytes,
+        "oldest": None if oldest is None else oldest.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "dead_letters": depth.dead_letters,
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

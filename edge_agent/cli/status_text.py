@@ -1,0 +1,117 @@
+"""The status document as text for a person at the machine: problems first, words instead of colours."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+
+def as_text(document: dict[str, Any], now: datetime | None = None) -> str:
+    """Lines of at most about 100 characters; works in pipes and on a serial console."""
+    now = now or datetime.now(UTC)
+    lines = _head(document, now)
+    lines += _problems(document.get("problems", []), now)
+    lines += _alarms(document.get("alarms", []), now)
+    if document.get("sources"):
+        lines += ["", *_sources(document["sources"], document.get("tag_models", []))]
+    lines += ["", *_delivery(document, now)]
+    if last := document.get("last_status"):
+        lines += ["", f"Last words, {_ago(last['time'], now)}: {last['summary']}"]
+    return "\n".join(lines).rstrip()
+
+
+def _head(document: dict[str, Any], now: datetime) -> list[str]:
+    gateway = document.get("gateway") or {}
+    version = f" {gateway['version']}" if gateway.get("version") else ""
+    who = f"  {gateway['id']} at {gateway['site']}" if gateway.get("id") else ""
+    return [
+        f"edge-agent{version}{who}  {now:%Y-%m-%d %H:%M:%S} UTC",
+        f"{document['state'].upper()}: {document['summary']}",
+    ]
+
+
+def _problems(problems: list[dict[str, Any]], now: datetime) -> list[str]:
+    lines = ["", "PROBLEMS"] if problems else []
+    for problem in problems:
+        since = f"  since {_ago(problem['since'], now)}" if problem.get("since") else ""
+        lines.append(f"  {problem['what']}{since}")
+        if problem.get("do"):
+            lines.append(f"    -> {problem['do']}")
+    return lines
+
+
+def _alarms(alarms: list[dict[str, Any]], now: datetime) -> list[str]:
+    lines = ["", "ALARMS"] if alarms else []
+    for alarm in alarms:
+        score = "-" if alarm["score"] is None else f"{alarm['score']:.3f}"
+        lines.append(
+            f"  {alarm['subject']}  since {_ago(alarm['since'], now)}  score {score}, limit {alarm['threshold']:.3f}"
+        )
+        if alarm["pushed_by"]:
+            pushed = ", ".join(f"{p['feature']} {p['value']:.4g} ({p['z']:+.0f} sigma)" for p in alarm["pushed_by"])
+            lines.append(f"    pushed by {pushed}")
+    return lines
+
+
+def _sources(sources: list[dict[str, Any]], tag_models: list[dict[str, Any]]) -> list[str]:
+    lines = [f"{'SOURCE':30} {'STATE':9} {'LAST DATA':>10} {'VALUE':>12}  {'':14}"]
+    for source in sources:
+        age = "-" if source["last_data_age_s"] is None else f"{source['last_data_age_s']:.1f} s ago"
+        rate = "" if source.get("sample_rate_hz") is None else f"{source['sample_rate_hz']:g} Hz"
+        lines.append(f"{source['name']:30} {source['state']:9} {age:>10} {rate:>12}  {source['type']}")
+        lines += [_scored(f"  {channel['point']}", channel) for channel in source.get("channels", [])]
+        for tag in source.get("tags", []):
+            value = "bad" if tag["value"] is None else f"{tag['value']:.6g}"
+            lines.append(f"  {tag['name']:28} {tag['quality']:9} {'':>10} {value:>12}  {tag['unit']}")
+    lines += [_scored(f"{model['asset']}.{model['name']}", model) for model in tag_models]
+    return lines
+
+
+def _scored(name: str, state: dict[str, Any]) -> str:
+    score = "-" if state["score"] is None else f"{state['score']:.3f}"
+    alarm = "  ALARM" if state["is_alarm"] else ""
+    return (
+        f"{name:30} {state['verdict']:9} {'':>10} {score:>12}  limit {state['threshold']:.3f}, "
+        f"{state['scored_total']} scored{alarm}"
+    )
+
+
+def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
+    lines = []
+    if outbox := document.get("outbox"):
+        lines.append(f"OUTBOX   {_outbox(outbox, now)}")
+    if central := document.get("central"):
+        error = f": {central['error']}" if central["error"] else ""
+        settled = f"; last answer {_ago(central['last_settled'], now)}" if central["last_settled"] else ""
+        lines.append(f"CENTRAL  {central['state']} since {_ago(central['since'], now)}{error}{settled}")
+        if outbox:
+            lines.append(
+                f"         {outbox['accepted_total']} accepted, {outbox['duplicates_total']} duplicates, "
+                f"{outbox['refused_total']} refused of {outbox['appended_total']} ever appended"
+            )
+    if gaps := document.get("gaps"):
+        causes = ", ".join(f"{cause} {count}" for cause, count in sorted(gaps["by_cause"].items()))
+        lines.append(f"GAPS     {gaps['total']} in this run{': ' + causes if causes else ''}")
+    if (clock := document.get("clock")) is not None and not clock["is_synced"]:
+        lines.append("CLOCK    not synchronised: quality is capped at 0.5; check NTP (timedatectl)")
+    return lines
+
+
+def _outbox(outbox: dict[str, Any], now: datetime) -> str:
+    if outbox.get("error") and "records" not in outbox:
+        return f"cannot be read: {outbox['error']}"
+    oldest = f"; oldest from {_ago(outbox['oldest'], now)}" if outbox.get("oldest") else ""
+    limit = f" of {outbox['max_bytes'] / 1e6:.0f} MB" if outbox.get("max_bytes") else ""
+    letters = f"; {outbox['dead_letters']} dead letters" if outbox.get("dead_letters") else ""
+    return f"{outbox['records']} records wait, {outbox['file_bytes'] / 1e6:.1f} MB{limit}{oldest}{letters}"
+
+
+def _ago(time: str | None, now: datetime) -> str:
+    if time is None:
+        return "unknown"
+    then = datetime.fromisoformat(time.replace("Z", "+00:00"))
+    seconds = max(0.0, (now - then).total_seconds())
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= 2 * length:
+            return f"{then:%Y-%m-%d %H:%M:%S} ({seconds / length:.0f} {unit}s ago)"
+    return f"{then:%H:%M:%S} ({seconds:.0f} s ago)"

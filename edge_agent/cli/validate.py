@@ -1,0 +1,33 @@
+"""`edge-agent validate`: a configuration checked without opening anything. The unit file runs it before start."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from edge_agent.errors import ConfigurationError
+from edge_agent.settings import Settings
+from edge_agent.settings_file import find_settings_file, load_settings
+
+
+def validate_file(file: Path | None, *, as_json: bool) -> int:
+    """0 when the file is right, 3 when it is not. With `as_json` the mistakes are a list on standard output."""
+    path = find_settings_file(file)
+    try:
+        settings = load_settings(path)
+    except ConfigurationError as exc:
+        if not as_json:
+            raise
+        print(json.dumps({"file": str(path), "is_valid": False, "errors": exc.message.splitlines()}))
+        return 3
+    tags = sum(len(s.nodes) for s in settings.sources if s.type == "opcua")
+    tags += sum(len(g.tags) for s in settings.sources if s.type == "modbus" for g in s.poll_groups)
+    if as_json:
+        print(json.dumps({"file": str(path), "is_valid": True, "errors": []}))
+    else:
+        print(f"{path}: valid; gateway {settings.gateway.id}, {len(settings.sources)} sources, {tags} tags")
+    return 0
+
+
+def print_schema() -> None:
+    print(json.dumps(Settings.model_json_schema(), indent=2))

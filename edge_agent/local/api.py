@@ -1,0 +1,100 @@
+"""How the daemon answers on this box: a unix socket that hands out the status, and a file that outlives it.
+
+The socket gives one JSON document per connection and closes. It takes no commands, so whoever may open it
+can only look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from edge_agent.errors import ConfigurationError, DaemonUnreachableError
+
+SOCKET_PATH_MAX: Final = 107  # bytes; Linux's sun_path
+ANSWER_TIMEOUT_S: Final = 3.0
+
+
+class LocalApi:
+    """Serves while entered."""
+
+    def __init__(self, path: Path, describe: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        self._path = path
+        self._describe = describe
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        if len(str(self._path).encode()) > SOCKET_PATH_MAX:
+            raise ConfigurationError(
+                f"{self._path} is too long for a unix socket", hint="choose a shorter gateway.runtime_dir"
+            )
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.unlink(missing_ok=True)  # left by a killed daemon; the state folder's lock says we are alone
+            self._server = await asyncio.start_unix_server(self._answer, self._path)
+        except OSError as exc:
+            raise ConfigurationError(
+                f"{self._path} cannot be opened: {exc.strerror}",
+                hint="gateway.runtime_dir must be a folder the agent may write to",
+            ) from exc
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+        self._path.unlink(missing_ok=True)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            writer.write(json.dumps(await self._describe()).encode())
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await writer.drain()
+        writer.close()
+
+
+class StatusFile:
+    """The last status, replaced atomically: what `status` reads when the daemon is dead."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, document: dict[str, Any]) -> None:
+        temporary = self._path.with_suffix(".tmp")
+        # A full or lost runtime folder must not stop the agent: the socket still answers.
+        with contextlib.suppress(OSError):
+            temporary.write_text(json.dumps(document), encoding="utf-8")
+            temporary.replace(self._path)
+
+    def read(self) -> dict[str, Any] | None:
+        """The last document, or None when there is none that can be read."""
+        try:
+            document = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return document if isinstance(document, dict) else None
+
+
+def ask_daemon(path: Path) -> dict[str, Any]:
+    """The status of the daemon behind this socket. Raises DaemonUnreachableError. Needs no asyncio."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+            link.settimeout(ANSWER_TIMEOUT_S)
+            link.connect(str(path))
+            chunks = list(iter(lambda: link.recv(65_536), b""))
+        document = json.loads(b"".join(chunks))
+    except PermissionError as exc:
+        raise DaemonUnreachableError(f"you may not open {path}", hint="use sudo, or join the group edge-agent") from exc
+    except (OSError, ValueError) as exc:
+        raise DaemonUnreachableError(f"nobody answers on {path}") from exc
+    if not isinstance(document, dict):
+        raise DaemonUnreachableError(f"{path} answers with something else than a status")
+    return document

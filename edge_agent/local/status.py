@@ -1,0 +1,286 @@
+"""The status document: what is wrong, since when, what to do; then the numbers.
+
+Its fields are a contract (docs/CLI_OUTPUT.md): fields may be added, none is renamed. Times are UTC,
+RFC 3339; durations in seconds. Pure: parts in, one JSON-able document out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from cloud_sync.outbox import Depth
+from cloud_sync.uplink import LinkState, UplinkState
+from cloud_sync.writer import WriterState
+from edge_agent import __version__
+from edge_agent.drivers.supervisor import SourceHealth, SourceState
+from edge_agent.errors import BundleError
+from edge_agent.health.ledger import GapLedger
+from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.stages import SnapshotStage, TagStage, WaveformStage
+from edge_agent.settings import ModbusSettings, OpcUaSettings, Settings, SourceSettings, WaveformSettings
+
+STARTING_GRACE_S: Final = 30.0
+OFFLINE_GRACE_S: Final = 60.0
+"""A central that is restarted is not yet a problem for the technician."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything the document is made from."""
+
+    settings: Settings
+    now_ns: int
+    is_clock_synced: bool
+    sources: Mapping[str, SourceHealth]
+    stages: Sequence[WaveformStage | TagStage]
+    snapshots: Sequence[SnapshotStage]
+    unscored: Mapping[str, str]
+    models: Sequence[ScoringModel]
+    model_errors: Mapping[str, BundleError]
+    depth: Depth | None
+    counters: Mapping[str, int]
+    writer: WriterState
+    uplink: UplinkState
+    ledger: GapLedger
+
+
+def describe(parts: Parts) -> dict[str, Any]:
+    """The whole document."""
+    problems = _problems(parts)
+    alarms = _alarms(parts)
+    state = "degraded" if problems else "healthy"
+    return {
+        "schema": 1,
+        "state": state,
+        "summary": _summary(problems, alarms, parts),
+        "time": rfc3339(parts.now_ns),
+        "gateway": {"id": parts.settings.gateway.id, "site": parts.settings.gateway.site, "version": __version__},
+        "problems": problems,
+        "alarms": alarms,
+        "sources": [_source(source, parts) for source in parts.settings.sources],
+        "tag_models": [_snapshot(stage) for stage in parts.snapshots],
+        "models": [{"name": m.name, "version": m.version, "threshold": m.threshold} for m in parts.models],
+        "outbox": _outbox(parts),
+        "central": _central(parts),
+        "gaps": {
+            "total": parts.ledger.total,
+            "by_cause": parts.ledger.by_cause(),
+            "newest": parts.ledger.newest(5),
+        },
+        "clock": {"is_synced": parts.is_clock_synced},
+    }
+
+
+def rfc3339(time_ns: int | None) -> str | None:
+    if time_ns is None:
+        return None
+    return datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _problem(what: str, since_ns: int | None, do: str | None) -> dict[str, Any]:
+    return {"what": what, "since": rfc3339(since_ns), "do": do}
+
+
+def _problems(parts: Parts) -> list[dict[str, Any]]:
+    out = []
+    for name, health in parts.sources.items():
+        is_new = (parts.now_ns - health.since_ns) / 1e9 < STARTING_GRACE_S
+        if health.state in (SourceState.LOST, SourceState.REJECTED):
+            out.append(_problem(f"{name}: {health.message}", health.since_ns, health.hint))
+        elif health.state is SourceState.STARTING and not is_new:
+            out.append(_problem(f"{name}: no data yet", health.since_ns, "check that the device sends"))
+    for name, reason in parts.unscored.items():
+        if name in parts.sources or any(name == m.name for m in parts.settings.tag_models):
+            out.append(_problem(f"{name} is not scored: {reason}", None, "install a bundle that fits"))
+    out += _signal_problems(parts)
+    out += _delivery_problems(parts)
+    return out
+
+
+def _signal_problems(parts: Parts) -> list[dict[str, Any]]:
+    out = []
+    for stage in parts.stages:
+        if isinstance(stage, WaveformStage):
+            for channel, fault in zip(stage.line.channels, stage.line.faults, strict=True):
+                if fault.since_ns is not None:
+                    out.append(_problem(f"{stage.line.source} {channel.point}: {fault.detail}", fault.since_ns, None))
+        else:
+            for name, span in stage.line.bad_tags.items():
+                out.append(_problem(f"{name}: {span.detail}", span.since_ns, "check the sensor and its address"))
+    for snapshot in parts.snapshots:
+        refusal = snapshot.line.refusal
+        if refusal.since_ns is not None:
+            name = snapshot.line.settings.name
+            out.append(_problem(f"{name} is not scored: {refusal.detail}", refusal.since_ns, None))
+    return out
+
+
+def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
+    out = []
+    uplink, writer = parts.uplink, parts.writer
+    if writer.error is not None:
+        what = f"the outbox takes nothing: {writer.error}; {writer.pending} records are held in memory"
+        out.append(_problem(what, None, writer.hint))
+    offline_s = (parts.now_ns - uplink.since_ns) / 1e9
+    if uplink.link in (LinkState.REFUSED, LinkState.BLOCKED) or (
+        uplink.link is LinkState.OFFLINE and offline_s > OFFLINE_GRACE_S
+    ):
+        out.append(_problem(f"central: {uplink.error}", uplink.since_ns, uplink.hint))
+    if parts.depth is not None and parts.depth.dead_letters:
+        what = f"{parts.depth.dead_letters} records were refused by the central for good"
+        out.append(_problem(what, None, "look at them with a SQLite browser in the table dead_letter of outbox.db"))
+    if parts.depth is not None and parts.depth.file_bytes > 0.8 * parts.settings.outbox.max_bytes:
+        used = parts.depth.file_bytes / parts.settings.outbox.max_bytes
+        out.append(_problem(f"the outbox is {used:.0%} full", None, "restore the link to the central"))
+    return out
+
+
+def _alarms(parts: Parts) -> list[dict[str, Any]]:
+    out = []
+    for stage in parts.stages:
+        if not isinstance(stage, WaveformStage):
+            continue
+        for channel, tracker in zip(stage.line.channels, stage.line.alarms, strict=True):
+            if tracker.state.is_standing:
+                out.append(
+                    {
+                        "subject": f"{_asset(parts.settings, stage.line.source)}.{channel.point}",
+                        "since": rfc3339(tracker.state.since_ns),
+                        "model": stage.line.model.name,
+                        "score": channel.last_score,
+                        "threshold": stage.line.model.threshold,
+                        "anomalous_fraction": round(tracker.state.anomalous_fraction, 3),
+                        "pushed_by": channel.pushed_by,
+                    }
+                )
+    for snapshot in parts.snapshots:
+        line = snapshot.line
+        if line.alarm.state.is_standing:
+            out.append(
+                {
+                    "subject": line.settings.asset,
+                    "since": rfc3339(line.alarm.state.since_ns),
+                    "model": line.model.name,
+                    "score": line.state.last_score,
+                    "threshold": line.model.threshold,
+                    "anomalous_fraction": round(line.alarm.state.anomalous_fraction, 3),
+                    "pushed_by": line.state.pushed_by or [],
+                }
+            )
+    return out
+
+
+def _asset(settings: Settings, source: str) -> str:
+    return next(s.asset for s in settings.sources if isinstance(s, WaveformSettings) and s.name == source)
+
+
+def _source(source: SourceSettings, parts: Parts) -> dict[str, Any]:
+    health = parts.sources[source.name]
+    age_s = None if health.last_item_ns is None else max(0.0, (parts.now_ns - health.last_item_ns) / 1e9)
+    document: dict[str, Any] = {
+        "name": source.name,
+        "type": source.type,
+        "state": health.state.value,
+        "since": rfc3339(health.since_ns),
+        "message": health.message,
+        "hint": health.hint,
+        "last_data_age_s": None if age_s is None else round(age_s, 1),
+        "sample_rate_hz": health.sample_rate_hz,
+        "losses_total": health.losses_total,
+    }
+    stage = next((s for s in parts.stages if s.line.source == source.name), None)
+    if isinstance(stage, WaveformStage):
+        document["dropped_blocks_total"] = stage.inlet.stats().dropped_total
+        document["channels"] = [_channel(stage, i) for i in range(len(stage.line.channels))]
+    elif isinstance(source, ModbusSettings | OpcUaSettings) and stage is not None:
+        document["tags"] = [
+            {
+                "name": name,
+                "value": reading.value,
+                "unit": reading.tag.unit,
+                "quality": reading.quality.name.lower(),
+                "status": reading.status,
+                "time": rfc3339(reading.time_ns),
+            }
+            for name, reading in sorted(stage.line.latest.items())
+        ]
+        document["readings_total"] = stage.line.readings_total
+    return document
+
+
+def _channel(stage: WaveformStage, i: int) -> dict[str, Any]:
+    channel, tracker = stage.line.channels[i], stage.line.alarms[i]
+    return {
+        "point": channel.point,
+        "windows_total": channel.windows_total,
+        "scored_total": channel.scored_total,
+        "anomalous_total": channel.anomalous_total,
+        "score": channel.last_score,
+        "threshold": stage.line.model.threshold,
+        "verdict": channel.last_verdict.value,
+        "is_alarm": tracker.state.is_standing,
+        "pushed_by": channel.pushed_by,
+    }
+
+
+def _snapshot(stage: SnapshotStage) -> dict[str, Any]:
+    line = stage.line
+    return {
+        "name": line.settings.name,
+        "asset": line.settings.asset,
+        "model": line.model.name,
+        "scored_total": line.state.scored_total,
+        "anomalous_total": line.state.anomalous_total,
+        "refused_total": line.state.refused_total,
+        "score": line.state.last_score,
+        "threshold": line.model.threshold,
+        "verdict": line.state.last_verdict.value,
+        "is_alarm": line.alarm.state.is_standing,
+    }
+
+
+def _outbox(parts: Parts) -> dict[str, Any]:
+    depth = parts.depth
+    document: dict[str, Any] = {
+        "pending_in_memory": parts.writer.pending,
+        "appended_total": parts.counters.get("appended"),
+        "accepted_total": parts.counters.get("accepted"),
+        "duplicates_total": parts.counters.get("duplicates"),
+        "refused_total": parts.counters.get("refused"),
+        "max_bytes": parts.settings.outbox.max_bytes,
+        "error": parts.writer.error,
+    }
+    if depth is not None:
+        document |= {
+            "records": depth.records,
+            "blocks": depth.blocks,
+            "file_bytes": depth.file_bytes,
+            "oldest": rfc3339(None if depth.oldest_time_us is None else depth.oldest_time_us * 1000),
+            "dead_letters": depth.dead_letters,
+        }
+    return document
+
+
+def _central(parts: Parts) -> dict[str, Any]:
+    uplink = parts.uplink
+    return {
+        "url": parts.settings.central.url,
+        "state": uplink.link.value,
+        "since": rfc3339(uplink.since_ns),
+        "error": uplink.error,
+        "hint": uplink.hint,
+        "last_settled": rfc3339(uplink.last_settled_ns),
+        "sent_bytes_total": uplink.sent_bytes_total,
+    }
+
+
+def _summary(problems: list[dict[str, Any]], alarms: list[dict[str, Any]], parts: Parts) -> str:
+    waiting = "" if parts.depth is None else f", {parts.depth.records} records waiting"
+    alarm_text = f"{len(alarms)} alarm{'' if len(alarms) == 1 else 's'}"
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return f"{problems[0]['what']}{more}; {alarm_text}{waiting}"
+    return f"{len(parts.sources)} sources, {alarm_text}{waiting}"
