@@ -31,6 +31,7 @@ USER: Final = "edge"
 
 START_TIMEOUT_S: Final = 60.0  # crash recovery of a large journal on a slow card
 _STOP_TIMEOUT_S: Final = 15.0
+_LOCK_TIMEOUT_S: Final = 5.0
 _POLL_S: Final = 0.05
 _START_TRIES: Final = 200
 """For the first moments after a kill -9 the old server's memory is still held by its dying children."""
@@ -74,7 +75,7 @@ class EmbeddedPostgres:
 
     async def __aenter__(self) -> Self:
         self._home = find_home(self._data_dir)
-        self._lock = _locked(self._home)
+        self._lock = await _lock_soon(self._home)
         try:
             await self._initialise()
             await self.start()
@@ -217,6 +218,18 @@ def _locked(home: PostgresHome) -> IO[bytes]:
             hint="stop it, or give this one another folder",
         ) from exc
     return lock
+
+
+async def _lock_soon(home: PostgresHome) -> IO[bytes]:
+    """A key command holds the lock while its own short-lived server runs; wait that long, no longer."""
+    deadline = time.monotonic() + _LOCK_TIMEOUT_S
+    while True:
+        try:
+            return _locked(home)
+        except EmbeddedPostgresError:
+            if time.monotonic() >= deadline:
+                raise
+            await asyncio.sleep(_POLL_S)
 
 
 def _spawn(home: PostgresHome) -> subprocess.Popen[bytes]:

@@ -79,7 +79,7 @@ async def _keep_running(postgres: EmbeddedPostgres) -> None:
         try:
             await postgres.start()
         except EmbeddedPostgresError as exc:
-            logger.error("PostgreSQL does not start: %s", exc)  # noqa: TRY400 (the message is for the operator)
+            logger.error("PostgreSQL does not start: %s", exc)
             await asyncio.sleep(_RESTART_PAUSE_S)
 
 

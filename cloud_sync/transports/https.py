@@ -1,0 +1,241 @@
+"""Batches over HTTPS. The only importer of httpx.
+
+Constraints
+- The certificate is verified; there is no switch for it.
+- Only a well-formed answer about this very batch settles it; every other answer is a failure with a name.
+- The API key appears in one request header and nowhere else: not in repr, messages or logs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import ssl
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Final
+
+import certifi
+import httpx
+
+from cloud_sync import wire
+from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, TransientSyncError
+from cloud_sync.records import Refusal, Settlement
+
+INGEST_PATH: Final = "/api/v1/data/ingest/batch"
+
+_MAX_ANSWER_BYTES: Final = 32_000_000  # 100,000 refusals with their reasons
+_MAX_RETRY_AFTER_S: Final = 3_600.0  # a central that asks for more is mistaken, not busy
+_DETAIL_CHARS: Final = 500
+
+_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
+
+_LIBRARY_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict)
+
+# OpenSSL's X509_V_ERR_* numbers, for the causes that somebody at the machine can mend.
+_CERTIFICATE_CAUSES: Final = {
+    9: ("is not valid yet", "check this box's clock"),
+    10: ("has expired", "renew it on the central; check this box's clock"),
+    18: ("is self-signed", "name it in central.ca_file if it is the right one"),
+    19: ("was signed by an unknown CA", "name the CA in central.ca_file"),
+    20: ("was signed by an unknown CA", "name the CA in central.ca_file"),
+    21: ("was signed by an unknown CA", "name the CA in central.ca_file; the central should send its whole chain"),
+    62: ("is for another host name", "use the name in the certificate in central.url"),
+    64: ("is for another address", "use the name or address in the certificate in central.url"),
+}
+
+
+class HttpsTransport:
+    """One keep-alive client to one central."""
+
+    name = "https"
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        gateway_id: str,
+        api_key: str,
+        ca_file: Path | None = None,
+        connect_timeout_s: float = 5.0,
+        answer_timeout_s: float = 30.0,
+    ) -> None:
+        self._url = url.rstrip("/") + INGEST_PATH
+        self._gateway_id = gateway_id
+        self._answer_timeout_s = answer_timeout_s
+        self._client = httpx.AsyncClient(
+            headers={
+                "X-API-Key": _header_value(api_key),
+                "Content-Type": wire.CONTENT_TYPE,
+                "Content-Encoding": wire.CONTENT_ENCODING,
+            },
+            timeout=httpx.Timeout(answer_timeout_s, connect=connect_timeout_s),
+            verify=_trust(ca_file),
+        )
+
+    def __repr__(self) -> str:
+        return f"HttpsTransport({self._url!r}, gateway_id={self._gateway_id!r})"
+
+    async def send(self, body: bytes, *, batch_id: str) -> Settlement:
+        """Deliver one encoded batch. Raises as promised in `transports.base`."""
+        if self._client.is_closed:
+            raise TransientSyncError("the transport was closed")
+        headers = {"Idempotency-Key": f"{self._gateway_id}:{batch_id}", "X-Request-ID": str(uuid.uuid4())}
+        with translated(self._url):
+            async with self._client.stream("POST", self._url, content=body, headers=headers) as response:
+                async with asyncio.timeout(self._answer_timeout_s):
+                    answer = await _read(response)
+        if response.status_code == 200:
+            return settlement_of(answer, batch_id=batch_id)
+        raise failure_of(response.status_code, response.headers, answer, now=datetime.now(UTC))
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+def settlement_of(answer: bytes, *, batch_id: str) -> Settlement:
+    """What a 200 says. Raises TransientSyncError unless it says it about this batch, after COMMIT."""
+    try:
+        return _settlement(json.loads(answer), batch_id)
+    except (KeyError, TypeError, ValueError, RecursionError) as exc:
+        raise TransientSyncError(
+            f"the answer does not settle batch {batch_id}: {exc or type(exc).__name__}",
+            hint="is central.url the ingest service itself? A login page or a proxy may answer in its place",
+        ) from exc
+
+
+def failure_of(
+    status: int, headers: httpx.Headers, answer: bytes, *, now: datetime
+) -> TransientSyncError | CredentialsError | BatchTooLargeError | BatchRefusedError:
+    """Which of our errors an answer other than 200 is."""
+    detail = _detail(answer)
+    if status == 401:
+        return CredentialsError(
+            f"the central does not know this API key: {detail}", hint="check central.api_key or its file"
+        )
+    if status == 403:
+        return CredentialsError(
+            f"the central refuses this gateway: {detail}",
+            hint="the key was revoked, or belongs to another gateway.id; ask for a new one",
+        )
+    if status == 413:
+        return BatchTooLargeError(f"the central takes only smaller batches: {detail}")
+    if status == 422:
+        return BatchRefusedError(f"the central cannot read the batch: {detail}")
+    hint = "check central.url" if status in (301, 302, 303, 307, 308, 404, 405) else None
+    return TransientSyncError(
+        f"the central answered {status}: {detail}", hint=hint, retry_after_s=retry_after_s(headers, now=now)
+    )
+
+
+def retry_after_s(headers: httpx.Headers, *, now: datetime) -> float | None:
+    """Seconds to wait, from either form of Retry-After; None when it is absent or unreadable."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isdecimal() and text.isascii():
+        return min(float(text), _MAX_RETRY_AFTER_S)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return None
+    if moment.tzinfo is None:  # an HTTP date is always UTC
+        moment = moment.replace(tzinfo=UTC)
+    return min(max((moment - now).total_seconds(), 0.0), _MAX_RETRY_AFTER_S)
+
+
+@contextlib.contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Let only our errors out of this block; cancellation passes."""
+    try:
+        yield
+    except TimeoutError as exc:
+        raise TransientSyncError(f"{where}: the answer did not end in time") from exc
+    except _LIBRARY_ERRORS as exc:
+        raise _unreachable(where, exc) from exc
+    except OSError as exc:  # what the library lets through while it closes a broken connection
+        raise TransientSyncError(f"{where}: {exc}") from exc
+
+
+def _unreachable(where: str, exc: Exception) -> TransientSyncError:
+    cause: BaseException | None = exc
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            said, hint = _CERTIFICATE_CAUSES.get(cause.verify_code, (f"is not trusted: {cause.verify_message}", None))
+            return TransientSyncError(f"{where}: the central's certificate {said}", hint=hint)
+        if isinstance(cause, ssl.SSLError) and cause.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+            return TransientSyncError(
+                f"{where}: no TLS there", hint="does the central listen for plain http on this port?"
+            )
+        cause = cause.__cause__ or cause.__context__
+    return TransientSyncError(f"{where}: {str(exc) or type(exc).__name__}")
+
+
+def _settlement(said: dict[str, Any], batch_id: str) -> Settlement:
+    if said["committed"] is not True:
+        raise ValueError("it does not say committed")
+    if said["batch_id"] != batch_id:
+        raise ValueError(f"it is about batch {said['batch_id']!r}")
+    refused = tuple(_refusal(item) for item in said["rejected"])
+    if len({refusal.index for refusal in refused}) != len(refused):
+        raise ValueError("it refuses the same position twice")
+    return Settlement(_count(said["accepted"]), _count(said["duplicates"]), refused)
+
+
+async def _read(response: httpx.Response) -> bytes:
+    answer = bytearray()
+    async for chunk in response.aiter_bytes():
+        answer += chunk
+        if len(answer) > _MAX_ANSWER_BYTES:
+            raise TransientSyncError(f"the answer is longer than {_MAX_ANSWER_BYTES} bytes")
+    return bytes(answer)
+
+
+def _refusal(item: dict[str, Any]) -> Refusal:
+    code, detail = item["code"], item["detail"]
+    if not (isinstance(code, str) and isinstance(detail, str)):
+        raise TypeError("a refusal's code and detail are texts")
+    return Refusal(_count(item["index"]), code, detail)
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{value!r} is not a count")
+    return value
+
+
+def _detail(answer: bytes) -> str:
+    """The central's own words when there are any, kept short: a proxy may send a whole page."""
+    try:
+        said = json.loads(answer)
+    except (ValueError, RecursionError):
+        said = None
+    if isinstance(said, dict) and "detail" in said:
+        return str(said["detail"])[:_DETAIL_CHARS]
+    return "no detail given"
+
+
+def _header_value(api_key: str) -> str:
+    """A key that a header can carry. The HTTP library would quote a bad one in its message."""
+    stripped = api_key.strip()
+    if not _HEADER_VALUE.fullmatch(stripped):
+        raise CredentialsError(
+            "the API key is empty or holds characters that no key has", hint="check central.api_key or its file"
+        )
+    return stripped
+
+
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
+    """Only the named CA when there is one; otherwise the system's and the well-known public ones."""
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as exc:  # ssl.SSLError is one
+        raise CredentialsError(
+            f"the CA file {ca_file} cannot be used: {exc}", hint="it must hold PEM certificates and be readable"
+        ) from exc
+    if ca_file is None:
+        context.load_verify_locations(certifi.where())
+    return context

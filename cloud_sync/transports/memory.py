@@ -1,0 +1,135 @@
+"""A central in memory, for tests and for trying things out: the same promises, and failures on request.
+
+It stores by the same keys and the same rules as the real one, so that what passes here passes there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from cloud_sync import wire
+from cloud_sync.admission import Judgement, judge
+from cloud_sync.errors import (
+    BatchRefusedError,
+    BatchTooLargeError,
+    CredentialsError,
+    TransientSyncError,
+    WireFormatError,
+)
+from cloud_sync.records import Batch, Event, Refusal, Row, Settlement
+
+
+class Fault(StrEnum):
+    """What the next answer is instead of a settlement."""
+
+    UNREACHABLE = "unreachable"  # nothing arrives
+    BUSY = "busy"  # 503: nothing is stored
+    ANSWER_LOST = "answer_lost"  # everything is stored, the sender never hears of it
+    WRONG_KEY = "wrong_key"
+    TOO_LARGE = "too_large"
+    UNREADABLE = "unreadable"  # 422
+    SILENT = "silent"  # never answers; only cancellation ends the wait
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseIndex:
+    """The next answer refuses these positions; the others are stored."""
+
+    indexes: frozenset[int]
+    code: str = "scripted"
+    detail: str = "refused by the script"
+
+
+Outcome = Fault | RefuseIndex | None
+"""None: an ordinary answer."""
+
+
+class MemoryTransport:
+    """Takes batches of one gateway. `outcomes` is used up one per send, then every answer is ordinary."""
+
+    name = "memory"
+
+    def __init__(
+        self,
+        *,
+        outcomes: Iterable[Outcome] = (),
+        max_body_bytes: int = 8_000_000,
+        retry_after_s: float | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.rows: dict[tuple[str, int], Row] = {}
+        self.events: dict[str, Event] = {}
+        self.reachable = True
+        self.sent_total = 0
+        self.closed = False
+        self._outcomes = deque(outcomes)
+        self._max_body_bytes = max_body_bytes
+        self._retry_after_s = retry_after_s
+        self._now = now
+
+    def script(self, *outcomes: Outcome) -> None:
+        """Add outcomes for the next sends."""
+        self._outcomes.extend(outcomes)
+
+    async def send(self, body: bytes, *, batch_id: str) -> Settlement:
+        """Deliver one encoded batch. Raises as promised in `transports.base`."""
+        self.sent_total += 1
+        outcome = self._outcomes.popleft() if self._outcomes else None
+        await self._fail_before_storing(outcome)
+        if len(body) > self._max_body_bytes:
+            raise BatchTooLargeError(f"the body has {len(body)} bytes; the limit is {self._max_body_bytes}")
+        try:
+            batch = wire.decode(body)
+        except WireFormatError as exc:
+            raise BatchRefusedError(exc.message) from exc
+        settlement = self._store(batch, outcome)
+        if outcome is Fault.ANSWER_LOST:
+            raise TransientSyncError(f"the answer to batch {batch_id} was lost")
+        return settlement
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def _fail_before_storing(self, outcome: Outcome) -> None:
+        if self.closed or not self.reachable or outcome is Fault.UNREACHABLE:
+            raise TransientSyncError("the central cannot be reached")
+        if outcome is Fault.BUSY:
+            raise TransientSyncError("the central answered 503", retry_after_s=self._retry_after_s)
+        if outcome is Fault.WRONG_KEY:
+            raise CredentialsError("the central does not know this API key", hint="check central.api_key or its file")
+        if outcome is Fault.TOO_LARGE:
+            raise BatchTooLargeError("the central takes only smaller batches")
+        if outcome is Fault.UNREADABLE:
+            raise BatchRefusedError("the central cannot read the batch")
+        if outcome is Fault.SILENT:
+            await asyncio.Event().wait()
+
+    def _store(self, batch: Batch, outcome: Outcome) -> Settlement:
+        judgement = _with_script(judge(batch, now=self._now()), outcome)
+        known = len(self.rows) + len(self.events)
+        for _, row in judgement.rows:
+            self.rows.setdefault(row.key, row)
+        for _, event in judgement.events:
+            self.events.setdefault(event.event_id, event)
+        accepted = len(self.rows) + len(self.events) - known
+        return Settlement(accepted, len(batch) - accepted - len(judgement.refused), judgement.refused)
+
+
+def _with_script(judgement: Judgement, outcome: Outcome) -> Judgement:
+    """The judgement with the scripted positions refused as well."""
+    if not isinstance(outcome, RefuseIndex):
+        return judgement
+    placed = {index for index, _ in (*judgement.rows, *judgement.events)}
+    scripted = [Refusal(index, outcome.code, outcome.detail) for index in outcome.indexes & placed]
+    refused = sorted([*judgement.refused, *scripted], key=lambda refusal: refusal.index)
+    return Judgement(
+        tuple(item for item in judgement.rows if item[0] not in outcome.indexes),
+        tuple(item for item in judgement.events if item[0] not in outcome.indexes),
+        judgement.duplicates,
+        tuple(refused),
+    )
