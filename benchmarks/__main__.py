@@ -1,0 +1,64 @@
+"""Command line of the benchmarks: a table for people, or one JSON object."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Iterable
+
+from benchmarks.harness import FLOOR_SUFFIXES, TABLE, Result, run_all
+
+AREAS = ("features_vibration", "features_mfcc", "features_process")
+"""Modules of this package that register benchmarks, in the order they are run."""
+
+
+BLAS_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ours against baselines, in one run.")
+    parser.add_argument("--json", action="store_true", help="print exactly one JSON object")
+    parser.add_argument("--only", default="", metavar="PREFIX", help="run the benchmarks whose name begins so")
+    options = parser.parse_args(arguments)
+    _use_one_blas_thread()
+    for area in AREAS:
+        importlib.import_module(f"benchmarks.{area}")
+    if not any(name.startswith(options.only) for name in TABLE):
+        print(f"no benchmark begins with {options.only}; known: {', '.join(TABLE)}", file=sys.stderr)
+        return 2
+    results = run_all(prefix=options.only)
+    if options.json:
+        print(json.dumps({result.name: _fields(result) for result in results}))
+    else:
+        _print_table(results)
+    return 0
+
+
+def _use_one_blas_thread() -> None:
+    """Before any area imports NumPy: idle BLAS threads spin, and process CPU time counts them."""
+    for variable in BLAS_THREAD_VARIABLES:
+        os.environ[variable] = "1"
+
+
+def _print_table(results: Iterable[Result]) -> None:
+    print(f"{'benchmark':<34}{'ours':>12}{'baseline':>12}  {'unit':<12}{'ratio':>8}")
+    for result in results:
+        mark = "of the floor" if result.name.endswith(FLOOR_SUFFIXES) else "times better"
+        sides = f"{result.ours:>12.4g}{result.baseline:>12.4g}  {result.unit:<12}"
+        print(f"{result.name:<34}{sides}{result.ratio:>8.3g} {mark}", flush=True)
+
+
+def _fields(result: Result) -> dict[str, float | str]:
+    return {
+        "ours": round(result.ours, 4),
+        "baseline": round(result.baseline, 4),
+        "ratio": round(result.ratio, 3),
+        "unit": result.unit,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
