@@ -1,0 +1,144 @@
+"""`edge-convert`: train the shipped models, make signing keys, verify a bundle.
+
+Exit codes: 0 done, 1 refused (the reason is on stderr), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from converters.bundle_writer import BundleContent, WrittenBundle, write_bundle
+from converters.signing import DEFAULT_KEY, load_or_make_key, make_key, publish
+from converters.training import ai4i, ims_vibration, mimii_audio
+from edge_agent.errors import EdgeError
+from edge_agent.scoring.bundle import read_bundle
+from edge_agent.scoring.champion import KEYS_DIR
+from edge_agent.scoring.golden import GoldenReport, prove
+from edge_agent.scoring.manifest import Manifest
+
+RECIPES: Final[dict[str, Callable[[Path], BundleContent]]] = {
+    ims_vibration.NAME: ims_vibration.build,
+    mimii_audio.NAME: mimii_audio.build,
+    ai4i.NAME: ai4i.build,
+}
+
+DEFAULT_DATA: Final = Path("tests/data")
+DEFAULT_MODELS: Final = Path("models_onnx")
+
+app = typer.Typer(help="The workshop: train, convert, prove and sign model bundles.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for machines.")]
+ModelsDir = Annotated[Path, typer.Option("--models", help="Folder of the bundles and their keys.")]
+KeyFile = Annotated[Path, typer.Option("--key", help="Private signing key; made when missing. Keep it out of git.")]
+
+
+@app.command()
+def train(
+    names: Annotated[list[str] | None, typer.Argument(help=f"Which: {', '.join(RECIPES)}. All when none.")] = None,
+    data: Annotated[Path, typer.Option(help="Folder of the training data.")] = DEFAULT_DATA,
+    models: ModelsDir = DEFAULT_MODELS,
+    key: KeyFile = DEFAULT_KEY,
+    as_json: AsJson = False,
+) -> None:
+    """Train from data, convert, prove against the source, sign, and make champion."""
+    unknown = sorted(set(names or ()) - set(RECIPES))
+    if unknown:
+        raise typer.BadParameter(f"no recipe is called {unknown[0]!r}; there are: {', '.join(RECIPES)}")
+    signing_key = load_or_make_key(key)
+    reports = []
+    for name in names or RECIPES:
+        content = RECIPES[name](data)
+        written = write_bundle(content, models, signing_key)
+        reports.append(
+            _report(content.manifest, written.golden) | {"path": str(written.path)} | _sizes(content, written)
+        )
+        if not as_json:
+            _show(reports[-1])
+    if as_json:
+        typer.echo(json.dumps({"bundles": reports}, indent=2))
+
+
+@app.command()
+def keygen(key: KeyFile = DEFAULT_KEY, models: ModelsDir = DEFAULT_MODELS, as_json: AsJson = False) -> None:
+    """Make a signing key, and put its public half where the agent looks for it."""
+    public = publish(make_key(key), models / KEYS_DIR)
+    if as_json:
+        typer.echo(json.dumps({"private_key": str(key), "public_key": str(public)}, indent=2))
+    else:
+        Console().print(f"private key {key} (keep it secret)\npublic key  {public}")
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder: <models>/<name>/<version>.")],
+    keys: Annotated[Path | None, typer.Option(help="Folder of public keys; default <models>/keys.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check signature and digests, then run the golden vectors, as the agent does at every start."""
+    opened = read_bundle(bundle, keys_dir=keys or bundle.resolve().parent.parent / KEYS_DIR)
+    report = _report(opened.manifest, prove(opened)) | {"path": str(bundle)}
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        _show(report)
+
+
+def run() -> None:
+    """Entry point: what we refuse on purpose is said in words, not as a traceback."""
+    try:
+        app()
+    except EdgeError as exc:
+        console = Console(stderr=True)
+        console.print(f"edge-convert: {exc.message}", style="red", markup=False)
+        if exc.hint:
+            console.print(f"  {exc.hint}", markup=False)
+        raise SystemExit(1) from exc
+
+
+def _report(manifest: Manifest, golden: GoldenReport) -> dict[str, Any]:
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "threshold": manifest.threshold,
+        "metrics": manifest.metrics,
+        "parity": manifest.parity.model_dump(),
+        "golden": asdict(golden),
+    }
+
+
+def _sizes(content: BundleContent, written: WrittenBundle) -> dict[str, int]:
+    return {"model_bytes": len(content.model), "bundle_bytes": written.size_bytes}
+
+
+def _show(report: dict[str, Any]) -> None:
+    parity, golden = report["parity"], report["golden"]
+    table = Table(title=f"{report['name']} {report['version']}", title_justify="left", show_header=False)
+    table.add_row("path", report["path"])
+    if "model_bytes" in report:
+        table.add_row(
+            "size", f"model {report['model_bytes'] / 1e3:.0f} kB, bundle {report['bundle_bytes'] / 1e3:.0f} kB"
+        )
+    table.add_row("threshold", f"{report['threshold']:g}")
+    table.add_row(
+        "parity", f"{parity['rows']} rows, worst {parity['max_abs_difference']:.1e}, {parity['verdict_flips']} flips"
+    )
+    table.add_row(
+        "golden run",
+        f"{golden['windows']} windows, {golden['anomalous_windows']} anomalous; worst feature {golden['worst_feature']} "
+        f"at {golden['worst_feature_share']:.0%} of its tolerance, score within {golden['max_score_difference']:.1e}",
+    )
+    for name, value in report["metrics"].items():
+        table.add_row(name, f"{value:g}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    run()

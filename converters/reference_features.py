@@ -1,0 +1,85 @@
+"""The training features by the source libraries in float64: scipy.stats, numpy.fft, librosa.
+
+Constraints
+- Written from the platform's definitions with the libraries the platform used, and sharing no code with
+  `edge_agent.dsp`: golden vectors made here test the edge, so they must not come from it.
+- The order of columns is that of the names below.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import librosa
+import numpy as np
+import scipy.stats
+from numpy.typing import NDArray
+
+Windows = NDArray[np.float64]
+
+VIBRATION_NAMES: Final = (
+    "rms", "peak_to_peak", "kurtosis", "skewness", "std", "crest_factor",
+    "dominant_freq", "dominant_freq_amplitude", "spectral_centroid", "high_freq_energy",
+)  # fmt: skip
+VIBRATION_UNITS: Final = ("signal", "signal", "", "", "signal", "", "Hz", "signal", "Hz", "")
+HIGH_FREQUENCY_HZ: Final = 1000.0
+
+MFCC_RATE_HZ: Final = 22_050
+MFCC_RESAMPLER: Final = "kaiser_fast"
+MFCC_COUNT: Final = 40
+MFCC_FFT: Final = 2048
+MFCC_HOP: Final = 512
+MFCC_MELS: Final = 128
+MFCC_NAMES: Final = tuple(f"mfcc_{index}" for index in range(MFCC_COUNT))
+
+
+def cut(samples: NDArray[np.float32], *, window: int, hop: int) -> Windows:
+    """Windows of a recording, (n_channels, n) -> float64 (n_channels, n_windows, window). A rest is left out."""
+    starts = range(0, samples.shape[1] - window + 1, hop)
+    return np.stack([samples[:, start : start + window] for start in starts], axis=1).astype(np.float64)
+
+
+def vibration(windows: Windows, *, sample_rate_hz: float) -> NDArray[np.float64]:
+    """The ten vibration features: (..., window) -> (..., 10). Fisher kurtosis, rms with DC, |FFT| without taper."""
+    rms = np.sqrt(np.mean(windows**2, axis=-1))
+    magnitude, frequencies = _positive_spectrum(windows, sample_rate_hz)
+    strongest = np.argmax(magnitude, axis=-1)
+    energy = magnitude**2
+    return np.stack(
+        [
+            rms,
+            np.max(windows, axis=-1) - np.min(windows, axis=-1),
+            scipy.stats.kurtosis(windows, axis=-1, fisher=True),
+            scipy.stats.skew(windows, axis=-1),
+            np.std(windows, axis=-1),
+            np.max(np.abs(windows), axis=-1) / rms,
+            frequencies[strongest],
+            np.max(magnitude, axis=-1),
+            np.sum(frequencies * magnitude, axis=-1) / np.sum(magnitude, axis=-1),
+            np.sum(energy[..., frequencies > HIGH_FREQUENCY_HZ], axis=-1) / np.sum(energy, axis=-1),
+        ],
+        axis=-1,
+    )
+
+
+def mfcc_mean(windows: Windows, *, sample_rate_hz: int) -> NDArray[np.float64]:
+    """Mean over time of 40 MFCC, as `librosa.load(sr=22050, res_type="kaiser_fast")` would see each window.
+
+    Shape (..., window) -> (..., 40).
+    """
+    flat = windows.reshape(-1, windows.shape[-1])
+    return np.stack([_mfcc_mean_of_one(window, sample_rate_hz) for window in flat]).reshape(*windows.shape[:-1], -1)
+
+
+def _mfcc_mean_of_one(window: Windows, sample_rate_hz: int) -> NDArray[np.float64]:
+    resampled = librosa.resample(window, orig_sr=sample_rate_hz, target_sr=MFCC_RATE_HZ, res_type=MFCC_RESAMPLER)
+    mfcc = librosa.feature.mfcc(
+        y=resampled, sr=MFCC_RATE_HZ, n_mfcc=MFCC_COUNT, n_fft=MFCC_FFT, hop_length=MFCC_HOP, n_mels=MFCC_MELS
+    )
+    return np.asarray(np.mean(mfcc, axis=1), np.float64)
+
+
+def _positive_spectrum(windows: Windows, sample_rate_hz: float) -> tuple[Windows, NDArray[np.float64]]:
+    frequencies = np.fft.fftfreq(windows.shape[-1], 1.0 / sample_rate_hz)
+    positive = frequencies > 0
+    return np.abs(np.fft.fft(windows, axis=-1))[..., positive], np.asarray(frequencies[positive], np.float64)

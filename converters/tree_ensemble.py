@@ -1,0 +1,166 @@
+"""scikit-learn trees behind a StandardScaler as one ai.onnx.ml TreeEnsembleRegressor over raw features.
+
+Constraints
+- For every float32 input each row reaches the very leaf it reaches in scikit-learn. There the scaler works in
+  float64, its result is rounded to float32 and compared with a float64 threshold; each split here holds the
+  largest float32 that passes that comparison, found by bisection over the ordered float32 numbers.
+- Leaf weights are summed over trees; what the sum means is the caller's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from sklearn.preprocessing import StandardScaler
+
+INPUT_NAME: Final = "features"
+OUTPUT_NAME: Final = "score"
+OPSET: Final = 17
+ML_OPSET: Final = 3
+IR_VERSION: Final = 8
+
+LeafWeights = Callable[[Any], NDArray[np.float64]]
+"""From a scikit-learn tree to one weight per node (used at leaves only)."""
+
+_NO_CHILD: Final = -1
+
+
+@dataclass(slots=True)
+class _Nodes:
+    """The operator's attribute lists, one entry per node, then one entry per leaf."""
+
+    tree_ids: list[int] = field(default_factory=list)
+    node_ids: list[int] = field(default_factory=list)
+    feature_ids: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    modes: list[str] = field(default_factory=list)
+    true_ids: list[int] = field(default_factory=list)
+    false_ids: list[int] = field(default_factory=list)
+    leaf_tree_ids: list[int] = field(default_factory=list)
+    leaf_node_ids: list[int] = field(default_factory=list)
+    leaf_weights: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoldedTrees:
+    """The operator, and every split it holds: pairs of feature index and float32 threshold, in raw units."""
+
+    node: onnx.NodeProto
+    split_features: NDArray[np.int64]
+    split_values: NDArray[np.float32]
+
+
+def fold(
+    trees: Sequence[Any], feature_maps: Sequence[NDArray[np.int64]], scaler: StandardScaler, leaf_weights: LeafWeights
+) -> FoldedTrees:
+    """All trees as one operator from INPUT_NAME to "sum" (n, 1).
+
+    `trees` are scikit-learn `tree_` objects; `feature_maps[i]` maps tree i's feature numbers to columns.
+    """
+    nodes = _Nodes()
+    for index, (tree, columns) in enumerate(zip(trees, feature_maps, strict=True)):
+        _append(nodes, index, tree, columns, scaler, leaf_weights(tree))
+    is_split = np.array([mode == "BRANCH_LEQ" for mode in nodes.modes])
+    features = np.array(nodes.feature_ids, np.int64)[is_split]
+    return FoldedTrees(_operator(nodes), features, np.array(nodes.values, np.float32)[is_split])
+
+
+def build_model(trees: FoldedTrees, tail: Sequence[onnx.NodeProto], constants: Sequence[Any], n_features: int) -> bytes:
+    """The serialised graph: trees, then `tail`, which must turn "sum" (n, 1) into OUTPUT_NAME (n,)."""
+    graph = helper.make_graph(
+        [trees.node, *tail],
+        "model",
+        [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, ["n", n_features])],
+        [helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, ["n"])],
+        list(constants),
+    )
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="edge-convert")
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def folded_thresholds(
+    thresholds: NDArray[np.float64], means: NDArray[np.float64], scales: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """The largest float32 x with float32((x - mean) / scale) <= threshold, elementwise.
+
+    The left side never falls as x grows (each of its three roundings is monotone), so bisection is exact.
+    """
+    top = np.array(np.finfo(np.float32).max, np.float32)
+    low = np.full(thresholds.shape, _ordinal(-top), np.int64)
+    high = np.full(thresholds.shape, _ordinal(top), np.int64)
+    while (high - low > 1).any():
+        middle = (low + high) // 2
+        x = _from_ordinal(middle).astype(np.float64)
+        with np.errstate(over="ignore"):  # beyond float32's range is infinity, which is above any threshold
+            goes_left = ((x - means) / scales).astype(np.float32) <= thresholds
+        low = np.where(goes_left, middle, low)
+        high = np.where(goes_left, high, middle)
+    return _from_ordinal(low)
+
+
+def _ordinal(x: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Position of a float32 among all of them: neighbours differ by one, both zeros are 0."""
+    bits = x.view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+
+
+def _from_ordinal(position: NDArray[np.int64]) -> NDArray[np.float32]:
+    magnitude = np.abs(position).astype(np.int32).view(np.float32)
+    return np.where(position < 0, -magnitude, magnitude)
+
+
+def _append(
+    nodes: _Nodes,
+    index: int,
+    tree: Any,
+    columns: NDArray[np.int64],
+    scaler: StandardScaler,
+    weights: NDArray[np.float64],
+) -> None:
+    is_leaf = tree.children_left == _NO_CHILD
+    feature = np.where(is_leaf, 0, columns[np.where(is_leaf, 0, tree.feature)])
+    values = np.zeros(tree.node_count, np.float32)
+    splits = feature[~is_leaf]
+    values[~is_leaf] = folded_thresholds(tree.threshold[~is_leaf], scaler.mean_[splits], scaler.scale_[splits])
+    nodes.tree_ids += [index] * tree.node_count
+    nodes.node_ids += range(tree.node_count)
+    nodes.feature_ids += feature.tolist()
+    nodes.values += values.tolist()
+    nodes.modes += ["LEAF" if leaf else "BRANCH_LEQ" for leaf in is_leaf]
+    nodes.true_ids += np.where(is_leaf, 0, tree.children_left).tolist()
+    nodes.false_ids += np.where(is_leaf, 0, tree.children_right).tolist()
+    leaves = np.flatnonzero(is_leaf)
+    nodes.leaf_tree_ids += [index] * len(leaves)
+    nodes.leaf_node_ids += leaves.tolist()
+    nodes.leaf_weights += weights[leaves].tolist()
+
+
+def _operator(nodes: _Nodes) -> onnx.NodeProto:
+    return helper.make_node(
+        "TreeEnsembleRegressor",
+        [INPUT_NAME],
+        ["sum"],
+        domain="ai.onnx.ml",
+        n_targets=1,
+        aggregate_function="SUM",
+        post_transform="NONE",
+        nodes_treeids=nodes.tree_ids,
+        nodes_nodeids=nodes.node_ids,
+        nodes_featureids=nodes.feature_ids,
+        nodes_values=nodes.values,
+        nodes_modes=nodes.modes,
+        nodes_truenodeids=nodes.true_ids,
+        nodes_falsenodeids=nodes.false_ids,
+        target_treeids=nodes.leaf_tree_ids,
+        target_nodeids=nodes.leaf_node_ids,
+        target_ids=[0] * len(nodes.leaf_tree_ids),
+        target_weights=nodes.leaf_weights,
+    )
