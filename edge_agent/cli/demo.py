@@ -1,0 +1,111 @@
+"""`edge-agent demo`: the whole road on this machine, with a live view or one JSON summary."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.live import Live
+
+from edge_agent.demo.audit import Audit
+from edge_agent.demo.road import Road, prepare_places
+from edge_agent.demo.view import as_line, render, windows_scored
+
+LOOK_EVERY_S: Final = 0.5
+LINE_EVERY_S: Final = 10.0
+
+
+def run_demo(*, duration_s: float | None, as_json: bool, state_dir: Path, data_dir: Path | None) -> int:
+    """0 when nothing was lost and nothing doubled, 1 otherwise. Raises EdgeError when a part cannot start."""
+    places = prepare_places(state_dir, data_dir)
+    try:
+        summary = asyncio.run(_run(Road(places), duration_s=duration_s, as_json=as_json))
+    finally:
+        shutil.rmtree(places.runtime_dir, ignore_errors=True)
+    if summary is None:
+        return 1
+    print(json.dumps(summary) if as_json else _as_text(summary, places.state_dir))
+    return 0 if summary["lost"] == summary["duplicated"] == 0 else 1
+
+
+async def _run(road: Road, *, duration_s: float | None, as_json: bool) -> dict[str, Any] | None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    _say("starting the central with its database, the plant and the gateway ...")
+    async with road.running():
+        started_s = time.monotonic()
+        if as_json or not sys.stdout.isatty():
+            await _watch_lines(road, stop, started_s, duration_s)
+        else:
+            await _watch_screen(road, stop, started_s, duration_s)
+        ran_s = time.monotonic() - started_s
+        _say("stopping: the gateway delivers what it has, then keys are counted on both sides ...")
+        result, last = await road.finish()
+    return _summary(result, last, ran_s)
+
+
+async def _watch_screen(road: Road, stop: asyncio.Event, started_s: float, duration_s: float | None) -> None:
+    with Live(console=Console(), refresh_per_second=4, screen=True) as live:
+        while not _is_over(stop, started_s, duration_s):
+            live.update(render(await road.look(), time.monotonic() - started_s))
+            await _pause(stop, LOOK_EVERY_S)
+
+
+async def _watch_lines(road: Road, stop: asyncio.Event, started_s: float, duration_s: float | None) -> None:
+    next_line_s = 0.0
+    while not _is_over(stop, started_s, duration_s):
+        snapshot, elapsed_s = await road.look(), time.monotonic() - started_s
+        if elapsed_s >= next_line_s:
+            _say(as_line(snapshot, elapsed_s))
+            next_line_s += LINE_EVERY_S
+        await _pause(stop, LOOK_EVERY_S)
+
+
+def _is_over(stop: asyncio.Event, started_s: float, duration_s: float | None) -> bool:
+    return stop.is_set() or (duration_s is not None and time.monotonic() - started_s >= duration_s)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _summary(result: Audit, last: dict[str, Any] | None, ran_s: float) -> dict[str, Any]:
+    return {
+        "duration_s": round(ran_s, 1),
+        "readings": result.handed_over,
+        "windows_scored": 0 if last is None else windows_scored(last),
+        "rows_committed": result.committed,
+        "waiting": result.waiting,
+        "lost": result.lost,
+        "duplicated": result.duplicated,
+        "unexpected": result.unexpected,
+        "alarms": result.alarms,
+        "gaps": result.gaps,
+    }
+
+
+def _as_text(summary: dict[str, Any], state_dir: Path) -> str:
+    return (
+        f"\n{summary['windows_scored']} windows scored in {summary['duration_s']:.0f} s\n"
+        f"{summary['readings']} readings made durable by the gateway, {summary['rows_committed']} of them committed "
+        f"at the central, {summary['waiting']} waiting\n"
+        f"lost {summary['lost']}, doubled {summary['duplicated']} (counted by keys on both sides)\n"
+        f"{summary['alarms']} alarms, {summary['gaps']} gaps\n"
+        f"The state is in {state_dir}; the next run continues from it."
+    )
