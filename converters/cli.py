@@ -132,11 +132,12 @@ def _show(report: dict[str, Any]) -> None:
     )
     table.add_row(
         "golden run",
-        f"{golden['windows']} windows, {golden['anomalous_windows']} anomalous; worst feature {golden['worst_feature']} "
+        f"{golden['windows']} windows, {golden['anomalous_windows']} anomalous; {golden['worst_feature']} "
         f"at {golden['worst_feature_share']:.0%} of its tolerance, score within {golden['max_score_difference']:.1e}",
     )
     for name, value in report["metrics"].items():
         table.add_row(name, f"{value:g}")
+    table.columns[0].no_wrap = True  # the metrics' names are what one reads
     Console().print(table)
 
 

@@ -190,7 +190,7 @@ def _metric_name(machine: str) -> str:
 
 _SPEC: Final = FeatureSpecEntry(
     extractor="mfcc_mean",
-    features=tuple(FeatureEntry(name=name, version=1, unit="") for name in reference_features.MFCC_NAMES),
+    features=tuple(FeatureEntry(name=name, version=1, unit="dB") for name in reference_features.MFCC_NAMES),
     sample_rate_hz=float(SAMPLE_RATE_HZ),
     window_samples=WINDOW,
     hop_samples=HOP,
