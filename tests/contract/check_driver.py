@@ -1,0 +1,189 @@
+"""What every driver of a device on a network must do, as checks over a bench.
+
+A bench is a device that the checks can take away; a test parametrises over CHECKS:
+
+    @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+    async def test_driver_contract(check, bench):
+        await check(bench)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import pytest
+
+from edge_agent.core.tags import Scan
+from edge_agent.drivers.base import Driver, Item
+from edge_agent.errors import TransientDriverError
+
+CANCEL_DEADLINE_S = 1.0  # drivers/base.py: cancellation passes through within a second
+LOSS_DEADLINE_S = 20.0  # generous: a bench sets short time-outs
+
+
+class Bench(Protocol):
+    """A device on host and port that answers, and a factory for drivers of it."""
+
+    host: str
+    port: int
+
+    def driver(self) -> Driver: ...
+
+    async def vanish(self) -> None:
+        """Cut every connection and listen no more."""
+
+    async def come_back(self) -> None:
+        """Listen on the same port again."""
+
+    def mute(self) -> None:
+        """Keep the connections, accept new ones, answer nothing."""
+
+    async def until_read_is_pending(self) -> None:
+        """Return once a driver, muted, waits for an answer."""
+
+
+async def yields_scans_of_its_own_name(bench: Bench) -> None:
+    driver = bench.driver()
+    await driver.open()
+    scan = await _first_scan(driver)
+    await driver.close()
+    assert scan.source == driver.name
+    assert scan.readings
+
+
+async def an_absent_device_is_transient_and_named(bench: Bench) -> None:
+    await bench.vanish()
+    driver = bench.driver()
+    with pytest.raises(TransientDriverError) as caught:
+        await driver.open()
+    await driver.close()
+    assert f"{bench.host}:{bench.port}" in caught.value.message
+    assert caught.value.hint
+
+
+async def a_lost_device_ends_the_stream_as_transient(bench: Bench) -> None:
+    driver = bench.driver()
+    await driver.open()
+    stream = driver.stream()
+    await anext(stream)
+    await bench.vanish()
+    with pytest.raises(TransientDriverError) as caught:
+        await _drain(stream)
+    await driver.close()
+    assert f"{bench.host}:{bench.port}" in caught.value.message
+
+
+async def a_mute_device_ends_the_stream_as_transient(bench: Bench) -> None:
+    driver = bench.driver()
+    await driver.open()
+    stream = driver.stream()
+    await anext(stream)
+    bench.mute()
+    with pytest.raises(TransientDriverError):
+        await _drain(stream)
+    await driver.close()
+
+
+async def the_same_driver_opens_again_after_a_loss(bench: Bench) -> None:
+    driver = bench.driver()
+    await driver.open()
+    stream = driver.stream()
+    await anext(stream)
+    await bench.vanish()
+    with pytest.raises(TransientDriverError):
+        await _drain(stream)
+    await bench.come_back()
+    await driver.open()
+    scan = await _first_scan(driver)
+    await driver.close()
+    assert scan.readings
+
+
+async def a_cancelled_read_ends_within_a_second(bench: Bench) -> None:
+    driver = bench.driver()
+    await driver.open()
+    stream = driver.stream()
+    await anext(stream)
+    bench.mute()
+    reading = asyncio.create_task(_drain(stream))
+    await bench.until_read_is_pending()
+    await _assert_cancels(reading)
+    await driver.close()
+
+
+async def a_cancelled_open_ends_within_a_second(bench: Bench) -> None:
+    driver = bench.driver()
+    await driver.open()
+    await driver.close()
+    bench.mute()
+    opening = asyncio.create_task(_open_and_read(driver))
+    await bench.until_read_is_pending()
+    await _assert_cancels(opening)
+    await driver.close()
+
+
+async def close_may_be_called_at_any_time(bench: Bench) -> None:
+    driver = bench.driver()
+    await driver.close()
+    await driver.open()
+    await driver.close()
+    await driver.close()
+    await driver.open()
+    await bench.vanish()
+    await driver.close()
+    await driver.close()
+
+
+async def nothing_keeps_running_after_close(bench: Bench) -> None:
+    before = asyncio.all_tasks()
+    driver = bench.driver()
+    await driver.open()
+    stream = driver.stream()
+    await anext(stream)
+    await stream.aclose()
+    await driver.close()
+    await bench.vanish()
+    left = asyncio.all_tasks() - before
+    if left:
+        _, left = await asyncio.wait(left, timeout=LOSS_DEADLINE_S)
+    assert not left
+
+
+CHECKS: tuple[Callable[[Bench], Awaitable[None]], ...] = (
+    yields_scans_of_its_own_name,
+    an_absent_device_is_transient_and_named,
+    a_lost_device_ends_the_stream_as_transient,
+    a_mute_device_ends_the_stream_as_transient,
+    the_same_driver_opens_again_after_a_loss,
+    a_cancelled_read_ends_within_a_second,
+    a_cancelled_open_ends_within_a_second,
+    close_may_be_called_at_any_time,
+    nothing_keeps_running_after_close,
+)
+
+
+async def _first_scan(driver: Driver) -> Scan:
+    async with asyncio.timeout(LOSS_DEADLINE_S):
+        async for item in driver.stream():
+            if isinstance(item, Scan):
+                return item
+    raise AssertionError("the stream ended without a scan")
+
+
+async def _drain(stream) -> list[Item]:
+    async with asyncio.timeout(LOSS_DEADLINE_S):
+        return [item async for item in stream]
+
+
+async def _open_and_read(driver: Driver) -> None:
+    await driver.open()
+    await _drain(driver.stream())
+
+
+async def _assert_cancels(task: asyncio.Task) -> None:
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=CANCEL_DEADLINE_S)
+    assert task in done, "still running a second after it was cancelled"
+    assert task.cancelled(), "cancellation was swallowed or turned into something else"

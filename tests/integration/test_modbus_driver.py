@@ -1,0 +1,231 @@
+"""The Modbus driver against a hand-written device on a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from edge_agent.core.clock import FakeClock, SystemClock
+from edge_agent.core.gaps import Gap, GapCause
+from edge_agent.core.quality import Quality
+from edge_agent.core.tags import Scan
+from edge_agent.drivers.modbus.driver import RETRY_REJECTED_S, ModbusDriver
+from edge_agent.errors import TransientDriverError
+from edge_agent.settings import ModbusSettings
+from tests.peers.scripted_modbus import Memory, Request, bit_answer, exception, register_answer, scripted_device
+
+DEADLINE_S = 10.0
+
+
+def uint16(address: int, table: str = "holding") -> dict:
+    data_type = "bool" if table in ("coil", "discrete") else "uint16"
+    return {"name": f"m.{table}-{address}", "unit": "", "table": table, "address": address, "data_type": data_type}
+
+
+def settings(port: int, *groups: dict, **more) -> ModbusSettings:
+    place = {"type": "modbus", "name": "mill", "host": "127.0.0.1", "port": port, "timeout_s": 0.5}
+    return ModbusSettings.model_validate({**place, "poll_groups": list(groups), **more})
+
+
+async def collect(driver: ModbusDriver, scans: int) -> list:
+    """Everything the driver yields up to its `scans`-th scan."""
+    items = []
+    async with asyncio.timeout(DEADLINE_S):
+        await driver.open()
+        async for item in driver.stream():
+            items.append(item)
+            scans -= isinstance(item, Scan)
+            if not scans:
+                break
+    await driver.close()
+    return items
+
+
+def values(scan: Scan) -> dict[str, float | None]:
+    return {reading.tag.name: reading.value for reading in scan.readings}
+
+
+async def test_a_pass_reads_all_four_tables_in_the_order_of_the_configuration():
+    tags = [uint16(3, "coil"), uint16(7), uint16(2, "input"), uint16(9, "discrete"), uint16(6)]
+    memory = Memory({2: 22, 6: 66, 7: 77}, {3: True, 9: False})
+    async with scripted_device(memory) as device:
+        driver = ModbusDriver(settings(device.port, {"tags": tags}), FakeClock())
+        (scan,) = await collect(driver, 1)
+    assert [(reading.tag.name, reading.value) for reading in scan.readings] == [
+        ("m.coil-3", 1.0), ("m.holding-7", 77.0), ("m.input-2", 22.0), ("m.discrete-9", 0.0), ("m.holding-6", 66.0),
+    ]  # fmt: skip
+    assert {request.function for request in device.requests} == {1, 2, 3, 4}
+
+
+async def test_only_read_functions_are_ever_sent_whatever_the_device_answers():
+    tags = [uint16(address, table) for table in ("holding", "input", "coil", "discrete") for address in (0, 1, 40)]
+    turns = iter(range(10_000))
+    memory = Memory({0: 1, 1: 2}, {0: True})
+
+    def moody(request: Request) -> bytes:
+        answers = [memory(request), exception(request.function, 6), exception(request.function, 1)]
+        return answers[next(turns) % 3]
+
+    async with scripted_device(moody) as device:
+        driver = ModbusDriver(settings(device.port, {"tags": tags}), FakeClock())
+        await collect(driver, 8)
+    assert len(device.requests) > 8
+    assert {request.function for request in device.requests} <= {1, 2, 3, 4}
+
+
+async def test_a_register_that_does_not_exist_costs_that_tag_only_and_is_told_once():
+    tags = [uint16(address) for address in (0, 1, 2, 3, 20, 21)]
+    memory = Memory({0: 10, 1: 11, 3: 13, 20: 30, 21: 31})  # 2 is missing, and so is the hole
+    async with scripted_device(memory) as device:
+        driver = ModbusDriver(settings(device.port, {"tags": tags}), FakeClock())
+        items = await collect(driver, 3)
+        stats = driver.stats()
+    scans = [item for item in items if isinstance(item, Scan)]
+    gaps = [item for item in items if isinstance(item, Gap)]
+    healthy = {"m.holding-0": 10, "m.holding-1": 11, "m.holding-3": 13, "m.holding-20": 30, "m.holding-21": 31}
+    assert values(scans[0]) == {**healthy, "m.holding-2": None}
+    bad = next(reading for reading in scans[0].readings if reading.value is None)
+    assert (bad.quality, bad.status) == (Quality.BAD, "exception 2 illegal data address")
+    assert [values(scan) for scan in scans[1:]] == [healthy, healthy]
+    assert [(gap.subject, gap.cause) for gap in gaps] == [("m.holding-2", GapCause.DEVICE_REJECTED)]
+    assert "exception 2" in gaps[0].detail
+    assert stats.rejected_tags == ("m.holding-2",)
+
+
+async def test_a_refused_register_is_asked_for_again_rarely_and_comes_back_when_it_appears():
+    memory = Memory({0: 10})
+    clock = FakeClock()
+    group = {"interval_s": 1.0, "tags": [uint16(0), uint16(1)]}
+    async with scripted_device(memory) as device:
+        driver = ModbusDriver(settings(device.port, group), clock)
+        await driver.open()
+        stream = driver.stream()
+        scans = [await anext(stream)]
+        assert isinstance(await anext(stream), Gap)
+        before = len(device.requests)
+        scans += [await anext(stream) for _ in range(10)]
+        assert [(r.address, r.count) for r in device.requests[before:]] == [(0, 1)] * 10
+        memory.registers[1] = 11
+        clock.advance(RETRY_REJECTED_S)
+        scans += [await anext(stream) for _ in range(2)]
+        await driver.close()
+    assert values(scans[-1]) == {"m.holding-0": 10, "m.holding-1": 11}
+    assert driver.stats().rejected_tags == ()
+
+
+async def test_a_busy_device_gives_bad_readings_and_keeps_its_connection():
+    busy = iter([True, False])
+    memory = Memory({5: 55})
+
+    def script(request: Request) -> bytes:
+        return exception(request.function, 6) if next(busy, False) else memory(request)
+
+    async with scripted_device(script) as device:
+        driver = ModbusDriver(settings(device.port, {"tags": [uint16(5)]}), FakeClock())
+        first, second = await collect(driver, 2)
+    (reading,) = first.readings
+    assert (reading.value, reading.status) == (None, "exception 6 server device busy")
+    assert values(second) == {"m.holding-5": 55}
+    assert device.connections_total == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda request: register_answer(request.function, [1] * (request.count - 1)),
+        lambda request: register_answer(request.function, [1] * (request.count + 1)),
+        lambda request: register_answer(request.function, []),
+        lambda request: register_answer(4, [1] * request.count),
+        lambda request: bit_answer(1, [True] * request.count),
+    ],
+    ids=["one register short", "one too many", "empty", "another table", "bits for registers"],
+)
+async def test_an_answer_that_does_not_fit_the_question_is_refused_and_drops_the_connection(answer):
+    async with scripted_device(answer) as device:
+        driver = ModbusDriver(settings(device.port, {"tags": [uint16(0), uint16(1)]}), FakeClock())
+        with pytest.raises(TransientDriverError, match=f"127.0.0.1:{device.port}"):
+            await collect(driver, 1)
+        async with asyncio.timeout(DEADLINE_S):
+            await device.hung_up.wait()
+        await driver.close()
+
+
+async def test_a_late_answer_is_never_taken_for_the_next_ones():
+    """The answer to the first question arrives on a connection that is gone by then."""
+    memory = Memory({0: 10})
+    silent = iter([True])
+
+    def script(request: Request) -> bytes | None:
+        return None if next(silent, False) else memory(request)
+
+    async with scripted_device(script) as device:
+        driver = ModbusDriver(settings(device.port, {"tags": [uint16(0)]}, timeout_s=0.1), FakeClock())
+        with pytest.raises(TransientDriverError, match=r"within 0\.1 s"):
+            await collect(driver, 1)
+        memory.registers[0] = 20
+        (scan,) = await collect(driver, 1)
+        assert device.connections_total == 2
+    assert values(scan) == {"m.holding-0": 20}
+
+
+async def test_a_stream_that_was_never_opened_says_the_connection_is_closed():
+    driver = ModbusDriver(settings(502, {"tags": [uint16(0)]}), FakeClock())
+    with pytest.raises(TransientDriverError, match="is closed"):
+        await anext(driver.stream())
+
+
+async def test_poll_groups_keep_their_own_rates_on_one_connection():
+    fast = {"interval_s": 1.0, "tags": [uint16(0)]}
+    slow = {"interval_s": 5.0, "tags": [uint16(50)]}
+    async with scripted_device(Memory({0: 1, 50: 2})) as device:
+        driver = ModbusDriver(settings(device.port, fast, slow), FakeClock())
+        items = await collect(driver, 24)
+    assert device.connections_total == 1
+    # Twenty seconds on a clock that moves only by waiting: both groups at 0, 5, 10 and 15.
+    assert [r.address for r in device.requests] == [0, 50, 0, 0, 0, 0] * 4
+    assert len(items) == 24
+
+
+async def test_scans_are_stamped_on_a_grid_that_does_not_drift():
+    clock = FakeClock()
+    start_ns = clock.now_ns()
+
+    def slow(request: Request) -> bytes:
+        clock.advance(0.3)
+        return register_answer(request.function, [1])
+
+    async with scripted_device(slow) as device:
+        driver = ModbusDriver(settings(device.port, {"interval_s": 1.0, "tags": [uint16(0)]}), clock)
+        items = await collect(driver, 5)
+        assert driver.stats().overruns_total == 0
+    stamps = [(item.readings[0].received_time_ns - start_ns) / 1e9 for item in items]
+    assert stamps == pytest.approx([0.3, 1.3, 2.3, 3.3, 4.3])
+
+
+async def test_a_device_slower_than_its_interval_makes_overruns_not_a_backlog():
+    clock = FakeClock()
+
+    def very_slow(request: Request) -> bytes:
+        clock.advance(2.5)
+        return register_answer(request.function, [1])
+
+    async with scripted_device(very_slow) as device:
+        driver = ModbusDriver(settings(device.port, {"interval_s": 1.0, "tags": [uint16(0)]}), clock)
+        await collect(driver, 4)
+        assert len(device.requests) == 4
+        # Each pass runs over two points of the grid; the fourth's are counted when the next is due.
+        assert driver.stats().overruns_total == 6
+
+
+async def test_a_cancelled_read_drops_the_socket():
+    async with scripted_device(lambda request: None) as device:
+        driver = ModbusDriver(settings(device.port, {"tags": [uint16(0)]}, timeout_s=60), SystemClock())
+        await driver.open()
+        reading = asyncio.create_task(anext(driver.stream()))
+        async with asyncio.timeout(DEADLINE_S):
+            while not device.requests:
+                await asyncio.sleep(0)
+            reading.cancel()
+            await device.hung_up.wait()
+        assert reading.cancelled()

@@ -1,0 +1,56 @@
+"""Servers that run as child processes, and what to say when the machine lacks the means to build them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+PEERS = Path(__file__).parent
+
+
+@contextlib.contextmanager
+def child(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """A child with pipes for its standard input and output; killed at the end."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, f"{process.args} ended with {process.wait()} before it was ready"
+    return line
+
+
+def require_root_or_report(request: pytest.FixtureRequest, missing: str) -> NoReturn:
+    """Skip for an ordinary developer, who cannot install `missing`; fail for root and in CI, who can."""
+    message = f"{request.node.nodeid} needs {missing}"
+    if os.geteuid() != 0 and os.environ.get("CI") != "true":
+        pytest.skip(message)
+    pytest.fail(message, pytrace=False)
+
+
+def build_modbus_server(request: pytest.FixtureRequest, folder: Path) -> Path:
+    """Compile modbus_server.c into `folder`; the program's path."""
+    install = "apt-get install gcc pkg-config libmodbus-dev"
+    if not (shutil.which("gcc") and shutil.which("pkg-config")):
+        require_root_or_report(request, f"gcc and pkg-config: {install}")
+    flags = subprocess.run(
+        ["pkg-config", "--cflags", "--libs", "libmodbus"], capture_output=True, text=True, check=False
+    )
+    if flags.returncode:
+        require_root_or_report(request, f"libmodbus: {install}")
+    program = folder / "modbus_server"
+    source = PEERS / "modbus_server.c"
+    subprocess.run(["gcc", "-O1", "-Wall", "-Werror", "-o", program, source, *flags.stdout.split()], check=True)
+    return program

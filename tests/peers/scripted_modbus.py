@@ -1,0 +1,89 @@
+"""A Modbus TCP device written by hand from the specification: it says exactly what a test tells it to.
+
+It shares no code with any Modbus library, and keeps every request it got.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+_HEADER = struct.Struct(">HHHB")  # transaction, protocol, length, unit
+
+
+@dataclass(frozen=True)
+class Request:
+    function: int
+    address: int
+    count: int
+
+
+def exception(function: int, code: int) -> bytes:
+    return bytes([function | 0x80, code])
+
+
+def register_answer(function: int, registers: list[int]) -> bytes:
+    return struct.pack(f">BB{len(registers)}H", function, 2 * len(registers), *registers)
+
+
+def bit_answer(function: int, bits: list[bool]) -> bytes:
+    packed = sum(1 << i for i, bit in enumerate(bits) if bit).to_bytes((len(bits) + 7) // 8, "little")
+    return bytes([function, len(packed)]) + packed
+
+
+class Memory:
+    """Registers and bits by address; what is not there is "illegal data address" (2)."""
+
+    def __init__(self, registers: dict[int, int] | None = None, bits: dict[int, bool] | None = None) -> None:
+        self.registers = registers or {}
+        self.bits = bits or {}
+
+    def __call__(self, request: Request) -> bytes | None:
+        wanted = range(request.address, request.address + request.count)
+        cells = self.bits if request.function in (1, 2) else self.registers
+        if any(address not in cells for address in wanted):
+            return exception(request.function, 2)
+        values = [cells[address] for address in wanted]
+        answer = bit_answer if request.function in (1, 2) else register_answer
+        return answer(request.function, values)
+
+
+class ScriptedDevice:
+    """`script` gives the answer's PDU, or None for silence. May be exchanged while it runs."""
+
+    def __init__(self, script: Callable[[Request], bytes | None]) -> None:
+        self.script = script
+        self.requests: list[Request] = []
+        self.connections_total = 0
+        self.port = 0
+        self.hung_up = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections_total += 1
+        try:
+            while True:
+                transaction, protocol, length, unit = _HEADER.unpack(await reader.readexactly(_HEADER.size))
+                pdu = await reader.readexactly(length - 1)
+                request = Request(pdu[0], *struct.unpack(">HH", pdu[1:5]))
+                self.requests.append(request)
+                answer = self.script(request)
+                if answer is not None:
+                    writer.write(_HEADER.pack(transaction, protocol, len(answer) + 1, unit) + answer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.hung_up.set()
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def scripted_device(script: Callable[[Request], bytes | None]):
+    device = ScriptedDevice(script)
+    server = await asyncio.start_server(device.serve, "127.0.0.1", 0)
+    device.port = server.sockets[0].getsockname()[1]
+    try:
+        yield device
+    finally:
+        server.close()
