@@ -76,7 +76,7 @@ def vs_fft() -> Comparison:
     )
 
 
-def naive_features(x: NDArray[np.float64]) -> tuple[float, ...]:
+def naive_features(x: NDArray[np.float64]) -> tuple[float | np.floating, ...]:
     from scipy import stats
 
     rms = np.sqrt(np.mean(x**2))
@@ -101,7 +101,7 @@ def naive_features(x: NDArray[np.float64]) -> tuple[float, ...]:
 
 
 def lean_features(
-    x: NDArray[np.float64], frequencies_hz: NDArray[np.float64], first_high: int
+    x: NDArray[np.float64], frequencies_hz: NDArray[np.floating], first_high: int
 ) -> tuple[float | np.floating, ...]:
     n = len(x)
     mean = x.mean()
