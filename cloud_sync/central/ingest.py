@@ -18,7 +18,6 @@ ROW_ERRORS = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
-    asyncpg.exceptions.UntranslatableCharacterError,
 )
 """What the database says about the contents of a row. Everything else is about the database."""
 

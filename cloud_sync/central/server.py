@@ -16,13 +16,14 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
-from cloud_sync.central.errors import EmbeddedPostgresError, UsageError
+from cloud_sync.central.errors import EmbeddedPostgresError, SchemaTooNewError, UsageError
 from cloud_sync.central.postgres import EmbeddedPostgres
 from cloud_sync.central.service import create_app
 from cloud_sync.central.store import Store
@@ -52,17 +53,15 @@ Ready = Callable[[str, str], None]
 
 
 async def serve_database(database_url: str, listen: Listen, *, ready: Ready, exit_with_parent: bool) -> None:
-    """Serve over a database that somebody else runs."""
-    async with Store(database_url) as store:
-        with _listening(listen) as sock:
-            server = _server(store, listen)
-            url = f"{listen.scheme}://{_address(sock)}"
-            with _ending(server, exit_with_parent=exit_with_parent):
-                await server.serve_until_told(sock, on_ready=lambda: ready(url, database_url))
+    """Serve over a database that somebody else runs, until told to end."""
+    with _told_to_end(exit_with_parent=exit_with_parent) as told:
+        async with Store(database_url) as store, running(create_app(store), listen) as url:
+            ready(url, database_url)
+            await told.wait()
 
 
 async def serve_embedded(data_dir: Path, listen: Listen, *, ready: Ready, exit_with_parent: bool) -> None:
-    """Serve over a PostgreSQL of our own in `data_dir`."""
+    """Serve over a PostgreSQL of our own in `data_dir`, until told to end."""
     async with EmbeddedPostgres(data_dir) as postgres:
         keeping = asyncio.create_task(_keep_running(postgres), name="embedded postgres")  # awaited below
         try:
@@ -70,6 +69,20 @@ async def serve_embedded(data_dir: Path, listen: Listen, *, ready: Ready, exit_w
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def running(app: FastAPI, listen: Listen) -> AsyncIterator[str]:
+    """The service, answering at the URL that is handed out; requests in work are finished at the end."""
+    with _listening(listen) as sock:
+        server = _server(app, listen)
+        serving = asyncio.create_task(server.serve(sockets=[sock]), name="central")  # awaited below
+        try:
+            await server.wait_until_up(serving)
+            yield f"{listen.scheme}://{_address(sock)}"
+        finally:
+            server.should_exit = True
+            await asyncio.gather(serving)
 
 
 async def _keep_running(postgres: EmbeddedPostgres) -> None:
@@ -86,25 +99,30 @@ async def _keep_running(postgres: EmbeddedPostgres) -> None:
 class _Server(uvicorn.Server):
     """uvicorn without its signal handling, which would end the process before the database is stopped."""
 
-    async def serve_until_told(self, sock: socket.socket, *, on_ready: Callable[[], None]) -> None:
-        self._on_ready = on_ready
-        await self.serve(sockets=[sock])
-        if not self.started:
-            raise UsageError("the service did not start; the log above says why")
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._up = asyncio.Event()
+
+    async def wait_until_up(self, serving: asyncio.Task[None]) -> None:
+        serving.add_done_callback(lambda _: self._up.set())
+        await self._up.wait()
+        if serving.done():
+            await serving
+            raise SchemaTooNewError("the service did not start; the log above says why")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        if self.started and not self.should_exit:
-            self._on_ready()
+        if not self.should_exit:
+            self._up.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-def _server(store: Store, listen: Listen) -> _Server:
+def _server(app: FastAPI, listen: Listen) -> _Server:
     config = uvicorn.Config(
-        create_app(store),
+        app,
         log_config=None,
         access_log=False,
         lifespan="on",
@@ -146,19 +164,16 @@ def _address(sock: socket.socket) -> str:
 
 
 @contextlib.contextmanager
-def _ending(server: _Server, *, exit_with_parent: bool) -> Iterator[None]:
-    """Set `should_exit` when it is time; restore the handlers afterwards."""
+def _told_to_end(*, exit_with_parent: bool) -> Iterator[asyncio.Event]:
+    """An event that is set when it is time to end; the signal handlers are removed afterwards."""
     loop = asyncio.get_running_loop()
-
-    def end() -> None:
-        server.should_exit = True
-
+    told = asyncio.Event()
     for order in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(order, end)
-    if exit_with_parent:
-        _when_stdin_closes(loop, end)
+        loop.add_signal_handler(order, told.set)
     try:
-        yield
+        if exit_with_parent:
+            _when_stdin_closes(loop, told.set)
+        yield told
     finally:
         for order in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(order)
@@ -166,13 +181,15 @@ def _ending(server: _Server, *, exit_with_parent: bool) -> Iterator[None]:
             loop.remove_reader(sys.stdin.fileno())
 
 
-def _when_stdin_closes(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> None:
+def _when_stdin_closes(loop: asyncio.AbstractEventLoop, end: Callable[[], object]) -> None:
+    stdin = sys.stdin.fileno()
+
     def read() -> None:
-        if not os.read(sys.stdin.fileno(), 4_096):
-            loop.remove_reader(sys.stdin.fileno())
+        if not os.read(stdin, 4_096):
+            loop.remove_reader(stdin)
             end()
 
     try:
-        loop.add_reader(sys.stdin.fileno(), read)
+        loop.add_reader(stdin, read)
     except PermissionError as exc:  # a file or /dev/null cannot be waited for
         raise UsageError("--exit-with-parent needs a pipe or a terminal as standard input") from exc
