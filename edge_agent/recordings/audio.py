@@ -18,7 +18,7 @@ _UNKNOWN_SIZE: Final = 0xFFFFFFFF  # what a recorder writes that cannot go back 
 def read_audio(data: bytes, name: str) -> Content:
     """Samples in full scale [-1, 1] (floating-point files as they are), with the file's rate."""
     _refuse_truncated_wav(data, name)
-    import soundfile  # noqa: PLC0415  loads libsndfile, which only recordings of sound need
+    import soundfile  # late: loads libsndfile, which only recordings of sound need
 
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:

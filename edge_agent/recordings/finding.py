@@ -19,7 +19,8 @@ def find_recordings(paths: Iterable[Path | str]) -> list[Path]:
     """Files as given, folders searched to the bottom, each folder in name order.
 
     A file named on purpose is always taken. In a folder, only known endings (also with .gz) and
-    names that are a time (2004.02.12.10.32.39) are; hidden files and folders, read-me files and tables of features are not.
+    names that are a time (2004.02.12.10.32.39) are; hidden files and folders, read-me files and tables of
+    features are not.
     Raises RecordingError for a path that is not there.
     """
     found: list[Path] = []

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import re
 import struct
-import warnings
 import zlib
 from collections.abc import Mapping
 from typing import Any, Final
@@ -45,13 +44,11 @@ def read_matlab(data: bytes, name: str) -> Content:
 
 
 def _load(data: bytes, name: str) -> Mapping[str, Any]:
-    from scipy.io import loadmat  # noqa: PLC0415  only these files need it
-    from scipy.io.matlab import MatReadError  # noqa: PLC0415
+    from scipy.io import loadmat  # late: only these files need it
+    from scipy.io.matlab import MatReadError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the loader's remarks on duplicate names help nobody here
-            loaded: Mapping[str, Any] = loadmat(io.BytesIO(data))
+        loaded: Mapping[str, Any] = loadmat(io.BytesIO(data))
     except NotImplementedError as exc:
         raise RecordingError(f"{name} is a MATLAB 7.3 file", hint="save it with save(..., '-v7')") from exc
     except (
