@@ -1,0 +1,42 @@
+#!/bin/sh
+# Make .venv from a hashed lock: .ci/venv.sh LOCKFILE. Does nothing when it is there already.
+# Needs Python 3.11 to 3.13; on Debian without python3-venv it installs that when root, and says so when not.
+set -eu
+lock=$1
+stamp=.venv/.installed-from
+want="$(cat "$lock" pyproject.toml | sha256sum | cut -d' ' -f1) $lock"
+if [ -f "$stamp" ]; then
+  have=$(cat "$stamp")
+  [ "$have" = "$want" ] && exit 0
+  # The development lock holds everything the demo's holds.
+  [ "$lock" = requirements-demo.lock ] && [ "$have" = "$(cat requirements-dev.lock pyproject.toml | sha256sum | cut -d' ' -f1) requirements-dev.lock" ] && exit 0
+fi
+
+find_python() {
+  for name in ${PYTHON:-} python3.11 python3.12 python3.13 python3; do
+    if command -v "$name" >/dev/null 2>&1 &&
+       "$name" -c 'import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+      echo "$name"; return 0
+    fi
+  done
+  echo "Python 3.11, 3.12 or 3.13 is needed and was not found; on Debian 12: apt install python3 python3-venv" >&2
+  return 1
+}
+
+if [ ! -x .venv/bin/python ]; then
+  python=$(find_python)
+  if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+      echo "installing python3-venv"
+      apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends python3-venv >/dev/null
+    else
+      echo "this Python cannot make virtual environments; ask an administrator for: apt install python3-venv" >&2
+      exit 1
+    fi
+  fi
+  "$python" -m venv .venv
+fi
+echo "installing from $lock"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-script-location --require-hashes -r "$lock"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+printf '%s' "$want" > "$stamp"

@@ -1,0 +1,47 @@
+# Every command works from a fresh clone: it makes .venv from the hashed lock first.
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format bench models lock schema clean
+BIN := .venv/bin
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install:  ## prepare .venv from the lock (agent, central, embedded PostgreSQL)
+	@sh .ci/venv.sh requirements-demo.lock
+
+demo: install  ## the whole road on this machine; ARGS="--duration 60 --json" runs it unattended
+	@$(BIN)/edge-agent demo $(ARGS)
+
+test: dev debian check  ## lint, types, import contracts, tests; ARGS goes to pytest
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: dev debian
+dev:
+	@sh .ci/venv.sh requirements-dev.lock
+debian:
+	@sh .ci/debian.sh
+
+check: dev  ## lint, types and import contracts only
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: dev  ## format the code
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+bench: dev  ## the benchmark table; ARGS="--json [--only PREFIX]" prints one JSON object
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+DATA ?= tests/data
+models: dev  ## train, convert, prove and sign the shipped bundles from DATA
+	@$(BIN)/edge-convert train --data $(DATA) $(ARGS)
+
+lock:  ## renew the hashed locks (needs uv)
+	@sh .ci/lock.sh
+
+schema: dev  ## renew config/edge.schema.json
+	@$(BIN)/edge-agent validate --schema > config/edge.schema.json
+
+clean:  ## remove what was generated, also the demo's state
+	@rm -rf .venv .demo .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
