@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from edge_agent.dsp.catalog import CATALOG, FeatureCatalog, Formula, build_extra
 from edge_agent.dsp.vibration import VIBRATION_FEATURES, VibrationExtractor
 from edge_agent.errors import SignalError
 
+ROOT = Path(__file__).parents[3]
 RMS_2 = Formula("vibration", "rms", 2, "signal", "another formula", "a test")
 
 
@@ -110,7 +112,7 @@ audio = build_extractor(FeatureSpec("mfcc_mean", feature_ids("mfcc_mean"), 16000
 assert vibration.extract(noise[..., :2048])[1].all() and audio.extract(noise)[1].all()
 print(*sorted(sys.modules))
 """
-    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(finished.stdout.split())
     assert "edge_agent.dsp.audio" in loaded
     unwanted = {"librosa", "resampy", "numba", "sklearn", "pandas", "scipy.signal", "scipy.stats", "soundfile"}
