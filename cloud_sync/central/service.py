@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -31,12 +30,13 @@ INGEST_PATH: Final = "/api/v1/data/ingest/batch"
 RETRY_AFTER_S: Final = 2  # a PostgreSQL that restarts is back within a second or two
 
 
-@dataclass(frozen=True, slots=True)
 class Refused(Exception):  # noqa: N818 (an answer, not a fault of ours)
     """An answer other than 200: its status and the words for the person at the gateway."""
 
-    status: int
-    detail: str
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
 
 
 def create_app(store: Store, *, limits: BodyLimits | None = None) -> FastAPI:

@@ -50,7 +50,10 @@ Outcome = Fault | RefuseIndex | None
 
 
 class MemoryTransport:
-    """Takes batches of one gateway. `outcomes` is used up one per send, then every answer is ordinary."""
+    """Takes batches of one gateway. `outcomes` is used up one per send, then every answer is ordinary.
+
+    `rows` and `events` are what it has stored; `heard` is set once something was sent.
+    """
 
     name = "memory"
 
@@ -67,6 +70,7 @@ class MemoryTransport:
         self.reachable = True
         self.sent_total = 0
         self.closed = False
+        self.heard = asyncio.Event()
         self._outcomes = deque(outcomes)
         self._max_body_bytes = max_body_bytes
         self._retry_after_s = retry_after_s
@@ -79,6 +83,7 @@ class MemoryTransport:
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         """Deliver one encoded batch. Raises as promised in `transports.base`."""
         self.sent_total += 1
+        self.heard.set()
         outcome = self._outcomes.popleft() if self._outcomes else None
         await self._fail_before_storing(outcome)
         if len(body) > self._max_body_bytes:

@@ -1,0 +1,114 @@
+"""A server per run, a database per test, a service per test that asks for one."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # tests.support, however pytest was started
+
+from cloud_sync.central.bodies import BodyLimits
+from cloud_sync.central.server import Listen, running
+from cloud_sync.central.service import create_app
+from cloud_sync.central.store import Store
+from tests.support.databases import (
+    TEMPLATE,
+    DatabaseServer,
+    PlainPostgres,
+    UnpackedTimescale,
+    execute,
+    make_template,
+    remove,
+    short_folder,
+)
+
+API_KEY = "test-key-of-gw-1"
+MAX_BODY_BYTES = 200_000
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Database:
+    """One test's own database on a server that may be killed."""
+
+    server: DatabaseServer
+    name: str
+
+    @property
+    def url(self) -> str:
+        return self.server.url(self.name)
+
+    async def fetch(self, statement: str, *arguments: object) -> list[object]:
+        return await execute(self.url, statement, *arguments)
+
+    async def count(self, table: str) -> int:
+        return (await execute(self.url, f"SELECT count(*) AS n FROM {table}"))[0]["n"]  # noqa: S608 (a test's own word)
+
+
+@pytest.fixture(scope="session")
+def plain_server() -> Iterator[DatabaseServer]:
+    folder = short_folder()
+    server = PlainPostgres(folder)
+    with asyncio.Runner() as runner:
+        runner.run(server.postgres.__aenter__())
+        try:
+            runner.run(make_template(server))
+            yield server
+        finally:
+            runner.run(server.postgres.__aexit__(None, None, None))
+            remove(server.postgres.home.socket_dir)
+            remove(folder)
+
+
+@pytest.fixture(scope="session")
+def timescale_server() -> Iterator[DatabaseServer]:
+    if os.geteuid() != 0:
+        if os.environ.get("CI") == "true":
+            pytest.fail("TimescaleDB tests need root")
+        pytest.skip("TimescaleDB tests need root")
+    folder = short_folder()
+    server = UnpackedTimescale(folder)
+    with asyncio.Runner() as runner:
+        try:
+            server.unpack()
+            runner.run(server.start())
+            runner.run(make_template(server))
+            yield server
+        finally:
+            runner.run(server.stop())
+            remove(folder)
+
+
+@pytest.fixture(params=["plain", pytest.param("timescale", marks=pytest.mark.root)])
+def database_server(request: pytest.FixtureRequest) -> DatabaseServer:
+    server: DatabaseServer = request.getfixturevalue(f"{request.param}_server")
+    return server
+
+
+@pytest.fixture
+async def database(database_server: DatabaseServer) -> AsyncIterator[Database]:
+    name = f"test_{next(_numbers)}"
+    await execute(database_server.url("postgres"), f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    yield Database(database_server, name)
+    await execute(database_server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def store(database: Database) -> AsyncIterator[Store]:
+    async with Store(database.url) as store:
+        await store.add_key(API_KEY, gateway_id="gw-1")
+        yield store
+
+
+@pytest.fixture
+async def service_url(store: Store) -> AsyncIterator[str]:
+    limits = BodyLimits(body_bytes=MAX_BODY_BYTES, decoded_bytes=1_000_000, rows=1_000)
+    async with running(create_app(store, limits=limits), Listen()) as url:
+        yield url

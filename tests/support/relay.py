@@ -1,0 +1,60 @@
+"""A TCP relay that loses answers on purpose, between a real client and a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+
+class Relay:
+    """Passes bytes both ways until told otherwise."""
+
+    def __init__(self, upstream: str) -> None:
+        self._host, self._port = urlsplit(upstream).hostname, urlsplit(upstream).port
+        self.drop_next_answer = False
+        self.silent = False
+        self.heard = asyncio.Event()
+        self.url = ""
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            up_reader, up_writer = await asyncio.open_connection(self._host, self._port)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._forward(reader, up_writer))
+                    group.create_task(self._answer(up_reader, writer))
+            finally:
+                up_writer.close()
+        writer.close()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(65_536):
+                self.heard.set()
+                if not self.silent:
+                    writer.write(chunk)
+                    await writer.drain()
+        writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(65_536):
+                if self.drop_next_answer:
+                    self.drop_next_answer = False
+                    break
+                writer.write(chunk)
+                await writer.drain()
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def relaying(upstream: str) -> AsyncIterator[Relay]:
+    relay = Relay(upstream)
+    server = await asyncio.start_server(relay.handle, "127.0.0.1", 0)
+    relay.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield relay
+    finally:
+        server.close()
