@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
 from edge_agent.dsp.extractor import Extracted
-from edge_agent.dsp.moments import BLOCK_WINDOWS, Column, Moments, blocks_of, half_moments, merged, shared_halves
+from edge_agent.dsp.moments import Column, Moments, blocks_of, half_moments, merged, shared_halves
 from edge_agent.dsp.spectral import HIGH_FREQUENCY_HZ, positive_frequencies_hz
 from edge_agent.errors import SignalError
 
@@ -114,7 +114,7 @@ class VibrationExtractor:
         pivot = _pivot(moments)[..., np.newaxis]
         sums = np.empty((5, n_channels, n_windows), np.float32)
         largest = np.empty((n_channels, n_windows), np.intp)
-        for block in blocks_of(n_channels, n_windows, BLOCK_WINDOWS):
+        for block in blocks_of(samples.shape):
             centred = samples[block] - pivot[block] if pivot[block].any() else samples[block]
             self._block_spectra(centred, sums[(slice(None), *block)], largest[block])
         total, weighted, low, high, table[1] = sums.astype(np.float64)
