@@ -5,7 +5,7 @@
 Both sides of a comparison run in turn in the same process, in rotated rounds; a result is the median of the rounds'
 ratios, so a noisy machine disturbs both sides alike. Absolute figures mean nothing on another machine.
 
-To add an area, write one module in this package with decorated functions, and name it in `AREAS`:
+To add an area, write one module in this package with decorated functions; nothing else has to be changed:
 
     from benchmarks.harness import Comparison, benchmark, compare
 

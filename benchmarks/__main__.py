@@ -6,15 +6,14 @@ import argparse
 import importlib
 import json
 import os
+import pkgutil
 import sys
 from collections.abc import Iterable
 
+import benchmarks
 from benchmarks.harness import FLOOR_SUFFIXES, TABLE, Result, run_all
 
-AREAS = ("features_vibration", "features_mfcc", "features_process")
-"""Modules of this package that register benchmarks, in the order they are run."""
-
-
+NOT_AREAS = ("__main__", "harness")
 BLAS_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -24,8 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default="", metavar="PREFIX", help="run the benchmarks whose name begins so")
     options = parser.parse_args(arguments)
     _use_one_blas_thread()
-    for area in AREAS:
-        importlib.import_module(f"benchmarks.{area}")
+    _import_areas()
     if not any(name.startswith(options.only) for name in TABLE):
         print(f"no benchmark begins with {options.only}; known: {', '.join(TABLE)}", file=sys.stderr)
         return 2
@@ -41,6 +39,13 @@ def _use_one_blas_thread() -> None:
     """Before any area imports NumPy: idle BLAS threads spin, and process CPU time counts them."""
     for variable in BLAS_THREAD_VARIABLES:
         os.environ[variable] = "1"
+
+
+def _import_areas() -> None:
+    """Every other module of this package registers its benchmarks as it is imported."""
+    for module in pkgutil.iter_modules(benchmarks.__path__):
+        if module.name not in NOT_AREAS:
+            importlib.import_module(f"benchmarks.{module.name}")
 
 
 def _print_table(results: Iterable[Result]) -> None:
