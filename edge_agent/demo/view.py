@@ -94,10 +94,10 @@ def _tags(gateway: dict[str, Any]) -> Panel:
         for source in gateway["sources"]
         for tag in source.get("tags", [])
     ]
-    for _ in range(3):
-        table.add_column()
-    for start in range(0, len(cells), 3):
-        table.add_row(*cells[start : start + 3])
+    for _ in range(2):
+        table.add_column(ratio=1)
+    for start in range(0, len(cells), 2):
+        table.add_row(*cells[start : start + 2])
     return Panel(table, title="tags over Modbus TCP and OPC UA", title_align="left")
 
 
