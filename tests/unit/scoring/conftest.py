@@ -1,0 +1,13 @@
+"""A small workshop of real bundles per test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from bundle_workshop import AI4I, VIBRATION, Workshop, make_workshop
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    return make_workshop(tmp_path / "models", VIBRATION, AI4I)

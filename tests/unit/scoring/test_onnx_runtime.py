@@ -1,0 +1,112 @@
+"""The runtime takes what the graph was built for, and nothing leaves it but our errors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from bundle_workshop import AI4I, SHIPPED, VIBRATION
+
+from edge_agent.errors import BundleError, SignalError
+from edge_agent.scoring.runtime import OnnxModel
+
+GRAPH = SHIPPED / VIBRATION / "1.0.0" / "model.onnx"
+
+
+@pytest.fixture(scope="module")
+def model() -> OnnxModel:
+    return OnnxModel(GRAPH, input_name="features", output_name="score", n_features=10)
+
+
+def test_scores_of_rows_are_float32_between_zero_and_one(model: OnnxModel) -> None:
+    rows = np.random.default_rng(0).standard_normal((33, 10)).astype(np.float32)
+    scores = model.score(rows)
+    assert scores.dtype == np.float32
+    assert scores.shape == (33,)
+    assert ((scores > 0) & (scores < 1)).all()
+
+
+def test_score_of_a_row_does_not_depend_on_its_neighbours(model: OnnxModel) -> None:
+    rows = np.random.default_rng(1).standard_normal((64, 10)).astype(np.float32)
+    one_by_one = np.concatenate([model.score(rows[i : i + 1]) for i in range(len(rows))])
+    np.testing.assert_allclose(model.score(rows), one_by_one, rtol=0, atol=2e-7)
+
+
+def test_no_rows_have_no_scores(model: OnnxModel) -> None:
+    assert model.score(np.empty((0, 10), np.float32)).shape == (0,)
+
+
+@pytest.mark.parametrize("shape", [(1, 9), (1, 11), (10,), (1, 1, 10)])
+def test_rows_of_another_width_are_refused(model: OnnxModel, shape: tuple[int, ...]) -> None:
+    with pytest.raises(BundleError, match="rows of 10 features"):
+        model.score(np.zeros(shape, np.float32))
+
+
+def test_float64_rows_are_refused(model: OnnxModel) -> None:
+    with pytest.raises(BundleError, match="float32, not float64"):
+        model.score(np.zeros((1, 10)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_row_with_a_value_that_is_not_finite_is_not_scored(model: OnnxModel, bad: float) -> None:
+    rows = np.zeros((3, 10), np.float32)
+    rows[1, 4] = bad
+    with pytest.raises(SignalError, match="feature 4 of row 1 is not finite"):
+        model.score(rows)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_truncated_graph_is_a_bundle_error(share: float) -> None:
+    content = GRAPH.read_bytes()
+    with pytest.raises(BundleError):
+        OnnxModel(content[: int(share * len(content))], input_name="features", output_name="score", n_features=10)
+
+
+@pytest.mark.parametrize("content", [b"not a graph", bytes(1000), b"\xff" * 5000])
+def test_file_that_is_no_graph_is_a_bundle_error(content: bytes) -> None:
+    with pytest.raises(BundleError, match=r"model\.onnx cannot be loaded"):
+        OnnxModel(content, input_name="features", output_name="score", n_features=10)
+
+
+def test_missing_graph_file_is_a_bundle_error(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"model\.onnx cannot be loaded"):
+        OnnxModel(tmp_path / "model.onnx", input_name="features", output_name="score", n_features=10)
+
+
+@pytest.mark.parametrize(("input_name", "output_name"), [("X", "score"), ("features", "label")])
+def test_graph_with_other_names_than_the_manifest_says_is_refused(input_name: str, output_name: str) -> None:
+    with pytest.raises(BundleError, match="the manifest says"):
+        OnnxModel(GRAPH, input_name=input_name, output_name=output_name, n_features=10)
+
+
+def test_graph_of_another_width_than_the_manifest_lists_is_refused() -> None:
+    graph = SHIPPED / AI4I / "1.0.0" / "model.onnx"
+    with pytest.raises(BundleError, match="the manifest lists 10 features"):
+        OnnxModel(graph, input_name="features", output_name="score", n_features=10)
+
+
+def test_telemetry_is_off_before_the_runtime_is_imported() -> None:
+    """1.31 and newer report by default; below it there is nothing to switch off, and we do it all the same."""
+    program = "import edge_agent.scoring.runtime, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    done = subprocess.run([sys.executable, "-c", program], env={}, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
+
+
+def test_pinned_runtime_is_one_that_does_not_report() -> None:
+    major, minor = (int(part) for part in onnxruntime.__version__.split(".")[:2])
+    assert (major, minor) < (1, 31)
+
+
+def test_scoring_loads_no_workshop_and_no_heavy_library() -> None:
+    program = (
+        "import sys, edge_agent.scoring.champion\n"
+        "unwanted = {'sklearn', 'skl2onnx', 'onnx', 'librosa', 'pandas', 'numba', 'resampy', 'scipy.signal',"
+        " 'scipy.stats', 'converters'}\n"
+        "print(sorted(unwanted & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
