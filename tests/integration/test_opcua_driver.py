@@ -193,12 +193,12 @@ async def test_a_node_that_appears_later_is_found_by_a_rare_retry(plant):
 
 
 async def test_a_node_reported_as_gone_is_one_gap_until_it_is_back(plant):
-    gone = ua.StatusCodes.BadNodeIdUnknown
+    gone, gone_too = ua.StatusCodes.BadNodeIdUnknown, ua.StatusCodes.BadNodeIdInvalid
     await plant.add("gone", 1.0)
     seen = []
     async with Watch(plant.driver("gone")) as watch:
         await watch.reading("p.gone")
-        for second, status in enumerate([gone, gone, ua.StatusCodes.Good, gone]):
+        for second, status in enumerate([gone, gone_too, ua.StatusCodes.Good, gone]):
             await plant.put("gone", float(second), status, at=STAMP + timedelta(seconds=second))
             seen += await watch.up_to_reading()
         seen.append(await watch.next())
