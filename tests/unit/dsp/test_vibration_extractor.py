@@ -1,5 +1,7 @@
 """The fast extractor against the definitions in float64, and against itself in every other batching."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,7 @@ from edge_agent.errors import SignalError
 
 RATE_HZ = 20_000.0
 N = 2048
+SNAPSHOTS = sorted((Path(__file__).parents[2] / "data" / "nasa_ims").rglob("*.gz"))
 SIGNALS = ("noise", "tone", "impacts")
 
 
@@ -78,6 +81,20 @@ def test_every_feature_equals_its_definition_whatever_the_offset(kind, offset):
     assert values.dtype == np.float32
     assert values.shape == (1, 64, 11)
     assert_close_to_definition(values, windows)
+
+
+@pytest.mark.parametrize("snapshot", SNAPSHOTS[:: max(1, len(SNAPSHOTS) // 4)], ids=lambda path: path.stem)
+def test_a_real_bearing_gives_what_the_definitions_give(snapshot):
+    channels = np.loadtxt(snapshot, dtype=np.float32).T
+    windows = overlapping(np.ascontiguousarray(channels))
+    values, is_usable = build_extractor(spec()).extract(windows)
+    assert is_usable.all()
+    assert values.shape == (4, 19, 11)
+    assert_close_to_definition(values, windows)
+
+
+def test_there_are_recordings_to_compare_with():
+    assert SNAPSHOTS
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e6, 1e10])
