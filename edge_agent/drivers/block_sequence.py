@@ -40,7 +40,8 @@ class BlockSequence:
         if self.last_end_ns is not None and self._seam is None:
             self._seam = cause, detail, count
 
-    def note_reopened(self) -> None:
+    def note_stream_begins(self) -> None:
+        """Whatever came before, this is another stream of samples."""
         self.note_seam(GapCause.DISCONTINUITY, "the source was opened again")
 
     def scaled(self, samples: Samples) -> Samples:

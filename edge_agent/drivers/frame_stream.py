@@ -45,10 +45,10 @@ class FrameStream:
 
     async def open(self) -> None:
         await self._link.open()
-        self._held, self._is_seam = [], False
-        self._blocks.note_reopened()
 
     async def stream(self) -> AsyncIterator[SampleBlock]:
+        self._held, self._is_seam = [], False
+        self._blocks.note_stream_begins()
         stamps = _Stamps(self._clock, sample_rate_hz=float(self._settings.sample_rate_hz))
         previous: FrameHeader | None = None
         while True:

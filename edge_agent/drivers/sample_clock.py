@@ -1,8 +1,8 @@
 """When samples were taken, from when they arrived and how many there were; and whether some never came.
 
 Constraints
-- Inside a stream time is counted, so that it runs evenly. A crystal is off by some 50 ppm and arrivals
-  jitter by milliseconds: counted time follows the arrivals, by at most 500 ppm.
+- Inside a stream time is counted, so that it runs evenly. Samples arrive late, never early, and a crystal is
+  off by some 50 ppm: counted time follows the promptest arrivals, gently.
 - Samples missing without a flag (a hung sound server) show as arrivals that stay late: fewer samples
   came in a second than the rate says. After half a second of silence nothing is taken on trust.
 - When the wall clock is set, stamps follow at once, and that is a seam.
@@ -15,7 +15,9 @@ from typing import Final
 
 from edge_agent.core.clock import Clock
 
-_MAX_SLEW: Final = 500e-6
+# Ten times faster back than forth: of late and prompt arrivals, the prompt tenth is believed.
+_SLEW_FORTH: Final = 100e-6
+_SLEW_BACK: Final = 1000e-6
 _PERIOD_S: Final = 1.0  # longer than the burst that follows a late call-back, which makes up for it
 _LOSS_S: Final = 0.1  # lateness that no arrival of a whole period made up for
 _SILENCE_S: Final = 0.5  # five blocks of the usual length
@@ -66,6 +68,15 @@ class SampleClock:
         self._count += n_samples
         return Stamp(round((start_s + (self._wall_offset_s or 0.0)) * 1e9), seam or wall_seam, lost)
 
+    def settle(self, n_samples: int, *, arrived_s: float) -> None:
+        """Learn from samples that are not delivered: the first arrivals of a sound device come in bursts."""
+        begin_s = arrived_s - (self._count + n_samples) / self._rate_hz
+        if self._last_arrival_s is None:
+            self._restart(begin_s, arrived_s)
+        self._begin_s = min(self._begin_s, begin_s)
+        self._count += n_samples
+        self._last_arrival_s = arrived_s
+
     @property
     def _counted_s(self) -> float:
         return self._begin_s + self._count / self._rate_hz
@@ -85,12 +96,15 @@ class SampleClock:
 
     def _follow(self, counted_end_s: float, arrived_s: float, span_s: float) -> str | None:
         """Move towards the arrivals and the wall clock; a wall clock that was set is the seam returned."""
-        most_s = _MAX_SLEW * span_s
-        self._begin_s += min(max(arrived_s - counted_end_s, -most_s), most_s)
+        self._begin_s += _slewed(arrived_s - counted_end_s, span_s)
         offset_s = self._clock.now_ns() / 1e9 - self._clock.monotonic_s()
         step_s = 0.0 if self._wall_offset_s is None else offset_s - self._wall_offset_s
         if self._wall_offset_s is None or abs(step_s) > _WALL_STEP_S:
             self._wall_offset_s = offset_s
         else:
-            self._wall_offset_s += min(max(step_s, -most_s), most_s)
+            self._wall_offset_s += _slewed(step_s, span_s)
         return f"the wall clock was set by {step_s:+.1f} s" if abs(step_s) > _WALL_STEP_S else None
+
+
+def _slewed(step_s: float, span_s: float) -> float:
+    return min(max(step_s, -_SLEW_BACK * span_s), _SLEW_FORTH * span_s)

@@ -37,6 +37,7 @@ _OPEN_TIMEOUT_S: Final = 10.0  # ALSA plug-ins probe for seconds
 _CLOSE_TIMEOUT_S: Final = 2.0
 _LOCK_TIMEOUT_S: Final = 1.0
 _FIRST_SAMPLES_S: Final = 5.0  # PulseAudio's first call-back takes up to 1.3 s
+_SETTLING_S: Final = 0.4  # call-backs begin in bursts of several blocks, and sensors with a step: not delivered
 _QUEUED_S: Final = 5.0  # what may wait for a busy event loop
 _REJECTED_CODES: Final = {
     -9997: "the sampling rate",  # paInvalidSampleRate
@@ -192,27 +193,22 @@ class SoundCard:
                 f"{self._where}: the sound system does not answer", hint="restart the sound server"
             ) from exc
         self._intake = intake
-        self._blocks.note_reopened()
 
     async def stream(self) -> AsyncIterator[SampleBlock]:
         """Until the device is lost (TransientDriverError)."""
         intake = self._intake
         if intake is None:
             raise TransientDriverError(f"{self._where} is not open")
+        self._blocks.note_stream_begins()
         sample_clock = SampleClock(self._clock, sample_rate_hz=self._rate_hz)
-        timeout_s = max(self._silent_after_s, _FIRST_SAMPLES_S)
+        chunk = await self._next(intake, timeout_s=max(self._silent_after_s, _FIRST_SAMPLES_S))
+        settled_s = chunk.arrived_s + _SETTLING_S
+        while chunk.arrived_s < settled_s:
+            sample_clock.settle(len(chunk.samples), arrived_s=chunk.arrived_s)
+            chunk = await self._next(intake, timeout_s=self._silent_after_s)
         while True:
-            try:
-                chunk = await intake.get(timeout_s=timeout_s)
-            except TimeoutError as exc:
-                raise TransientDriverError(
-                    f"{self._where} has been silent for {timeout_s:g} s",
-                    hint="the device or the sound server hangs: unplug it, or restart the sound server",
-                ) from exc
-            if chunk is None:
-                raise TransientDriverError(f"{self._where} was unplugged or switched off", hint="plug it in again")
-            timeout_s = self._silent_after_s
             yield self._block(chunk, sample_clock)
+            chunk = await self._next(intake, timeout_s=self._silent_after_s)
 
     async def close(self) -> None:
         """Bounded: a device that hangs is left to its thread."""
@@ -220,6 +216,18 @@ class SoundCard:
         if stream is not None:
             with contextlib.suppress(TimeoutError):
                 await detached(lambda: _PORTAUDIO.close_stream(stream), timeout_s=_CLOSE_TIMEOUT_S)
+
+    async def _next(self, intake: Intake, *, timeout_s: float) -> Chunk:
+        try:
+            chunk = await intake.get(timeout_s=timeout_s)
+        except TimeoutError as exc:
+            raise TransientDriverError(
+                f"{self._where} has been silent for {timeout_s:g} s",
+                hint="the device or the sound server hangs: unplug it, or restart the sound server",
+            ) from exc
+        if chunk is None:
+            raise TransientDriverError(f"{self._where} was unplugged or switched off", hint="plug it in again")
+        return chunk
 
     def _block(self, chunk: Chunk, sample_clock: SampleClock) -> SampleBlock:
         if chunk.overflowed:

@@ -61,9 +61,10 @@ class SyntheticDriver:
         self._blocks = BlockSequence(settings.name, unit=settings.unit, channels=settings.channels)
 
     async def open(self) -> None:
-        self._blocks.note_reopened()
+        """There is nothing to acquire."""
 
     async def stream(self) -> AsyncIterator[Item]:
+        self._blocks.note_stream_begins()
         rate_hz = float(self._settings.sample_rate_hz)
         step = max(1, round(rate_hz * self._settings.block_s))
         signal = SyntheticSignal(self._settings)
