@@ -97,9 +97,9 @@ def run() -> None:
         app()
     except EdgeError as exc:
         console = Console(stderr=True)
-        console.print(f"edge-convert: {exc.message}", style="red", markup=False)
+        console.print(f"edge-convert: {exc.message}", style="red", markup=False, soft_wrap=True)
         if exc.hint:
-            console.print(f"  {exc.hint}", markup=False)
+            console.print(f"  {exc.hint}", markup=False, soft_wrap=True)
         raise SystemExit(1) from exc
 
 

@@ -81,6 +81,7 @@ def build(data: Path) -> BundleContent:
         kind="StandardScaler + RandomForestClassifier",
         hyperparameters=HYPERPARAMETERS,
         converter="converters.random_forest",
+        libraries=("scikit-learn", "numpy"),
         converted=converted,
         rows=rows,
         healthy_rows=rows[table.failed[parts.training] == 0],

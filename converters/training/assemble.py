@@ -43,6 +43,7 @@ class TrainedModel:
     kind: str
     hyperparameters: Mapping[str, Any]
     converter: str
+    libraries: tuple[str, ...]
     converted: ConvertedModel
     rows: NDArray[np.float64]
     healthy_rows: NDArray[np.float64]
@@ -82,7 +83,7 @@ def assemble(
         source_model=SourceModel(
             kind=trained.kind,
             hyperparameters=dict(trained.hyperparameters),
-            libraries=libraries("scikit-learn", "scipy", "numpy", "librosa", "resampy"),
+            libraries=libraries(*trained.libraries),
         ),
         toolchain=toolchain(trained.converter),
         parity=measure(trained.converted, trained.rows, threshold=trained.threshold),

@@ -83,6 +83,7 @@ def build(data: Path) -> BundleContent:
         kind="StandardScaler + IsolationForest",
         hyperparameters=HYPERPARAMETERS,
         converter="converters.isolation_forest",
+        libraries=("scikit-learn", "scipy", "numpy"),
         converted=converted,
         rows=rows,
         healthy_rows=rows,

@@ -80,6 +80,7 @@ def build(data: Path) -> BundleContent:
         kind="StandardScaler + RandomForestClassifier",
         hyperparameters=HYPERPARAMETERS,
         converter="converters.random_forest",
+        libraries=("scikit-learn", "librosa", "resampy", "numpy"),
         converted=converted,
         rows=rows,
         healthy_rows=rows[labels == 0],
