@@ -35,7 +35,7 @@ _PHASES_PER_GROUP: Final = 48
 """Wide enough for a matmul to pay, narrow enough that half of each matrix is filter and not zeros."""
 
 _MAX_PHASES: Final = 48_000
-"""A table of 48,000 phases is 10 MB; rates that need more have no common divisor worth the name."""
+"""So many phases take tens of MB; rates that need more have no common divisor worth the name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

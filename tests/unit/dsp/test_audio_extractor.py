@@ -15,7 +15,7 @@ RATE_HZ = 16_000
 CLIPS = sorted((Path(__file__).parents[2] / "data" / "mimii").rglob("*.flac"))
 
 TOLERANCE = 2e-4
-"""Of values between -600 and 200. Measured on real clips: 7e-5, of which librosa's own float32 is half."""
+"""In dB-like units, of values in the hundreds. The largest difference over the shipped recordings is 6.1e-5."""
 
 
 def spec(*names: str, n: int = 3 * RATE_HZ, rate_hz: float = RATE_HZ, **parameters: float | str) -> FeatureSpec:
