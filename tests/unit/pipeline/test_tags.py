@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import numpy as np
+
+from cloud_sync.records import Event, Row
+from edge_agent.core.quality import Quality
+from edge_agent.core.tags import Reading, Scan, Tag
+from edge_agent.pipeline.recorder import Recorder
+from edge_agent.pipeline.tags import SnapshotLine, TagLine
+from edge_agent.settings import AlarmSettings, TagModelSettings
+from tests.unit.pipeline.conftest import mean_model
+
+START_NS = 1_700_000_000_000_000_000
+TEMPERATURE = Tag("press-3.temperature", "K", "temperature")
+
+
+def at(seconds: float, value: float | None, *, quality: Quality | None = None, tag: Tag = TEMPERATURE) -> Scan:
+    quality = quality if quality is not None else Quality.BAD if value is None else Quality.GOOD
+    time_ns = START_NS + round(seconds * 1e9)
+    return Scan("plc", (Reading(tag, value, quality, None, time_ns, "" if value is not None else "exception 2"),))
+
+
+def tag_line(*, deadband: float = 0.0) -> TagLine:
+    return TagLine(
+        "plc", deadbands={"press-3.temperature": deadband}, heartbeat_s=60.0,
+        recorder=Recorder(is_clock_synced=lambda: True),
+    )  # fmt: skip
+
+
+def reported(line: TagLine, *scans: Scan) -> list[float]:
+    return [record.value for scan in scans for record in line.push(scan) if isinstance(record, Row)]
+
+
+def test_a_change_inside_the_deadband_is_not_reported() -> None:
+    assert reported(tag_line(deadband=0.5), at(0, 300.0), at(1, 300.4), at(2, 300.6)) == [300.0, 300.6]
+
+
+def test_an_unchanged_value_is_reported_again_at_the_heartbeat() -> None:
+    assert reported(tag_line(), at(0, 1.0), at(30, 1.0), at(60, 1.0), at(61, 1.0)) == [1.0, 1.0]
+
+
+def test_a_change_of_quality_is_news() -> None:
+    line = tag_line(deadband=10.0)
+    records = [r for s in (at(0, 1.0), at(1, 1.0, quality=Quality.UNCERTAIN)) for r in line.push(s)]
+    assert [record.quality for record in records if isinstance(record, Row)] == [1.0, 0.4]
+
+
+def test_a_bad_value_is_a_gap_with_the_protocols_word_and_never_a_row() -> None:
+    line = tag_line()
+    records = [r for s in (at(0, 1.0), at(1, None), at(2, None), at(3, 2.0)) for r in line.push(s)]
+    gaps = [record for record in records if isinstance(record, Event)]
+    assert [record.value for record in records if isinstance(record, Row)] == [1.0, 2.0]
+    assert [gap.body["detail"] for gap in gaps] == ["exception 2", "exception 2"]
+    assert gaps[1].body["start_us"] == gaps[0].body["start_us"]
+    assert gaps[1].body["end_us"] - gaps[1].body["start_us"] == 2_000_000
+    assert line.gaps_total == 1
+
+
+def snapshot_line() -> SnapshotLine:
+    settings = TagModelSettings(
+        name="risk", asset="press-3", model="mean-model", inputs={"mean": "press-3.temperature"}, max_age_s=5.0,
+        alarm=AlarmSettings(over_windows=2),
+    )  # fmt: skip
+    model = mean_model(family="tag_snapshot")
+    return SnapshotLine(settings, model, Recorder(is_clock_synced=lambda: True))
+
+
+def test_a_snapshot_scores_the_newest_values() -> None:
+    line, tags = snapshot_line(), tag_line()
+    tags.push(at(0, 0.25))
+    (row,) = line.score(tags.latest, START_NS + 1_000_000_000)
+    assert isinstance(row, Row)
+    assert row.series.sensor_id == "press-3.risk.score"
+    assert np.isclose(row.value, 0.25)
+
+
+def test_a_snapshot_is_refused_by_name_while_a_tag_is_missing_bad_or_stale() -> None:
+    line, tags = snapshot_line(), tag_line()
+    (missing,) = line.score(tags.latest, START_NS)
+    assert isinstance(missing, Event)
+    assert "press-3.temperature has not been read yet" in missing.body["detail"]
+    tags.push(at(0, 0.1))
+    assert any(isinstance(record, Row) for record in line.score(tags.latest, START_NS + 1))
+    (stale,) = line.score(tags.latest, START_NS + 6_000_000_000)
+    assert isinstance(stale, Event)
+    assert "stale" in stale.body["detail"]
+    tags.push(at(7, None))
+    assert line.score(tags.latest, START_NS + 7_000_000_000) == [], "the refusal is told once"
+    assert line.state.refused_total == 3
+    assert line.state.last_score is None
+
+
+def test_two_anomalous_snapshots_raise_the_alarm_on_the_asset() -> None:
+    line, tags = snapshot_line(), tag_line()
+    tags.push(at(0, 0.9))
+    records = [r for i in (1, 2) for r in line.score(tags.latest, START_NS + i)]
+    (alarm,) = [record for record in records if isinstance(record, Event)]
+    assert alarm.subject == "press-3"
+    assert alarm.body["state"] == "raised"
