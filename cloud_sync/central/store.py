@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -65,19 +66,15 @@ class Store:
         self._migrating = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        try:
-            self._pool = await asyncpg.create_pool(
-                self._database_url,
-                min_size=0,
-                max_size=_POOL_SIZE,
-                timeout=CONNECT_TIMEOUT_S,
-                command_timeout=STATEMENT_TIMEOUT_S,
-                server_settings={"application_name": "edge-central"},
-            )
-        except (ValueError, asyncpg.InterfaceError) as exc:
-            raise UsageError(
-                f"the database URL cannot be used: {exc}", hint="it looks like postgresql://user@host:5432/name"
-            ) from exc
+        _check_url(self._database_url)
+        self._pool = await asyncpg.create_pool(
+            self._database_url,
+            min_size=0,  # connects when first used, so that opening needs no database
+            max_size=_POOL_SIZE,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=STATEMENT_TIMEOUT_S,
+            server_settings={"application_name": "edge-central"},
+        )
         return self
 
     async def __aexit__(
@@ -165,6 +162,18 @@ class Store:
 def key_digest(api_key: str) -> bytes:
     """What is stored of a key. Keys are 256 random bits, so a plain digest needs no salt and no stretching."""
     return hashlib.sha256(api_key.encode()).digest()
+
+
+def _check_url(database_url: str) -> None:
+    """What can be wrong with it before anybody is asked. The URL itself may hold a password: never in words."""
+    hint = "it looks like postgresql://user@host:5432/name"
+    try:
+        parts = urlsplit(database_url)
+        usable = parts.scheme in ("postgresql", "postgres") and parts.port != 0
+    except ValueError as exc:
+        raise UsageError(f"the database URL cannot be used: {exc}", hint=hint) from exc
+    if not usable:
+        raise UsageError(f"the database URL begins with {parts.scheme!r}, not with postgresql://", hint=hint)
 
 
 def _report(timescaledb: str | None) -> None:

@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+from tests.support.sockets import listening
+
 
 class Relay:
     """Passes bytes both ways until told otherwise."""
@@ -19,15 +21,13 @@ class Relay:
         self.url = ""
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            up_reader, up_writer = await asyncio.open_connection(self._host, self._port)
-            try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._forward(reader, up_writer))
-                    group.create_task(self._answer(up_reader, writer))
-            finally:
-                up_writer.close()
-        writer.close()
+        up_reader, up_writer = await asyncio.open_connection(self._host, self._port)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._forward(reader, up_writer))
+                group.create_task(self._answer(up_reader, writer))
+        finally:
+            up_writer.close()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -52,9 +52,6 @@ class Relay:
 @contextlib.asynccontextmanager
 async def relaying(upstream: str) -> AsyncIterator[Relay]:
     relay = Relay(upstream)
-    server = await asyncio.start_server(relay.handle, "127.0.0.1", 0)
-    relay.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with listening(relay.handle) as port:
+        relay.url = f"http://127.0.0.1:{port}"
         yield relay
-    finally:
-        server.close()

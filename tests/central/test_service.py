@@ -1,0 +1,169 @@
+"""The answers of the HTTP service: codes, words, limits, and what happens while the database is away."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import zstandard
+from conftest import API_KEY, MAX_BODY_BYTES, Database
+
+from cloud_sync import wire
+from cloud_sync.central.store import Store, key_digest
+from cloud_sync.records import Batch
+from tests.contract.check_transport import batch, rows
+
+INGEST = "/api/v1/data/ingest/batch"
+HEADERS = {"X-API-Key": API_KEY, "Idempotency-Key": "gw-1:b1", "Content-Encoding": "zstd", "X-Request-ID": "r-17"}
+
+
+@pytest.fixture
+async def client(service_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=service_url, headers=HEADERS, timeout=30) as client:
+        yield client
+
+
+def text_of(offered: Batch) -> bytes:
+    return wire.decompress(wire.encode(offered))
+
+
+async def test_the_answer_has_exactly_the_agreed_fields(client: httpx.AsyncClient):
+    answer = await client.post(INGEST, content=wire.encode(batch()))
+    assert answer.status_code == 200
+    assert answer.json() == {"batch_id": "b1", "committed": True, "accepted": 6, "duplicates": 0, "rejected": []}
+    assert answer.headers["X-Request-ID"] == "r-17"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [
+        ("zstd", zstandard.ZstdCompressor().compress),
+        ("gzip", gzip.compress),
+        ("identity", bytes),
+        ("GZIP", gzip.compress),
+    ],
+)
+async def test_each_encoding_is_read(client: httpx.AsyncClient, encoding: str, pack):
+    answer = await client.post(INGEST, content=pack(text_of(batch())), headers={"Content-Encoding": encoding})
+    assert answer.json()["accepted"] == 6
+
+
+async def test_an_unknown_encoding_is_415(client: httpx.AsyncClient):
+    answer = await client.post(INGEST, content=b"", headers={"Content-Encoding": "br"})
+    assert answer.status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"X-API-Key": ""}, 401), ({"X-API-Key": "wrong"}, 401), ({"Idempotency-Key": "gw-1"}, 422),
+     ({"Idempotency-Key": "gw-2:b1"}, 422), ({"Idempotency-Key": ":b1"}, 422)],
+)  # fmt: skip
+async def test_headers_that_do_not_fit_are_refused_with_words(client: httpx.AsyncClient, headers, status: int):
+    answer = await client.post(INGEST, content=wire.encode(batch()), headers=headers)
+    assert answer.status_code == status
+    assert isinstance(answer.json()["detail"], str)
+
+
+async def test_a_key_of_one_gateway_cannot_send_as_another(client: httpx.AsyncClient, database: Database):
+    other = wire.encode(Batch("gw-2", rows(1)))
+    answer = await client.post(INGEST, content=other, headers={"Idempotency-Key": "gw-2:b1"})
+    assert answer.status_code == 403
+    assert await database.count("sensor_readings") == 0
+
+
+async def test_a_revoked_key_is_refused_at_once(client: httpx.AsyncClient, store: Store):
+    assert (await client.post(INGEST, content=wire.encode(batch()))).status_code == 200
+    assert await store.revoke_key(key_digest(API_KEY).hex()[:12]) == ["gw-1"]
+    answer = await client.post(INGEST, content=wire.encode(batch()))
+    assert (answer.status_code, answer.json()) == (403, {"detail": "this API key was revoked"})
+    assert await store.revoke_key(key_digest(API_KEY).hex()[:12]) == []
+
+
+async def test_no_key_is_stored_as_it_is(store: Store, database: Database):
+    everything = str(await database.fetch("SELECT * FROM gateway_keys")) + str(await store.keys())
+    assert API_KEY not in everything
+    assert API_KEY.encode().hex() not in everything
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"\xff", b'{"schema": 2}', b"[" * 100_000])
+async def test_a_malformed_body_is_422_with_words(client: httpx.AsyncClient, text: bytes):
+    answer = await client.post(INGEST, content=text, headers={"Content-Encoding": "identity"})
+    assert answer.status_code == 422
+    assert isinstance(answer.json()["detail"], str)
+
+
+@pytest.mark.parametrize("encoding", ["zstd", "gzip"])
+async def test_bytes_of_another_encoding_are_422(client: httpx.AsyncClient, encoding: str):
+    answer = await client.post(INGEST, content=text_of(batch()), headers={"Content-Encoding": encoding})
+    assert answer.status_code == 422
+
+
+async def test_a_cut_gzip_stream_is_422(client: httpx.AsyncClient):
+    cut = gzip.compress(text_of(batch()))[:-12]
+    assert (await client.post(INGEST, content=cut, headers={"Content-Encoding": "gzip"})).status_code == 422
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("zstd", zstandard.ZstdCompressor(level=19).compress),
+                                                ("gzip", gzip.compress)])  # fmt: skip
+async def test_a_decompression_bomb_is_413(client: httpx.AsyncClient, encoding: str, pack):
+    bomb = pack(bytes(100_000_000))
+    assert len(bomb) < MAX_BODY_BYTES
+    answer = await client.post(INGEST, content=bomb, headers={"Content-Encoding": encoding})
+    assert answer.status_code == 413
+
+
+async def test_a_declared_body_above_the_limit_is_413(client: httpx.AsyncClient):
+    assert (await client.post(INGEST, content=bytes(20 * MAX_BODY_BYTES))).status_code == 413
+
+
+async def test_a_streamed_body_above_the_limit_is_413(client: httpx.AsyncClient):
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield bytes(MAX_BODY_BYTES // 20)
+
+    assert (await client.post(INGEST, content=chunks())).status_code == 413
+
+
+async def test_a_batch_of_too_many_rows_is_413(client: httpx.AsyncClient):
+    answer = await client.post(INGEST, content=wire.encode(Batch("gw-1", rows(1_001))))
+    assert answer.status_code == 413
+    assert "1001" in answer.json()["detail"]
+
+
+async def test_a_number_too_large_for_a_double_is_422(client: httpx.AsyncClient):
+    text = text_of(Batch("gw-1", rows(1))).replace(b'"value":[0.0]', b'"value":[1e999]')
+    answer = await client.post(INGEST, content=text, headers={"Content-Encoding": "identity"})
+    assert answer.status_code == 422
+
+
+async def test_a_database_restart_is_503_then_all_is_well(client: httpx.AsyncClient, database: Database):
+    assert (await client.post(INGEST, content=wire.encode(batch()))).status_code == 200
+    await database.server.stop()
+    away = await client.post(INGEST, content=wire.encode(batch()))
+    sick = await client.get("/health")
+    no_stats = await client.get("/api/v1/stats")
+    await database.server.start()
+    assert (away.status_code, away.headers["Retry-After"]) == (503, "2")
+    assert (sick.status_code, sick.json()["status"]) == (503, "database_away")
+    assert no_stats.status_code == 503
+    back = await client.post(INGEST, content=wire.encode(batch()))
+    assert (back.status_code, back.json()["duplicates"]) == (200, 6)
+
+
+async def test_health_and_stats_tell_committed_figures(client: httpx.AsyncClient, database: Database):
+    await client.post(INGEST, content=wire.encode(batch()))
+    await client.post(INGEST, content=wire.encode(batch()))
+    health = (await client.get("/health")).json()
+    stats = (await client.get("/api/v1/stats")).json()
+    assert (health["status"], health["rows"]) == ("ok", 5)
+    assert bool(health["warnings"]) != database.server.has_timescaledb
+    assert {name: stats[name] for name in ("batches", "rows", "events", "duplicates", "refused")} == {
+        "batches": 2, "rows": 5, "events": 1, "duplicates": 6, "refused": 0,
+    }  # fmt: skip
+    assert stats["events_by_kind"] == {"gap": 1}
+    assert stats["gateways"][0]["gateway_id"] == "gw-1"
+    assert stats["last_commit_at"].startswith("20")
+    json.dumps(stats)
