@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import NoReturn
 import pytest
 
 PEERS = Path(__file__).parent
+NODE_OPCUA = "node-opcua@2.182.2"
 
 
 @contextlib.contextmanager
-def child(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+def child(command: list[str], environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """A child with pipes for its standard input and output; killed at the end."""
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
         try:
             yield process
         finally:
@@ -54,3 +57,23 @@ def build_modbus_server(request: pytest.FixtureRequest, folder: Path) -> Path:
     source = PEERS / "modbus_server.c"
     subprocess.run(["gcc", "-O1", "-Wall", "-Werror", "-o", program, source, *flags.stdout.split()], check=True)
     return program
+
+
+def node_opcua_environment(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The environment in which node finds node-opcua; installed once under .cache/."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        require_root_or_report(request, "node and npm: apt-get install nodejs npm")
+    folder = PEERS.parents[1] / ".cache" / "node-opcua"
+    if not (folder / "node_modules" / "node-opcua").is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), NODE_OPCUA]
+        installed = subprocess.run(install, capture_output=True, text=True, check=False)
+        if installed.returncode:
+            require_root_or_report(request, f"{NODE_OPCUA} from npm: {installed.stderr.strip()}")
+    return {**os.environ, "NODE_PATH": str(folder / "node_modules")}
+
+
+def free_port() -> int:
+    """A port that was free a moment ago, for servers that cannot be told to choose one themselves."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -1,0 +1,178 @@
+"""The OPC UA driver against an independent implementation (node-opcua): security, trust, users, contract."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from edge_agent.core.clock import SystemClock
+from edge_agent.core.gaps import Gap
+from edge_agent.core.quality import Quality
+from edge_agent.core.tags import Reading, Scan
+from edge_agent.drivers.opcua.driver import OpcUaDriver
+from edge_agent.errors import DeviceRejectedError
+from edge_agent.settings import OpcUaSettings
+from tests.contract.check_driver import CHECKS
+from tests.peers.processes import PEERS, child, first_line, free_port, node_opcua_environment
+from tests.peers.relay import Relay, relay_to
+
+DEADLINE_S = 15.0
+APPLICATION_URI = "urn:smart-maintenance-edge:test"
+
+
+@dataclass(frozen=True)
+class Server:
+    port: int
+    namespace: int
+
+    def driver(self, port: int | None = None, **more) -> OpcUaDriver:
+        settings = {
+            "type": "opcua", "name": "pump", "endpoint": f"opc.tcp://127.0.0.1:{port or self.port}",
+            "allow_plaintext": True, "silent_after_s": 1.5, "publishing_interval_ms": 50, "sampling_interval_ms": 50,
+            "nodes": [
+                {"name": f"p.{name.lower()}", "unit": "", "node_id": f"ns={self.namespace};s={name}"}
+                for name in ("Flow", "Failed", "Nowhere")
+            ],
+        }  # fmt: skip
+        return OpcUaDriver(OpcUaSettings.model_validate(settings | more), SystemClock())
+
+
+@pytest.fixture(scope="module", params=["open"])
+def server(request, tmp_path_factory):
+    port, folder = free_port(), tmp_path_factory.mktemp(f"node_opcua_{request.param}")
+    command = ["node", str(PEERS / "opcua_server.js"), str(port), str(folder), request.param]
+    with child(command, node_opcua_environment(request)) as process:
+        yield Server(port, json.loads(first_line(process))["namespace"])
+
+
+@pytest.fixture(scope="module")
+def identity(tmp_path_factory) -> dict[str, str]:
+    """A self-signed client certificate as the settings name it."""
+    folder = tmp_path_factory.mktemp("identity")
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "edge-agent test")])
+    alternative = [x509.UniformResourceIdentifier(APPLICATION_URI), x509.DNSName("localhost")]
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(alternative), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(True, True, True, True, False, False, False, False, False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return {"certificate_file": str(folder / "cert.pem"), "private_key_file": str(folder / "key.pem")}
+
+
+@pytest.fixture
+def password(tmp_path):
+    path = tmp_path / "password"
+    path.write_text("s3cret\n")
+    return path
+
+
+async def first_of_each(driver: OpcUaDriver, *names: str) -> tuple[dict[str, Reading], list[Gap]]:
+    readings: dict[str, Reading] = {}
+    gaps = []
+    async with asyncio.timeout(DEADLINE_S):
+        await driver.open()
+        async for item in driver.stream():
+            gaps += [item] if isinstance(item, Gap) else []
+            for reading in item.readings if isinstance(item, Scan) else ():
+                readings.setdefault(reading.tag.name, reading)
+            if readings.keys() >= set(names):
+                break
+    await driver.close()
+    return readings, gaps
+
+
+@pytest.mark.parametrize("security", ["none", "basic256sha256", "aes256_sha256_rsapss"])
+@pytest.mark.parametrize("user", [None, "op"])
+async def test_values_statuses_and_gaps_arrive_under_every_security(server, identity, password, security, user):
+    user_settings = {"username": user, "password_file": str(password)} if user else {}
+    driver = server.driver(security=security, **identity, **user_settings)
+    readings, gaps = await first_of_each(driver, "p.flow", "p.failed")
+    assert readings["p.flow"].quality is Quality.GOOD
+    assert readings["p.flow"].source_time_ns is not None
+    assert (readings["p.failed"].value, readings["p.failed"].status) == (None, "0x808C0000 BadSensorFailure")
+    assert [gap.subject for gap in gaps] == ["p.nowhere"]
+
+
+@pytest.mark.parametrize("server", ["strict"], indirect=True)
+async def test_an_untrusted_certificate_is_refused_in_words(server, identity):
+    driver = server.driver(security="basic256sha256", **identity)
+    with pytest.raises(DeviceRejectedError) as caught:
+        await driver.open()
+    assert "certificate" in caught.value.hint
+    assert f"127.0.0.1:{server.port}" in caught.value.message
+
+
+async def test_a_wrong_password_is_refused_in_words(server, identity, password):
+    password.write_text("guess")
+    driver = server.driver(security="basic256sha256", **identity, username="op", password_file=str(password))
+    with pytest.raises(DeviceRejectedError) as caught:
+        await driver.open()
+    assert "password_file" in caught.value.hint
+    assert "guess" not in caught.value.message
+
+
+async def test_a_certificate_that_is_none_is_named(server, identity, password):
+    driver = server.driver(security="basic256sha256", **identity | {"certificate_file": str(password)})
+    with pytest.raises(DeviceRejectedError, match=f"certificate_file {password}"):
+        await driver.open()
+
+
+@dataclass
+class IndependentBench:
+    relay: Relay
+    server: Server
+    host: str = "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        return self.relay.port
+
+    def driver(self) -> OpcUaDriver:
+        return self.server.driver(self.port)
+
+    async def vanish(self) -> None:
+        await self.relay.vanish()
+
+    async def come_back(self) -> None:
+        await self.relay.start()
+
+    def mute(self) -> None:
+        self.relay.mute()
+
+    async def until_read_is_pending(self) -> None:
+        await self.relay.swallowed.wait()
+
+
+@pytest.fixture
+async def bench(server):
+    async with relay_to(server.port) as relay:
+        yield IndependentBench(relay, server)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_driver_contract(check, bench):
+    await check(bench)
