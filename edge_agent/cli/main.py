@@ -52,6 +52,7 @@ def main(
 @app.command("run")
 def run_command(config: ConfigOption = None) -> None:
     """Run the daemon in the foreground (systemd starts it like this)."""
+    _one_blas_thread()
     from edge_agent.cli.run import run_daemon
 
     run_daemon(config)
@@ -96,6 +97,7 @@ def score(
     allow_unsigned: Annotated[bool, typer.Option("--allow-unsigned", help="Accept a bundle nobody signed.")] = False,
 ) -> None:
     """Score recordings offline through the live windower, features and model."""
+    _one_blas_thread()
     from edge_agent.cli.score import score_paths
 
     raise typer.Exit(
@@ -118,6 +120,11 @@ def demo(
     from edge_agent.cli.demo import run_demo
 
     raise typer.Exit(run_demo(duration_s=duration, as_json=as_json, state_dir=state, data_dir=data))
+
+
+def _one_blas_thread() -> None:
+    """Before NumPy is imported: windows are small, and a pool of spinning threads would cost more than it gains."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def run() -> None:
