@@ -14,7 +14,7 @@ import shutil
 import stat
 import tempfile
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -110,18 +110,23 @@ def _installation() -> Path:
 
 
 def _copied(installed: Path, place: Path) -> Path:
-    """The programs again, at a place that nobody can read; complete or not at all."""
-    try:
-        copy = place / f"pginstall-{version(_PACKAGE)}"
-    except PackageNotFoundError:
-        copy = place / "pginstall"
+    """The programs again, at a place that everybody can read; complete or not at all.
+
+    Their shared libraries lie beside the package and are found by relative paths, so both are copied.
+    """
+    package = installed.parent
+    copy = place / f"programs-{version(_PACKAGE)}"
     if not copy.exists():
-        partial = place / "pginstall.partial"
+        partial = place / "programs.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(installed, partial, symlinks=True)
-        partial.chmod(0o755)
+        shutil.copytree(installed, partial / package.name / installed.name, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, partial / libraries.name, symlinks=True)
+        for folder in (partial, partial / package.name, partial / package.name / installed.name):
+            folder.chmod(0o755)
         partial.rename(copy)
-    return copy
+    return copy / package.name / installed.name
 
 
 def _socket_dir(place: Path) -> Path:

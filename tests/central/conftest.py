@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # tests.support, however pytest was started
 
 from cloud_sync.central.bodies import BodyLimits
 from cloud_sync.central.server import Listen, running
 from cloud_sync.central.service import create_app
 from cloud_sync.central.store import Store
+from tests.support.central import API_KEY, MAX_BODY_BYTES, Database
 from tests.support.databases import (
     TEMPLATE,
     DatabaseServer,
@@ -29,27 +25,7 @@ from tests.support.databases import (
     short_folder,
 )
 
-API_KEY = "test-key-of-gw-1"
-MAX_BODY_BYTES = 200_000
 _numbers = itertools.count()
-
-
-@dataclass(frozen=True)
-class Database:
-    """One test's own database on a server that may be killed."""
-
-    server: DatabaseServer
-    name: str
-
-    @property
-    def url(self) -> str:
-        return self.server.url(self.name)
-
-    async def fetch(self, statement: str, *arguments: object) -> list[object]:
-        return await execute(self.url, statement, *arguments)
-
-    async def count(self, table: str) -> int:
-        return (await execute(self.url, f"SELECT count(*) AS n FROM {table}"))[0]["n"]  # noqa: S608 (a test's own word)
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import zstandard
-from conftest import API_KEY, MAX_BODY_BYTES, Database
 
 from cloud_sync import wire
 from cloud_sync.central.store import Store, key_digest
 from cloud_sync.records import Batch
 from tests.contract.check_transport import batch, rows
+from tests.support.central import API_KEY, MAX_BODY_BYTES, Database
 
 INGEST = "/api/v1/data/ingest/batch"
 HEADERS = {"X-API-Key": API_KEY, "Idempotency-Key": "gw-1:b1", "Content-Encoding": "zstd", "X-Request-ID": "r-17"}

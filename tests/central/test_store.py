@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import Database
 
 from cloud_sync.admission import EPOCH
 from cloud_sync.central.errors import DatabaseAwayError, SchemaTooNewError, UsageError
@@ -15,6 +14,7 @@ from cloud_sync.central.migrations import schema_files
 from cloud_sync.central.store import Store
 from cloud_sync.records import Batch, Event, EventKind, Row, Series
 from tests.contract.check_transport import NOW_US, batch, event, rms, rows
+from tests.support.central import Database
 from tests.support.databases import execute
 
 RECOVERY_DEADLINE_S = 20.0

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from conftest import API_KEY, MAX_BODY_BYTES, Database
 
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.memory import Fault, MemoryTransport
 from tests.contract.check_transport import CHECKS, GATEWAY, Bench
+from tests.support.central import API_KEY, MAX_BODY_BYTES, Database
 from tests.support.relay import Relay, relaying
 
 
