@@ -1,0 +1,1 @@
+"""Modbus TCP: read plan, codec, schedule, driver."""

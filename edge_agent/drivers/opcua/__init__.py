@@ -1,0 +1,1 @@
+"""OPC UA: mapping of values, the way in, driver."""

@@ -25,7 +25,7 @@ from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.tags import Reading, Scan, Tag
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.opcua.client import apply_identity, translated
-from edge_agent.drivers.opcua.mapping import says_overflow, to_reading
+from edge_agent.drivers.opcua.mapping import SequenceWatch, says_overflow, to_reading
 from edge_agent.errors import TransientDriverError
 from edge_agent.settings import OpcUaNodeSettings, OpcUaSettings
 
@@ -45,10 +45,14 @@ _CODE_MASK: Final = 0xFFFF0000  # without the flag bits
 
 @dataclass(frozen=True, slots=True)
 class _Values:
-    """One notification; `values` may be empty, which is a keep-alive. `handle` is an index into the nodes."""
+    """One notification: (index into the nodes, value) pairs, none of them in a keep-alive.
+
+    `missed` notifications before it never came.
+    """
 
     received_time_ns: int
     values: tuple[tuple[int, Any], ...]
+    missed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +78,12 @@ class OpcUaDriver:
         self._refused: dict[int, str] = {}
         self._gone: set[int] = set()
         self._channel = self._new_channel()
+        self._sequence = SequenceWatch()
 
     async def open(self) -> None:
         await self.close()
         self._channel = self._new_channel()
+        self._sequence = SequenceWatch()
         self._client = client = self._new_client()
         is_open = False
         try:
@@ -106,6 +112,8 @@ class OpcUaDriver:
             if newly_dropped:
                 dropped_total += newly_dropped
                 yield self._drop_gap(newly_dropped, last_ns, notice.received_time_ns)
+            if notice.missed:
+                yield self._missed_gap(notice.missed, last_ns, notice.received_time_ns)
             for item in self._items(notice):
                 yield item
             last_ns = notice.received_time_ns
@@ -256,6 +264,10 @@ class OpcUaDriver:
         detail = f"{dropped} notifications were dropped: the pipeline was slower than the server"
         return Gap(self.name, GapCause.QUEUE_FULL, start_ns, end_ns, detail)
 
+    def _missed_gap(self, missed: int, start_ns: int, end_ns: int) -> Gap:
+        detail = f"{missed} notifications of the server never came, or could not be read"
+        return Gap(self.name, GapCause.DISCONTINUITY, start_ns, end_ns, detail)
+
     async def _on_publish(self, result: Any) -> None:
         """Called by the library for every publish answer, keep-alives too."""
         values: list[tuple[int, Any]] = []
@@ -265,7 +277,9 @@ class OpcUaDriver:
             elif isinstance(notification, ua.StatusChangeNotification):
                 await self._channel.send(_Lost(f"the subscription ended: {_status(notification.Status.value)}"))
                 return
-        await self._channel.send(_Values(self._clock.now_ns(), tuple(values)))
+        # A keep-alive has no number of its own: it shows the next one's.
+        missed = self._sequence.missed_before(result.NotificationMessage.SequenceNumber) if values else 0
+        await self._channel.send(_Values(self._clock.now_ns(), tuple(values), missed))
 
     async def _on_lost(self, cause: Exception) -> None:
         await self._channel.send(_Lost(str(cause) or type(cause).__name__))

@@ -26,6 +26,18 @@ _EARLIEST: Final = datetime(2010, 1, 1, tzinfo=UTC)
 """Clocks that were never set start in 1601, 1970, 1990 or 2000: such a timestamp says nothing."""
 
 
+class SequenceWatch:
+    """Counts the notifications that never came. Numbers go up by one and start over at 1 (OPC 10000-4, 5.14.1.1)."""
+
+    def __init__(self) -> None:
+        self._expected: int | None = None
+
+    def missed_before(self, sequence_number: int) -> int:
+        """How many are missing between the notification before and this one; 0 when it is older or the first."""
+        expected, self._expected = self._expected, sequence_number + 1
+        return 0 if expected is None else max(0, sequence_number - expected)
+
+
 def to_reading(
     tag: Tag, *, value: object, status_code: int, status_name: str, source_time: datetime | None, received_time_ns: int
 ) -> Reading:

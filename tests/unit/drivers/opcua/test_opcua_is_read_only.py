@@ -70,3 +70,13 @@ def test_foreign_errors_leave_as_ours_naming_source_and_endpoint(theirs, ours):
 def test_an_untrusted_certificate_is_said_in_words():
     with pytest.raises(DeviceRejectedError, match="does not trust this gateway's certificate"), translated("p", "e"):
         raise AssertionError
+
+
+def test_only_the_driver_and_its_way_in_import_the_library():
+    importers = {
+        path.name
+        for path in FOLDER.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "asyncua"
+    }
+    assert importers == {"client.py", "driver.py"}
