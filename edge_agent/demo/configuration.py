@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +17,7 @@ SOUND_MODEL: Final = "RandomForest_MIMII_Audio_Benchmark"
 PRESS_MODEL: Final = "ai4i_classifier_randomforest_baseline"
 
 BEARING_POINTS: Final = ("bearing-1", "bearing-2", "bearing-3", "bearing-4")
-SOUND_PACE: Final = 4.0  # ten-second clips: the fan goes from normal to abnormal within a minute
+CLIPS_PER_LABEL: Final = 3  # ten seconds each: half a minute of normal sound, then half a minute of abnormal
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,11 @@ def _fan(places: DemoPlaces) -> dict[str, Any]:
         "asset": "fan-2",
         "path": str(_fan_clips(places)),
         "unit": "",
-        "pace": SOUND_PACE,
+        "pace": 1.0,
         "repeat": True,
         "model": SOUND_MODEL,
         "channels": [{"point": "mic-1"}],
-        "alarm": {"over_windows": 10, "enter_fraction": 0.6, "leave_fraction": 0.2},
+        "alarm": {"over_windows": 6, "enter_fraction": 0.6, "leave_fraction": 0.2},
     }
 
 
@@ -112,11 +113,11 @@ def _fan_clips(places: DemoPlaces) -> Path:
     """A folder that plays the normal clips first: recordings are played in name order."""
     clips = places.data_dir / "mimii" / "0_dB" / "fan" / "id_02"
     folder = places.state_dir / "fan-clips"
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     for order, label in enumerate(("normal", "abnormal"), start=1):
-        for clip in sorted((clips / label).glob("*.flac")):
+        for clip in sorted((clips / label).glob("*.flac"))[:CLIPS_PER_LABEL]:
             link = folder / f"{order}-{label}-{clip.name}"
-            link.unlink(missing_ok=True)
             link.symlink_to(clip.resolve())
     if not any(folder.iterdir()):
         raise ConfigurationError(
