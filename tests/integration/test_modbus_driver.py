@@ -229,3 +229,13 @@ async def test_a_cancelled_read_drops_the_socket():
             reading.cancel()
             await device.hung_up.wait()
         assert reading.cancelled()
+
+
+async def test_a_device_that_hangs_up_is_said_to_have_hung_up():
+    def hang_up(request: Request) -> bytes | None:
+        raise ConnectionResetError
+
+    async with scripted_device(hang_up) as device:
+        driver = ModbusDriver(settings(device.port, {"tags": [uint16(0)]}, timeout_s=0.2), FakeClock())
+        with pytest.raises(TransientDriverError, match=f"127.0.0.1:{device.port} closed the connection"):
+            await collect(driver, 1)

@@ -55,6 +55,8 @@ EXCEPTION_TEXTS: Final = {
 }
 REJECTIONS: Final = frozenset({1, 2, 3})  # the same question will get the same answer
 
+_NO_ANSWER_HINT: Final = "the device is off, busy, or allows fewer connections; check unit_id and timeout_s too"
+
 TRANSLATION: Final[dict[type[ModbusException], type[DriverError]]] = {
     ConnectionException: TransientDriverError,
     ModbusIOException: TransientDriverError,
@@ -281,12 +283,14 @@ class ModbusDriver:
             yield
         except ModbusException as exc:
             ours = next((ours for theirs, ours in TRANSLATION.items() if isinstance(exc, theirs)), DriverError)
-            raise ours(
-                f"{self.name}: no usable answer from {self._place} within {self._settings.timeout_s:g} s: {exc}",
-                hint="the device is off, busy, or allows fewer connections; check unit_id and timeout_s too",
-            ) from exc
+            raise ours(f"{self.name}: {self._what_happened(exc)}", hint=_NO_ANSWER_HINT) from exc
         except OSError as exc:
             raise TransientDriverError(f"{self.name}: {self._place}: {exc}") from exc
+
+    def _what_happened(self, exc: ModbusException) -> str:
+        if isinstance(exc, ConnectionException) or self._client is None or not self._client.connected:
+            return f"{self._place} closed the connection"
+        return f"no usable answer from {self._place} within {self._settings.timeout_s:g} s: {exc}"
 
 
 def _request(client: AsyncModbusTcpClient, block: RegisterBlock, unit_id: int) -> Awaitable[ModbusPDU]:
