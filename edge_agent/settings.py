@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 # Names end up in central keys, topics and file names: keep them plain.
@@ -23,32 +23,42 @@ SensorType = Literal[
 ]  # fmt: skip
 
 
+def _not_zero(value: float) -> float:
+    if value == 0:
+        raise ValueError("must not be 0: it would turn every measurement into a zero that looks real")
+    return value
+
+
+Factor = Annotated[float, AfterValidator(_not_zero)]
+
+
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # TOML can write nan and inf; no setting has a use for them.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class GatewaySettings(Strict):
     """This box."""
 
     id: Name = Field(description="Unique per fleet; part of every batch's idempotency key.")
-    site: Name
+    site: Name = Field(description="Where the gateway stands; shown by `status`.")
     state_dir: Path = Field(Path("/var/lib/edge-agent"), description="The outbox and the champion pointers.")
     runtime_dir: Path = Field(Path("/run/edge-agent"), description="The socket `status` asks; in memory on a real box.")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["console", "json"] = "console"
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    log_format: Literal["console", "json"] = Field("console", description="Text for people, or one JSON object a line.")
 
 
 class CentralSettings(Strict):
     """Where batches go. TLS unless plaintext is allowed out loud."""
 
-    url: str = Field(pattern=r"^https?://[^\s/]+(/.*)?$")
+    url: str = Field(pattern=r"^https?://[^\s/]+(/.*)?$", description="The central's address, without /api.")
     allow_plaintext: bool = Field(False, description="Permit http://. Anyone on the path reads and forges data.")
     ca_file: Path | None = Field(None, description="The CA that signed the central's certificate, if private.")
     api_key: SecretStr | None = Field(
         None, description="From EDGE_CENTRAL__API_KEY or the systemd credential central-api-key; not from the file."
     )
-    api_key_file: Path | None = None
-    connect_timeout_s: float = Field(5.0, gt=0)
+    api_key_file: Path | None = Field(None, description="A file that holds only the key; readable by the agent alone.")
+    connect_timeout_s: float = Field(5.0, gt=0, description="How long to wait for a connection.")
     answer_timeout_s: float = Field(30.0, gt=0, description="The central answers after COMMIT; give it time.")
     backoff_max_s: float = Field(60.0, gt=0, description="Longest wait between two tries while the central is away.")
 
@@ -80,9 +90,9 @@ class ReportSettings(Strict):
 class ModelSettings(Strict):
     """Where the bundles are and who may have signed them."""
 
-    dir: Path = Path("models_onnx")
+    dir: Path = Field(Path("models_onnx"), description="Folder of bundles; the default is below the working folder.")
     keys_dir: Path | None = Field(None, description="Public keys (*.pub) that may sign bundles; default <dir>/keys.")
-    require_signature: bool = True
+    require_signature: bool = Field(True, description="Refuse a bundle that nobody in keys_dir has signed.")
 
 
 class AlarmSettings(Strict):
@@ -103,16 +113,18 @@ class ChannelSettings(Strict):
     """One channel of a waveform source: where on the machine it sits."""
 
     point: Name = Field(description="Position on the asset, e.g. de-x (drive end, horizontal).")
-    scale: float = Field(1.0, description="Multiplies raw samples into the source's unit (1 / sensitivity).")
+    scale: Factor = Field(1.0, description="Multiplies raw samples into the source's unit (1 / sensitivity).")
 
 
 class WaveformSettings(Strict):
     """What every source of waveforms has. A row's sensor_id is <asset>.<point>.<feature>."""
 
-    name: Name
-    asset: Name
-    channels: tuple[ChannelSettings, ...] = Field(min_length=1, max_length=64)
-    model: ModelName | None = Field(None, description="Bundle that scores every window; none reports nothing but health.")
+    name: Name = Field(description="Unique on this gateway; in the log, in `status` and in gap events.")
+    asset: Name = Field(description="The machine this is mounted on.")
+    channels: tuple[ChannelSettings, ...] = Field(min_length=1, max_length=64, description="In the sensor's own order.")
+    model: ModelName | None = Field(
+        None, description="Bundle that scores every window; none reports nothing but health."
+    )
     alarm: AlarmSettings = AlarmSettings()
 
     @field_validator("channels")
@@ -125,26 +137,29 @@ class WaveformSettings(Strict):
         return channels
 
 
+BLOCK_MEANING = "Samples handed over at a time; longer costs less processor time and adds delay."
+
+
 class MicrophoneSettings(WaveformSettings):
     """A sound device used as a microphone. Only features leave the box."""
 
-    type: Literal["microphone"]
+    type: Literal["microphone"] = Field(description="Says which kind of source this is.")
     device: str | None = Field(None, description="Part of the device's name (never its number); none is the default.")
-    sample_rate_hz: int = Field(16_000, ge=1_000, le=384_000)
-    block_s: float = Field(0.1, ge=0.005, le=5)
+    sample_rate_hz: int = Field(16_000, ge=1_000, le=384_000, description="Must be the rate the model was trained at.")
+    block_s: float = Field(0.1, ge=0.005, le=5, description=BLOCK_MEANING)
 
 
 class AccelerometerSettings(WaveformSettings):
     """An accelerometer: a sound-card class sensor, or a stream of framed samples over TCP or UDP."""
 
-    type: Literal["accelerometer"]
-    interface: Literal["sound_card", "tcp", "udp"]
-    unit: Literal["g", "m/s2"] = "g"
+    type: Literal["accelerometer"] = Field(description="Says which kind of source this is.")
+    interface: Literal["sound_card", "tcp", "udp"] = Field(description="How the samples come in.")
+    unit: Literal["g", "m/s2"] = Field("g", description="Unit of the samples after `scale`.")
     device: str | None = Field(None, description="sound_card: part of the device's name.")
     host: str = Field("127.0.0.1", description="tcp: who serves the stream. udp: the local address to listen on.")
     port: int | None = Field(None, ge=1, le=65_535, description="tcp and udp.")
     sample_rate_hz: int = Field(ge=100, le=384_000, description="A stream that says another rate is refused.")
-    block_s: float = Field(0.1, ge=0.005, le=5)
+    block_s: float = Field(0.1, ge=0.005, le=5, description=BLOCK_MEANING)
     silent_after_s: float = Field(3.0, gt=0, description="No samples for this long: the sensor is lost.")
 
     @model_validator(mode="after")
@@ -157,9 +172,9 @@ class AccelerometerSettings(WaveformSettings):
 class ReplaySettings(WaveformSettings):
     """Recordings in place of a sensor: a file, or a folder played in name order."""
 
-    type: Literal["replay"]
-    stands_for: Literal["accelerometer", "microphone"]
-    path: Path
+    type: Literal["replay"] = Field(description="Says which kind of source this is.")
+    stands_for: Literal["accelerometer", "microphone"] = Field(description="What the recordings are treated as.")
+    path: Path = Field(description="A recording, or a folder of them.")
     unit: str = Field("g", description="Unit of the recorded samples.")
     sample_rate_hz: float | None = Field(None, gt=0, description="For formats that do not carry their rate.")
     pace: float = Field(1.0, ge=0, le=10_000, description="1 is real time, 10 ten times faster, 0 no waiting at all.")
@@ -169,38 +184,40 @@ class ReplaySettings(WaveformSettings):
 class SyntheticSettings(WaveformSettings):
     """A formula in place of a sensor: sine, noise, and impulses that repeat."""
 
-    type: Literal["synthetic"]
-    unit: str = "g"
-    sample_rate_hz: int = Field(20_480, ge=100)
-    frequency_hz: float = Field(29.7, ge=0)
-    amplitude: float = 0.1
+    type: Literal["synthetic"] = Field(description="Says which kind of source this is.")
+    unit: str = Field("g", description="Unit of the samples.")
+    sample_rate_hz: int = Field(20_480, ge=100, description="Must be the rate the model was trained at.")
+    frequency_hz: float = Field(29.7, ge=0, description="Of the sine: a shaft at 1,782 rpm.")
+    amplitude: float = Field(0.1, description="Of the sine, in `unit`.")
     noise: float = Field(0.02, ge=0, description="Standard deviation of white noise.")
     impulse_hz: float = Field(0.0, ge=0, description="Impulses per second, as of a bearing fault; 0 is healthy.")
-    impulse_amplitude: float = 0.0
-    seed: int = 0
-    block_s: float = Field(0.1, ge=0.005, le=5)
+    impulse_amplitude: float = Field(0.0, description="Of each impulse, in `unit`.")
+    seed: int = Field(0, ge=0, description="The same seed gives the same noise, sample for sample.")
+    block_s: float = Field(0.1, ge=0.005, le=5, description=BLOCK_MEANING)
 
 
 class TagSettings(Strict):
     """What any tag has, whatever protocol it comes by."""
 
     name: TagName = Field(description="<asset>.<quantity>; also the central's sensor_id.")
-    unit: str = Field(max_length=20)
-    sensor_type: SensorType = "general"
+    unit: str = Field(max_length=20, description="Unit of the value after scale and offset; may be empty.")
+    sensor_type: SensorType = Field("general", description="The central's word for the kind of quantity.")
     deadband: float = Field(0.0, ge=0, description="A change smaller than this is not reported (absolute).")
 
 
 class ModbusTagSettings(TagSettings):
     """Where one number lives in a Modbus device. Addresses count from 0, as on the wire."""
 
-    table: Literal["holding", "input", "coil", "discrete"] = "holding"
-    address: int = Field(ge=0, le=65_535)
-    data_type: Literal["uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64", "bool"] = "uint16"
+    table: Literal["holding", "input", "coil", "discrete"] = Field("holding", description="Where the device keeps it.")
+    address: int = Field(ge=0, le=65_535, description="From 0: the manual's 40001 is holding register 0.")
+    data_type: Literal["uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64", "bool"] = Field(
+        "uint16", description="How the registers are read."
+    )
     order: Literal["ABCD", "DCBA", "BADC", "CDAB"] = Field(
         "ABCD", description="Byte order of numbers over two and more registers."
     )
-    scale: float = 1.0
-    offset: float = 0.0
+    scale: Factor = Field(1.0, description="value = raw * scale + offset")
+    offset: float = Field(0.0, description="In `unit`; added after scaling.")
 
     @model_validator(mode="after")
     def _bits_are_bool(self) -> ModbusTagSettings:
@@ -211,45 +228,53 @@ class ModbusTagSettings(TagSettings):
 
 
 class PollGroupSettings(Strict):
-    interval_s: float = Field(1.0, ge=0.01, le=86_400)
-    tags: tuple[ModbusTagSettings, ...] = Field(min_length=1)
+    """Tags of one device that are read together."""
+
+    interval_s: float = Field(1.0, ge=0.01, le=86_400, description="Time between two reads.")
+    tags: tuple[ModbusTagSettings, ...] = Field(min_length=1, description="What is read.")
 
 
 class ModbusSettings(Strict):
     """A Modbus TCP device, read only."""
 
-    type: Literal["modbus"]
-    name: Name
-    host: str
-    port: int = Field(502, ge=1, le=65_535)
-    unit_id: int = Field(1, ge=0, le=255)
+    type: Literal["modbus"] = Field(description="Says which kind of source this is.")
+    name: Name = Field(description="Unique on this gateway; in the log, in `status` and in gap events.")
+    host: str = Field(min_length=1, description="Name or address of the device.")
+    port: int = Field(502, ge=1, le=65_535, description="502 is Modbus TCP's own.")
+    unit_id: int = Field(1, ge=0, le=255, description="The device behind a gateway; most devices ignore it.")
     timeout_s: float = Field(3.0, gt=0, le=60, description="How long to wait for one answer.")
     max_registers: int = Field(125, ge=1, le=125, description="Largest read the device accepts, in registers.")
     max_hole: int = Field(16, ge=0, le=124, description="Unused registers worth reading to save a request.")
-    poll_groups: tuple[PollGroupSettings, ...] = Field(min_length=1)
+    poll_groups: tuple[PollGroupSettings, ...] = Field(min_length=1, description="One per reading interval.")
 
 
 class OpcUaNodeSettings(TagSettings):
+    """Where one number lives in an OPC UA server."""
+
     node_id: str = Field(pattern=r"^(ns=\d+;)?[isgb]=.+$", description='For example "ns=2;s=Press3.Temperature".')
 
 
 class OpcUaSettings(Strict):
     """An OPC UA server, subscribed to, never written to."""
 
-    type: Literal["opcua"]
-    name: Name
-    endpoint: str = Field(pattern=r"^opc\.tcp://[^\s]+$")
-    security: Literal["none", "basic256sha256", "aes256_sha256_rsapss"] = "none"
+    type: Literal["opcua"] = Field(description="Says which kind of source this is.")
+    name: Name = Field(description="Unique on this gateway; in the log, in `status` and in gap events.")
+    endpoint: str = Field(pattern=r"^opc\.tcp://[^\s]+$", description="For example opc.tcp://10.0.4.20:4840/plant.")
+    security: Literal["none", "basic256sha256", "aes256_sha256_rsapss"] = Field(
+        "none", description="Security policy, with signing and encryption."
+    )
     allow_plaintext: bool = Field(False, description='Permit security = "none".')
-    certificate_file: Path | None = None
-    private_key_file: Path | None = None
-    username: str | None = None
-    password_file: Path | None = None
-    publishing_interval_ms: float = Field(500.0, ge=10)
-    sampling_interval_ms: float = Field(500.0, ge=0)
+    certificate_file: Path | None = Field(
+        None, description="This gateway's own (PEM or DER); the server must trust it."
+    )
+    private_key_file: Path | None = Field(None, description="Its key, without a password.")
+    username: str | None = Field(None, description="None signs in as an anonymous user.")
+    password_file: Path | None = Field(None, description="A file that holds only the user's password.")
+    publishing_interval_ms: float = Field(500.0, ge=10, description="How often the server sends what has changed.")
+    sampling_interval_ms: float = Field(500.0, ge=0, description="How often the server looks; 0 is as fast as it can.")
     queue_size: int = Field(50, ge=1, le=10_000, description="Values the server keeps per node between publishes.")
     silent_after_s: float = Field(30.0, gt=0, description="No keep-alive for this long: the server is lost.")
-    nodes: tuple[OpcUaNodeSettings, ...] = Field(min_length=1)
+    nodes: tuple[OpcUaNodeSettings, ...] = Field(min_length=1, description="What is subscribed to.")
 
     @model_validator(mode="after")
     def _security_is_deliberate(self) -> OpcUaSettings:
@@ -270,12 +295,12 @@ WAVEFORM_SETTINGS = (MicrophoneSettings, AccelerometerSettings, ReplaySettings, 
 class TagModelSettings(Strict):
     """A model over the newest good value of several tags. Refuses to score while one is stale."""
 
-    name: Name
-    asset: Name
-    model: ModelName
+    name: Name = Field(description="Unique on this gateway; the rows are <asset>.<name>.score.")
+    asset: Name = Field(description="The machine the tags belong to.")
+    model: ModelName = Field(description="A bundle whose features are tags.")
     inputs: dict[str, TagName] = Field(description="Model input name -> tag name.")
     constants: dict[str, float] = Field(default_factory=dict, description="Model input name -> fixed value.")
-    interval_s: float = Field(1.0, ge=0.05)
+    interval_s: float = Field(1.0, ge=0.05, description="Time between two scores.")
     max_age_s: float = Field(10.0, gt=0, description="A value older than this makes the snapshot stale.")
     alarm: AlarmSettings = AlarmSettings(over_windows=5)
 
@@ -283,7 +308,13 @@ class TagModelSettings(Strict):
 class Settings(BaseSettings):
     """The whole configuration of one gateway."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="EDGE_", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix="EDGE_",
+        env_nested_delimiter="__",
+        hide_input_in_errors=True,  # the input holds the API key
+    )
 
     gateway: GatewaySettings
     central: CentralSettings
@@ -308,20 +339,26 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _names_are_unique(self) -> Settings:
         seen: set[str] = set()
-        for source in self.sources:
-            if source.name in seen:
-                raise ValueError(f"two sources are called {source.name!r}; names must differ")
-            seen.add(source.name)
+        for part in (*self.sources, *self.tag_models):
+            if part.name in seen:
+                raise ValueError(f"two sources or tag models are called {part.name!r}; names must differ")
+            seen.add(part.name)
         return self
 
     @model_validator(mode="after")
     def _rows_do_not_collide(self) -> Settings:
-        seen: dict[str, str] = {}
-        for source in self.sources:
-            for key in _row_prefixes(source):
-                if key in seen:
-                    raise ValueError(f"sources {seen[key]!r} and {source.name!r} both write rows under {key!r}")
-                seen[key] = source.name
+        owner: dict[str, str] = {}
+        families: set[str] = set()
+        for part in (*self.sources, *self.tag_models):
+            for key in _row_names(part):
+                if key in owner:
+                    raise ValueError(_collision(owner[key], part.name, key))
+                owner[key] = part.name
+                if not isinstance(part, ModbusSettings | OpcUaSettings):
+                    families.add(key)  # its rows are <key>.<feature>
+        for key in owner:
+            for above in families.intersection(_above(key)):
+                raise ValueError(_collision(owner[above], owner[key], above))
         return self
 
     @model_validator(mode="after")
@@ -344,7 +381,21 @@ def _tag_names(source: SourceSettings) -> list[str]:
             return []
 
 
-def _row_prefixes(source: SourceSettings) -> list[str]:
-    if isinstance(source, WAVEFORM_SETTINGS):
-        return [f"{source.asset}.{channel.point}" for channel in source.channels]
-    return _tag_names(source)
+def _row_names(part: SourceSettings | TagModelSettings) -> list[str]:
+    match part:
+        case ModbusSettings() | OpcUaSettings():
+            return _tag_names(part)
+        case TagModelSettings():
+            return [f"{part.asset}.{part.name}"]
+        case _:
+            return [f"{part.asset}.{channel.point}" for channel in part.channels]
+
+
+def _above(key: str) -> list[str]:
+    names = key.split(".")
+    return [".".join(names[:end]) for end in range(1, len(names))]
+
+
+def _collision(first: str, second: str, key: str) -> str:
+    who = f"{first!r} twice writes" if first == second else f"{first!r} and {second!r} both write"
+    return f"{who} rows under {key!r}; give them different points, assets or tag names"

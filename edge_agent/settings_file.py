@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
+from pydantic_settings import SettingsError
 
 from edge_agent import settings as settings_module
 from edge_agent.errors import ConfigurationError
@@ -48,6 +49,11 @@ def load_settings(path: Path) -> Settings:
         return Settings(**resolve_paths(document, path.parent))
     except ValidationError as exc:
         raise _explain(path, text, exc) from exc
+    except SettingsError as exc:
+        raise ConfigurationError(
+            f"an EDGE_ environment variable cannot be read: {exc}",
+            hint="a whole table or list in the environment is JSON; single settings are EDGE_TABLE__SETTING",
+        ) from exc
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -63,16 +69,30 @@ def central_api_key(settings: Settings, environment: Mapping[str, str] = os.envi
     if folder := environment.get("CREDENTIALS_DIRECTORY"):
         candidates.append(Path(folder) / API_KEY_CREDENTIAL)
     for path in candidates:
-        try:
-            return path.read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            continue
-        except OSError as exc:
-            raise ConfigurationError(f"the central's API key in {path} cannot be read: {exc.strerror}") from exc
+        if (key := _read_key(path)) is not None:
+            return key
+    looked = f"; looked for {' and '.join(str(path) for path in candidates)}" if candidates else ""
     raise ConfigurationError(
-        "no API key for the central",
+        f"no API key for the central{looked}",
         hint=f"systemd credential {API_KEY_CREDENTIAL}, central.api_key_file, or EDGE_CENTRAL__API_KEY",
     )
+
+
+def _read_key(path: Path) -> str | None:
+    """The file's one line, or None when there is no file."""
+    try:
+        key = path.read_bytes().strip()
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise ConfigurationError(f"the central's API key in {path} cannot be read: {exc.strerror}") from exc
+    if not re.fullmatch(rb"[!-~]+", key):
+        found = "it is not one line of plain characters" if key else "it is empty"
+        raise ConfigurationError(
+            f"{path} does not hold an API key: {found}",
+            hint="the file holds the key and nothing else",
+        )
+    return key.decode("ascii")
 
 
 def resolve_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -99,7 +119,7 @@ def _absolute(table: dict[str, Any], keys: Iterable[str], folder: Path) -> dict[
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # editors on Windows put a mark in front
     except FileNotFoundError as exc:
         raise ConfigurationError(f"{path} does not exist", hint="name the file with --config FILE") from exc
     except UnicodeDecodeError as exc:
@@ -139,11 +159,18 @@ def _explain(path: Path, text: str, exc: ValidationError) -> ConfigurationError:
         if error["type"] == "too_short" and any(_is_below(other["loc"], error["loc"]) for other in errors):
             continue  # pydantic counts only the items without mistakes
         location = tuple(part for part in error["loc"] if not _is_union_label(part, error["loc"]))
-        line = line_of(text, location)
         field = ".".join(str(part) for part in location) or "the whole file"
-        lines.append(f"{path}:{line}: {field}: {_say(error, location)}")
+        lines.append(f"{_where(path, text, location)}: {field}: {_say(error, location)}")
     hint = None if len(lines) == 1 else f"{len(lines)} mistakes; every one must go"
     return ConfigurationError("\n".join(lines), where=lines[0].split(": ")[0], hint=hint)
+
+
+def _where(path: Path, text: str, location: tuple[int | str, ...]) -> str:
+    """The environment variable that set this, since it wins; else file and line."""
+    name = "__".join(["EDGE_" + str(location[0]), *(str(part) for part in location[1:])]).upper() if location else ""
+    if name and any(given.upper() == name for given in os.environ):
+        return f"environment variable {name}"
+    return f"{path}:{line_of(text, location)}"
 
 
 def _is_below(location: tuple[int | str, ...], parent: tuple[int | str, ...]) -> bool:
