@@ -76,6 +76,7 @@ class EmbeddedPostgres:
     async def __aenter__(self) -> Self:
         self._home = find_home(self._data_dir)
         self._lock = await _lock_soon(self._home)
+        self._home = find_home(self._data_dir)  # again: the owner before us removed its socket's folder
         try:
             await self._initialise()
             await self.start()
@@ -117,6 +118,8 @@ class EmbeddedPostgres:
         try:
             await self.stop()
         finally:
+            with contextlib.suppress(OSError):  # not empty when the server had to be killed
+                self.home.socket_dir.rmdir()
             if self._lock is not None:
                 self._lock.close()
 

@@ -80,6 +80,7 @@ async def test_data_outlives_an_orderly_end(folder: Path):
             assert (await execute(postgres.url, "SELECT count(*) AS n FROM kept"))[0]["n"] == expected
             await execute(postgres.url, "INSERT INTO kept VALUES (1)")
         assert foreign_process_in(postgres.home.data) is None
+        assert not postgres.home.socket_dir.exists()
 
 
 async def test_nobody_listens_on_a_port_and_others_cannot_reach_the_socket(folder: Path):
@@ -119,8 +120,9 @@ async def test_the_server_ends_when_its_owner_is_killed(folder: Path):
 
 
 async def test_a_server_left_behind_is_stopped_first(folder: Path):
-    async with EmbeddedPostgres(folder) as postgres:
-        home = postgres.home
+    async with EmbeddedPostgres(folder):
+        pass
+    home = find_home(folder)
     left_behind = subprocess.Popen(
         [home.bin / "postgres", "-D", home.data, "-c", "listen_addresses=", "-k", home.socket_dir],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home.data, **home.identity,

@@ -20,6 +20,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from cloud_sync import wire
+from cloud_sync.central.server import Listen, running
+from cloud_sync.central.service import create_app
+from cloud_sync.central.store import Store
 from cloud_sync.errors import (
     BatchRefusedError,
     BatchTooLargeError,
@@ -29,6 +32,7 @@ from cloud_sync.errors import (
 )
 from cloud_sync.transports.https import HttpsTransport, retry_after_s, translated
 from tests.contract.check_transport import batch
+from tests.support.central import API_KEY
 from tests.support.sockets import listening
 
 SECRET = "s3cr3t-key-that-must-not-be-seen"  # noqa: S105 (invented)
@@ -295,3 +299,13 @@ async def test_plain_http_where_tls_is_expected_is_said():
         with pytest.raises(TransientSyncError) as caught:
             await send(f"https://127.0.0.1:{port}")
     assert "plain http" in str(caught.value.hint)
+
+
+async def test_the_real_service_takes_batches_over_tls(authority: Authority, store: Store):
+    chain, key = authority.issue()
+    async with running(create_app(store), Listen(tls_cert=chain, tls_key=key)) as url:
+        transport = HttpsTransport(url, gateway_id="gw-1", api_key=API_KEY, ca_file=authority.ca_file)
+        settlement = await transport.send(wire.encode(batch()), batch_id="b1")
+        await transport.close()
+    assert url.startswith("https://")
+    assert settlement.accepted == 6

@@ -149,4 +149,5 @@ def short_folder() -> Path:
 
 
 def remove(folder: Path) -> None:
-    shutil.rmtree(folder)
+    if folder.exists():
+        shutil.rmtree(folder)
