@@ -18,8 +18,9 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 
@@ -31,7 +32,8 @@ from edge_agent.drivers.detached import detached
 from edge_agent.drivers.sample_clock import SampleClock
 from edge_agent.errors import DeviceRejectedError, DriverError, TransientDriverError
 
-T = TypeVar("T")
+Arguments = Callable[[ModuleType], dict[str, Any]]
+Translation = Callable[[BaseException], DriverError]
 
 _OPEN_TIMEOUT_S: Final = 10.0  # ALSA plug-ins probe for seconds
 _CLOSE_TIMEOUT_S: Final = 2.0
@@ -98,28 +100,34 @@ class Intake:
         return self._chunks.popleft()
 
 
-class _PortAudio:
+class PortAudio:
     """PortAudio is one per process: who may start it anew is settled here."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open_streams = 0
 
-    def open_stream(self, choose: Callable[[ModuleType], dict[str, Any]]) -> Any:
+    def open_stream(self, arguments: Arguments, translation: Translation) -> Any:
+        """A running stream. `arguments` chooses the device once PortAudio knows what is plugged in."""
         with self._exclusive(timeout_s=_LOCK_TIMEOUT_S):
             sd = _sounddevice()
-            if self._open_streams == 0:
-                sd._terminate()  # the only way to see devices that were plugged in since
-                sd._initialize()
-            arguments = choose(sd)
-            stream = sd.InputStream(**arguments)
             try:
-                stream.start()
-            except sd.PortAudioError:
-                stream.close(ignore_errors=True)
-                raise
-            self._open_streams += 1
-            return stream
+                return self._started(sd, arguments)
+            except sd.PortAudioError as exc:
+                raise translation(exc) from exc
+
+    def _started(self, sd: ModuleType, arguments: Arguments) -> Any:
+        if self._open_streams == 0:
+            sd._terminate()  # the only way to see devices that were plugged in since
+            sd._initialize()
+        stream = sd.InputStream(**arguments(sd))
+        try:
+            stream.start()
+        except sd.PortAudioError:
+            stream.close(ignore_errors=True)
+            raise
+        self._open_streams += 1
+        return stream
 
     def close_stream(self, stream: Any) -> None:
         with self._exclusive(timeout_s=-1):  # however long it takes: a stream must not be lost open
@@ -139,7 +147,7 @@ class _PortAudio:
             self._lock.release()
 
 
-_PORTAUDIO: Final = _PortAudio()
+_PORTAUDIO: Final = PortAudio()
 
 
 def _sounddevice() -> ModuleType:
@@ -159,7 +167,7 @@ class SoundCard:
 
     def __init__(
         self, blocks: BlockSequence, clock: Clock, *, device: str | None,
-        sample_rate_hz: int, block_s: float, silent_after_s: float,
+        sample_rate_hz: int, block_s: float, silent_after_s: float, portaudio: PortAudio = _PORTAUDIO,
     ) -> None:  # fmt: skip
         self._blocks = blocks
         self._clock = clock
@@ -167,6 +175,7 @@ class SoundCard:
         self._rate_hz = sample_rate_hz
         self._block_samples = max(1, round(sample_rate_hz * block_s))
         self._silent_after_s = silent_after_s
+        self._portaudio = portaudio
         self._stream: Any = None
         self._intake: Intake | None = None
 
@@ -179,14 +188,11 @@ class SoundCard:
         capacity = max(2, round(_QUEUED_S * self._rate_hz / self._block_samples))
         intake = Intake(asyncio.get_running_loop(), capacity=capacity)
 
-        def choose(sd: ModuleType) -> dict[str, Any]:
-            return self._arguments(sd, intake)
-
         try:
             self._stream = await detached(
-                lambda: self._translated(lambda: _PORTAUDIO.open_stream(choose)),
+                lambda: self._portaudio.open_stream(partial(self._arguments, intake), self._translation),
                 timeout_s=_OPEN_TIMEOUT_S,
-                give_back=_PORTAUDIO.close_stream,
+                give_back=self._portaudio.close_stream,
             )
         except TimeoutError as exc:
             raise TransientDriverError(
@@ -215,7 +221,7 @@ class SoundCard:
         stream, self._stream, self._intake = self._stream, None, None
         if stream is not None:
             with contextlib.suppress(TimeoutError):
-                await detached(lambda: _PORTAUDIO.close_stream(stream), timeout_s=_CLOSE_TIMEOUT_S)
+                await detached(lambda: self._portaudio.close_stream(stream), timeout_s=_CLOSE_TIMEOUT_S)
 
     async def _next(self, intake: Intake, *, timeout_s: float) -> Chunk:
         try:
@@ -242,7 +248,7 @@ class SoundCard:
         samples = self._blocks.scaled(np.ascontiguousarray(chunk.samples.T))
         return self._blocks.block(samples, start_ns=stamp.start_ns, sample_rate_hz=float(self._rate_hz))
 
-    def _arguments(self, sd: ModuleType, intake: Intake) -> dict[str, Any]:
+    def _arguments(self, intake: Intake, sd: ModuleType) -> dict[str, Any]:
         clock = self._clock
 
         def callback(indata: Samples, frames: int, time: object, status: Any) -> None:
@@ -272,14 +278,6 @@ class SoundCard:
             found = ", ".join(inputs[i] for i in matches)
             raise DeviceRejectedError(f"{self._where}: several devices fit ({found})", hint="give more of its name")
         return matches[0]
-
-    def _translated(self, call: Callable[[], T]) -> T:
-        """Let only our errors out."""
-        sd = _sounddevice()
-        try:
-            return call()
-        except sd.PortAudioError as exc:
-            raise self._translation(exc) from exc
 
     def _translation(self, exc: BaseException) -> DriverError:
         code = exc.args[1] if len(exc.args) > 1 else 0

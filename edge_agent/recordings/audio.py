@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import struct
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from edge_agent.core.samples import read_only
+from edge_agent.core.samples import Samples, read_only
 from edge_agent.errors import RecordingError
 from edge_agent.recordings.recording import Content, numbered
 
 _UNKNOWN_SIZE: Final = 0xFFFFFFFF  # what a recorder writes that cannot go back to fill in the size
+_PIECE_FRAMES: Final = 2**18
+_MAX_VALUES: Final = 2**27  # 512 MiB as float32
 
 
 def read_audio(data: bytes, name: str) -> Content:
@@ -23,7 +25,7 @@ def read_audio(data: bytes, name: str) -> Content:
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             promised, rate_hz, n_channels = int(file.frames), float(file.samplerate), int(file.channels)
-            samples = file.read(dtype="float32", always_2d=True)
+            samples = _read_all(file, name)
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as exc:
         raise RecordingError(
             f"{name} cannot be read as sound: {exc}", hint="the file may be cut off or damaged"
@@ -35,6 +37,16 @@ def read_audio(data: bytes, name: str) -> Content:
             f"{name} has no samples in it", hint="the recorder may have been stopped before it wrote any"
         )
     return Content(read_only(np.ascontiguousarray(samples.T)), numbered(n_channels), rate_hz)
+
+
+def _read_all(file: Any, name: str) -> Samples:
+    """Piece by piece, shape (n_samples, n_channels): a damaged header may promise any length."""
+    pieces: list[Samples] = []
+    while len(piece := file.read(_PIECE_FRAMES, dtype="float32", always_2d=True)):
+        pieces.append(piece)
+        if len(pieces) * piece.size > _MAX_VALUES:
+            raise RecordingError(f"{name} is too long to be held in memory", hint="cut it into shorter files")
+    return np.concatenate(pieces) if pieces else np.empty((0, file.channels), dtype=np.float32)
 
 
 def _truncated(name: str, promised: int, present: int) -> RecordingError:

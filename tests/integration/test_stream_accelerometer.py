@@ -241,12 +241,11 @@ async def test_malformed_bytes_over_tcp_end_the_stream_and_give_no_samples(damag
     async with sensor_of(frame(0) + frame(1) + damage) as sensor:
         driver = driver_of("tcp", sensor.port)
         await driver.open()
-        blocks = []
+        stream = driver.stream()
+        assert [(await anext(stream)).samples[0, 0] for _ in range(2)] == [0, 100]
         with pytest.raises(TransientDriverError) as caught:
-            async for block in driver.stream():
-                blocks.append(block)  # noqa: PERF401  the blocks before the error count
+            await anext(stream)
         await driver.close()
-    assert len(blocks) == 2
     assert said in caught.value.message
     assert f"127.0.0.1:{sensor.port}" in caught.value.message
 
@@ -326,7 +325,7 @@ async def test_datagrams_that_are_no_frames_are_passed_over_and_named_when_nothi
     udp.send(frame(1))
     assert [block.gap_before for block in await blocks_from(udp.driver, 2)] == [None, None]
     udp.send(b"GET / HTTP/1.1\r\nHost: pump.example\r\n")
-    with pytest.raises(TransientDriverError, match=r"silent for 0\.5 s; but 127\.0\.0\.1 sent 36 bytes that are no frame"):
+    with pytest.raises(TransientDriverError, match=r"silent for 0\.5 s; but 127.* sent 36 bytes that are no frame"):
         await blocks_from(udp.driver, 1)
 
 

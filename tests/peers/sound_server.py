@@ -24,7 +24,7 @@ from tests.peers.processes import require_root_or_report
 
 INSTALL: Final = "apt-get install --no-install-recommends pulseaudio pulseaudio-utils libasound2-plugins libportaudio2"
 RAMP: Final = 30_000
-"""Sample n is n mod 30,000, in every channel: a step of 1 everywhere proves that none was lost, doubled or resampled."""
+"""Sample n is n mod 30,000, in every channel: steps of 1 prove that none was lost, doubled or resampled."""
 DEADLINE_S: Final = 20.0
 # ALSA's own order of channels. Without it, on both sides, the server mixes four channels and more.
 _CHANNEL_MAPS: Final = {

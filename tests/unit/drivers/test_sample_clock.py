@@ -12,7 +12,9 @@ RATE_HZ = 10_000.0
 BLOCK = 1000
 
 
-def arrive(sample_clock: SampleClock, clock: FakeClock, *, after_s: float = BLOCK / RATE_HZ, late_s: float = 0.0) -> Stamp:
+def arrive(
+    sample_clock: SampleClock, clock: FakeClock, *, after_s: float = BLOCK / RATE_HZ, late_s: float = 0.0
+) -> Stamp:
     clock.advance(after_s)
     return sample_clock.stamp(BLOCK, arrived_s=clock.monotonic_s() + late_s)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import numpy as np
 import pytest
@@ -64,9 +65,9 @@ def test_the_tone_has_its_frequency_and_amplitude_and_the_noise_its_deviation() 
 
 def test_impulses_come_at_their_rate_and_make_the_signal_impulsive() -> None:
     rate_hz, impulse_hz = 20_480, 32.0
-    signal = SyntheticSignal(
-        settings_of(amplitude=0.0, noise=0.0, impulse_hz=impulse_hz, impulse_amplitude=2.0)
-    ).next(rate_hz)[0]
+    signal = SyntheticSignal(settings_of(amplitude=0.0, noise=0.0, impulse_hz=impulse_hz, impulse_amplitude=2.0)).next(
+        rate_hz
+    )[0]
     spectrum = np.abs(np.fft.rfft(np.abs(signal)))[1:500]
     assert spectrum.argmax() + 1 == impulse_hz
     assert np.mean(signal**4) / np.mean(signal**2) ** 2 > 10  # kurtosis; a sine has 1.5, noise 3
@@ -79,7 +80,7 @@ async def test_blocks_come_in_real_time_evenly_stamped_and_scaled() -> None:
     blocks = await first_blocks(SyntheticDriver(chosen, clock), 20)
     assert clock.monotonic_s() == pytest.approx(2.0)
     assert abs(blocks[-1].end_ns - clock.now_ns()) <= 1000
-    assert all(block.start_ns == before.end_ns for before, block in zip(blocks, blocks[1:], strict=False))
+    assert all(block.start_ns == before.end_ns for before, block in itertools.pairwise(blocks))
     np.testing.assert_array_equal(
         np.concatenate([block.samples for block in blocks], axis=1), 2 * SyntheticSignal(chosen).next(2000)
     )

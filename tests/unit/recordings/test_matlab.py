@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 from pathlib import Path
@@ -77,9 +78,5 @@ def test_a_newer_matlab_file_says_how_to_save_it(tmp_path: Path) -> None:
 def test_a_damaged_matlab_file_is_samples_or_a_recording_error(cut: int, at: int, value: int) -> None:
     data = bytearray(matlab(a=WAVE)[:cut])
     data[at % len(data)] = value
-    try:
-        samples = read_matlab(bytes(data), "x.mat").samples
-    except RecordingError as exc:
-        assert "x.mat" in exc.message
-    else:
-        assert samples.size > 0
+    with contextlib.suppress(RecordingError):  # anything else fails the test
+        assert read_matlab(bytes(data), "x.mat").samples.size > 0
