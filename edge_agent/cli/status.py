@@ -113,12 +113,12 @@ def _outbox(state_dir: Path) -> dict[str, Any] | None:
     from cloud_sync.outbox import read_depth
 
     path = state_dir / "outbox.db"
-    if not path.exists():
-        return None
     try:
+        if not path.exists():
+            return None
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0)) as db:
             depth = read_depth(db)
-    except sqlite3.Error as exc:
+    except (sqlite3.Error, OSError) as exc:  # the folder may be closed to whoever asks
         return {"path": str(path), "error": str(exc)}
     oldest = None if depth.oldest_time_us is None else datetime.fromtimestamp(depth.oldest_time_us / 1e6, UTC)
     return {
