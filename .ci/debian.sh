@@ -1,11 +1,13 @@
 #!/bin/sh
 # The Debian packages the tests use: sound, an independent Modbus server, a broker. Needs root; else says what is missing.
 set -eu
-packages="libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins libmodbus-dev gcc libc6-dev mosquitto zstd mmdebstrap"
+packages="libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins libmodbus-dev gcc libc6-dev pkg-config mosquitto zstd mmdebstrap"
 missing=""
 for package in $packages; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
 done
+# Node.js runs the independent OPC UA server; any origin will do.
+command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
   echo "not root: tests that need these Debian packages will say so:$missing"

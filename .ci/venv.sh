@@ -38,5 +38,6 @@ if [ ! -x .venv/bin/python ]; then
 fi
 echo "installing from $lock"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-script-location --require-hashes -r "$lock"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+# setuptools warns about every editable install; it is what we ask for.
+PYTHONWARNINGS=ignore .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 printf '%s' "$want" > "$stamp"

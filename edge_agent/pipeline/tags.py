@@ -45,6 +45,8 @@ class TagLine:
 
     def push(self, item: Scan | Gap) -> list[Record]:
         if isinstance(item, Gap):
+            if item.subject in self.bad_tags:
+                return []  # the tag's own gap is open already and says the same
             self.gaps_total += 1
             self.last_gap = item
             return [self._recorder.gap(item)]

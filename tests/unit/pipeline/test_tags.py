@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from cloud_sync.records import Event, Row
+from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Scan, Tag
 from edge_agent.pipeline.recorder import Recorder
@@ -97,3 +98,11 @@ def test_two_anomalous_snapshots_raise_the_alarm_on_the_asset() -> None:
     (alarm,) = [record for record in records if isinstance(record, Event)]
     assert alarm.subject == "press-3"
     assert alarm.body["state"] == "raised"
+
+
+def test_a_refused_tag_is_one_gap_although_the_driver_says_it_twice() -> None:
+    line = tag_line()
+    bad = line.push(at(0, None))
+    said_again = line.push(Gap("press-3.temperature", GapCause.DEVICE_REJECTED, START_NS, START_NS, "exception 2"))
+    assert len(bad) == 1
+    assert said_again == []
