@@ -1,13 +1,23 @@
-"""What every test may use, and what no test may leave behind."""
+"""What every test may use, what no test may leave behind, and who may run what."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 
 import pytest
 
 from edge_agent.core.clock import FakeClock
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked `root` need root: without it they say so in one line, and in CI they fail."""
+    if item.get_closest_marker("root") is None or os.geteuid() == 0:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail("needs root; continuous integration must run as root", pytrace=False)
+    pytest.skip("needs root (chroot, mounts, another user)")
 
 
 @pytest.fixture
@@ -17,9 +27,9 @@ def clock() -> FakeClock:
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left_behind() -> Iterator[None]:
-    """Daemon threads belong to thread pools and libraries; any other thread is a leak."""
+    """Daemon threads and thread pools belong to their libraries; any other thread is a leak."""
     before = set(threading.enumerate())
     yield
-    left = [t for t in threading.enumerate() if t not in before and not t.daemon and "ThreadPool" not in t.name]
-    left = [t for t in left if not t.name.startswith("asyncio_")]
+    left = [t for t in threading.enumerate() if t not in before and not t.daemon]
+    left = [t for t in left if not t.name.startswith(("asyncio_", "ThreadPool"))]
     assert not left, f"threads left behind: {left}"

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ctypes
 import json
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from edge_agent.errors import EdgeError
 READY_TIMEOUT_S: Final = 60.0  # initdb and the first import on a slow box
 STOP_TIMEOUT_S: Final = 20.0
 _PR_SET_PDEATHSIG: Final = 1
+_LOOPBACK_WITHOUT_PROXY: Final = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
 
 
 class Child:
@@ -40,6 +42,7 @@ class Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
+                env={**os.environ, **_LOOPBACK_WITHOUT_PROXY},
                 # Ctrl-C reaches only the demo itself, which then stops its children in order.
                 start_new_session=True,
                 preexec_fn=_end_with_parent,

@@ -1,0 +1,64 @@
+"""The whole road as a new user starts it: plant, gateway, central and database in one process tree."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def demo(state: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "edge_agent", "demo", "--state", str(state), "--json", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ,
+    )  # fmt: skip
+
+
+def summary_of(process: subprocess.Popen[str]) -> dict[str, Any]:
+    out, err = process.communicate(timeout=110)
+    assert process.returncode == 0, err
+    summary: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return summary
+
+
+@pytest.mark.timeout(240)
+def test_the_demo_loses_and_doubles_nothing_and_the_next_run_continues(tmp_path: Path) -> None:
+    first = summary_of(demo(tmp_path, "--duration", "15"))
+    assert first["lost"] == first["duplicated"] == first["unexpected"] == first["waiting"] == 0
+    assert first["readings"] == first["rows_committed"] > 100
+    assert first["windows_scored"] > 500
+    second = summary_of(demo(tmp_path, "--duration", "10"))
+    assert second["lost"] == second["duplicated"] == second["unexpected"] == 0
+    assert second["gaps"] >= 1, "the time between the two runs is a gap"
+
+
+@pytest.mark.timeout(120)
+def test_ctrl_c_stops_the_whole_process_tree_and_still_counts(tmp_path: Path) -> None:
+    process = demo(tmp_path)
+    assert process.stderr is not None
+    while "windows scored" not in (line := process.stderr.readline()):
+        assert line, "the demo ended before it ran"
+    tree = psutil.Process(process.pid).children(recursive=True)
+    assert len(tree) >= 4
+    process.send_signal(signal.SIGINT)
+    summary = summary_of(process)
+    assert summary["lost"] == summary["duplicated"] == 0
+    _, alive = psutil.wait_procs(tree, timeout=20)
+    assert alive == []
+
+
+def test_missing_recordings_are_said_in_one_line(tmp_path: Path) -> None:
+    process = demo(tmp_path, "--data", str(tmp_path / "nowhere"))
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "nasa_ims" in err
+    assert "Traceback" not in err
