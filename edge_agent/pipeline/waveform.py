@@ -104,8 +104,15 @@ class WaveformLine:
         self.last_gap = gap
         if gap.cause is GapCause.END_OF_RECORDING:
             return []  # the seam between two recordings of a replay is not a fault
+        if gap.cause is GapCause.DISCONTINUITY and self._is_told(gap):
+            return []
         self.gaps_total += 1
         return [self._recorder.gap(gap)]
+
+    def _is_told(self, gap: Gap) -> bool:
+        """A device that comes back jumps: that hole is already known as the time it was lost."""
+        last = self.last_gap
+        return last is not None and last.cause is GapCause.DEVICE_LOST and gap.start_ns <= last.end_ns
 
     def _pass_windows(self, windows: WindowBatch) -> list[Record]:
         try:

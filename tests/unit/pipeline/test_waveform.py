@@ -119,3 +119,11 @@ def test_keys_of_one_sensor_only_go_forward_when_the_clock_steps_back(model: Sco
     again = [*feed(line, [(0.2, 0.0)] * 3), *line.flush()]  # the same stamps once more
     keys = [record.key for record in [*first, *again] if isinstance(record, Row)]
     assert len(keys) == len(set(keys))
+
+
+def test_the_jump_after_a_lost_device_is_the_same_gap(model: ScoringModel) -> None:
+    line = line_of(model)
+    lost = line.push(Gap("rig", GapCause.DEVICE_LOST, START_NS, START_NS + 9_000, "unplugged"))
+    jump = line.push(Gap("rig", GapCause.DISCONTINUITY, START_NS + 1_000, START_NS + 9_000))
+    later = line.push(Gap("rig", GapCause.DISCONTINUITY, START_NS + 50_000, START_NS + 60_000))
+    assert (len(lost), len(jump), len(later)) == (1, 0, 1)
