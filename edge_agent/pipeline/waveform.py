@@ -101,11 +101,11 @@ class WaveformLine:
         return records
 
     def _pass_gap(self, gap: Gap) -> list[Record]:
-        self.last_gap = gap
         if gap.cause is GapCause.END_OF_RECORDING:
             return []  # the seam between two recordings of a replay is not a fault
         if gap.cause is GapCause.DISCONTINUITY and self._is_told(gap):
             return []
+        self.last_gap = gap
         self.gaps_total += 1
         return [self._recorder.gap(gap)]
 
