@@ -1,0 +1,83 @@
+"""The unit file, checked by systemd's own tools, alone and with the part that opens sound devices."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+UNIT = REPOSITORY / "systemd" / "edge-agent.service"
+SOUND = REPOSITORY / "systemd" / "edge-agent.service.d" / "sound.conf"
+INSTALLED = "/opt/edge-agent/.venv/bin/edge-agent"
+EXPOSURE_AT_MOST = 20  # tenths; systemd calls everything under 2.0 OK
+
+
+@pytest.fixture(params=["plain", "with sound"])
+def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The unit as installed, but for the program, which has to exist where the check runs."""
+    program = Path(sys.executable).with_name("edge-agent")
+    path = tmp_path / UNIT.name
+    path.write_text(UNIT.read_text(encoding="utf-8").replace(INSTALLED, str(program)), encoding="utf-8")
+    if request.param == "with sound":
+        folder = tmp_path / SOUND.parent.name
+        folder.mkdir()
+        shutil.copy(SOUND, folder)
+    return path
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, timeout=60)
+
+
+def test_systemd_understands_every_line(unit: Path) -> None:
+    # Without --recursive-errors an unknown setting is only a warning, with exit code 0.
+    answer = analyze("--man=no", "--recursive-errors=yes", "verify", str(unit))
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_the_check_would_notice_a_misspelt_setting(unit: Path) -> None:
+    unit.write_text(unit.read_text(encoding="utf-8").replace("WatchdogSec=", "WatchdogSecs="), encoding="utf-8")
+    answer = analyze("--man=no", "--recursive-errors=yes", "verify", str(unit))
+    assert "WatchdogSecs" in answer.stderr
+
+
+def test_the_service_has_little_it_could_be_abused_for(unit: Path) -> None:
+    answer = analyze("security", "--offline=true", f"--threshold={EXPOSURE_AT_MOST}", "--no-pager", str(unit))
+    assert answer.returncode == 0, answer.stdout
+
+
+def lines(path: Path) -> list[str]:
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Type=notify",
+        "WatchdogSec=30",
+        "Restart=on-failure",
+        "StartLimitBurst=10",
+        "LoadCredential=central-api-key:/etc/edge-agent/central-api-key",
+        "MemoryDenyWriteExecute=yes",
+        "Environment=ORT_DISABLE_TELEMETRY=1",
+        f"ExecStartPre={INSTALLED} validate /etc/edge-agent/edge.toml",
+    ],
+)
+def test_the_unit_promises(line: str) -> None:
+    assert line in lines(UNIT)
+
+
+def test_the_clock_can_still_be_asked() -> None:
+    """ProtectClock and @system-service both forbid adjtimex, and then every value would count as unsynchronised."""
+    assert not [line for line in lines(UNIT) if line.startswith("ProtectClock=")]
+    assert "SystemCallFilter=adjtimex clock_adjtime" in lines(UNIT)
+
+
+def test_only_the_sound_part_allows_devices_and_code_made_at_run_time() -> None:
+    assert "PrivateDevices=yes" in lines(UNIT)
+    assert not [line for line in lines(UNIT) if line.startswith("DeviceAllow=")]
+    assert {"DeviceAllow=char-alsa rw", "MemoryDenyWriteExecute=no"} <= set(lines(SOUND))

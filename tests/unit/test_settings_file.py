@@ -1,0 +1,193 @@
+"""Finding and reading the site's file, the environment on top of it, and the one secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_agent import settings_file
+from edge_agent.errors import ConfigurationError
+from edge_agent.settings import CentralSettings, Settings
+from edge_agent.settings_file import central_api_key, find_settings_file, load_settings
+from tests.unit.test_settings import GOOD, HEAD, PLC
+
+SECRET = "s3cret-key-of-the-gateway"  # noqa: S105 -- nobody's
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    path = tmp_path / "edge.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    return path
+
+
+def refused(path: Path) -> ConfigurationError:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(path)
+    return caught.value
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    error = refused(tmp_path / "edge.toml")
+    assert error.message == f"{tmp_path / 'edge.toml'} does not exist"
+    assert error.hint is not None
+
+
+def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
+    assert f"{tmp_path} cannot be read" in refused(tmp_path).message
+
+
+def test_a_syntax_error_is_named_with_its_line(site: Path) -> None:
+    site.write_text(GOOD.replace('site = "demo"', "site = demo"))
+    error = refused(site)
+    assert error.message.startswith(f"{site}:3: not valid TOML")
+    assert error.hint is not None
+    assert "quotes" in error.hint
+
+
+def test_a_file_that_is_not_utf8_is_refused(site: Path) -> None:
+    site.write_bytes(GOOD.replace('"demo"', '"Köln"').encode("latin-1"))
+    assert "is not UTF-8 text (byte 31)" in refused(site).message
+
+
+def test_the_mark_that_windows_editors_put_in_front_does_no_harm(site: Path) -> None:
+    site.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert load_settings(site).gateway.id == "gw-1"
+
+
+def test_an_empty_file_lacks_everything(site: Path) -> None:
+    site.write_text("")
+    message = refused(site).message
+    assert [line.split(": ")[1] for line in message.splitlines()] == ["gateway", "central", "sources"]
+
+
+def test_a_secret_in_the_file_is_refused_and_not_repeated(site: Path) -> None:
+    site.write_text(GOOD.replace("[central]\n", f'[central]\napi_key = "{SECRET}"\n'))
+    error = refused(site)
+    assert error.message == f"{site}:6: a secret does not belong in this file"
+    assert error.hint is not None
+    assert "api_key_file" in error.hint
+    assert SECRET not in repr(error) + error.hint
+
+
+def test_relative_paths_are_relative_to_the_file(site: Path) -> None:
+    site.write_text(GOOD + '[models]\ndir = "models"\n')
+    assert load_settings(site).models.dir == site.parent / "models"
+
+
+def test_the_environment_wins_over_the_file(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_CENTRAL__URL", "https://other.example.com")
+    monkeypatch.setenv("EDGE_GATEWAY__SITE", "elsewhere")
+    settings = load_settings(site)
+    assert (settings.central.url, settings.gateway.site) == ("https://other.example.com", "elsewhere")
+    assert settings.gateway.id == "gw-1"
+
+
+def test_a_mistake_in_the_environment_names_the_variable(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_OUTBOX__MAX_BYTES", "much")
+    assert refused(site).message.startswith("environment variable EDGE_OUTBOX__MAX_BYTES: outbox.max_bytes: ")
+
+
+def test_a_table_in_the_environment_that_is_not_json_is_said(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_SOURCES", "[not json")
+    error = refused(site)
+    assert "EDGE_ environment variable" in error.message
+    assert "sources" in error.message
+
+
+def test_the_file_is_looked_for_where_it_is_named_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = (tmp_path / "here.toml", tmp_path / "etc.toml")
+    monkeypatch.setattr(settings_file, "DEFAULT_PATHS", usual)
+    with pytest.raises(ConfigurationError) as caught:
+        find_settings_file(None, {})
+    assert caught.value.message == f"no configuration found: looked for {usual[0]} and {usual[1]}"
+    usual[1].touch()
+    assert find_settings_file(None, {}) == usual[1]
+    usual[0].touch()
+    assert find_settings_file(None, {}) == usual[0]
+    assert find_settings_file(None, {"EDGE_CONFIG": "b.toml"}) == Path("b.toml")
+    assert find_settings_file(Path("a.toml"), {"EDGE_CONFIG": "b.toml"}) == Path("a.toml")
+
+
+def with_key_file(site: Path, text: str | bytes) -> Settings:
+    key_file = site.with_name("key")
+    key_file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    site.write_text(GOOD.replace("[central]\n", '[central]\napi_key_file = "key"\n'))
+    return load_settings(site)
+
+
+def credentials(folder: Path, text: str) -> dict[str, str]:
+    folder.mkdir()
+    (folder / "central-api-key").write_text(text)
+    return {"CREDENTIALS_DIRECTORY": str(folder)}
+
+
+def test_the_key_comes_from_the_environment(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_CENTRAL__API_KEY", SECRET)
+    assert central_api_key(load_settings(site), {}) == SECRET
+
+
+def test_the_key_comes_from_a_file_of_its_own(site: Path) -> None:
+    assert central_api_key(with_key_file(site, SECRET + "\n"), {}) == SECRET
+
+
+def test_the_key_comes_from_a_systemd_credential(site: Path, tmp_path: Path) -> None:
+    environment = credentials(tmp_path / "credentials", SECRET + "\n")
+    assert central_api_key(load_settings(site), environment) == SECRET
+
+
+def test_environment_then_file_then_credential(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = credentials(tmp_path / "credentials", "from-systemd")
+    settings = with_key_file(site, "from-file")
+    assert central_api_key(settings, environment) == "from-file"
+    site.with_name("key").unlink()
+    assert central_api_key(settings, environment) == "from-systemd"
+    monkeypatch.setenv("EDGE_CENTRAL__API_KEY", "from-environment")
+    assert central_api_key(load_settings(site), environment) == "from-environment"
+
+
+def test_without_a_key_every_place_that_was_looked_at_is_said(site: Path, tmp_path: Path) -> None:
+    settings = with_key_file(site, SECRET)
+    site.with_name("key").unlink()
+    with pytest.raises(ConfigurationError) as caught:
+        central_api_key(settings, {"CREDENTIALS_DIRECTORY": str(tmp_path / "none")})
+    assert str(site.with_name("key")) in caught.value.message
+    assert str(tmp_path / "none" / "central-api-key") in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it is empty"),
+        (b" \n", "it is empty"),
+        (b"two\nlines", "not one line of plain characters"),
+        ("schlüssel".encode("latin-1"), "not one line of plain characters"),
+    ],
+)
+def test_a_file_that_holds_no_key_is_not_sent_as_one(site: Path, content: bytes, said: str) -> None:
+    settings = with_key_file(site, content)
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        central_api_key(settings, {})
+    assert "two" not in caught.value.message
+
+
+def test_the_key_shows_in_no_text(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_CENTRAL__API_KEY", SECRET)
+    settings = load_settings(site)
+    shown = [repr(settings), str(settings), repr(settings.central), settings.model_dump_json(), f"{settings.central}"]
+    assert not [text for text in shown if SECRET in text]
+
+
+def test_the_key_shows_in_no_complaint_about_its_neighbours(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_CENTRAL__API_KEY", SECRET)
+    site.write_text(HEAD.replace("https", "http") + PLC)
+    error = refused(site)
+    assert "not encrypted" in error.message
+    assert SECRET not in error.message + str(error.__cause__) + repr(error.__cause__)
+
+
+def test_the_key_is_masked_in_the_settings_of_the_central() -> None:
+    central = CentralSettings(url="https://central.example.com", api_key=SECRET)  # type: ignore[arg-type]
+    assert "**" in repr(central)
+    assert SECRET not in repr(central)
