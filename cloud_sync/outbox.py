@@ -5,6 +5,8 @@ Constraints
 - Blocks leave in order of their id; a block leaves only when it is settled.
 - What the central refused goes to the dead letters in the same transaction that settles its block.
 - A read that fails raises; it never looks like an empty queue.
+- On a full disk it can still be emptied: a ballast file beside it gives its room back for that, and nothing is
+  appended until the ballast is back in its place.
 
 Knows SQLite. Does not know what a record means or where it is going. Calls block: run them in a thread.
 """
@@ -12,16 +14,19 @@ Knows SQLite. Does not know what a record means or where it is going. Calls bloc
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 import threading
+import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Final, Self
 
 from cloud_sync import wire
+from cloud_sync.ballast import BALLAST_BYTES, Ballast
 from cloud_sync.errors import (
     OutboxCorruptError,
     OutboxError,
@@ -30,19 +35,29 @@ from cloud_sync.errors import (
     WireFormatError,
 )
 from cloud_sync.records import Batch, RecordClass, Settlement
+from cloud_sync.sqlite_errors import result_code, translated
+
+logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION: Final = 1
+WHOLE_BLOCK: Final = -1
+"""The position of a dead letter that is a block as it was stored, because its records cannot be read."""
+
 _BUSY_TIMEOUT_S: Final = 5.0
 _PAGE_BYTES: Final = 4096
 
-_UNAVAILABLE: Final = {
-    sqlite3.SQLITE_FULL: ("full", "free space on the disk that holds the outbox"),
-    sqlite3.SQLITE_IOERR: ("io", "check the disk or flash card; look for errors in the kernel log"),
-    sqlite3.SQLITE_READONLY: ("readonly", "remount the file system read-write, or check the file's owner"),
-    sqlite3.SQLITE_CANTOPEN: ("cannot_open", "check that the folder exists and that the agent may write to it"),
-    sqlite3.SQLITE_BUSY: ("busy", "another process holds the outbox; stop it"),
-    sqlite3.SQLITE_LOCKED: ("busy", "another process holds the outbox; stop it"),
-}
+_AUTOCHECKPOINT_PAGES: Final = 128
+"""Half the ballast: what the log holds must fit into the main file once the ballast's room is given back."""
+_LOG_BYTES_KEPT: Final = 4 << 20
+_FREE_PAGES_KEPT: Final = 1024  # 4 MB for the next flushes; what an outage needed beyond that goes back to the disk
+_VACUUM_PAGES: Final = 256  # 20 ms on a slow card, and more than one settled block frees
+_VACUUM_PAGES_WHEN_FULL: Final = 32  # moving a page needs room in the log
+
+_INSERT_LETTER: Final = (
+    "INSERT INTO dead_letter (batch_id, position, code, detail, refused_at_us, content) VALUES (?, ?, ?, ?, ?, ?)"
+)
+
+_Work = Callable[[sqlite3.Connection], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,48 +110,41 @@ class DeadLetter:
     content: bytes
 
 
-@contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Let only our errors out; SQLite's result code decides which."""
-    try:
-        yield
-    except sqlite3.Error as exc:
-        code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise OutboxCorruptError(
-                f"{path} is damaged: {exc}", hint="stop the agent, move the file aside, start again; keep the file"
-            ) from exc
-        if code in _UNAVAILABLE:
-            reason, hint = _UNAVAILABLE[code]
-            raise OutboxUnavailableError(f"{path}: {exc}", reason=reason, hint=hint) from exc
-        raise OutboxError(f"{path}: {exc}") from exc
-
-
 class Outbox:
     """One process writes. `open` acquires; the constructor does not."""
 
-    def __init__(self, path: Path, *, max_bytes: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_bytes: int,
+        ballast_bytes: int = BALLAST_BYTES,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         self.path = path
         self.max_bytes = max_bytes
+        self._ballast = Ballast(path.with_name(f"{path.name}.ballast"), size_bytes=ballast_bytes)
+        self._has_room = True
+        self._now_ns = now_ns
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
+    @property
+    def has_ballast(self) -> bool:
+        """False while the reserve for emptying a full disk is in use or cannot be made."""
+        return self._ballast.is_there
+
     def open(self) -> Self:
         """Create or migrate the file. Raises OutboxUnavailableError or OutboxCorruptError."""
-        with translated(self.path):
-            connection = sqlite3.connect(
-                self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
-            try:
-                connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                self._migrate(connection)
-            except BaseException:
-                connection.close()
+        try:
+            connection = self._connect()
+        except OutboxUnavailableError as exc:
+            # A full disk has no room for SQLite's shared index either, which it calls an I/O error.
+            if exc.reason not in ("full", "io") or not self._ballast.release():
                 raise
+            connection = self._connect()
         self._connection = connection
+        self._has_room = self._place_ballast()
         return self
 
     def close(self) -> None:
@@ -157,64 +165,56 @@ class Outbox:
         Raises OutboxFullError at the byte bound and OutboxUnavailableError when the disk refuses; nothing
         is appended then, and the same call may be repeated.
         """
-        with self._atomic() as db:
-            needed = sum(len(block.body) for block in blocks)
-            if self._used_bytes(db) + needed > self.max_bytes:
-                raise OutboxFullError(
-                    f"{self.path} has reached its bound of {self.max_bytes} bytes",
-                    hint="restore the link to the central, or raise outbox.max_bytes",
+        with self._reading() as db:
+            if not self._has_room:
+                self._regain_room(db)
+            if not self._has_room:
+                raise OutboxUnavailableError(
+                    f"{self.path}: the disk is full, and what is left is kept for emptying the outbox",
+                    reason="full",
+                    hint="free space on the disk that holds the outbox",
                 )
-            for block in blocks:
-                cursor = db.execute(
-                    "INSERT INTO block (batch_id, class, first_time_us, last_time_us, count, bytes, crc32)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        block.batch_id, block.record_class.value, block.first_time_us, block.last_time_us,
-                        block.count, len(block.body), zlib.crc32(block.body),
-                    ),
-                )  # fmt: skip
-                db.execute("INSERT INTO body (block_id, content) VALUES (?, ?)", (cursor.lastrowid, block.body))
-            _count(db, "appended", sum(block.count for block in blocks))
-            newest = max((block.last_time_us for block in blocks), default=0)
-            db.execute("UPDATE counter SET value = max(value, ?) WHERE name = 'last_append_us'", (newest,))
+            _in_transaction(db, lambda db: self._insert(db, blocks))
 
     def peek(self, *, after_id: int = 0) -> Block | None:
         """The oldest block behind `after_id`, or None. A damaged block goes to the dead letters, counted."""
         while True:
             with self._reading() as db:
                 row = db.execute(
-                    "SELECT id, batch_id, class, count, crc32, content FROM block JOIN body ON block_id = id"
-                    " WHERE id > ? ORDER BY id LIMIT 1",
+                    "SELECT id, batch_id, class, first_time_us, last_time_us, count, crc32, content"
+                    " FROM block LEFT JOIN body ON block_id = id WHERE id > ? ORDER BY id LIMIT 1",
                     (after_id,),
                 ).fetchone()
             if row is None:
                 return None
-            block = Block(row[0], row[1], RecordClass(row[2]), row[3], row[5])
-            if zlib.crc32(block.body) == row[4]:
-                return block
-            self._bury(block, "damaged_block", "the stored bytes no longer match their checksum")
+            block_id, *header, crc32, body = row
+            body = bytes(body or b"")
+            if _checksum(header, body) == crc32:
+                batch_id, record_class, _, _, count = header
+                return Block(block_id, batch_id, RecordClass(record_class), count, body)
+            self._bury(block_id, str(header[0]), header[4], body)
 
     def settle(self, block: Block, settlement: Settlement, *, now_us: int) -> None:
         """Remove a delivered block; refused records become dead letters with their reason."""
-        letters = _letters(block, settlement)
-        with self._atomic() as db:
+        letters = [(block.batch_id, *letter, now_us, content) for *letter, content in _letters(block, settlement)]
+
+        def work(db: sqlite3.Connection) -> None:
             if not _remove(db, block.id):
                 return
-            db.executemany(
-                "INSERT INTO dead_letter (batch_id, position, code, detail, refused_at_us, content)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                [(block.batch_id, *letter, now_us, content) for *letter, content in letters],
-            )
+            db.executemany(_INSERT_LETTER, letters)
             _count(db, "accepted", settlement.accepted)
             _count(db, "duplicates", settlement.duplicates)
             _count(db, "refused", len(settlement.refused))
+
+        self._empty(work)
 
     def depth(self) -> Depth:
         with self._reading() as db:
             return read_depth(db)
 
     def counters(self) -> dict[str, int]:
-        """Totals since the file was made: appended, accepted, duplicates, refused, damaged, last_append_us."""
+        """Totals since the file was made: appended, accepted, duplicates, refused, damaged, ballast_released; and
+        last_append_us."""
         with self._reading() as db:
             return dict(db.execute("SELECT name, value FROM counter"))
 
@@ -227,15 +227,56 @@ class Outbox:
             ).fetchall()
         return [DeadLetter(*row) for row in rows]
 
-    def _bury(self, block: Block, code: str, detail: str) -> None:
-        with self._atomic() as db:
-            if _remove(db, block.id):
-                db.execute(
-                    "INSERT INTO dead_letter (batch_id, position, code, detail, refused_at_us, content)"
-                    " VALUES (?, -1, ?, ?, 0, ?)",
-                    (block.batch_id, code, detail, block.body),
-                )
-                _count(db, "damaged", block.count)
+    def _connect(self) -> sqlite3.Connection:
+        with translated(self.path):
+            connection = sqlite3.connect(
+                self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            try:
+                connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute(f"PRAGMA wal_autocheckpoint = {_AUTOCHECKPOINT_PAGES}")
+                connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES_KEPT}")
+                self._migrate(connection)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def _insert(self, db: sqlite3.Connection, blocks: Sequence[NewBlock]) -> None:
+        needed = sum(len(block.body) + _PAGE_BYTES for block in blocks)
+        if self._used_bytes(db) + needed > self.max_bytes:
+            raise OutboxFullError(
+                f"{self.path} has reached its bound of {self.max_bytes} bytes",
+                hint="restore the link to the central, or raise outbox.max_bytes",
+            )
+        for block in blocks:
+            header = (
+                block.batch_id, block.record_class.value, block.first_time_us, block.last_time_us, block.count,
+            )  # fmt: skip
+            cursor = db.execute(
+                "INSERT INTO block (batch_id, class, first_time_us, last_time_us, count, bytes, crc32)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*header, len(block.body), _checksum(header, block.body)),
+            )
+            db.execute("INSERT INTO body (block_id, content) VALUES (?, ?)", (cursor.lastrowid, block.body))
+        _count(db, "appended", sum(block.count for block in blocks))
+        newest = max((block.last_time_us for block in blocks), default=0)
+        db.execute("UPDATE counter SET value = max(value, ?) WHERE name = 'last_append_us'", (newest,))
+
+    def _bury(self, block_id: int, batch_id: str, count: int, body: bytes) -> None:
+        logger.error("%s: block %d (%s records) is damaged; it goes to the dead letters", self.path, block_id, count)
+        detail = "the stored bytes no longer match their checksum"
+        letter = (batch_id, WHOLE_BLOCK, "damaged_block", detail, self._now_ns() // 1000, body)
+
+        def work(db: sqlite3.Connection) -> None:
+            if _remove(db, block_id):
+                db.execute(_INSERT_LETTER, letter)
+                _count(db, "damaged", count)
+
+        self._empty(work)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -244,26 +285,44 @@ class Outbox:
                 raise OutboxError(f"{self.path} is not open")
             yield self._connection
 
-    @contextlib.contextmanager
-    def _atomic(self) -> Iterator[sqlite3.Connection]:
+    def _empty(self, work: _Work) -> None:
+        """A transaction that removes. On a full disk the ballast pays for it."""
         with self._reading() as db:
-            db.execute("BEGIN IMMEDIATE")
             try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                # After SQLITE_FULL or IOERR SQLite may have rolled back by itself.
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
+                _in_transaction(db, work)
+            except sqlite3.Error as exc:
+                if result_code(exc) != sqlite3.SQLITE_FULL or not self._ballast.release():
+                    raise
+                self._has_room = False
+                logger.warning("%s: the disk is full; the ballast's room is used for emptying", self.path)
+                _in_transaction(db, lambda db: _counted(db, work))
+            if not self._has_room:
+                self._regain_room(db)
+            elif _pragma(db, "freelist_count") > _FREE_PAGES_KEPT:
+                _vacuum(db, _VACUUM_PAGES)
+
+    def _regain_room(self, db: sqlite3.Connection) -> None:
+        """Give back what is free inside the file and its log, then put the ballast back."""
+        _truncate_log(db)
+        _vacuum(db, _VACUUM_PAGES_WHEN_FULL)
+        _truncate_log(db)
+        self._has_room = self._place_ballast()
+        if self._has_room:
+            logger.info("%s: there is room on the disk again", self.path)
+
+    def _place_ballast(self) -> bool:
+        """False when the disk has no room for it. Without one for another reason, SQLite will say what is wrong."""
+        try:
+            return self._ballast.place()
+        except OSError as exc:
+            logger.warning("%s: no ballast: %s", self.path, exc)
+            return True
 
     def _used_bytes(self, db: sqlite3.Connection) -> int:
-        pages = int(db.execute("PRAGMA page_count").fetchone()[0])
-        free = int(db.execute("PRAGMA freelist_count").fetchone()[0])
-        return (pages - free) * _PAGE_BYTES
+        return (_pragma(db, "page_count") - _pragma(db, "freelist_count")) * _PAGE_BYTES
 
     def _migrate(self, db: sqlite3.Connection) -> None:
-        version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        version = _pragma(db, "user_version")
         if version > SCHEMA_VERSION:
             raise OutboxCorruptError(
                 f"{self.path} has schema {version}, made by a newer program (this one knows {SCHEMA_VERSION})",
@@ -284,8 +343,8 @@ def read_depth(db: sqlite3.Connection) -> Depth:
         " FROM block"
     ).fetchone()
     letters = int(db.execute("SELECT count(*) FROM dead_letter").fetchone()[0])
-    pages = int(db.execute("PRAGMA page_count").fetchone()[0])
-    return Depth(blocks, records, body_bytes, pages * _PAGE_BYTES, oldest, newest, letters)
+    file_bytes = _pragma(db, "page_count") * _PAGE_BYTES
+    return Depth(blocks, records, body_bytes, file_bytes, oldest, newest, letters)
 
 
 def _letters(block: Block, settlement: Settlement) -> list[tuple[int, str, str, bytes]]:
@@ -295,8 +354,11 @@ def _letters(block: Block, settlement: Settlement) -> list[tuple[int, str, str, 
     try:
         batch = block.decode()
     except WireFormatError as exc:
-        return [(-1, "unreadable_block", str(exc), block.body)]
-    return [(r.index, r.code, r.detail, wire.encode(batch.only(r.index))) for r in settlement.refused]
+        return [(WHOLE_BLOCK, "unreadable_block", str(exc), block.body)]
+    return [
+        (r.index, r.code, r.detail, block.body if r.index == WHOLE_BLOCK else wire.encode(batch.only(r.index)))
+        for r in settlement.refused
+    ]
 
 
 def _remove(db: sqlite3.Connection, block_id: int) -> bool:
@@ -306,4 +368,44 @@ def _remove(db: sqlite3.Connection, block_id: int) -> bool:
 
 def _count(db: sqlite3.Connection, name: str, by: int) -> None:
     if by:
-        db.execute("UPDATE counter SET value = value + ? WHERE name = ?", (by, name))
+        db.execute(
+            "INSERT INTO counter (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + ?",
+            (name, by, by),
+        )
+
+
+def _counted(db: sqlite3.Connection, work: _Work) -> None:
+    work(db)
+    _count(db, "ballast_released", 1)
+
+
+def _in_transaction(db: sqlite3.Connection, work: _Work) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        work(db)
+        db.execute("COMMIT")
+    except BaseException:
+        # After SQLITE_FULL or IOERR SQLite may have rolled back by itself.
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _truncate_log(db: sqlite3.Connection) -> None:
+    with contextlib.suppress(sqlite3.Error):  # what cannot be moved now stays in the log, durable
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _vacuum(db: sqlite3.Connection, pages: int) -> None:
+    # A courtesy to the disk: when it fails the free pages stay in the file, for the next blocks.
+    with contextlib.suppress(sqlite3.Error):
+        db.executescript(f"PRAGMA incremental_vacuum({pages})")  # `execute` would do one page
+
+
+def _pragma(db: sqlite3.Connection, name: str) -> int:
+    return int(db.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _checksum(header: Sequence[object], body: bytes) -> int:
+    """Over the header too: a wrong count would make every answer look wrong and hold up the queue."""
+    return zlib.crc32(body, zlib.crc32("|".join(map(str, header)).encode()))

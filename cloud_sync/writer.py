@@ -2,6 +2,7 @@
 
 Constraints
 - `put` waits when too much is pending (back-pressure); it never drops.
+- A record that cannot be encoded at all is a fault of this program: it is counted, said, and costs no other.
 - While the disk refuses, what is pending stays pending and is tried again; the refusal is said once.
 - Up to `flush_interval_s` of records is in memory; a power cut loses at most that, and nothing else.
 """
@@ -9,22 +10,32 @@ Constraints
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from cloud_sync import wire
-from cloud_sync.errors import OutboxError
+from cloud_sync.errors import OutboxError, WireFormatError
 from cloud_sync.journal import KeyJournal
-from cloud_sync.outbox import NewBlock, Outbox
+from cloud_sync.outbox import NewBlock
 from cloud_sync.records import Batch, Event, RecordClass, Row
+
+logger = logging.getLogger(__name__)
 
 Record = Row | Event
 T = TypeVar("T")
 
 MAX_BLOCK_RECORDS: Final = 5_000
 """About 20 to 150 kB compressed: far under any sensible body limit, far over what one flush usually holds."""
+
+
+class BlockStore(Protocol):
+    """What the writer needs of an outbox."""
+
+    def append(self, blocks: Sequence[NewBlock]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,15 @@ class WriterState:
     flushed_total: int
     error: str | None
     hint: str | None
+    unsendable_total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """What an append that has returned left to say."""
+
+    unsendable: int
+    journal_error: OutboxError | None
 
 
 class OutboxWriter:
@@ -42,7 +62,7 @@ class OutboxWriter:
 
     def __init__(
         self,
-        outbox: Outbox,
+        outbox: BlockStore,
         *,
         gateway_id: str,
         flush_interval_s: float,
@@ -60,11 +80,12 @@ class OutboxWriter:
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._flushed_total = 0
+        self._unsendable_total = 0
         self._error: OutboxError | None = None
         self._flushing = asyncio.Lock()
 
     async def put(self, records: Sequence[Record]) -> None:
-        """Hand records over. They are pending at once; the caller then waits while too much is pending."""
+        """Hand records over. They are pending at once, also when the wait for room that follows is cancelled."""
         self._pending.extend(records)
         while len(self._pending) >= self._max_pending:
             self._has_room.clear()
@@ -79,33 +100,60 @@ class OutboxWriter:
     async def flush(self) -> bool:
         """Commit what is pending. False when the disk refused: it is all still pending."""
         async with self._flushing:
-            taken = len(self._pending)
-            if taken == 0:
+            records = self._pending[:]
+            if not records:
                 return True
-            blocks = _blocks(self._gateway_id, self._pending[:taken])
-            commit = asyncio.create_task(asyncio.to_thread(self._outbox.append, blocks), name="outbox append")
+            # Awaited below in every case: a commit cannot be called back.
+            commit = asyncio.create_task(asyncio.to_thread(self._commit, records), name="outbox append")
             try:
                 await asyncio.shield(commit)
             except asyncio.CancelledError:
-                # A commit cannot be called back: wait for it, else its records would be durable and pending.
-                await asyncio.wait([commit])
-                if commit.exception() is None:
-                    self._settle_flush(taken)
+                await _ended(commit)
+                self._note(commit, len(records))
                 raise
-            except OutboxError as exc:
-                self._error = exc
-                return False
-            self._settle_flush(taken)
-            return True
+            except OutboxError:
+                pass  # noted below, like every other end
+            return self._note(commit, len(records))
 
-    def _settle_flush(self, taken: int) -> None:
-        if self._journal is not None:
-            self._journal.note(record for record in self._pending[:taken] if isinstance(record, Row))
-        del self._pending[:taken]
-        self._flushed_total += taken
-        self._error = None
-        self._has_room.set()
-        self._on_flush()
+    def _commit(self, records: Sequence[Record]) -> _Commit:
+        try:
+            blocks, unsendable = _blocks(self._gateway_id, records), 0
+        except WireFormatError:
+            sendable = [record for record in records if _is_sendable(self._gateway_id, record)]
+            blocks, unsendable = _blocks(self._gateway_id, sendable), len(records) - len(sendable)
+            records = sendable
+        self._outbox.append(blocks)
+        try:
+            if self._journal is not None:
+                self._journal.note(record for record in records if isinstance(record, Row))
+        except OutboxError as exc:
+            return _Commit(unsendable, exc)
+        return _Commit(unsendable, None)
+
+    def _note(self, commit: asyncio.Task[_Commit], taken: int) -> bool:
+        """Take the end of a commit into account. Raises what is not about the outbox."""
+        error = commit.exception()
+        if error is None:
+            done = commit.result()
+            del self._pending[:taken]
+            self._flushed_total += taken - done.unsendable
+            self._unsendable_total += done.unsendable
+            self._say(done.journal_error)
+            self._has_room.set()
+            self._on_flush()
+            return True
+        if not isinstance(error, OutboxError):
+            raise error
+        self._say(error)
+        return False
+
+    def _say(self, error: OutboxError | None) -> None:
+        """Keep the state; log only where it changes."""
+        if error is not None and self._error is None:
+            logger.error("%s; up to %d records wait in memory", error.message, self._max_pending)
+        if error is None and self._error is not None:
+            logger.info("the outbox takes records again")
+        self._error = error
 
     @property
     def state(self) -> WriterState:
@@ -115,7 +163,25 @@ class OutboxWriter:
             self._flushed_total,
             error.message if error else None,
             error.hint if error else None,
+            self._unsendable_total,
         )
+
+
+async def _ended(task: asyncio.Task[_Commit]) -> None:
+    """Wait for the end of the task, also when cancelled again meanwhile; the caller is cancelled already."""
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+
+
+def _is_sendable(gateway_id: str, record: Record) -> bool:
+    batch = Batch(gateway_id, rows=(record,)) if isinstance(record, Row) else Batch(gateway_id, events=(record,))
+    try:
+        wire.encode(batch)
+    except WireFormatError as exc:
+        logger.error("dropped, because it can never be sent: %r: %s", record, exc.message)
+        return False
+    return True
 
 
 def _blocks(gateway_id: str, records: Sequence[Record]) -> list[NewBlock]:

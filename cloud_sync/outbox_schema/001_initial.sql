@@ -7,7 +7,7 @@ CREATE TABLE block (
     last_time_us  INTEGER NOT NULL,
     count         INTEGER NOT NULL,                   -- rows and events inside
     bytes         INTEGER NOT NULL,
-    crc32         INTEGER NOT NULL
+    crc32         INTEGER NOT NULL                    -- over the header and the body
 );
 CREATE TABLE body (
     block_id INTEGER PRIMARY KEY,
@@ -27,4 +27,5 @@ CREATE TABLE counter (
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
 INSERT INTO counter (name, value) VALUES
-    ('appended', 0), ('accepted', 0), ('duplicates', 0), ('refused', 0), ('damaged', 0), ('last_append_us', 0);
+    ('appended', 0), ('accepted', 0), ('duplicates', 0), ('refused', 0), ('damaged', 0), ('ballast_released', 0),
+    ('last_append_us', 0);

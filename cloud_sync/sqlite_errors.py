@@ -1,0 +1,42 @@
+"""SQLite's result codes as our errors: the one place that knows both."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from cloud_sync.errors import OutboxCorruptError, OutboxError, OutboxUnavailableError
+
+_UNAVAILABLE: Final = {
+    sqlite3.SQLITE_FULL: ("full", "free space on the disk that holds the outbox"),
+    sqlite3.SQLITE_IOERR: ("io", "check the disk or flash card; look for errors in the kernel log"),
+    sqlite3.SQLITE_READONLY: ("readonly", "remount the file system read-write, or check the file's owner"),
+    sqlite3.SQLITE_CANTOPEN: ("cannot_open", "check that the folder exists and that the agent may write to it"),
+    sqlite3.SQLITE_BUSY: ("busy", "another process holds the outbox; stop it"),
+    sqlite3.SQLITE_LOCKED: ("busy", "another process holds the outbox; stop it"),
+}
+
+
+def result_code(exc: sqlite3.Error) -> int:
+    """The primary code; 0 when the error is the Python module's own."""
+    return int(getattr(exc, "sqlite_errorcode", 0)) & 0xFF
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Let only our errors out; SQLite's result code decides which."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        code = result_code(exc)
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise OutboxCorruptError(
+                f"{path} is damaged: {exc}", hint="stop the agent, move the file aside, start again; keep the file"
+            ) from exc
+        if code in _UNAVAILABLE:
+            reason, hint = _UNAVAILABLE[code]
+            raise OutboxUnavailableError(f"{path}: {exc}", reason=reason, hint=hint) from exc
+        raise OutboxError(f"{path}: {exc}") from exc

@@ -1,0 +1,83 @@
+"""Whatever a batch holds comes back as it was; whatever else arrives is a WireFormatError."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import zstandard
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from cloud_sync import wire
+from cloud_sync.errors import WireFormatError
+from cloud_sync.records import Batch, Event, EventKind, Row, Series
+
+text = st.text(max_size=12)
+times_us = st.integers(-(2**62), 2**62)
+finite = st.floats(allow_nan=False, allow_infinity=False)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | finite | text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=6,
+)
+objects = st.dictionaries(text, json_values, max_size=3)
+series = st.builds(Series, text, text, text, objects)
+events = st.builds(Event, text, st.sampled_from(EventKind), text, times_us, objects)
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> Batch:
+    known = draw(st.lists(series, min_size=1, max_size=4))
+    rows = st.builds(Row, st.sampled_from(known), times_us, finite, finite)
+    return Batch(draw(text), tuple(draw(st.lists(rows, max_size=20))), tuple(draw(st.lists(events, max_size=4))))
+
+
+def refused_or_a_batch(body: bytes) -> None:
+    with contextlib.suppress(WireFormatError):
+        assert isinstance(wire.decode(body), Batch)
+
+
+@settings(max_examples=300, deadline=None)
+@given(batches())
+def test_decoding_undoes_encoding(batch: Batch):
+    assert wire.decode(wire.encode(batch)) == batch
+
+
+@settings(max_examples=300, deadline=None)
+@given(batches(), st.data())
+def test_flipped_bits_never_raise_anything_else(batch: Batch, data: st.DataObject):
+    body = bytearray(wire.encode(batch))
+    for _ in range(data.draw(st.integers(1, 4))):
+        body[data.draw(st.integers(0, len(body) - 1))] ^= data.draw(st.integers(1, 255))
+    refused_or_a_batch(bytes(body))
+
+
+@settings(max_examples=300, deadline=None)
+@given(batches(), st.data())
+def test_flipped_bits_below_the_compression_never_raise_anything_else(batch: Batch, data: st.DataObject):
+    document = bytearray(wire.decompress(wire.encode(batch)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        document[data.draw(st.integers(0, len(document) - 1))] = data.draw(st.integers(0, 255))
+    refused_or_a_batch(zstandard.compress(bytes(document)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200))
+@example(b"")
+@example(b"\x28\xb5\x2f\xfd")
+def test_any_bytes_never_raise_anything_else(body: bytes):
+    refused_or_a_batch(body)
+    refused_or_a_batch(zstandard.compress(body))
+
+
+@settings(max_examples=300, deadline=None)
+@given(batches(), st.sampled_from(["gateway_id", "series", "rows", "events", "schema"]), json_values)
+def test_any_json_in_a_place_never_raises_anything_else(batch: Batch, place: str, value: object):
+    document = json.loads(wire.decompress(wire.encode(batch)))
+    document[place] = value
+    refused_or_a_batch(zstandard.compress(json.dumps(document).encode()))
+    for part in ("series", "time_us", "value", "quality"):
+        document = json.loads(wire.decompress(wire.encode(batch)))
+        document["rows"][part] = value
+        refused_or_a_batch(zstandard.compress(json.dumps(document).encode()))
