@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "tests" / "data"
 LOAD_ROUNDS = 5
-"""Fewer than elsewhere: the stock graph takes seconds, and the two sides are a hundred times apart."""
+"""Fewer than elsewhere: the stock graph takes a second or more, and the sides are far apart."""
 
 
 @benchmark("models.isolation_forest.vs_stock", unit="us/window")
