@@ -90,9 +90,7 @@ def test_a_missing_block_number_is_a_gap_named_queue_full() -> None:
 
 
 def test_a_wrong_rate_is_refused_once_and_names_both_rates() -> None:
-    wrong = [
-        SampleBlock("s", i, START_NS, 16_000.0, "g", read_only(np.zeros((2, 100), np.float32))) for i in range(3)
-    ]
+    wrong = [SampleBlock("s", i, START_NS, 16_000.0, "g", read_only(np.zeros((2, 100), np.float32))) for i in range(3)]
     windows, gaps = run(wrong, 10, 10)
     assert windows == []
     assert len(gaps) == 1

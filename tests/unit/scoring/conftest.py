@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bundle_workshop import AI4I, VIBRATION, Workshop, make_workshop
+
+from tests.unit.scoring.bundle_workshop import AI4I, VIBRATION, Workshop, make_workshop
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundle_workshop import AI4I, VIBRATION, Workshop
 
 from edge_agent.errors import BundleError
 from edge_agent.scoring.champion import champion_version, list_bundles, load_bundle, load_champion, promote
+from tests.unit.scoring.bundle_workshop import AI4I, VIBRATION, Workshop
 
 
 def test_champion_is_ready_to_score(workshop: Workshop) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from bundle_workshop import AI4I, VIBRATION, Workshop
 from numpy.typing import NDArray
 
 from edge_agent.errors import BundleError
 from edge_agent.scoring.bundle import ModelBundle, read_bundle
 from edge_agent.scoring.golden import prove
+from tests.unit.scoring.bundle_workshop import AI4I, VIBRATION, Workshop
 
 Arrays = dict[str, NDArray[np.floating]]
 

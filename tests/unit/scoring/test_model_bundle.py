@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from bundle_workshop import SHIPPED, VIBRATION, Workshop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from converters.signing import publish
 from edge_agent.errors import BundleError
 from edge_agent.scoring.bundle import read_bundle
+from tests.unit.scoring.bundle_workshop import SHIPPED, VIBRATION, Workshop
 
 FILES = ("manifest.json", "manifest.sig", "model.onnx", "golden.npz")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from bundle_workshop import AI4I, SHIPPED, VIBRATION
 
 from edge_agent.errors import BundleError, SignalError
 from edge_agent.scoring.runtime import OnnxModel
+from tests.unit.scoring.bundle_workshop import AI4I, SHIPPED, VIBRATION
 
 GRAPH = SHIPPED / VIBRATION / "1.0.0" / "model.onnx"
 
