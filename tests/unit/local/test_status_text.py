@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from edge_agent.cli.status_text import as_text
+
+NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
+
+
+def document(**more: Any) -> dict[str, Any]:
+    return {
+        "state": "healthy", "summary": "2 sources, 0 alarms, 0 records waiting", "problems": [],
+        "gateway": {"id": "gw-7", "site": "plant", "version": "1.2.3"}, **more,
+    }  # fmt: skip
+
+
+def test_the_head_names_gateway_state_and_summary() -> None:
+    head = as_text(document(), NOW).splitlines()
+    assert head[0] == "edge-agent 1.2.3  gw-7 at plant  2026-05-04 12:00:00 UTC"
+    assert head[1] == "HEALTHY: 2 sources, 0 alarms, 0 records waiting"
+
+
+def test_a_problem_says_what_since_when_and_what_to_do() -> None:
+    problem = {"what": "plc: no answer", "since": "2026-05-04T11:30:00.000Z", "do": "check the cable"}
+    text = as_text(document(state="degraded", problems=[problem]), NOW)
+    assert "plc: no answer  since 2026-05-04 11:30:00 (30 minutes ago)" in text
+    assert "-> check the cable" in text
+
+
+def test_an_alarm_says_which_features_pushed_it_and_how_far() -> None:
+    alarm = {
+        "subject": "rig-1.x", "since": "2026-05-04T11:59:10Z", "score": 0.71, "threshold": 0.559,
+        "pushed_by": [{"feature": "rms", "value": 0.139, "z": 8.2}],
+    }  # fmt: skip
+    text = as_text(document(alarms=[alarm]), NOW)
+    assert "rig-1.x  since 11:59:10 (50 s ago)  score 0.710, limit 0.559" in text
+    assert "pushed by rms 0.139 (+8 sigma)" in text
+
+
+def test_a_dead_daemon_leaves_its_last_words_and_what_waits() -> None:
+    text = as_text(
+        document(
+            state="down", summary="the agent died", last_status={"time": "2026-05-04T11:00:00Z", "summary": "all well"},
+            outbox={"records": 12, "file_bytes": 2_000_000, "oldest": "2026-05-04T10:00:00Z", "dead_letters": 3},
+        ),
+        NOW,
+    )  # fmt: skip
+    assert "12 records wait, 2.0 MB; oldest from 2026-05-04 10:00:00 (2 hours ago); 3 dead letters" in text
+    assert "Last words, 2026-05-04 11:00:00 (60 minutes ago): all well" in text
+
+
+def test_an_outbox_that_cannot_be_read_says_so() -> None:
+    text = as_text(document(state="down", outbox={"path": "x", "error": "database disk image is malformed"}), NOW)
+    assert "cannot be read: database disk image is malformed" in text
