@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from cloud_sync.outbox import NewBlock, Outbox
 from cloud_sync.records import RecordClass, Row
 from cloud_sync.writer import MAX_BLOCK_RECORDS, OutboxWriter
 from tests.support.blocks import GATEWAY, START_US, fresh_rows, gap_event, series
+from tests.support.writing import DEADLINE_S, until, writer_to
 
-DEADLINE_S = 10.0
 FULL = OutboxUnavailableError("the disk is full", reason="full", hint="free space")
 
 
@@ -57,22 +57,12 @@ def slow() -> Iterator[SlowStore]:
     store.may_go_on.set()
 
 
-def writer_to(store: Outbox | SlowStore, **options: object) -> OutboxWriter:
-    return OutboxWriter(store, gateway_id=GATEWAY, flush_interval_s=3_600.0, **options)  # type: ignore[arg-type]
-
-
 def keys_in(outbox: Outbox) -> list[tuple[str, int]]:
     found, last = [], 0
     while (block := outbox.peek(after_id=last)) is not None:
         found += [row.key for row in block.decode().rows]
         last = block.id
     return found
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not is_so():
-            await asyncio.sleep(0.001)
 
 
 async def test_one_flush_commits_everything_that_was_put(outbox: Outbox):
