@@ -8,7 +8,7 @@ Constraints
 - On a full disk it can still be emptied: a ballast file beside it gives its room back for that, and nothing is
   appended until the ballast is back in its place.
 
-Knows SQLite. Does not know what a record means or where it is going. Calls block: run them in a thread.
+Knows the tables. Does not know what a record means or where it is going. Calls block: run them in a thread.
 """
 
 from __future__ import annotations
@@ -21,43 +21,38 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Final, Self
 
 from cloud_sync import wire
 from cloud_sync.ballast import BALLAST_BYTES, Ballast
 from cloud_sync.errors import (
-    OutboxCorruptError,
     OutboxError,
     OutboxFullError,
     OutboxUnavailableError,
     WireFormatError,
+)
+from cloud_sync.outbox_file import (
+    PAGE_BYTES,
+    Work,
+    connect,
+    in_transaction,
+    pragma,
+    shrink,
+    shrink_on_a_full_disk,
+    used_bytes,
 )
 from cloud_sync.records import Batch, RecordClass, Settlement
 from cloud_sync.sqlite_errors import result_code, translated
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION: Final = 1
 WHOLE_BLOCK: Final = -1
 """The position of a dead letter that is a block as it was stored, because its records cannot be read."""
-
-_BUSY_TIMEOUT_S: Final = 5.0
-_PAGE_BYTES: Final = 4096
-
-_AUTOCHECKPOINT_PAGES: Final = 128
-"""Half the ballast: what the log holds must fit into the main file once the ballast's room is given back."""
-_LOG_BYTES_KEPT: Final = 4 << 20
-_FREE_PAGES_KEPT: Final = 1024  # 4 MB for the next flushes; what an outage needed beyond that goes back to the disk
-_VACUUM_PAGES: Final = 256  # 20 ms on a slow card, and more than one settled block frees
-_VACUUM_PAGES_WHEN_FULL: Final = 32  # moving a page needs room in the log
 
 _INSERT_LETTER: Final = (
     "INSERT INTO dead_letter (batch_id, position, code, detail, refused_at_us, content) VALUES (?, ?, ?, ?, ?, ?)"
 )
-
-_Work = Callable[[sqlite3.Connection], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +120,7 @@ class Outbox:
         self.max_bytes = max_bytes
         self._ballast = Ballast(path.with_name(f"{path.name}.ballast"), size_bytes=ballast_bytes)
         self._has_room = True
+        self._was_full = False
         self._now_ns = now_ns
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
@@ -137,12 +133,12 @@ class Outbox:
     def open(self) -> Self:
         """Create or migrate the file. Raises OutboxUnavailableError or OutboxCorruptError."""
         try:
-            connection = self._connect()
+            connection = connect(self.path)
         except OutboxUnavailableError as exc:
             # A full disk has no room for SQLite's shared index either, which it calls an I/O error.
             if exc.reason not in ("full", "io") or not self._ballast.release():
                 raise
-            connection = self._connect()
+            connection = connect(self.path)
         self._connection = connection
         self._has_room = self._place_ballast()
         return self
@@ -174,7 +170,8 @@ class Outbox:
                     reason="full",
                     hint="free space on the disk that holds the outbox",
                 )
-            _in_transaction(db, lambda db: self._insert(db, blocks))
+            in_transaction(db, lambda db: self._insert(db, blocks))
+            self._was_full = False
 
     def peek(self, *, after_id: int = 0) -> Block | None:
         """The oldest block behind `after_id`, or None. A damaged block goes to the dead letters, counted."""
@@ -227,27 +224,9 @@ class Outbox:
             ).fetchall()
         return [DeadLetter(*row) for row in rows]
 
-    def _connect(self) -> sqlite3.Connection:
-        with translated(self.path):
-            connection = sqlite3.connect(
-                self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
-            try:
-                connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute(f"PRAGMA wal_autocheckpoint = {_AUTOCHECKPOINT_PAGES}")
-                connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES_KEPT}")
-                self._migrate(connection)
-            except BaseException:
-                connection.close()
-                raise
-        return connection
-
     def _insert(self, db: sqlite3.Connection, blocks: Sequence[NewBlock]) -> None:
-        needed = sum(len(block.body) + _PAGE_BYTES for block in blocks)
-        if self._used_bytes(db) + needed > self.max_bytes:
+        needed = sum(len(block.body) + PAGE_BYTES for block in blocks)
+        if used_bytes(db) + needed > self.max_bytes:
             raise OutboxFullError(
                 f"{self.path} has reached its bound of {self.max_bytes} bytes",
                 hint="restore the link to the central, or raise outbox.max_bytes",
@@ -285,30 +264,32 @@ class Outbox:
                 raise OutboxError(f"{self.path} is not open")
             yield self._connection
 
-    def _empty(self, work: _Work) -> None:
+    def _empty(self, work: Work) -> None:
         """A transaction that removes. On a full disk the ballast pays for it."""
         with self._reading() as db:
             try:
-                _in_transaction(db, work)
+                in_transaction(db, work)
             except sqlite3.Error as exc:
                 if result_code(exc) != sqlite3.SQLITE_FULL or not self._ballast.release():
                     raise
-                self._has_room = False
-                logger.warning("%s: the disk is full; the ballast's room is used for emptying", self.path)
-                _in_transaction(db, lambda db: _counted(db, work))
-            if not self._has_room:
+                self._note_full()
+                in_transaction(db, lambda db: _counted(db, work))
+            if self._has_room:
+                shrink(db)
+            else:
                 self._regain_room(db)
-            elif _pragma(db, "freelist_count") > _FREE_PAGES_KEPT:
-                _vacuum(db, _VACUUM_PAGES)
 
     def _regain_room(self, db: sqlite3.Connection) -> None:
         """Give back what is free inside the file and its log, then put the ballast back."""
-        _truncate_log(db)
-        _vacuum(db, _VACUUM_PAGES_WHEN_FULL)
-        _truncate_log(db)
+        shrink_on_a_full_disk(db)
         self._has_room = self._place_ballast()
-        if self._has_room:
-            logger.info("%s: there is room on the disk again", self.path)
+
+    def _note_full(self) -> None:
+        """Said once until something was appended again: a drain comes here with every block."""
+        self._has_room = False
+        if not self._was_full:
+            logger.warning("%s: the disk is full; the ballast's room is used for emptying", self.path)
+        self._was_full = True
 
     def _place_ballast(self) -> bool:
         """False when the disk has no room for it. Without one for another reason, SQLite will say what is wrong."""
@@ -318,23 +299,6 @@ class Outbox:
             logger.warning("%s: no ballast: %s", self.path, exc)
             return True
 
-    def _used_bytes(self, db: sqlite3.Connection) -> int:
-        return (_pragma(db, "page_count") - _pragma(db, "freelist_count")) * _PAGE_BYTES
-
-    def _migrate(self, db: sqlite3.Connection) -> None:
-        version = _pragma(db, "user_version")
-        if version > SCHEMA_VERSION:
-            raise OutboxCorruptError(
-                f"{self.path} has schema {version}, made by a newer program (this one knows {SCHEMA_VERSION})",
-                hint="install the newer agent again, or move the file aside",
-            )
-        folder = resources.files("cloud_sync") / "outbox_schema"
-        for number in range(version + 1, SCHEMA_VERSION + 1):
-            script = next(item for item in folder.iterdir() if item.name.startswith(f"{number:03d}_"))
-            statements = script.read_text(encoding="utf-8")
-            # One transaction: a migration that is killed half-way leaves the old version.
-            db.executescript(f"BEGIN IMMEDIATE;\n{statements}\nPRAGMA user_version = {number};\nCOMMIT;")
-
 
 def read_depth(db: sqlite3.Connection) -> Depth:
     """What waits, from any connection to an outbox file, also a read-only one."""
@@ -343,7 +307,7 @@ def read_depth(db: sqlite3.Connection) -> Depth:
         " FROM block"
     ).fetchone()
     letters = int(db.execute("SELECT count(*) FROM dead_letter").fetchone()[0])
-    file_bytes = _pragma(db, "page_count") * _PAGE_BYTES
+    file_bytes = pragma(db, "page_count") * PAGE_BYTES
     return Depth(blocks, records, body_bytes, file_bytes, oldest, newest, letters)
 
 
@@ -374,36 +338,9 @@ def _count(db: sqlite3.Connection, name: str, by: int) -> None:
         )
 
 
-def _counted(db: sqlite3.Connection, work: _Work) -> None:
+def _counted(db: sqlite3.Connection, work: Work) -> None:
     work(db)
     _count(db, "ballast_released", 1)
-
-
-def _in_transaction(db: sqlite3.Connection, work: _Work) -> None:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        work(db)
-        db.execute("COMMIT")
-    except BaseException:
-        # After SQLITE_FULL or IOERR SQLite may have rolled back by itself.
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-
-
-def _truncate_log(db: sqlite3.Connection) -> None:
-    with contextlib.suppress(sqlite3.Error):  # what cannot be moved now stays in the log, durable
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-def _vacuum(db: sqlite3.Connection, pages: int) -> None:
-    # A courtesy to the disk: when it fails the free pages stay in the file, for the next blocks.
-    with contextlib.suppress(sqlite3.Error):
-        db.executescript(f"PRAGMA incremental_vacuum({pages})")  # `execute` would do one page
-
-
-def _pragma(db: sqlite3.Connection, name: str) -> int:
-    return int(db.execute(f"PRAGMA {name}").fetchone()[0])
 
 
 def _checksum(header: Sequence[object], body: bytes) -> int:

@@ -1,0 +1,189 @@
+"""What a durable reading costs, and how many bytes it travels as: 1,000 readings of 200 sensors a block.
+
+Appends wait for the disk, so they are compared in wall time; a CPU clock would not see the wait. Both sides write to
+/var/tmp, one after the other in each round: the disk's own speed moves by ten times within an hour, the ratio does not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import sqlite3
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.harness import ROUNDS, Comparison, benchmark
+from cloud_sync import wire
+from cloud_sync.outbox import NewBlock, Outbox
+from cloud_sync.records import Batch, RecordClass, Row, Series
+
+GATEWAY = "gw-1"
+SENSORS = 200
+READINGS = 1_000
+BLOCKS_PER_ROUND = 10
+ROWS_PER_ROUND = 200
+"""A commit each; fewer than ours, so that a round stays short."""
+FOLDER = Path("/var/tmp")  # noqa: S108 (on a disk; /tmp may be memory, where a commit costs nothing)
+
+_TABLE = (
+    "CREATE TABLE reading (id INTEGER PRIMARY KEY, sensor_id TEXT NOT NULL, time_us INTEGER NOT NULL,"
+    " value REAL NOT NULL, quality REAL NOT NULL, unit TEXT NOT NULL)"
+)
+_INSERT = "INSERT INTO reading (sensor_id, time_us, value, quality, unit) VALUES (?, ?, ?, ?, ?)"
+
+Side = Callable[[], float]
+"""One round: the cost of one reading."""
+
+
+class Plant:
+    """Every second a reading of each sensor: half are features (full doubles), half tags with two decimals."""
+
+    def __init__(self) -> None:
+        self._random = random.Random(5)
+        names = ["rms", "kurtosis", "crest_factor", "temperature", "pressure", "level"]
+        self._series = [
+            Series(f"pump-{n // 6:02d}.de-x.{names[n % 6]}", "vibration", "g", {"asset": f"pump-{n // 6:02d}"})
+            for n in range(SENSORS)
+        ]
+        self._values = [self._random.uniform(10.0, 100.0) for _ in range(SENSORS)]
+        self._time_us = 1_750_000_000_000_000
+
+    def rows(self, count: int) -> list[Row]:
+        return [self._row(n % SENSORS) for n in range(count)]
+
+    def _row(self, sensor: int) -> Row:
+        if sensor == 0:
+            self._time_us += 1_000_000
+        self._values[sensor] += self._random.gauss(0.0, 0.05)
+        value = self._values[sensor] if sensor % 6 < 3 else round(self._values[sensor], 2)
+        return Row(self._series[sensor], self._time_us + self._random.randrange(8_000), value, 1.0)
+
+
+@benchmark("outbox.append.vs_per_row", unit="us wall")
+def vs_per_row() -> Comparison:
+    """Against one synced commit for each reading."""
+    with _outbox("FULL") as ours, _table() as db:
+        return _rotated(lambda: _append_blocks(ours), lambda: _insert_one_by_one(db))
+
+
+@benchmark("outbox.append.vs_batch_insert", unit="us wall")
+def vs_batch_insert() -> Comparison:
+    """Against rows in a plain table with 1,000 in each synced commit."""
+    with _outbox("FULL") as ours, _table() as db:
+        return _rotated(lambda: _append_blocks(ours), lambda: _insert_together(db))
+
+
+@benchmark("outbox.append.vs_off", unit="us wall")
+def vs_off() -> Comparison:
+    """Against the same outbox without waiting for the disk: what durability costs. 1 would be for nothing."""
+    with _outbox("FULL") as ours, _outbox("OFF") as careless:
+        return _rotated(lambda: _append_blocks(ours), lambda: _append_blocks(careless))
+
+
+@benchmark("wire.bytes_per_reading", unit="bytes")
+def bytes_per_reading() -> Comparison:
+    """Against one JSON object for each reading, not compressed."""
+    rows = Plant().rows(READINGS)
+    return Comparison.of([_wire_bytes(rows) / READINGS], [_json_bytes(rows) / READINGS])
+
+
+@benchmark("wire.bytes_per_reading.vs_zstd_json", unit="bytes")
+def bytes_against_zstd() -> Comparison:
+    """Against the same JSON objects in one array, compressed alike."""
+    import zstandard
+
+    rows = Plant().rows(READINGS)
+    text = json.dumps([_as_json(row) for row in rows], separators=(",", ":")).encode()
+    compressed = len(zstandard.ZstdCompressor(level=3).compress(text)) / READINGS
+    return Comparison.of([_wire_bytes(rows) / READINGS], [compressed])
+
+
+@contextlib.contextmanager
+def _outbox(synchronous: str) -> Iterator[Outbox]:
+    with tempfile.TemporaryDirectory(dir=FOLDER) as folder, Outbox(Path(folder) / "o.db", max_bytes=1 << 40) as outbox:
+        with outbox._reading() as db:
+            db.execute(f"PRAGMA synchronous = {synchronous}")
+        yield outbox
+
+
+@contextlib.contextmanager
+def _table() -> Iterator[sqlite3.Connection]:
+    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+        with contextlib.closing(sqlite3.connect(Path(folder) / "t.db", isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute(_TABLE)
+            yield db
+
+
+def _rotated(ours: Side, baseline: Side) -> Comparison:
+    """One round of each to warm up, then rounds in which the side that goes first changes."""
+    sides = (ours, baseline)
+    costs: tuple[list[float], list[float]] = ([], [])
+    for side in sides:
+        side()
+    for index in range(ROUNDS):
+        for number in (0, 1) if index % 2 == 0 else (1, 0):
+            costs[number].append(sides[number]())
+    return Comparison.of(*costs)
+
+
+def _append_blocks(outbox: Outbox) -> float:
+    plant = Plant()
+    rows = [plant.rows(READINGS) for _ in range(BLOCKS_PER_ROUND)]
+    begin = time.perf_counter()
+    for some in rows:
+        outbox.append([_block(some)])
+    return (time.perf_counter() - begin) / (BLOCKS_PER_ROUND * READINGS) * 1e6
+
+
+def _block(rows: Sequence[Row]) -> NewBlock:
+    body = wire.encode(Batch(GATEWAY, tuple(rows)))
+    return NewBlock(uuid.uuid4().hex, RecordClass.READING, rows[0].time_us, rows[-1].time_us, len(rows), body)
+
+
+def _insert_one_by_one(db: sqlite3.Connection) -> float:
+    rows = Plant().rows(ROWS_PER_ROUND)
+    begin = time.perf_counter()
+    for row in rows:
+        db.execute(_INSERT, _columns(row))
+    return (time.perf_counter() - begin) / ROWS_PER_ROUND * 1e6
+
+
+def _insert_together(db: sqlite3.Connection) -> float:
+    plant = Plant()
+    rows = [plant.rows(READINGS) for _ in range(BLOCKS_PER_ROUND)]
+    begin = time.perf_counter()
+    for some in rows:
+        db.execute("BEGIN IMMEDIATE")
+        db.executemany(_INSERT, [_columns(row) for row in some])
+        db.execute("COMMIT")
+    return (time.perf_counter() - begin) / (BLOCKS_PER_ROUND * READINGS) * 1e6
+
+
+def _columns(row: Row) -> tuple[str, int, float, float, str]:
+    return row.series.sensor_id, row.time_us, row.value, row.quality, row.series.unit
+
+
+def _wire_bytes(rows: Sequence[Row]) -> int:
+    return len(wire.encode(Batch(GATEWAY, tuple(rows))))
+
+
+def _json_bytes(rows: Sequence[Row]) -> int:
+    return sum(len(json.dumps(_as_json(row), separators=(",", ":"))) for row in rows)
+
+
+def _as_json(row: Row) -> dict[str, object]:
+    return {
+        "sensor_id": row.series.sensor_id,
+        "timestamp": row.time_us,
+        "value": row.value,
+        "unit": row.series.unit,
+        "sensor_type": row.series.sensor_type,
+        "quality": row.quality,
+        "metadata": row.series.metadata,
+    }
