@@ -18,16 +18,16 @@ from fastapi import FastAPI, Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 
+from cloud_sync.central.answers import AWAY_DETAIL, RETRY_AFTER_S, settled
 from cloud_sync.central.bodies import ENCODINGS, BodyLimits, collect, read_batch
 from cloud_sync.central.errors import CentralError, DatabaseAwayError, SchemaTooNewError
 from cloud_sync.central.store import Store
 from cloud_sync.errors import BatchTooLargeError, WireFormatError
-from cloud_sync.records import Batch, Settlement
+from cloud_sync.records import Batch
 
 logger = logging.getLogger(__name__)
 
 INGEST_PATH: Final = "/api/v1/data/ingest/batch"
-RETRY_AFTER_S: Final = 2  # a PostgreSQL that restarts is back within a second or two
 
 
 class Refused(Exception):  # noqa: N818 (an answer, not a fault of ours)
@@ -64,7 +64,7 @@ async def ingest_batch(request: Request) -> dict[str, Any]:
     if idempotency_gateway != batch.gateway_id:
         raise Refused(422, "the gateway in Idempotency-Key is not the one in the batch")
     settlement = await store.store_batch(batch, gateway_id=gateway_id)
-    return _answer(batch_id, settlement)
+    return settled(batch_id, settlement)
 
 
 async def health(request: Request) -> JSONResponse:
@@ -136,16 +136,6 @@ def _content_length(request: Request) -> int | None:
     return int(declared) if declared.isdecimal() else None
 
 
-def _answer(batch_id: str, settlement: Settlement) -> dict[str, Any]:
-    return {
-        "batch_id": batch_id,
-        "committed": True,
-        "accepted": settlement.accepted,
-        "duplicates": settlement.duplicates,
-        "rejected": [{"index": r.index, "code": r.code, "detail": r.detail} for r in settlement.refused],
-    }
-
-
 async def _with_request_id(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     """Send the caller's X-Request-ID back, so that both logs can be laid side by side."""
     response = await call_next(request)
@@ -167,7 +157,7 @@ async def _say_away(_: Request, error: Exception) -> JSONResponse:
     """Nothing was stored. The words for the log stay here: they may name hosts and users."""
     logger.warning("not stored: %s", error)
     headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return JSONResponse({"detail": "the database is away; nothing was stored"}, status_code=503, headers=headers)
+    return JSONResponse({"detail": AWAY_DETAIL}, status_code=503, headers=headers)
 
 
 @asynccontextmanager

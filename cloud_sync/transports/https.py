@@ -18,20 +18,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import certifi
 import httpx
 
 from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, TransientSyncError
-from cloud_sync.records import Refusal, Settlement
+from cloud_sync.records import Settlement
+from cloud_sync.transports.answers import DETAIL_CHARS, MAX_ANSWER_BYTES, MAX_RETRY_AFTER_S, settlement_of
 
 INGEST_PATH: Final = "/api/v1/data/ingest/batch"
 
-_MAX_ANSWER_BYTES: Final = 32_000_000  # 100,000 refusals with their reasons
-_MAX_RETRY_AFTER_S: Final = 3_600.0  # a central that asks for more is mistaken, not busy
-_DETAIL_CHARS: Final = 500
+_NOT_THE_SERVICE: Final = "is central.url the ingest service itself? A login page or a proxy may answer in its place"
 
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
 
@@ -91,22 +90,11 @@ class HttpsTransport:
                 async with asyncio.timeout(self._answer_timeout_s):
                     answer = await _read(response)
         if response.status_code == 200:
-            return settlement_of(answer, batch_id=batch_id)
+            return settlement_of(answer, batch_id=batch_id, hint=_NOT_THE_SERVICE)
         raise failure_of(response.status_code, response.headers, answer, now=datetime.now(UTC))
 
     async def close(self) -> None:
         await self._client.aclose()
-
-
-def settlement_of(answer: bytes, *, batch_id: str) -> Settlement:
-    """What a 200 says. Raises TransientSyncError unless it says it about this batch, after COMMIT."""
-    try:
-        return _settlement(json.loads(answer), batch_id)
-    except (KeyError, TypeError, ValueError, RecursionError) as exc:
-        raise TransientSyncError(
-            f"the answer does not settle batch {batch_id}: {exc or type(exc).__name__}",
-            hint="is central.url the ingest service itself? A login page or a proxy may answer in its place",
-        ) from exc
 
 
 def failure_of(
@@ -137,14 +125,14 @@ def retry_after_s(headers: httpx.Headers, *, now: datetime) -> float | None:
     """Seconds to wait, from either form of Retry-After; None when it is absent or unreadable."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal() and text.isascii():
-        return min(float(text), _MAX_RETRY_AFTER_S)
+        return min(float(text), MAX_RETRY_AFTER_S)
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError):
         return None
     if moment.tzinfo is None:  # an HTTP date is always UTC
         moment = moment.replace(tzinfo=UTC)
-    return min(max((moment - now).total_seconds(), 0.0), _MAX_RETRY_AFTER_S)
+    return min(max((moment - now).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
 
 
 @contextlib.contextmanager
@@ -174,37 +162,13 @@ def _unreachable(where: str, exc: Exception) -> TransientSyncError:
     return TransientSyncError(f"{where}: {str(exc) or type(exc).__name__}")
 
 
-def _settlement(said: dict[str, Any], batch_id: str) -> Settlement:
-    if said["committed"] is not True:
-        raise ValueError("it does not say committed")
-    if said["batch_id"] != batch_id:
-        raise ValueError(f"it is about batch {said['batch_id']!r}")
-    refused = tuple(_refusal(item) for item in said["rejected"])
-    if len({refusal.index for refusal in refused}) != len(refused):
-        raise ValueError("it refuses the same position twice")
-    return Settlement(_count(said["accepted"]), _count(said["duplicates"]), refused)
-
-
 async def _read(response: httpx.Response) -> bytes:
     answer = bytearray()
     async for chunk in response.aiter_bytes():
         answer += chunk
-        if len(answer) > _MAX_ANSWER_BYTES:
-            raise TransientSyncError(f"the answer is longer than {_MAX_ANSWER_BYTES} bytes")
+        if len(answer) > MAX_ANSWER_BYTES:
+            raise TransientSyncError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
     return bytes(answer)
-
-
-def _refusal(item: dict[str, Any]) -> Refusal:
-    code, detail = item["code"], item["detail"]
-    if not (isinstance(code, str) and isinstance(detail, str)):
-        raise TypeError("a refusal's code and detail are texts")
-    return Refusal(_count(item["index"]), code, detail)
-
-
-def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{value!r} is not a count")
-    return value
 
 
 def _detail(answer: bytes) -> str:
@@ -214,7 +178,7 @@ def _detail(answer: bytes) -> str:
     except (ValueError, RecursionError):
         said = None
     if isinstance(said, dict) and "detail" in said:
-        return str(said["detail"])[:_DETAIL_CHARS]
+        return str(said["detail"])[:DETAIL_CHARS]
     return "no detail given"
 
 

@@ -1,0 +1,21 @@
+"""What the central says about a batch, as JSON, the same over HTTP and MQTT."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from cloud_sync.records import Settlement
+
+RETRY_AFTER_S: Final = 2  # a PostgreSQL that restarts is back within a second or two
+AWAY_DETAIL: Final = "the database is away; nothing was stored"
+
+
+def settled(batch_id: str, settlement: Settlement) -> dict[str, Any]:
+    """The answer after COMMIT: every row and event is accounted for."""
+    return {
+        "batch_id": batch_id,
+        "committed": True,
+        "accepted": settlement.accepted,
+        "duplicates": settlement.duplicates,
+        "rejected": [{"index": r.index, "code": r.code, "detail": r.detail} for r in settlement.refused],
+    }
