@@ -157,4 +157,3 @@ def test_a_refused_configuration_ends_with_the_code_the_unit_does_not_restart_on
     ended = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
     assert ended.returncode == 3
     assert "did you mean asset?" in ended.stderr
-    assert "RestartPreventExitStatus=3" in (REPOSITORY / "systemd" / "edge-agent.service").read_text()

@@ -64,11 +64,17 @@ def lines(path: Path) -> list[str]:
         "LoadCredential=central-api-key:/etc/edge-agent/central-api-key",
         "MemoryDenyWriteExecute=yes",
         "Environment=ORT_DISABLE_TELEMETRY=1",
-        f"ExecStartPre={INSTALLED} validate /etc/edge-agent/edge.toml",
+        "RestartPreventExitStatus=3",
+        f"ExecStart={INSTALLED} run --config /etc/edge-agent/edge.toml",
     ],
 )
 def test_the_unit_promises(line: str) -> None:
     assert line in lines(UNIT)
+
+
+def test_a_wrong_file_is_not_tried_again() -> None:
+    """RestartPreventExitStatus counts for the main process only; a failing ExecStartPre would be restarted."""
+    assert not [line for line in lines(UNIT) if line.startswith("ExecStartPre=")]
 
 
 def test_the_clock_can_still_be_asked() -> None:

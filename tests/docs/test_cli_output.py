@@ -1,0 +1,172 @@
+"""docs/CLI_OUTPUT.md against what the commands really print."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud_sync.transports.memory import MemoryTransport
+from edge_agent.app import Agent
+from edge_agent.cli import demo as demo_command
+from edge_agent.cli.score import score_file
+from edge_agent.cli.status import read_status
+from edge_agent.cli.validate import validate_file
+from edge_agent.core.clock import SystemClock
+from edge_agent.demo.audit import Audit
+from edge_agent.pipeline.champions import scoring_model
+from edge_agent.scoring.champion import load_champion
+from edge_agent.settings_file import load_settings
+
+REPOSITORY = Path(__file__).parents[2]
+PAGE = REPOSITORY / "docs" / "CLI_OUTPUT.md"
+MODELS = REPOSITORY / "models_onnx"
+OPEN_TABLES = {"features", "by_cause"}  # their keys are data
+DEADLINE_S = 60.0
+
+
+def documented(command: str) -> set[str]:
+    section = PAGE.read_text(encoding="utf-8").split(f"## `edge-agent {command} --json`")[1].split("\n## ")[0]
+    return set(re.findall(r"^\| `([^`]+)` \|", section, flags=re.MULTILINE))
+
+
+def fields(value: Any, path: str = "") -> Iterator[str]:
+    """Every leaf, as the page writes it: `a.b`, `a[].b`."""
+    if isinstance(value, dict) and value and path.rpartition(".")[2] not in OPEN_TABLES:
+        for key, item in value.items():
+            yield from fields(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for item in value:
+            yield from fields(item, f"{path}[]")
+    else:
+        yield path
+
+
+def unexplained(document: dict[str, Any], page: set[str]) -> set[str]:
+    """Leaves that the page does not know; an empty list or table is explained by what it may hold."""
+    nested = {name for name in page if name.endswith("pushed_by") or name == "last_status"}
+    return {
+        leaf
+        for leaf in fields(document)
+        if leaf not in page
+        and not any(name.startswith((f"{leaf}.", f"{leaf}[]")) for name in page)
+        and not any(leaf.startswith(name) for name in nested)
+    }
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    path = tmp_path / "edge.toml"
+    path.write_text(
+        f"""\
+[gateway]
+id = "gw-docs"
+site = "test"
+state_dir = "state"
+runtime_dir = "run"
+[central]
+url = "https://127.0.0.1:9"
+[models]
+dir = "{MODELS}"
+[[sources]]
+type = "synthetic"
+name = "shaft"
+asset = "rig-1"
+impulse_hz = 90.0
+impulse_amplitude = 0.5
+model = "vibration_anomaly_isolationforest"
+channels = [{{ point = "de-x" }}]
+[[sources]]
+type = "modbus"
+name = "plc"
+host = "127.0.0.1"
+port = 9
+[[sources.poll_groups]]
+[[sources.poll_groups.tags]]
+name = "press-3.torque"
+unit = "Nm"
+address = 0
+[[tag_models]]
+name = "risk"
+asset = "press-3"
+model = "ai4i_classifier_randomforest_baseline"
+inputs = {{ torque_nm = "press-3.torque" }}
+[tag_models.constants]
+air_temperature_k = 300
+process_temperature_k = 310
+rotational_speed_rpm = 1500
+tool_wear_min = 0
+type_l = 0
+type_m = 1
+""",
+        encoding="utf-8",
+    )
+    return path
+
+
+async def test_every_field_of_a_running_agents_status_is_explained(site: Path) -> None:
+    agent = Agent.build(load_settings(site), clock=SystemClock(), transport=MemoryTransport())
+    stop = asyncio.Event()
+    running = asyncio.create_task(agent.run(stop))
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            document = await asyncio.to_thread(read_status, site)
+            while document["state"] == "down" or not document["alarms"] or not document["gaps"]["newest"]:
+                assert not running.done()
+                await asyncio.sleep(0.05)
+                document = await asyncio.to_thread(read_status, site)
+    finally:
+        stop.set()
+        await running
+    page = documented("status")
+    assert unexplained(document, page) == set()
+    after = read_status(site)
+    assert after["state"] == "down"
+    assert unexplained(after, page) == set()
+
+
+def test_every_explained_field_of_status_is_in_the_code() -> None:
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for room in ("local", "cli", "health", "pipeline")
+        for path in (REPOSITORY / "edge_agent" / room).glob("*.py")
+    )
+    names = {part.removesuffix("[]") for field in documented("status") for part in field.split(".")}
+    assert {name for name in names if f'"{name}"' not in code} == set()
+
+
+def test_the_fields_of_score_are_the_documented_ones() -> None:
+    champion = load_champion(
+        MODELS, "vibration_anomaly_isolationforest", keys_dir=MODELS / "keys", require_signature=True
+    )
+    recording = REPOSITORY / "tests/data/nasa_ims/2nd_test/2004.02.12.10.32.39.gz"
+    line = next(score_file(recording, scoring_model(champion), None))
+    assert set(line) == documented("score")
+
+
+@pytest.mark.parametrize("is_valid", [True, False])
+def test_the_fields_of_validate_are_the_documented_ones(
+    site: Path, capsys: pytest.CaptureFixture[str], is_valid: bool
+) -> None:
+    if not is_valid:
+        site.write_text("", encoding="utf-8")
+    assert validate_file(site, as_json=True) == (0 if is_valid else 3)
+    document = json.loads(capsys.readouterr().out)
+    assert set(document) == documented("validate")
+    assert document["is_valid"] is is_valid
+
+
+def test_the_fields_of_the_demos_summary_are_the_documented_ones() -> None:
+    audit = Audit(handed_over=1, committed=1, waiting=0, lost=0, duplicated=0, unexpected=0, alarms=0, gaps=0)
+    assert set(demo_command._summary(audit, None, 1.0)) == documented("demo")
+
+
+def test_the_readme_explains_every_field_of_the_demos_summary() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    table = readme.split("| field | what it counts |")[1].split("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", table.replace("`lost` and", ""))) == documented("demo")
