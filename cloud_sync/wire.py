@@ -105,22 +105,20 @@ def _catalogue(rows: Sequence[Row]) -> tuple[list[Series], list[int]]:
 
     A sensor whose unit or metadata changed within a batch appears once for each.
     """
+    of_row = [row.series for row in rows]
+    objects = list(map(id, of_row))
     series: list[Series] = []
-    of_object: dict[int, int] = {}
     of_sensor: dict[str, list[int]] = {}
-    positions = []
-    for row in rows:
-        position = of_object.get(id(row.series))
+    of_object: dict[int, int] = {}
+    for key, one in dict(zip(objects, of_row, strict=True)).items():
+        known = of_sensor.setdefault(one.sensor_id, [])
+        position = next((p for p in known if series[p] == one), None)
         if position is None:
-            known = of_sensor.setdefault(row.series.sensor_id, [])
-            position = next((p for p in known if series[p] == row.series), None)
-            if position is None:
-                position = len(series)
-                series.append(row.series)
-                known.append(position)
-            of_object[id(row.series)] = position
-        positions.append(position)
-    return series, positions
+            position = len(series)
+            series.append(one)
+            known.append(position)
+        of_object[key] = position
+    return series, [of_object[key] for key in objects]
 
 
 def _refuse_constant(name: str) -> float:
