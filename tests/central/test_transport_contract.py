@@ -48,11 +48,7 @@ class HttpsBench:
         self.stranger = HttpsTransport(relay.url, gateway_id=GATEWAY, api_key="nobody-knows-this-key")
 
     async def keys(self) -> set[tuple[str, int] | str]:
-        stored = await self._database.fetch(
-            "SELECT sensor_id, (extract(epoch FROM timestamp) * 1000000)::bigint AS time_us FROM sensor_readings"
-        )
-        events = await self._database.fetch("SELECT event_id FROM edge_events")
-        return {(row["sensor_id"], row["time_us"]) for row in stored} | {row["event_id"] for row in events}
+        return await self._database.keys()
 
     async def lose_next_answer(self) -> None:
         self._relay.drop_next_answer = True

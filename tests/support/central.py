@@ -27,3 +27,11 @@ class Database:
 
     async def count(self, table: str) -> int:
         return (await execute(self.url, f"SELECT count(*) AS n FROM {table}"))[0]["n"]  # noqa: S608 (a test's own word)
+
+    async def keys(self) -> set[tuple[str, int] | str]:
+        """What is committed: row keys and event ids."""
+        stored = await self.fetch(
+            "SELECT sensor_id, (extract(epoch FROM timestamp) * 1000000)::bigint AS time_us FROM sensor_readings"
+        )
+        events = await self.fetch("SELECT event_id FROM edge_events")
+        return {(row["sensor_id"], row["time_us"]) for row in stored} | {row["event_id"] for row in events}

@@ -20,6 +20,10 @@ class Relay:
         self.heard = asyncio.Event()
         self.url = ""
 
+    def is_answer(self, chunk: bytes) -> bool:
+        """Whether this is what `drop_next_answer` means."""
+        return bool(chunk)
+
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(self._host, self._port)
         try:
@@ -41,7 +45,7 @@ class Relay:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while chunk := await reader.read(65_536):
-                if self.drop_next_answer:
+                if self.drop_next_answer and self.is_answer(chunk):
                     self.drop_next_answer = False
                     break
                 writer.write(chunk)

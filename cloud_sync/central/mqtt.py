@@ -1,0 +1,235 @@
+"""The central's MQTT face: batches from a shared subscription, answers after COMMIT.
+
+Constraints
+- An answer that says committed is published after COMMIT, never before; every other answer is an error document.
+- A batch may only name the gateway of its topic, and is answered only on that gateway's own answer topic: the
+  broker's ACL on topics is what proves who sends.
+- At most `concurrency` batches are here at a time (Receive Maximum); the broker keeps the rest, and forgets one
+  only when it was answered. Instances that share the subscription share the load.
+- It stays up without its broker and without its database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import secrets
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cloud_sync.central.answers import AWAY_DETAIL, RETRY_AFTER_S, settled
+from cloud_sync.central.bodies import ENCODINGS, BodyLimits, read_batch
+from cloud_sync.central.errors import CentralError
+from cloud_sync.central.store import Store
+from cloud_sync.errors import BatchTooLargeError, CredentialsError, SyncError, TransientSyncError, WireFormatError
+from cloud_sync.records import Batch
+from cloud_sync.transports.mqtt_broker import BATCHES, Broker, Topics
+from cloud_sync.transports.mqtt_link import Link, Message
+
+logger = logging.getLogger(__name__)
+
+SUBSCRIPTION: Final = f"$share/central/{BATCHES}"
+CONCURRENCY: Final = 8  # one per connection of the store's pool
+
+_RECONNECT_FIRST_S: Final = 0.5
+_RECONNECT_MAX_S: Final = 30.0
+_SIGN_IN_TIMEOUT_S: Final = 5.0
+_MAX_BATCH_ID_BYTES: Final = 256
+
+
+class Refused(Exception):  # noqa: N818 (an answer, not a fault of ours)
+    """An answer other than a settlement: the error's name and the words for the person at the gateway."""
+
+    def __init__(self, error: str, detail: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.document = {"error": error, "detail": detail, "retry_after_s": retry_after_s}
+
+
+@dataclass(slots=True)
+class _Delivery:
+    message: Message
+    inbox: _Inbox
+    finished: bool = False
+
+
+class _Inbox:
+    """One connection's messages. MQTT wants them acknowledged in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.link: Link | None = None
+        self._open: deque[_Delivery] = deque()
+
+    @property
+    def is_lost(self) -> bool:
+        return self.link is None or self.link.lost.is_set()
+
+    def take(self, message: Message) -> _Delivery:
+        delivery = _Delivery(message, self)
+        self._open.append(delivery)
+        return delivery
+
+    def finish(self, delivery: _Delivery) -> None:
+        delivery.finished = True
+        while self._open and self._open[0].finished:
+            message = self._open.popleft().message
+            if self.link is not None:
+                self.link.acknowledge(message)
+
+
+class MqttConsumer:
+    """`run` until cancelled. `answered_total` counts by kind of answer; `unanswerable_total` had nowhere to go."""
+
+    def __init__(
+        self, broker: Broker, store: Store, *, limits: BodyLimits | None = None, concurrency: int = CONCURRENCY
+    ) -> None:
+        self._broker = broker
+        self._store = store
+        self._limits = limits or BodyLimits()
+        self._concurrency = concurrency
+        self._work: asyncio.Queue[_Delivery] = asyncio.Queue(maxsize=concurrency)
+        self.listening = asyncio.Event()
+        self.answered_total: dict[str, int] = {}
+        self.unanswerable_total = 0
+        self.overrun_total = 0
+        """Messages there was no room for; they are forgotten unanswered, and their senders send again."""
+
+    async def run(self) -> None:
+        """Serve, and come back to the broker for as long as it takes."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._concurrency):
+                group.create_task(self._answer_forever(), name=f"mqtt worker {number}")
+            await self._stay_connected()
+
+    async def _stay_connected(self) -> None:
+        failures = 0
+        while True:
+            try:
+                link = await self._connect()
+            except SyncError as exc:
+                if failures == 0:
+                    hint = f" ({exc.hint})" if exc.hint else ""
+                    logger.warning("no batches over MQTT for now: %s%s", exc.message, hint)
+                failures += 1
+                ceiling = min(_RECONNECT_MAX_S, _RECONNECT_FIRST_S * 2.0 ** min(failures - 1, 20))
+                wait_s = _RECONNECT_MAX_S if isinstance(exc, CredentialsError) else ceiling
+                await asyncio.sleep(wait_s * (0.5 + 0.5 * random.random()))  # noqa: S311 (spreads, no secret)
+                continue
+            failures = 0
+            self.listening.set()
+            logger.info("taking batches from %s", self._broker.where)
+            try:
+                await link.lost.wait()
+            finally:
+                self.listening.clear()
+                await link.close()
+
+    async def _connect(self) -> Link:
+        inbox = _Inbox()
+        link = Link(
+            self._broker,
+            client_id=f"central-{secrets.token_hex(8)}",
+            on_message=lambda message: self._note_message(inbox, message),
+            on_lost=lambda error: logger.warning("%s", error.message),
+            max_in_flight=self._concurrency,
+        )
+        inbox.link = link
+        try:
+            await link.open()
+            async with asyncio.timeout(_SIGN_IN_TIMEOUT_S):
+                await link.subscribe(SUBSCRIPTION)
+        except TimeoutError as exc:
+            await link.close()
+            raise TransientSyncError(f"{self._broker.where}: the broker fell silent while we signed in") from exc
+        except (SyncError, asyncio.CancelledError):
+            await link.close()
+            raise
+        return link
+
+    def _note_message(self, inbox: _Inbox, message: Message) -> None:
+        delivery = inbox.take(message)
+        if self._work.full():  # what came by connections before this one is still in work
+            self.overrun_total += 1
+            inbox.finish(delivery)
+        else:
+            self._work.put_nowait(delivery)
+
+    async def _answer_forever(self) -> None:
+        while True:
+            delivery = await self._work.get()
+            if not delivery.inbox.is_lost:  # else the sender, who gets no answer, sends again
+                await self._answer(delivery)
+            delivery.inbox.finish(delivery)
+
+    async def _answer(self, delivery: _Delivery) -> None:
+        message = delivery.message
+        topics = _topics_of(message)
+        if topics is None:
+            self.unanswerable_total += 1
+            logger.warning("a message on %s names no answer topic of its own gateway; not stored", message.topic)
+            return
+        try:
+            document = await self._store_message(message, topics.gateway_id)
+        except Refused as refused:
+            document = refused.document
+            logger.info("%s: %s: %s", message.topic, document["error"], document["detail"])
+        kind = str(document.get("error", "settled"))
+        self.answered_total[kind] = self.answered_total.get(kind, 0) + 1
+        await self._publish(delivery, topics.answer, json.dumps(document).encode())
+
+    async def _publish(self, delivery: _Delivery, topic: str, payload: bytes) -> None:
+        """The answer, on the connection the question came by. When that is gone, the sender asks again."""
+        link = delivery.inbox.link
+        assert link is not None  # noqa: S101 (set before the first message)
+        try:
+            await link.publish(
+                topic, payload, correlation=delivery.message.correlation, content_type="application/json"
+            )
+        except SyncError as exc:
+            logger.warning("an answer on %s was not delivered: %s", topic, exc.message)
+
+    async def _store_message(self, message: Message, gateway_id: str) -> dict[str, Any]:
+        batch_id = _batch_id(message)
+        batch = await self._read(message)
+        if batch.gateway_id != gateway_id:
+            raise Refused("credentials", f"the batch of gateway {batch.gateway_id!r} came on {message.topic}")
+        try:
+            return settled(batch_id, await self._store.store_batch(batch, gateway_id=gateway_id))
+        except CentralError as exc:
+            logger.warning("not stored: %s", exc.message)  # its words stay here: they may name hosts and users
+            raise Refused("busy", AWAY_DETAIL, retry_after_s=RETRY_AFTER_S) from exc
+
+    async def _read(self, message: Message) -> Batch:
+        encoding = (message.content_encoding or "identity").strip().lower()
+        if encoding not in ENCODINGS:
+            raise Refused("refused", f"content-encoding {encoding!r} is not one of {', '.join(ENCODINGS)}")
+        if len(message.payload) > self._limits.body_bytes:
+            detail = f"the body has {len(message.payload)} bytes; the limit is {self._limits.body_bytes}"
+            raise Refused("too_large", detail)
+        try:
+            # A large body takes tenths of a second to decode; other gateways are answered meanwhile.
+            return await asyncio.to_thread(read_batch, message.payload, encoding=encoding, limits=self._limits)
+        except BatchTooLargeError as exc:
+            raise Refused("too_large", exc.message) from exc
+        except WireFormatError as exc:
+            raise Refused("refused", exc.message) from exc
+
+
+def _topics_of(message: Message) -> Topics | None:
+    """The sender's topics, when the answer is wanted on its own one; else a gateway could forge another's."""
+    levels = message.topic.split("/")
+    topics = Topics(levels[2]) if len(levels) == 4 else None
+    return topics if topics is not None and message.response_topic == topics.answer else None
+
+
+def _batch_id(message: Message) -> str:
+    correlation = message.correlation or b""
+    try:
+        batch_id = correlation.decode()
+    except UnicodeDecodeError as exc:
+        raise Refused("refused", "the correlation data is not a batch id in UTF-8") from exc
+    if not 0 < len(correlation) <= _MAX_BATCH_ID_BYTES:
+        raise Refused("refused", f"the correlation data is not a batch id of 1 to {_MAX_BATCH_ID_BYTES} bytes")
+    return batch_id

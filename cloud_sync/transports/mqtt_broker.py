@@ -1,0 +1,89 @@
+"""Where the broker is, how it is trusted, and how we sign in; and the topics both ends speak on.
+
+Constraints
+- TLS, verified, unless `tls` is None, which a caller must say out loud.
+- The password is in no repr. Certificates are read at each connection, so a renewed one is used without a restart.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import certifi
+
+from cloud_sync.errors import CredentialsError
+
+DEFAULT_PORT: Final = 8_883
+BATCHES: Final = "sm/v1/+/batch"
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The three topics of one gateway."""
+
+    gateway_id: str
+
+    @property
+    def batch(self) -> str:
+        return f"sm/v1/{self.gateway_id}/batch"
+
+    @property
+    def answer(self) -> str:
+        return f"sm/v1/{self.gateway_id}/ack"
+
+    @property
+    def state(self) -> str:
+        return f"sm/v1/{self.gateway_id}/state"
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files. Without `ca_file` the system's and the well-known public CAs are trusted."""
+
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    private_key_file: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Reads the files. Raises CredentialsError, naming the one that cannot be used."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except OSError as exc:  # ssl.SSLError is one
+            raise CredentialsError(
+                f"the CA file {self.ca_file} cannot be used: {exc}",
+                hint="it must hold PEM certificates and be readable",
+            ) from exc
+        if self.ca_file is None:
+            context.load_verify_locations(certifi.where())
+        if self.certificate_file is not None:
+            self._load_own(context, self.certificate_file)
+        return context
+
+    def _load_own(self, context: ssl.SSLContext, certificate_file: Path) -> None:
+        try:
+            # Without the last argument an encrypted key would ask on the terminal, and wait for ever.
+            context.load_cert_chain(certificate_file, self.private_key_file, password=lambda: b"")
+        except OSError as exc:
+            raise CredentialsError(
+                f"this gateway's certificate {certificate_file} or its key cannot be used: {exc}",
+                hint="both must be PEM, belong together, be readable, and the key must have no password",
+            ) from exc
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """`tls=None` is plaintext."""
+
+    host: str
+    port: int = DEFAULT_PORT
+    tls: Tls | None = Tls()
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def where(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'mqtt' if self.tls is None else 'mqtts'}://{host}:{self.port}"

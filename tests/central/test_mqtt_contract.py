@@ -1,0 +1,72 @@
+"""The transport contract over a real broker, the consumer and a real database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+
+import pytest
+
+from cloud_sync.central.bodies import BodyLimits
+from cloud_sync.central.mqtt import MqttConsumer
+from cloud_sync.central.store import Store
+from cloud_sync.transports.mqtt import MqttTransport
+from tests.contract.check_transport import CHECKS, GATEWAY
+from tests.support.central import MAX_BODY_BYTES, Database
+from tests.support.mosquitto import BrokerRelay, Mosquitto, mosquitto, relaying_broker
+
+DEADLINE_S = 20.0
+
+
+class MqttBench:
+    max_body_bytes = MAX_BODY_BYTES
+
+    def __init__(self, relay: BrokerRelay, server: Mosquitto, database: Database) -> None:
+        self._relay = relay
+        self._database = database
+        relayed = replace(server.broker(GATEWAY, "right"), port=relay.port)
+        self.transport = MqttTransport(relayed, gateway_id=GATEWAY)
+        self.stranger = MqttTransport(server.broker(GATEWAY, "wrong"), gateway_id=GATEWAY)
+
+    async def keys(self) -> set[tuple[str, int] | str]:
+        return await self._database.keys()
+
+    async def lose_next_answer(self) -> None:
+        self._relay.drop_next_answer = True
+
+    async def go_down(self) -> None:
+        await self._database.server.kill()
+
+    async def come_up(self) -> None:
+        await self._database.server.start()
+
+    async def fall_silent(self) -> asyncio.Event:
+        self._relay.silent = True
+        return self._relay.heard
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Mosquitto]:
+    with mosquitto(users={GATEWAY: "right", "central": "also-right"}) as server:
+        yield server
+
+
+@pytest.fixture
+async def bench(server: Mosquitto, store: Store, database: Database) -> AsyncIterator[MqttBench]:
+    limits = BodyLimits(body_bytes=MAX_BODY_BYTES, decoded_bytes=1_000_000, rows=1_000)
+    consumer = MqttConsumer(server.broker("central", "also-right"), store, limits=limits)
+    running = asyncio.create_task(consumer.run())
+    async with relaying_broker(server.port) as relay:
+        await asyncio.wait_for(consumer.listening.wait(), DEADLINE_S)
+        bench = MqttBench(relay, server, database)
+        yield bench
+        await bench.transport.close()
+        await bench.stranger.close()
+    running.cancel()
+    await asyncio.wait([running])
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_mqtt_transport_keeps_the_contract(check, bench: MqttBench) -> None:
+    await check(bench)

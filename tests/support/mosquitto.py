@@ -1,0 +1,127 @@
+"""A real mosquitto as a child process, which a test may kill and start again on the same port.
+
+Started as root it becomes the user `mosquitto`, so its folder is in /tmp and readable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from cloud_sync.central.processes import die_with_parent
+from cloud_sync.transports.mqtt_broker import Broker
+from tests.support.databases import remove, short_folder
+from tests.support.relay import Relay
+from tests.support.sockets import listening
+
+START_DEADLINE_S = 15.0
+
+
+def program() -> str:
+    """Where mosquitto is. Without it a run by root or by CI fails; anybody else's says so in one line."""
+    found = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
+    if found is None:
+        if os.environ.get("CI") == "true" or os.geteuid() == 0:
+            pytest.fail("mosquitto is missing; .ci/debian.sh installs it", pytrace=False)
+        pytest.skip("mosquitto is missing; .ci/debian.sh installs it, as root")
+    return found
+
+
+class Mosquitto:
+    """`lines` are added to its configuration; users are name -> password."""
+
+    def __init__(
+        self, folder: Path, *, lines: tuple[str, ...] = (), users: dict[str, str] | None = None, acl: str | None = None
+    ) -> None:
+        self.folder = folder
+        self.port = _free_port()
+        self._program = program()
+        self._process: subprocess.Popen[bytes] | None = None
+        settings = [f"listener {self.port} 127.0.0.1", *lines]
+        if users:
+            self._write("users", "")
+            for name, password in users.items():
+                command = ["mosquitto_passwd", "-b", folder / "users", name, password]
+                subprocess.run(command, check=True, capture_output=True)
+            (folder / "users").chmod(0o644)
+            settings.append(f"password_file {folder / 'users'}")
+        settings.append(f"allow_anonymous {'false' if users else 'true'}")
+        if acl is not None:
+            settings.append(f"acl_file {self._write('acl', acl)}")
+        self._write("mosquitto.conf", "\n".join(settings) + "\n")
+
+    def start(self) -> None:
+        """Returns once it takes connections."""
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._program, "-v", "-c", self.folder / "mosquitto.conf"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent(9),
+            )  # fmt: skip
+        deadline = time.monotonic() + START_DEADLINE_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return
+            time.sleep(0.01)
+        raise TimeoutError((self.folder / "log").read_text()[-2_000:])
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def broker(self, username: str | None = None, password: str | None = None) -> Broker:
+        return Broker("127.0.0.1", self.port, tls=None, username=username, password=password)
+
+    def _write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.write_text(text)
+        path.chmod(0o644)
+        return path
+
+
+@contextlib.contextmanager
+def mosquitto(
+    *, lines: tuple[str, ...] = (), users: dict[str, str] | None = None, acl: str | None = None
+) -> Iterator[Mosquitto]:
+    folder = short_folder()
+    try:
+        server = Mosquitto(folder, lines=lines, users=users, acl=acl)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
+    finally:
+        remove(folder)
+
+
+class BrokerRelay(Relay):
+    """Between a gateway and its broker; the answer it may lose is the central's, not the broker's."""
+
+    port = 0
+
+    def is_answer(self, chunk: bytes) -> bool:
+        return b'"committed"' in chunk
+
+
+@contextlib.asynccontextmanager
+async def relaying_broker(port: int) -> AsyncIterator[BrokerRelay]:
+    relay = BrokerRelay(f"mqtt://127.0.0.1:{port}")
+    async with listening(relay.handle) as relay.port:
+        yield relay
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
