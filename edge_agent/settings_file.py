@@ -166,11 +166,16 @@ def _explain(path: Path, text: str, exc: ValidationError) -> ConfigurationError:
 
 
 def _where(path: Path, text: str, location: tuple[int | str, ...]) -> str:
-    """The environment variable that set this, since it wins; else file and line."""
-    name = "__".join(["EDGE_" + str(location[0]), *(str(part) for part in location[1:])]).upper() if location else ""
-    if name and any(given.upper() == name for given in os.environ):
+    """The environment variable that set this, since it wins; else file and line, and what the environment adds."""
+    place = f"{path}:{line_of(text, location)}"
+    if not location:
+        return place
+    name = f"EDGE_{'__'.join(str(part) for part in location)}".upper()
+    given = {variable.upper() for variable in os.environ}
+    if name in given:
         return f"environment variable {name}"
-    return f"{path}:{line_of(text, location)}"
+    added = sorted(variable for variable in given if variable.startswith(f"{name}__"))
+    return f"{place} with {' and '.join(added)}" if added else place
 
 
 def _is_below(location: tuple[int | str, ...], parent: tuple[int | str, ...]) -> bool:

@@ -89,6 +89,11 @@ def test_a_mistake_in_the_environment_names_the_variable(site: Path, monkeypatch
     assert refused(site).message.startswith("environment variable EDGE_OUTBOX__MAX_BYTES: outbox.max_bytes: ")
 
 
+def test_a_contradiction_with_the_environment_names_both(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_CENTRAL__URL", "http://central.example.com")
+    assert refused(site).message.startswith(f"{site}:5 with EDGE_CENTRAL__URL: central: url is http://")
+
+
 def test_a_table_in_the_environment_that_is_not_json_is_said(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGE_SOURCES", "[not json")
     error = refused(site)
