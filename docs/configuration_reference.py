@@ -19,6 +19,7 @@ from edge_agent import settings as s
 TABLES: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("[gateway]", s.GatewaySettings),
     ("[central]", s.CentralSettings),
+    ("[central.mqtt]", s.CentralMqttSettings),
     ("[outbox]", s.OutboxSettings),
     ("[report]", s.ReportSettings),
     ("[models]", s.ModelSettings),
@@ -49,6 +50,8 @@ paths in it are relative to it. An unknown setting is a mistake, not ignored. Th
 
 **The API key** of the central never stands in the file. It is taken from the first of: `EDGE_CENTRAL__API_KEY`, the
 file `central.api_key_file`, the systemd credential `central-api-key`. It appears in no log and no error.
+The broker's password comes from the file `central.mqtt.password_file`, else the systemd credential
+`central-mqtt-password`; what the broker must permit is in `docs/MQTT.md`.
 
 **Row names** are `<asset>.<point>.<feature>` for waveforms, the tag's own name for tags, and `<asset>.<name>.score` for
 tag models. Two writers of one row are refused.

@@ -48,6 +48,32 @@ class GatewaySettings(Strict):
     log_format: Literal["console", "json"] = Field("console", description="Text for people, or one JSON object a line.")
 
 
+class CentralMqttSettings(Strict):
+    """A second way to the central: an MQTT 5 broker that the central listens at. TLS unless allowed out loud."""
+
+    host: str = Field(min_length=1, pattern=r"^[^\s/]+$", description="Name or address of the broker.")
+    port: int = Field(8_883, ge=1, le=65_535, description="8883 is usual for TLS, 1883 for plaintext.")
+    ca_file: Path | None = Field(None, description="The CA that signed the broker's certificate, if private.")
+    certificate_file: Path | None = Field(None, description="This gateway's own (PEM), if the broker asks for one.")
+    private_key_file: Path | None = Field(None, description="Its key (PEM), without a password.")
+    username: str | None = Field(None, description="None signs in by the certificate alone, or as nobody.")
+    password_file: Path | None = Field(
+        None, description="A file that holds only the password; else the systemd credential central-mqtt-password."
+    )
+    allow_plaintext: bool = Field(False, description="Speak without TLS. Anyone on the path reads and forges data.")
+
+    @model_validator(mode="after")
+    def _security_is_whole(self) -> CentralMqttSettings:
+        files = [name for name in ("ca_file", "certificate_file", "private_key_file") if getattr(self, name)]
+        if self.allow_plaintext and files:
+            raise ValueError(f"allow_plaintext = true speaks without TLS, so {files[0]} has no use; remove one of them")
+        if (self.certificate_file is None) != (self.private_key_file is None):
+            raise ValueError("certificate_file and private_key_file belong together")
+        if self.password_file is not None and self.username is None:
+            raise ValueError("password_file needs a username")
+        return self
+
+
 class CentralSettings(Strict):
     """Where batches go. TLS unless plaintext is allowed out loud."""
 
@@ -61,11 +87,21 @@ class CentralSettings(Strict):
     connect_timeout_s: float = Field(5.0, gt=0, description="How long to wait for a connection.")
     answer_timeout_s: float = Field(30.0, gt=0, description="The central answers after COMMIT; give it time.")
     backoff_max_s: float = Field(60.0, gt=0, description="Longest wait between two tries while the central is away.")
+    prefer: Literal["https", "mqtt"] = Field(
+        "https", description="The way that is used while it works; the other one, if configured, stands in."
+    )
+    mqtt: CentralMqttSettings | None = Field(None, description="A second way, through a broker: [central.mqtt].")
 
     @model_validator(mode="after")
     def _plaintext_is_loud(self) -> CentralSettings:
         if self.url.startswith("http://") and not self.allow_plaintext:
             raise ValueError("url is http://, which is not encrypted; use https:// or set allow_plaintext = true")
+        return self
+
+    @model_validator(mode="after")
+    def _preferred_way_exists(self) -> CentralSettings:
+        if self.prefer == "mqtt" and self.mqtt is None:
+            raise ValueError('prefer = "mqtt" needs a table [central.mqtt] with the broker\'s host')
         return self
 
 

@@ -23,6 +23,7 @@ from edge_agent.settings import Settings
 
 DEFAULT_PATHS: Final = (Path("edge.toml"), Path("/etc/edge-agent/edge.toml"))
 API_KEY_CREDENTIAL: Final = "central-api-key"
+MQTT_PASSWORD_CREDENTIAL: Final = "central-mqtt-password"  # noqa: S105 (the name of a credential, not one)
 
 
 def find_settings_file(given: Path | None, environment: Mapping[str, str] = os.environ) -> Path:
@@ -78,6 +79,42 @@ def central_api_key(settings: Settings, environment: Mapping[str, str] = os.envi
     )
 
 
+def central_mqtt_password(settings: Settings, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The broker's password for this gateway, or None when no user name is set. Never logged."""
+    mqtt = settings.central.mqtt
+    if mqtt is None or mqtt.username is None:
+        return None
+    candidates = [mqtt.password_file] if mqtt.password_file else []
+    if folder := environment.get("CREDENTIALS_DIRECTORY"):
+        candidates.append(Path(folder) / MQTT_PASSWORD_CREDENTIAL)
+    for path in candidates:
+        if (password := _read_password(path)) is not None:
+            return password
+    looked = f"; looked for {' and '.join(str(path) for path in candidates)}" if candidates else ""
+    raise ConfigurationError(
+        f"no password for the broker's user {mqtt.username!r}{looked}",
+        hint=f"systemd credential {MQTT_PASSWORD_CREDENTIAL}, or central.mqtt.password_file",
+    )
+
+
+def _read_password(path: Path) -> str | None:
+    """The file's one line without its end, or None when there is no file."""
+    try:
+        password = path.read_bytes().rstrip(b"\r\n").decode()
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise ConfigurationError(f"the broker's password in {path} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigurationError(f"the broker's password in {path} is not UTF-8 text") from exc
+    if not password or "\n" in password:
+        found = "it holds more than one line" if password else "it is empty"
+        raise ConfigurationError(
+            f"{path} does not hold a password: {found}", hint="the file holds the password and nothing else"
+        )
+    return password
+
+
 def _read_key(path: Path) -> str | None:
     """The file's one line, or None when there is no file."""
     try:
@@ -104,6 +141,9 @@ def resolve_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     }.items():  # fmt: skip
         if isinstance(out.get(table), dict):
             out[table] = _absolute(out[table], keys, folder)
+    if isinstance(out.get("central"), dict) and isinstance(mqtt := out["central"].get("mqtt"), dict):
+        mqtt_keys = ("ca_file", "certificate_file", "private_key_file", "password_file")
+        out["central"] = {**out["central"], "mqtt": _absolute(mqtt, mqtt_keys, folder)}
     if isinstance(out.get("sources"), list):
         file_keys = ("path", "certificate_file", "private_key_file", "password_file")
         out["sources"] = [_absolute(s, file_keys, folder) if isinstance(s, dict) else s for s in out["sources"]]

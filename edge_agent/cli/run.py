@@ -8,15 +8,16 @@ import signal
 from pathlib import Path
 from typing import TypeVar
 
-from cloud_sync.transports.https import HttpsTransport
-
 from cloud_sync.errors import OutboxError
+from cloud_sync.transports.base import Transport
+from cloud_sync.transports.failover import FailoverTransport
+from cloud_sync.transports.https import HttpsTransport
 from edge_agent.app import Agent
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError, EdgeError
 from edge_agent.health.logs import set_up_logging
-from edge_agent.settings import Settings
-from edge_agent.settings_file import central_api_key, find_settings_file, load_settings
+from edge_agent.settings import CentralMqttSettings, Settings
+from edge_agent.settings_file import central_api_key, central_mqtt_password, find_settings_file, load_settings
 
 log = logging.getLogger("edge_agent")
 E = TypeVar("E", bound=BaseException)
@@ -25,12 +26,14 @@ E = TypeVar("E", bound=BaseException)
 def run_daemon(config: Path | None) -> None:
     """Raises ConfigurationError before anything is opened, EdgeError when the daemon cannot go on."""
     settings = load_settings(find_settings_file(config))
-    api_key = central_api_key(settings)
+    api_key, mqtt_password = central_api_key(settings), central_mqtt_password(settings)
     set_up_logging(settings.gateway.log_level, settings.gateway.log_format)
     if settings.central.url.startswith("http://"):
         log.warning("central.url is plain http: anyone on the path can read and forge what is sent")
+    if settings.central.mqtt is not None and settings.central.mqtt.allow_plaintext:
+        log.warning("central.mqtt is without TLS: anyone on the path can read and forge what is sent")
     try:
-        asyncio.run(_run(settings, api_key))
+        asyncio.run(_run(settings, api_key, mqtt_password))
     except* EdgeError as group:
         raise _first(group) from group
     except* OutboxError as group:
@@ -38,13 +41,20 @@ def run_daemon(config: Path | None) -> None:
         raise ConfigurationError(error.message, hint=error.hint) from group
 
 
-async def _run(settings: Settings, api_key: str) -> None:
+async def _run(settings: Settings, api_key: str, mqtt_password: str | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    transport = build_transport(settings, api_key=api_key, mqtt_password=mqtt_password)
+    agent = Agent.build(settings, clock=SystemClock(), transport=transport)
+    await agent.run(stop)
+
+
+def build_transport(settings: Settings, *, api_key: str, mqtt_password: str | None) -> Transport:
+    """The way to the central; with [central.mqtt] there are two, and the one not preferred stands in."""
     central = settings.central
-    transport = HttpsTransport(
+    https = HttpsTransport(
         central.url,
         gateway_id=settings.gateway.id,
         api_key=api_key,
@@ -52,8 +62,25 @@ async def _run(settings: Settings, api_key: str) -> None:
         connect_timeout_s=central.connect_timeout_s,
         answer_timeout_s=central.answer_timeout_s,
     )
-    agent = Agent.build(settings, clock=SystemClock(), transport=transport)
-    await agent.run(stop)
+    if central.mqtt is None:
+        return https
+    mqtt = _mqtt_transport(settings, central.mqtt, mqtt_password)
+    return FailoverTransport(mqtt, https) if central.prefer == "mqtt" else FailoverTransport(https, mqtt)
+
+
+def _mqtt_transport(settings: Settings, mqtt: CentralMqttSettings, password: str | None) -> Transport:
+    # Imported here: a gateway without [central.mqtt] never loads paho.
+    from cloud_sync.transports.mqtt import MqttTransport
+    from cloud_sync.transports.mqtt_broker import Broker, Tls
+
+    tls = None if mqtt.allow_plaintext else Tls(mqtt.ca_file, mqtt.certificate_file, mqtt.private_key_file)
+    return MqttTransport(
+        Broker(mqtt.host, mqtt.port, tls, mqtt.username, password),
+        gateway_id=settings.gateway.id,
+        connect_timeout_s=settings.central.connect_timeout_s,
+        answer_timeout_s=settings.central.answer_timeout_s,
+        reconnect_max_s=settings.central.backoff_max_s,
+    )
 
 
 def _first(group: BaseExceptionGroup[E]) -> E:
