@@ -20,13 +20,15 @@ from urllib.parse import urlsplit, urlunsplit
 import typer
 
 from cloud_sync.central.errors import CentralError, UsageError
+from cloud_sync.central.mqtt_url import broker_of
 from cloud_sync.central.postgres import EmbeddedPostgres, running_url
 from cloud_sync.central.server import Listen, serve_database, serve_embedded
 from cloud_sync.central.store import Store
+from cloud_sync.transports.mqtt_broker import Broker
 
 app = typer.Typer(
     name="edge-central",
-    help="The reference central: batches in over HTTP, rows out to PostgreSQL or TimescaleDB.",
+    help="The reference central: batches in over HTTP and MQTT, rows out to PostgreSQL or TimescaleDB.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -48,15 +50,23 @@ def serve(
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM); makes it HTTPS.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="The certificate's private key (PEM).")] = None,
     exit_with_parent: Annotated[bool, typer.Option("--exit-with-parent", help="End when stdin closes.")] = False,
+    mqtt_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="mqtts://user@host:8883: take batches from this broker as well.")
+    ] = None,
+    mqtt_password_file: Annotated[Path | None, typer.Option(help="Holds only that user's password.")] = None,
+    mqtt_ca: Annotated[Path | None, typer.Option(help="The CA that signed the broker's certificate (PEM).")] = None,
+    mqtt_cert: Annotated[Path | None, typer.Option(help="Our certificate, if the broker asks for one (PEM).")] = None,
+    mqtt_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
 ) -> None:
     """Take batches until SIGTERM or SIGINT. Prints one JSON line with `url` and `database` when ready."""
     if (tls_cert is None) != (tls_key is None):
         _fail(UsageError("--tls-cert and --tls-key belong together"))
     listen = Listen(host, port, tls_cert, tls_key)
+    broker = _broker(mqtt_url, mqtt_password_file, mqtt_ca, mqtt_cert, mqtt_key)
     if embedded is not None and database_url is None:
-        _run(serve_embedded(embedded, listen, ready=_say_ready, exit_with_parent=exit_with_parent))
+        _run(serve_embedded(embedded, listen, ready=_say_ready, exit_with_parent=exit_with_parent, broker=broker))
     elif database_url is not None and embedded is None:
-        _run(serve_database(database_url, listen, ready=_say_ready, exit_with_parent=exit_with_parent))
+        _run(serve_database(database_url, listen, ready=_say_ready, exit_with_parent=exit_with_parent, broker=broker))
     else:
         _fail(_one_of_both())
 
@@ -167,6 +177,19 @@ def _without_password(database_url: str) -> str:
     user, at, host = parts.netloc.rpartition("@")
     shown = parts._replace(netloc=f"{user.partition(':')[0]}{at}{host}")
     return urlunsplit(shown)
+
+
+def _broker(
+    url: str | None, password: Path | None, ca: Path | None, certificate: Path | None, key: Path | None
+) -> Broker | None:
+    if url is None:
+        if any((password, ca, certificate, key)):
+            _fail(UsageError("the --mqtt options need --mqtt-url"))
+        return None
+    try:
+        return broker_of(url, password_file=password, ca_file=ca, certificate_file=certificate, private_key_file=key)
+    except UsageError as exc:
+        _fail(exc)
 
 
 def _one_of_both() -> UsageError:

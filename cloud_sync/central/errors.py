@@ -3,6 +3,7 @@
 CentralError
   DatabaseAwayError     nothing was stored; the sender tries again, the operator looks at the database
   SchemaTooNewError     the database belongs to a newer program; the service must not touch it
+  SchemaDiffersError    tables of our names are somebody else's and cannot be adopted
   EmbeddedPostgresError the bundled PostgreSQL cannot run here
   UsageError            the command line cannot be carried out as given
 """
@@ -23,6 +24,10 @@ class DatabaseAwayError(CentralError):
 
 class SchemaTooNewError(CentralError):
     """The tables have a version this program does not know."""
+
+
+class SchemaDiffersError(CentralError):
+    """Tables of these names exist with another key or other types; nothing was changed."""
 
 
 class EmbeddedPostgresError(CentralError):

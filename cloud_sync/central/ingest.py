@@ -10,6 +10,7 @@ import asyncpg
 
 from cloud_sync.admission import Judgement, json_text, timestamp
 from cloud_sync.central import statements
+from cloud_sync.digest import hour_of
 from cloud_sync.records import Event, Refusal, Row, Series, Settlement
 
 _Placed = TypeVar("_Placed", tuple[int, Row], tuple[int, Event])
@@ -25,9 +26,10 @@ ROW_ERRORS = (
 class Ingest:
     """Stores one judged batch of one gateway over an open transaction."""
 
-    def __init__(self, connection: asyncpg.Connection[Any], gateway_id: str) -> None:
+    def __init__(self, connection: asyncpg.Connection[Any], gateway_id: str, *, marks_hours: bool) -> None:
         self._connection = connection
         self._gateway_id = gateway_id
+        self._marks_hours = marks_hours
         self._refused: list[Refusal] = []
 
     async def store(self, judgement: Judgement) -> Settlement:
@@ -36,6 +38,8 @@ class Ingest:
         row_refusals = len(self._refused)
         stored_rows = await self._insert(rows, self._insert_rows)
         offered_rows = len(rows) - (len(self._refused) - row_refusals)
+        if stored_rows and self._marks_hours:
+            await self._mark_hours(rows)
         events = sorted(judgement.events, key=lambda placed: placed[1].event_id)
         event_refusals = len(self._refused)
         stored_events = await self._insert(events, self._insert_events)
@@ -49,29 +53,47 @@ class Ingest:
         return Settlement(stored_rows + stored_events, duplicates, refused)
 
     async def _own_rows(self, rows: Sequence[tuple[int, Row]]) -> Sequence[tuple[int, Row]]:
-        """Register new sensors; refuse rows of sensors that another gateway registered."""
+        """Register new sensors, take those nobody has; refuse rows of sensors that are another gateway's."""
         if not rows:
             return rows
         series = {row.series.sensor_id: row.series for _, row in reversed(rows)}
-        await self._register([series[sensor_id] for sensor_id in sorted(series)])
-        found = await self._connection.fetch(statements.FOREIGN_SENSORS, list(series), self._gateway_id)
-        foreign = {record["sensor_id"] for record in found}
+        faults = await self._register([series[sensor_id] for sensor_id in sorted(series)])
+        found = await self._connection.fetch(statements.SENSORS_NOT_OURS, list(series), self._gateway_id)
+        if any(record["gateway_id"] is None for record in found):
+            await self._connection.execute(statements.TAKE_SENSORS, sorted(series), self._gateway_id)
+            found = await self._connection.fetch(statements.SENSORS_NOT_OURS, list(series), self._gateway_id)
+        faults |= {
+            sensor_id: ("sensor_of_other_gateway", f"{sensor_id} is registered by another gateway")
+            for sensor_id in (record["sensor_id"] for record in found)
+        }
         self._refused += [
-            Refusal(index, "sensor_of_other_gateway", f"{row.series.sensor_id} is registered by another gateway")
-            for index, row in rows
-            if row.series.sensor_id in foreign
+            Refusal(index, *faults[row.series.sensor_id]) for index, row in rows if row.series.sensor_id in faults
         ]
-        return [placed for placed in rows if placed[1].series.sensor_id not in foreign]
+        return [placed for placed in rows if placed[1].series.sensor_id not in faults]
 
-    async def _register(self, series: Sequence[Series]) -> None:
-        await self._connection.execute(
-            statements.REGISTER_SENSORS,
-            self._gateway_id,
-            [s.sensor_id for s in series],
-            [s.sensor_type for s in series],
-            [s.unit for s in series],
-            [json_text(s.metadata) for s in series],
-        )
+    async def _register(self, series: Sequence[Series]) -> dict[str, tuple[str, str]]:
+        """Why sensors could not be registered, by sensor_id: an adopted table may have narrower columns."""
+        try:
+            async with self._connection.transaction():  # a savepoint
+                await self._connection.execute(
+                    statements.REGISTER_SENSORS,
+                    self._gateway_id,
+                    [s.sensor_id for s in series],
+                    [s.sensor_type for s in series],
+                    [s.unit for s in series],
+                    [json_text(s.metadata) for s in series],
+                )
+        except ROW_ERRORS as exc:
+            if len(series) == 1:
+                return {series[0].sensor_id: ("database_refused", str(exc))}
+        else:
+            return {}
+        middle = len(series) // 2
+        return await self._register(series[:middle]) | await self._register(series[middle:])
+
+    async def _mark_hours(self, rows: Sequence[tuple[int, Row]]) -> None:
+        hours = sorted({hour_of(row.time_us) for _, row in rows})
+        await self._connection.execute(statements.MARK_HOURS, self._gateway_id, [timestamp(hour) for hour in hours])
 
     async def _insert(self, placed: Sequence[_Placed], insert: Callable[[Sequence[_Placed]], Awaitable[int]]) -> int:
         """How many were new. What the database refuses is halved until the culprit stands alone."""

@@ -12,11 +12,13 @@ Constraints
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import random
 import secrets
 from collections import deque
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -215,6 +217,16 @@ class MqttConsumer:
             raise Refused("too_large", exc.message) from exc
         except WireFormatError as exc:
             raise Refused("refused", exc.message) from exc
+
+
+@contextlib.asynccontextmanager
+async def consuming(broker: Broker | None, store: Store) -> AsyncIterator[None]:
+    """A consumer beside what is done inside, when there is a broker. Batches in work at the end are sent again."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(MqttConsumer(b, store).run(), name="mqtt consumer") for b in (broker,) if b]
+        yield
+        for task in tasks:
+            task.cancel()
 
 
 def _topics_of(message: Message) -> Topics | None:

@@ -24,9 +24,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from cloud_sync.central.errors import EmbeddedPostgresError, SchemaTooNewError, UsageError
+from cloud_sync.central.mqtt import consuming
 from cloud_sync.central.postgres import EmbeddedPostgres
 from cloud_sync.central.service import create_app
 from cloud_sync.central.store import Store
+from cloud_sync.transports.mqtt_broker import Broker
 
 logger = logging.getLogger(__name__)
 
@@ -52,20 +54,24 @@ Ready = Callable[[str, str], None]
 """Told the service's URL and the database's."""
 
 
-async def serve_database(database_url: str, listen: Listen, *, ready: Ready, exit_with_parent: bool) -> None:
-    """Serve over a database that somebody else runs, until told to end."""
+async def serve_database(
+    database_url: str, listen: Listen, *, ready: Ready, exit_with_parent: bool, broker: Broker | None = None
+) -> None:
+    """Serve over a database that somebody else runs, until told to end; with a broker, over MQTT as well."""
     with _told_to_end(exit_with_parent=exit_with_parent) as told:
-        async with Store(database_url) as store, running(create_app(store), listen) as url:
+        async with Store(database_url) as store, running(create_app(store), listen) as url, consuming(broker, store):
             ready(url, database_url)
             await told.wait()
 
 
-async def serve_embedded(data_dir: Path, listen: Listen, *, ready: Ready, exit_with_parent: bool) -> None:
+async def serve_embedded(
+    data_dir: Path, listen: Listen, *, ready: Ready, exit_with_parent: bool, broker: Broker | None = None
+) -> None:
     """Serve over a PostgreSQL of our own in `data_dir`, until told to end."""
     async with EmbeddedPostgres(data_dir) as postgres:
         keeping = asyncio.create_task(_keep_running(postgres), name="embedded postgres")  # awaited below
         try:
-            await serve_database(postgres.url, listen, ready=ready, exit_with_parent=exit_with_parent)
+            await serve_database(postgres.url, listen, ready=ready, exit_with_parent=exit_with_parent, broker=broker)
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)

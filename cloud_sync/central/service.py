@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse
 
 from cloud_sync.central.answers import AWAY_DETAIL, RETRY_AFTER_S, settled
 from cloud_sync.central.bodies import ENCODINGS, BodyLimits, collect, read_batch
-from cloud_sync.central.errors import CentralError, DatabaseAwayError, SchemaTooNewError
+from cloud_sync.central.errors import CentralError, DatabaseAwayError, SchemaDiffersError, SchemaTooNewError
 from cloud_sync.central.store import Store
 from cloud_sync.errors import BatchTooLargeError, WireFormatError
 from cloud_sync.records import Batch
@@ -165,7 +165,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Bring the tables up to date when the database is there; start all the same when it is not."""
     try:
         await app.state.store.prepare()
-    except SchemaTooNewError:
+    except (SchemaTooNewError, SchemaDiffersError):
         raise
     except DatabaseAwayError as exc:
         logger.warning("starting without the database: %s", exc)

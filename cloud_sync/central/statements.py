@@ -12,7 +12,18 @@ REGISTER_SENSORS: Final = """
     FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) AS s (id, type, unit, meta)
     ON CONFLICT (sensor_id) DO NOTHING"""
 
-FOREIGN_SENSORS: Final = "SELECT sensor_id FROM sensors WHERE sensor_id = ANY($1::text[]) AND gateway_id <> $2"
+SENSORS_NOT_OURS: Final = """
+    SELECT sensor_id, gateway_id FROM sensors
+    WHERE sensor_id = ANY($1::text[]) AND gateway_id IS DISTINCT FROM $2"""
+
+# In an adopted table a sensor may have no gateway yet: the first that sends for it has it from then on.
+TAKE_SENSORS: Final = """
+    WITH free AS (
+        SELECT sensor_id FROM sensors WHERE sensor_id = ANY($1::text[]) AND gateway_id IS NULL
+        ORDER BY sensor_id FOR UPDATE)
+    UPDATE sensors s SET gateway_id = $2 FROM free WHERE s.sensor_id = free.sensor_id AND s.gateway_id IS NULL"""
+
+MARK_HOURS: Final = "INSERT INTO hourly_pending (gateway_id, hour) SELECT $1, h FROM unnest($2::timestamptz[]) AS m (h)"
 
 INSERT_ROWS: Final = """
     WITH stored AS (

@@ -26,7 +26,7 @@ from cloud_sync.admission import judge
 from cloud_sync.central import statements
 from cloud_sync.central.errors import DatabaseAwayError, UsageError
 from cloud_sync.central.ingest import Ingest
-from cloud_sync.central.migrations import migrate
+from cloud_sync.central.migrations import Features, migrate
 from cloud_sync.records import Batch, Settlement
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Store:
         self._database_url = database_url
         self._now = now
         self._pool: asyncpg.Pool[Any] | None = None
-        self._migrated = False
+        self._features: Features | None = None
         self._migrating = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -91,11 +91,11 @@ class Store:
     async def store_batch(self, batch: Batch, *, gateway_id: str) -> Settlement:
         """Store what can be stored, in one transaction, and say what became of each row and event."""
         judgement = judge(batch, now=self._now())
-        async with self._connection() as connection:
+        async with self._reached() as (connection, features):
             for tries_left in reversed(range(_LOST_RACE_TRIES)):
                 try:
                     async with connection.transaction():
-                        return await Ingest(connection, gateway_id).store(judgement)
+                        return await Ingest(connection, gateway_id, marks_hours=features.own_hourly).store(judgement)
                 except asyncpg.TransactionRollbackError:
                     if tries_left == 0:
                         raise
@@ -143,20 +143,22 @@ class Store:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection[Any]]:
         """A connection to a database whose tables are up to date; only our errors leave."""
+        async with self._reached() as (connection, _):
+            yield connection
+
+    @asynccontextmanager
+    async def _reached(self) -> AsyncIterator[tuple[asyncpg.Connection[Any], Features]]:
         assert self._pool is not None, "enter the store first"  # noqa: S101 (a programming error, not an input)
         with _translated():
             async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
-                await self._migrate_once(connection)
-                yield connection
+                yield connection, self._features or await self._up_to_date(connection)
 
-    async def _migrate_once(self, connection: asyncpg.Connection[Any]) -> None:
-        if self._migrated:
-            return
+    async def _up_to_date(self, connection: asyncpg.Connection[Any]) -> Features:
         async with self._migrating:
-            if not self._migrated:
-                timescaledb = await migrate(connection)
-                self._migrated = True
-                _report(timescaledb)
+            if self._features is None:
+                self._features = await migrate(connection)
+                _report(self._features)
+            return self._features
 
 
 def key_digest(api_key: str) -> bytes:
@@ -176,11 +178,13 @@ def _check_url(database_url: str) -> None:
         raise UsageError(f"the database URL begins with {parts.scheme!r}, not with postgresql://", hint=hint)
 
 
-def _report(timescaledb: str | None) -> None:
-    if timescaledb is None:
+def _report(features: Features) -> None:
+    if features.timescaledb is None:
         logger.warning("plain PostgreSQL without TimescaleDB: sensor_readings is an ordinary table")
-    else:
-        logger.info("sensor_readings is a hypertable of TimescaleDB %s", timescaledb)
+    elif features.hypertable:
+        logger.info(
+            "sensor_readings is a hypertable of TimescaleDB %s, licence %s", features.timescaledb, features.licence
+        )
 
 
 @contextmanager

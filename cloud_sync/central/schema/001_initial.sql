@@ -1,7 +1,8 @@
--- The platform's tables and ours. No foreign key from readings to sensors: hypertables and late
+-- The platform's tables and ours; adoption.py has seen to it that those which exist already will do.
+-- No foreign key from readings to sensors: hypertables and late
 -- registration both make it costly, and the store registers a sensor before its first row.
 
-CREATE TABLE sensors (
+CREATE TABLE IF NOT EXISTS sensors (
     sensor_id     text PRIMARY KEY,
     sensor_type   text NOT NULL,
     unit          text NOT NULL,
@@ -10,7 +11,7 @@ CREATE TABLE sensors (
     metadata      jsonb NOT NULL DEFAULT '{}'
 );
 
-CREATE TABLE sensor_readings (
+CREATE TABLE IF NOT EXISTS sensor_readings (
     timestamp       timestamptz NOT NULL,
     sensor_id       text NOT NULL,
     value           double precision NOT NULL,
@@ -20,8 +21,6 @@ CREATE TABLE sensor_readings (
     sensor_metadata jsonb,
     PRIMARY KEY (timestamp, sensor_id)
 );
-
-CREATE INDEX sensor_readings_by_sensor ON sensor_readings (sensor_id, timestamp DESC);
 
 CREATE TABLE edge_events (
     event_id    text PRIMARY KEY,

@@ -1,0 +1,20 @@
+-- The hourly roll-up where TimescaleDB's continuous aggregates are not available: filled by our own job.
+
+CREATE TABLE sensor_readings_hourly (
+    sensor_id text NOT NULL,
+    hour      timestamptz NOT NULL,
+    count     bigint NOT NULL,
+    min       double precision NOT NULL,
+    max       double precision NOT NULL,
+    mean      double precision NOT NULL,
+    sum       double precision NOT NULL,
+    PRIMARY KEY (sensor_id, hour)
+);
+
+CREATE INDEX sensor_readings_hourly_by_hour ON sensor_readings_hourly (hour DESC);
+
+-- Readings that are here already: every hour between the first and the last is looked at once.
+INSERT INTO hourly_pending (hour)
+SELECT generate_series(date_trunc('hour', first, 'UTC'), last, INTERVAL '1 hour')
+FROM (SELECT min(timestamp) AS first, max(timestamp) AS last FROM sensor_readings) AS span
+WHERE first IS NOT NULL;
