@@ -1,4 +1,4 @@
-"""The broker of `--mqtt-url mqtt[s]://user@host:port` and the files beside it. Mistakes are said before anything runs."""
+"""The broker of `--mqtt-url mqtt[s]://user@host:port` and the files beside it. Mistakes are said before it runs."""
 
 from __future__ import annotations
 
