@@ -30,7 +30,7 @@ _HYPERTABLE_EXISTS: Final = """
     SELECT count(*) FROM timescaledb_information.hypertables
     WHERE hypertable_schema = current_schema() AND hypertable_name = 'sensor_readings'"""
 
-_CREATE_HYPERTABLE: Final = (
+CREATE_HYPERTABLE: Final = (
     "SELECT create_hypertable('sensor_readings', by_range('timestamp'), create_default_indexes => false)"
 )
 
@@ -151,7 +151,7 @@ async def _made_hypertable(connection: asyncpg.Connection[Any]) -> bool:
             "SELECT create_hypertable('sensor_readings', by_range('timestamp'), migrate_data => true)"
         )
         return False
-    await connection.execute(_CREATE_HYPERTABLE)
+    await connection.execute(CREATE_HYPERTABLE)
     return True
 
 

