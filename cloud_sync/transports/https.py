@@ -1,4 +1,4 @@
-"""Batches over HTTPS. The only importer of httpx.
+"""Batches over HTTPS.
 
 Constraints
 - The certificate is verified; there is no switch for it.
@@ -25,12 +25,14 @@ import httpx
 
 from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, TransientSyncError
-from cloud_sync.records import Settlement
+from cloud_sync.records import Batch, Settlement
 from cloud_sync.transports.answers import DETAIL_CHARS, MAX_ANSWER_BYTES, MAX_RETRY_AFTER_S, settlement_of
 
 INGEST_PATH: Final = "/api/v1/data/ingest/batch"
 
 _NOT_THE_SERVICE: Final = "is central.url the ingest service itself? A login page or a proxy may answer in its place"
+
+_PROBE: Final = "probe"
 
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
 
@@ -69,12 +71,12 @@ class HttpsTransport:
         self._answer_timeout_s = answer_timeout_s
         self._client = httpx.AsyncClient(
             headers={
-                "X-API-Key": _header_value(api_key),
+                "X-API-Key": header_value(api_key),
                 "Content-Type": wire.CONTENT_TYPE,
                 "Content-Encoding": wire.CONTENT_ENCODING,
             },
             timeout=httpx.Timeout(answer_timeout_s, connect=connect_timeout_s),
-            verify=_trust(ca_file),
+            verify=trust(ca_file),
         )
 
     def __repr__(self) -> str:
@@ -82,19 +84,37 @@ class HttpsTransport:
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         """Deliver one encoded batch. Raises as promised in `transports.base`."""
+        status, headers, answer = await self._post(body, batch_id)
+        if status == 200:
+            return settlement_of(answer, batch_id=batch_id, hint=_NOT_THE_SERVICE)
+        raise failure_of(status, headers, answer, now=datetime.now(UTC))
+
+    async def is_there(self) -> bool:
+        """Whether this central takes batches, asked with an empty one, which changes nothing.
+
+        Raises TransientSyncError when the answer says neither yes nor no.
+        """
+        status, headers, answer = await self._post(wire.encode(Batch(self._gateway_id)), _PROBE)
+        if status == 200:
+            settlement_of(answer, batch_id=_PROBE, hint=_NOT_THE_SERVICE)
+        elif status in (404, 405):
+            return False
+        elif status not in (401, 403, 413, 422):  # each of these is said by somebody who knows the path
+            raise failure_of(status, headers, answer, now=datetime.now(UTC))
+        return True
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _post(self, body: bytes, batch_id: str) -> tuple[int, httpx.Headers, bytes]:
         if self._client.is_closed:
             raise TransientSyncError("the transport was closed")
         headers = {"Idempotency-Key": f"{self._gateway_id}:{batch_id}", "X-Request-ID": str(uuid.uuid4())}
         with translated(self._url):
             async with self._client.stream("POST", self._url, content=body, headers=headers) as response:
                 async with asyncio.timeout(self._answer_timeout_s):
-                    answer = await _read(response)
-        if response.status_code == 200:
-            return settlement_of(answer, batch_id=batch_id, hint=_NOT_THE_SERVICE)
-        raise failure_of(response.status_code, response.headers, answer, now=datetime.now(UTC))
-
-    async def close(self) -> None:
-        await self._client.aclose()
+                    answer = await read_answer(response)
+        return response.status_code, response.headers, answer
 
 
 def failure_of(
@@ -162,7 +182,7 @@ def _unreachable(where: str, exc: Exception) -> TransientSyncError:
     return TransientSyncError(f"{where}: {str(exc) or type(exc).__name__}")
 
 
-async def _read(response: httpx.Response) -> bytes:
+async def read_answer(response: httpx.Response) -> bytes:
     answer = bytearray()
     async for chunk in response.aiter_bytes():
         answer += chunk
@@ -182,7 +202,7 @@ def _detail(answer: bytes) -> str:
     return "no detail given"
 
 
-def _header_value(api_key: str) -> str:
+def header_value(api_key: str) -> str:
     """A key that a header can carry. The HTTP library would quote a bad one in its message."""
     stripped = api_key.strip()
     if not _HEADER_VALUE.fullmatch(stripped):
@@ -192,7 +212,7 @@ def _header_value(api_key: str) -> str:
     return stripped
 
 
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
+def trust(ca_file: Path | None) -> ssl.SSLContext:
     """Only the named CA when there is one; otherwise the system's and the well-known public ones."""
     try:
         context = ssl.create_default_context(cafile=ca_file)

@@ -1,0 +1,258 @@
+"""One reading per request, for the platform's present central. What that is worth: docs/PLATFORM.md.
+
+Constraints
+- 200 means that the platform has published the reading to its event bus, not that it is stored.
+- Readings of one sensor go out in order, the next one after the answer to the one before; sensors go side by side.
+- What was answered is remembered for the batch at work, so that its next try sends only the rest.
+- The platform takes an Idempotency-Key before it publishes. After its own 500 that key would answer
+  "duplicate_ignored" for a reading that nobody has: the next try carries another one.
+- The platform has no place for events. They are refused by name and kept as dead letters, never sent as readings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+
+from cloud_sync import wire
+from cloud_sync.admission import judge, timestamp
+from cloud_sync.errors import BatchRefusedError, CredentialsError, TransientSyncError, WireFormatError
+from cloud_sync.records import Batch, Refusal, Row, Settlement
+from cloud_sync.transports.answers import DETAIL_CHARS
+from cloud_sync.transports.https import failure_of, header_value, read_answer, translated, trust
+
+INGEST_PATH: Final = "/api/v1/data/ingest"
+WORTH: Final = "200 means published to the central's event bus, not stored; alarms and gaps stay here as dead letters"
+
+IN_FLIGHT: Final = 20
+"""Enough to hide 20 ms of way and work behind 1,000 readings a second; a small central is not flooded."""
+
+NO_EVENTS: Final = "no_events_in_single_mode"
+_NO_EVENTS_DETAIL: Final = "this central takes readings only; requeue this one for a central that takes batches"
+
+_CORRELATION: Final = uuid.UUID("9d3c8f0e-6f0b-5d55-9c0a-5d2f3a1b7e64")  # a name space of our own, drawn once
+_NOT_THE_SERVICE: Final = "is central.url the platform's API itself? A login page or a proxy may answer in its place"
+
+_Key = tuple[str, int]
+_Failure = TransientSyncError | CredentialsError
+
+
+class _Word(StrEnum):
+    """What the platform says about one reading."""
+
+    ACCEPTED = "event_published"
+    DUPLICATE = "duplicate_ignored"
+    REFUSED = "refused"  # ours, for 413 and 422
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    word: _Word
+    code: str = ""
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What was answered so far about the readings of one batch; `spent` counts keys that answer no longer truly."""
+
+    batch_id: str = ""
+    answered: dict[_Key, _Verdict] = field(default_factory=dict)
+    spent: dict[_Key, int] = field(default_factory=dict)
+
+
+class SingleReadingTransport:
+    """One keep-alive client to one platform, `in_flight` requests at once."""
+
+    name = "single"
+    worth = WORTH
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        gateway_id: str,
+        api_key: str,
+        ca_file: Path | None = None,
+        connect_timeout_s: float = 5.0,
+        answer_timeout_s: float = 30.0,
+        in_flight: int = IN_FLIGHT,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        if in_flight < 1:
+            raise ValueError(f"in_flight is {in_flight}; it must be at least 1")
+        self._url = url.rstrip("/") + INGEST_PATH
+        self._gateway_id = gateway_id
+        self._answer_timeout_s = answer_timeout_s
+        self._in_flight = in_flight
+        self._now = now
+        self._notes = _Notes()
+        self._client = httpx.AsyncClient(
+            headers={"X-API-Key": header_value(api_key), "Content-Type": "application/json"},
+            timeout=httpx.Timeout(answer_timeout_s, connect=connect_timeout_s),
+            limits=httpx.Limits(max_connections=in_flight, max_keepalive_connections=in_flight),
+            verify=trust(ca_file),
+        )
+
+    def __repr__(self) -> str:
+        return f"SingleReadingTransport({self._url!r}, gateway_id={self._gateway_id!r})"
+
+    async def send(self, body: bytes, *, batch_id: str) -> Settlement:
+        """Post the readings of one encoded batch. Raises as promised in `transports.base`."""
+        if self._client.is_closed:
+            raise TransientSyncError("the transport was closed")
+        try:
+            batch = await asyncio.to_thread(wire.decode, body)
+        except WireFormatError as exc:
+            raise BatchRefusedError(exc.message) from exc
+        # The platform would publish, and then lose, what no database of readings can hold.
+        judgement = judge(Batch(batch.gateway_id, batch.rows), now=self._now())
+        if self._notes.batch_id != batch_id:
+            self._notes = _Notes(batch_id)
+        answered = self._notes.answered
+        await self._post_all(row for _, row in judgement.rows if row.key not in answered)
+        verdicts = [(index, answered[row.key]) for index, row in judgement.rows]
+        refused = [
+            *judgement.refused,
+            *(Refusal(index, said.code, said.detail) for index, said in verdicts if said.word is _Word.REFUSED),
+            *(Refusal(len(batch.rows) + n, NO_EVENTS, _NO_EVENTS_DETAIL) for n in range(len(batch.events))),
+        ]
+        words = [said.word for _, said in verdicts]
+        return Settlement(
+            accepted=words.count(_Word.ACCEPTED),
+            duplicates=words.count(_Word.DUPLICATE) + judgement.duplicates,
+            refused=tuple(sorted(refused, key=lambda refusal: refusal.index)),
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _post_all(self, rows: Iterable[Row]) -> None:
+        """Post every row and note each answer. After a failure nothing new is begun; what is on its way is awaited."""
+        lanes = _lanes(rows)
+        failures: list[_Failure] = []
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self._in_flight, len(lanes))):
+                group.create_task(self._work(lanes, failures))
+        if failures:
+            raise _telling(failures)
+
+    async def _work(self, lanes: deque[deque[Row]], failures: list[_Failure]) -> None:
+        """Take the lane that waited longest, post its next row, put it back at the end."""
+        while lanes and not failures:
+            lane = lanes.popleft()
+            try:
+                self._notes.answered[lane[0].key] = await self._post(lane[0])
+            except (TransientSyncError, CredentialsError) as exc:
+                failures.append(exc)
+                return
+            lane.popleft()
+            if lane:
+                lanes.append(lane)
+
+    async def _post(self, row: Row) -> _Verdict:
+        spent = self._notes.spent.get(row.key, 0)
+        key = idempotency_key(self._gateway_id, row)
+        headers = {
+            "Idempotency-Key": f"{key}:{spent + 1}" if spent else key,
+            "X-Request-ID": str(uuid.uuid4()),
+        }
+        content = json.dumps(fields(row, correlation_id=str(uuid.uuid5(_CORRELATION, key)))).encode()
+        with translated(self._url):
+            async with self._client.stream("POST", self._url, content=content, headers=headers) as response:
+                async with asyncio.timeout(self._answer_timeout_s):
+                    answer = await read_answer(response)
+        if response.status_code == 500:
+            self._notes.spent[row.key] = spent + 1
+        return _verdict(response.status_code, response.headers, answer, sensor_id=row.series.sensor_id)
+
+
+def idempotency_key(gateway_id: str, row: Row) -> str:
+    """The same for the same reading, whatever batch it comes in; plain ASCII, since it travels in a header."""
+    return f"{quote(gateway_id, safe='')}:{quote(row.series.sensor_id, safe='')}:{row.time_us}"
+
+
+def fields(row: Row, *, correlation_id: str) -> dict[str, Any]:
+    """The platform's names for a reading. `timestamp` is ISO 8601 in UTC, exact to the microsecond."""
+    return {
+        "sensor_id": row.series.sensor_id,
+        "value": row.value,
+        "timestamp": timestamp(row.time_us).isoformat(timespec="microseconds"),
+        "sensor_type": row.series.sensor_type,
+        "unit": row.series.unit,
+        "quality": row.quality,
+        "correlation_id": correlation_id,
+        "metadata": dict(row.series.metadata),
+    }
+
+
+def _lanes(rows: Iterable[Row]) -> deque[deque[Row]]:
+    """The rows of each sensor in their order."""
+    lanes: dict[str, deque[Row]] = {}
+    for row in rows:
+        lanes.setdefault(row.series.sensor_id, deque()).append(row)
+    return deque(lanes.values())
+
+
+def _verdict(status: int, headers: httpx.Headers, answer: bytes, *, sensor_id: str) -> _Verdict:
+    """What an answer says about this reading. Raises the failure it is when it says nothing about it."""
+    if status == 200:
+        return _published(answer, sensor_id)
+    if status == 413:
+        return _Verdict(_Word.REFUSED, "too_large", "the central takes only smaller readings")
+    if status == 422:
+        return _Verdict(_Word.REFUSED, "refused", _reason(answer))
+    if status in (401, 403):
+        raise CredentialsError(
+            f"the central does not accept this API key: {_reason(answer)}", hint="check central.api_key or its file"
+        )
+    raise failure_of(status, headers, answer, now=datetime.now(UTC))
+
+
+def _published(answer: bytes, sensor_id: str) -> _Verdict:
+    try:
+        return _Verdict(_word(json.loads(answer), sensor_id))
+    except (KeyError, TypeError, ValueError, RecursionError) as exc:
+        reason = str(exc)[:DETAIL_CHARS] or type(exc).__name__
+        raise TransientSyncError(
+            f"the answer says nothing about the reading of {sensor_id}: {reason}", hint=_NOT_THE_SERVICE
+        ) from exc
+
+
+def _word(said: dict[str, Any], sensor_id: str) -> _Word:
+    if said["sensor_id"] != sensor_id:
+        raise ValueError(f"it is about sensor {said['sensor_id']!r}")
+    if said["status"] not in (_Word.ACCEPTED, _Word.DUPLICATE):
+        raise ValueError(f"its status is {said['status']!r}")
+    return _Word(said["status"])
+
+
+def _reason(answer: bytes) -> str:
+    """The platform's own words: a text, or the list of faults of a request that does not fit its schema."""
+    try:
+        detail = json.loads(answer)["detail"]
+        if isinstance(detail, list):
+            detail = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in detail)
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return "no detail given"
+    return str(detail)[:DETAIL_CHARS]
+
+
+def _telling(failures: list[_Failure]) -> _Failure:
+    """Of several failures at once: a refused key before all, then whoever asks for the longest wait."""
+    for failure in failures:
+        if isinstance(failure, CredentialsError):
+            return failure
+    waits = [failure for failure in failures if isinstance(failure, TransientSyncError)]
+    return max(waits, key=lambda failure: failure.retry_after_s or 0.0)
