@@ -173,14 +173,19 @@ class Outbox:
             in_transaction(db, lambda db: self._insert(db, blocks))
             self._was_full = False
 
-    def peek(self, *, after_id: int = 0) -> Block | None:
-        """The oldest block behind `after_id`, or None. A damaged block goes to the dead letters, counted."""
+    def peek(self, *, after_id: int = 0, record_class: RecordClass | None = None) -> Block | None:
+        """The oldest block behind `after_id` (of one class, if given), or None.
+
+        A damaged block goes to the dead letters, counted.
+        """
+        name = None if record_class is None else record_class.value
         while True:
             with self._reading() as db:
                 row = db.execute(
                     "SELECT id, batch_id, class, first_time_us, last_time_us, count, crc32, content"
-                    " FROM block LEFT JOIN body ON block_id = id WHERE id > ? ORDER BY id LIMIT 1",
-                    (after_id,),
+                    " FROM block LEFT JOIN body ON block_id = id"
+                    " WHERE id > ? AND (? IS NULL OR class = ?) ORDER BY id LIMIT 1",
+                    (after_id, name, name),
                 ).fetchone()
             if row is None:
                 return None
@@ -190,6 +195,11 @@ class Outbox:
                 batch_id, record_class, _, _, count = header
                 return Block(block_id, batch_id, RecordClass(record_class), count, body)
             self._bury(block_id, str(header[0]), header[4], body)
+
+    def newest_id(self) -> int:
+        """The id of the newest block that waits; 0 when none does."""
+        with self._reading() as db:
+            return int(db.execute("SELECT coalesce(max(id), 0) FROM block").fetchone()[0])
 
     def settle(self, block: Block, settlement: Settlement, *, now_us: int) -> None:
         """Remove a delivered block; refused records become dead letters with their reason."""
