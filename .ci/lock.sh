@@ -6,4 +6,4 @@ compile="uv pip compile --universal --generate-hashes --python-version 3.11 --no
 $compile --extra dev -o requirements-dev.lock
 $compile --extra demo -c requirements-dev.lock -o requirements-demo.lock
 $compile --extra convert -c requirements-dev.lock -o requirements-convert.lock
-$compile -c requirements-dev.lock -o requirements.lock
+$compile --extra install -c requirements-dev.lock -o requirements.lock

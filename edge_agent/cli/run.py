@@ -17,7 +17,9 @@ from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError, EdgeError
 from edge_agent.health.logs import set_up_logging
 from edge_agent.settings import CentralMqttSettings, Settings
-from edge_agent.settings_file import central_api_key, central_mqtt_password, find_settings_file, load_settings
+from edge_agent.settings_file import load_settings
+from edge_agent.site_file import find_settings_file
+from edge_agent.site_secrets import central_api_key, central_mqtt_password
 
 log = logging.getLogger("edge_agent")
 E = TypeVar("E", bound=BaseException)

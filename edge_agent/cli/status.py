@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import time
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from typing import Any, Final
 from edge_agent.cli.status_text import as_text
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
 from edge_agent.local.api import StatusFile, ask_daemon
+from edge_agent.site_file import find_settings_file, read_document, resolve_paths
 
 EXIT_CODES: Final = {"healthy": 0, "degraded": 1, "down": 2, "misconfigured": 3}
 WATCH_EVERY_S: Final = 2.0
@@ -44,8 +46,6 @@ def _show(config: Path | None, *, as_json: bool, prefix: str) -> int:
 
 def read_status(config: Path | None) -> dict[str, Any]:
     """The daemon's own words, or what can be found out without it."""
-    from edge_agent.settings_file import find_settings_file, read_document, resolve_paths
-
     try:
         path = find_settings_file(config)
         document = resolve_paths(read_document(path), path.parent)
@@ -53,12 +53,17 @@ def read_status(config: Path | None) -> dict[str, Any]:
         return _misconfigured(exc)
     gateway = document.get("gateway")
     gateway = gateway if isinstance(gateway, dict) else {}
-    runtime_dir = Path(str(gateway.get("runtime_dir", "/run/edge-agent")))
-    state_dir = Path(str(gateway.get("state_dir", "/var/lib/edge-agent")))
+    runtime_dir = _folder(gateway, "runtime_dir", "/run/edge-agent")
+    state_dir = _folder(gateway, "state_dir", "/var/lib/edge-agent")
     try:
         return ask_daemon(runtime_dir / "edge-agent.sock")
     except DaemonUnreachableError as exc:
         return _without_daemon(path, exc, StatusFile(runtime_dir / "status.json").read(), state_dir, gateway)
+
+
+def _folder(gateway: dict[str, Any], name: str, default: str) -> Path:
+    """As the daemon sees it: the environment wins over the file."""
+    return Path(os.environ.get(f"EDGE_GATEWAY__{name.upper()}") or str(gateway.get(name, default)))
 
 
 def _without_daemon(

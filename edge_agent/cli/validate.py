@@ -7,7 +7,8 @@ from pathlib import Path
 
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import Settings
-from edge_agent.settings_file import find_settings_file, load_settings
+from edge_agent.settings_file import load_settings
+from edge_agent.site_file import find_settings_file
 
 
 def validate_file(file: Path | None, *, as_json: bool) -> int:

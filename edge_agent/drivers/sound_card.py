@@ -115,6 +115,12 @@ class PortAudio:
                 return self._started(sd, arguments)
             except sd.PortAudioError as exc:
                 raise translation(exc) from exc
+            except MemoryError as exc:
+                # cffi's call-backs need memory that is writable and executable, which a hardened unit forbids.
+                raise TransientDriverError(
+                    "the sound library got no memory",
+                    hint="under systemd install edge-agent.service.d/sound.conf; else free some memory",
+                ) from exc
 
     def _started(self, sd: ModuleType, arguments: Arguments) -> Any:
         if self._open_streams == 0:

@@ -38,6 +38,7 @@ class LocalApi:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.unlink(missing_ok=True)  # left by a killed daemon; the state folder's lock says we are alone
             self._server = await asyncio.start_unix_server(self._answer, self._path)
+            self._path.chmod(0o660)  # the agent's group may look
         except OSError as exc:
             raise ConfigurationError(
                 f"{self._path} cannot be opened: {exc.strerror}",

@@ -26,6 +26,12 @@ def read_audio(data: bytes, name: str) -> Content:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             promised, rate_hz, n_channels = int(file.frames), float(file.samplerate), int(file.channels)
             samples = _read_all(file, name)
+    except MemoryError as exc:
+        # cffi's call-backs need memory that is writable and executable, which a hardened unit forbids.
+        raise RecordingError(
+            f"{name} cannot be read as sound: the sound library got no memory",
+            hint="under systemd install edge-agent.service.d/sound.conf; else free some memory",
+        ) from exc
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as exc:
         raise RecordingError(
             f"{name} cannot be read as sound: {exc}", hint="the file may be cut off or damaged"

@@ -58,7 +58,7 @@ def read_bundle(path: Path, *, keys_dir: Path, require_signature: bool = True) -
         Not a bundle, not signed by a known key, changed, incomplete, or with files too many.
     """
     if not path.is_dir():
-        raise BundleError(f"{path}: no such bundle folder", hint="`edge-agent models list` shows what is there")
+        raise BundleError(f"{path}: no such bundle folder", hint="check models.dir and the bundle's name")
     manifest_text = _read(path / MANIFEST_FILE)
     if require_signature:
         _verify_signature(manifest_text, _read(path / SIGNATURE_FILE), path, keys_dir)

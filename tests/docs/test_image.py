@@ -29,7 +29,7 @@ def test_every_package_is_installed_by_hash_or_without_dependencies() -> None:
 
 
 def test_the_build_tool_is_in_the_lock_it_is_taken_from() -> None:
-    lock = (REPOSITORY / "requirements-demo.lock").read_text(encoding="utf-8")
+    lock = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
     assert re.search(r"^setuptools==\S+ \\\n +--hash=", lock, re.MULTILINE)
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent import settings_file
+from edge_agent import site_file
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import CentralSettings, Settings
-from edge_agent.settings_file import central_api_key, find_settings_file, load_settings
+from edge_agent.settings_file import load_settings
+from edge_agent.site_file import find_settings_file
+from edge_agent.site_secrets import central_api_key
 from tests.unit.test_settings import GOOD, HEAD, PLC
 
 SECRET = "s3cret-key-of-the-gateway"  # noqa: S105 -- nobody's
@@ -103,7 +105,7 @@ def test_a_table_in_the_environment_that_is_not_json_is_said(site: Path, monkeyp
 
 def test_the_file_is_looked_for_where_it_is_named_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = (tmp_path / "here.toml", tmp_path / "etc.toml")
-    monkeypatch.setattr(settings_file, "DEFAULT_PATHS", usual)
+    monkeypatch.setattr(site_file, "DEFAULT_PATHS", usual)
     with pytest.raises(ConfigurationError) as caught:
         find_settings_file(None, {})
     assert caught.value.message == f"no configuration found: looked for {usual[0]} and {usual[1]}"

@@ -1,0 +1,133 @@
+"""A site's TOML file as plain tables: found, read, parsed; nothing is checked and nothing heavy imported.
+
+TOML because the standard library reads it, a value's type is what it looks like (YAML turns `no` into false
+and 12:30 into 750), and a repeated table is how a list of sources reads naturally.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from edge_agent.errors import ConfigurationError
+
+DEFAULT_PATHS: Final = (Path("edge.toml"), Path("/etc/edge-agent/edge.toml"))
+
+
+def find_settings_file(given: Path | None, environment: Mapping[str, str] = os.environ) -> Path:
+    """The file to use: the one given, $EDGE_CONFIG, ./edge.toml, or /etc/edge-agent/edge.toml."""
+    if given is not None:
+        return given
+    if named := environment.get("EDGE_CONFIG"):
+        return Path(named)
+    for path in DEFAULT_PATHS:
+        if path.exists():
+            return path
+    raise ConfigurationError(
+        "no configuration found: looked for " + " and ".join(str(path) for path in DEFAULT_PATHS),
+        hint="name one with --config FILE, or copy an example from the config folder",
+    )
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The file as plain tables, unchecked: for `status`, which must answer also when the file is wrong."""
+    return parse(path, read_text(path))
+
+
+def resolve_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Relative paths in a file are relative to that file, wherever the agent is started from."""
+    out = dict(document)
+    for table, keys in {
+        "gateway": ("state_dir", "runtime_dir"), "central": ("ca_file", "api_key_file"),
+        "outbox": ("key_journal",), "models": ("dir", "keys_dir"),
+    }.items():  # fmt: skip
+        if isinstance(out.get(table), dict):
+            out[table] = _absolute(out[table], keys, folder)
+    if isinstance(out.get("central"), dict) and isinstance(mqtt := out["central"].get("mqtt"), dict):
+        mqtt_keys = ("ca_file", "certificate_file", "private_key_file", "password_file")
+        out["central"] = {**out["central"], "mqtt": _absolute(mqtt, mqtt_keys, folder)}
+    if isinstance(out.get("sources"), list):
+        file_keys = ("path", "certificate_file", "private_key_file", "password_file")
+        out["sources"] = [_absolute(s, file_keys, folder) if isinstance(s, dict) else s for s in out["sources"]]
+    return out
+
+
+def _absolute(table: dict[str, Any], keys: Iterable[str], folder: Path) -> dict[str, Any]:
+    return {
+        key: str((folder / value).absolute()) if key in keys and isinstance(value, str) else value
+        for key, value in table.items()
+    }
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")  # editors on Windows put a mark in front
+    except FileNotFoundError as exc:
+        raise ConfigurationError(f"{path} does not exist", hint="name the file with --config FILE") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigurationError(f"{path} is not UTF-8 text (byte {exc.start})") from exc
+    except OSError as exc:
+        raise ConfigurationError(f"{path} cannot be read: {exc.strerror}") from exc
+
+
+def parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        found = re.search(r"\(at line (\d+), column (\d+)\)", str(exc))
+        where = f"{path}:{found[1]}" if found else str(path)
+        raise ConfigurationError(
+            f"{where}: not valid TOML: {re.sub(r' *[(]at .*[)]$', '', str(exc))}",
+            where=where,
+            hint='texts need quotes ("pump-7"), tables stand in brackets ([central])',
+        ) from exc
+
+
+def line_of(text: str, location: tuple[int | str, ...]) -> int:
+    """The line where this setting stands, or the nearest table that holds it; 1 when there is none.
+
+    tomllib keeps no positions, so this follows table headers and keys through the text.
+    """
+    best, depth = 1, 0
+    counts: dict[tuple[str, ...], int] = {}
+    here: tuple[int | str, ...] = ()
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if header := re.match(r"^(\[\[?)\s*([A-Za-z0-9_.\"-]+)\s*\]\]?", line):
+            here = _indexed(tuple(header[2].split(".")), header[1] == "[[", counts)
+            place = here
+        elif key := re.match(r"^([A-Za-z0-9_\"-]+)\s*=", line):
+            place = (*here, key[1].strip('"'))
+        else:
+            continue
+        shared = _shared(place, location)
+        if shared == len(place) and shared > depth:
+            best, depth = number, shared
+    return best
+
+
+def _indexed(names: tuple[str, ...], is_array: bool, counts: dict[tuple[str, ...], int]) -> tuple[int | str, ...]:
+    out: list[int | str] = []
+    for end in range(1, len(names) + 1):
+        prefix = names[:end]
+        out.append(names[end - 1])
+        if end == len(names) and is_array:
+            counts[prefix] = counts.get(prefix, -1) + 1
+            for other in [p for p in counts if len(p) > end and p[:end] == prefix]:
+                del counts[other]
+        if prefix in counts:
+            out.append(counts[prefix])
+    return tuple(out)
+
+
+def _shared(place: tuple[int | str, ...], location: tuple[int | str, ...]) -> int:
+    count = 0
+    for mine, theirs in zip(place, location, strict=False):
+        if mine != theirs:
+            break
+        count += 1
+    return count
