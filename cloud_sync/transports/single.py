@@ -73,7 +73,7 @@ class _Notes:
 
 
 class SingleReadingTransport:
-    """One keep-alive client to one platform, `in_flight` requests at once."""
+    """`in_flight` keep-alive connections to one platform, one request at a time on each."""
 
     name = "single"
     worth = WORTH
@@ -95,14 +95,17 @@ class SingleReadingTransport:
         self._url = url.rstrip("/") + INGEST_PATH
         self._gateway_id = gateway_id
         self._answer_timeout_s = answer_timeout_s
-        self._in_flight = in_flight
         self._now = now
         self._notes = _Notes()
-        self._client = httpx.AsyncClient(
-            headers={"X-API-Key": header_value(api_key), "Content-Type": "application/json"},
-            timeout=httpx.Timeout(answer_timeout_s, connect=connect_timeout_s),
-            limits=httpx.Limits(max_connections=in_flight, max_keepalive_connections=in_flight),
-            verify=trust(ca_file),
+        self._is_closed = False
+        headers = {"X-API-Key": header_value(api_key), "Content-Type": "application/json"}
+        timeout = httpx.Timeout(answer_timeout_s, connect=connect_timeout_s)
+        verify = trust(ca_file)
+        # One connection each: the library's pool looks through all of its connections at every request, which
+        # at 20 in flight took three times the time of the request itself (1.9 ms against 0.6 ms, x86-64).
+        self._clients = tuple(
+            httpx.AsyncClient(headers=headers, timeout=timeout, limits=httpx.Limits(max_connections=1), verify=verify)
+            for _ in range(in_flight)
         )
 
     def __repr__(self) -> str:
@@ -110,7 +113,7 @@ class SingleReadingTransport:
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         """Post the readings of one encoded batch. Raises as promised in `transports.base`."""
-        if self._client.is_closed:
+        if self._is_closed:
             raise TransientSyncError("the transport was closed")
         try:
             batch = await asyncio.to_thread(wire.decode, body)
@@ -136,24 +139,26 @@ class SingleReadingTransport:
         )
 
     async def close(self) -> None:
-        await self._client.aclose()
+        self._is_closed = True
+        for client in self._clients:
+            await client.aclose()
 
     async def _post_all(self, rows: Iterable[Row]) -> None:
         """Post every row and note each answer. After a failure nothing new is begun; what is on its way is awaited."""
         lanes = _lanes(rows)
         failures: list[_Failure] = []
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._in_flight, len(lanes))):
-                group.create_task(self._work(lanes, failures))
+            for client in self._clients[: len(lanes)]:
+                group.create_task(self._work(client, lanes, failures))
         if failures:
             raise _telling(failures)
 
-    async def _work(self, lanes: deque[deque[Row]], failures: list[_Failure]) -> None:
+    async def _work(self, client: httpx.AsyncClient, lanes: deque[deque[Row]], failures: list[_Failure]) -> None:
         """Take the lane that waited longest, post its next row, put it back at the end."""
         while lanes and not failures:
             lane = lanes.popleft()
             try:
-                self._notes.answered[lane[0].key] = await self._post(lane[0])
+                self._notes.answered[lane[0].key] = await self._post(client, lane[0])
             except (TransientSyncError, CredentialsError) as exc:
                 failures.append(exc)
                 return
@@ -161,7 +166,7 @@ class SingleReadingTransport:
             if lane:
                 lanes.append(lane)
 
-    async def _post(self, row: Row) -> _Verdict:
+    async def _post(self, client: httpx.AsyncClient, row: Row) -> _Verdict:
         spent = self._notes.spent.get(row.key, 0)
         key = idempotency_key(self._gateway_id, row)
         headers = {
@@ -170,7 +175,7 @@ class SingleReadingTransport:
         }
         content = json.dumps(fields(row, correlation_id=str(uuid.uuid5(_CORRELATION, key)))).encode()
         with translated(self._url):
-            async with self._client.stream("POST", self._url, content=content, headers=headers) as response:
+            async with client.stream("POST", self._url, content=content, headers=headers) as response:
                 async with asyncio.timeout(self._answer_timeout_s):
                     answer = await read_answer(response)
         if response.status_code == 500:
