@@ -39,6 +39,17 @@ class Topics:
         return f"sm/v1/{self.gateway_id}/state"
 
 
+class _ClosingSocket(ssl.SSLSocket):
+    """Closed when the handshake fails; paho would leave it open until the garbage is collected."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 @dataclass(frozen=True, slots=True)
 class Tls:
     """PEM files. Without `ca_file` the system's and the well-known public CAs are trusted."""
@@ -56,6 +67,7 @@ class Tls:
                 f"the CA file {self.ca_file} cannot be used: {exc}",
                 hint="it must hold PEM certificates and be readable",
             ) from exc
+        context.sslsocket_class = _ClosingSocket
         if self.ca_file is None:
             context.load_verify_locations(certifi.where())
         if self.certificate_file is not None:

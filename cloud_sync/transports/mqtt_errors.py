@@ -15,6 +15,13 @@ from cloud_sync.transports.mqtt_broker import Broker
 FAILURE: Final = 0x80
 """Reason codes from here on are failures."""
 
+MALFORMED: Final = "malformed packet"
+"""paho's words for an answer that MQTT 5 does not allow. It says them in its log and drops the connection."""
+
+_PLAIN_THERE: Final = "does the broker listen for plain MQTT on this port? 8883 is usual for TLS"
+_SHARED_NAME: Final = "when this repeats, two boxes may share one gateway.id and put each other out"
+"""mosquitto 2.0 ends the older of two connections without saying why."""
+
 _UNKNOWN_CA: Final = ("was signed by an unknown CA", "name the CA in ca_file")
 
 # OpenSSL's X509_V_ERR_* numbers, for the causes that somebody at the machine can mend.
@@ -88,10 +95,9 @@ def unreachable(broker: Broker, cause: BaseException | None) -> SyncError:
     if isinstance(cause, ssl.SSLError):
         if _CERTIFICATE_REFUSED.search(str(cause.reason)):
             return _own_certificate(broker, str(cause.reason))
-        return TransientSyncError(
-            f"{broker.where}: no TLS there: {cause.reason or cause}",
-            hint="does the broker listen for plain MQTT on this port? 8883 is usual for TLS",
-        )
+        return TransientSyncError(f"{broker.where}: no TLS there: {cause.reason or cause}", hint=_PLAIN_THERE)
+    if isinstance(cause, ConnectionResetError) and broker.tls is not None:
+        return TransientSyncError(f"{broker.where}: the broker hung up at the greeting", hint=_PLAIN_THERE)
     return TransientSyncError(f"{broker.where}: {str(cause) or type(cause).__name__}")
 
 
@@ -99,6 +105,11 @@ def disconnected(broker: Broker, code: int | None, said: str, *, before_answer: 
     """The connection is gone. `code` is the broker's own when it gave one, `said` what was heard of the cause."""
     if _CERTIFICATE_REFUSED.search(said):
         return _own_certificate(broker, said)
+    if MALFORMED in said:
+        return TransientSyncError(
+            f"{broker.where} answered something that is not MQTT 5",
+            hint="mosquitto refuses a message over its message_size_limit so; use max_packet_size, which it tells us",
+        )
     if code == _TAKEN_OVER:
         return TransientSyncError(
             f"{broker.where}: somebody else signed in with our client id",
@@ -114,7 +125,7 @@ def disconnected(broker: Broker, code: int | None, said: str, *, before_answer: 
             hint="does it expect TLS on this port, or a client certificate?",
         )
     why = f" (code {code:#04x})" if code is not None else ""
-    return TransientSyncError(f"{broker.where}: the connection was lost{why}")
+    return TransientSyncError(f"{broker.where}: the connection was lost{why}", hint=_SHARED_NAME)
 
 
 def _own_certificate(broker: Broker, said: str) -> CredentialsError:

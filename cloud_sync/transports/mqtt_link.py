@@ -86,6 +86,7 @@ class Link:
         self._subscribing: dict[int, asyncio.Future[None]] = {}
         self._topics: dict[int, str] = {}
         self._max_packet_bytes: int | None = None
+        self._failure: SyncError | None = None
         self._said = ""  # paho tells why a connection broke only in its log
         self.lost = asyncio.Event()
 
@@ -114,6 +115,7 @@ class Link:
         """Until the broker has granted it. Raises CredentialsError when it does not."""
         code, mid = self._connected_client().subscribe(topic, qos=1)
         if code != paho.MQTT_ERR_SUCCESS or mid is None:
+            await self.lost.wait()  # paho's thread has noticed, and tells us
             raise self._unusable()
         granted: asyncio.Future[None] = self._loop.create_future()
         self._subscribing[mid] = granted
@@ -150,8 +152,7 @@ class Link:
         sent = client.publish(topic, payload, qos=1, retain=retain, properties=properties)
         if sent.rc == paho.MQTT_ERR_QUEUE_SIZE:
             raise TransientSyncError(f"{self._broker.where}: the broker is behind with its acknowledgements")
-        if sent.rc != paho.MQTT_ERR_SUCCESS:
-            raise self._unusable()
+        # Any other failure is that of the connection; its end, with the reason, is on its way to us.
         acknowledged: asyncio.Future[int] = self._loop.create_future()
         self._publishing[sent.mid] = acknowledged
         self._topics[sent.mid] = topic
@@ -228,7 +229,7 @@ class Link:
             self._hand_over(self._on_message, _read(message))
 
         def on_log(_: Any, __: Any, level: int, text: str) -> None:
-            if level == paho.MQTT_LOG_ERR:
+            if level == paho.MQTT_LOG_ERR or errors.MALFORMED in text:
                 self._said = text
 
         client.on_connect = on_connect
@@ -279,7 +280,7 @@ class Link:
         """The end of this link, once: whoever waits on it is told."""
         if self.lost.is_set():
             return
-        was_open = self.is_open
+        was_open, self._failure = self.is_open, error
         self.lost.set()
         waiting: list[asyncio.Future[Any]] = [*self._publishing.values(), *self._subscribing.values()]
         if self._opening is not None:
@@ -306,8 +307,8 @@ class Link:
             raise self._unusable()
         return self._client
 
-    def _unusable(self) -> TransientSyncError:
-        return TransientSyncError(f"{self._broker.where}: not connected")
+    def _unusable(self) -> SyncError:
+        return self._failure or TransientSyncError(f"{self._broker.where}: not connected")
 
 
 def _properties(packet: int) -> Properties:

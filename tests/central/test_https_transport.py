@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import datetime
 import inspect
-import ipaddress
 import json
 import logging
 import ssl
@@ -15,9 +14,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from cloud_sync import wire
 from cloud_sync.central.server import Listen, running
@@ -32,6 +28,7 @@ from cloud_sync.errors import (
 )
 from cloud_sync.transports.https import HttpsTransport, retry_after_s, translated
 from tests.contract.check_transport import batch
+from tests.support.authority import Authority
 from tests.support.central import API_KEY
 from tests.support.sockets import listening
 
@@ -211,49 +208,6 @@ def test_a_ca_file_that_cannot_be_read_is_named(tmp_path: Path):
     for name in ("absent.pem", "empty.pem"):
         with pytest.raises(CredentialsError, match=name):
             HttpsTransport("https://x", gateway_id="gw-1", api_key=SECRET, ca_file=tmp_path / name)
-
-
-class Authority:
-    """A private CA that issues certificates, good and bad ones."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "plant CA")])
-        self.ca_file = folder / "ca.pem"
-        usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
-        certificate = (
-            self._builder(self._name, self._key.public_key(), days=(-1, 10))
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .add_extension(usage, critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-        self.ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-
-    def issue(self, *, days: tuple[int, int] = (-1, 10), address: str = "127.0.0.1") -> tuple[Path, Path]:
-        key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
-        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        certificate = (
-            self._builder(x509.Name([]), key.public_key(), days=days)
-            .add_extension(names, critical=True)
-            .add_extension(issuer, critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-        chain, private = self._folder / "server.pem", self._folder / "server.key"
-        chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        pem = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        private.write_bytes(key.private_bytes(*pem))
-        return chain, private
-
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, days: tuple[int, int]):
-        now = datetime.datetime.now(datetime.UTC)
-        return (
-            x509.CertificateBuilder(self._name, subject, key, x509.random_serial_number())
-            .not_valid_before(now + datetime.timedelta(days=days[0]))
-            .not_valid_after(now + datetime.timedelta(days=days[1]))
-        )
 
 
 @pytest.fixture
