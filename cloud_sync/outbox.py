@@ -203,15 +203,23 @@ class Outbox:
 
     def settle(self, block: Block, settlement: Settlement, *, now_us: int) -> None:
         """Remove a delivered block; refused records become dead letters with their reason."""
-        letters = [(block.batch_id, *letter, now_us, content) for *letter, content in _letters(block, settlement)]
+        self.settle_all([(block, settlement)], now_us=now_us)
+
+    def settle_all(self, settled: Sequence[tuple[Block, Settlement]], *, now_us: int) -> None:
+        """Like `settle`, for blocks that were delivered together: all or none, in one transaction."""
+        letters = {
+            block.id: [(block.batch_id, *letter, now_us, content) for *letter, content in _letters(block, settlement)]
+            for block, settlement in settled
+        }
 
         def work(db: sqlite3.Connection) -> None:
-            if not _remove(db, block.id):
-                return
-            db.executemany(_INSERT_LETTER, letters)
-            _count(db, "accepted", settlement.accepted)
-            _count(db, "duplicates", settlement.duplicates)
-            _count(db, "refused", len(settlement.refused))
+            for block, settlement in settled:
+                if not _remove(db, block.id):
+                    continue
+                db.executemany(_INSERT_LETTER, letters[block.id])
+                _count(db, "accepted", settlement.accepted)
+                _count(db, "duplicates", settlement.duplicates)
+                _count(db, "refused", len(settlement.refused))
 
         self._empty(work)
 
