@@ -6,8 +6,9 @@ BIN := .venv/bin
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-install:  ## prepare .venv from the lock (agent, central, embedded PostgreSQL)
-	@sh .ci/venv.sh requirements-demo.lock
+LOCK ?= requirements-demo.lock
+install:  ## prepare .venv from the hashed lock; LOCK=requirements.lock leaves the demo's central out
+	@sh .ci/venv.sh $(LOCK)
 
 demo: install  ## the whole road on this machine; ARGS="--duration 60 --json" runs it unattended
 	@$(BIN)/edge-agent demo $(ARGS)

@@ -179,7 +179,10 @@ def _unreachable(where: str, exc: Exception) -> TransientSyncError:
                 f"{where}: no TLS there", hint="does the central listen for plain http on this port?"
             )
         cause = cause.__cause__ or cause.__context__
-    return TransientSyncError(f"{where}: {str(exc) or type(exc).__name__}")
+    return TransientSyncError(
+        f"{where}: {str(exc) or type(exc).__name__}",
+        hint="check that the central runs, that central.url is right, and that name, route and firewall let it through",
+    )
 
 
 async def read_answer(response: httpx.Response) -> bytes:

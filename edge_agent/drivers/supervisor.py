@@ -127,7 +127,8 @@ class Supervisor:
         was = self.health
         if was.state is not state:
             hint = f"; {exc.hint}" if exc.hint else ""
-            self._say("warning", f"{self.name} is {state.value}: {exc.message}{hint}")
+            message = exc.message.removeprefix(f"{self.name}: ")
+            self._say("warning", f"{self.name} is {state.value}: {message}{hint}")
             self._become(state, exc.message, exc.hint)
         losses = was.losses_total + (was.state is SourceState.RUNNING)
         self.health = replace(

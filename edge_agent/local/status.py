@@ -44,6 +44,7 @@ class Parts:
     counters: Mapping[str, int]
     writer: WriterState
     uplink: UplinkState
+    worth: str
     ledger: GapLedger
 
 
@@ -89,7 +90,7 @@ def _problems(parts: Parts) -> list[dict[str, Any]]:
     for name, health in parts.sources.items():
         is_new = (parts.now_ns - health.since_ns) / 1e9 < STARTING_GRACE_S
         if health.state in (SourceState.LOST, SourceState.REJECTED):
-            out.append(_problem(f"{name}: {health.message}", health.since_ns, health.hint))
+            out.append(_problem(_named(name, health.message), health.since_ns, health.hint))
         elif health.state is SourceState.STARTING and not is_new:
             out.append(_problem(f"{name}: no data yet", health.since_ns, "check that the device sends"))
     for name, reason in parts.unscored.items():
@@ -98,6 +99,11 @@ def _problems(parts: Parts) -> list[dict[str, Any]]:
     out += _signal_problems(parts)
     out += _delivery_problems(parts)
     return out
+
+
+def _named(name: str, message: str) -> str:
+    """Drivers often name themselves already; once is enough."""
+    return message if message.startswith(f"{name}: ") else f"{name}: {message}"
 
 
 def _signal_problems(parts: Parts) -> list[dict[str, Any]]:
@@ -202,6 +208,7 @@ def _source(source: SourceSettings, parts: Parts) -> dict[str, Any]:
                 "value": reading.value,
                 "unit": reading.tag.unit,
                 "quality": reading.quality.name.lower(),
+                "is_stale": health.state is not SourceState.RUNNING,
                 "status": reading.status,
                 "time": rfc3339(reading.time_ns),
             }
@@ -274,6 +281,7 @@ def _central(parts: Parts) -> dict[str, Any]:
         "hint": uplink.hint,
         "last_settled": rfc3339(uplink.last_settled_ns),
         "sent_bytes_total": uplink.sent_bytes_total,
+        "worth": parts.worth,
     }
 
 
