@@ -20,8 +20,9 @@ from cloud_sync.errors import OutboxError
 from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import Outbox
 from cloud_sync.records import Event, Row
+from cloud_sync.transports.auto import worth_of
 from cloud_sync.transports.base import Transport
-from cloud_sync.uplink import Uplink
+from cloud_sync.uplink import Policy, Uplink
 from cloud_sync.writer import OutboxWriter
 from edge_agent.core.channel import Channel, WhenFull
 from edge_agent.core.clock import Clock
@@ -45,6 +46,7 @@ from edge_agent.pipeline.tags import SnapshotLine, TagLine
 from edge_agent.pipeline.waveform import WaveformLine
 from edge_agent.scoring.champion import load_champion
 from edge_agent.settings import (
+    CentralSettings,
     MicrophoneSettings,
     ModbusSettings,
     OpcUaSettings,
@@ -89,7 +91,7 @@ class Agent:
         """Load the champions and connect the parts. A bundle that is refused costs only its own sources."""
         models, model_errors = _load_models(settings)
         outbox = Outbox(settings.gateway.state_dir / "outbox.db", max_bytes=settings.outbox.max_bytes)
-        uplink = Uplink(outbox, transport, backoff_max_s=settings.central.backoff_max_s, now_ns=clock.now_ns)
+        uplink = Uplink(outbox, transport, policy=_policy(settings.central), now_ns=clock.now_ns)
         journal = KeyJournal(settings.outbox.key_journal) if settings.outbox.key_journal else None
         is_clock_synced = ClockQuality()
         writer = OutboxWriter(
@@ -258,6 +260,7 @@ class Agent:
             counters=counters,
             writer=self.writer.state,
             uplink=self.uplink.state,
+            worth=worth_of(self.transport),
             ledger=self.ledger,
         )
         return describe(parts)
@@ -309,6 +312,16 @@ def _load_models(settings: Settings) -> tuple[dict[str, ScoringModel], dict[str,
             models[name] = scoring_model(champion)
             log.info("model %s %s verified and proven on this box", name, champion.bundle.manifest.version)
     return models, errors
+
+
+def _policy(central: CentralSettings) -> Policy:
+    return Policy(
+        central.backoff_max_s,
+        live_weight=central.live_weight,
+        in_flight=central.in_flight,
+        max_bytes_per_s=None if central.max_kbit_s is None else central.max_kbit_s * 1000 / 8,
+        stagger_s=central.stagger_s,
+    )
 
 
 def _check_inputs(where: str, model: ScoringModel, given: set[str]) -> None:

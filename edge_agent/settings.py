@@ -87,6 +87,20 @@ class CentralSettings(Strict):
     connect_timeout_s: float = Field(5.0, gt=0, description="How long to wait for a connection.")
     answer_timeout_s: float = Field(30.0, gt=0, description="The central answers after COMMIT; give it time.")
     backoff_max_s: float = Field(60.0, gt=0, description="Longest wait between two tries while the central is away.")
+    api: Literal["auto", "batch", "single"] = Field(
+        "auto", description="What the central takes: batches, or one reading per request (docs/PLATFORM.md); auto asks."
+    )
+    in_flight: int = Field(20, ge=1, le=100, description="Single readings on their way at once; of one sensor, one.")
+    live_weight: float = Field(
+        3.0, ge=1, le=100, description="While a backlog drains: bytes of new data sent for each byte of it."
+    )
+    in_flight: int = Field(2, ge=1, le=8, description="Requests on their way at a time, once the central answers.")
+    max_kbit_s: float | None = Field(
+        None, gt=0, description="Rate at which a backlog is sent; new data is counted, but never waits for it."
+    )
+    stagger_s: float = Field(
+        5.0, ge=0, description="After an outage the backlog waits for a random part of this: a fleet comes back apart."
+    )
     prefer: Literal["https", "mqtt"] = Field(
         "https", description="The way that is used while it works; the other one, if configured, stands in."
     )
@@ -102,6 +116,8 @@ class CentralSettings(Strict):
     def _preferred_way_exists(self) -> CentralSettings:
         if self.prefer == "mqtt" and self.mqtt is None:
             raise ValueError('prefer = "mqtt" needs a table [central.mqtt] with the broker\'s host')
+        if self.api == "single" and self.mqtt is not None:
+            raise ValueError('api = "single" is for a central without [central.mqtt]; over MQTT go batches only')
         return self
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from cloud_sync.errors import OutboxError
+from cloud_sync.transports.auto import transport_for
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.failover import FailoverTransport
-from cloud_sync.transports.https import HttpsTransport
 from edge_agent.app import Agent
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError, EdgeError
@@ -56,13 +56,15 @@ async def _run(settings: Settings, api_key: str, mqtt_password: str | None) -> N
 def build_transport(settings: Settings, *, api_key: str, mqtt_password: str | None) -> Transport:
     """The way to the central; with [central.mqtt] there are two, and the one not preferred stands in."""
     central = settings.central
-    https = HttpsTransport(
+    https = transport_for(
+        "batch" if central.mqtt is not None else central.api,  # whoever listens at a broker takes batches
         central.url,
         gateway_id=settings.gateway.id,
         api_key=api_key,
         ca_file=central.ca_file,
         connect_timeout_s=central.connect_timeout_s,
         answer_timeout_s=central.answer_timeout_s,
+        in_flight=central.in_flight,
     )
     if central.mqtt is None:
         return https

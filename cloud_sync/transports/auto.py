@@ -1,0 +1,135 @@
+"""Batches where the central takes them, single readings where it does not.
+
+Constraints
+- Which of the two it is, is asked with an empty batch: 404 or 405 means single readings, any other answer of
+  somebody who knows the path means batches. No answer, or one that says neither, decides nothing.
+- It is asked again after a delivery that failed, and in single mode every ten minutes, so that an upgrade is noticed.
+- A failure never changes the mode by itself: only the answer 404 or 405 leads away from batches.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal
+
+from cloud_sync.errors import TransientSyncError
+from cloud_sync.records import Settlement
+from cloud_sync.transports.base import Transport
+from cloud_sync.transports.https import HttpsTransport
+from cloud_sync.transports.single import IN_FLIGHT, SingleReadingTransport
+
+logger = logging.getLogger(__name__)
+
+Api = Literal["auto", "batch", "single"]
+
+COMMITTED: Final = "an answer means committed to the central's database"
+ASK_AGAIN_S: Final = 600.0
+
+
+class AutoTransport:
+    """One of two transports to the same central; which one, the central says."""
+
+    name = "auto"
+
+    def __init__(
+        self,
+        batch: HttpsTransport,
+        single: SingleReadingTransport,
+        *,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._batch = batch
+        self._single = single
+        self._monotonic_s = monotonic_s
+        self._asked_at_s = 0.0
+        self._is_certain = False
+        self.mode: Literal["batch", "single"] | None = None
+
+    def __repr__(self) -> str:
+        return f"AutoTransport({self._batch!r}, {self._single!r})"
+
+    async def send(self, body: bytes, *, batch_id: str) -> Settlement:
+        """Deliver one encoded batch the way this central takes it. Raises as promised in `transports.base`."""
+        if not self._is_certain or self._is_time_to_ask():
+            await self._ask()
+        transport: Transport = self._batch if self.mode == "batch" else self._single
+        try:
+            return await transport.send(body, batch_id=batch_id)
+        except TransientSyncError:
+            self._is_certain = False
+            raise
+
+    async def close(self) -> None:
+        await self._batch.close()
+        await self._single.close()
+
+    def _is_time_to_ask(self) -> bool:
+        return self.mode == "single" and self._monotonic_s() - self._asked_at_s >= ASK_AGAIN_S
+
+    async def _ask(self) -> None:
+        before = self.mode
+        self.mode = "batch" if await self._batch.is_there() else "single"
+        self._asked_at_s = self._monotonic_s()
+        self._is_certain = True
+        if self.mode != before:
+            logger.info("the central takes %s: %s", _TAKES[self.mode], worth_of(self))
+
+
+_TAKES: Final = {"batch": "batches", "single": "single readings only"}
+
+
+def transport_for(
+    api: Api,
+    url: str,
+    *,
+    gateway_id: str,
+    api_key: str,
+    ca_file: Path | None = None,
+    connect_timeout_s: float = 5.0,
+    answer_timeout_s: float = 30.0,
+    in_flight: int = IN_FLIGHT,
+) -> HttpsTransport | SingleReadingTransport | AutoTransport:
+    """The way to a central over HTTPS. Raises CredentialsError for a key or CA file that cannot be used."""
+
+    def batch() -> HttpsTransport:
+        return HttpsTransport(
+            url,
+            gateway_id=gateway_id,
+            api_key=api_key,
+            ca_file=ca_file,
+            connect_timeout_s=connect_timeout_s,
+            answer_timeout_s=answer_timeout_s,
+        )
+
+    def single() -> SingleReadingTransport:
+        return SingleReadingTransport(
+            url,
+            gateway_id=gateway_id,
+            api_key=api_key,
+            ca_file=ca_file,
+            connect_timeout_s=connect_timeout_s,
+            answer_timeout_s=answer_timeout_s,
+            in_flight=in_flight,
+        )
+
+    match api:
+        case "batch":
+            return batch()
+        case "single":
+            return single()
+        case "auto":
+            return AutoTransport(batch(), single())
+
+
+def worth_of(transport: Transport) -> str:
+    """What this central's answer is worth, in one sentence."""
+    match transport:
+        case SingleReadingTransport() | AutoTransport(mode="single"):
+            return SingleReadingTransport.worth
+        case AutoTransport(mode=None):
+            return "not known yet: the central has not said what it takes"
+        case _:
+            return COMMITTED
