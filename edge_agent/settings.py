@@ -90,7 +90,9 @@ class CentralSettings(Strict):
     api: Literal["auto", "batch", "single"] = Field(
         "auto", description="What the central takes: batches, or one reading per request (docs/PLATFORM.md); auto asks."
     )
-    in_flight: int = Field(20, ge=1, le=100, description="Single readings on their way at once; of one sensor, one.")
+    single_in_flight: int = Field(
+        20, ge=1, le=100, description="Single readings on their way at once; of one sensor, one."
+    )
     live_weight: float = Field(
         3.0, ge=1, le=100, description="While a backlog drains: bytes of new data sent for each byte of it."
     )

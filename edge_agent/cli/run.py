@@ -64,7 +64,7 @@ def build_transport(settings: Settings, *, api_key: str, mqtt_password: str | No
         ca_file=central.ca_file,
         connect_timeout_s=central.connect_timeout_s,
         answer_timeout_s=central.answer_timeout_s,
-        in_flight=central.in_flight,
+        in_flight=central.single_in_flight,
     )
     if central.mqtt is None:
         return https
