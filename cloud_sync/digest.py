@@ -5,11 +5,17 @@
 
 The sum does not depend on the order of rows, and a row counted twice changes it. Equal count and equal hash
 mean equal keys; two different sets of keys agree by chance once in 2^63.
+
+On the wire (`hash` is 16 hexadecimal digits, since not every JSON reader keeps 63 bits of a number):
+
+    {"gateway_id": "gw-7", "hours": [{"sensor_id": "pump-07.de-x.rms", "hour_us": 1700000000000000, "count": 60,
+      "min_us": 1700000000000000, "max_us": 1700003540000000, "hash": "01a2b3c4d5e6f708"}]}
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -79,3 +85,26 @@ def differences(ours: Mapping[HourKey, HourDigest], theirs: Mapping[HourKey, Hou
         for sensor_id, hour_us in sorted(ours.keys() | theirs.keys())
         if ours.get((sensor_id, hour_us)) != theirs.get((sensor_id, hour_us))
     ]
+
+
+def encode_digests(gateway_id: str, hours: Mapping[HourKey, HourDigest]) -> bytes:
+    """Digests as they travel."""
+    listed = [
+        {"sensor_id": sensor_id, "hour_us": hour_us, "count": one.count, "min_us": one.min_us, "max_us": one.max_us,
+         "hash": f"{one.hash:016x}"}
+        for (sensor_id, hour_us), one in hours.items()
+    ]  # fmt: skip
+    return json.dumps({"gateway_id": gateway_id, "hours": listed}, separators=(",", ":")).encode()
+
+
+def decode_digests(body: bytes) -> dict[HourKey, HourDigest]:
+    """The digests in an answer. Raises ValueError when it is not one."""
+    try:
+        return {
+            (str(one["sensor_id"]), int(one["hour_us"])): HourDigest(
+                int(one["count"]), int(one["min_us"]), int(one["max_us"]), int(one["hash"], 16)
+            )
+            for one in json.loads(body)["hours"]
+        }
+    except (KeyError, TypeError) as exc:
+        raise ValueError(f"these are no digests: {exc!r}") from exc

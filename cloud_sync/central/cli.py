@@ -13,6 +13,8 @@ import os
 import secrets
 import sys
 from collections.abc import AsyncIterator, Coroutine
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
@@ -20,9 +22,12 @@ from urllib.parse import urlsplit, urlunsplit
 import typer
 
 from cloud_sync.central.errors import CentralError, UsageError
+from cloud_sync.central.logs import log_as_json
+from cloud_sync.central.maintenance import Maintenance, Upkeep
 from cloud_sync.central.mqtt_url import broker_of
 from cloud_sync.central.postgres import EmbeddedPostgres, running_url
-from cloud_sync.central.server import Listen, serve_database, serve_embedded
+from cloud_sync.central.rates import RateLimits
+from cloud_sync.central.server import Listen, Policy, serve_database, serve_embedded
 from cloud_sync.central.store import Store
 from cloud_sync.transports.mqtt_broker import Broker
 
@@ -39,6 +44,13 @@ DatabaseUrl = Annotated[
     typer.Option(envvar="EDGE_CENTRAL_DATABASE_URL", help="postgresql://user@host:5432/name", show_envvar=True),
 ]
 Embedded = Annotated[Path | None, typer.Option(metavar="DIR", help="Run a PostgreSQL of our own in this folder.")]
+RetentionDays = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=36_500, help="Delete readings older than this; 0: never. Default 180, but never in adopted tables."
+    ),
+]
+DEFAULT_RATES = RateLimits()
 
 
 @app.command()
@@ -57,18 +69,43 @@ def serve(
     mqtt_ca: Annotated[Path | None, typer.Option(help="The CA that signed the broker's certificate (PEM).")] = None,
     mqtt_cert: Annotated[Path | None, typer.Option(help="Our certificate, if the broker asks for one (PEM).")] = None,
     mqtt_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    retention_days: RetentionDays = None,
+    rows_per_s: Annotated[
+        float, typer.Option(min=0, help="What one gateway may send on average; 0 does not limit.")
+    ] = DEFAULT_RATES.rows_per_s or 0,
+    requests_per_s: Annotated[
+        float, typer.Option(min=0, help="What one gateway may ask on average; 0 does not limit.")
+    ] = DEFAULT_RATES.requests_per_s or 0,
 ) -> None:
     """Take batches until SIGTERM or SIGINT. Prints one JSON line with `url` and `database` when ready."""
     if (tls_cert is None) != (tls_key is None):
         _fail(UsageError("--tls-cert and --tls-key belong together"))
     listen = Listen(host, port, tls_cert, tls_key)
     broker = _broker(mqtt_url, mqtt_password_file, mqtt_ca, mqtt_cert, mqtt_key)
+    policy = Policy(_rates(rows_per_s, requests_per_s), Upkeep(retention_days))
+    serving: dict[str, Any] = {
+        "ready": _say_ready, "exit_with_parent": exit_with_parent, "broker": broker, "policy": policy,
+    }  # fmt: skip
+    log_as_json()
     if embedded is not None and database_url is None:
-        _run(serve_embedded(embedded, listen, ready=_say_ready, exit_with_parent=exit_with_parent, broker=broker))
+        _run(serve_embedded(embedded, listen, **serving))
     elif database_url is not None and embedded is None:
-        _run(serve_database(database_url, listen, ready=_say_ready, exit_with_parent=exit_with_parent, broker=broker))
+        _run(serve_database(database_url, listen, **serving))
     else:
         _fail(_one_of_both())
+
+
+@app.command()
+def maintain(
+    database_url: DatabaseUrl = None,
+    embedded: Embedded = None,
+    retention_days: RetentionDays = None,
+    hours_since: Annotated[
+        datetime | None, typer.Option(help="Compute every hour since then (UTC) anew.", formats=["%Y-%m-%d"])
+    ] = None,
+) -> None:
+    """Run retention and the hourly roll-up once, now; one JSON line each. `serve` does this on a schedule."""
+    _run(_maintain(database_url, embedded, Upkeep(retention_days), hours_since))
 
 
 @app.command("add-key")
@@ -122,6 +159,17 @@ async def _add_key(gateway_id: str, key_file: Path | None, database_url: str | N
             _write_key(key_file, api_key)
 
 
+async def _maintain(
+    database_url: str | None, embedded: Path | None, upkeep: Upkeep, hours_since: datetime | None
+) -> None:
+    async with _store(database_url, embedded) as store:
+        maintenance = Maintenance(store, upkeep)
+        if hours_since is not None:
+            await maintenance.mark_hours(hours_since.replace(tzinfo=UTC))
+        for ran in await maintenance.run_once():
+            print(json.dumps(asdict(ran)))
+
+
 async def _list_keys(database_url: str | None, embedded: Path | None) -> None:
     async with _store(database_url, embedded) as store:
         for key in await store.keys():
@@ -166,6 +214,10 @@ def _write_key(key_file: Path, api_key: str) -> None:
     handle = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w") as file:
         file.write(api_key + "\n")
+
+
+def _rates(rows_per_s: float, requests_per_s: float) -> RateLimits:
+    return replace(DEFAULT_RATES, rows_per_s=rows_per_s or None, requests_per_s=requests_per_s or None)
 
 
 def _say_ready(url: str, database_url: str) -> None:

@@ -17,15 +17,17 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
 from cloud_sync.central.errors import EmbeddedPostgresError, SchemaTooNewError, UsageError
+from cloud_sync.central.maintenance import Maintenance, Upkeep, maintaining
 from cloud_sync.central.mqtt import consuming
 from cloud_sync.central.postgres import EmbeddedPostgres
+from cloud_sync.central.rates import RateLimits
 from cloud_sync.central.service import create_app
 from cloud_sync.central.store import Store
 from cloud_sync.transports.mqtt_broker import Broker
@@ -54,24 +56,52 @@ Ready = Callable[[str, str], None]
 """Told the service's URL and the database's."""
 
 
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a gateway may send, and what the central does by itself."""
+
+    rates: RateLimits = field(default_factory=RateLimits)
+    upkeep: Upkeep = field(default_factory=Upkeep)
+
+
 async def serve_database(
-    database_url: str, listen: Listen, *, ready: Ready, exit_with_parent: bool, broker: Broker | None = None
+    database_url: str,
+    listen: Listen,
+    *,
+    ready: Ready,
+    exit_with_parent: bool,
+    broker: Broker | None = None,
+    policy: Policy | None = None,
 ) -> None:
     """Serve over a database that somebody else runs, until told to end; with a broker, over MQTT as well."""
     with _told_to_end(exit_with_parent=exit_with_parent) as told:
-        async with Store(database_url) as store, running(create_app(store), listen) as url, consuming(broker, store):
+        policy = policy or Policy()
+        async with (
+            Store(database_url) as store,
+            running(create_app(store, rates=policy.rates), listen) as url,
+            consuming(broker, store),
+            maintaining(Maintenance(store, policy.upkeep, metrics=store.metrics)),
+        ):
             ready(url, database_url)
             await told.wait()
 
 
 async def serve_embedded(
-    data_dir: Path, listen: Listen, *, ready: Ready, exit_with_parent: bool, broker: Broker | None = None
+    data_dir: Path,
+    listen: Listen,
+    *,
+    ready: Ready,
+    exit_with_parent: bool,
+    broker: Broker | None = None,
+    policy: Policy | None = None,
 ) -> None:
     """Serve over a PostgreSQL of our own in `data_dir`, until told to end."""
     async with EmbeddedPostgres(data_dir) as postgres:
         keeping = asyncio.create_task(_keep_running(postgres), name="embedded postgres")  # awaited below
         try:
-            await serve_database(postgres.url, listen, ready=ready, exit_with_parent=exit_with_parent, broker=broker)
+            await serve_database(
+                postgres.url, listen, ready=ready, exit_with_parent=exit_with_parent, broker=broker, policy=policy
+            )
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)

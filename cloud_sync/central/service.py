@@ -3,14 +3,16 @@
 Constraints
 - 200 is answered after COMMIT, never before; any other answer means that nothing was stored.
 - The service starts and stays up without its database; it says 503 with Retry-After until it is back.
-- Nothing of a body is read for a caller without a valid key.
+- Nothing of a body is read for a caller without a valid key, or for one that sends too fast.
+- A key sees its own gateway's data and nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -21,33 +23,46 @@ from fastapi.responses import JSONResponse
 from cloud_sync.central.answers import AWAY_DETAIL, RETRY_AFTER_S, settled
 from cloud_sync.central.bodies import ENCODINGS, BodyLimits, collect, read_batch
 from cloud_sync.central.errors import CentralError, DatabaseAwayError, SchemaDiffersError, SchemaTooNewError
+from cloud_sync.central.metrics import CONTENT_TYPE
+from cloud_sync.central.rates import RateLimiter, RateLimits
+from cloud_sync.central.reconciliation import MAX_HOURS, span
+from cloud_sync.central.request_log import RequestLog
 from cloud_sync.central.store import Store
+from cloud_sync.digest import encode_digests
 from cloud_sync.errors import BatchTooLargeError, WireFormatError
 from cloud_sync.records import Batch
 
 logger = logging.getLogger(__name__)
 
 INGEST_PATH: Final = "/api/v1/data/ingest/batch"
+DIGEST_PATH: Final = "/api/v1/data/digest"
+
+_PROBE_TIMEOUT_S: Final = 2.0  # a scrape must end well before Prometheus gives up (10 s)
+_CHALLENGE: Final = {"WWW-Authenticate": "X-API-Key"}
 
 
 class Refused(Exception):  # noqa: N818 (an answer, not a fault of ours)
     """An answer other than 200: its status and the words for the person at the gateway."""
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, *, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.headers = headers
 
 
-def create_app(store: Store, *, limits: BodyLimits | None = None) -> FastAPI:
+def create_app(store: Store, *, limits: BodyLimits | None = None, rates: RateLimits | None = None) -> FastAPI:
     """The service over a store that the caller has entered."""
     app = FastAPI(title="Smart Maintenance Edge central", lifespan=_lifespan, openapi_url=None)
     app.state.store = store
     app.state.limits = limits or BodyLimits()
+    app.state.limiter = RateLimiter(rates or RateLimits())
     app.post(INGEST_PATH)(ingest_batch)
+    app.get(DIGEST_PATH)(digest)
     app.get("/health")(health)
+    app.get("/metrics")(metrics)
     app.get("/api/v1/stats")(stats)
-    app.middleware("http")(_with_request_id)
+    app.add_middleware(RequestLog, metrics=store.metrics)
     app.exception_handler(Refused)(_say_refused)
     app.exception_handler(CentralError)(_say_away)
     return app
@@ -56,15 +71,48 @@ def create_app(store: Store, *, limits: BodyLimits | None = None) -> FastAPI:
 async def ingest_batch(request: Request) -> dict[str, Any]:
     """Store one batch and say what became of each of its rows and events."""
     store: Store = request.app.state.store
-    gateway_id = await _authenticated(request, store)
+    gateway_id = await _admitted(request, store)
     idempotency_gateway, batch_id = _idempotency_key(request)
-    batch = await _batch(request)
+    batch = await _batch(request, gateway_id)
     if batch.gateway_id != gateway_id:
         raise Refused(403, f"this key does not belong to gateway {batch.gateway_id!r}")
     if idempotency_gateway != batch.gateway_id:
         raise Refused(422, "the gateway in Idempotency-Key is not the one in the batch")
     settlement = await store.store_batch(batch, gateway_id=gateway_id)
+    counts = {"accepted": settlement.accepted, "duplicates": settlement.duplicates, "refused": len(settlement.refused)}
+    request.state.notes.update(batch_id=batch_id, **counts)
     return settled(batch_id, settlement)
+
+
+async def digest(request: Request) -> Response:
+    """The fingerprints of this gateway's rows in [from, to), per sensor and hour."""
+    store: Store = request.app.state.store
+    gateway_id = await _admitted(request, store)
+    if request.query_params.get("gateway_id") != gateway_id:
+        raise Refused(403, "a key sees the rows of its own gateway_id only")
+    try:
+        start, end = span(request.query_params)
+    except ValueError as exc:
+        raise Refused(422, str(exc)) from exc
+    hours = await store.digest(gateway_id, start, end, limit=MAX_HOURS + 1)
+    if len(hours) > MAX_HOURS:
+        raise Refused(413, f"more than {MAX_HOURS} hours of sensors; ask for a shorter span")
+    return Response(encode_digests(gateway_id, hours), media_type="application/json")
+
+
+async def metrics(request: Request) -> Response:
+    """What this process counted since it started, for Prometheus."""
+    store: Store = request.app.state.store
+    return Response(store.metrics.text(database_up=await _answers(store)), media_type=CONTENT_TYPE)
+
+
+async def _answers(store: Store) -> bool:
+    try:
+        async with asyncio.timeout(_PROBE_TIMEOUT_S):
+            await store.prepare()
+    except (CentralError, TimeoutError):
+        return False
+    return True
 
 
 async def health(request: Request) -> JSONResponse:
@@ -96,14 +144,26 @@ async def stats(request: Request) -> JSONResponse:
     return JSONResponse(jsonable_encoder(await store.stats()))
 
 
+async def _admitted(request: Request, store: Store) -> str:
+    """The gateway the key belongs to, unless it sends faster than it may."""
+    gateway_id = await _authenticated(request, store)
+    request.state.notes["gateway"] = gateway_id
+    limiter: RateLimiter = request.app.state.limiter
+    wait_s = limiter.admit(gateway_id, now_s=time.monotonic())
+    if wait_s:
+        store.metrics.limited.add(gateway_id)
+        raise Refused(429, f"gateway {gateway_id} sends too fast", headers={"Retry-After": str(wait_s)})
+    return gateway_id
+
+
 async def _authenticated(request: Request, store: Store) -> str:
     """The gateway the key belongs to."""
     api_key = request.headers.get("X-API-Key")
     if not api_key:
-        raise Refused(401, "the X-API-Key header is missing")
+        raise Refused(401, "the X-API-Key header is missing", headers=_CHALLENGE)
     holder = await store.key_holder(api_key)
     if holder is None:
-        raise Refused(401, "this API key is not known")
+        raise Refused(401, "this API key is not known", headers=_CHALLENGE)
     if holder.revoked:
         raise Refused(403, "this API key was revoked")
     return holder.gateway_id
@@ -116,19 +176,24 @@ def _idempotency_key(request: Request) -> tuple[str, str]:
     return gateway_id, batch_id
 
 
-async def _batch(request: Request) -> Batch:
+async def _batch(request: Request, gateway_id: str) -> Batch:
     limits: BodyLimits = request.app.state.limits
+    store: Store = request.app.state.store
+    limiter: RateLimiter = request.app.state.limiter
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ENCODINGS:
         raise Refused(415, f"Content-Encoding {encoding!r} is not one of {', '.join(ENCODINGS)}")
     try:
         body = await collect(request.stream(), declared_bytes=_content_length(request), limit_bytes=limits.body_bytes)
+        store.metrics.received.add(gateway_id, by=len(body))
         # A large body takes tenths of a second to decode; other gateways are answered meanwhile.
-        return await asyncio.to_thread(read_batch, body, encoding=encoding, limits=limits)
+        batch = await asyncio.to_thread(read_batch, body, encoding=encoding, limits=limits)
     except BatchTooLargeError as exc:
         raise Refused(413, exc.message) from exc
     except WireFormatError as exc:
         raise Refused(422, exc.message) from exc
+    limiter.count_rows(gateway_id, len(batch), now_s=time.monotonic())
+    return batch
 
 
 def _content_length(request: Request) -> int | None:
@@ -136,21 +201,9 @@ def _content_length(request: Request) -> int | None:
     return int(declared) if declared.isdecimal() else None
 
 
-async def _with_request_id(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Send the caller's X-Request-ID back, so that both logs can be laid side by side."""
-    response = await call_next(request)
-    request_id = request.headers.get("X-Request-ID")
-    if request_id:
-        response.headers["X-Request-ID"] = request_id
-    if response.status_code >= 400:
-        logger.info("%s %s: %d (request %s)", request.method, request.url.path, response.status_code, request_id)
-    return response
-
-
 async def _say_refused(_: Request, refused: Exception) -> JSONResponse:
     assert isinstance(refused, Refused)  # noqa: S101 (registered for this class only)
-    headers = {"WWW-Authenticate": "X-API-Key"} if refused.status == 401 else None
-    return JSONResponse({"detail": refused.detail}, status_code=refused.status, headers=headers)
+    return JSONResponse({"detail": refused.detail}, status_code=refused.status, headers=refused.headers)
 
 
 async def _say_away(_: Request, error: Exception) -> JSONResponse:

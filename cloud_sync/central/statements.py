@@ -79,3 +79,15 @@ EVENTS_BY_KIND: Final = "SELECT kind, count(*) AS count FROM edge_events GROUP B
 HEALTH: Final = """
     SELECT (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb') AS timescaledb,
            (SELECT coalesce(sum(rows), 0)::bigint FROM gateway_counters) AS rows"""
+
+# The same arithmetic as cloud_sync.digest: 63 bits of SHA-256 per row, summed modulo 2^63.
+DIGEST: Final = """
+    SELECT s.sensor_id, r.us - r.us % 3600000000 AS hour_us, count(*) AS count,
+           min(r.us) AS min_us, max(r.us) AS max_us,
+           (sum((('x' || encode(substr(sha256(convert_to(s.sensor_id || '|' || r.us, 'UTF8')), 1, 8), 'hex'))::bit(64)
+                >> 1)::bigint) % 9223372036854775808)::bigint AS hash
+    FROM sensors s CROSS JOIN LATERAL (
+        SELECT (extract(epoch FROM timestamp) * 1000000)::bigint AS us FROM sensor_readings
+        WHERE sensor_id = s.sensor_id AND timestamp >= $2 AND timestamp < $3) r
+    WHERE s.gateway_id = $1
+    GROUP BY 1, 2 ORDER BY 1, 2 LIMIT $4"""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ from cloud_sync.admission import judge
 from cloud_sync.central import statements
 from cloud_sync.central.errors import DatabaseAwayError, UsageError
 from cloud_sync.central.ingest import Ingest
+from cloud_sync.central.metrics import Metrics
 from cloud_sync.central.migrations import Features, migrate
+from cloud_sync.digest import HourDigest, HourKey
 from cloud_sync.records import Batch, Settlement
 
 logger = logging.getLogger(__name__)
@@ -58,9 +61,16 @@ class Health:
 class Store:
     """`async with Store(url) as store:`; every method may raise DatabaseAwayError."""
 
-    def __init__(self, database_url: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        metrics: Metrics | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._database_url = database_url
         self._now = now
+        self.metrics = metrics or Metrics()
         self._pool: asyncpg.Pool[Any] | None = None
         self._features: Features | None = None
         self._migrating = asyncio.Lock()
@@ -84,14 +94,20 @@ class Store:
             self._pool.terminate()  # answers were given after COMMIT; there is nothing to wait for
 
     async def prepare(self) -> None:
-        """Reach the database and bring its tables up to date."""
-        async with self._connection():
-            pass
+        """Reach the database, bring its tables up to date, and hear it answer."""
+        async with self._connection() as connection:
+            await connection.execute("SELECT 1")
 
     async def store_batch(self, batch: Batch, *, gateway_id: str) -> Settlement:
         """Store what can be stored, in one transaction, and say what became of each row and event."""
+        started_s = time.monotonic()
+        settlement = await self._stored(batch, gateway_id)
+        self.metrics.count_settled(gateway_id, settlement, seconds=time.monotonic() - started_s)
+        return settlement
+
+    async def _stored(self, batch: Batch, gateway_id: str) -> Settlement:
         judgement = judge(batch, now=self._now())
-        async with self._reached() as (connection, features):
+        async with self.reached() as (connection, features):
             for tries_left in reversed(range(_LOST_RACE_TRIES)):
                 try:
                     async with connection.transaction():
@@ -124,6 +140,17 @@ class Store:
         async with self._connection() as connection:
             return [record["gateway_id"] for record in await connection.fetch(statements.REVOKE_KEY, digest_start)]
 
+    async def digest(self, gateway_id: str, start: datetime, end: datetime, *, limit: int) -> dict[HourKey, HourDigest]:
+        """The fingerprints of a gateway's rows in [start, end), at most `limit` hours; computed by the database."""
+        async with self._connection() as connection:
+            found = await connection.fetch(statements.DIGEST, gateway_id, start, end, limit)
+        return {
+            (hour["sensor_id"], hour["hour_us"]): HourDigest(
+                hour["count"], hour["min_us"], hour["max_us"], hour["hash"]
+            )
+            for hour in found
+        }
+
     async def health(self) -> Health:
         async with self._connection() as connection:
             record = await connection.fetchrow(statements.HEALTH)
@@ -142,12 +169,12 @@ class Store:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection[Any]]:
-        """A connection to a database whose tables are up to date; only our errors leave."""
-        async with self._reached() as (connection, _):
+        async with self.reached() as (connection, _):
             yield connection
 
     @asynccontextmanager
-    async def _reached(self) -> AsyncIterator[tuple[asyncpg.Connection[Any], Features]]:
+    async def reached(self) -> AsyncIterator[tuple[asyncpg.Connection[Any], Features]]:
+        """A connection to a database whose tables are up to date, and what it can do; only our errors leave."""
         assert self._pool is not None, "enter the store first"  # noqa: S101 (a programming error, not an input)
         with _translated():
             async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:

@@ -77,6 +77,15 @@ async def database(database_server: DatabaseServer) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
+async def bare(database_server: DatabaseServer) -> AsyncIterator[Database]:
+    """A database that nobody has prepared."""
+    name = f"bare_{next(_numbers)}"
+    await execute(database_server.url("postgres"), f"CREATE DATABASE {name}")
+    yield Database(database_server, name)
+    await execute(database_server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
 async def store(database: Database) -> AsyncIterator[Store]:
     async with Store(database.url) as store:
         await store.add_key(API_KEY, gateway_id="gw-1")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import AsyncIterator
-
 import pytest
 
 from cloud_sync.central.errors import SchemaDiffersError
@@ -14,43 +11,11 @@ from cloud_sync.records import Batch, Series
 from tests.contract.check_transport import batch, rms, rows
 from tests.support.central import Database
 from tests.support.databases import DatabaseServer, execute
+from tests.support.platform_tables import PLATFORM, READINGS, SENSORS, make
 
-SENSORS = """
-    CREATE TABLE sensors (
-        sensor_id varchar(40) PRIMARY KEY, sensor_type varchar(50), location text, is_active boolean DEFAULT true)"""
-READINGS = """
-    CREATE TABLE sensor_readings (
-        timestamp timestamptz NOT NULL, sensor_id varchar(255) NOT NULL, sensor_type varchar(50),
-        value double precision NOT NULL, unit varchar(20), quality double precision DEFAULT 1.0,
-        sensor_metadata jsonb DEFAULT '{}', PRIMARY KEY (timestamp, sensor_id))"""
-PLATFORM = (
-    SENSORS,
-    READINGS,
-    "CREATE INDEX ix_theirs ON sensor_readings (sensor_id, timestamp DESC)",
-    "INSERT INTO sensors VALUES ('pump-07.de-x.rms', 'vibration', 'hall 3'), ('theirs.only', 'pump', NULL)",
-    ("INSERT INTO sensor_readings SELECT t, s, 'vibration', 2.5, 'mm/s', 0.75, '{\"theirs\": 1}'"
-    " FROM generate_series('2026-01-01Z'::timestamptz, '2026-01-20Z', '6 hours') t,"
-    " unnest(ARRAY['pump-07.de-x.rms', 'theirs.only']) s"),
-)  # fmt: skip
 HYPERTABLE = "SELECT create_hypertable('sensor_readings', by_range('timestamp'), migrate_data => true)"
 THEIRS = "SELECT * FROM sensor_readings WHERE sensor_metadata ? 'theirs' ORDER BY timestamp, sensor_id"
 INDEXES = "SELECT indexname FROM pg_indexes WHERE tablename = 'sensor_readings' ORDER BY 1"
-
-_numbers = itertools.count()
-
-
-@pytest.fixture
-async def bare(database_server: DatabaseServer) -> AsyncIterator[Database]:
-    """A database with nothing in it but, where there is one, the extension."""
-    name = f"bare_{next(_numbers)}"
-    await execute(database_server.url("postgres"), f"CREATE DATABASE {name}")
-    yield Database(database_server, name)
-    await execute(database_server.url("postgres"), f"DROP DATABASE {name} WITH (FORCE)")
-
-
-async def make(database: Database, *statements: str) -> None:
-    for statement in statements:
-        await database.fetch(statement)
 
 
 async def columns(database: Database, table: str) -> dict[str, str]:

@@ -36,7 +36,7 @@ BEGIN
     IF to_regclass(format('%I.sensor_readings_hourly', current_schema())) IS NULL THEN
         CREATE MATERIALIZED VIEW sensor_readings_hourly WITH (timescaledb.continuous) AS
             SELECT sensor_id, time_bucket(INTERVAL '1 hour', timestamp) AS hour, count(*) AS count,
-                   min(value) AS min, max(value) AS max, avg(value) AS mean, sum(value) AS sum
+                   min(value) AS min, max(value) AS max, sum(value) / count(*) AS mean, sum(value) AS sum
             FROM sensor_readings GROUP BY 1, 2
             WITH NO DATA;
         PERFORM add_continuous_aggregate_policy('sensor_readings_hourly',

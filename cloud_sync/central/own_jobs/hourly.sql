@@ -1,4 +1,5 @@
 -- The hourly roll-up where TimescaleDB's continuous aggregates are not available: filled by our own job.
+-- Mean and sum leave out values of 1e300 and more, whose sum would not fit a double; null when nothing is left.
 
 CREATE TABLE sensor_readings_hourly (
     sensor_id text NOT NULL,
@@ -6,8 +7,8 @@ CREATE TABLE sensor_readings_hourly (
     count     bigint NOT NULL,
     min       double precision NOT NULL,
     max       double precision NOT NULL,
-    mean      double precision NOT NULL,
-    sum       double precision NOT NULL,
+    mean      double precision,
+    sum       double precision,
     PRIMARY KEY (sensor_id, hour)
 );
 

@@ -17,9 +17,9 @@ CREATE TABLE central_jobs (
 
 -- One marker per batch and hour, written in the transaction that stores the rows and never updated: whoever
 -- sees the marker sees the rows, and markers of transactions still open wait for the next run.
--- No gateway means: every sensor of that hour.
+-- An empty gateway_id means: every sensor of that hour.
 CREATE TABLE hourly_pending (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     hour       timestamptz NOT NULL,
-    gateway_id text
+    gateway_id text NOT NULL DEFAULT ''
 );
