@@ -318,7 +318,7 @@ def _policy(central: CentralSettings) -> Policy:
     return Policy(
         central.backoff_max_s,
         live_weight=central.live_weight,
-        in_flight=central.in_flight,
+        in_flight=central.batches_in_flight,
         max_bytes_per_s=None if central.max_kbit_s is None else central.max_kbit_s * 1000 / 8,
         stagger_s=central.stagger_s,
     )

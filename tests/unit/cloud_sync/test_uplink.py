@@ -16,10 +16,11 @@ import pytest
 from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, TransientSyncError
 from cloud_sync.outbox import Outbox
+from cloud_sync.pacing import BACKOFF_FIRST_S
 from cloud_sync.records import Batch, Refusal, Row, Settlement
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.memory import Fault, MemoryTransport, RefuseIndex
-from cloud_sync.uplink import BACKOFF_FIRST_S, LinkState, Uplink
+from cloud_sync.uplink import LinkState, Policy, Uplink
 from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows, gap_event, series
 from tests.support.writing import until, writer_to
 
@@ -86,8 +87,16 @@ def clock() -> Clock:
 
 
 def uplink_to(transport: Transport, outbox: Outbox, clock: Clock, jitter: float = 1.0) -> Uplink:
+    """One stored block a request, one request at a time: what each of them is answered can be scripted."""
+    policy = Policy(BACKOFF_MAX_S, in_flight=1, join_records=1)
     return Uplink(
-        outbox, transport, backoff_max_s=BACKOFF_MAX_S, now_ns=clock.now_ns, jitter=lambda: jitter, sleep=clock.sleep
+        outbox,
+        transport,
+        policy=policy,
+        now_ns=clock.now_ns,
+        monotonic_s=lambda: clock.now_s,
+        jitter=lambda: jitter,
+        sleep=clock.sleep,
     )
 
 
@@ -309,7 +318,7 @@ async def test_positions_refused_in_a_part_are_those_of_the_block(outbox: Outbox
 
 
 async def test_block_that_is_too_large_is_cut_until_it_fits(outbox: Outbox, clock: Clock):
-    rows = [Row(series(), START_US + n, math.sin(n), 1.0) for n in range(512)]
+    rows = [Row(series(), START_US + n, math.sin(n), 1.0) for n in range(1_024)]
     outbox.append([block_of(rows)])
     limit = 2_000
     assert outbox.depth().body_bytes > 2 * limit

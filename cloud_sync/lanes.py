@@ -1,0 +1,143 @@
+"""Which blocks go next: events first, then the newest (live) and the oldest (backlog) by weight.
+
+Constraints
+- Within a lane blocks go in the order of their ids.
+- While both wait, live gets `live_weight` bytes for each byte of backlog. A lane with nothing to send leaves the
+  link to the other, and saves up no claim on it.
+- A block that was taken is not taken again before the next `restart`.
+
+Live is whatever is among the newest `LIVE_BLOCKS` ids: a link too thin for the present alone pushes blocks over into
+the backlog, so live stays the newest. Calls block: run them in a thread, one at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Protocol
+
+from cloud_sync.outbox import Block
+from cloud_sync.records import RecordClass
+
+LIVE_BLOCKS: Final = 16
+"""A flush makes one or two blocks, so this is 8 to 16 seconds: longer than an answer takes on a working link."""
+
+BLOCKS_JOINED: Final = 200
+"""Settled in one transaction: on a full disk its log must fit into the ballast's room."""
+
+
+class Lane(StrEnum):
+    EVENT = "event"
+    LIVE = "live"
+    BACKLOG = "backlog"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Blocks of one class that may go in one request, in order."""
+
+    lane: Lane
+    blocks: tuple[Block, ...]
+
+    @property
+    def count(self) -> int:
+        return sum(block.count for block in self.blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadLimits:
+    """How much may be joined in one request. One stored block may go alone whatever its size."""
+
+    records: int
+    body_bytes: int
+
+
+class BlockSource(Protocol):
+    """What the lanes need of an outbox."""
+
+    def peek(self, *, after_id: int = 0, record_class: RecordClass | None = None) -> Block | None: ...
+
+    def newest_id(self) -> int: ...
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What this round has handed out, and how far each lane has come."""
+
+    ids: set[int] = field(default_factory=set)
+    after: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
+
+
+class Lanes:
+    def __init__(self, outbox: BlockSource, *, live_weight: float = 3.0, live_blocks: int = LIVE_BLOCKS) -> None:
+        self._outbox = outbox
+        self._weights = {Lane.LIVE: live_weight, Lane.BACKLOG: 1.0}
+        self._live_blocks = live_blocks
+        self._spent = dict.fromkeys(self._weights, 0.0)
+        self._first_live_id = 0
+        self._taken = _Taken()
+        self.has_backlog = False
+        """Whether the backlog had a block to send at the last `take`, held back or not."""
+
+    def restart(self) -> None:
+        """Nothing is on its way any more: offer everything that waits, from the oldest."""
+        self._taken = _Taken()
+
+    def take(self, limits: LoadLimits, *, with_backlog: bool = True) -> Load | None:
+        """The next load, or None when nothing (that may be sent now) waits."""
+        taken = self._taken  # a call that outlives its round marks nothing in the next
+        newest_id = self._outbox.newest_id()
+        self._first_live_id = newest_id - self._live_blocks + 1
+        event = self._next(taken, Lane.EVENT, taken.after[Lane.EVENT])
+        if event is not None:
+            return self._load(taken, Lane.EVENT, event, limits)
+        taken.after[Lane.EVENT] = max(taken.after[Lane.EVENT], newest_id)
+        heads = {lane: self._next(taken, lane, taken.after[lane]) for lane in self._weights}
+        self.has_backlog = heads[Lane.BACKLOG] is not None
+        if not with_backlog:
+            heads[Lane.BACKLOG] = None
+        waiting = {lane: head for lane, head in heads.items() if head is not None}
+        if not waiting:
+            return None
+        lane = self._cheapest(waiting)
+        return self._load(taken, lane, waiting[lane], limits)
+
+    def _cheapest(self, waiting: dict[Lane, Block]) -> Lane:
+        """The lane that has had the least of its share; one that was idle starts level with the other."""
+        for lane in self._spent.keys() - waiting.keys():
+            self._spent[lane] = max(self._spent.values())
+        return min(waiting, key=lambda lane: self._spent[lane])
+
+    def _load(self, taken: _Taken, lane: Lane, head: Block, limits: LoadLimits) -> Load:
+        blocks = self._joinable(taken, lane, head, limits)
+        taken.ids.update(block.id for block in blocks)
+        taken.after[lane] = blocks[-1].id
+        if lane in self._spent:
+            self._spent[lane] += sum(len(block.body) for block in blocks) / self._weights[lane]
+        return Load(lane, tuple(blocks))
+
+    def _joinable(self, taken: _Taken, lane: Lane, head: Block, limits: LoadLimits) -> list[Block]:
+        """The lane's blocks from `head` on, up to the limits. Of one class: in a batch rows come before events."""
+        blocks, records, body_bytes = [head], head.count, len(head.body)
+        while len(blocks) < BLOCKS_JOINED and records < limits.records:
+            block = self._next(taken, lane, blocks[-1].id)
+            if block is None or block.record_class is not head.record_class:
+                break
+            records, body_bytes = records + block.count, body_bytes + len(block.body)
+            if records > limits.records or body_bytes > limits.body_bytes:
+                break
+            blocks.append(block)
+        return blocks
+
+    def _next(self, taken: _Taken, lane: Lane, after_id: int) -> Block | None:
+        """The lane's first block behind `after_id` that is not on its way."""
+        if lane is Lane.LIVE:
+            after_id = max(after_id, self._first_live_id - 1)
+        only = RecordClass.EVENT if lane is Lane.EVENT else None
+        while (block := self._outbox.peek(after_id=after_id, record_class=only)) is not None:
+            if lane is Lane.BACKLOG and block.id >= self._first_live_id:
+                return None
+            if block.id not in taken.ids:
+                return block
+            after_id = block.id
+        return None

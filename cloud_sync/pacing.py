@@ -1,0 +1,104 @@
+"""How fast: waiting between tries, a rate for the backlog, and how much goes into one request. Pure arithmetic.
+
+Times are seconds of a monotonic clock that the caller hands in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+BACKOFF_FIRST_S: Final = 0.5
+
+ANSWER_TARGET_S: Final = 0.5
+"""Live data waits for at most the requests on the way; at half a second each nobody notices."""
+FIRST_RECORDS: Final = 2_000
+MAX_RECORDS: Final = 20_000
+MAX_BODY_BYTES: Final = 1_000_000
+"""An ordinary body limit of a reverse proxy."""
+
+TOO_LARGE_FORGOTTEN_S: Final = 3_600.0
+SMALLEST_REMEMBERED_BYTES: Final = 4_096
+"""A 413 to less than this is about that record, not about the central's limit."""
+
+BURST_S: Final = 2.0
+
+
+class Backoff:
+    """Full jitter: uniform between 0 and a ceiling that doubles with each failure, so that a fleet does not come
+    back in step."""
+
+    def __init__(self, max_s: float, jitter: Callable[[], float]) -> None:
+        self._max_s = max_s
+        self._jitter = jitter
+
+    def wait_s(self, failures: int, *, retry_after_s: float | None) -> float:
+        """What the central asked for comes on top, so that it is kept to and the fleet is still spread."""
+        ceiling = min(self._max_s, BACKOFF_FIRST_S * 2.0 ** min(failures - 1, 20))
+        return (retry_after_s or 0.0) + ceiling * self._jitter()
+
+    def long_wait_s(self) -> float:
+        """For what only a person can mend, such as a wrong key."""
+        return self._max_s * (0.5 + 0.5 * self._jitter())
+
+    def spread_s(self, bound_s: float) -> float:
+        return bound_s * self._jitter()
+
+
+class TokenBucket:
+    """A rate in bytes per second with a burst. It may be overdrawn: what must not wait is charged all the same."""
+
+    def __init__(self, bytes_per_s: float, *, now_s: float) -> None:
+        self._rate = bytes_per_s
+        self._burst = bytes_per_s * BURST_S
+        self._level = self._burst
+        self._at_s = now_s
+
+    def take(self, count: int, *, now_s: float) -> None:
+        self._fill(now_s)
+        self._level -= count
+
+    def wait_s(self, *, now_s: float) -> float:
+        """Until the bucket is no longer overdrawn; 0 when it is not."""
+        self._fill(now_s)
+        return max(0.0, -self._level / self._rate)
+
+    def _fill(self, now_s: float) -> None:
+        self._level = min(self._burst, self._level + (now_s - self._at_s) * self._rate)
+        self._at_s = now_s
+
+
+class RequestSize:
+    """How much to join: more while answers are quick, less when they are slow, and never what was too large."""
+
+    def __init__(self, *, max_records: int = MAX_RECORDS) -> None:
+        self._max_records = max_records
+        self.records = min(FIRST_RECORDS, max_records)
+        self._too_large_bytes: int | None = None
+        self._forgotten_at_s = 0.0
+
+    def note_answer(self, records: int, *, took_s: float) -> None:
+        """Only a request that used the present size says something about a larger one."""
+        if took_s > 2 * ANSWER_TARGET_S:
+            self.note_trouble()
+        elif took_s < ANSWER_TARGET_S / 2 and 2 * records > self.records:
+            self.records = min(self._max_records, 2 * self.records)
+
+    def note_trouble(self) -> None:
+        self.records = max(1, self.records // 2)
+
+    def note_too_large(self, body_bytes: int, *, now_s: float) -> None:
+        if body_bytes >= SMALLEST_REMEMBERED_BYTES:
+            self._too_large_bytes = min(body_bytes, self._too_large_bytes or body_bytes)
+            self._forgotten_at_s = now_s + TOO_LARGE_FORGOTTEN_S
+
+    def is_too_large(self, body_bytes: int, *, now_s: float) -> bool:
+        """Whether so much was refused before, by whatever stands in the way."""
+        if now_s >= self._forgotten_at_s:
+            self._too_large_bytes = None
+        return self._too_large_bytes is not None and body_bytes >= self._too_large_bytes
+
+    @property
+    def body_bytes(self) -> int:
+        """To join up to: half of what was too large, since a joined body is not the sum of its parts."""
+        return MAX_BODY_BYTES if self._too_large_bytes is None else self._too_large_bytes // 2
