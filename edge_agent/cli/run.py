@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 from typing import TypeVar
 
-from cloud_sync.errors import OutboxError
+from cloud_sync.errors import SyncError
 from cloud_sync.transports.auto import transport_for
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.failover import FailoverTransport
@@ -38,7 +38,7 @@ def run_daemon(config: Path | None) -> None:
         asyncio.run(_run(settings, api_key, mqtt_password))
     except* EdgeError as group:
         raise _first(group) from group
-    except* OutboxError as group:
+    except* SyncError as group:  # a key no header can carry, an outbox that cannot be used
         error = _first(group)
         raise ConfigurationError(error.message, hint=error.hint) from group
 

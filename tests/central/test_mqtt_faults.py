@@ -30,7 +30,7 @@ from cloud_sync.transports.mqtt_link import Link, Message, Will
 from tests.contract.check_transport import GATEWAY, NOW_US, batch, keys_of
 from tests.support.central import Database
 from tests.support.databases import DatabaseServer
-from tests.support.mosquitto import Mosquitto, mosquitto, relaying_broker
+from tests.support.mosquitto import Mosquitto, documented_acl, mosquitto, relaying_broker
 from tests.support.sockets import listening
 
 DEADLINE_S = 30.0
@@ -38,17 +38,6 @@ TOPICS = Topics(GATEWAY)
 SECRET = "s3cr3t-word-that-must-not-be-seen"  # noqa: S105 (invented)
 GOOD = {"batch_id": "b1", "committed": True, "accepted": 6, "duplicates": 0, "rejected": []}
 
-# Each gateway is a user of its own name and has only its own topics; mosquitto puts the user name for %u.
-ACL = """\
-pattern write sm/v1/%u/batch
-pattern write sm/v1/%u/state
-pattern read sm/v1/%u/ack
-
-user central
-topic read sm/v1/+/batch
-topic write sm/v1/+/ack
-topic read sm/v1/+/state
-"""
 USERS = {GATEWAY: "right", "gw-2": "other", "central": "also-right"}
 
 
@@ -60,7 +49,7 @@ def database_server(plain_server: DatabaseServer) -> DatabaseServer:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Mosquitto]:
-    with mosquitto(users=USERS, acl=ACL) as server:
+    with mosquitto(users=USERS, acl=documented_acl()) as server:
         yield server
 
 

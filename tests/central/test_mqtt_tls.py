@@ -18,20 +18,9 @@ from cloud_sync.transports.mqtt_broker import Broker, Tls
 from tests.contract.check_transport import GATEWAY, batch
 from tests.support.authority import Authority
 from tests.support.databases import DatabaseServer, remove, short_folder
-from tests.support.mosquitto import Mosquitto, mosquitto
+from tests.support.mosquitto import Mosquitto, documented_acl, mosquitto
 
 DEADLINE_S = 30.0
-
-# mosquitto puts the certificate's common name for %u.
-ACL = """\
-pattern write sm/v1/%u/batch
-pattern write sm/v1/%u/state
-pattern read sm/v1/%u/ack
-
-user central
-topic read sm/v1/+/batch
-topic write sm/v1/+/ack
-"""
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +126,7 @@ async def test_a_file_that_cannot_be_used_is_named(authority: Authority, tmp_pat
 
 async def test_the_identity_in_the_certificate_is_who_may_send(authority: Authority, store: Store):
     certificates = {name: authority.issue(name=name) for name in (GATEWAY, "gw-2", "central")}
-    with serving(authority, require=True, acl=ACL) as server:
+    with serving(authority, require=True, acl=documented_acl()) as server:
         async with consuming(server, store, Tls(authority.ca_file, *certificates["central"])):
             await send_to(server, Tls(authority.ca_file, *certificates[GATEWAY]))
             with pytest.raises(CredentialsError, match="sm/v1/gw-1"):

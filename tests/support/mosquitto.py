@@ -18,11 +18,17 @@ import pytest
 
 from cloud_sync.central.processes import die_with_parent
 from cloud_sync.transports.mqtt_broker import Broker
-from tests.support.databases import remove, short_folder
+from tests.support.databases import REPOSITORY, remove, short_folder
 from tests.support.relay import Relay
 from tests.support.sockets import listening
 
 START_DEADLINE_S = 15.0
+
+
+def documented_acl() -> str:
+    """The ACL that docs/MQTT.md tells people to use."""
+    text = (REPOSITORY / "docs" / "MQTT.md").read_text()
+    return text.partition("```acl\n")[2].partition("```")[0]
 
 
 def program() -> str:

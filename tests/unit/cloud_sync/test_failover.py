@@ -1,0 +1,191 @@
+"""Two ways to one central: when the way changes, when it changes back, and what is never hidden."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from cloud_sync import wire
+from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, SyncError, TransientSyncError
+from cloud_sync.transports.failover import FailoverTransport
+from cloud_sync.transports.memory import Fault, MemoryTransport
+from tests.contract.check_transport import batch, keys_of
+
+PROBE_EVERY_S = 100.0
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Ways:
+    """A failover over two memory transports that share what is stored, as two ways to one central do."""
+
+    def __init__(self, *, after_failures: int = 2, retry_after_s: float | None = None) -> None:
+        self.preferred = MemoryTransport(retry_after_s=retry_after_s)
+        self.preferred.name = "first"
+        self.fallback = MemoryTransport()
+        self.fallback.name = "second"
+        self.fallback.rows, self.fallback.events = self.preferred.rows, self.preferred.events
+        self.clock = Clock()
+        self.transport = FailoverTransport(
+            self.preferred, self.fallback,
+            after_failures=after_failures, probe_every_s=PROBE_EVERY_S, now_s=self.clock,
+        )  # fmt: skip
+
+    async def send(self, batch_id: str = "b1"):
+        return await self.transport.send(wire.encode(batch()), batch_id=batch_id)
+
+    async def fail(self, times: int) -> None:
+        for _ in range(times):
+            with pytest.raises(TransientSyncError):
+                await self.send()
+
+    @property
+    def sent(self) -> tuple[int, int]:
+        return self.preferred.sent_total, self.fallback.sent_total
+
+
+async def test_the_preferred_way_is_used_while_it_works():
+    ways = Ways()
+    for _ in range(5):
+        await ways.send()
+    assert ways.sent == (5, 0)
+    assert ways.transport.name == "first"
+
+
+async def test_the_way_changes_after_the_given_failures_and_the_batch_goes_at_once():
+    ways = Ways(after_failures=3)
+    ways.preferred.reachable = False
+    await ways.fail(2)
+    assert (await ways.send()).accepted == 6
+    assert ways.sent == (3, 1)
+    assert ways.transport.name == "second"
+    assert ways.transport.switches_total == 1
+
+
+async def test_failures_that_are_not_in_a_row_change_nothing():
+    ways = Ways(after_failures=2)
+    for _ in range(4):
+        ways.preferred.script(Fault.UNREACHABLE)
+        await ways.fail(1)
+        await ways.send()
+    assert ways.fallback.sent_total == 0
+
+
+async def test_the_preferred_way_is_tried_again_later_and_taken_back():
+    ways = Ways(after_failures=1)
+    ways.preferred.script(Fault.UNREACHABLE)
+    await ways.send()
+    ways.clock.now_s += PROBE_EVERY_S / 2
+    await ways.send()
+    assert ways.sent == (1, 2)
+    ways.clock.now_s += PROBE_EVERY_S
+    await ways.send()
+    await ways.send()
+    assert ways.sent == (3, 2)
+    assert ways.transport.name == "first"
+
+
+async def test_a_probe_that_fails_costs_nothing_and_the_next_one_is_as_far_away():
+    ways = Ways(after_failures=1)
+    ways.preferred.reachable = False
+    await ways.send()
+    ways.clock.now_s += PROBE_EVERY_S
+    await ways.send()
+    await ways.send()
+    assert ways.sent == (2, 3)
+    assert ways.transport.name == "second"
+
+
+async def test_a_fallback_that_fails_too_gives_the_preferred_way_its_turn():
+    ways = Ways(after_failures=2)
+    ways.preferred.reachable = ways.fallback.reachable = False
+    await ways.fail(6)
+    ways.preferred.reachable = True
+    async with asyncio.timeout(10):
+        while ways.transport.name != "first":
+            try:
+                await ways.send()
+            except TransientSyncError:
+                continue
+    assert set(ways.preferred.rows) | set(ways.preferred.events) == keys_of(batch())
+
+
+async def test_an_answer_that_was_lost_on_one_way_counts_once_over_the_other():
+    ways = Ways(after_failures=1)
+    ways.preferred.script(Fault.ANSWER_LOST)
+    settlement = await ways.send()
+    assert (settlement.accepted, settlement.duplicates) == (0, 6)
+    assert set(ways.preferred.rows) | set(ways.preferred.events) == keys_of(batch())
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault.WRONG_KEY, CredentialsError),
+        (Fault.TOO_LARGE, BatchTooLargeError),
+        (Fault.UNREADABLE, BatchRefusedError),
+    ],
+)
+async def test_what_somebody_must_mend_or_cut_is_not_hidden_by_the_other_way(fault: Fault, error: type[SyncError]):
+    ways = Ways(after_failures=1)
+    ways.preferred.script(fault, fault)
+    for _ in range(2):
+        with pytest.raises(error):
+            await ways.send()
+    assert ways.sent == (2, 0)
+
+
+async def test_refused_credentials_are_said_at_each_probe_and_delivery_goes_on_between():
+    ways = Ways(after_failures=1)
+    ways.preferred.script(Fault.UNREACHABLE, Fault.WRONG_KEY)
+    await ways.send()
+    ways.clock.now_s += PROBE_EVERY_S
+    with pytest.raises(CredentialsError):
+        await ways.send()
+    await ways.send()
+    assert ways.sent == (2, 2)
+
+
+async def test_a_batch_refused_at_a_probe_shows_that_the_preferred_way_is_back():
+    ways = Ways(after_failures=1)
+    ways.preferred.script(Fault.UNREACHABLE, Fault.UNREADABLE)
+    await ways.send()
+    ways.clock.now_s += PROBE_EVERY_S
+    with pytest.raises(BatchRefusedError):
+        await ways.send()
+    assert ways.transport.name == "first"
+
+
+async def test_a_busy_central_is_busy_on_either_way():
+    ways = Ways(after_failures=1, retry_after_s=2.0)
+    ways.preferred.script(Fault.BUSY, Fault.BUSY)
+    for _ in range(2):
+        with pytest.raises(TransientSyncError) as caught:
+            await ways.send()
+        assert caught.value.retry_after_s == 2.0
+    assert ways.sent == (2, 0)
+
+
+async def test_cancellation_passes_and_counts_as_no_failure():
+    ways = Ways(after_failures=1)
+    ways.preferred.script(Fault.SILENT)
+    sending = asyncio.create_task(ways.send())
+    await ways.preferred.heard.wait()
+    sending.cancel()
+    await asyncio.wait([sending])
+    assert sending.cancelled()
+    await ways.send()
+    assert ways.sent == (2, 0)
+
+
+async def test_both_ways_are_closed():
+    ways = Ways()
+    await ways.transport.close()
+    assert ways.preferred.closed
+    assert ways.fallback.closed
