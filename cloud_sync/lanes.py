@@ -87,7 +87,8 @@ class Lanes:
         """The next load, or None when nothing (that may be sent now) waits."""
         taken = self._taken  # a call that outlives its round marks nothing in the next
         newest_id = self._outbox.newest_id()
-        self._first_live_id = newest_id - self._live_blocks + 1
+        # Never backwards: once the newest are settled, older ones do not become live.
+        self._first_live_id = max(self._first_live_id, newest_id - self._live_blocks + 1)
         event = self._next(taken, Lane.EVENT, taken.after[Lane.EVENT])
         if event is not None:
             return self._load(taken, Lane.EVENT, event, limits)
