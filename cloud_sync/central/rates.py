@@ -28,9 +28,9 @@ class TokenBucket:
         self._tokens, self._at_s = burst, now_s
 
     def wait_s(self, now_s: float) -> float:
-        """Seconds until something may be taken; 0 when it may now."""
+        """Seconds until there is a whole token; 0 when there is one now."""
         self._fill(now_s)
-        return 0.0 if self._tokens > 0 else (1e-9 - self._tokens) / self._rate
+        return max(1.0 - self._tokens, 0.0) / self._rate
 
     def take(self, tokens: float, now_s: float) -> None:
         self._fill(now_s)
