@@ -2,8 +2,10 @@
 
 Constraints
 - 200 means that the platform has published the reading to its event bus, not that it is stored.
-- Readings of one sensor go out in order, the next one after the answer to the one before; sensors go side by side.
-- What was answered is remembered for the batch at work, so that its next try sends only the rest.
+- Readings of one sensor go out in order, the next one after the answer to the one before; sensors go side by side,
+  batches one after the other.
+- What was answered is remembered until its batch is settled, so that the next try, also of a batch that is cut
+  differently, sends only the rest.
 - The platform takes an Idempotency-Key before it publishes. After its own 500 that key would answer
   "duplicate_ignored" for a reading that nobody has: the next try carries another one.
 - The platform has no place for events. They are refused by name and kept as dead letters, never sent as readings.
@@ -16,7 +18,7 @@ import json
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -37,6 +39,9 @@ WORTH: Final = "200 means published to the central's event bus, not stored; alar
 
 IN_FLIGHT: Final = 20
 """Enough to hide 20 ms of way and work behind 1,000 readings a second; a small central is not flooded."""
+
+MAX_NOTES: Final = 20_000
+"""Some megabytes; a reading forgotten is asked about again, and is a duplicate within the platform's ten minutes."""
 
 NO_EVENTS: Final = "no_events_in_single_mode"
 _NO_EVENTS_DETAIL: Final = "this central takes readings only; requeue this one for a central that takes batches"
@@ -63,13 +68,36 @@ class _Verdict:
     detail: str = ""
 
 
-@dataclass(slots=True)
 class _Notes:
-    """What was answered so far about the readings of one batch; `spent` counts keys that answer no longer truly."""
+    """What was answered about readings whose batch is not settled yet; of too many the oldest are forgotten."""
 
-    batch_id: str = ""
-    answered: dict[_Key, _Verdict] = field(default_factory=dict)
-    spent: dict[_Key, int] = field(default_factory=dict)
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._answered: dict[_Key, tuple[Row, _Verdict]] = {}
+        self._spent: dict[_Key, int] = {}
+
+    def verdict(self, row: Row) -> _Verdict | None:
+        noted = self._answered.get(row.key)
+        return noted[1] if noted is not None and noted[0] == row else None
+
+    def note(self, row: Row, verdict: _Verdict) -> None:
+        self._answered[row.key] = (row, verdict)
+        self._spent.pop(row.key, None)
+        if len(self._answered) > self._most:
+            del self._answered[next(iter(self._answered))]
+
+    def spent(self, row: Row) -> int:
+        """How many keys of this reading the platform took and then failed."""
+        return self._spent.get(row.key, 0)
+
+    def note_spent(self, row: Row) -> None:
+        self._spent[row.key] = self.spent(row) + 1
+        if len(self._spent) > self._most:
+            del self._spent[next(iter(self._spent))]
+
+    def forget(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self._answered.pop(row.key, None)
 
 
 class SingleReadingTransport:
@@ -88,6 +116,7 @@ class SingleReadingTransport:
         connect_timeout_s: float = 5.0,
         answer_timeout_s: float = 30.0,
         in_flight: int = IN_FLIGHT,
+        max_notes: int = MAX_NOTES,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         if in_flight < 1:
@@ -96,7 +125,8 @@ class SingleReadingTransport:
         self._gateway_id = gateway_id
         self._answer_timeout_s = answer_timeout_s
         self._now = now
-        self._notes = _Notes()
+        self._notes = _Notes(max_notes)
+        self._one_batch = asyncio.Lock()
         self._is_closed = False
         headers = {"X-API-Key": header_value(api_key), "Content-Type": "application/json"}
         timeout = httpx.Timeout(answer_timeout_s, connect=connect_timeout_s)
@@ -113,61 +143,76 @@ class SingleReadingTransport:
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         """Post the readings of one encoded batch. Raises as promised in `transports.base`."""
-        if self._is_closed:
-            raise TransientSyncError("the transport was closed")
+        self._check_open()
         try:
             batch = await asyncio.to_thread(wire.decode, body)
         except WireFormatError as exc:
             raise BatchRefusedError(exc.message) from exc
-        # The platform would publish, and then lose, what no database of readings can hold.
-        judgement = judge(Batch(batch.gateway_id, batch.rows), now=self._now())
-        if self._notes.batch_id != batch_id:
-            self._notes = _Notes(batch_id)
-        answered = self._notes.answered
-        await self._post_all(row for _, row in judgement.rows if row.key not in answered)
-        verdicts = [(index, answered[row.key]) for index, row in judgement.rows]
-        refused = [
-            *judgement.refused,
-            *(Refusal(index, said.code, said.detail) for index, said in verdicts if said.word is _Word.REFUSED),
-            *(Refusal(len(batch.rows) + n, NO_EVENTS, _NO_EVENTS_DETAIL) for n in range(len(batch.events))),
-        ]
-        words = [said.word for _, said in verdicts]
-        return Settlement(
-            accepted=words.count(_Word.ACCEPTED),
-            duplicates=words.count(_Word.DUPLICATE) + judgement.duplicates,
-            refused=tuple(sorted(refused, key=lambda refusal: refusal.index)),
-        )
+        async with self._one_batch:
+            return await self._deliver(batch)
 
     async def close(self) -> None:
         self._is_closed = True
         for client in self._clients:
             await client.aclose()
 
-    async def _post_all(self, rows: Iterable[Row]) -> None:
-        """Post every row and note each answer. After a failure nothing new is begun; what is on its way is awaited."""
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise TransientSyncError("the transport was closed")
+
+    async def _deliver(self, batch: Batch) -> Settlement:
+        # The platform would publish, and then lose, what no database of readings can hold.
+        judgement = judge(Batch(batch.gateway_id, batch.rows), now=self._now())
+        rows = [row for _, row in judgement.rows]
+        verdicts = {row.key: said for row in rows if (said := self._notes.verdict(row)) is not None}
+        await self._post_all((row for row in rows if row.key not in verdicts), verdicts)
+        self._notes.forget(rows)
+        refused = [
+            *judgement.refused,
+            *_refusals((index, verdicts[row.key]) for index, row in judgement.rows),
+            *(Refusal(len(batch.rows) + n, NO_EVENTS, _NO_EVENTS_DETAIL) for n in range(len(batch.events))),
+        ]
+        words = [said.word for said in verdicts.values()]
+        return Settlement(
+            accepted=words.count(_Word.ACCEPTED),
+            duplicates=words.count(_Word.DUPLICATE) + judgement.duplicates,
+            refused=tuple(sorted(refused, key=lambda refusal: refusal.index)),
+        )
+
+    async def _post_all(self, rows: Iterable[Row], verdicts: dict[_Key, _Verdict]) -> None:
+        """Post every row and keep each answer. After a failure nothing new is begun; what is on its way is awaited."""
         lanes = _lanes(rows)
         failures: list[_Failure] = []
         async with asyncio.TaskGroup() as group:
             for client in self._clients[: len(lanes)]:
-                group.create_task(self._work(client, lanes, failures))
+                group.create_task(self._work(client, lanes, verdicts, failures))
         if failures:
             raise _telling(failures)
 
-    async def _work(self, client: httpx.AsyncClient, lanes: deque[deque[Row]], failures: list[_Failure]) -> None:
+    async def _work(
+        self,
+        client: httpx.AsyncClient,
+        lanes: deque[deque[Row]],
+        verdicts: dict[_Key, _Verdict],
+        failures: list[_Failure],
+    ) -> None:
         """Take the lane that waited longest, post its next row, put it back at the end."""
         while lanes and not failures:
             lane = lanes.popleft()
+            row = lane[0]
             try:
-                self._notes.answered[lane[0].key] = await self._post(client, lane[0])
+                verdicts[row.key] = await self._post(client, row)
             except (TransientSyncError, CredentialsError) as exc:
                 failures.append(exc)
                 return
+            self._notes.note(row, verdicts[row.key])
             lane.popleft()
             if lane:
                 lanes.append(lane)
 
     async def _post(self, client: httpx.AsyncClient, row: Row) -> _Verdict:
-        spent = self._notes.spent.get(row.key, 0)
+        self._check_open()
+        spent = self._notes.spent(row)
         key = idempotency_key(self._gateway_id, row)
         headers = {
             "Idempotency-Key": f"{key}:{spent + 1}" if spent else key,
@@ -179,7 +224,7 @@ class SingleReadingTransport:
                 async with asyncio.timeout(self._answer_timeout_s):
                     answer = await read_answer(response)
         if response.status_code == 500:
-            self._notes.spent[row.key] = spent + 1
+            self._notes.note_spent(row)
         return _verdict(response.status_code, response.headers, answer, sensor_id=row.series.sensor_id)
 
 
@@ -223,6 +268,10 @@ def _verdict(status: int, headers: httpx.Headers, answer: bytes, *, sensor_id: s
             f"the central does not accept this API key: {_reason(answer)}", hint="check central.api_key or its file"
         )
     raise failure_of(status, headers, answer, now=datetime.now(UTC))
+
+
+def _refusals(verdicts: Iterable[tuple[int, _Verdict]]) -> list[Refusal]:
+    return [Refusal(index, said.code, said.detail) for index, said in verdicts if said.word is _Word.REFUSED]
 
 
 def _published(answer: bytes, sensor_id: str) -> _Verdict:

@@ -27,9 +27,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from cloud_sync import wire
 from cloud_sync.central.answers import settled
 from cloud_sync.central.server import Listen, running
+from cloud_sync.records import Batch, Row, Series
 from cloud_sync.transports.memory import MemoryTransport
+from cloud_sync.transports.single import IN_FLIGHT, MAX_NOTES, SingleReadingTransport
+from tests.support.blocks import GATEWAY, START_US
 
 KEY_LIVES_S = 600.0
 WINDOW_S = 60.0
@@ -47,7 +51,7 @@ class Reading(BaseModel):
     value: float
     timestamp: datetime | None = None
     sensor_type: SensorType | None = None
-    unit: str | None = None
+    unit: str | None = Field(default=None, max_length=30)  # stands for any rule that the platform has and we have not
     quality: float = Field(default=1.0, ge=0, le=1)
     correlation_id: uuid.UUID | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
@@ -90,7 +94,8 @@ class Platform:
         self.retry_after_s: int | None = None
         self.detail_is_a_list = False
         self.batches: MemoryTransport | None = None
-        self.probes = 0
+        self.batch_status: int | None = None
+        self.batch_requests = 0
         self._clock = clock
         self._keys: dict[str, tuple[str, float]] = {}
         self._taken_at: deque[float] = deque()
@@ -134,7 +139,9 @@ class Platform:
             return self._answer(heard, reading)
 
     async def ingest_batch(self, request: Request) -> Response:
-        self.probes += 1
+        self.batch_requests += 1
+        if self.batch_status is not None:
+            return JSONResponse({"detail": "as scripted"}, status_code=self.batch_status)
         if self.batches is None:
             return JSONResponse({"detail": "Not Found"}, status_code=404)
         if request.headers.get("X-API-Key") != API_KEY:
@@ -229,3 +236,31 @@ async def serving(platform: Platform) -> AsyncIterator[str]:
     """The stand-in over real HTTP on loopback; hands out its URL."""
     async with running(platform_app(platform), Listen()) as url:
         yield url
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    url: str, *, api_key: str = API_KEY, in_flight: int = IN_FLIGHT, max_notes: int = MAX_NOTES
+) -> AsyncIterator[SingleReadingTransport]:
+    """A transport of single readings to this URL, closed at the end."""
+    transport = SingleReadingTransport(
+        url, gateway_id=GATEWAY, api_key=api_key, in_flight=in_flight, max_notes=max_notes
+    )
+    try:
+        yield transport
+    finally:
+        await transport.close()
+
+
+def sensor(number: int) -> Series:
+    return Series(f"pump-{number:02}.de-x.rms", "vibration", "g", {"asset": f"pump-{number:02}"})
+
+
+def readings(sensors: int, each: int) -> tuple[Row, ...]:
+    """Rows of several sensors, one instant after the other, as a recorder writes them."""
+    series = [sensor(n) for n in range(sensors)]
+    return tuple(Row(of, START_US + n * 1_000_000, n / 8, 1.0) for n in range(each) for of in series)
+
+
+def body_of(*rows: Row) -> bytes:
+    return wire.encode(Batch(GATEWAY, rows))
