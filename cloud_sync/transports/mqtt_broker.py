@@ -95,6 +95,13 @@ class Broker:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
 
+    def check_host(self) -> None:
+        """Raises CredentialsError for a host that no resolver takes; the network thread would die of it unheard."""
+        try:
+            self.host.encode("idna")
+        except UnicodeError as exc:
+            raise CredentialsError(f"{self.host!r} is not the name of a host: {exc}", hint="check host") from exc
+
     @property
     def where(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -8,8 +8,10 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -452,6 +454,33 @@ async def test_nobody_listening_is_transient():
     async with sending(server.broker()) as transport:
         with pytest.raises(TransientSyncError, match="refused"):
             await transport.send(wire.encode(batch()), batch_id="b1")
+
+
+@pytest.mark.parametrize("host", ["a" * 70, "a..b"])
+async def test_a_host_that_can_be_none_is_said_at_once(host: str):
+    async with sending(Broker(host, 1, tls=None)) as transport:
+        with pytest.raises(CredentialsError, match="not the name of a host"):
+            await transport.send(b"", batch_id="b1")
+
+
+async def test_connections_that_fail_or_end_leave_no_thread_and_no_socket(server: Mosquitto):
+    """As after days without a broker: each try has a thread and three sockets of its own."""
+    with mosquitto() as gone:
+        pass
+
+    def open_files_and_threads() -> tuple[int, int]:
+        mine = [thread for thread in threading.enumerate() if thread.name.startswith("paho")]
+        return len(list(Path("/proc/self/fd").iterdir())), len(mine)
+
+    async with asyncio.timeout(DEADLINE_S):
+        before = open_files_and_threads()
+        for broker in (gone.broker(), server.broker(GATEWAY, "wrong"), gateway(server)):
+            for _ in range(20):
+                async with sending(broker) as transport:
+                    with pytest.raises(SyncError):
+                        await transport.send(b"", batch_id="b1")
+        while open_files_and_threads() > before:
+            await asyncio.sleep(0.02)
 
 
 async def test_a_silent_broker_is_transient_and_a_waiting_send_can_be_cancelled():

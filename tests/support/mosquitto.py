@@ -51,7 +51,7 @@ class Mosquitto:
         self.port = _free_port()
         self._program = program()
         self._process: subprocess.Popen[bytes] | None = None
-        settings = [f"listener {self.port} 127.0.0.1", *lines]
+        settings = [f"listener {self.port} 127.0.0.1", "set_tcp_nodelay true", *lines]
         if users:
             self._write("users", "")
             for name, password in users.items():
