@@ -44,7 +44,7 @@ MAX_NOTES: Final = 20_000
 """Some megabytes; a reading forgotten is asked about again, and is a duplicate within the platform's ten minutes."""
 
 NO_EVENTS: Final = "no_events_in_single_mode"
-_NO_EVENTS_DETAIL: Final = "this central takes readings only; requeue this one for a central that takes batches"
+_NO_EVENTS_DETAIL: Final = "this central takes readings only; the event is kept here for one that takes batches"
 
 _CORRELATION: Final = uuid.UUID("9d3c8f0e-6f0b-5d55-9c0a-5d2f3a1b7e64")  # a name space of our own, drawn once
 _NOT_THE_SERVICE: Final = "is central.url the platform's API itself? A login page or a proxy may answer in its place"
