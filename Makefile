@@ -34,6 +34,10 @@ format: dev  ## format the code
 bench: dev  ## the benchmark table; ARGS="--json [--only PREFIX]" prints one JSON object
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+chaos: dev  ## break everything for a while, then count; ARGS="--seconds 600 --seed 7" replays a run
+	@$(BIN)/python -m tests.chaos $(ARGS)
+.PHONY: chaos
+
 DATA ?= tests/data
 models: dev  ## train, convert, prove and sign the shipped bundles from DATA
 	@$(BIN)/edge-convert train --data $(DATA) $(ARGS)

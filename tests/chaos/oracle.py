@@ -1,0 +1,84 @@
+"""What must be true in the end: every marked key is in the database exactly once, its value intact.
+
+A key is marked once its flush has returned. A gateway that is killed between the two leaves rows that are durable and
+not marked: they may arrive, with their right value, or not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Key = tuple[str, int]
+
+
+def value_of(sensor_id: str, time_us: int) -> float:
+    """The value that belongs to a key: whoever knows the key can tell whether the value is intact."""
+    digest = hashlib.blake2b(f"{sensor_id} {time_us}".encode(), digest_size=6).digest()
+    return int.from_bytes(digest, "big") / 7.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    marked: int
+    arrived: int
+    lost: list[Key]
+    doubled: list[Key]
+    damaged: list[Key]
+    unmarked: int
+    """Rows that arrived without a mark: durable before the kill that came before the mark."""
+
+    @property
+    def is_good(self) -> bool:
+        return not (self.lost or self.doubled or self.damaged)
+
+
+def judge(marked: Iterable[Key], arrived: Iterable[tuple[Key, float]]) -> Verdict:
+    """Compare the marks with the rows of the database."""
+    expected = set(marked)
+    rows = list(arrived)
+    times = Counter(key for key, _ in rows)
+    return Verdict(
+        marked=len(expected),
+        arrived=len(times),
+        lost=sorted(expected - times.keys()),
+        doubled=sorted(key for key, count in times.items() if count > 1),
+        damaged=sorted(key for key, value in rows if value != value_of(*key)),
+        unmarked=len(times.keys() - expected),
+    )
+
+
+@dataclass
+class Report:
+    """What was done to the run and what came of it."""
+
+    seed: int
+    seconds: float
+    database: str
+    faults: Counter[str] = field(default_factory=Counter)
+    settled_after_s: float = 0.0
+    verdict: Verdict | None = None
+    counters: Mapping[str, int] = field(default_factory=dict)
+    dead_letters: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        verdict = self.verdict
+        assert verdict is not None
+        return {
+            "seed": self.seed,
+            "seconds": self.seconds,
+            "database": self.database,
+            "faults": dict(sorted(self.faults.items())),
+            "marked": verdict.marked,
+            "arrived": verdict.arrived,
+            "lost": len(verdict.lost),
+            "doubled": len(verdict.doubled),
+            "damaged": len(verdict.damaged),
+            "unmarked": verdict.unmarked,
+            "sent_again": self.counters.get("duplicates", 0),
+            "dead_letters": self.dead_letters,
+            "settled_after_s": round(self.settled_after_s, 1),
+        }
