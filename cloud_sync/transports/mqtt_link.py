@@ -218,7 +218,7 @@ class Link:
         def on_connect_fail(_: Any, __: Any) -> None:
             # paho calls this while it handles the exception and passes nothing on.
             self._hand_over(self._not_connected, sys.exc_info()[1])
-            client.disconnect()  # else it would try again every second, for ever
+            client.disconnect()  # its thread ends now, not after a pause of a second
 
         def on_disconnect(_: Any, __: Any, flags: paho.DisconnectFlags, reason: ReasonCode, ___: Any) -> None:
             self._hand_over(

@@ -240,6 +240,21 @@ async def test_a_lost_answer_is_asked_for_again_and_counts_once(server: Mosquitt
     assert await database.keys() == keys_of(batch())
 
 
+async def test_a_connection_that_went_dead_is_replaced(server: Mosquitto, store: Store, database: Database):
+    async with (
+        consuming(central(server), store),
+        relaying_broker(server.port) as relay,
+        sending(replace(gateway(server), port=relay.port), answer_timeout_s=0.3) as transport,
+    ):
+        await settle(transport, numbered(0), "b0")
+        relay.silent = True  # the packets go nowhere, and nobody says so
+        with pytest.raises(TransientSyncError, match="no answer to batch b1"):
+            await transport.send(wire.encode(batch()), batch_id="b1")
+        relay.silent = False
+        await settle(transport, batch(), "b1")
+    assert await database.keys() == keys_of(batch()) | keys_of(numbered(0))
+
+
 async def test_a_topic_the_acl_denies_is_a_credentials_error(server: Mosquitto, store: Store, database: Database):
     async with consuming(central(server), store), sending(server.broker("gw-2", "other")) as transport:
         with pytest.raises(CredentialsError, match="sm/v1/gw-1/") as caught:

@@ -5,6 +5,7 @@ Started as root it becomes the user `mosquitto`, so its folder is in /tmp and re
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -118,6 +119,18 @@ class BrokerRelay(Relay):
 
     def is_answer(self, chunk: bytes) -> bool:
         return b'"committed"' in chunk
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A connection that fell silent stays so, as a lost one does; a new one is heard."""
+        is_dead = False
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(65_536):
+                self.heard.set()
+                is_dead = is_dead or self.silent
+                if not is_dead:
+                    writer.write(chunk)
+                    await writer.drain()
+        writer.close()
 
 
 @contextlib.asynccontextmanager
