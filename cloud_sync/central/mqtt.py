@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cloud_sync.central.answers import AWAY_DETAIL, RETRY_AFTER_S, settled
-from cloud_sync.central.bodies import ENCODINGS, BodyLimits, read_batch
+from cloud_sync.central.bodies import CONTENT_TYPES, ENCODINGS, BodyLimits, media_type, read_batch
 from cloud_sync.central.errors import CentralError
 from cloud_sync.central.store import Store
 from cloud_sync.errors import BatchTooLargeError, CredentialsError, SyncError, TransientSyncError, WireFormatError
@@ -207,12 +207,17 @@ class MqttConsumer:
         encoding = (message.content_encoding or "identity").strip().lower()
         if encoding not in ENCODINGS:
             raise Refused("refused", f"content-encoding {encoding!r} is not one of {', '.join(ENCODINGS)}")
+        content_type = media_type(message.content_type)
+        if content_type and content_type not in CONTENT_TYPES:
+            raise Refused("refused", f"content-type {content_type!r} is not one of {', '.join(CONTENT_TYPES)}")
         if len(message.payload) > self._limits.body_bytes:
             detail = f"the body has {len(message.payload)} bytes; the limit is {self._limits.body_bytes}"
             raise Refused("too_large", detail)
         try:
             # A large body takes tenths of a second to decode; other gateways are answered meanwhile.
-            return await asyncio.to_thread(read_batch, message.payload, encoding=encoding, limits=self._limits)
+            return await asyncio.to_thread(
+                read_batch, message.payload, encoding=encoding, limits=self._limits, content_type=content_type
+            )
         except BatchTooLargeError as exc:
             raise Refused("too_large", exc.message) from exc
         except WireFormatError as exc:

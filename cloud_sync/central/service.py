@@ -21,7 +21,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 
 from cloud_sync.central.answers import AWAY_DETAIL, RETRY_AFTER_S, settled
-from cloud_sync.central.bodies import ENCODINGS, BodyLimits, collect, read_batch
+from cloud_sync.central.bodies import CONTENT_TYPES, ENCODINGS, BodyLimits, collect, media_type, read_batch
 from cloud_sync.central.errors import CentralError, DatabaseAwayError, SchemaDiffersError, SchemaTooNewError
 from cloud_sync.central.metrics import CONTENT_TYPE
 from cloud_sync.central.rates import RateLimiter, RateLimits
@@ -183,11 +183,14 @@ async def _batch(request: Request, gateway_id: str) -> Batch:
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ENCODINGS:
         raise Refused(415, f"Content-Encoding {encoding!r} is not one of {', '.join(ENCODINGS)}")
+    content_type = media_type(request.headers.get("Content-Type"))
+    if content_type and content_type not in CONTENT_TYPES:
+        raise Refused(415, f"Content-Type {content_type!r} is not one of {', '.join(CONTENT_TYPES)}")
     try:
         body = await collect(request.stream(), declared_bytes=_content_length(request), limit_bytes=limits.body_bytes)
         store.metrics.received.add(gateway_id, by=len(body))
         # A large body takes tenths of a second to decode; other gateways are answered meanwhile.
-        batch = await asyncio.to_thread(read_batch, body, encoding=encoding, limits=limits)
+        batch = await asyncio.to_thread(read_batch, body, encoding=encoding, limits=limits, content_type=content_type)
     except BatchTooLargeError as exc:
         raise Refused(413, exc.message) from exc
     except WireFormatError as exc:

@@ -72,7 +72,6 @@ class HttpsTransport:
         self._client = httpx.AsyncClient(
             headers={
                 "X-API-Key": header_value(api_key),
-                "Content-Type": wire.CONTENT_TYPE,
                 "Content-Encoding": wire.CONTENT_ENCODING,
             },
             timeout=httpx.Timeout(answer_timeout_s, connect=connect_timeout_s),
@@ -109,7 +108,11 @@ class HttpsTransport:
     async def _post(self, body: bytes, batch_id: str) -> tuple[int, httpx.Headers, bytes]:
         if self._client.is_closed:
             raise TransientSyncError("the transport was closed")
-        headers = {"Idempotency-Key": f"{self._gateway_id}:{batch_id}", "X-Request-ID": str(uuid.uuid4())}
+        headers = {
+            "Content-Type": wire.content_type(body),  # an outbox may still hold blocks of an older form
+            "Idempotency-Key": f"{self._gateway_id}:{batch_id}",
+            "X-Request-ID": str(uuid.uuid4()),
+        }
         with translated(self._url):
             async with self._client.stream("POST", self._url, content=body, headers=headers) as response:
                 async with asyncio.timeout(self._answer_timeout_s):

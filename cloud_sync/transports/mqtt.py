@@ -96,7 +96,7 @@ class MqttTransport:
                 body,
                 response_topic=self._topics.answer,
                 correlation=batch_id.encode(),
-                content_type=wire.CONTENT_TYPE,
+                content_type=wire.content_type(body),
                 content_encoding=wire.CONTENT_ENCODING,
             )
             taken.add_done_callback(lambda done: self._note_taken(done, answer))

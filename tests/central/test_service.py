@@ -51,6 +51,34 @@ async def test_each_encoding_is_read(client: httpx.AsyncClient, encoding: str, p
     assert answer.json()["accepted"] == 6
 
 
+@pytest.mark.parametrize(
+    ("content_type", "encode"),
+    [
+        (wire.CONTENT_TYPE, wire.encode),
+        (wire.JSON_CONTENT_TYPE, wire.encode_json),
+        (f"{wire.JSON_CONTENT_TYPE.upper()}; charset=utf-8", wire.encode_json),
+    ],
+)
+async def test_both_forms_are_read(client: httpx.AsyncClient, content_type: str, encode):
+    answer = await client.post(INGEST, content=encode(batch()), headers={"Content-Type": content_type})
+    assert answer.json()["accepted"] == 6
+
+
+@pytest.mark.parametrize(
+    ("content_type", "encode"), [(wire.CONTENT_TYPE, wire.encode_json), (wire.JSON_CONTENT_TYPE, wire.encode)]
+)
+async def test_a_form_other_than_the_one_named_is_422(client: httpx.AsyncClient, content_type: str, encode):
+    answer = await client.post(INGEST, content=encode(batch()), headers={"Content-Type": content_type})
+    assert answer.status_code == 422
+    assert content_type in answer.json()["detail"]
+
+
+async def test_an_unknown_content_type_is_415(client: httpx.AsyncClient):
+    answer = await client.post(INGEST, content=wire.encode(batch()), headers={"Content-Type": "text/csv"})
+    assert answer.status_code == 415
+    assert wire.JSON_CONTENT_TYPE in answer.json()["detail"]
+
+
 async def test_an_unknown_encoding_is_415(client: httpx.AsyncClient):
     answer = await client.post(INGEST, content=b"", headers={"Content-Encoding": "br"})
     assert answer.status_code == 415
@@ -134,7 +162,7 @@ async def test_a_batch_of_too_many_rows_is_413(client: httpx.AsyncClient):
 
 
 async def test_a_number_too_large_for_a_double_is_422(client: httpx.AsyncClient):
-    text = text_of(Batch("gw-1", rows(1))).replace(b'"value":[0.0]', b'"value":[1e999]')
+    text = wire.decompress(wire.encode_json(Batch("gw-1", rows(1)))).replace(b'"value":[0.0]', b'"value":[1e999]')
     answer = await client.post(INGEST, content=text, headers={"Content-Encoding": "identity"})
     assert answer.status_code == 422
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 
 import zstandard
 from hypothesis import example, given, settings
@@ -14,6 +15,9 @@ from cloud_sync.errors import WireFormatError
 from cloud_sync.records import Batch, Event, EventKind, Row, Series
 
 text = st.text(max_size=12)
+Encode = Callable[[Batch], bytes]
+FORMS: list[Encode] = [wire.encode, wire.encode_json]
+
 times_us = st.integers(-(2**62), 2**62)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 json_values = st.recursive(
@@ -42,21 +46,24 @@ def refused_or_a_batch(body: bytes) -> None:
 @given(batches())
 def test_decoding_undoes_encoding(batch: Batch):
     assert wire.decode(wire.encode(batch)) == batch
+    assert wire.decode(wire.encode_json(batch)) == batch
 
 
 @settings(max_examples=300, deadline=None)
-@given(batches(), st.data())
-def test_flipped_bits_never_raise_anything_else(batch: Batch, data: st.DataObject):
-    body = bytearray(wire.encode(batch))
+@given(batches(), st.sampled_from(FORMS), st.data())
+def test_flipped_bits_never_raise_anything_else(batch: Batch, encode: Encode, data: st.DataObject):
+    body = bytearray(encode(batch))
     for _ in range(data.draw(st.integers(1, 4))):
         body[data.draw(st.integers(0, len(body) - 1))] ^= data.draw(st.integers(1, 255))
     refused_or_a_batch(bytes(body))
 
 
 @settings(max_examples=300, deadline=None)
-@given(batches(), st.data())
-def test_flipped_bits_below_the_compression_never_raise_anything_else(batch: Batch, data: st.DataObject):
-    document = bytearray(wire.decompress(wire.encode(batch)))
+@given(batches(), st.sampled_from(FORMS), st.data())
+def test_flipped_bits_below_the_compression_never_raise_anything_else(
+    batch: Batch, encode: Encode, data: st.DataObject
+):
+    document = bytearray(wire.decompress(encode(batch)))
     for _ in range(data.draw(st.integers(1, 4))):
         document[data.draw(st.integers(0, len(document) - 1))] = data.draw(st.integers(0, 255))
     refused_or_a_batch(zstandard.compress(bytes(document)))
@@ -74,10 +81,10 @@ def test_any_bytes_never_raise_anything_else(body: bytes):
 @settings(max_examples=300, deadline=None)
 @given(batches(), st.sampled_from(["gateway_id", "series", "rows", "events", "schema"]), json_values)
 def test_any_json_in_a_place_never_raises_anything_else(batch: Batch, place: str, value: object):
-    document = json.loads(wire.decompress(wire.encode(batch)))
+    document = json.loads(wire.decompress(wire.encode_json(batch)))
     document[place] = value
     refused_or_a_batch(zstandard.compress(json.dumps(document).encode()))
     for part in ("series", "time_us", "value", "quality"):
-        document = json.loads(wire.decompress(wire.encode(batch)))
+        document = json.loads(wire.decompress(wire.encode_json(batch)))
         document["rows"][part] = value
         refused_or_a_batch(zstandard.compress(json.dumps(document).encode()))

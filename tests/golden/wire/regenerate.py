@@ -1,4 +1,4 @@
-"""Write the golden files of the present schema anew: only when it was decided that the wire changes.
+"""Write the golden files of both forms anew: only when it was decided that the wire changes.
 
 python tests/golden/wire/regenerate.py
 """
@@ -34,8 +34,8 @@ BATCH = Batch(
 )
 
 if __name__ == "__main__":
-    body = wire.encode(BATCH)
-    folder = FOLDER / str(wire.SCHEMA_VERSION)
+    folder = FOLDER / "1"
     folder.mkdir(exist_ok=True)
-    (folder / "batch.zst").write_bytes(body)
-    (folder / "batch.json").write_bytes(wire.decompress(body))
+    for name, body in (("json", wire.encode_json(BATCH)), ("bin", wire.encode(BATCH))):
+        (folder / f"batch.{name}").write_bytes(wire.decompress(body))
+        (folder / f"batch.{name}.zst").write_bytes(body)

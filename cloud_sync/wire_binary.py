@@ -1,0 +1,223 @@
+"""The compact form of a batch: columns of exact numbers, grouped by series, in any order of rows. Version 1.
+
+docs/WIRE_FORMAT.md describes every byte. What is compressed is the document, as a row of zstd frames, so that
+columns do not share their statistics and the catalogue's frame can be used again; to a reader they are one
+stream. The frames' boundaries mean nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from cloud_sync.errors import WireFormatError
+from cloud_sync.records import Batch, Row
+from cloud_sync.wire_catalogue import EMPTY, Catalogue, CatalogueCache, read_catalogue
+from cloud_sync.wire_columns import Counts, Reader, Words, differences, planes_of, running_sums, unzigzag, zigzag
+from cloud_sync.wire_json import event_fields, events_of, parsed
+from cloud_sync.wire_values import Groups, read_values, write_values
+
+MAGIC: Final = b"SMEB"
+VERSION: Final = 1
+MAX_RECORDS: Final = 1_000_000
+"""A column of zeros takes one byte however long it is, so the count alone must be bounded."""
+
+_HEADER: Final = struct.Struct("<4sHHIIII")  # magic, version, gateway id bytes, series, rows, events, events bytes
+_CRC_BYTES: Final = 4
+_LEVEL: Final = 1  # planes hold no repeats worth a longer search
+_OWN_FRAME_BYTES: Final = 256
+"""A frame costs about ten bytes; from here on statistics of its own are worth more."""
+
+_catalogues = CatalogueCache()
+
+
+def encode(batch: Batch) -> bytes:
+    """The compressed document. Raises WireFormatError for what cannot be said (NaN, objects that are not JSON)."""
+    object_ids = [id(row.series) for row in batch.rows]
+    try:
+        catalogue = _catalogues.of(object_ids, batch.rows) if object_ids else EMPTY
+        gateway_id = batch.gateway_id.encode()
+        events = _events_text(batch)
+        counts = len(catalogue.series), len(batch.rows), len(batch.events), len(events)
+        head = _HEADER.pack(MAGIC, VERSION, len(gateway_id), *counts) + gateway_id
+        pieces = [*_row_pieces(batch.rows, object_ids, catalogue), events]
+    except (TypeError, ValueError, OverflowError, RecursionError, struct.error) as exc:
+        raise WireFormatError(f"the batch cannot be written: {exc}") from exc
+    crc = zlib.crc32(b"".join([head, catalogue.document, *pieces]))
+    pieces.append(crc.to_bytes(_CRC_BYTES, "little"))
+    compressor = zstandard.ZstdCompressor(level=_LEVEL)
+    return b"".join([compressor.compress(head), catalogue.compressed, *_frames(pieces, compressor)])
+
+
+def record_count(document: bytes) -> int:
+    """Rows and events a document claims to hold, without believing it."""
+    *_, rows, events, _ = _header(document)
+    return rows + events
+
+
+def read(document: bytes) -> Batch:
+    """The batch in a document. Raises WireFormatError, naming what is wrong."""
+    gateway_bytes, series_count, row_count, event_count, events_bytes = _header(document)
+    if row_count + event_count > MAX_RECORDS:
+        raise WireFormatError(f"the batch claims {row_count + event_count} records; {MAX_RECORDS} is the most")
+    if series_count > row_count:
+        raise WireFormatError(f"the batch claims {series_count} series for {row_count} rows")
+    stop = len(document) - _CRC_BYTES
+    if zlib.crc32(document[:stop]) != int.from_bytes(document[stop:], "little"):
+        raise WireFormatError("the batch does not match its checksum")
+    reader = Reader(document, start=_HEADER.size, stop=stop)
+    gateway_id = _text(reader.take(gateway_bytes))
+    rows = _read_rows(reader, series_count, row_count) if row_count else ()
+    events = parsed(reader.take(events_bytes)) if event_count else []
+    reader.end()
+    try:
+        batch = Batch(gateway_id, rows, events_of(events))
+    except (KeyError, TypeError, ValueError, RecursionError) as exc:
+        raise WireFormatError(f"an event is malformed: {type(exc).__name__}: {exc}") from exc
+    if len(batch.events) != event_count:
+        raise WireFormatError(f"the batch claims {event_count} events and has {len(batch.events)}")
+    return batch
+
+
+def _events_text(batch: Batch) -> bytes:
+    if not batch.events:
+        return b""
+    fields = [event_fields(event) for event in batch.events]
+    return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _row_pieces(rows: Sequence[Row], object_ids: Sequence[int], catalogue: Catalogue) -> list[bytes]:
+    if not rows:
+        return []
+    count, series_count = len(rows), len(catalogue.series)
+    of_series = np.array([catalogue.position[one] for one in object_ids], np.int64)
+    # `struct` refuses what is no integer or too large for 64 bits; NumPy would cut it.
+    times = np.frombuffer(struct.pack(f"{count}q", *[row.time_us for row in rows]), np.uint64)
+    values = np.frombuffer(struct.pack(f"{count}d", *[row.value for row in rows]))
+    qualities = np.frombuffer(struct.pack(f"{count}d", *[row.quality for row in rows]))
+    if not (np.isfinite(values).all() and np.isfinite(qualities).all()):
+        raise ValueError("a value or a quality is not a number")
+    order = np.argsort(of_series, kind="stable")
+    groups = Groups.of(np.bincount(of_series, minlength=series_count))
+    is_first = groups.is_first
+    turns = np.diff(of_series, prepend=0) % series_count
+    return [
+        *planes_of(turns.view(np.uint64)),
+        *_write_times(times[order], is_first),
+        *_write_palette(qualities),
+        *write_values(values[order], groups, is_first),
+    ]
+
+
+def _write_times(times: Words, is_first: NDArray[np.bool_]) -> list[bytes]:
+    """Each series' first against that of the series before; the others against the time before and the usual step."""
+    others = np.diff(times, prepend=times[:1])[~is_first]
+    middle = len(others) // 2
+    step = np.partition(others.view(np.int64), middle)[middle].view(np.uint64) if len(others) else np.uint64(0)
+    return [
+        step.tobytes(),
+        *planes_of(zigzag(differences(times[is_first]))),
+        *planes_of(zigzag(others - step)),
+    ]
+
+
+def _write_palette(numbers: NDArray[np.float64]) -> list[bytes]:
+    bits = numbers.view(np.uint64)
+    if (bits == bits[0]).all():
+        return [b"\x01\0\0\0", bits[:1].tobytes(), b"\0"]
+    choice, places = np.unique(bits, return_inverse=True)
+    return [len(choice).to_bytes(4, "little"), choice.tobytes(), *planes_of(places.astype(np.uint64))]
+
+
+def _frames(pieces: Sequence[bytes], compressor: zstandard.ZstdCompressor) -> list[bytes]:
+    """Large pieces on their own, small neighbours together."""
+    frames: list[bytes] = []
+    small: list[bytes] = []
+    for piece in pieces:
+        if len(piece) < _OWN_FRAME_BYTES:
+            small.append(piece)
+            continue
+        if small:
+            frames.append(compressor.compress(b"".join(small)))
+            small = []
+        frames.append(compressor.compress(piece))
+    if small:
+        frames.append(compressor.compress(b"".join(small)))
+    return frames
+
+
+def _header(document: bytes) -> tuple[int, int, int, int, int]:
+    if len(document) < _HEADER.size + _CRC_BYTES:
+        raise WireFormatError("the batch is cut short in its header")
+    magic, version, *counts = _HEADER.unpack_from(document)
+    if magic != MAGIC:
+        raise WireFormatError("the document is not a binary batch")
+    if version != VERSION:
+        raise WireFormatError(f"binary version {version} is not known here (this program reads {VERSION})")
+    gateway_bytes, series, rows, events, events_bytes = counts
+    return gateway_bytes, series, rows, events, events_bytes
+
+
+def _read_rows(reader: Reader, series_count: int, count: int) -> tuple[Row, ...]:
+    if not series_count:
+        raise WireFormatError("the batch has rows and no series")
+    series = read_catalogue(reader.take(reader.number("I")), reader, series_count)
+    of_series = _read_positions(reader, series_count, count)
+    groups = Groups.of(np.bincount(of_series, minlength=series_count))
+    if not groups.counts.all():
+        raise WireFormatError("a series of the catalogue has no row")
+    is_first = groups.is_first
+    order = np.argsort(of_series, kind="stable")
+    times = _in_order(_read_times(reader, groups, is_first), order).view(np.int64)
+    qualities = _read_palette(reader, count)
+    values = _in_order(read_values(reader, groups), order)
+    return tuple(map(Row, [series[p] for p in of_series.tolist()], times.tolist(), values.tolist(), qualities.tolist()))
+
+
+def _read_positions(reader: Reader, series_count: int, count: int) -> Counts:
+    turns = reader.column(count)
+    if int(turns.max()) >= series_count:
+        raise WireFormatError("a row points past the end of the catalogue")
+    return np.cumsum(turns.view(np.int64)) % series_count
+
+
+def _read_times(reader: Reader, groups: Groups, is_first: NDArray[np.bool_]) -> Words:
+    step = np.uint64(reader.number("Q"))
+    first = np.cumsum(unzigzag(reader.column(len(groups.counts))), dtype=np.uint64)
+    steps = np.empty(len(is_first), np.uint64)
+    steps[is_first] = first
+    steps[~is_first] = unzigzag(reader.column(len(is_first) - len(first))) + step
+    return running_sums(steps, groups.starts, groups.counts)
+
+
+def _read_palette(reader: Reader, count: int) -> NDArray[np.float64]:
+    size = reader.number("I")
+    if not 0 < size <= count:
+        raise WireFormatError(f"the batch claims {size} different qualities for {count} rows")
+    choice = np.frombuffer(reader.take(8 * size), "<f8").astype(np.float64, copy=False)
+    places = reader.column(count)
+    if int(places.max()) >= size:
+        raise WireFormatError("a row points past the end of the qualities")
+    if not np.isfinite(choice).all():
+        raise WireFormatError("a quality is not a number")
+    return choice[places.view(np.int64)]
+
+
+def _in_order(grouped: NDArray[Any], order: Counts) -> NDArray[Any]:
+    rows = np.empty_like(grouped)
+    rows[order] = grouped
+    return rows
+
+
+def _text(encoded: bytes) -> str:
+    try:
+        return encoded.decode()
+    except UnicodeDecodeError as exc:
+        raise WireFormatError(f"the gateway id is not UTF-8: {exc}") from exc
