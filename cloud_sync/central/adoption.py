@@ -99,6 +99,9 @@ _READS_BY_SENSOR: Final = """
         WHERE i.indrelid = to_regclass('sensor_readings') AND i.indpred IS NULL
           AND first.attname = 'sensor_id' AND second.attname = 'timestamp')"""
 
+CREATE_INDEX: Final = "CREATE INDEX sensor_readings_by_sensor ON sensor_readings (sensor_id, timestamp DESC)"
+_INDEX_TIMEOUT_S: Final = 3_600.0  # an adopted table may hold years
+
 _KINDS: Final = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}
 
 

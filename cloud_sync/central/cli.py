@@ -1,4 +1,4 @@
-"""`edge-central`: serve, and the gateways' keys. Errors are one line for the person who typed.
+"""`edge-central`: serve, the gateways' keys, upkeep and a load test. Errors are one line for the person who typed.
 
 The database's URL may hold a password, so it can come from EDGE_CENTRAL_DATABASE_URL and is shown without it.
 """
@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import sys
+import time
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -21,7 +22,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import typer
 
-from cloud_sync.central.errors import CentralError, UsageError
+from cloud_sync.central.errors import CentralError, LoadTestError, UsageError
+from cloud_sync.central.loadtest import Load, read_keys, run_load, temporary_keys
 from cloud_sync.central.logs import log_as_json
 from cloud_sync.central.maintenance import Maintenance, Upkeep
 from cloud_sync.central.mqtt_url import broker_of
@@ -108,6 +110,29 @@ def maintain(
     _run(_maintain(database_url, embedded, Upkeep(retention_days), hours_since))
 
 
+@app.command()
+def loadtest(
+    url: Annotated[str, typer.Option(help="The central under test.")],
+    gateways: Annotated[int, typer.Option(min=1, max=999, help="How many virtual gateways.")] = 10,
+    seconds: Annotated[float, typer.Option(min=0.1, help="For how long they send.")] = 30.0,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Rows a second and gateway; default: as fast as they are settled.")
+    ] = None,
+    batch_rows: Annotated[int, typer.Option(min=1, max=100_000, help="Rows in one batch.")] = 1_000,
+    key_file: Annotated[Path | None, typer.Option(help='JSON {"gateway_id": "key", ...} of existing keys.')] = None,
+    ca_file: Annotated[Path | None, typer.Option(help="The CA that signed the central's certificate.")] = None,
+    database_url: DatabaseUrl = None,
+    embedded: Embedded = None,
+) -> None:
+    """Send as many gateways would, then compare every key. One JSON line; exit code 1 when rows are lost or doubled.
+
+    Keys come from --key-file, or are made in the database (and revoked again). The rows stay.
+    """
+    load = Load(url, secrets.token_hex(4), seconds, batch_rows, rate, ca_file)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line per request is not a result
+    _run(_loadtest(load, gateways, key_file, database_url, embedded))
+
+
 @app.command("add-key")
 def add_key(
     gateway_id: Annotated[str, typer.Argument(help="The gateway that will send with this key.")],
@@ -168,6 +193,21 @@ async def _maintain(
             await maintenance.mark_hours(hours_since.replace(tzinfo=UTC))
         for ran in await maintenance.run_once():
             print(json.dumps(asdict(ran)))
+
+
+async def _loadtest(
+    load: Load, gateways: int, key_file: Path | None, database_url: str | None, embedded: Path | None
+) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        if key_file is not None:
+            keys = read_keys(key_file, gateways)
+        else:
+            store = await stack.enter_async_context(_store(database_url, embedded))
+            keys = await stack.enter_async_context(temporary_keys(store, gateways, run_id=load.run_id))
+        report = await run_load(load, keys, start_us=time.time_ns() // 1_000)
+    print(json.dumps(asdict(report)))
+    if not report.is_clean:
+        raise LoadTestError(f"{report.lost} rows lost, {report.doubled} doubled in {report.differing_hours} hours")
 
 
 async def _list_keys(database_url: str | None, embedded: Path | None) -> None:

@@ -5,6 +5,7 @@ CentralError
   SchemaTooNewError     the database belongs to a newer program; the service must not touch it
   SchemaDiffersError    tables of our names are somebody else's and cannot be adopted
   EmbeddedPostgresError the bundled PostgreSQL cannot run here
+  LoadTestError         the load test could not be carried out or judged
   UsageError            the command line cannot be carried out as given
 """
 
@@ -32,6 +33,10 @@ class SchemaDiffersError(CentralError):
 
 class EmbeddedPostgresError(CentralError):
     """PostgreSQL's programs are missing, refuse to start, or their folder is in use."""
+
+
+class LoadTestError(CentralError):
+    """Keys, certificate or answers that a load test cannot go on with."""
 
 
 class UsageError(CentralError):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cloud_sync.central.adoption import CREATE_INDEX
 from cloud_sync.central.migrations import CREATE_HYPERTABLE, full_licence_policies, schema_files
 from tests.peers.processes import PEERS, pglite_environment
 
@@ -85,6 +86,14 @@ def test_hours_are_aggregated_and_old_rows_are_dropped(request: pytest.FixtureRe
     _, (hourly,), _, _, kept = run(request, [*OURS, READINGS], checks)
     assert (int(hourly["rows"]), hourly["highest"], hourly["means_fit"]) == (576, 287, True)
     assert kept == [{"old": 0, "rows": 576}]
+
+
+def test_a_compressed_table_takes_the_missing_column_and_index(request: pytest.FixtureRequest):
+    before = [PLATFORM.replace("quality double precision,", ""), READINGS, COMPRESS]
+    added = "ALTER TABLE sensor_readings ADD COLUMN quality double precision"
+    rows = "SELECT count(*) AS rows, count(quality) AS qualities, sum(value) AS sum FROM sensor_readings"
+    (found,) = run(request, [*before, added, CREATE_INDEX, TABLES], [rows])
+    assert found == [{"rows": 576, "qualities": 0, "sum": 2 * sum(range(288))}]
 
 
 def test_what_the_platform_configured_stays_and_its_rows_are_never_dropped(request: pytest.FixtureRequest):

@@ -6,15 +6,16 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 
 from cloud_sync.admission import EPOCH
 from cloud_sync.central.errors import DatabaseAwayError, SchemaTooNewError, UsageError
 from cloud_sync.central.migrations import schema_files
-from cloud_sync.central.store import Store
+from cloud_sync.central.store import KeyHolder, Store, key_digest
 from cloud_sync.records import Batch, Event, EventKind, Row, Series
 from tests.contract.check_transport import NOW_US, batch, event, rms, rows
-from tests.support.central import Database
+from tests.support.central import API_KEY, Database
 from tests.support.databases import execute
 
 RECOVERY_DEADLINE_S = 20.0
@@ -178,6 +179,34 @@ async def test_opening_an_up_to_date_database_changes_nothing(database: Database
             await store.prepare()
     versions = await database.fetch("SELECT version FROM schema_version ORDER BY version")
     assert [row["version"] for row in versions] == list(schema_files())
+
+
+async def test_a_database_of_the_first_version_is_brought_up_to_date_with_its_rows(bare: Database):
+    connection = await asyncpg.connect(bare.url)
+    for text in (
+        "CREATE TABLE schema_version (version int PRIMARY KEY, applied_at timestamptz DEFAULT now())",
+        "INSERT INTO schema_version (version) VALUES (1)",
+        schema_files()[1],
+        "INSERT INTO sensors (sensor_id, sensor_type, unit, gateway_id) VALUES ('a', 'pump', 'g', 'gw-1')",
+        "INSERT INTO sensor_readings (timestamp, sensor_id, value) VALUES ('2026-01-01Z', 'a', 1)",
+    ):
+        await connection.execute(text)
+    await connection.close()
+    async with Store(bare.url) as store:
+        assert (await store.store_batch(batch(), gateway_id="gw-1")).accepted == 6
+    assert await bare.count("sensor_readings") == 1 + 5
+    assert await bare.count("adopted_tables") == 0
+    pending = await bare.fetch("SELECT DISTINCT gateway_id FROM hourly_pending ORDER BY 1")
+    assert [row["gateway_id"] for row in pending] == ["", "gw-1"]
+
+
+async def test_two_keys_of_one_gateway_are_valid_at_once_until_one_is_revoked(store: Store):
+    await store.add_key("the next key", gateway_id="gw-1")
+    for key in (API_KEY, "the next key"):
+        assert await store.key_holder(key) == KeyHolder("gw-1", revoked=False)
+    await store.revoke_key(key_digest(API_KEY).hex())
+    assert await store.key_holder(API_KEY) == KeyHolder("gw-1", revoked=True)
+    assert await store.key_holder("the next key") == KeyHolder("gw-1", revoked=False)
 
 
 async def test_centrals_that_start_together_make_the_tables_once(database_server):

@@ -121,7 +121,13 @@ class UnpackedTimescale:
 
 
 async def make_template(server: DatabaseServer) -> None:
-    """The database every test's own one is copied from, tables included."""
+    """The database every test's own one is copied from, tables included.
+
+    Without fsync, which halves the time of a test: servers are killed here, and what they wrote is with the
+    kernel then; no test cuts the power.
+    """
+    await execute(server.url("postgres"), "ALTER SYSTEM SET fsync = off")
+    await execute(server.url("postgres"), "SELECT pg_reload_conf()")
     await execute(server.url("postgres"), f"CREATE DATABASE {TEMPLATE}")
     connection = await asyncpg.connect(server.url(TEMPLATE))
     await migrate(connection)
