@@ -119,14 +119,14 @@ async def test_a_failure_in_the_middle_keeps_what_was_answered_and_the_next_try_
 async def test_nothing_new_is_begun_after_a_failure_and_what_is_on_its_way_is_awaited(transport, platform: Platform):
     platform.hold()
     platform.script(sensor(0).sensor_id, Answer(503))
-    sending = asyncio.create_task(transport.send(body_of(*readings(20, 2)), batch_id="b1"))
+    sending = asyncio.create_task(transport.send(body_of(*readings(20, 10)), batch_id="b1"))
     await platform.wait_for_in_flight(20)
     platform.let_go()
     with pytest.raises(TransientSyncError):
         await sending
-    assert 19 <= len(platform.published) < 39
-    again = await transport.send(body_of(*readings(20, 2)), batch_id="b1")
-    assert (again.accepted, len(platform.published), len(platform.heard)) == (40, 40, 41)
+    assert 19 <= len(platform.published) < 100  # all other sensors together have 190
+    again = await transport.send(body_of(*readings(20, 10)), batch_id="b1")
+    assert (again.accepted, len(platform.published), len(platform.heard)) == (200, 200, 201)
 
 
 async def test_a_batch_that_is_cut_differently_after_a_failure_sends_only_the_rest(transport, platform: Platform):
@@ -265,15 +265,15 @@ async def test_what_was_answered_before_a_cancellation_is_not_sent_again(transpo
 
 
 async def test_two_batches_at_once_go_one_after_the_other_so_that_a_sensor_keeps_its_order(transport, platform):
-    rows = readings(2, 20)
+    first, *rest = readings(1, 40), readings(2, 1)[1]
     platform.hold()
     async with asyncio.TaskGroup() as group:
-        group.create_task(transport.send(body_of(*rows[:20]), batch_id="b1"))
-        group.create_task(transport.send(body_of(*rows[20:]), batch_id="b2"))
-        await platform.wait_for_in_flight(2)
+        group.create_task(transport.send(body_of(*first[:20]), batch_id="b1"))
+        await platform.wait_for_in_flight(1)
+        group.create_task(transport.send(body_of(*rest, *first[20:]), batch_id="b2"))
         platform.let_go()
     assert platform.most_in_flight_of_one_sensor == 1
-    assert platform.values_of(sensor(1).sensor_id) == [n / 8 for n in range(20)]
+    assert platform.values_of(sensor(0).sensor_id) == [n / 8 for n in range(40)]
 
 
 async def test_a_platform_that_is_away_is_transient_and_over_when_it_is_back(platform: Platform):
