@@ -96,6 +96,7 @@ class World:
         self.central = Child(folder / "central.log")
         self.gateway = Child(folder / "gateway.log")
         self.relay: ChaosRelay
+        self.central_url = ""
         self._port = 0
         self._lives = 0
 
@@ -116,9 +117,9 @@ class World:
     async def start_central(self) -> str:
         command = ["-m", "cloud_sync.central.cli", "serve", "--exit-with-parent"]
         said = await self.central.start(*command, "--database-url", self._database_url, "--port", str(self._port))
-        url: str = json.loads(said)["url"]
-        self._port = urlsplit(url).port or 0
-        return url
+        self.central_url = json.loads(said)["url"]
+        self._port = urlsplit(self.central_url).port or 0
+        return self.central_url
 
     async def start_gateway(self) -> None:
         self._lives += 1

@@ -1,0 +1,106 @@
+"""What the central has acknowledged, per sensor and hour, kept in the outbox's file so that it can be compared later.
+
+Constraints
+- A block's rows enter in the transaction that takes the block out: they are counted once, also after a kill.
+- Refused rows do not enter; what was thinned or given up before it was sent never gets here.
+- Bounded: hours older than `KEPT_HOURS` are dropped, and older rows do not enter.
+
+Every function works inside its caller's transaction or read. Hashes are kept as SQLite's 64-bit integers.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from cloud_sync.digest import HOUR_US, HourDigest, HourKey, digest_keys, hour_of
+from cloud_sync.errors import WireFormatError
+from cloud_sync.records import RecordClass, Settlement
+
+if TYPE_CHECKING:  # the outbox calls us
+    from cloud_sync.outbox import Block
+
+KEPT_HOURS: Final = 8 * 24
+
+# Sensors have a small number, so that the rows of an hour lie close together: a flush rewrites few pages.
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS digest_sensor (id INTEGER PRIMARY KEY, sensor_id TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS digest_hour (
+    hour_us INTEGER NOT NULL, sensor INTEGER NOT NULL, count INTEGER NOT NULL, min_us INTEGER NOT NULL,
+    max_us INTEGER NOT NULL, hash INTEGER NOT NULL, PRIMARY KEY (hour_us, sensor)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS digest_since (time_us INTEGER NOT NULL);
+"""
+_UPSERT: Final = """
+INSERT INTO digest_hour (hour_us, sensor, count, min_us, max_us, hash)
+VALUES (?, (SELECT id FROM digest_sensor WHERE sensor_id = ?), ?, ?, ?, ?)
+ON CONFLICT (hour_us, sensor) DO UPDATE SET
+    count = excluded.count, min_us = excluded.min_us, max_us = excluded.max_us, hash = excluded.hash
+"""
+_IS_THERE: Final = "SELECT count(*) FROM sqlite_schema WHERE name = 'digest_since'"
+
+
+def taken_hours(block: Block, settlement: Settlement) -> dict[HourKey, HourDigest]:
+    """The digests of the rows that the central has. Decodes the block: call it before the transaction."""
+    return digest_keys(_taken_keys(block, settlement))
+
+
+def note_taken(db: sqlite3.Connection, blocks: Iterable[Mapping[HourKey, HourDigest]], *, now_us: int) -> None:
+    """Add the digests of settled blocks to what is known. Makes the tables at first use."""
+    hours: dict[HourKey, HourDigest] = {}
+    for block in blocks:
+        for place, one in block.items():
+            hours[place] = hours[place].plus(one) if place in hours else one
+    oldest_us = hour_of(now_us) - KEPT_HOURS * HOUR_US
+    if db.execute(_IS_THERE).fetchone()[0] == 0:
+        for statement in filter(str.strip, _TABLES.split(";")):
+            db.execute(statement)
+        db.execute("INSERT INTO digest_since (time_us) VALUES (?)", (now_us,))
+    for (sensor_id, hour_us), new in hours.items():
+        if hour_us < oldest_us:
+            continue
+        db.execute("INSERT OR IGNORE INTO digest_sensor (sensor_id) VALUES (?)", (sensor_id,))
+        old = _stored(db, sensor_id, hour_us)
+        whole = new if old is None else old.plus(new)
+        db.execute(_UPSERT, (hour_us, sensor_id, whole.count, whole.min_us, whole.max_us, whole.hash))
+    db.execute("DELETE FROM digest_hour WHERE hour_us < ?", (oldest_us,))
+
+
+def acknowledged(db: sqlite3.Connection, start_us: int, end_us: int) -> dict[HourKey, HourDigest]:
+    """The digests of the hours that begin in [start_us, end_us); also over a read-only connection."""
+    if db.execute(_IS_THERE).fetchone()[0] == 0:
+        return {}
+    found = db.execute(
+        "SELECT sensor_id, hour_us, count, min_us, max_us, hash FROM digest_hour JOIN digest_sensor ON id = sensor"
+        " WHERE hour_us >= ? AND hour_us < ?",
+        (start_us, end_us),
+    )
+    return {(sensor_id, hour_us): HourDigest(*digest) for sensor_id, hour_us, *digest in found}
+
+
+def known_since_us(db: sqlite3.Connection) -> int | None:
+    """When the ledger began; what was sent before is not in it. None when it has not begun."""
+    if db.execute(_IS_THERE).fetchone()[0] == 0:
+        return None
+    return int(db.execute("SELECT min(time_us) FROM digest_since").fetchone()[0])
+
+
+def _stored(db: sqlite3.Connection, sensor_id: str, hour_us: int) -> HourDigest | None:
+    row = db.execute(
+        "SELECT count, min_us, max_us, hash FROM digest_hour"
+        " WHERE hour_us = ? AND sensor = (SELECT id FROM digest_sensor WHERE sensor_id = ?)",
+        (hour_us, sensor_id),
+    ).fetchone()
+    return None if row is None else HourDigest(*row)
+
+
+def _taken_keys(block: Block, settlement: Settlement) -> Iterator[tuple[str, int]]:
+    if block.record_class is not RecordClass.READING:
+        return
+    try:
+        rows = block.decode().rows
+    except WireFormatError:
+        return  # nothing of it was taken
+    refused = {refusal.index for refusal in settlement.refused}
+    yield from (row.key for index, row in enumerate(rows) if index not in refused)

@@ -1,0 +1,176 @@
+"""Whether the central still holds what it has acknowledged: both sides' digests, compared hour by hour.
+
+Constraints
+- Only hours that the ledger knows from their beginning are compared.
+- A row that waits in the outbox may be at the central already, when its answer is still on the way or was lost.
+  Such an hour is explained, not different.
+
+The comparison is pure; reading the outbox and asking the central are two functions beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from cloud_sync import wire
+from cloud_sync.digest import (
+    HOUR_US,
+    Difference,
+    HourDigest,
+    HourKey,
+    decode_digests,
+    differences,
+    digest_keys,
+    hour_of,
+)
+from cloud_sync.digest_ledger import acknowledged, known_since_us
+from cloud_sync.errors import TransientSyncError, WireFormatError
+from cloud_sync.sqlite_errors import translated as sqlite_translated
+from cloud_sync.transports.https import failure_of, header_value, read_answer, translated, trust
+
+DIGEST_PATH: Final = "/api/v1/data/digest"
+HOURS_PER_QUESTION: Final = 24
+
+
+class Cause(StrEnum):
+    LOST = "lost"  # acknowledged, and not there any more
+    WAITING = "waiting"  # there, and still in our outbox: it will be sent again and count once
+    UNKNOWN_ROWS = "unknown_rows"  # there are rows that this gateway's ledger has not
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Whole hours [start_us, end_us), UTC."""
+
+    start_us: int
+    end_us: int
+
+    @property
+    def hours(self) -> int:
+        return (self.end_us - self.start_us) // HOUR_US
+
+
+@dataclass(frozen=True, slots=True)
+class OurSide:
+    """What the outbox's file says: `settled` was acknowledged, `waiting` is not yet."""
+
+    since_us: int | None
+    settled: Mapping[HourKey, HourDigest]
+    waiting: Mapping[HourKey, HourDigest]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    difference: Difference
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`compared` is how many sensor-hours either side had."""
+
+    span: Span
+    compared: int
+    rows: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_equal(self) -> bool:
+        """Nothing differs but what waits."""
+        return all(finding.cause is Cause.WAITING for finding in self.findings)
+
+
+def span_of(hours: int, *, now_us: int, since_us: int | None) -> Span | None:
+    """The last `hours` hours with the present one, from the first whole hour of the ledger; None when there is none."""
+    end_us = hour_of(now_us) + HOUR_US
+    if since_us is None:
+        return None
+    first_whole_us = hour_of(since_us - 1) + HOUR_US
+    start_us = max(end_us - hours * HOUR_US, first_whole_us)
+    return Span(start_us, end_us) if start_us < end_us else None
+
+
+def compare(span: Span, ours: OurSide, theirs: Mapping[HourKey, HourDigest]) -> Comparison:
+    """Where the sides differ, with the reason as far as it is known."""
+    found = tuple(Finding(each, _cause(each, ours.waiting)) for each in differences(ours.settled, theirs))
+    compared = len(ours.settled.keys() | theirs.keys())
+    return Comparison(span, compared, sum(one.count for one in ours.settled.values()), found)
+
+
+def read_our_side(outbox: Path, span_hours: int, *, now_us: int) -> tuple[Span | None, OurSide]:
+    """From the outbox's file, read-only: the agent may be running. Raises OutboxError."""
+    with sqlite_translated(outbox), contextlib.closing(_read_only(outbox)) as db:
+        db.execute("BEGIN")  # one state of the file, while the agent goes on
+        since_us = known_since_us(db)
+        span = span_of(span_hours, now_us=now_us, since_us=since_us)
+        if span is None:
+            return None, OurSide(since_us, {}, {})
+        return span, OurSide(since_us, acknowledged(db, span.start_us, span.end_us), _waiting(db, span))
+
+
+async def ask_central(
+    url: str, span: Span, *, gateway_id: str, api_key: str, ca_file: Path | None = None, timeout_s: float = 60.0
+) -> dict[HourKey, HourDigest]:
+    """The central's digests of this gateway's rows. Raises like a transport."""
+    digests: dict[HourKey, HourDigest] = {}
+    headers = {"X-API-Key": header_value(api_key)}
+    async with httpx.AsyncClient(headers=headers, timeout=timeout_s, verify=trust(ca_file)) as client:
+        for start_us in range(span.start_us, span.end_us, HOURS_PER_QUESTION * HOUR_US):
+            end_us = min(start_us + HOURS_PER_QUESTION * HOUR_US, span.end_us)
+            question = {"gateway_id": gateway_id, "from": str(start_us), "to": str(end_us)}
+            digests |= await _ask(client, url.rstrip("/") + DIGEST_PATH, question, timeout_s)
+    return digests
+
+
+async def _ask(
+    client: httpx.AsyncClient, url: str, question: Mapping[str, str], timeout_s: float
+) -> dict[HourKey, HourDigest]:
+    with translated(url):
+        async with asyncio.timeout(timeout_s), client.stream("GET", url, params=question) as response:
+            answer = await read_answer(response)
+    if response.status_code != 200:
+        raise failure_of(response.status_code, response.headers, answer, now=datetime.now(UTC))
+    try:
+        return decode_digests(answer)
+    except ValueError as exc:
+        raise TransientSyncError(f"{url}: {exc}", hint="is central.url the reference central?") from exc
+
+
+def _cause(difference: Difference, waiting: Mapping[HourKey, HourDigest]) -> Cause:
+    ours = difference.ours.count if difference.ours else 0
+    theirs = difference.theirs.count if difference.theirs else 0
+    ours_waiting = waiting.get((difference.sensor_id, difference.hour_us))
+    if theirs <= ours:
+        return Cause.LOST
+    return Cause.WAITING if ours_waiting and theirs <= ours + ours_waiting.count else Cause.UNKNOWN_ROWS
+
+
+def _waiting(db: sqlite3.Connection, span: Span) -> dict[HourKey, HourDigest]:
+    found = db.execute(
+        "SELECT content FROM block JOIN body ON block_id = id"
+        " WHERE class = 'reading' AND last_time_us >= ? AND first_time_us < ?",
+        (span.start_us, span.end_us),
+    )
+    hours = digest_keys(key for (body,) in found for key in _keys(bytes(body)))
+    return {place: one for place, one in hours.items() if span.start_us <= place[1] < span.end_us}
+
+
+def _keys(body: bytes) -> list[tuple[str, int]]:
+    try:
+        return [row.key for row in wire.decode(body).rows]
+    except WireFormatError:
+        return []  # the uplink will find it, and put it with the dead letters
+
+
+def _read_only(outbox: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{outbox}?mode=ro", uri=True, timeout=5.0, isolation_level=None)
