@@ -10,6 +10,7 @@ SyncError
     OutboxFullError         the byte bound is reached
     OutboxUnavailableError  disk full, I/O error, read-only: append again later, nothing is lost yet
     OutboxCorruptError      the file is not a usable outbox
+      OutboxTooNewError     it belongs to a newer program: leave it alone
 """
 
 from __future__ import annotations
@@ -66,3 +67,7 @@ class OutboxUnavailableError(OutboxError):
 
 class OutboxCorruptError(OutboxError):
     """The file is damaged or belongs to a newer program."""
+
+
+class OutboxTooNewError(OutboxCorruptError):
+    """The file is whole, and of a newer program."""

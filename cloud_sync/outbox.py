@@ -2,13 +2,14 @@
 
 Constraints
 - A block is ours from the moment `append` returns; power loss after that does not lose it (WAL, FULL).
-- Blocks leave in order of their id; a block leaves only when it is settled.
+- Blocks leave in order of their id; a block leaves only when it is settled, or when room must be made: then readings
+  are given up and the central is told, in the same transaction.
 - What the central refused goes to the dead letters in the same transaction that settles its block.
-- A read that fails raises; it never looks like an empty queue.
+- A read that fails raises; it never looks like an empty queue. A file that is damaged is put aside and salvaged.
 - On a full disk it can still be emptied: a ballast file beside it gives its room back for that, and nothing is
   appended until the ballast is back in its place.
 
-Knows the tables. Does not know what a record means or where it is going. Calls block: run them in a thread.
+Does not know what a record means or where it is going. Calls block: run them in a thread.
 """
 
 from __future__ import annotations
@@ -18,107 +19,80 @@ import logging
 import sqlite3
 import threading
 import time
-import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from cloud_sync import wire
 from cloud_sync.ballast import BALLAST_BYTES, Ballast
+from cloud_sync.digest_ledger import note_taken, taken_hours
 from cloud_sync.errors import (
+    OutboxCorruptError,
     OutboxError,
-    OutboxFullError,
+    OutboxTooNewError,
     OutboxUnavailableError,
     WireFormatError,
 )
-from cloud_sync.outbox_file import (
-    PAGE_BYTES,
-    Work,
-    connect,
-    in_transaction,
-    pragma,
-    shrink,
-    shrink_on_a_full_disk,
-    used_bytes,
+from cloud_sync.outbox_blocks import (
+    INSERT_LETTER,
+    WHOLE_BLOCK,
+    Block,
+    DeadLetter,
+    Depth,
+    NewBlock,
+    StoredBlock,
+    count,
+    insert_block,
+    iterate_letters,
+    newest_id,
+    next_block,
+    read_counters,
+    read_depth,
+    remove_block,
 )
-from cloud_sync.records import Batch, RecordClass, Settlement
+from cloud_sync.outbox_file import Work, connect, in_transaction, shrink, shrink_on_a_full_disk
+from cloud_sync.outbox_retention import Retention, stored_bytes
+from cloud_sync.outbox_salvage import put_aside, salvage
+from cloud_sync.records import RecordClass, Settlement
+from cloud_sync.retention import Bounds
 from cloud_sync.sqlite_errors import result_code, translated
 
+__all__ = [
+    "WHOLE_BLOCK", "Block", "DeadLetter", "Depth", "NewBlock", "Outbox", "read_depth",
+]  # fmt: skip
+
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
-WHOLE_BLOCK: Final = -1
-"""The position of a dead letter that is a block as it was stored, because its records cannot be read."""
-
-_INSERT_LETTER: Final = (
-    "INSERT INTO dead_letter (batch_id, position, code, detail, refused_at_us, content) VALUES (?, ?, ?, ?, ?, ?)"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class NewBlock:
-    """Records that were encoded together. `body` is what goes on the wire, as it is."""
-
-    batch_id: str
-    record_class: RecordClass
-    first_time_us: int
-    last_time_us: int
-    count: int
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A block that waits."""
-
-    id: int
-    batch_id: str
-    record_class: RecordClass
-    count: int
-    body: bytes
-
-    def decode(self) -> Batch:
-        return wire.decode(self.body)
-
-
-@dataclass(frozen=True, slots=True)
-class Depth:
-    """What waits. Times are UTC in microseconds, None when nothing waits."""
-
-    blocks: int
-    records: int
-    body_bytes: int
-    file_bytes: int
-    oldest_time_us: int | None
-    newest_time_us: int | None
-    dead_letters: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    id: int
-    batch_id: str
-    position: int
-    code: str
-    detail: str
-    refused_at_us: int
-    content: bytes
+_HELD: Final = 256
+"""Blocks that may be on their way: the last ones read. Retention takes them last."""
 
 
 class Outbox:
-    """One process writes. `open` acquires; the constructor does not."""
+    """One process writes. `open` acquires; the constructor does not.
+
+    `max_age_us` bounds the age of readings while `may_expire()`: a clock that cannot be trusted must cost nothing.
+    """
 
     def __init__(
         self,
         path: Path,
         *,
         max_bytes: int,
+        max_age_us: int | None = None,
+        gateway_id: str = "gateway",
         ballast_bytes: int = BALLAST_BYTES,
         now_ns: Callable[[], int] = time.time_ns,
+        may_expire: Callable[[], bool] = lambda: True,
     ) -> None:
         self.path = path
         self.max_bytes = max_bytes
+        self._gateway_id = gateway_id
         self._ballast = Ballast(path.with_name(f"{path.name}.ballast"), size_bytes=ballast_bytes)
+        self._max_age_us = max_age_us
+        self._retention = Retention(gateway_id, now_us=lambda: now_ns() // 1000, may_expire=may_expire)
+        self._held: deque[int] = deque(maxlen=_HELD)
         self._has_room = True
         self._was_full = False
         self._now_ns = now_ns
@@ -131,16 +105,15 @@ class Outbox:
         return self._ballast.is_there
 
     def open(self) -> Self:
-        """Create or migrate the file. Raises OutboxUnavailableError or OutboxCorruptError."""
-        try:
-            connection = connect(self.path)
-        except OutboxUnavailableError as exc:
-            # A full disk has no room for SQLite's shared index either, which it calls an I/O error.
-            if exc.reason not in ("full", "io") or not self._ballast.release():
+        """Create, migrate or salvage the file. Raises OutboxUnavailableError or OutboxTooNewError."""
+        with self._lock:
+            try:
+                self._connection = self._connect()
+            except OutboxTooNewError:
                 raise
-            connection = connect(self.path)
-        self._connection = connection
-        self._has_room = self._place_ballast()
+            except OutboxCorruptError as exc:
+                self._replace(exc)
+            self._has_room = self._place_ballast()
         return self
 
     def close(self) -> None:
@@ -156,12 +129,13 @@ class Outbox:
         self.close()
 
     def append(self, blocks: Sequence[NewBlock]) -> None:
-        """Make these blocks durable, all or none, in one transaction.
+        """Make these blocks durable, all or none, in one transaction; readings are given up for it at a bound.
 
-        Raises OutboxFullError at the byte bound and OutboxUnavailableError when the disk refuses; nothing
-        is appended then, and the same call may be repeated.
+        Raises OutboxFullError when events alone fill the bound and OutboxUnavailableError when the disk refuses;
+        nothing is appended then, and the same call may be repeated.
         """
-        with self._reading() as db:
+
+        def work(db: sqlite3.Connection) -> None:
             if not self._has_room:
                 self._regain_room(db)
             if not self._has_room:
@@ -171,35 +145,25 @@ class Outbox:
                     hint="free space on the disk that holds the outbox",
                 )
             in_transaction(db, lambda db: self._insert(db, blocks))
+            self._retention.commit()
             self._was_full = False
+
+        self._do(work)
 
     def peek(self, *, after_id: int = 0, record_class: RecordClass | None = None) -> Block | None:
         """The oldest block behind `after_id` (of one class, if given), or None.
 
         A damaged block goes to the dead letters, counted.
         """
-        name = None if record_class is None else record_class.value
-        while True:
-            with self._reading() as db:
-                row = db.execute(
-                    "SELECT id, batch_id, class, first_time_us, last_time_us, count, crc32, content"
-                    " FROM block LEFT JOIN body ON block_id = id"
-                    " WHERE id > ? AND (? IS NULL OR class = ?) ORDER BY id LIMIT 1",
-                    (after_id, name, name),
-                ).fetchone()
-            if row is None:
-                return None
-            block_id, *header, crc32, body = row
-            body = bytes(body or b"")
-            if _checksum(header, body) == crc32:
-                batch_id, record_class, _, _, count = header
-                return Block(block_id, batch_id, RecordClass(record_class), count, body)
-            self._bury(block_id, str(header[0]), header[4], body)
+        while (found := self._do(lambda db: self._find(db, after_id, record_class))) is not None:
+            if found.is_whole:
+                return Block(found.id, found.batch_id, RecordClass(found.record_class), found.count, found.body)
+            self._bury(found)
+        return None
 
     def newest_id(self) -> int:
         """The id of the newest block that waits; 0 when none does."""
-        with self._reading() as db:
-            return int(db.execute("SELECT coalesce(max(id), 0) FROM block").fetchone()[0])
+        return self._do(newest_id)
 
     def settle(self, block: Block, settlement: Settlement, *, now_us: int) -> None:
         """Remove a delivered block; refused records become dead letters with their reason."""
@@ -211,80 +175,120 @@ class Outbox:
             block.id: [(block.batch_id, *letter, now_us, content) for *letter, content in _letters(block, settlement)]
             for block, settlement in settled
         }
+        taken = {block.id: taken_hours(block, settlement) for block, settlement in settled}
 
         def work(db: sqlite3.Connection) -> None:
+            removed = []
             for block, settlement in settled:
-                if not _remove(db, block.id):
+                # Not what took its place meanwhile: thinned readings, with some of its neighbours' among them.
+                if not remove_block(db, block.id, batch_id=block.batch_id):
                     continue
-                db.executemany(_INSERT_LETTER, letters[block.id])
-                _count(db, "accepted", settlement.accepted)
-                _count(db, "duplicates", settlement.duplicates)
-                _count(db, "refused", len(settlement.refused))
+                db.executemany(INSERT_LETTER, letters[block.id])
+                count(db, "accepted", settlement.accepted)
+                count(db, "duplicates", settlement.duplicates)
+                count(db, "refused", len(settlement.refused))
+                removed.append(taken[block.id])
+            note_taken(db, removed, now_us=now_us)
 
         self._empty(work)
+        done = {block.id for block, _ in settled}
+        self._held = deque((held for held in self._held if held not in done), maxlen=_HELD)
 
     def depth(self) -> Depth:
-        with self._reading() as db:
-            return read_depth(db)
+        return self._do(read_depth)
 
     def counters(self) -> dict[str, int]:
-        """Totals since the file was made: appended, accepted, duplicates, refused, damaged, ballast_released; and
-        last_append_us."""
-        with self._reading() as db:
-            return dict(db.execute("SELECT name, value FROM counter"))
+        """Totals since the file was made: appended, appended_bytes, accepted, duplicates, refused, requeued, thinned,
+        evicted, damaged, ballast_released; and last_append_us, last_id, thinned_to."""
+        return self._do(read_counters)
 
     def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
-        with self._reading() as db:
-            rows = db.execute(
-                "SELECT id, batch_id, position, code, detail, refused_at_us, content FROM dead_letter"
-                " ORDER BY id LIMIT ?",
-                (limit,),
-            ).fetchall()
-        return [DeadLetter(*row) for row in rows]
+        return self._do(lambda db: list(iterate_letters(db, limit=limit)))
 
     def _insert(self, db: sqlite3.Connection, blocks: Sequence[NewBlock]) -> None:
-        needed = sum(len(block.body) + PAGE_BYTES for block in blocks)
-        if used_bytes(db) + needed > self.max_bytes:
-            raise OutboxFullError(
-                f"{self.path} has reached its bound of {self.max_bytes} bytes",
-                hint="restore the link to the central, or raise outbox.max_bytes",
-            )
+        self._retention.make_room(db, blocks, Bounds(self.max_bytes, self._max_age_us), held=tuple(self._held))
         for block in blocks:
-            header = (
-                block.batch_id, block.record_class.value, block.first_time_us, block.last_time_us, block.count,
-            )  # fmt: skip
-            cursor = db.execute(
-                "INSERT INTO block (batch_id, class, first_time_us, last_time_us, count, bytes, crc32)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*header, len(block.body), _checksum(header, block.body)),
-            )
-            db.execute("INSERT INTO body (block_id, content) VALUES (?, ?)", (cursor.lastrowid, block.body))
-        _count(db, "appended", sum(block.count for block in blocks))
+            insert_block(db, block)
+        count(db, "appended", sum(block.count for block in blocks))
+        count(db, "appended_bytes", sum(stored_bytes(db, block) for block in blocks))
         newest = max((block.last_time_us for block in blocks), default=0)
         db.execute("UPDATE counter SET value = max(value, ?) WHERE name = 'last_append_us'", (newest,))
 
-    def _bury(self, block_id: int, batch_id: str, count: int, body: bytes) -> None:
-        logger.error("%s: block %d (%s records) is damaged; it goes to the dead letters", self.path, block_id, count)
+    def _find(self, db: sqlite3.Connection, after_id: int, record_class: RecordClass | None) -> StoredBlock | None:
+        found = next_block(db, after_id=after_id, record_class=record_class)
+        if found is not None:
+            self._retention.note_read(found.id)
+            if found.id not in self._held:
+                self._held.append(found.id)
+        return found
+
+    def _bury(self, block: StoredBlock) -> None:
+        logger.error("%s: block %d (%s records) is damaged; it becomes a dead letter", self.path, block.id, block.count)
         detail = "the stored bytes no longer match their checksum"
-        letter = (batch_id, WHOLE_BLOCK, "damaged_block", detail, self._now_ns() // 1000, body)
+        letter = (block.batch_id, WHOLE_BLOCK, "damaged_block", detail, self._now_ns() // 1000, block.body)
 
         def work(db: sqlite3.Connection) -> None:
-            if _remove(db, block_id):
-                db.execute(_INSERT_LETTER, letter)
-                _count(db, "damaged", count)
+            if remove_block(db, block.id):
+                db.execute(INSERT_LETTER, letter)
+                count(db, "damaged", block.count)
 
         self._empty(work)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._lock, translated(self.path):
-            if self._connection is None:
-                raise OutboxError(f"{self.path} is not open")
-            yield self._connection
+            yield self._opened()
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise OutboxError(f"{self.path} is not open")
+        return self._connection
+
+    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The work on the open file; once more on a salvaged one, when the file turns out to be damaged."""
+        try:
+            with self._reading() as db:
+                return work(db)
+        except OutboxCorruptError as exc:
+            with self._lock:
+                self._replace(exc)
+        with self._reading() as db:
+            return work(db)
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            connection = connect(self.path)
+        except OutboxUnavailableError as exc:
+            # A full disk has no room for SQLite's shared index either, which it calls an I/O error.
+            if exc.reason not in ("full", "io") or not self._ballast.release():
+                raise
+            connection = connect(self.path)
+        try:
+            with translated(self.path):
+                read_depth(connection)  # every header once: damage there is found now, not in a month
+                read_counters(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _replace(self, damage: OutboxCorruptError) -> None:
+        """Put the damaged file aside and go on with what can be saved of it."""
+        logger.error("%s", damage.message)
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+        aside = put_aside(self.path, now_ns=self._now_ns())
+        connection = connect(self.path)
+        with translated(self.path):
+            salvage(aside, connection, subject=self._gateway_id, now_us=self._now_ns() // 1000)
+        self._connection = connection
 
     def _empty(self, work: Work) -> None:
         """A transaction that removes. On a full disk the ballast pays for it."""
-        with self._reading() as db:
+
+        def emptying(db: sqlite3.Connection) -> None:
             try:
                 in_transaction(db, work)
             except sqlite3.Error as exc:
@@ -296,6 +300,8 @@ class Outbox:
                 shrink(db)
             else:
                 self._regain_room(db)
+
+        self._do(emptying)
 
     def _regain_room(self, db: sqlite3.Connection) -> None:
         """Give back what is free inside the file and its log, then put the ballast back."""
@@ -318,17 +324,6 @@ class Outbox:
             return True
 
 
-def read_depth(db: sqlite3.Connection) -> Depth:
-    """What waits, from any connection to an outbox file, also a read-only one."""
-    blocks, records, body_bytes, oldest, newest = db.execute(
-        "SELECT count(*), coalesce(sum(count), 0), coalesce(sum(bytes), 0), min(first_time_us), max(last_time_us)"
-        " FROM block"
-    ).fetchone()
-    letters = int(db.execute("SELECT count(*) FROM dead_letter").fetchone()[0])
-    file_bytes = pragma(db, "page_count") * PAGE_BYTES
-    return Depth(blocks, records, body_bytes, file_bytes, oldest, newest, letters)
-
-
 def _letters(block: Block, settlement: Settlement) -> list[tuple[int, str, str, bytes]]:
     """Each refused record as a batch of one, so that it can be looked at and sent again."""
     if not settlement.refused:
@@ -343,24 +338,6 @@ def _letters(block: Block, settlement: Settlement) -> list[tuple[int, str, str, 
     ]
 
 
-def _remove(db: sqlite3.Connection, block_id: int) -> bool:
-    db.execute("DELETE FROM body WHERE block_id = ?", (block_id,))
-    return db.execute("DELETE FROM block WHERE id = ?", (block_id,)).rowcount == 1
-
-
-def _count(db: sqlite3.Connection, name: str, by: int) -> None:
-    if by:
-        db.execute(
-            "INSERT INTO counter (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + ?",
-            (name, by, by),
-        )
-
-
 def _counted(db: sqlite3.Connection, work: Work) -> None:
     work(db)
-    _count(db, "ballast_released", 1)
-
-
-def _checksum(header: Sequence[object], body: bytes) -> int:
-    """Over the header too: a wrong count would make every answer look wrong and hold up the queue."""
-    return zlib.crc32(body, zlib.crc32("|".join(map(str, header)).encode()))
+    count(db, "ballast_released", 1)

@@ -20,6 +20,7 @@ from cloud_sync.errors import OutboxError
 from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import Outbox
 from cloud_sync.records import Event, Row
+from cloud_sync.retention import US_PER_DAY
 from cloud_sync.transports.auto import worth_of
 from cloud_sync.transports.base import Transport
 from cloud_sync.uplink import Policy, Uplink
@@ -37,6 +38,7 @@ from edge_agent.health.clock_quality import ClockQuality
 from edge_agent.health.ledger import GapLedger
 from edge_agent.health.systemd import SystemdNotifier
 from edge_agent.local.api import LocalApi, StatusFile
+from edge_agent.local.outbox_status import OutboxWatch
 from edge_agent.local.status import Parts, describe
 from edge_agent.pipeline.champions import scoring_model
 from edge_agent.pipeline.model import ScoringModel
@@ -73,6 +75,7 @@ class Agent:
     clock: Clock
     transport: Transport
     outbox: Outbox
+    outbox_watch: OutboxWatch
     writer: OutboxWriter
     uplink: Uplink
     recorder: Recorder
@@ -90,10 +93,10 @@ class Agent:
     def build(cls, settings: Settings, *, clock: Clock, transport: Transport) -> Agent:
         """Load the champions and connect the parts. A bundle that is refused costs only its own sources."""
         models, model_errors = _load_models(settings)
-        outbox = Outbox(settings.gateway.state_dir / "outbox.db", max_bytes=settings.outbox.max_bytes)
+        is_clock_synced = ClockQuality()
+        outbox = _outbox(settings, clock, is_clock_synced)
         uplink = Uplink(outbox, transport, policy=_policy(settings.central), now_ns=clock.now_ns)
         journal = KeyJournal(settings.outbox.key_journal) if settings.outbox.key_journal else None
-        is_clock_synced = ClockQuality()
         writer = OutboxWriter(
             outbox,
             gateway_id=settings.gateway.id,
@@ -106,6 +109,7 @@ class Agent:
             clock=clock,
             transport=transport,
             outbox=outbox,
+            outbox_watch=OutboxWatch(outbox),
             writer=writer,
             uplink=uplink,
             recorder=Recorder(is_clock_synced=is_clock_synced),
@@ -262,6 +266,7 @@ class Agent:
             uplink=self.uplink.state,
             worth=worth_of(self.transport),
             ledger=self.ledger,
+            outbox=self.outbox_watch.look(depth, counters, error=self.writer.state.error, now_ns=self.clock.now_ns()),
         )
         return describe(parts)
 
@@ -292,6 +297,18 @@ class Agent:
             yield
         finally:
             await self.transport.close()
+
+
+def _outbox(settings: Settings, clock: Clock, is_clock_synced: ClockQuality) -> Outbox:
+    days = settings.outbox.max_age_days
+    return Outbox(
+        settings.gateway.state_dir / "outbox.db",
+        max_bytes=settings.outbox.max_bytes,
+        max_age_us=None if days == "none" else int(days * US_PER_DAY),
+        gateway_id=settings.gateway.id,
+        now_ns=clock.now_ns,
+        may_expire=is_clock_synced,  # a clock that jumps must not cost the backlog
+    )
 
 
 def _load_models(settings: Settings) -> tuple[dict[str, ScoringModel], dict[str, BundleError]]:

@@ -127,6 +127,10 @@ class OutboxSettings(Strict):
     """The durable queue."""
 
     max_bytes: int = Field(1_000_000_000, ge=1_000_000, description="Bound of the outbox file.")
+    max_age_days: Annotated[float, Field(gt=0)] | Literal["none"] = Field(
+        7.0,
+        description='Older readings are given up, because the central compresses after 7 days; "none" keeps them.',
+    )
     flush_interval_s: float = Field(1.0, gt=0, le=60, description="Group commit: at most this much is in memory.")
     key_journal: Path | None = Field(
         None, description="Append every durable key to this file, to audit delivery (used by the demo). Unbounded."

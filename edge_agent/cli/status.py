@@ -115,14 +115,15 @@ def _last(last: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _outbox(state_dir: Path) -> dict[str, Any] | None:
     """What waits, read without disturbing anything; None when there is no outbox that can be read."""
-    from cloud_sync.outbox import read_depth
+    from cloud_sync.outbox_blocks import read_counters, read_depth
+    from edge_agent.local.outbox_status import describe_outbox
 
     path = state_dir / "outbox.db"
     try:
         if not path.exists():
             return None
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0)) as db:
-            depth = read_depth(db)
+            depth, counters = read_depth(db), read_counters(db)
     except (sqlite3.Error, OSError) as exc:  # the folder may be closed to whoever asks
         return {"path": str(path), "error": str(exc)}
     oldest = None if depth.oldest_time_us is None else datetime.fromtimestamp(depth.oldest_time_us / 1e6, UTC)
@@ -132,6 +133,7 @@ def _outbox(state_dir: Path) -> dict[str, Any] | None:
         "file_bytes": depth.file_bytes,
         "oldest": None if oldest is None else oldest.isoformat(timespec="seconds").replace("+00:00", "Z"),
         "dead_letters": depth.dead_letters,
+        **describe_outbox(depth, counters, None),
     }
 
 

@@ -81,6 +81,7 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
     lines = []
     if outbox := document.get("outbox"):
         lines.append(f"OUTBOX   {_outbox(outbox, now)}")
+        lines += [f"         {words}" for words in _room(outbox) + _given_up(outbox)]
     if central := document.get("central"):
         error = f": {central['error']}" if central["error"] else ""
         settled = f"; last answer {_ago(central['last_settled'], now)}" if central["last_settled"] else ""
@@ -105,6 +106,24 @@ def _outbox(outbox: dict[str, Any], now: datetime) -> str:
     limit = f" of {outbox['max_bytes'] / 1e6:.0f} MB" if outbox.get("max_bytes") else ""
     letters = f"; {outbox['dead_letters']} dead letters" if outbox.get("dead_letters") else ""
     return f"{outbox['records']} records wait, {outbox['file_bytes'] / 1e6:.1f} MB{limit}{oldest}{letters}"
+
+
+def _room(outbox: dict[str, Any]) -> list[str]:
+    if outbox.get("room_days") is None:
+        return []
+    return [
+        f"room for {outbox['room_days']} days at the present rate; then every second reading of the oldest is given up"
+    ]
+
+
+def _given_up(outbox: dict[str, Any]) -> list[str]:
+    lines = []
+    given_up = (outbox.get("thinned_total") or 0) + (outbox.get("evicted_total") or 0)
+    if given_up:
+        lines.append(f"{given_up} readings were given up for room, each told to the central as part of a gap")
+    if outbox.get("has_ballast") is False:
+        lines.append("no ballast: the disk has no room for the file that would pay for emptying the outbox")
+    return lines
 
 
 def _ago(time: str | None, now: datetime) -> str:

@@ -18,6 +18,7 @@ from edge_agent import __version__
 from edge_agent.drivers.supervisor import SourceHealth, SourceState
 from edge_agent.errors import BundleError
 from edge_agent.health.ledger import GapLedger
+from edge_agent.local.outbox_status import OutboxHealth, describe_outbox, quarantine_problem
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.stages import SnapshotStage, TagStage, WaveformStage
 from edge_agent.settings import ModbusSettings, OpcUaSettings, Settings, SourceSettings, WaveformSettings
@@ -46,6 +47,7 @@ class Parts:
     uplink: UplinkState
     worth: str
     ledger: GapLedger
+    outbox: OutboxHealth | None = None
 
 
 def describe(parts: Parts) -> dict[str, Any]:
@@ -129,7 +131,10 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
     uplink, writer = parts.uplink, parts.writer
     if writer.error is not None:
         what = f"the outbox takes nothing: {writer.error}; {writer.pending} records are held in memory"
-        out.append(_problem(what, None, writer.hint))
+        out.append(_problem(what, parts.outbox.error_since_ns if parts.outbox else None, writer.hint))
+    broken = quarantine_problem(parts.outbox.quarantined if parts.outbox else ())
+    if broken is not None:
+        out.append(_problem(broken[0], None, broken[1]))
     offline_s = (parts.now_ns - uplink.since_ns) / 1e9
     if uplink.link in (LinkState.REFUSED, LinkState.BLOCKED) or (
         uplink.link is LinkState.OFFLINE and offline_s > OFFLINE_GRACE_S
@@ -253,12 +258,11 @@ def _outbox(parts: Parts) -> dict[str, Any]:
     depth = parts.depth
     document: dict[str, Any] = {
         "pending_in_memory": parts.writer.pending,
-        "appended_total": parts.counters.get("appended"),
-        "accepted_total": parts.counters.get("accepted"),
-        "duplicates_total": parts.counters.get("duplicates"),
-        "refused_total": parts.counters.get("refused"),
         "max_bytes": parts.settings.outbox.max_bytes,
         "error": parts.writer.error,
+        "error_since": rfc3339(parts.outbox.error_since_ns) if parts.outbox else None,
+        "unsendable_total": parts.writer.unsendable_total,
+        **describe_outbox(depth, parts.counters, parts.outbox),
     }
     if depth is not None:
         document |= {

@@ -1,0 +1,243 @@
+"""Giving up readings for room, in the transaction that needs the room.
+
+Constraints
+- What is given up and the gap event that says so are one transaction.
+- Blocks that may be on their way to the central are taken last.
+- While the central stays away the gap events do not pile up: one that nobody has read yet grows instead.
+
+Knows the tables; `retention` knows the policy.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from cloud_sync import wire
+from cloud_sync.errors import OutboxFullError, WireFormatError
+from cloud_sync.outbox_blocks import (
+    NewBlock,
+    StoredBlock,
+    count,
+    insert_block,
+    next_block,
+    read_counters,
+    remove_block,
+)
+from cloud_sync.outbox_file import pragma, used_bytes
+from cloud_sync.records import Batch, RecordClass
+from cloud_sync.retention import Bounds, Loss, LossCause, Step, Thinner, gap_event, next_step
+
+logger = logging.getLogger(__name__)
+
+_RUN_BLOCKS: Final = 32
+_RUN_RECORDS: Final = 5_000
+"""Thinned together into one block: the names of the series are then stored once. As large as a block may become."""
+_EXPIRED_AT_ONCE: Final = 256
+"""A box that was off for weeks gives up its backlog over some flushes, not in one long transaction."""
+
+_DETAILS: Final = {
+    LossCause.THINNED: "the outbox was full: every second reading was given up",
+    LossCause.EVICTED: "readings were given up, because the outbox was full or they had become too old",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A gap event that waits, and what it tells."""
+
+    block_id: int
+    loss: Loss
+
+
+@dataclass(slots=True)
+class Retention:
+    """One per outbox. What it remembers of a transaction counts from `commit` on."""
+
+    subject: str
+    now_us: Callable[[], int]
+    may_expire: Callable[[], bool] = lambda: True
+    _thinner: Thinner = field(default_factory=Thinner)
+    _said: dict[LossCause, _Said] = field(default_factory=dict)
+    _saying: dict[LossCause, _Said] = field(default_factory=dict)
+
+    def make_room(
+        self, db: sqlite3.Connection, blocks: Sequence[NewBlock], bounds: Bounds, *, held: Sequence[int]
+    ) -> None:
+        """Inside a transaction: give up what must be, so that these blocks fit. Raises OutboxFullError."""
+        self._saying = {}
+        losses: dict[LossCause, Loss] = {}
+        self._expire(db, bounds, losses, held)
+        needed = sum(stored_bytes(db, block) for block in blocks)
+        has_readings = any(block.record_class is RecordClass.READING for block in blocks)
+        limit = bounds.reading_bytes if has_readings else bounds.max_bytes
+        if used_bytes(db) + needed > limit:
+            target = limit - needed
+            self._give_up(db, target - bounds.slack_bytes, losses, held)
+            if used_bytes(db) > target and held:
+                self._give_up(db, target, losses, ())  # what may be on its way too, rather than stop
+            if used_bytes(db) > target:
+                raise OutboxFullError(
+                    f"the outbox has reached its bound of {bounds.max_bytes} bytes, and only events are in it",
+                    hint="restore the link to the central, or raise outbox.max_bytes",
+                )
+        for cause, loss in losses.items():
+            self._say(db, cause, loss)
+
+    def commit(self) -> None:
+        """The transaction of the last `make_room` is durable."""
+        for cause, said in self._saying.items():
+            loss = said.loss
+            if cause not in self._said or self._said[cause].loss.start_us != loss.start_us:
+                logger.warning("the outbox gives up readings (%s); `edge-agent status` counts them", cause.value)
+        self._said |= self._saying
+        self._saying = {}
+
+    def note_read(self, block_id: int) -> None:
+        """This block was read and may be sent: a gap event in it must not change any more."""
+        self._said = {cause: said for cause, said in self._said.items() if said.block_id != block_id}
+
+    def _expire(
+        self, db: sqlite3.Connection, bounds: Bounds, losses: dict[LossCause, Loss], held: Sequence[int]
+    ) -> None:
+        """The oldest readings, while they are beyond the age bound; never while the clock cannot be trusted."""
+        limit_us = bounds.expired_before_us(self.now_us())
+        if limit_us is None or not self.may_expire():
+            return
+        for _ in range(_EXPIRED_AT_ONCE):
+            block = _oldest(db, held)
+            if block is None or block.last_time_us >= limit_us:
+                return
+            _drop(db, block, losses)
+
+    def _give_up(self, db: sqlite3.Connection, goal: int, losses: dict[LossCause, Loss], held: Sequence[int]) -> None:
+        """Until the file's used bytes are at the goal, or there is nothing left to give up."""
+        thinned_bytes, whole_bytes = _reading_bytes(db)
+        while used_bytes(db) > goal:
+            step = next_step(thinned_bytes=thinned_bytes, whole_bytes=whole_bytes)
+            if step is Step.THIN and (run := _run_to_thin(db, held)):
+                whole, thinned = self._thin(db, run, losses)
+                whole_bytes, thinned_bytes = whole_bytes - whole, thinned_bytes + thinned
+            elif step is not None and (oldest := _oldest(db, held)) is not None:
+                if oldest.id <= _thinned_to(db):
+                    thinned_bytes -= oldest.body_bytes
+                else:
+                    whole_bytes -= oldest.body_bytes
+                _drop(db, oldest, losses)
+            else:
+                break
+
+    def _thin(
+        self, db: sqlite3.Connection, run: Sequence[StoredBlock], losses: dict[LossCause, Loss]
+    ) -> tuple[int, int]:
+        """Replace the run by one block of what is kept. Returns the bytes of the bodies before and after."""
+        try:
+            whole = _joined([wire.decode(block.body) for block in run])
+        except WireFormatError:
+            if len(run) > 1:
+                return self._thin(db, run[:1], losses)
+            _drop(db, _header(run[0]), losses)  # cannot be thinned, and would stop everything behind it
+            return len(run[0].body), 0
+        kept, loss = self._thinner.thin(whole)
+        for block in run:
+            remove_block(db, block.id)
+        new = _block_of(kept) if len(kept) else None
+        if new is not None:
+            insert_block(db, new, at_id=run[-1].id)
+        db.execute("UPDATE counter SET value = ? WHERE name = 'thinned_to'", (run[-1].id,))
+        if loss is not None:
+            count(db, "thinned", loss.count or 0)
+            _add(losses, LossCause.THINNED, loss)
+        return sum(len(block.body) for block in run), len(new.body) if new is not None else 0
+
+    def _say(self, db: sqlite3.Connection, cause: LossCause, loss: Loss) -> None:
+        said = self._said.get(cause)
+        if said is not None and remove_block(db, said.block_id):
+            loss = said.loss.plus(loss)
+        else:
+            count(db, "appended", 1)
+        event = gap_event(cause, loss, subject=self.subject, now_us=self.now_us(), detail=_DETAILS[cause])
+        self._saying[cause] = _Said(insert_block(db, _block_of(Batch(self.subject, events=(event,)))), loss)
+
+
+def stored_bytes(db: sqlite3.Connection, block: NewBlock) -> int:
+    """What a block takes in the file, on the safe side: its body in whole pages, and a page for the header."""
+    page = pragma(db, "page_size")
+    return -(-len(block.body) // (page - 16)) * page + page
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    id: int
+    first_time_us: int
+    last_time_us: int
+    count: int
+    body_bytes: int
+
+
+def _header(block: StoredBlock) -> _Header:
+    return _Header(block.id, block.first_time_us, block.last_time_us, block.count, len(block.body))
+
+
+def _oldest(db: sqlite3.Connection, held: Sequence[int]) -> _Header | None:
+    besides = ", ".join("?" * len(held))
+    row = db.execute(
+        "SELECT id, first_time_us, last_time_us, count, bytes FROM block"  # noqa: S608 (question marks)
+        f" WHERE +class != 'event' AND id NOT IN ({besides}) ORDER BY id LIMIT 1",
+        tuple(held),
+    ).fetchone()
+    return None if row is None else _Header(*row)
+
+
+def _thinned_to(db: sqlite3.Connection) -> int:
+    return read_counters(db)["thinned_to"]
+
+
+def _run_to_thin(db: sqlite3.Connection, held: Sequence[int]) -> list[StoredBlock]:
+    """The oldest whole readings that make one block together: at least one, unless there are none."""
+    run: list[StoredBlock] = []
+    after_id, records = _thinned_to(db), 0
+    while len(run) < _RUN_BLOCKS:
+        block = next_block(db, after_id=after_id, record_class=RecordClass.READING, skip=held)
+        if block is None or (run and records + block.count > _RUN_RECORDS):
+            break
+        run.append(block)
+        after_id, records = block.id, records + block.count
+    return run
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    rows = tuple(row for batch in batches for row in batch.rows)
+    events = tuple(event for batch in batches for event in batch.events)
+    return Batch(batches[0].gateway_id, rows, events)
+
+
+def _block_of(batch: Batch) -> NewBlock:
+    times = [row.time_us for row in batch.rows] + [event.time_us for event in batch.events]
+    record_class = RecordClass.EVENT if batch.events else RecordClass.READING
+    return NewBlock(uuid.uuid4().hex, record_class, min(times), max(times), len(batch), wire.encode(batch))
+
+
+def _drop(db: sqlite3.Connection, block: _Header, losses: dict[LossCause, Loss]) -> None:
+    remove_block(db, block.id)
+    count(db, "evicted", block.count)
+    _add(losses, LossCause.EVICTED, Loss(block.first_time_us, block.last_time_us, block.count))
+
+
+def _add(losses: dict[LossCause, Loss], cause: LossCause, loss: Loss) -> None:
+    known = losses.get(cause)
+    losses[cause] = loss if known is None else known.plus(loss)
+
+
+def _reading_bytes(db: sqlite3.Connection) -> tuple[int, int]:
+    """Bytes of bodies of readings: thinned, and whole."""
+    row = db.execute(
+        "SELECT coalesce(sum(bytes) FILTER (WHERE id <= :to), 0), coalesce(sum(bytes) FILTER (WHERE id > :to), 0)"
+        " FROM block WHERE class = 'reading'",
+        {"to": _thinned_to(db)},
+    ).fetchone()
+    return int(row[0]), int(row[1])

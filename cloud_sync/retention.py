@@ -1,0 +1,115 @@
+"""What is given up first when the outbox has reached a bound, and how that is said: pure policy.
+
+Constraints
+- Events are never given up.
+- Readings are thinned to every second one per series, the oldest first, before any of them is dropped; the newer half
+  of the room stays as it was recorded.
+- Everything given up is told to the central as a gap event with a cause, a span and a count.
+
+Does not know SQLite.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from cloud_sync.records import Batch, Event, EventKind, Row
+
+US_PER_DAY: Final = 86_400_000_000
+RESERVE_SHARE: Final = 16
+"""One part in 16 of the bound is for events and for what settling itself needs."""
+SLACK_SHARE: Final = 64
+MOST_SLACK_BYTES: Final = 256_000
+"""A little more is given up than asked for, so that the next flushes find room; 1/4 MB is a second's work."""
+
+
+class LossCause(StrEnum):
+    """Why readings are missing at the central; the causes of our gap events."""
+
+    THINNED = "thinned"
+    EVICTED = "evicted"
+    DAMAGED = "damaged"
+
+
+class Step(StrEnum):
+    THIN = "thin"  # the oldest that are still whole
+    DROP = "drop"  # the oldest
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Bytes of the file, and microseconds of age of a reading (None: any age)."""
+
+    max_bytes: int
+    max_age_us: int | None = None
+
+    @property
+    def reading_bytes(self) -> int:
+        """Readings fill the file up to here; the rest is for events."""
+        return self.max_bytes - self.max_bytes // RESERVE_SHARE
+
+    @property
+    def slack_bytes(self) -> int:
+        return min(MOST_SLACK_BYTES, self.max_bytes // SLACK_SHARE)
+
+    def expired_before_us(self, now_us: int) -> int | None:
+        """Readings older than this are of no use to the central any more."""
+        return None if self.max_age_us is None else now_us - self.max_age_us
+
+
+def next_step(*, thinned_bytes: int, whole_bytes: int) -> Step | None:
+    """What to do for room, given the bytes of thinned and of whole readings. None when there are no readings."""
+    if thinned_bytes + whole_bytes == 0:
+        return None
+    return Step.THIN if thinned_bytes < whole_bytes else Step.DROP
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Records given up: first and last time (UTC, microseconds), and how many; None when nobody can know."""
+
+    start_us: int
+    end_us: int
+    count: int | None
+
+    def plus(self, other: Loss) -> Loss:
+        known = self.count is not None and other.count is not None
+        total = (self.count or 0) + (other.count or 0)
+        return Loss(min(self.start_us, other.start_us), max(self.end_us, other.end_us), total if known else None)
+
+
+def loss_of(rows: list[Row]) -> Loss | None:
+    if not rows:
+        return None
+    times = [row.time_us for row in rows]
+    return Loss(min(times), max(times), len(rows))
+
+
+def gap_event(cause: LossCause, loss: Loss, *, subject: str, now_us: int, detail: str) -> Event:
+    body: dict[str, object] = {
+        "cause": cause.value, "start_us": loss.start_us, "end_us": loss.end_us, "detail": detail,
+    }  # fmt: skip
+    if loss.count is not None:
+        body["count"] = loss.count
+    return Event(uuid.uuid4().hex, EventKind.GAP, subject, now_us, body)
+
+
+@dataclass(slots=True)
+class Thinner:
+    """Keeps every second row of each series, also across blocks that hold one row of it each."""
+
+    _skips_next: dict[str, bool] = field(default_factory=dict)
+
+    def thin(self, batch: Batch) -> tuple[Batch, Loss | None]:
+        """What is kept, and what is not."""
+        kept: list[Row] = []
+        lost: list[Row] = []
+        for row in batch.rows:
+            name = row.series.sensor_id
+            skips = self._skips_next.get(name, False)
+            (lost if skips else kept).append(row)
+            self._skips_next[name] = not skips
+        return Batch(batch.gateway_id, tuple(kept), batch.events), loss_of(lost)

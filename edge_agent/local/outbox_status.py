@@ -1,0 +1,111 @@
+"""The outbox in the status document: what waits, how long the room lasts, what was given up, what is wrong with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cloud_sync.outbox import Depth, Outbox
+from cloud_sync.outbox_blocks import Waiting
+from cloud_sync.outbox_rate import FillRate, days_left, written_bytes
+from cloud_sync.outbox_salvage import quarantined
+from cloud_sync.records import RecordClass
+from cloud_sync.retention import Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxHealth:
+    """What is known of the outbox besides its depth and its totals."""
+
+    has_ballast: bool
+    room_days: float | None
+    bytes_per_reading: float | None
+    quarantined: Sequence[Path]
+    error_since_ns: int | None
+
+
+@dataclass(slots=True)
+class OutboxWatch:
+    """Remembers what a single look cannot show: the rate, and since when the disk refuses."""
+
+    outbox: Outbox
+    monotonic_s: Callable[[], float] = time.monotonic
+    _rate: FillRate = field(default_factory=FillRate)
+    _written_at_start: int | None = field(default_factory=written_bytes)
+    _appended_at_start: int | None = None
+    _error_since_ns: int | None = None
+
+    def look(self, depth: Depth | None, counters: Mapping[str, int], *, error: str | None, now_ns: int) -> OutboxHealth:
+        if error is None:
+            self._error_since_ns = None
+        elif self._error_since_ns is None:
+            self._error_since_ns = now_ns
+        return OutboxHealth(
+            has_ballast=self.outbox.has_ballast,
+            room_days=self._room_days(depth, counters),
+            bytes_per_reading=self._bytes_per_reading(counters),
+            quarantined=quarantined(self.outbox.path),
+            error_since_ns=self._error_since_ns,
+        )
+
+    def _room_days(self, depth: Depth | None, counters: Mapping[str, int]) -> float | None:
+        total, now_s = counters.get("appended_bytes"), self.monotonic_s()
+        if depth is None or total is None:
+            return None
+        rate = self._rate.bytes_per_day(total, now_s=now_s)
+        self._rate.note(total, now_s=now_s)
+        return days_left(Bounds(self.outbox.max_bytes), depth.used_bytes, rate)
+
+    def _bytes_per_reading(self, counters: Mapping[str, int]) -> float | None:
+        appended, written = counters.get("appended"), written_bytes()
+        if appended is None or written is None or self._written_at_start is None:
+            return None
+        if self._appended_at_start is None:
+            self._appended_at_start = appended
+        made = appended - self._appended_at_start
+        return (written - self._written_at_start) / made if made > 0 else None
+
+
+def describe_outbox(depth: Depth | None, counters: Mapping[str, int], health: OutboxHealth | None) -> dict[str, Any]:
+    """The fields that any look at an outbox can fill, also without the daemon."""
+    document: dict[str, Any] = {
+        "appended_total": counters.get("appended"),
+        "accepted_total": counters.get("accepted"),
+        "duplicates_total": counters.get("duplicates"),
+        "refused_total": counters.get("refused"),
+        "requeued_total": counters.get("requeued"),
+        "thinned_total": counters.get("thinned"),
+        "evicted_total": counters.get("evicted"),
+        "damaged_total": counters.get("damaged"),
+    }
+    if depth is not None:
+        waiting = dict(depth.by_class)
+        readings = waiting.get(RecordClass.READING.value, Waiting())
+        events = waiting.get(RecordClass.EVENT.value, Waiting())
+        document |= {
+            "reading_records": readings.records,
+            "reading_bytes": readings.body_bytes,
+            "event_records": events.records,
+            "event_bytes": events.body_bytes,
+        }
+    if health is not None:
+        document |= {
+            "has_ballast": health.has_ballast,
+            "room_days": None if health.room_days is None else round(health.room_days, 1),
+            "written_bytes_per_record": (
+                None if health.bytes_per_reading is None else round(health.bytes_per_reading, 1)
+            ),
+            "quarantined": [str(path) for path in health.quarantined],
+        }
+    return document
+
+
+def quarantine_problem(files: Sequence[Path]) -> tuple[str, str] | None:
+    """What is wrong, and what to do."""
+    if not files:
+        return None
+    what = f"the outbox was damaged; what was whole was saved, and the damaged file is kept as {files[-1].name}"
+    return what, f"check the disk or flash card; keep a copy of {files[-1]} for support, then remove it"
