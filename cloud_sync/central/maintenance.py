@@ -237,13 +237,19 @@ class Maintenance:
 
 @asynccontextmanager
 async def maintaining(maintenance: Maintenance) -> AsyncIterator[None]:
-    """The jobs run while this scope is entered."""
+    """The jobs run while this scope is entered. Should they break, batches are still taken, and the log says so."""
     task = asyncio.create_task(maintenance.run(), name="maintenance")  # awaited below
+    task.add_done_callback(_say_if_broken)
     try:
         yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def _say_if_broken(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("maintenance broke and is off until the next start", exc_info=error)
 
 
 async def _locked(connection: asyncpg.Connection[Any], job: Job) -> bool:

@@ -38,6 +38,9 @@ CONNECT_TIMEOUT_S: Final = 5.0
 STATEMENT_TIMEOUT_S: Final = 30.0
 _POOL_SIZE: Final = 8  # one per request in work; PostgreSQL's own default limit is 100
 
+_LIBRARY_ERRORS: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""The last one is what asyncpg says when the server's farewell meets a statement that is just being sent."""
+
 _LOST_RACE_TRIES: Final = 3
 """A deadlock or serialization failure undoes everything; the same transaction may then simply be tried again."""
 
@@ -221,5 +224,5 @@ def _translated() -> Iterator[None]:
         yield
     except TimeoutError as exc:
         raise DatabaseAwayError("the database did not answer in time") from exc
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+    except _LIBRARY_ERRORS as exc:
         raise DatabaseAwayError(f"the database is away: {type(exc).__name__}: {exc}") from exc

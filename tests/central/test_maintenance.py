@@ -188,6 +188,18 @@ async def send_until_it_is_back(store: Store, row: Row) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_jobs_that_break_are_said_and_do_not_take_the_service_along(store: Store, caplog):
+    def broken_clock() -> datetime:
+        raise ValueError("the clock fell off the wall")
+
+    maintenance = Maintenance(store, Upkeep(), now=broken_clock)
+    async with asyncio.timeout(DEADLINE_S), maintaining(maintenance):
+        while "maintenance broke" not in caplog.text:
+            await asyncio.sleep(0.01)
+        await send(store, *spread(1))
+    assert "fell off the wall" in caplog.text
+
+
 async def test_old_rows_of_an_adopted_table_stay_unless_asked_for(bare: Database):
     await make(bare, *PLATFORM)
     later = datetime(2027, 6, 1, tzinfo=UTC)
