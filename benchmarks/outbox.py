@@ -1,4 +1,4 @@
-"""What a durable reading costs, and how many bytes it travels as: 1,000 readings of 200 sensors a block.
+"""What a durable reading costs: 1,000 readings of 200 sensors a block, encoded as they are on the wire.
 
 Appends wait for the disk, so they are compared in wall time; a CPU clock would not see the wait. Both sides write to
 /var/tmp, one after the other in each round. The ratio to a commit for each row depends on the disk all the same: with
@@ -8,8 +8,6 @@ Appends wait for the disk, so they are compared in wall time; a CPU clock would 
 from __future__ import annotations
 
 import contextlib
-import json
-import random
 import sqlite3
 import tempfile
 import time
@@ -18,13 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.harness import ROUNDS, Comparison, benchmark
+from benchmarks.wire import GATEWAY, READINGS, Plant
 from cloud_sync import wire
 from cloud_sync.outbox import NewBlock, Outbox
 from cloud_sync.records import Batch, RecordClass, Row, Series, Settlement
 
-GATEWAY = "gw-1"
-SENSORS = 200
-READINGS = 1_000
 BLOCKS_PER_ROUND = 10
 ROWS_PER_ROUND = 200
 """A commit each; fewer than ours, so that a round stays short."""
@@ -40,56 +36,38 @@ Side = Callable[[], float]
 """One round: the cost of one reading."""
 
 
-class Plant:
-    """Every second a reading of each sensor: half are features (full doubles), half tags with two decimals."""
-
-    def __init__(self) -> None:
-        self._random = random.Random(5)
-        names = ["rms", "kurtosis", "crest_factor", "temperature", "pressure", "level"]
-        self._series = [
-            Series(f"pump-{n // 6:02d}.de-x.{names[n % 6]}", "vibration", "g", {"asset": f"pump-{n // 6:02d}"})
-            for n in range(SENSORS)
-        ]
-        self._values = [self._random.uniform(10.0, 100.0) for _ in range(SENSORS)]
-        self._time_us = 1_750_000_000_000_000
-
-    def rows(self, count: int) -> list[Row]:
-        return [self._row(n % SENSORS) for n in range(count)]
-
-    def _row(self, sensor: int) -> Row:
-        if sensor == 0:
-            self._time_us += 1_000_000
-        self._values[sensor] += self._random.gauss(0.0, 0.05)
-        value = self._values[sensor] if sensor % 6 < 3 else round(self._values[sensor], 2)
-        return Row(self._series[sensor], self._time_us + self._random.randrange(8_000), value, 1.0)
-
-
 @benchmark("outbox.append.vs_per_row", unit="us wall")
 def vs_per_row() -> Comparison:
     """Against one synced commit for each reading."""
+    plant = Plant()
     with _outbox("FULL") as ours, _table() as db:
-        return _rotated(lambda: _append_blocks(ours), lambda: _insert_one_by_one(db))
+        return _rotated(lambda: _append_blocks(ours, plant), lambda: _insert_one_by_one(db))
 
 
 @benchmark("outbox.append.vs_batch_insert", unit="us wall")
 def vs_batch_insert() -> Comparison:
     """Against rows in a plain table with 1,000 in each synced commit. Ours are encoded for the wire by then."""
+    plant = Plant()
     with _outbox("FULL") as ours, _table() as db:
-        return _rotated(lambda: _append_blocks(ours), lambda: _insert_together(db))
+        return _rotated(lambda: _append_blocks(ours, plant), lambda: _insert_together(db))
 
 
 @benchmark("outbox.cycle.vs_batch_insert", unit="us wall")
 def cycle_vs_batch_insert() -> Comparison:
     """Stored, read back as the body of a request, and removed; against rows read and encoded 1,000 at a time."""
+    plant = Plant()
     with _outbox("FULL") as ours, _table() as db:
-        return _rotated(lambda: _append_blocks(ours) + _drain(ours), lambda: _insert_together(db) + _drain_rows(db))
+        return _rotated(
+            lambda: _append_blocks(ours, plant) + _drain(ours), lambda: _insert_together(db) + _drain_rows(db)
+        )
 
 
 @benchmark("outbox.wear.vs_per_row", unit="B written")
 def wear_vs_per_row() -> Comparison:
     """Bytes that go to the disk for each reading, as the kernel counts them; against a commit for each reading."""
+    plant = Plant()
     with _outbox("FULL") as ours, _table() as db:
-        ours_bytes = _written_bytes(lambda: [_append_blocks(ours) for _ in range(20)]) / (
+        ours_bytes = _written_bytes(lambda: [_append_blocks(ours, plant) for _ in range(20)]) / (
             20 * BLOCKS_PER_ROUND * READINGS
         )
         row_bytes = _written_bytes(lambda: [_insert_one_by_one(db) for _ in range(20)]) / (20 * ROWS_PER_ROUND)
@@ -99,26 +77,9 @@ def wear_vs_per_row() -> Comparison:
 @benchmark("outbox.append.vs_off", unit="us wall")
 def vs_off() -> Comparison:
     """Against the same outbox without waiting for the disk: what durability costs. 1 would be for nothing."""
+    plant = Plant()
     with _outbox("FULL") as ours, _outbox("OFF") as careless:
-        return _rotated(lambda: _append_blocks(ours), lambda: _append_blocks(careless))
-
-
-@benchmark("wire.bytes_per_reading", unit="bytes")
-def bytes_per_reading() -> Comparison:
-    """Against one JSON object for each reading, not compressed."""
-    rows = Plant().rows(READINGS)
-    return Comparison.of([_wire_bytes(rows) / READINGS], [_json_bytes(rows) / READINGS])
-
-
-@benchmark("wire.bytes_per_reading.vs_zstd_json", unit="bytes")
-def bytes_against_zstd() -> Comparison:
-    """Against the same JSON objects in one array, compressed alike."""
-    import zstandard
-
-    rows = Plant().rows(READINGS)
-    text = json.dumps([_as_json(row) for row in rows], separators=(",", ":")).encode()
-    compressed = len(zstandard.ZstdCompressor(level=3).compress(text)) / READINGS
-    return Comparison.of([_wire_bytes(rows) / READINGS], [compressed])
+        return _rotated(lambda: _append_blocks(ours, plant), lambda: _append_blocks(careless, plant))
 
 
 @contextlib.contextmanager
@@ -153,8 +114,8 @@ def _rotated(ours: Side, baseline: Side) -> Comparison:
     return Comparison.of(*costs)
 
 
-def _append_blocks(outbox: Outbox) -> float:
-    plant = Plant()
+def _append_blocks(outbox: Outbox, plant: Plant) -> float:
+    """The same plant in every round: a gateway describes its series once and sends them for months."""
     rows = [plant.rows(READINGS) for _ in range(BLOCKS_PER_ROUND)]
     begin = time.perf_counter()
     for some in rows:
@@ -217,23 +178,3 @@ def _written_bytes(work: Callable[[], object]) -> int:
 
 def _columns(row: Row) -> tuple[str, int, float, float, str]:
     return row.series.sensor_id, row.time_us, row.value, row.quality, row.series.unit
-
-
-def _wire_bytes(rows: Sequence[Row]) -> int:
-    return len(wire.encode(Batch(GATEWAY, tuple(rows))))
-
-
-def _json_bytes(rows: Sequence[Row]) -> int:
-    return sum(len(json.dumps(_as_json(row), separators=(",", ":"))) for row in rows)
-
-
-def _as_json(row: Row) -> dict[str, object]:
-    return {
-        "sensor_id": row.series.sensor_id,
-        "timestamp": row.time_us,
-        "value": row.value,
-        "unit": row.series.unit,
-        "sensor_type": row.series.sensor_type,
-        "quality": row.quality,
-        "metadata": row.series.metadata,
-    }

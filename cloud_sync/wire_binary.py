@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from cloud_sync.errors import WireFormatError
 from cloud_sync.records import Batch, Row
-from cloud_sync.wire_catalogue import EMPTY, Catalogue, CatalogueCache, read_catalogue
+from cloud_sync.wire_catalogue import EMPTY, Catalogue, CatalogueCache, Positions, read_catalogue
 from cloud_sync.wire_columns import Counts, Reader, Words, differences, planes_of, running_sums, unzigzag, zigzag
 from cloud_sync.wire_json import event_fields, events_of, parsed
 from cloud_sync.wire_values import Groups, read_values, write_values
@@ -40,14 +40,13 @@ _catalogues = CatalogueCache()
 
 def encode(batch: Batch) -> bytes:
     """The compressed document. Raises WireFormatError for what cannot be said (NaN, objects that are not JSON)."""
-    object_ids = [id(row.series) for row in batch.rows]
     try:
-        catalogue = _catalogues.of(object_ids, batch.rows) if object_ids else EMPTY
+        catalogue, pieces = _row_pieces(batch.rows) if batch.rows else (EMPTY, [])
         gateway_id = batch.gateway_id.encode()
         events = _events_text(batch)
         counts = len(catalogue.series), len(batch.rows), len(batch.events), len(events)
         head = _HEADER.pack(MAGIC, VERSION, len(gateway_id), *counts) + gateway_id
-        pieces = [*_row_pieces(batch.rows, object_ids, catalogue), events]
+        pieces.append(events)
     except (TypeError, ValueError, OverflowError, RecursionError, struct.error) as exc:
         raise WireFormatError(f"the batch cannot be written: {exc}") from exc
     crc = zlib.crc32(b"".join([head, catalogue.document, *pieces]))
@@ -93,22 +92,21 @@ def _events_text(batch: Batch) -> bytes:
     return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _row_pieces(rows: Sequence[Row], object_ids: Sequence[int], catalogue: Catalogue) -> list[bytes]:
-    if not rows:
-        return []
+def _row_pieces(rows: Sequence[Row]) -> tuple[Catalogue, list[bytes]]:
+    catalogue, of_series = _catalogues.place(rows)
     count, series_count = len(rows), len(catalogue.series)
-    of_series = np.array([catalogue.position[one] for one in object_ids], np.int64)
-    # `struct` refuses what is no integer or too large for 64 bits; NumPy would cut it.
+    # `struct` refuses what is no integer or needs more than 64 bits; NumPy would cut it.
     times = np.frombuffer(struct.pack(f"{count}q", *[row.time_us for row in rows]), np.uint64)
     values = np.frombuffer(struct.pack(f"{count}d", *[row.value for row in rows]))
     qualities = np.frombuffer(struct.pack(f"{count}d", *[row.quality for row in rows]))
     if not (np.isfinite(values).all() and np.isfinite(qualities).all()):
         raise ValueError("a value or a quality is not a number")
-    order = np.argsort(of_series, kind="stable")
+    order = _by_series(of_series, series_count)
     groups = Groups.of(np.bincount(of_series, minlength=series_count))
     is_first = groups.is_first
-    turns = np.diff(of_series, prepend=0) % series_count
-    return [
+    turns = differences(of_series.view(np.uint64)).view(np.int64)
+    turns[turns < 0] += series_count
+    return catalogue, [
         *planes_of(turns.view(np.uint64)),
         *_write_times(times[order], is_first),
         *_write_palette(qualities),
@@ -116,9 +114,14 @@ def _row_pieces(rows: Sequence[Row], object_ids: Sequence[int], catalogue: Catal
     ]
 
 
+def _by_series(of_series: Positions, series_count: int) -> Counts:
+    """The rows' places, grouped by series; 16 bits are sorted by counting."""
+    return np.argsort(of_series.astype(np.uint16) if series_count <= 1 << 16 else of_series, kind="stable")
+
+
 def _write_times(times: Words, is_first: NDArray[np.bool_]) -> list[bytes]:
     """Each series' first against that of the series before; the others against the time before and the usual step."""
-    others = np.diff(times, prepend=times[:1])[~is_first]
+    others = differences(times)[~is_first]
     middle = len(others) // 2
     step = np.partition(others.view(np.int64), middle)[middle].view(np.uint64) if len(others) else np.uint64(0)
     return [
@@ -132,8 +135,11 @@ def _write_palette(numbers: NDArray[np.float64]) -> list[bytes]:
     bits = numbers.view(np.uint64)
     if (bits == bits[0]).all():
         return [b"\x01\0\0\0", bits[:1].tobytes(), b"\0"]
-    choice, places = np.unique(bits, return_inverse=True)
-    return [len(choice).to_bytes(4, "little"), choice.tobytes(), *planes_of(places.astype(np.uint64))]
+    differs = bits != bits[0]
+    others, places = np.unique(bits[differs], return_inverse=True)
+    of_row = np.zeros(len(bits), np.uint64)
+    of_row[differs] = places + 1
+    return [(len(others) + 1).to_bytes(4, "little"), bits[:1].tobytes(), others.tobytes(), *planes_of(of_row)]
 
 
 def _frames(pieces: Sequence[bytes], compressor: zstandard.ZstdCompressor) -> list[bytes]:
@@ -174,7 +180,7 @@ def _read_rows(reader: Reader, series_count: int, count: int) -> tuple[Row, ...]
     if not groups.counts.all():
         raise WireFormatError("a series of the catalogue has no row")
     is_first = groups.is_first
-    order = np.argsort(of_series, kind="stable")
+    order = _by_series(of_series, series_count)
     times = _in_order(_read_times(reader, groups, is_first), order).view(np.int64)
     qualities = _read_palette(reader, count)
     values = _in_order(read_values(reader, groups), order)

@@ -16,11 +16,16 @@ from typing import Any, Final
 
 import numpy as np
 import zstandard
+from numpy.typing import NDArray
 
 from cloud_sync.errors import WireFormatError
 from cloud_sync.records import Row, Series
 from cloud_sync.wire_columns import Reader, planes_of
 from cloud_sync.wire_json import mapping_of, parsed, text_of
+
+_encoder: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # json.dumps makes one for each call
+
+Positions = NDArray[np.int64]
 
 CACHED: Final = 8
 """Catalogues kept: those of a flush, of the larger flush at the full minute, and of what is halved meanwhile."""
@@ -38,6 +43,10 @@ class Catalogue:
     document: bytes
     compressed: bytes
 
+    def places(self, object_ids: Sequence[int]) -> Positions:
+        """Raises KeyError for a Series that is not in this catalogue."""
+        return np.fromiter(map(self.position.__getitem__, object_ids), np.int64, len(object_ids))
+
 
 EMPTY: Final = Catalogue((), {}, (), b"", b"")
 
@@ -49,9 +58,23 @@ class CatalogueCache:
         self._size = size
         self._lock = threading.Lock()
         self._known: OrderedDict[frozenset[int], Catalogue] = OrderedDict()
+        self._latest = EMPTY
 
-    def of(self, object_ids: Sequence[int], rows: Sequence[Row]) -> Catalogue:
-        """The catalogue of rows; `object_ids` is the id() of each row's series."""
+    def place(self, rows: Sequence[Row]) -> tuple[Catalogue, Positions]:
+        """The catalogue of rows, of which there are some, and the position in it of each."""
+        object_ids = [id(row.series) for row in rows]
+        latest = self._latest  # most often it fits; asking it costs less than making the key
+        try:
+            positions = latest.places(object_ids)
+        except KeyError:
+            pass
+        else:
+            if np.bincount(positions, minlength=len(latest.series)).all():
+                return latest, positions
+        self._latest = latest = self._of(object_ids, rows)
+        return latest, latest.places(object_ids)
+
+    def _of(self, object_ids: Sequence[int], rows: Sequence[Row]) -> Catalogue:
         key = frozenset(object_ids)
         with self._lock:
             found = self._known.get(key)
@@ -123,4 +146,4 @@ def _written(keys: Sequence[tuple[str, str, str, str]]) -> bytes:
 
 def _json(value: Any) -> str:
     value = dict(value) if isinstance(value, Mapping) else value
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return _encoder.encode(value)

@@ -75,7 +75,9 @@ def unzigzag(words: Words) -> Words:
 
 def differences(words: Words) -> Words:
     """Each number less the one before it; the first is kept."""
-    return np.diff(words, prepend=np.uint64(0))
+    steps = words.copy()  # np.diff with its `prepend` takes four times as long
+    np.subtract(words[1:], words[:-1], out=steps[1:])
+    return steps
 
 
 def running_sums(differences: Words, starts: Counts, counts: Counts) -> Words:

@@ -18,13 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_sync.errors import WireFormatError
-from cloud_sync.wire_columns import Counts, Reader, Words, planes_of, running_sums, unzigzag, zigzag
+from cloud_sync.wire_columns import Counts, Reader, Words, differences, planes_of, running_sums, unzigzag, zigzag
 
 MAX_DECIMALS: Final = 6
 FLOAT32: Final = 32
 FLOAT64: Final = 64
 
 _LARGEST_EXACT: Final = float(2**53)  # up to here every integer is a double, so m / 10^k is rounded once
+_NEGATIVE_ZERO: Final = np.uint64(1 << 63)
+_FORMS: Final = np.array([*range(MAX_DECIMALS + 1), FLOAT32, FLOAT64], np.uint8)
+_FIRST_FORM: Final = np.array([8 - byte.bit_length() for byte in range(256)], np.uint8)
 _POWERS: Final = 10.0 ** np.arange(MAX_DECIMALS + 1)
 
 Values = NDArray[np.float64]
@@ -51,10 +54,11 @@ class Groups:
 
 def write_values(values: Values, groups: Groups, is_first: NDArray[np.bool_]) -> list[bytes]:
     """The pieces of the value section."""
-    codes, words = _coded(values, groups)
-    pieces = [codes.tobytes()]
-    steps = np.diff(words, prepend=np.uint64(0))
+    codes = _codes(values, groups)
     of_row = np.repeat(codes, groups.counts)
+    words = _coded(values, of_row)
+    steps = differences(words)
+    pieces = [codes.tobytes()]
     for member in _members(of_row):
         if member.any():
             pieces += planes_of(zigzag(words[member & is_first]))
@@ -82,34 +86,27 @@ def _members(of_row: Codes) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArr
     return of_row <= MAX_DECIMALS, of_row == FLOAT32, of_row == FLOAT64
 
 
-def _coded(values: Values, groups: Groups) -> tuple[Codes, Words]:
-    """The code of each series, and the integer that stands for each value."""
-    codes = np.full(len(groups.counts), FLOAT64, np.uint8)
+def _coded(values: Values, of_row: Codes) -> Words:
+    """The integer that stands for each value."""
     words = values.view(np.uint64).copy()
-    open_ = np.arange(len(codes))
-    rows, bits, starts, counts = np.arange(len(values)), values.view(np.int64), groups.starts, groups.counts
-    with np.errstate(over="ignore", invalid="ignore"):
-        for decimals in (*range(MAX_DECIMALS + 1), FLOAT32):
-            some = values[rows]
-            if decimals == FLOAT32:
-                single = some.astype(np.float32)
-                numbers, exact = single.view(np.int32).astype(np.int64), single.astype(np.float64).view(np.int64)
-                fits = exact == bits[rows]
-            else:
-                scaled = np.rint(some * _POWERS[decimals])
-                numbers = scaled.astype(np.int64)  # here -0.0 loses its sign, and does not fit
-                fits = ((numbers / _POWERS[decimals]).view(np.int64) == bits[rows]) & (np.abs(scaled) <= _LARGEST_EXACT)
-            done = np.logical_and.reduceat(fits, starts)
-            if not done.any():
-                continue
-            codes[open_[done]] = decimals
-            row_done = np.repeat(done, counts)
-            words[rows[row_done]] = numbers[row_done].view(np.uint64)
-            if done.all():
-                break
-            rows, open_, counts = rows[~row_done], open_[~done], counts[~done]
-            starts = np.cumsum(counts) - counts
-    return codes, words
+    decimal, single, _ = _members(of_row)
+    if decimal.any():
+        words[decimal] = np.rint(values[decimal] * _POWERS[of_row[decimal]]).astype(np.int64).view(np.uint64)
+    if single.any():
+        words[single] = values[single].astype(np.float32).view(np.int32).astype(np.int64).view(np.uint64)
+    return words
+
+
+def _codes(values: Values, groups: Groups) -> Codes:
+    """The first form, in order of preference, that fits every value of a series."""
+    fits = np.empty((len(_FORMS) - 1, len(values)), np.bool_)
+    with np.errstate(over="ignore"):  # scaled beyond float64, or beyond float32: does not fit
+        scaled = np.rint(values * _POWERS[:, np.newaxis])
+        fits[:-1] = (scaled / _POWERS[:, np.newaxis] == values) & (np.abs(scaled) <= _LARGEST_EXACT)
+        fits[:-1, values.view(np.uint64) == _NEGATIVE_ZERO] = False  # an integer has no -0
+        fits[-1] = values.astype(np.float32) == values
+    of_value = np.packbits(fits, axis=0)[0]  # the most preferred form is the highest of eight bits
+    return _FORMS[_FIRST_FORM[np.bitwise_and.reduceat(of_value, groups.starts)]]
 
 
 def _decoded(words: Words, of_row: Codes) -> Values:
