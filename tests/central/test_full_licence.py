@@ -53,20 +53,37 @@ PLATFORM = """
     SELECT add_compression_policy('sensor_readings', INTERVAL '3 days')"""
 
 
-def run(request: pytest.FixtureRequest, files: list[str], checks: list[str]) -> list[list[dict[str, Any]]]:
+ADD_COLUMN = "ALTER TABLE sensor_readings ADD COLUMN quality double precision"
+COUNTS = "SELECT count(*) AS rows, count(quality) AS qualities, sum(value) AS sum FROM sensor_readings"
+WITHOUT_QUALITY = PLATFORM.replace("quality double precision,", "")
+ADOPTED = "INSERT INTO adopted_tables (table_name) VALUES ('sensor_readings')"
+
+CASES = {
+    "policies": ([*OURS, full_licence_policies()], [POLICIES, SETTINGS]),
+    "compressed": ([*OURS, READINGS], [COMPRESS, LATE_ROW]),
+    "aggregated": ([*OURS, READINGS], [REFRESH, HOURLY, VERY_OLD, RUN_RETENTION, KEPT]),
+    "altered": ([WITHOUT_QUALITY, READINGS, COMPRESS, ADD_COLUMN, CREATE_INDEX, TABLES], [COUNTS]),
+    "adopted": ([PLATFORM, TABLES, ADOPTED, full_licence_policies()], [POLICIES, SETTINGS]),
+}
+
+
+@pytest.fixture(scope="module")
+def results(request: pytest.FixtureRequest) -> dict[str, list[list[dict[str, Any]]]]:
+    """What each case's checks answered; one process for all, since its start takes longer than they do."""
+    cases = [{"files": files, "checks": checks} for files, checks in CASES.values()]
     done = subprocess.run(
         ["node", PEERS / "pglite_policies.js"],
-        input=json.dumps({"files": files, "checks": checks}),
+        input=json.dumps(cases),
         capture_output=True, text=True, timeout=100, check=False, env=pglite_environment(request),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
-    assert answer["licence"] == "timescale"
-    return answer["results"]
+    answers = json.loads(done.stdout)
+    assert {answer["licence"] for answer in answers} == {"timescale"}
+    return {name: answer["results"] for name, answer in zip(CASES, answers, strict=True)}
 
 
-def test_the_policies_are_made_once_and_kept_when_made_again(request: pytest.FixtureRequest):
-    policies, settings = run(request, [*OURS, full_licence_policies()], [POLICIES, SETTINGS])
+def test_the_policies_are_made_once_and_kept_when_made_again(results):
+    policies, settings = results["policies"]
     assert [(policy["proc_name"], policy["config"]) for policy in policies] == [
         ("policy_compression", {"compress_after": "7 days"}),
         ("policy_refresh_continuous_aggregate", {"start_offset": "30 days", "end_offset": "01:00:00"}),
@@ -75,30 +92,25 @@ def test_the_policies_are_made_once_and_kept_when_made_again(request: pytest.Fix
     assert (settings[0]["segmentby"], settings[0]["orderby"]) == ("sensor_id", '"timestamp" DESC')
 
 
-def test_compressed_rows_are_read_as_before_and_late_rows_count_once(request: pytest.FixtureRequest):
-    compressed, late = run(request, [*OURS, READINGS], [COMPRESS, LATE_ROW])
+def test_compressed_rows_are_read_as_before_and_late_rows_count_once(results):
+    compressed, late = results["compressed"]
     assert compressed == [{"rows": 576, "sensors": 2, "sum": 2 * sum(range(288))}]
     assert late == [{"rows": 577}]
 
 
-def test_hours_are_aggregated_and_old_rows_are_dropped(request: pytest.FixtureRequest):
-    checks = [REFRESH, HOURLY, VERY_OLD, RUN_RETENTION, KEPT]
-    _, (hourly,), _, _, kept = run(request, [*OURS, READINGS], checks)
+def test_hours_are_aggregated_and_old_rows_are_dropped(results):
+    _, (hourly,), _, _, kept = results["aggregated"]
     assert (int(hourly["rows"]), hourly["highest"], hourly["means_fit"]) == (576, 287, True)
     assert kept == [{"old": 0, "rows": 576}]
 
 
-def test_a_compressed_table_takes_the_missing_column_and_index(request: pytest.FixtureRequest):
-    before = [PLATFORM.replace("quality double precision,", ""), READINGS, COMPRESS]
-    added = "ALTER TABLE sensor_readings ADD COLUMN quality double precision"
-    rows = "SELECT count(*) AS rows, count(quality) AS qualities, sum(value) AS sum FROM sensor_readings"
-    (found,) = run(request, [*before, added, CREATE_INDEX, TABLES], [rows])
+def test_a_compressed_table_takes_the_missing_column_and_index(results):
+    (found,) = results["altered"]
     assert found == [{"rows": 576, "qualities": 0, "sum": 2 * sum(range(288))}]
 
 
-def test_what_the_platform_configured_stays_and_its_rows_are_never_dropped(request: pytest.FixtureRequest):
-    adopted = [PLATFORM, TABLES, "INSERT INTO adopted_tables (table_name) VALUES ('sensor_readings')"]
-    policies, settings = run(request, [*adopted, full_licence_policies()], [POLICIES, SETTINGS])
+def test_what_the_platform_configured_stays_and_its_rows_are_never_dropped(results):
+    policies, settings = results["adopted"]
     assert [(policy["proc_name"], policy["config"]) for policy in policies] == [
         ("policy_compression", {"compress_after": "3 days"}),
         ("policy_refresh_continuous_aggregate", {"start_offset": "30 days", "end_offset": "01:00:00"}),
