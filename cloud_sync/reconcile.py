@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,7 +45,7 @@ HOURS_PER_QUESTION: Final = 24
 
 class Cause(StrEnum):
     LOST = "lost"  # acknowledged, and not there any more
-    WAITING = "waiting"  # there, and still in our outbox: it will be sent again and count once
+    WAITING = "waiting"  # there, its answer not yet taken into account: it is sent again and counts once
     UNKNOWN_ROWS = "unknown_rows"  # there are rows that this gateway's ledger has not
 
 
@@ -100,9 +101,16 @@ def span_of(hours: int, *, now_us: int, since_us: int | None) -> Span | None:
     return Span(start_us, end_us) if start_us < end_us else None
 
 
-def compare(span: Span, ours: OurSide, theirs: Mapping[HourKey, HourDigest]) -> Comparison:
-    """Where the sides differ, with the reason as far as it is known."""
-    found = tuple(Finding(each, _cause(each, ours.waiting)) for each in differences(ours.settled, theirs))
+def compare(
+    span: Span, ours: OurSide, theirs: Mapping[HourKey, HourDigest], *, after: OurSide | None = None
+) -> Comparison:
+    """Where the sides differ, with the reason as far as it is known.
+
+    `ours` was read before the central was asked: that much must be there. `after` was read after its answer: what
+    came or was settled in between may be there.
+    """
+    may_be = _may_be_there(ours if after is None else after)
+    found = tuple(Finding(each, _cause(each, may_be)) for each in differences(ours.settled, theirs))
     compared = len(ours.settled.keys() | theirs.keys())
     return Comparison(span, compared, sum(one.count for one in ours.settled.values()), found)
 
@@ -146,13 +154,19 @@ async def _ask(
         raise TransientSyncError(f"{url}: {exc}", hint="is central.url the reference central?") from exc
 
 
-def _cause(difference: Difference, waiting: Mapping[HourKey, HourDigest]) -> Cause:
+def _may_be_there(ours: OurSide) -> Counter[HourKey]:
+    rows = Counter({place: one.count for place, one in ours.settled.items()})
+    rows.update({place: one.count for place, one in ours.waiting.items()})
+    return rows
+
+
+def _cause(difference: Difference, may_be: Mapping[HourKey, int]) -> Cause:
     ours = difference.ours.count if difference.ours else 0
     theirs = difference.theirs.count if difference.theirs else 0
-    ours_waiting = waiting.get((difference.sensor_id, difference.hour_us))
     if theirs <= ours:
         return Cause.LOST
-    return Cause.WAITING if ours_waiting and theirs <= ours + ours_waiting.count else Cause.UNKNOWN_ROWS
+    place = (difference.sensor_id, difference.hour_us)
+    return Cause.WAITING if theirs <= may_be.get(place, 0) else Cause.UNKNOWN_ROWS
 
 
 def _waiting(db: sqlite3.Connection, span: Span) -> dict[HourKey, HourDigest]:

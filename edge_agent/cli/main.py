@@ -85,6 +85,18 @@ def validate(
         raise typer.Exit(validate_file(file, as_json=as_json))
 
 
+@app.command("reconcile")
+def reconcile_command(
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    hours: Annotated[int, typer.Option("--hours", min=1, max=192, help="How far back, with the present hour.")] = 24,
+) -> None:
+    """Whether the central still holds what it has acknowledged, per sensor and hour."""
+    from edge_agent.cli.reconcile import reconcile
+
+    raise typer.Exit(reconcile(config, hours=hours, as_json=as_json))
+
+
 @app.command()
 def score(
     paths: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")],

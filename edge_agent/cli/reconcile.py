@@ -1,0 +1,116 @@
+"""`edge-agent reconcile`: whether the central still holds what it has acknowledged, per sensor and hour.
+
+Reads the outbox beside the running agent and asks the central for its digests; changes nothing. What waits in the
+outbox is sent by the agent in any case, so that repairs itself; what is lost after its acknowledgement is named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from cloud_sync.errors import SyncError
+from cloud_sync.reconcile import Cause, Comparison, Finding, ask_central, compare, read_our_side
+from edge_agent.errors import ConfigurationError
+from edge_agent.settings import Settings
+from edge_agent.settings_file import load_settings
+from edge_agent.site_file import find_settings_file
+from edge_agent.site_secrets import central_api_key
+
+EXIT_EQUAL: Final = 0
+EXIT_DIFFERENT: Final = 1
+EXIT_NOT_COMPARED: Final = 2
+SHOWN: Final = 20
+
+_MEANING: Final = {
+    Cause.LOST: "acknowledged, and no longer there",
+    Cause.WAITING: "there, and still in the outbox: it is sent again and counts once",
+    Cause.UNKNOWN_ROWS: "there, and unknown to this gateway's ledger",
+}
+
+
+def reconcile(config: Path | None, *, hours: int, as_json: bool) -> int:
+    """Print the comparison. 0 when nothing differs, 1 when something does, 2 when one side cannot be asked."""
+    settings = load_settings(find_settings_file(config))
+    outbox = settings.gateway.state_dir / "outbox.db"
+    if not outbox.exists():
+        raise ConfigurationError(f"there is no outbox at {outbox}", hint="has the agent run with this configuration?")
+    try:
+        found = asyncio.run(_compared(settings, outbox, hours))
+    except SyncError as exc:
+        print(f"edge-agent: not compared: {exc.message}", *([f"\n  {exc.hint}"] if exc.hint else []), file=sys.stderr)
+        return EXIT_NOT_COMPARED
+    document = describe(found)
+    print(json.dumps(document) if as_json else as_text(document))
+    return EXIT_EQUAL if document["is_equal"] else EXIT_DIFFERENT
+
+
+async def _compared(settings: Settings, outbox: Path, hours: int) -> Comparison | None:
+    """None when the ledger has no whole hour yet."""
+    span, ours = await asyncio.to_thread(read_our_side, outbox, hours, now_us=time.time_ns() // 1000)
+    if span is None:
+        return None
+    theirs = await ask_central(
+        settings.central.url,
+        span,
+        gateway_id=settings.gateway.id,
+        api_key=central_api_key(settings),
+        ca_file=settings.central.ca_file,
+    )
+    _, after = await asyncio.to_thread(read_our_side, outbox, hours, now_us=span.end_us - 1)
+    return compare(span, ours, theirs, after=after)
+
+
+def describe(found: Comparison | None) -> dict[str, Any]:
+    """The JSON document; without a whole hour in the ledger nothing was compared, and nothing differs."""
+    if found is None:
+        return {
+            "schema": 1, "is_equal": True, "from": None, "to": None, "sensor_hours": 0, "rows": 0,
+            "differences_by_cause": {}, "differences": [],
+        }  # fmt: skip
+    return {
+        "schema": 1,
+        "is_equal": found.is_equal,
+        "from": _time(found.span.start_us),
+        "to": _time(found.span.end_us),
+        "sensor_hours": found.compared,
+        "rows": found.rows,
+        "differences_by_cause": dict(Counter(finding.cause.value for finding in found.findings)),
+        "differences": [_described(finding) for finding in found.findings],
+    }
+
+
+def as_text(document: dict[str, Any]) -> str:
+    if document["from"] is None:
+        return "nothing to compare yet: the ledger needs one whole hour"
+    span = f"{document['from']} to {document['to']}"
+    head = f"{document['rows']} rows in {document['sensor_hours']} sensor-hours, {span}"
+    if not document["differences"]:
+        return f"{head}: the central has them all"
+    lines = [f"{head}: {len(document['differences'])} differ"]
+    for one in document["differences"][:SHOWN]:
+        counts = f"ours {one['ours']}, central {one['central']}"
+        lines.append(f"  {one['sensor_id']} {one['hour']}: {counts}; {_MEANING[Cause(one['cause'])]}")
+    left = len(document["differences"]) - SHOWN
+    return "\n".join([*lines, f"  and {left} more; --json has them all"] if left > 0 else lines)
+
+
+def _described(finding: Finding) -> dict[str, Any]:
+    difference = finding.difference
+    return {
+        "sensor_id": difference.sensor_id,
+        "hour": _time(difference.hour_us),
+        "ours": difference.ours.count if difference.ours else 0,
+        "central": difference.theirs.count if difference.theirs else 0,
+        "cause": finding.cause.value,
+    }
+
+
+def _time(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
