@@ -125,7 +125,7 @@ def _write_times(times: Words, is_first: NDArray[np.bool_]) -> list[bytes]:
     middle = len(others) // 2
     step = np.partition(others.view(np.int64), middle)[middle].view(np.uint64) if len(others) else np.uint64(0)
     return [
-        step.tobytes(),
+        step.astype("<u8").tobytes(),
         *planes_of(zigzag(differences(times[is_first]))),
         *planes_of(zigzag(others - step)),
     ]
@@ -134,12 +134,17 @@ def _write_times(times: Words, is_first: NDArray[np.bool_]) -> list[bytes]:
 def _write_palette(numbers: NDArray[np.float64]) -> list[bytes]:
     bits = numbers.view(np.uint64)
     if (bits == bits[0]).all():
-        return [b"\x01\0\0\0", bits[:1].tobytes(), b"\0"]
+        return [b"\x01\0\0\0", bits[:1].astype("<u8").tobytes(), b"\0"]
     differs = bits != bits[0]
     others, places = np.unique(bits[differs], return_inverse=True)
     of_row = np.zeros(len(bits), np.uint64)
     of_row[differs] = places + 1
-    return [(len(others) + 1).to_bytes(4, "little"), bits[:1].tobytes(), others.tobytes(), *planes_of(of_row)]
+    return [
+        (len(others) + 1).to_bytes(4, "little"),
+        bits[:1].astype("<u8").tobytes(),
+        others.astype("<u8").tobytes(),
+        *planes_of(of_row),
+    ]
 
 
 def _frames(pieces: Sequence[bytes], compressor: zstandard.ZstdCompressor) -> list[bytes]:

@@ -217,3 +217,23 @@ def test_bomb_in_many_frames_is_refused():
     frame = zstandard.ZstdCompressor().compress(bytes(1 << 20))
     with pytest.raises(WireFormatError, match="larger than"):
         wire.decode(frame * 70)
+
+
+def example() -> Batch:
+    degrees, vibration = Series("t1", "temperature", "degC", {}), Series("v1", "vibration", "g", {"asset": "p"})
+    return Batch(
+        "gw-1",
+        (
+            Row(degrees, START_US, 20.5, 1.0),
+            Row(vibration, START_US + 10, float(np.float32(0.3)), 1.0),
+            Row(degrees, START_US + 1_000_000, 20.6, 0.5),
+        ),
+    )
+
+
+def test_example_on_the_page_is_what_is_written_and_read():
+    page = (Path(__file__).parents[3] / "docs" / "WIRE_FORMAT.md").read_text(encoding="utf-8")
+    block = page.split("```hex\n")[1].split("```")[0]
+    document = bytes.fromhex("".join(line.partition("#")[0] for line in block.splitlines()))
+    assert document_of(example()) == document
+    assert wire.parse(document) == example()
