@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import struct
+import zlib
 from collections.abc import Callable
 
 import zstandard
@@ -88,3 +90,30 @@ def test_any_json_in_a_place_never_raises_anything_else(batch: Batch, place: str
         document = json.loads(wire.decompress(wire.encode_json(batch)))
         document["rows"][part] = value
         refused_or_a_batch(zstandard.compress(json.dumps(document).encode()))
+
+
+@settings(max_examples=500, deadline=None)
+@given(batches(), st.data())
+def test_flipped_bits_behind_a_matching_checksum_never_raise_anything_else(batch: Batch, data: st.DataObject):
+    document = bytearray(wire.decompress(wire.encode(batch)))[:-4]
+    for _ in range(data.draw(st.integers(1, 4))):
+        document[data.draw(st.integers(0, len(document) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(document)) | st.just(len(document)))
+    signed = bytes(document[:cut]) + zlib.crc32(document[:cut]).to_bytes(4, "little")
+    with contextlib.suppress(WireFormatError):
+        assert wire.record_count(signed) in (None, len(wire.parse(signed)))
+
+
+decimals = st.builds(lambda m, k: m / 10**k, st.integers(-(10**9), 10**9), st.integers(0, 8))
+plant_values = decimals | finite | st.floats(width=32, allow_nan=False, allow_infinity=False) | st.just(-0.0)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abc"), plant_values, finite), min_size=1, max_size=40))
+def test_values_and_qualities_come_back_bit_for_bit(readings: list[tuple[str, float, float]]):
+    known = {name: Series(name, "general", "", {}) for name in "abc"}
+    batch = Batch(
+        "gw-1", tuple(Row(known[name], n, value, quality) for n, (name, value, quality) in enumerate(readings))
+    )
+    decoded = wire.decode(wire.encode(batch)).rows
+    assert [struct.pack("dd", r.value, r.quality) for r in decoded] == [struct.pack("dd", v, q) for _, v, q in readings]
