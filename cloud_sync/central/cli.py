@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import logging
 import os
@@ -23,6 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 import typer
 
 from cloud_sync.central.errors import CentralError, LoadTestError, UsageError
+from cloud_sync.central.importing import import_file
 from cloud_sync.central.loadtest import Load, read_keys, run_load, temporary_keys
 from cloud_sync.central.logs import log_as_json
 from cloud_sync.central.maintenance import Maintenance, Upkeep
@@ -162,6 +164,17 @@ def revoke_key(
     _run(_revoke_key(key_id, database_url, embedded))
 
 
+@app.command("import")
+def import_command(
+    file: Annotated[Path, typer.Argument(help="Made by `edge-agent outbox export`.")],
+    key: Annotated[list[Path] | None, typer.Option(help="The gateway's export.pub, or a folder of *.pub.")] = None,
+    database_url: DatabaseUrl = None,
+    embedded: Embedded = None,
+) -> None:
+    """Store a gateway's export that was carried here by hand. Prints one JSON line."""
+    _run(_import(file, key or [], database_url, embedded))
+
+
 def run() -> None:
     """The entry point."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -208,6 +221,11 @@ async def _loadtest(
     print(json.dumps(asdict(report)))
     if not report.is_clean:
         raise LoadTestError(f"{report.lost} rows lost, {report.doubled} doubled in {report.differing_hours} hours")
+
+
+async def _import(file: Path, keys: list[Path], database_url: str | None, embedded: Path | None) -> None:
+    async with _store(database_url, embedded) as store:
+        print(json.dumps(dataclasses.asdict(await import_file(store, file, keys))))
 
 
 async def _list_keys(database_url: str | None, embedded: Path | None) -> None:

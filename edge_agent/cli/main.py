@@ -134,6 +134,73 @@ def demo(
     raise typer.Exit(run_demo(duration_s=duration, as_json=as_json, state_dir=state, data_dir=data))
 
 
+outbox_app = typer.Typer(help="What waits for the central, and what it refused.", no_args_is_help=True)
+app.add_typer(outbox_app, name="outbox")
+LimitOption = Annotated[int, typer.Option("--limit", min=1, help="At most so many.")]
+
+
+@outbox_app.command("stats")
+def outbox_stats(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """How much waits, and how long the room lasts."""
+    from edge_agent.cli.outbox import show_stats
+
+    show_stats(config, as_json=as_json)
+
+
+@outbox_app.command("peek")
+def outbox_peek(config: ConfigOption = None, limit: LimitOption = 20, as_json: JsonOption = False) -> None:
+    """The oldest records that wait, one a line."""
+    from edge_agent.cli.outbox import show_waiting
+
+    show_waiting(config, limit=limit, as_json=as_json)
+
+
+@outbox_app.command("dead-letters")
+def outbox_dead_letters(config: ConfigOption = None, limit: LimitOption = 100, as_json: JsonOption = False) -> None:
+    """What the central refused for good, and why, one a line."""
+    from edge_agent.cli.outbox import show_letters
+
+    show_letters(config, limit=limit, as_json=as_json)
+
+
+@outbox_app.command("requeue")
+def outbox_requeue(
+    ids: Annotated[list[int] | None, typer.Argument(help="As `dead-letters` shows them.")] = None,
+    config: ConfigOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every dead letter.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Send dead letters again, once their reason is gone. Safe while the agent runs."""
+    from edge_agent.cli.outbox import put_back
+
+    put_back(config, ids or [], everything=everything, as_json=as_json)
+
+
+@outbox_app.command("export")
+def outbox_export(
+    file: Annotated[Path, typer.Argument(help="On a USB stick, for example.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what waits to a signed file for `edge-central import`. Nothing is removed."""
+    from edge_agent.cli.outbox import export_file
+
+    export_file(config, file, as_json=as_json)
+
+
+@outbox_app.command("import")
+def outbox_import(
+    file: Annotated[Path, typer.Argument(help="Made by `export` on the box this one replaces.")],
+    config: ConfigOption = None,
+    key: Annotated[Path | None, typer.Option("--key", help="export.pub of that box; default: our own.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take over what waited on another box of the same gateway id."""
+    from edge_agent.cli.outbox import import_file
+
+    import_file(config, file, key=key, as_json=as_json)
+
+
 def _one_blas_thread() -> None:
     """Before NumPy is imported: windows are small, and a pool of spinning threads would cost more than it gains."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

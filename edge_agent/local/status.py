@@ -142,7 +142,9 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
         out.append(_problem(f"central: {uplink.error}", uplink.since_ns, uplink.hint))
     if parts.depth is not None and parts.depth.dead_letters:
         what = f"{parts.depth.dead_letters} records were refused by the central for good"
-        out.append(_problem(what, None, "look at them with a SQLite browser in the table dead_letter of outbox.db"))
+        out.append(
+            _problem(what, None, "read why: edge-agent outbox dead-letters; send again: edge-agent outbox requeue")
+        )
     if parts.depth is not None and parts.depth.file_bytes > 0.8 * parts.settings.outbox.max_bytes:
         used = parts.depth.file_bytes / parts.settings.outbox.max_bytes
         out.append(_problem(f"the outbox is {used:.0%} full", None, "restore the link to the central"))

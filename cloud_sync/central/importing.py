@@ -1,0 +1,54 @@
+"""A gateway's export, carried here by hand, into the database: checked first, then stored as if it had been sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloud_sync.central.errors import UsageError
+from cloud_sync.central.store import Store
+from cloud_sync.errors import SyncError
+from cloud_sync.sneakernet import public_key, read_blocks
+from cloud_sync.wire import decode
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """Rows and events of one file, and what became of them; the refused ones stay in the gateway's outbox."""
+
+    gateway_id: str
+    blocks: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    refused: int = 0
+
+
+async def import_file(store: Store, file: Path, keys: Sequence[Path]) -> Imported:
+    """Store a signed file block by block; doing it again stores nothing twice. Raises UsageError."""
+    try:
+        gateway_id, blocks = read_blocks(file, [public_key(key) for key in _files(keys)])
+        done = Imported(gateway_id)
+        for block in blocks:
+            batch = decode(block.body)
+            if batch.gateway_id != gateway_id:
+                raise UsageError(f"{file} of gateway {gateway_id!r} holds a batch of {batch.gateway_id!r}")
+            settled = await store.store_batch(batch, gateway_id=gateway_id)
+            done = Imported(
+                gateway_id,
+                done.blocks + 1,
+                done.accepted + settled.accepted,
+                done.duplicates + settled.duplicates,
+                done.refused + len(settled.refused),
+            )
+    except SyncError as exc:
+        raise UsageError(exc.message, hint=exc.hint) from exc
+    return done
+
+
+def _files(keys: Sequence[Path]) -> list[Path]:
+    """Each key, or every *.pub of a folder of registered gateways."""
+    found = [file for key in keys for file in (sorted(key.glob("*.pub")) if key.is_dir() else [key])]
+    if not found:
+        raise UsageError("no key is given to check the signature with", hint="--key export.pub of the gateway")
+    return found

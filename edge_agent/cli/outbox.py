@@ -1,0 +1,164 @@
+"""`edge-agent outbox`: what waits, what was refused, and carrying it away by hand; the daemon may be dead or alive."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from cloud_sync import wire
+from cloud_sync.errors import OutboxUnavailableError, SyncError, WireFormatError
+from cloud_sync.outbox_access import add_blocks, read_only, requeue
+from cloud_sync.outbox_blocks import NewBlock, iterate_blocks, iterate_letters, newest_id, read_counters, read_depth
+from cloud_sync.outbox_rate import days_left, rate_of_backlog
+from cloud_sync.records import Batch, RecordClass
+from cloud_sync.retention import Bounds
+from cloud_sync.sneakernet import PUBLIC_KEY_FILE, gateway_key, public_key, read_blocks, write_blocks
+from edge_agent.errors import EdgeError
+from edge_agent.local.outbox_status import describe_outbox
+from edge_agent.settings import Settings
+from edge_agent.settings_file import load_settings
+from edge_agent.site_file import find_settings_file
+
+
+def show_stats(config: Path | None, *, as_json: bool) -> None:
+    settings = _settings(config)
+    with _errors(), read_only(_file(settings)) as db:
+        depth, counters = read_depth(db), read_counters(db)
+    days = days_left(Bounds(settings.outbox.max_bytes), depth.used_bytes, rate_of_backlog(depth))
+    document = {
+        "path": str(_file(settings)),
+        "records": depth.records,
+        "blocks": depth.blocks,
+        "file_bytes": depth.file_bytes,
+        "max_bytes": settings.outbox.max_bytes,
+        "oldest": _time(depth.oldest_time_us),
+        "newest": _time(depth.newest_time_us),
+        "dead_letters": depth.dead_letters,
+        "room_days": None if days is None else round(days, 1),
+        **describe_outbox(depth, counters, None),
+    }
+    _print(document, as_json)
+
+
+def show_waiting(config: Path | None, *, limit: int, as_json: bool) -> None:
+    with _errors(), read_only(_file(_settings(config))) as db:
+        left = limit
+        for block in iterate_blocks(db):
+            if left <= 0:
+                return
+            try:
+                records = _records(wire.decode(block.body))
+            except WireFormatError as exc:
+                records = [{"unreadable": exc.message}]
+            for record in records[:left]:
+                _line({"block": block.id, **record}, as_json)
+            left -= len(records)
+
+
+def show_letters(config: Path | None, *, limit: int, as_json: bool) -> None:
+    with _errors(), read_only(_file(_settings(config))) as db:
+        for letter in iterate_letters(db, limit=limit):
+            try:
+                record = (_records(wire.decode(letter.content)) or [{}])[0]
+            except WireFormatError as exc:
+                record = {"unreadable": exc.message}
+            head = {
+                "id": letter.id,
+                "code": letter.code,
+                "detail": letter.detail,
+                "refused": _time(letter.refused_at_us),
+            }
+            _line({**head, **record}, as_json)
+
+
+def put_back(config: Path | None, ids: list[int], *, everything: bool, as_json: bool) -> None:
+    if bool(ids) == everything:
+        raise typer.BadParameter("give the ids of dead letters, or --all")
+    file = _file(_settings(config))
+    with _errors():
+        with read_only(file):
+            pass  # a missing file is said, not made
+        done = requeue(file, None if everything else ids)
+    _print({"requeued": done.records, "unreadable": done.unreadable}, as_json)
+
+
+def export_file(config: Path | None, target: Path, *, as_json: bool) -> None:
+    settings = _settings(config)
+    with _errors(), read_only(_file(settings)) as db:
+        key = gateway_key(settings.gateway.state_dir)
+        blocks = (
+            NewBlock(b.batch_id, RecordClass(b.record_class), b.first_time_us, b.last_time_us, b.count, b.body)
+            for b in iterate_blocks(db, up_to_id=newest_id(db))
+            if b.is_whole
+        )
+        written = write_blocks(target, blocks, gateway_id=settings.gateway.id, key=key)
+    public = str(settings.gateway.state_dir / PUBLIC_KEY_FILE)
+    _print({"file": str(target), **dataclasses.asdict(written), "public_key": public}, as_json)
+
+
+def import_file(config: Path | None, source: Path, *, key: Path | None, as_json: bool) -> None:
+    settings = _settings(config)
+    with _errors():
+        trusted = public_key(key) if key else gateway_key(settings.gateway.state_dir).public_key()
+        gateway_id, blocks = read_blocks(source, [trusted])
+        if gateway_id != settings.gateway.id:
+            raise EdgeError(
+                f"{source} is from gateway {gateway_id!r}, this is {settings.gateway.id!r}",
+                hint="the central would refuse it; import it there with `edge-central import`",
+            )
+        records = add_blocks(_file(settings), blocks)
+    _print({"file": str(source), "records": records}, as_json)
+
+
+def _settings(config: Path | None) -> Settings:
+    return load_settings(find_settings_file(config))
+
+
+def _file(settings: Settings) -> Path:
+    return settings.gateway.state_dir / "outbox.db"
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except OutboxUnavailableError as exc:
+        hint = "the agent is writing; try again in a moment" if exc.reason == "busy" else exc.hint
+        raise EdgeError(exc.message, hint=hint) from exc
+    except SyncError as exc:
+        raise EdgeError(exc.message, hint=exc.hint) from exc
+
+
+def _records(batch: Batch) -> list[dict[str, Any]]:
+    rows = [
+        {"sensor_id": r.series.sensor_id, "time": _time(r.time_us), "value": r.value, "unit": r.series.unit,
+         "quality": r.quality}
+        for r in batch.rows
+    ]  # fmt: skip
+    events = [
+        {"kind": e.kind.value, "subject": e.subject, "time": _time(e.time_us), "body": e.body} for e in batch.events
+    ]
+    return [*rows, *events]
+
+
+def _time(time_us: int | None) -> str | None:
+    return None if time_us is None else datetime.fromtimestamp(time_us / 1e6, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _print(document: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(document))
+        return
+    for name, value in document.items():
+        print(f"{name:22} {'-' if value is None else value}")
+
+
+def _line(record: dict[str, Any], as_json: bool) -> None:
+    print(json.dumps(record) if as_json else "  ".join(f"{name}={value}" for name, value in record.items()))

@@ -1,0 +1,112 @@
+"""`edge-agent outbox` as it is typed, with the daemon dead and with an outbox at work."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cloud_sync import outbox_file
+from cloud_sync.outbox import Outbox
+from cloud_sync.records import Refusal, Settlement
+from edge_agent.cli.main import app
+from edge_agent.errors import EdgeError
+from tests.support.blocks import GATEWAY, START_US, block_of, rows
+
+SITE = """\
+[gateway]
+id = "gw-1"
+site = "test"
+state_dir = "state"
+runtime_dir = "run"
+[central]
+url = "https://127.0.0.1:9"
+[[sources]]
+type = "synthetic"
+name = "shaft"
+asset = "rig-1"
+channels = [{ point = "de-x" }]
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "edge.toml").write_text(SITE, encoding="utf-8")
+    return tmp_path / "edge.toml"
+
+
+@pytest.fixture
+def outbox(site: Path) -> Iterator[Outbox]:
+    """At work: 30 rows wait, two were refused."""
+    with Outbox(site.parent / "state" / "outbox.db", max_bytes=10_000_000, gateway_id=GATEWAY) as outbox:
+        outbox.append([block_of(rows(10, first=10 * number)) for number in range(4)])
+        block = outbox.peek()
+        assert block is not None
+        refused = (Refusal(2, "conflict", "why"), Refusal(5, "conflict", "why"))
+        outbox.settle(block, Settlement(8, 0, refused), now_us=START_US)
+        yield outbox
+
+
+def run(site: Path, *words: object) -> list[dict[str, Any]]:
+    result = CliRunner().invoke(app, ["outbox", *map(str, words), "--config", str(site), "--json"])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("is_at_work", [True, False])
+def test_stats_peek_and_dead_letters_only_look(site: Path, outbox: Outbox, is_at_work: bool):
+    if not is_at_work:
+        outbox.close()
+    (stats,) = run(site, "stats")
+    assert (stats["records"], stats["reading_records"], stats["dead_letters"]) == (30, 30, 2)
+    assert (stats["accepted_total"], stats["refused_total"], stats["room_days"]) == (8, 2, None)
+    seen = run(site, "peek", "--limit", 12)
+    assert [record["value"] for record in seen] == [row.value for row in rows(12, first=10)]
+    letters = run(site, "dead-letters")
+    assert [(letter["code"], letter["value"]) for letter in letters] == [("conflict", 2 / 8), ("conflict", 5 / 8)]
+
+
+def test_requeue_puts_letters_behind_what_waits_while_the_outbox_works(site: Path, outbox: Outbox):
+    first = outbox.dead_letters()[0]
+    assert run(site, "requeue", first.id) == [{"requeued": 1, "unreadable": 0}]
+    assert outbox.depth().dead_letters == 1
+    assert run(site, "requeue", "--all") == [{"requeued": 1, "unreadable": 0}]
+    assert (outbox.depth().records, outbox.depth().dead_letters, outbox.counters()["requeued"]) == (32, 0, 2)
+
+
+def test_requeue_says_that_the_outbox_is_busy(site: Path, outbox: Outbox, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(outbox_file, "_BUSY_TIMEOUT_S", 0.02)
+    with contextlib.closing(sqlite3.connect(outbox.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(EdgeError, match="locked") as caught:
+            run(site, "requeue", "--all")
+    assert "try again" in str(caught.value.hint)
+    assert outbox.depth().dead_letters == 2
+
+
+def test_export_takes_nothing_away_and_can_be_imported_on_the_box_that_replaces_this_one(site: Path, outbox: Outbox):
+    stick = site.parent / "stick"
+    (written,) = run(site, "export", stick)
+    assert (written["blocks"], written["records"], outbox.depth().records) == (3, 30, 30)
+    assert written["file_bytes"] == stick.stat().st_size
+    outbox.close()
+    for file in (site.parent / "state").glob("outbox.db*"):
+        file.unlink()
+    assert run(site, "import", stick, "--key", written["public_key"]) == [{"file": str(stick), "records": 30}]
+    (stats,) = run(site, "stats")
+    assert stats["records"] == 30
+
+
+def test_missing_outbox_is_said(site: Path):
+    for words in (["stats"], ["peek"], ["requeue", "--all"], ["export", "x"]):
+        with pytest.raises(EdgeError, match="there is no outbox"):
+            run(site, *words)
