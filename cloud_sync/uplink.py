@@ -115,7 +115,8 @@ class Uplink:
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
         self._taking = asyncio.Lock()
-        self._in_work = 0
+        self._idle = 0
+        self._is_over = False
         self._failure: SyncError | None = None
         self._retry_after_s: float | None = None
         self.state = UplinkState(LinkState.STARTING, now_ns())
@@ -156,21 +157,25 @@ class Uplink:
 
     def _begin_round(self) -> None:
         self._lanes.restart()
-        self._failure, self._in_work = None, 0
+        self._failure, self._idle, self._is_over = None, 0, False
 
     async def _send_until_empty(self) -> None:
-        """Until nothing waits and nothing is on its way, or something failed."""
-        while self._failure is None:
+        """Until nothing waits for any of the senders, or something failed."""
+        while self._failure is None and not self._is_over:
             if await self._send_next():
                 continue
             hold_s = self._hold_s()
             if self._lanes.has_backlog and hold_s == 0.0:
                 continue  # it was held back, and no longer is
-            if self._in_work == 0 and not self._lanes.has_backlog:
+            self._idle += 1
+            if self._idle == self._policy.in_flight and not self._lanes.has_backlog:
+                self._is_over = True
+                self._changed.set()
                 return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(hold_s or None):
                     await self._changed.wait()
+            self._idle -= 1
 
     async def _send_next(self) -> bool:
         """Deliver one load. False when there is none to send now; a failure is kept for the round's end."""
@@ -186,18 +191,13 @@ class Uplink:
         except SyncError as exc:
             self._size.note_trouble()
             self._fail(exc)
-        finally:
-            self._in_work -= 1
-            self._changed.set()
         return True
 
     async def _take(self) -> Load | None:
         async with self._taking:
             self._changed.clear()
             limits = LoadLimits(self._size.records, self._size.body_bytes)
-            load = await asyncio.to_thread(self._lanes.take, limits, with_backlog=self._hold_s() == 0.0)
-            self._in_work += load is not None
-            return load
+            return await asyncio.to_thread(self._lanes.take, limits, with_backlog=self._hold_s() == 0.0)
 
     def _fail(self, exc: SyncError) -> None:
         """The first failure of a round speaks for it."""
