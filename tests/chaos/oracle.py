@@ -63,6 +63,8 @@ class Report:
     verdict: Verdict | None = None
     counters: Mapping[str, int] = field(default_factory=dict)
     dead_letters: int = 0
+    ledger_differs: int = 0
+    """Sensor-hours in which the gateway's ledger is not what the database holds."""
 
     def as_json(self) -> dict[str, Any]:
         verdict = self.verdict
@@ -80,5 +82,6 @@ class Report:
             "unmarked": verdict.unmarked,
             "sent_again": self.counters.get("duplicates", 0),
             "dead_letters": self.dead_letters,
+            "ledger_differs": self.ledger_differs,
             "settled_after_s": round(self.settled_after_s, 1),
         }

@@ -7,6 +7,8 @@ import random
 import time
 from pathlib import Path
 
+from cloud_sync.digest import differences, digest_keys
+from cloud_sync.digest_ledger import acknowledged
 from cloud_sync.journal import read_journal
 from cloud_sync.outbox import Outbox
 from tests.chaos.faults import FAULTS, next_faults
@@ -30,9 +32,13 @@ async def chaos(server: DatabaseServer, folder: Path, *, seed: int, seconds: flo
         await _everything_arrived(world, len(marked), began_s)
         report.settled_after_s = time.monotonic() - began_s
         await world.gateway.end()
-        report.verdict = judge(marked, await world.rows())
+        arrived = await world.rows()
+        report.verdict = judge(marked, arrived)
     with Outbox(folder / "outbox.db", max_bytes=500_000_000) as outbox:
         report.counters, report.dead_letters = outbox.counters(), outbox.depth().dead_letters
+        with outbox._reading() as db:
+            ours = acknowledged(db, 0, 1 << 62)
+    report.ledger_differs = len(differences(ours, digest_keys(key for key, _ in arrived)))
     return report
 
 
