@@ -97,7 +97,8 @@ def test_whole_blocks_of_a_smashed_file_are_saved_in_order(path: Path, part: tup
         outbox.append([block_of(fresh_rows(3))])
         lost = sum(letter.code == "damaged_block" for letter in outbox.dead_letters())
     assert [some for some in held if some in found] == found
-    assert len(held) * (1 - 2 * (part[1] - part[0])) - 3 <= len(found) < len(held)
+    # An inner page of the tree that is gone takes the blocks below it along: a handful beyond the smashed part.
+    assert len(held) * (1 - 2 * (part[1] - part[0])) - 5 <= len(found) < len(held)
     said = sum(event.body["count"] for event in events)
     assert said == ROWS * (len(held) - len(found) - lost)
     assert bool(events) == bool(quarantined(path))
