@@ -16,12 +16,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 HOUR_US: Final = 3_600_000_000
 MODULUS: Final = 1 << 63
+_AT_ONCE: Final = 20_000  # keys: as many as one request takes
 
 HourKey = tuple[str, int]
 """A sensor_id, and the start of an hour in microseconds since the epoch (UTC)."""
@@ -70,12 +75,17 @@ def hour_of(time_us: int) -> int:
 def digest_keys(keys: Iterable[tuple[str, int]]) -> dict[HourKey, HourDigest]:
     """The digests of (sensor_id, time_us) keys in any order. Memory follows the hours, not the keys."""
     hours: dict[HourKey, HourDigest] = {}
-    for sensor_id, time_us in keys:
-        place = (sensor_id, hour_of(time_us))
-        one = HourDigest(1, time_us, time_us, key_hash(sensor_id, time_us))
+    keys = iter(keys)
+    while some := list(islice(keys, _AT_ONCE)):
+        add_digests(hours, _digests(some))
+    return hours
+
+
+def add_digests(hours: dict[HourKey, HourDigest], more: Mapping[HourKey, HourDigest]) -> None:
+    """Add the rows of `more` to `hours`, in place."""
+    for place, one in more.items():
         so_far = hours.get(place)
         hours[place] = one if so_far is None else so_far.plus(one)
-    return hours
 
 
 def differences(ours: Mapping[HourKey, HourDigest], theirs: Mapping[HourKey, HourDigest]) -> list[Difference]:
@@ -108,3 +118,39 @@ def decode_digests(body: bytes) -> dict[HourKey, HourDigest]:
         }
     except (KeyError, TypeError) as exc:
         raise ValueError(f"these are no digests: {exc!r}") from exc
+
+
+def _digests(keys: Sequence[tuple[str, int]]) -> dict[HourKey, HourDigest]:
+    """Sorted by sensor and time, so that an hour is a slice: the sum, the first and the last of it."""
+    numbers: dict[str, int] = {}
+    of_row = np.array([numbers.setdefault(sensor_id, len(numbers)) for sensor_id, _ in keys])
+    times = np.array([time_us for _, time_us in keys], np.int64)
+    order = np.lexsort((times, of_row))
+    of_row, times = of_row[order], times[order]
+    sensors = list(numbers)
+    first_rows = np.flatnonzero(np.diff(of_row, prepend=-1)).tolist()
+    texts = str(times.tolist())[1:-1].encode().split(b", ")  # all at once: a third of the time of one by one
+    hashes = _hashes(sensors, first_rows, texts)
+    hour_us = times - times % HOUR_US
+    is_first = np.diff(of_row, prepend=-1) != 0
+    is_first[1:] |= hour_us[1:] != hour_us[:-1]
+    starts = np.flatnonzero(is_first)
+    sums = np.add.reduceat(hashes, starts) % np.uint64(MODULUS)  # 2^63 divides the 2^64 at which it wraps
+    counts = np.diff(starts, append=len(times))
+    columns = (of_row[starts], hour_us[starts], counts, times[starts], times[starts + counts - 1], sums)
+    return {
+        (sensors[number], hour): HourDigest(count, min_us, max_us, total)
+        for number, hour, count, min_us, max_us, total in zip(*(column.tolist() for column in columns), strict=True)
+    }
+
+
+def _hashes(sensors: Sequence[str], first_rows: Sequence[int], texts: Sequence[bytes]) -> NDArray[np.uint64]:
+    """`key_hash` of every row; what a sensor's rows have in common is hashed once."""
+    digests = []
+    for sensor_id, start, stop in zip(sensors, first_rows, [*first_rows[1:], len(texts)], strict=True):
+        begin = hashlib.sha256(f"{sensor_id}|".encode()).copy
+        for text in texts[start:stop]:
+            hasher = begin()
+            hasher.update(text)
+            digests.append(hasher.digest())
+    return np.frombuffer(b"".join(digests), ">u8")[::4].astype(np.uint64) >> np.uint64(1)

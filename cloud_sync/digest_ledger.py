@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from cloud_sync.digest import HOUR_US, HourDigest, HourKey, digest_keys, hour_of
+from cloud_sync.digest import HOUR_US, HourDigest, HourKey, add_digests, digest_keys, hour_of
 from cloud_sync.errors import WireFormatError
 from cloud_sync.records import RecordClass, Settlement
 
@@ -32,11 +32,13 @@ CREATE TABLE IF NOT EXISTS digest_hour (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS digest_since (time_us INTEGER NOT NULL);
 """
-_UPSERT: Final = """
+# The sum modulo 2^63 without leaving 64 bits, where SQLite would go over to floating point.
+_ADD: Final = """
 INSERT INTO digest_hour (hour_us, sensor, count, min_us, max_us, hash)
 VALUES (?, (SELECT id FROM digest_sensor WHERE sensor_id = ?), ?, ?, ?, ?)
 ON CONFLICT (hour_us, sensor) DO UPDATE SET
-    count = excluded.count, min_us = excluded.min_us, max_us = excluded.max_us, hash = excluded.hash
+    count = count + excluded.count, min_us = min(min_us, excluded.min_us), max_us = max(max_us, excluded.max_us),
+    hash = (hash + (excluded.hash - 9223372036854775807 - 1)) & 9223372036854775807
 """
 _IS_THERE: Final = "SELECT count(*) FROM sqlite_schema WHERE name = 'digest_since'"
 
@@ -50,20 +52,20 @@ def note_taken(db: sqlite3.Connection, blocks: Iterable[Mapping[HourKey, HourDig
     """Add the digests of settled blocks to what is known. Makes the tables at first use."""
     hours: dict[HourKey, HourDigest] = {}
     for block in blocks:
-        for place, one in block.items():
-            hours[place] = hours[place].plus(one) if place in hours else one
+        add_digests(hours, block)
     oldest_us = hour_of(now_us) - KEPT_HOURS * HOUR_US
     if db.execute(_IS_THERE).fetchone()[0] == 0:
         for statement in filter(str.strip, _TABLES.split(";")):
             db.execute(statement)
         db.execute("INSERT INTO digest_since (time_us) VALUES (?)", (now_us,))
-    for (sensor_id, hour_us), new in hours.items():
-        if hour_us < oldest_us:
-            continue
-        db.execute("INSERT OR IGNORE INTO digest_sensor (sensor_id) VALUES (?)", (sensor_id,))
-        old = _stored(db, sensor_id, hour_us)
-        whole = new if old is None else old.plus(new)
-        db.execute(_UPSERT, (hour_us, sensor_id, whole.count, whole.min_us, whole.max_us, whole.hash))
+    new = [
+        (hour_us, sensor_id, one.count, one.min_us, one.max_us, one.hash)
+        for (sensor_id, hour_us), one in hours.items()
+        if hour_us >= oldest_us
+    ]
+    sensors = {sensor_id for _, sensor_id, *_ in new}
+    db.executemany("INSERT OR IGNORE INTO digest_sensor (sensor_id) VALUES (?)", [(one,) for one in sorted(sensors)])
+    db.executemany(_ADD, new)
     db.execute("DELETE FROM digest_hour WHERE hour_us < ?", (oldest_us,))
 
 
@@ -84,15 +86,6 @@ def known_since_us(db: sqlite3.Connection) -> int | None:
     if db.execute(_IS_THERE).fetchone()[0] == 0:
         return None
     return int(db.execute("SELECT min(time_us) FROM digest_since").fetchone()[0])
-
-
-def _stored(db: sqlite3.Connection, sensor_id: str, hour_us: int) -> HourDigest | None:
-    row = db.execute(
-        "SELECT count, min_us, max_us, hash FROM digest_hour"
-        " WHERE hour_us = ? AND sensor = (SELECT id FROM digest_sensor WHERE sensor_id = ?)",
-        (hour_us, sensor_id),
-    ).fetchone()
-    return None if row is None else HourDigest(*row)
 
 
 def _taken_keys(block: Block, settlement: Settlement) -> Iterator[tuple[str, int]]:

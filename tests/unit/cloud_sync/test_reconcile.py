@@ -1,0 +1,155 @@
+"""The ledger of what was acknowledged, and the comparison with what the central says it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cloud_sync.digest import HOUR_US, Difference, HourDigest, HourKey, digest_keys, hour_of
+from cloud_sync.digest_ledger import KEPT_HOURS, acknowledged
+from cloud_sync.outbox import Outbox
+from cloud_sync.reconcile import Cause, OurSide, Span, compare, read_our_side, span_of
+from cloud_sync.records import Refusal, Row, Settlement
+from tests.support.blocks import START_US, block_of, gap_event, series
+from tests.support.writing import writer_to
+
+HOUR = hour_of(START_US)
+NOW_US = HOUR + 2 * HOUR_US
+SPAN = Span(HOUR, HOUR + HOUR_US)
+PLACE = ("pump-07.de-x.rms", HOUR)
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    with Outbox(tmp_path / "outbox.db", max_bytes=10_000_000) as outbox:
+        yield outbox
+
+
+def rows_at(*seconds: int, sensor_id: str = "pump-07.de-x.rms") -> list[Row]:
+    return [Row(series(sensor_id), HOUR + n * 1_000_000, 1.0, 1.0) for n in seconds]
+
+
+def digests(rows: list[Row]) -> dict[HourKey, HourDigest]:
+    return digest_keys(row.key for row in rows)
+
+
+def deliver(outbox: Outbox, rows: list[Row], *, refused: tuple[Refusal, ...] = (), now_us: int = NOW_US) -> None:
+    outbox.append([block_of(rows)])
+    block = outbox.peek()
+    assert block is not None
+    outbox.settle(block, Settlement(len(rows) - len(refused), 0, refused), now_us=now_us)
+
+
+def ledger(outbox: Outbox, start_us: int = 0, end_us: int = 1 << 62) -> dict[HourKey, HourDigest]:
+    with outbox._reading() as db:
+        return acknowledged(db, start_us, end_us)
+
+
+# ---- the ledger
+
+
+def test_settled_rows_enter_the_ledger_whatever_their_blocks(outbox: Outbox):
+    deliver(outbox, rows_at(1, 2, 3))
+    deliver(outbox, [*rows_at(4), *rows_at(5, sensor_id="fan-01.rms"), *rows_at(3_601)])
+    expected = [*rows_at(1, 2, 3, 4, 3_601), *rows_at(5, sensor_id="fan-01.rms")]
+    assert ledger(outbox) == digests(expected)
+
+
+def test_what_only_waits_is_not_in_the_ledger(outbox: Outbox):
+    outbox.append([block_of(rows_at(1))])
+    assert ledger(outbox) == {}
+
+
+def test_refused_rows_are_not_in_the_ledger(outbox: Outbox):
+    deliver(outbox, rows_at(1, 2, 3), refused=(Refusal(1, "conflict", "two values"),))
+    assert ledger(outbox) == digests(rows_at(1, 3))
+
+
+def test_block_that_is_settled_twice_counts_once(outbox: Outbox):
+    outbox.append([block_of(rows_at(1, 2))])
+    block = outbox.peek()
+    assert block is not None
+    for _ in range(2):
+        outbox.settle(block, Settlement(2, 0), now_us=NOW_US)
+    assert ledger(outbox) == digests(rows_at(1, 2))
+
+
+async def test_events_are_not_rows(outbox: Outbox):
+    writer = writer_to(outbox)
+    await writer.put([gap_event()])
+    await writer.flush()
+    block = outbox.peek()
+    assert block is not None
+    outbox.settle(block, Settlement(1, 0), now_us=NOW_US)
+    assert ledger(outbox) == {}
+
+
+def test_ledger_is_bounded(outbox: Outbox):
+    deliver(outbox, rows_at(1))
+    late_us = NOW_US + KEPT_HOURS * HOUR_US
+    deliver(outbox, rows_at(2), now_us=late_us)
+    assert ledger(outbox) == {}
+
+
+def test_ledger_outlives_the_process(outbox: Outbox):
+    deliver(outbox, rows_at(1))
+    outbox.close()
+    outbox.open()
+    deliver(outbox, rows_at(2))
+    assert ledger(outbox) == digests(rows_at(1, 2))
+
+
+# ---- which hours
+
+
+def test_only_hours_that_the_ledger_knows_whole_are_compared():
+    now_us = HOUR + 10 * HOUR_US + 5
+    assert span_of(4, now_us=now_us, since_us=HOUR) == Span(HOUR + 7 * HOUR_US, HOUR + 11 * HOUR_US)
+    assert span_of(100, now_us=now_us, since_us=HOUR) == Span(HOUR, HOUR + 11 * HOUR_US)
+    assert span_of(100, now_us=now_us, since_us=HOUR + 1) == Span(HOUR + HOUR_US, HOUR + 11 * HOUR_US)
+    assert span_of(100, now_us=now_us, since_us=now_us) is None
+    assert span_of(100, now_us=now_us, since_us=None) is None
+
+
+def test_our_side_is_read_beside_the_running_agent(outbox: Outbox):
+    deliver(outbox, rows_at(1), now_us=HOUR)
+    outbox.append([block_of(rows_at(2, 3, 3_601))])
+    span, ours = read_our_side(outbox.path, 1, now_us=HOUR + 10)
+    assert span == SPAN
+    assert ours.settled == digests(rows_at(1))
+    assert ours.waiting == digests(rows_at(2, 3))
+
+
+def test_outbox_without_a_ledger_has_nothing_to_compare(outbox: Outbox):
+    outbox.append([block_of(rows_at(1))])
+    assert read_our_side(outbox.path, 24, now_us=NOW_US)[0] is None
+
+
+# ---- the comparison
+
+
+def test_equal_sides_have_no_findings():
+    found = compare(SPAN, OurSide(HOUR, digests(rows_at(1, 2)), {}), digests(rows_at(1, 2)))
+    assert (found.is_equal, found.findings, found.compared, found.rows) == (True, (), 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "waiting", "cause"),
+    [
+        (rows_at(1, 2), [], Cause.LOST),
+        (rows_at(1, 2, 4), [], Cause.LOST),
+        (rows_at(1, 2, 3, 4), rows_at(4, 5), Cause.WAITING),
+        (rows_at(1, 2, 3, 4), [], Cause.UNKNOWN_ROWS),
+        (rows_at(1, 2, 3, 4, 5), rows_at(4), Cause.UNKNOWN_ROWS),
+        ([], rows_at(4), Cause.LOST),
+    ],
+)
+def test_a_difference_has_its_cause(theirs: list[Row], waiting: list[Row], cause: Cause):
+    ours = digests(rows_at(1, 2, 3))
+    found = compare(SPAN, OurSide(HOUR, ours, digests(waiting)), digests(theirs))
+    (finding,) = found.findings
+    assert finding.cause is cause
+    assert finding.difference == Difference(*PLACE, ours[PLACE], digests(theirs).get(PLACE))
+    assert found.is_equal is (cause is Cause.WAITING)
