@@ -20,6 +20,8 @@ class GapCause(StrEnum):
     SENSOR_FAULT = "sensor_fault"  # flat line, clipping
     MODEL_REFUSED = "model_refused"
     EVICTED = "evicted"
+    THINNED = "thinned"
+    DAMAGED = "damaged"  # the outbox file was; what could not be saved is counted
     AGENT_STOPPED = "agent_stopped"
     END_OF_RECORDING = "end_of_recording"
 
