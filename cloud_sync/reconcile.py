@@ -11,10 +11,9 @@ The comparison is pure; reading the outbox and asking the central are two functi
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -36,7 +35,9 @@ from cloud_sync.digest import (
 )
 from cloud_sync.digest_ledger import acknowledged, known_since_us
 from cloud_sync.errors import TransientSyncError, WireFormatError
-from cloud_sync.sqlite_errors import translated as sqlite_translated
+from cloud_sync.outbox_access import read_only
+from cloud_sync.records import EventKind
+from cloud_sync.retention import LossCause
 from cloud_sync.transports.https import failure_of, header_value, read_answer, translated, trust
 
 DIGEST_PATH: Final = "/api/v1/data/digest"
@@ -63,25 +64,55 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class OurSide:
-    """What the outbox's file says: `settled` was acknowledged, `waiting` is not yet."""
+    """What the outbox's file says: `settled` was acknowledged, `waiting` is not yet.
+
+    `gaps` are the outbox's own gap records among what waits: a gap that was delivered is at the central alone.
+    """
 
     since_us: int | None
     settled: Mapping[HourKey, HourDigest]
     waiting: Mapping[HourKey, HourDigest]
+    gaps: tuple[GapRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GapRecord:
+    """What the outbox gave up or lost in [start_us, end_us]."""
+
+    cause: LossCause
+    start_us: int
+    end_us: int
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
+    """`waiting` is how many rows of this sensor and hour are in the outbox; `gap` a gap record that covers the hour."""
+
     difference: Difference
     cause: Cause
+    waiting: int = 0
+    gap: LossCause | None = None
+
+    @property
+    def missing(self) -> int:
+        """Rows that are gone, at least."""
+        if self.cause is not Cause.LOST:
+            return 0
+        ours, theirs = self.difference.ours, self.difference.theirs
+        return max(1, (ours.count if ours else 0) - (theirs.count if theirs else 0))
+
+
+Ask = Callable[[Span], Awaitable[Mapping[HourKey, HourDigest]]]
+"""Brings the central's digests of a span. Raises SyncError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`compared` is how many sensor-hours either side had."""
+    """`compared` is how many sensor-hours either side had, of so many `sensors`."""
 
     span: Span
     compared: int
+    sensors: int
     rows: int
     findings: tuple[Finding, ...]
 
@@ -109,21 +140,43 @@ def compare(
     `ours` was read before the central was asked: that much must be there. `after` was read after its answer: what
     came or was settled in between may be there.
     """
-    may_be = _may_be_there(ours if after is None else after)
-    found = tuple(Finding(each, _cause(each, may_be)) for each in differences(ours.settled, theirs))
-    compared = len(ours.settled.keys() | theirs.keys())
-    return Comparison(span, compared, sum(one.count for one in ours.settled.values()), found)
+    after = ours if after is None else after
+    may_be = _may_be_there(after)
+    found = tuple(_finding(each, after, may_be) for each in differences(ours.settled, theirs))
+    places = ours.settled.keys() | theirs.keys()
+    sensors = len({sensor_id for sensor_id, _ in places})
+    return Comparison(span, len(places), sensors, sum(one.count for one in ours.settled.values()), found)
 
 
-def read_our_side(outbox: Path, span_hours: int, *, now_us: int) -> tuple[Span | None, OurSide]:
+async def reconcile(outbox: Path, span_hours: int, ask: Ask, *, now_us: int) -> Comparison | None:
+    """Both sides read and compared; None when the ledger has no whole hour yet. Raises SyncError.
+
+    What waits is decoded only when something differs.
+    """
+    span, ours = await asyncio.to_thread(read_our_side, outbox, span_hours, now_us=now_us, decodes_waiting=False)
+    if span is None:
+        return None
+    theirs = await ask(span)
+    if theirs == ours.settled:
+        return compare(span, ours, theirs)
+    _, after = await asyncio.to_thread(read_our_side, outbox, span_hours, now_us=span.end_us - 1)
+    return compare(span, ours, theirs, after=after)
+
+
+def read_our_side(
+    outbox: Path, span_hours: int, *, now_us: int, decodes_waiting: bool = True
+) -> tuple[Span | None, OurSide]:
     """From the outbox's file, read-only: the agent may be running. Raises OutboxError."""
-    with sqlite_translated(outbox), contextlib.closing(_read_only(outbox)) as db:
+    with read_only(outbox) as db:
         db.execute("BEGIN")  # one state of the file, while the agent goes on
         since_us = known_since_us(db)
         span = span_of(span_hours, now_us=now_us, since_us=since_us)
         if span is None:
             return None, OurSide(since_us, {}, {})
-        return span, OurSide(since_us, acknowledged(db, span.start_us, span.end_us), _waiting(db, span))
+        settled = acknowledged(db, span.start_us, span.end_us)
+        if not decodes_waiting:
+            return span, OurSide(since_us, settled, {})
+        return span, OurSide(since_us, settled, _waiting(db, span), _gaps(db, span))
 
 
 async def ask_central(
@@ -169,6 +222,14 @@ def _cause(difference: Difference, may_be: Mapping[HourKey, int]) -> Cause:
     return Cause.WAITING if theirs <= may_be.get(place, 0) else Cause.UNKNOWN_ROWS
 
 
+def _finding(difference: Difference, ours: OurSide, may_be: Mapping[HourKey, int]) -> Finding:
+    place = (difference.sensor_id, difference.hour_us)
+    waiting = ours.waiting[place].count if place in ours.waiting else 0
+    end_us = difference.hour_us + HOUR_US
+    gaps = (gap.cause for gap in ours.gaps if gap.start_us < end_us and gap.end_us >= difference.hour_us)
+    return Finding(difference, _cause(difference, may_be), waiting, next(gaps, None))
+
+
 def _waiting(db: sqlite3.Connection, span: Span) -> dict[HourKey, HourDigest]:
     found = db.execute(
         "SELECT content FROM block JOIN body ON block_id = id"
@@ -186,5 +247,20 @@ def _keys(body: bytes) -> list[tuple[str, int]]:
         return []  # the uplink will find it, and put it with the dead letters
 
 
-def _read_only(outbox: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{outbox}?mode=ro", uri=True, timeout=5.0, isolation_level=None)
+def _gaps(db: sqlite3.Connection, span: Span) -> tuple[GapRecord, ...]:
+    found = db.execute("SELECT content FROM block JOIN body ON block_id = id WHERE class = 'event'")
+    gaps = (gap for (body,) in found for gap in _gaps_in(bytes(body)))
+    return tuple(gap for gap in gaps if gap.start_us < span.end_us and gap.end_us >= span.start_us)
+
+
+def _gaps_in(body: bytes) -> list[GapRecord]:
+    try:
+        events = wire.decode(body).events
+    except WireFormatError:
+        return []
+    causes = set(LossCause)
+    return [
+        GapRecord(LossCause(event.body["cause"]), event.body["start_us"], event.body["end_us"])
+        for event in events
+        if event.kind is EventKind.GAP and event.body.get("cause") in causes
+    ]

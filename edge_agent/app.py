@@ -19,6 +19,7 @@ from typing import Any, Final
 from cloud_sync.errors import OutboxError
 from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import Outbox
+from cloud_sync.reconcile_hourly import HourlyReconciliation
 from cloud_sync.records import Event, Row
 from cloud_sync.retention import US_PER_DAY
 from cloud_sync.transports.auto import worth_of
@@ -39,6 +40,7 @@ from edge_agent.health.ledger import GapLedger
 from edge_agent.health.systemd import SystemdNotifier
 from edge_agent.local.api import LocalApi, StatusFile
 from edge_agent.local.outbox_status import OutboxWatch
+from edge_agent.local.reconciliation import hourly
 from edge_agent.local.status import Parts, describe
 from edge_agent.pipeline.champions import scoring_model
 from edge_agent.pipeline.model import ScoringModel
@@ -78,6 +80,7 @@ class Agent:
     outbox_watch: OutboxWatch
     writer: OutboxWriter
     uplink: Uplink
+    reconciliation: HourlyReconciliation
     recorder: Recorder
     ledger: GapLedger
     is_clock_synced: ClockQuality
@@ -112,6 +115,7 @@ class Agent:
             outbox_watch=OutboxWatch(outbox),
             writer=writer,
             uplink=uplink,
+            reconciliation=hourly(settings, outbox, uplink, transport, clock),
             recorder=Recorder(is_clock_synced=is_clock_synced),
             ledger=GapLedger(),
             is_clock_synced=is_clock_synced,
@@ -138,6 +142,7 @@ class Agent:
                 for name, part in {
                     "outbox writer": self.writer.run(),
                     "uplink": self.uplink.run(),
+                    "reconciliation": self.reconciliation.run(),
                     "status file": self._keep_status_file(),
                     "watchdog": self._keep_watchdog(),
                 }.items()
@@ -266,6 +271,7 @@ class Agent:
             uplink=self.uplink.state,
             worth=worth_of(self.transport),
             ledger=self.ledger,
+            reconcile=self.reconciliation.state,
             outbox=self.outbox_watch.look(depth, counters, error=self.writer.state.error, now_ns=self.clock.now_ns()),
         )
         return describe(parts)

@@ -132,6 +132,9 @@ class CentralSettings(Strict):
     stagger_s: float = Field(
         5.0, ge=0, description="After an outage the backlog waits for a random part of this: a fleet comes back apart."
     )
+    reconcile_every_s: float = Field(
+        3_600.0, ge=0, description="Ask this often whether the central still holds what it acknowledged; 0 never asks."
+    )
     prefer: Literal["https", "mqtt"] = Field(
         "https", description="The way that is used while it works; the other one, if configured, stands in."
     )

@@ -11,17 +11,18 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from cloud_sync.errors import SyncError
-from cloud_sync.reconcile import Cause, Comparison, Finding, ask_central, compare, read_our_side
+from cloud_sync.reconcile import Cause, Comparison, Finding
+from cloud_sync.reconcile import reconcile as compared
 from edge_agent.errors import ConfigurationError
-from edge_agent.settings import Settings
+from edge_agent.local.reconciliation import asking
 from edge_agent.settings_file import load_settings
 from edge_agent.site_file import find_settings_file
-from edge_agent.site_secrets import central_api_key
 
 EXIT_EQUAL: Final = 0
 EXIT_DIFFERENT: Final = 1
@@ -42,29 +43,13 @@ def reconcile(config: Path | None, *, hours: int, as_json: bool) -> int:
     if not outbox.exists():
         raise ConfigurationError(f"there is no outbox at {outbox}", hint="has the agent run with this configuration?")
     try:
-        found = asyncio.run(_compared(settings, outbox, hours))
+        found = asyncio.run(compared(outbox, hours, asking(settings), now_us=time.time_ns() // 1000))
     except SyncError as exc:
         print(f"edge-agent: not compared: {exc.message}", *([f"\n  {exc.hint}"] if exc.hint else []), file=sys.stderr)
         return EXIT_NOT_COMPARED
     document = describe(found)
     print(json.dumps(document) if as_json else as_text(document))
     return EXIT_EQUAL if document["is_equal"] else EXIT_DIFFERENT
-
-
-async def _compared(settings: Settings, outbox: Path, hours: int) -> Comparison | None:
-    """None when the ledger has no whole hour yet."""
-    span, ours = await asyncio.to_thread(read_our_side, outbox, hours, now_us=time.time_ns() // 1000)
-    if span is None:
-        return None
-    theirs = await ask_central(
-        settings.central.url,
-        span,
-        gateway_id=settings.gateway.id,
-        api_key=central_api_key(settings),
-        ca_file=settings.central.ca_file,
-    )
-    _, after = await asyncio.to_thread(read_our_side, outbox, hours, now_us=span.end_us - 1)
-    return compare(span, ours, theirs, after=after)
 
 
 def describe(found: Comparison | None) -> dict[str, Any]:
@@ -95,10 +80,18 @@ def as_text(document: dict[str, Any]) -> str:
         return f"{head}: the central has them all"
     lines = [f"{head}: {len(document['differences'])} differ"]
     for one in document["differences"][:SHOWN]:
-        counts = f"ours {one['ours']}, central {one['central']}"
-        lines.append(f"  {one['sensor_id']} {one['hour']}: {counts}; {_MEANING[Cause(one['cause'])]}")
+        counts = f"ours {one['ours']}, central {one['central']}, waiting {one['waiting']}"
+        lines.append(f"  {one['sensor_id']} {one['hour']}: {counts}; {_MEANING[Cause(one['cause'])]}{_explained(one)}")
     left = len(document["differences"]) - SHOWN
     return "\n".join([*lines, f"  and {left} more; --json has them all"] if left > 0 else lines)
+
+
+def _explained(difference: Mapping[str, Any]) -> str:
+    if difference["cause"] == Cause.WAITING:
+        return ""
+    if difference["gap"] is None:
+        return "; not explained"
+    return f"; a gap record that waits here covers this hour: {difference['gap']}"
 
 
 def _described(finding: Finding) -> dict[str, Any]:
@@ -108,7 +101,9 @@ def _described(finding: Finding) -> dict[str, Any]:
         "hour": _time(difference.hour_us),
         "ours": difference.ours.count if difference.ours else 0,
         "central": difference.theirs.count if difference.theirs else 0,
+        "waiting": finding.waiting,
         "cause": finding.cause.value,
+        "gap": finding.gap.value if finding.gap else None,
     }
 
 

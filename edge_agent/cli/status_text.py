@@ -91,11 +91,23 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
                 f"         {outbox['accepted_total']} accepted, {outbox['duplicates_total']} duplicates, "
                 f"{outbox['refused_total']} refused of {outbox['appended_total']} ever appended"
             )
+        lines += _reconciled(central.get("reconcile") or {}, now)
     if gaps := document.get("gaps"):
         causes = ", ".join(f"{cause} {count}" for cause, count in sorted(gaps["by_cause"].items()))
         lines.append(f"GAPS     {gaps['total']} in this run{': ' + causes if causes else ''}")
     if (clock := document.get("clock")) is not None and not clock["is_synced"]:
         lines.append("CLOCK    not synchronised: quality is capped at 0.5; check NTP (timedatectl)")
+    return lines
+
+
+def _reconciled(reconcile: dict[str, Any], now: datetime) -> list[str]:
+    lines = []
+    if reconcile.get("checked_at"):
+        found = f"{reconcile['differences']} sensor hours differ" if reconcile["differences"] else "no difference"
+        span = f"{reconcile['hours']} hours of {reconcile['sensors']} sensors"
+        lines.append(f"         compared {_ago(reconcile['checked_at'], now)}, {span}: {found}")
+    if reconcile.get("error"):
+        lines.append(f"         not compared: {reconcile['error']}")
     return lines
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from cloud_sync.outbox import Depth
+from cloud_sync.reconcile_hourly import ReconcileState
 from cloud_sync.uplink import LinkState, UplinkState
 from cloud_sync.writer import WriterState
 from edge_agent import __version__
@@ -19,6 +20,7 @@ from edge_agent.drivers.supervisor import SourceHealth, SourceState
 from edge_agent.errors import BundleError
 from edge_agent.health.ledger import GapLedger
 from edge_agent.local.outbox_status import OutboxHealth, describe_outbox, quarantine_problem
+from edge_agent.local.reconciliation import reconcile_problem
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.stages import SnapshotStage, TagStage, WaveformStage
 from edge_agent.settings import ModbusSettings, OpcUaSettings, Settings, SourceSettings, WaveformSettings
@@ -48,6 +50,7 @@ class Parts:
     worth: str
     ledger: GapLedger
     outbox: OutboxHealth | None = None
+    reconcile: ReconcileState | None = None
 
 
 def describe(parts: Parts) -> dict[str, Any]:
@@ -140,6 +143,9 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
         uplink.link is LinkState.OFFLINE and offline_s > OFFLINE_GRACE_S
     ):
         out.append(_problem(f"central: {uplink.error}", uplink.since_ns, uplink.hint))
+    differs = reconcile_problem(parts.reconcile)
+    if differs is not None:
+        out.append(_problem(differs[0], None, differs[1]))
     if parts.depth is not None and parts.depth.dead_letters:
         what = f"{parts.depth.dead_letters} records were refused by the central for good"
         out.append(
@@ -288,6 +294,18 @@ def _central(parts: Parts) -> dict[str, Any]:
         "last_settled": rfc3339(uplink.last_settled_ns),
         "sent_bytes_total": uplink.sent_bytes_total,
         "worth": parts.worth,
+        "reconcile": _reconcile(parts.reconcile or ReconcileState()),
+    }
+
+
+def _reconcile(state: ReconcileState) -> dict[str, Any]:
+    return {
+        "checked_at": rfc3339(state.checked_at_ns),
+        "hours": state.hours,
+        "sensors": state.sensors,
+        "differences": state.differences,
+        "missing_rows": state.missing_rows,
+        "error": state.error,
     }
 
 

@@ -121,7 +121,8 @@ def test_lost_row_is_named_by_sensor_and_hour(site: Path, central: FakeCentral, 
     (difference,) = said["differences"]  # type: ignore[misc]
     assert (difference["sensor_id"], difference["ours"], difference["central"]) == ("pump-07.de-x.rms", 100, 99)
     assert reconcile(site, hours=4, as_json=False) == 1
-    assert "acknowledged, and no longer there" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "ours 100, central 99, waiting 0; acknowledged, and no longer there; not explained" in said
 
 
 def test_row_whose_answer_was_lost_waits_and_is_no_difference(site: Path, central: FakeCentral, outbox: Outbox, capsys):

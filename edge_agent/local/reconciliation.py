@@ -1,0 +1,65 @@
+"""The comparison with the central in the agent: who is asked, what the status document says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cloud_sync.digest import HourDigest, HourKey
+from cloud_sync.errors import CredentialsError
+from cloud_sync.outbox import Outbox
+from cloud_sync.reconcile import Ask, Span, ask_central
+from cloud_sync.reconcile_hourly import HourlyReconciliation, ReconcileState, takes_digests
+from cloud_sync.transports.base import Transport
+from cloud_sync.uplink import LinkState, Uplink
+from edge_agent.core.clock import Clock
+from edge_agent.errors import ConfigurationError
+from edge_agent.settings import Settings
+from edge_agent.site_secrets import central_api_key
+
+
+def asking(settings: Settings) -> Ask:
+    """Asks the configured central over HTTPS, with a connection of its own. The key is read at each question."""
+
+    async def ask(span: Span) -> Mapping[HourKey, HourDigest]:
+        try:
+            api_key = central_api_key(settings)
+        except ConfigurationError as exc:
+            raise CredentialsError(exc.message, hint=exc.hint) from exc
+        return await ask_central(
+            settings.central.url,
+            span,
+            gateway_id=settings.gateway.id,
+            api_key=api_key,
+            ca_file=settings.central.ca_file,
+        )
+
+    return ask
+
+
+def hourly(
+    settings: Settings, outbox: Outbox, uplink: Uplink, transport: Transport, clock: Clock
+) -> HourlyReconciliation:
+    """The service of an agent; it asks while its uplink is online over HTTPS."""
+    return HourlyReconciliation(
+        outbox.path,
+        asking(settings),
+        every_s=settings.central.reconcile_every_s,
+        may_ask=lambda: uplink.state.link is LinkState.ONLINE and takes_digests(transport),
+        now_ns=clock.now_ns,
+    )
+
+
+def reconcile_problem(state: ReconcileState | None) -> tuple[str, str] | None:
+    """What is wrong, and what to do."""
+    if state is None or not state.differences:
+        return None
+    if state.lost_hours:
+        rows = _counted(state.missing_rows, "row")
+        what = f"the central misses {rows} it had acknowledged in {_counted(state.lost_hours, 'sensor hour')}"
+    else:
+        what = f"the central has rows in {_counted(state.differences, 'sensor hour')} that this gateway did not deliver"
+    return what, "run edge-agent reconcile"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
