@@ -35,7 +35,7 @@ from cloud_sync.uplink import Policy, Uplink
 ROUNDS: Final = 7
 BLOCK_ROWS: Final = 1_000
 BLOCKS: Final = 20
-SINGLE_POSTS: Final = 200
+SINGLE_POSTS: Final = 100
 """Of one round: about as long as the blocks of one."""
 
 IN_FLIGHT: Final = 2
