@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not any(name.startswith(options.only) for name in TABLE):
         print(f"no benchmark begins with {options.only}; known: {', '.join(TABLE)}", file=sys.stderr)
         return 2
-    results = run_all(prefix=options.only)
+    results = run_all(prefix=options.only, say=lambda line: print(line, file=sys.stderr, flush=True))
     if options.json:
         print(json.dumps({result.name: _fields(result) for result in results}))
     else:
@@ -49,11 +49,11 @@ def _import_areas() -> None:
 
 
 def _print_table(results: Iterable[Result]) -> None:
-    print(f"{'benchmark':<34}{'ours':>12}{'baseline':>12}  {'unit':<12}{'ratio':>8}")
+    print(f"{'benchmark':<40}{'ours':>12}{'baseline':>12}  {'unit':<12}{'ratio':>8}")
     for result in results:
         mark = "of the floor" if result.name.endswith(FLOOR_SUFFIXES) else "times better"
         sides = f"{result.ours:>12.4g}{result.baseline:>12.4g}  {result.unit:<12}"
-        print(f"{result.name:<34}{sides}{result.ratio:>8.3g} {mark}", flush=True)
+        print(f"{result.name:<40}{sides}{result.ratio:>8.3g} {mark}", flush=True)
 
 
 def _fields(result: Result) -> dict[str, float | str]:

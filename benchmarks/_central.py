@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from benchmarks.harness import UnavailableError
 from cloud_sync.central.processes import die_with_parent
 
 START_DEADLINE_S: Final = 30.0
@@ -59,10 +60,10 @@ def central(gateway_id: str, *, broker_port: int | None = None) -> Iterator[Cent
 
 @contextlib.contextmanager
 def mosquitto() -> Iterator[int]:
-    """A broker on the port that is handed out. Raises FileNotFoundError when the program is not installed."""
+    """A broker on the port that is handed out. Raises UnavailableError when the program is not installed."""
     program = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
     if program is None:
-        raise FileNotFoundError("mosquitto is missing; install the Debian package `mosquitto`")
+        raise UnavailableError("mosquitto is missing; install the Debian package `mosquitto`")
     port = _free_port()
     with short_folder() as folder:
         settings = folder / "mosquitto.conf"

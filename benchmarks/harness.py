@@ -66,11 +66,20 @@ def benchmark(name: str, *, unit: str) -> Callable[[Callable[[], Comparison]], C
     return register
 
 
-def run_all(*, prefix: str = "") -> Iterator[Result]:
-    """Results in order of registration, as they come."""
+class UnavailableError(Exception):
+    """What a benchmark needs is not on this machine; the message names it."""
+
+
+def run_all(*, prefix: str = "", say: Callable[[str], None]) -> Iterator[Result]:
+    """Results in order of registration, as they come; what cannot be measured here is said and left out."""
     for entry in TABLE.values():
         if entry.name.startswith(prefix):
-            yield summarise(entry, entry.run())
+            try:
+                comparison = entry.run()
+            except UnavailableError as exc:
+                say(f"{entry.name} was not measured: {exc}")
+                continue
+            yield summarise(entry, comparison)
 
 
 def summarise(entry: Benchmark, comparison: Comparison) -> Result:
