@@ -11,10 +11,13 @@ Every function works inside its caller's transaction or read. Hashes are kept as
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from cloud_sync.digest import HOUR_US, HourDigest, HourKey, add_digests, digest_keys, hour_of
+import numpy as np
+
+from cloud_sync import wire
+from cloud_sync.digest import HOUR_US, HourDigest, HourKey, add_digests, digest_columns, hour_of
 from cloud_sync.errors import WireFormatError
 from cloud_sync.records import RecordClass, Settlement
 
@@ -44,8 +47,16 @@ _IS_THERE: Final = "SELECT count(*) FROM sqlite_schema WHERE name = 'digest_sinc
 
 
 def taken_hours(block: Block, settlement: Settlement) -> dict[HourKey, HourDigest]:
-    """The digests of the rows that the central has. Decodes the block: call it before the transaction."""
-    return digest_keys(_taken_keys(block, settlement))
+    """The digests of the rows that the central has. Reads the block: call it before the transaction."""
+    if block.record_class is not RecordClass.READING:
+        return {}
+    try:
+        keys = wire.read_keys(block.body)
+    except WireFormatError:
+        return {}  # nothing of it was taken
+    taken = np.ones(len(keys.times_us), np.bool_)
+    taken[[refusal.index for refusal in settlement.refused if refusal.index < len(taken)]] = False
+    return digest_columns(keys.sensor_ids, keys.of_row[taken], keys.times_us[taken])
 
 
 def note_taken(db: sqlite3.Connection, blocks: Iterable[Mapping[HourKey, HourDigest]], *, now_us: int) -> None:
@@ -86,14 +97,3 @@ def known_since_us(db: sqlite3.Connection) -> int | None:
     if db.execute(_IS_THERE).fetchone()[0] == 0:
         return None
     return int(db.execute("SELECT min(time_us) FROM digest_since").fetchone()[0])
-
-
-def _taken_keys(block: Block, settlement: Settlement) -> Iterator[tuple[str, int]]:
-    if block.record_class is not RecordClass.READING:
-        return
-    try:
-        rows = block.decode().rows
-    except WireFormatError:
-        return  # nothing of it was taken
-    refused = {refusal.index for refusal in settlement.refused}
-    yield from (row.key for index, row in enumerate(rows) if index not in refused)

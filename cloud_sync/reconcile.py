@@ -28,9 +28,10 @@ from cloud_sync.digest import (
     Difference,
     HourDigest,
     HourKey,
+    add_digests,
     decode_digests,
     differences,
-    digest_keys,
+    digest_columns,
     hour_of,
 )
 from cloud_sync.digest_ledger import acknowledged, known_since_us
@@ -236,15 +237,17 @@ def _waiting(db: sqlite3.Connection, span: Span) -> dict[HourKey, HourDigest]:
         " WHERE class = 'reading' AND last_time_us >= ? AND first_time_us < ?",
         (span.start_us, span.end_us),
     )
-    hours = digest_keys(key for (body,) in found for key in _keys(bytes(body)))
+    hours: dict[HourKey, HourDigest] = {}
+    for (body,) in found:
+        add_digests(hours, _digests_of(bytes(body)))
     return {place: one for place, one in hours.items() if span.start_us <= place[1] < span.end_us}
 
 
-def _keys(body: bytes) -> list[tuple[str, int]]:
+def _digests_of(body: bytes) -> dict[HourKey, HourDigest]:
     try:
-        return [row.key for row in wire.decode(body).rows]
+        return digest_columns(*wire.read_keys(body))
     except WireFormatError:
-        return []  # the uplink will find it, and put it with the dead letters
+        return {}  # the uplink will find it, and put it with the dead letters
 
 
 def _gaps(db: sqlite3.Connection, span: Span) -> tuple[GapRecord, ...]:

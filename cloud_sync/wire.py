@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import zstandard
 
 from cloud_sync import wire_binary, wire_json
@@ -55,6 +56,16 @@ def decompress(body: bytes) -> bytes:
 def parse(document: bytes) -> Batch:
     """The batch in a document that was decompressed. Raises WireFormatError, naming what is wrong."""
     return wire_binary.read(document) if is_binary(document) else wire_json.read(document)
+
+
+def read_keys(body: bytes) -> wire_binary.RowKeys:
+    """The keys of the rows in a compressed body. Raises WireFormatError, naming what is wrong."""
+    document = decompress(body)
+    if is_binary(document):
+        return wire_binary.read_keys(document)
+    rows = wire_json.read(document).rows
+    sensors, times = tuple(row.series.sensor_id for row in rows), [row.time_us for row in rows]
+    return wire_binary.RowKeys(sensors, np.arange(len(rows)), np.array(times, np.int64))
 
 
 def is_binary(document: bytes) -> bool:

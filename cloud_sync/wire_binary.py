@@ -11,14 +11,14 @@ import json
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
 from cloud_sync.errors import WireFormatError
-from cloud_sync.records import Batch, Row
+from cloud_sync.records import Batch, Row, Series
 from cloud_sync.wire_catalogue import EMPTY, Catalogue, CatalogueCache, Positions, read_catalogue
 from cloud_sync.wire_columns import Counts, Reader, Words, differences, planes_of, running_sums, unzigzag, zigzag
 from cloud_sync.wire_json import event_fields, events_of, parsed
@@ -36,6 +36,14 @@ _OWN_FRAME_BYTES: Final = 256
 """A frame costs about ten bytes; from here on statistics of its own are worth more."""
 
 _catalogues = CatalogueCache()
+
+
+class RowKeys(NamedTuple):
+    """Row n is of sensor `sensor_ids[of_row[n]]` (which may stand there twice) at `times_us[n]`."""
+
+    sensor_ids: tuple[str, ...]
+    of_row: Counts
+    times_us: Counts
 
 
 def encode(batch: Batch) -> bytes:
@@ -63,15 +71,7 @@ def record_count(document: bytes) -> int:
 
 def read(document: bytes) -> Batch:
     """The batch in a document. Raises WireFormatError, naming what is wrong."""
-    gateway_bytes, series_count, row_count, event_count, events_bytes = _header(document)
-    if row_count + event_count > MAX_RECORDS:
-        raise WireFormatError(f"the batch claims {row_count + event_count} records; {MAX_RECORDS} is the most")
-    if series_count > row_count:
-        raise WireFormatError(f"the batch claims {series_count} series for {row_count} rows")
-    stop = len(document) - _CRC_BYTES
-    if zlib.crc32(document[:stop]) != int.from_bytes(document[stop:], "little"):
-        raise WireFormatError("the batch does not match its checksum")
-    reader = Reader(document, start=_HEADER.size, stop=stop)
+    reader, gateway_bytes, series_count, row_count, event_count, events_bytes = _begun(document)
     gateway_id = _text(reader.take(gateway_bytes))
     rows = _read_rows(reader, series_count, row_count) if row_count else ()
     events = parsed(reader.take(events_bytes)) if event_count else []
@@ -83,6 +83,32 @@ def read(document: bytes) -> Batch:
     if len(batch.events) != event_count:
         raise WireFormatError(f"the batch claims {event_count} events and has {len(batch.events)}")
     return batch
+
+
+def read_keys(document: bytes) -> RowKeys:
+    """The keys of a document's rows, without making rows. Raises WireFormatError, naming what is wrong."""
+    reader, gateway_bytes, series_count, row_count, *_ = _begun(document)
+    if not row_count:
+        return RowKeys((), np.zeros(0, np.int64), np.zeros(0, np.int64))
+    reader.take(gateway_bytes)
+    series, of_series, groups = _read_series(reader, series_count, row_count)
+    order = _by_series(of_series, series_count)
+    times = _in_order(_read_times(reader, groups, groups.is_first), order).view(np.int64)
+    return RowKeys(tuple(one.sensor_id for one in series), of_series, times)
+
+
+def _begun(document: bytes) -> tuple[Reader, int, int, int, int, int]:
+    """Checked against its checksum and its own claims, and read to the end of its header, whose counts follow."""
+    gateway_bytes, series_count, row_count, event_count, events_bytes = _header(document)
+    if row_count + event_count > MAX_RECORDS:
+        raise WireFormatError(f"the batch claims {row_count + event_count} records; {MAX_RECORDS} is the most")
+    if series_count > row_count:
+        raise WireFormatError(f"the batch claims {series_count} series for {row_count} rows")
+    stop = len(document) - _CRC_BYTES
+    if zlib.crc32(document[:stop]) != int.from_bytes(document[stop:], "little"):
+        raise WireFormatError("the batch does not match its checksum")
+    reader = Reader(document, start=_HEADER.size, stop=stop)
+    return reader, gateway_bytes, series_count, row_count, event_count, events_bytes
 
 
 def _events_text(batch: Batch) -> bytes:
@@ -177,6 +203,17 @@ def _header(document: bytes) -> tuple[int, int, int, int, int]:
 
 
 def _read_rows(reader: Reader, series_count: int, count: int) -> tuple[Row, ...]:
+    series, of_series, groups = _read_series(reader, series_count, count)
+    is_first = groups.is_first
+    order = _by_series(of_series, series_count)
+    times = _in_order(_read_times(reader, groups, is_first), order).view(np.int64)
+    qualities = _read_palette(reader, count)
+    values = _in_order(read_values(reader, groups), order)
+    return tuple(map(Row, [series[p] for p in of_series.tolist()], times.tolist(), values.tolist(), qualities.tolist()))
+
+
+def _read_series(reader: Reader, series_count: int, count: int) -> tuple[Sequence[Series], Counts, Groups]:
+    """The catalogue, and which of it each row belongs to."""
     if not series_count:
         raise WireFormatError("the batch has rows and no series")
     series = read_catalogue(reader.take(reader.number("I")), reader, series_count)
@@ -184,12 +221,7 @@ def _read_rows(reader: Reader, series_count: int, count: int) -> tuple[Row, ...]
     groups = Groups.of(np.bincount(of_series, minlength=series_count))
     if not groups.counts.all():
         raise WireFormatError("a series of the catalogue has no row")
-    is_first = groups.is_first
-    order = _by_series(of_series, series_count)
-    times = _in_order(_read_times(reader, groups, is_first), order).view(np.int64)
-    qualities = _read_palette(reader, count)
-    values = _in_order(read_values(reader, groups), order)
-    return tuple(map(Row, [series[p] for p in of_series.tolist()], times.tolist(), values.tolist(), qualities.tolist()))
+    return series, of_series, groups
 
 
 def _read_positions(reader: Reader, series_count: int, count: int) -> Counts:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from cloud_sync.digest import HOUR_US, Difference, HourDigest, HourKey, digest_keys, hour_of
+from cloud_sync import wire
+from cloud_sync.digest import HOUR_US, Difference, HourDigest, HourKey, digest_columns, digest_keys, hour_of
 from cloud_sync.digest_ledger import KEPT_HOURS, acknowledged
 from cloud_sync.outbox import Outbox
 from cloud_sync.reconcile import Cause, OurSide, Span, compare, read_our_side, span_of
-from cloud_sync.records import Refusal, Row, Settlement
+from cloud_sync.records import Batch, Refusal, Row, Series, Settlement
 from tests.support.blocks import START_US, block_of, gap_event, series
 from tests.support.writing import writer_to
 
@@ -74,6 +75,30 @@ def test_block_that_is_settled_twice_counts_once(outbox: Outbox):
     for _ in range(2):
         outbox.settle(block, Settlement(2, 0), now_us=NOW_US)
     assert ledger(outbox) == digests(rows_at(1, 2))
+
+
+def test_sums_of_hashes_wrap_in_the_file_as_in_memory(outbox: Outbox):
+    for n in range(20):
+        deliver(outbox, rows_at(n))
+    assert ledger(outbox) == digests(rows_at(*range(20)))
+
+
+def test_block_that_is_refused_altogether_is_not_in_the_ledger(outbox: Outbox):
+    deliver(outbox, rows_at(1), refused=(Refusal(0, "conflict", "two values"),))
+    assert ledger(outbox) == {}
+
+
+@pytest.mark.parametrize("encode", [wire.encode, wire.encode_json])
+def test_keys_are_read_as_the_rows_are(encode: Callable[[Batch], bytes]):
+    again = Row(Series("fan-01.rms", "vibration", "mm/s"), HOUR - 5, 1.0, 1.0)
+    rows = [*rows_at(9, 3), *rows_at(5, sensor_id="fan-01.rms"), again, *rows_at(4_000)]
+    keys = wire.read_keys(encode(Batch("gw-1", tuple(rows), (gap_event(),))))
+    assert [(keys.sensor_ids[n], time_us) for n, time_us in zip(keys.of_row, keys.times_us, strict=True)] == [
+        row.key for row in rows
+    ]
+    assert digest_columns(*keys) == digests(rows)
+    none = wire.read_keys(encode(Batch("gw-1", (), (gap_event(),))))
+    assert digest_columns(*none) == {}
 
 
 async def test_events_are_not_rows(outbox: Outbox):
