@@ -31,7 +31,7 @@ check: dev  ## lint, types and import contracts only
 format: dev  ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-bench: dev  ## the benchmark table; ARGS="--json [--only PREFIX]" prints one JSON object
+bench: dev debian  ## the benchmark table; ARGS="--json [--only PREFIX]" prints one JSON object
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 chaos: dev  ## break everything for a while, then count; ARGS="--seconds 600 --seed 7" replays a run

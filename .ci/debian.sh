@@ -10,10 +10,10 @@ done
 command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || missing="$missing nodejs npm"
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-  echo "not root: tests that need these Debian packages will say so:$missing"
+  echo "not root: what needs these Debian packages will say so:$missing" >&2
   exit 0
 fi
-echo "installing Debian packages:$missing"
+echo "installing Debian packages:$missing" >&2
 apt-get update -q >/dev/null
 # shellcheck disable=SC2086
 DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing >/dev/null

@@ -27,7 +27,7 @@ if [ ! -x .venv/bin/python ]; then
   python=$(find_python)
   if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-      echo "installing python3-venv"
+      echo "installing python3-venv" >&2
       apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends python3-venv >/dev/null
     else
       echo "this Python cannot make virtual environments; ask an administrator for: apt install python3-venv" >&2
@@ -36,7 +36,7 @@ if [ ! -x .venv/bin/python ]; then
   fi
   "$python" -m venv .venv
 fi
-echo "installing from $lock"
+echo "installing from $lock" >&2
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-warn-script-location --require-hashes -r "$lock"
 # setuptools warns about every editable install; it is what we ask for.
 PYTHONWARNINGS=ignore .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
