@@ -18,7 +18,11 @@ from cloud_sync.records import Row
 from cloud_sync.retention import Loss, LossCause, gap_event
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.uplink import Uplink
+from edge_agent.app import Agent
+from edge_agent.cli.status import read_status
+from edge_agent.core.clock import SystemClock
 from edge_agent.local.reconciliation import reconcile_problem
+from edge_agent.settings_file import load_settings
 from tests.support.blocks import block_of, series
 from tests.support.central import API_KEY, Database
 from tests.support.writing import writer_to
@@ -216,3 +220,50 @@ async def test_service_waits_for_the_ledgers_first_hour(outbox: Outbox):
 
     service = HourlyReconciliation(outbox.path, ask, every_s=3_600, may_ask=lambda: True)
     assert not await service.check()
+
+
+async def test_running_agent_says_what_the_central_misses(
+    tmp_path: Path, delivered: Outbox, service_url: str, database: Database
+):
+    delivered.close()
+    (tmp_path / "key").write_text(API_KEY)
+    (tmp_path / "edge.toml").write_text(
+        f"""\
+[gateway]
+id = "gw-1"
+site = "test"
+state_dir = "."
+runtime_dir = "run"
+[central]
+url = "{service_url}"
+allow_plaintext = true
+api_key_file = "key"
+reconcile_every_s = 0.05
+[[sources]]
+type = "synthetic"
+name = "shaft"
+asset = "rig-1"
+channels = [{{ point = "de-x" }}]
+"""
+    )
+    await database.fetch("DELETE FROM sensor_readings WHERE sensor_id = $1 AND value < 1.5", FAN)
+    settings = load_settings(tmp_path / "edge.toml")
+    transport = HttpsTransport(service_url, gateway_id="gw-1", api_key=API_KEY)
+    agent = Agent.build(settings, clock=SystemClock(), transport=transport)
+    stop = asyncio.Event()
+    running = asyncio.create_task(agent.run(stop))
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            document = await asyncio.to_thread(read_status, tmp_path / "edge.toml")
+            while not (document.get("central") or {}).get("reconcile", {}).get("checked_at"):
+                assert not running.done()
+                await asyncio.sleep(0.05)
+                document = await asyncio.to_thread(read_status, tmp_path / "edge.toml")
+    finally:
+        stop.set()
+        await running
+    missing = {"sensors": 2, "differences": 1, "missing_rows": 12, "error": None}
+    assert document["central"]["reconcile"] | missing == document["central"]["reconcile"]
+    problems = {problem["what"]: problem["do"] for problem in document["problems"]}
+    what = "the central misses 12 rows it had acknowledged in 1 sensor hour"
+    assert problems[what] == "run edge-agent reconcile"
