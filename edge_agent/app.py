@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +39,7 @@ from edge_agent.health.systemd import SystemdNotifier
 from edge_agent.local.api import LocalApi, StatusFile
 from edge_agent.local.outbox_status import OutboxWatch
 from edge_agent.local.reconciliation import hourly
+from edge_agent.local.state_lock import only_one
 from edge_agent.local.status import Parts, describe
 from edge_agent.pipeline.champions import scoring_model
 from edge_agent.pipeline.model import ScoringModel
@@ -128,7 +127,7 @@ class Agent:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set, or something fails that cannot be gone on without."""
-        with _only_one(self.settings.gateway.state_dir), self.outbox:
+        with only_one(self.settings.gateway.state_dir), self.outbox:
             await self._note_absence()
             async with LocalApi(self._socket_path, self._describe), self._closing_transport():
                 await self._run_parts(stop)
@@ -388,26 +387,3 @@ async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks)
-
-
-@contextlib.contextmanager
-def _only_one(state_dir: Path) -> Iterator[None]:
-    """One agent per state folder; the lock goes with the process, also when it is killed."""
-    try:
-        state_dir.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        raise ConfigurationError(
-            f"{state_dir} cannot be used: {exc.strerror}",
-            hint="gateway.state_dir must be a folder the agent may write to",
-        ) from exc
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise ConfigurationError(
-                f"another agent is running on {state_dir}", hint="`edge-agent status` shows it; stop it first"
-            ) from exc
-        yield
-    finally:
-        os.close(descriptor)
