@@ -192,7 +192,8 @@ class Outbox:
 
         self._empty(work)
         done = {block.id for block, _ in settled}
-        self._held = deque((held for held in self._held if held not in done), maxlen=_HELD)
+        with self._lock:  # another sender may be looking for its next block
+            self._held = deque((held for held in self._held if held not in done), maxlen=_HELD)
 
     def depth(self) -> Depth:
         return self._do(read_depth)

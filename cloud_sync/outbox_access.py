@@ -36,7 +36,13 @@ class Requeued:
 @contextlib.contextmanager
 def read_only(path: Path) -> Iterator[sqlite3.Connection]:
     """Raises OutboxUnavailableError or OutboxCorruptError."""
-    if not path.exists():
+    try:
+        is_there = path.exists()
+    except OSError as exc:
+        raise OutboxUnavailableError(
+            f"{path} cannot be looked at: {exc.strerror}", reason="cannot_open", hint="use sudo"
+        ) from exc
+    if not is_there:
         raise OutboxUnavailableError(
             f"there is no outbox at {path}", reason="cannot_open", hint="the agent makes it when it first runs"
         )

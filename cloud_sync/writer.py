@@ -79,6 +79,7 @@ class OutboxWriter:
         self._pending: list[Record] = []
         self._has_room = asyncio.Event()
         self._has_room.set()
+        self._is_stopping = False
         self._flushed_total = 0
         self._unsendable_total = 0
         self._error: OutboxError | None = None
@@ -87,9 +88,14 @@ class OutboxWriter:
     async def put(self, records: Sequence[Record]) -> None:
         """Hand records over. They are pending at once, also when the wait for room that follows is cancelled."""
         self._pending.extend(records)
-        while len(self._pending) >= self._max_pending:
+        while len(self._pending) >= self._max_pending and not self._is_stopping:
             self._has_room.clear()
             await self._has_room.wait()
+
+    def stop_waiting(self) -> None:
+        """From now on `put` never waits: the last records are taken in, so that a stop cannot hang on a full disk."""
+        self._is_stopping = True
+        self._has_room.set()
 
     async def run(self) -> None:
         """Flush on every interval until cancelled. Call `flush` once more after the last `put`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +26,7 @@ from cloud_sync.uplink import Policy, Uplink
 from cloud_sync.writer import OutboxWriter
 from edge_agent.core.channel import Channel, WhenFull
 from edge_agent.core.clock import Clock
-from edge_agent.core.gaps import Gap, GapCause
+from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.samples import SampleBlock
 from edge_agent.core.tags import Reading, Scan
 from edge_agent.drivers.base import Item
@@ -41,13 +41,12 @@ from edge_agent.local.outbox_status import OutboxWatch
 from edge_agent.local.reconciliation import hourly
 from edge_agent.local.state_lock import only_one
 from edge_agent.local.status import Parts, describe
-from edge_agent.pipeline.champions import scoring_model
+from edge_agent.pipeline.champions import load_models
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import SnapshotStage, TagStage, WaveformStage
 from edge_agent.pipeline.tags import SnapshotLine, TagLine
 from edge_agent.pipeline.waveform import WaveformLine
-from edge_agent.scoring.champion import load_champion
 from edge_agent.settings import (
     CentralSettings,
     MicrophoneSettings,
@@ -90,11 +89,12 @@ class Agent:
     stages: list[WaveformStage | TagStage] = field(default_factory=list)
     snapshots: list[SnapshotStage] = field(default_factory=list)
     unscored: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, GapSpan] = field(default_factory=dict)
 
     @classmethod
     def build(cls, settings: Settings, *, clock: Clock, transport: Transport) -> Agent:
         """Load the champions and connect the parts. A bundle that is refused costs only its own sources."""
-        models, model_errors = _load_models(settings)
+        models, model_errors = load_models(settings, say=_say)
         is_clock_synced = ClockQuality()
         outbox = _outbox(settings, clock, is_clock_synced)
         uplink = Uplink(outbox, transport, policy=_policy(settings.central), now_ns=clock.now_ns)
@@ -129,6 +129,7 @@ class Agent:
         """Until `stop` is set, or something fails that cannot be gone on without."""
         with only_one(self.settings.gateway.state_dir), self.outbox:
             await self._note_absence()
+            await self._note_unscored()
             async with LocalApi(self._socket_path, self._describe), self._closing_transport():
                 await self._run_parts(stop)
 
@@ -151,10 +152,12 @@ class Agent:
             await stop.wait()
             self.notifier.stopping()
             log.info("stopping")
+            self.writer.stop_waiting()
             await _cancelled(sources)
             await _cancelled(pipeline)
             for stage in [*self.stages, *self.snapshots]:
                 await stage.finish()
+            await self._note_unscored()
             await _cancelled(carriers)
         await self._deliver_the_rest()
 
@@ -171,19 +174,40 @@ class Agent:
         await asyncio.to_thread(self._status_file.write, document)
 
     async def _put(self, records: Sequence[Record]) -> None:
-        for record in records:
+        everything = [*records, *self.recorder.take_events()]
+        for record in everything:
             if isinstance(record, Event):
                 self.ledger.note(record)
-        await self.writer.put(records)
+        await self.writer.put(everything)
+
+    def _into(self, inlet: Channel[Any], *, is_unscored: bool) -> Callable[[Item], Awaitable[None]]:
+        """Where a source's items go; without a model nobody reads its samples, but its gaps are told."""
+
+        async def gaps_only(item: Item) -> None:
+            if isinstance(item, Gap):
+                await self._put([self.recorder.gap(item)])
+
+        return gaps_only if is_unscored else inlet.send
 
     async def _note_absence(self) -> None:
         """The time between the last durable record and now, as a gap: we were not there."""
         last_us = (await asyncio.to_thread(self.outbox.counters))["last_append_us"]
         now_ns = self.clock.now_ns()
-        if 0 < last_us * 1000 < now_ns:
-            detail = "the agent was not running"
-            gap = Gap(self.settings.gateway.id, GapCause.AGENT_STOPPED, last_us * 1000, now_ns, detail)
-            await self._put([self.recorder.gap(gap)])
+        if last_us == 0:
+            return
+        start_ns, detail = last_us * 1000, "the agent was not running"
+        if start_ns >= now_ns:  # no RTC, or it was ahead before: how long is not known, that it was is
+            start_ns, detail = now_ns, f"{detail}; the clock is behind the last record, so for how long is not known"
+        gap = Gap(self.settings.gateway.id, GapCause.AGENT_STOPPED, start_ns, now_ns, detail)
+        await self._put([self.recorder.gap(gap)])
+
+    async def _note_unscored(self) -> None:
+        """Sources whose model was refused: a gap that begins now and ends with the run."""
+        for name, reason in self.unscored.items():
+            span = self.refused.setdefault(name, GapSpan(name))
+            begun = span.begin(GapCause.MODEL_REFUSED, self.clock.now_ns(), reason)
+            ended = None if begun is not None else span.end(self.clock.now_ns())
+            await self._put([self.recorder.gap(gap) for gap in (begun, ended) if gap is not None])
 
     def _connect(self) -> None:
         for source in self.settings.sources:
@@ -195,9 +219,8 @@ class Agent:
                 inlet = Channel(source.name, capacity=SCANS_QUEUED, when_full=WhenFull.BLOCK)
                 self._connect_tags(source, inlet)
             driver = build_driver(source, self.clock)
-            self.supervisors.append(
-                Supervisor(driver, deliver=_into(inlet, source.name in self.unscored), clock=self.clock, say=_say)
-            )
+            deliver = self._into(inlet, is_unscored=source.name in self.unscored)
+            self.supervisors.append(Supervisor(driver, deliver=deliver, clock=self.clock, say=_say))
         self._connect_tag_models()
 
     def _connect_waveform(self, source: WaveformSettings, inlet: Channel[SampleBlock | Gap]) -> None:
@@ -251,9 +274,9 @@ class Agent:
     async def _describe(self) -> dict[str, Any]:
         try:
             depth, counters = await asyncio.to_thread(self.outbox.depth), await asyncio.to_thread(self.outbox.counters)
+            outbox_error = None
         except OutboxError as exc:
-            depth, counters = None, {}
-            log.debug("the outbox cannot be asked: %s", exc.message)
+            depth, counters, outbox_error = None, {}, exc.message
         parts = Parts(
             settings=self.settings,
             now_ns=self.clock.now_ns(),
@@ -266,6 +289,8 @@ class Agent:
             model_errors=self.model_errors,
             depth=depth,
             counters=counters,
+            clock_set_back=self.recorder.clock,
+            outbox_error=outbox_error,
             writer=self.writer.state,
             uplink=self.uplink.state,
             worth=worth_of(self.transport),
@@ -316,26 +341,6 @@ def _outbox(settings: Settings, clock: Clock, is_clock_synced: ClockQuality) -> 
     )
 
 
-def _load_models(settings: Settings) -> tuple[dict[str, ScoringModel], dict[str, BundleError]]:
-    wanted = {s.model for s in settings.sources if isinstance(s, WaveformSettings) and s.model}
-    wanted |= {tag_model.model for tag_model in settings.tag_models}
-    models: dict[str, ScoringModel] = {}
-    errors: dict[str, BundleError] = {}
-    keys_dir = settings.models.keys_dir or settings.models.dir / "keys"
-    for name in sorted(wanted):
-        try:
-            champion = load_champion(
-                settings.models.dir, name, keys_dir=keys_dir, require_signature=settings.models.require_signature
-            )
-        except BundleError as exc:
-            log.error("model %s is refused: %s%s", name, exc.message, f"; {exc.hint}" if exc.hint else "")
-            errors[name] = exc
-        else:
-            models[name] = scoring_model(champion)
-            log.info("model %s %s verified and proven on this box", name, champion.bundle.manifest.version)
-    return models, errors
-
-
 def _policy(central: CentralSettings) -> Policy:
     return Policy(
         central.backoff_max_s,
@@ -366,16 +371,6 @@ def _is_sound(source: WaveformSettings) -> bool:
 def _when_full(source: WaveformSettings) -> WhenFull:
     # A recording can wait; a sensor cannot.
     return WhenFull.BLOCK if isinstance(source, ReplaySettings) else WhenFull.DROP_OLDEST
-
-
-def _into(inlet: Channel[Any], is_unscored: bool) -> Any:
-    async def deliver(item: Item) -> None:
-        await inlet.send(item)
-
-    async def count_only(item: Item) -> None:
-        """Nobody reads this source's samples: its model was refused, which `status` says."""
-
-    return count_only if is_unscored else deliver
 
 
 def _say(level: str, line: str) -> None:

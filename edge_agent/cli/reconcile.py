@@ -40,7 +40,11 @@ def reconcile(config: Path | None, *, hours: int, as_json: bool) -> int:
     """Print the comparison. 0 when nothing differs, 1 when something does, 2 when one side cannot be asked."""
     settings = load_settings(find_settings_file(config))
     outbox = settings.gateway.state_dir / "outbox.db"
-    if not outbox.exists():
+    try:
+        is_there = outbox.exists()
+    except OSError as exc:
+        raise ConfigurationError(f"{outbox} cannot be looked at: {exc.strerror}", hint="use sudo") from exc
+    if not is_there:
         raise ConfigurationError(f"there is no outbox at {outbox}", hint="has the agent run with this configuration?")
     try:
         found = asyncio.run(compared(outbox, hours, asking(settings), now_us=time.time_ns() // 1000))

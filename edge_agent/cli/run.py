@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 from typing import TypeVar
 
-from cloud_sync.errors import SyncError
+from cloud_sync.errors import CredentialsError, OutboxTooNewError, SyncError
 from cloud_sync.transports.auto import transport_for
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.failover import FailoverTransport
@@ -38,9 +38,12 @@ def run_daemon(config: Path | None) -> None:
         asyncio.run(_run(settings, api_key, mqtt_password))
     except* EdgeError as group:
         raise _first(group) from group
-    except* SyncError as group:  # a key no header can carry, an outbox that cannot be used
+    except* (CredentialsError, OutboxTooNewError) as group:  # somebody has to change something first
+        wrong = _first(group)
+        raise ConfigurationError(wrong.message, hint=wrong.hint) from group
+    except* SyncError as group:  # a disk that is not there yet, a file that is held: worth another start
         error = _first(group)
-        raise ConfigurationError(error.message, hint=error.hint) from group
+        raise EdgeError(error.message, hint=error.hint) from group
 
 
 async def _run(settings: Settings, api_key: str, mqtt_password: str | None) -> None:

@@ -86,7 +86,7 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
         error = f": {central['error']}" if central["error"] else ""
         settled = f"; last answer {_ago(central['last_settled'], now)}" if central["last_settled"] else ""
         lines.append(f"CENTRAL  {central['state']} since {_ago(central['since'], now)}{error}{settled}")
-        if outbox:
+        if outbox and outbox.get("appended_total") is not None:
             lines.append(
                 f"         {outbox['accepted_total']} accepted, {outbox['duplicates_total']} duplicates, "
                 f"{outbox['refused_total']} refused of {outbox['appended_total']} ever appended"
@@ -112,8 +112,8 @@ def _reconciled(reconcile: dict[str, Any], now: datetime) -> list[str]:
 
 
 def _outbox(outbox: dict[str, Any], now: datetime) -> str:
-    if outbox.get("error") and "records" not in outbox:
-        return f"cannot be read: {outbox['error']}"
+    if "records" not in outbox:
+        return f"cannot be read: {outbox.get('error') or 'the disk does not answer'}"
     oldest = f"; oldest from {_ago(outbox['oldest'], now)}" if outbox.get("oldest") else ""
     limit = f" of {outbox['max_bytes'] / 1e6:.0f} MB" if outbox.get("max_bytes") else ""
     letters = f"; {outbox['dead_letters']} dead letters" if outbox.get("dead_letters") else ""

@@ -22,6 +22,7 @@ class GapCause(StrEnum):
     EVICTED = "evicted"
     THINNED = "thinned"
     DAMAGED = "damaged"  # the outbox file was; what could not be saved is counted
+    CLOCK_SET_BACK = "clock_set_back"  # rows are withheld until the clock passes the newest one
     AGENT_STOPPED = "agent_stopped"
     END_OF_RECORDING = "end_of_recording"
 

@@ -94,6 +94,11 @@ def ask_daemon(path: Path) -> dict[str, Any]:
         document = json.loads(b"".join(chunks))
     except PermissionError as exc:
         raise DaemonUnreachableError(f"you may not open {path}", hint="use sudo, or join the group edge-agent") from exc
+    except TimeoutError as exc:
+        raise DaemonUnreachableError(
+            f"the agent runs but has not answered for {ANSWER_TIMEOUT_S:.0f} s",
+            hint="ask again; if it stays so, the disk may be slow or dying: journalctl -u edge-agent -n 30",
+        ) from exc
     except (OSError, ValueError) as exc:
         raise DaemonUnreachableError(f"nobody answers on {path}") from exc
     if not isinstance(document, dict):

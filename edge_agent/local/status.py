@@ -16,6 +16,7 @@ from cloud_sync.reconcile_hourly import ReconcileState
 from cloud_sync.uplink import LinkState, UplinkState
 from cloud_sync.writer import WriterState
 from edge_agent import __version__
+from edge_agent.core.gaps import GapSpan
 from edge_agent.drivers.supervisor import SourceHealth, SourceState
 from edge_agent.errors import BundleError
 from edge_agent.health.ledger import GapLedger
@@ -45,6 +46,8 @@ class Parts:
     model_errors: Mapping[str, BundleError]
     depth: Depth | None
     counters: Mapping[str, int]
+    clock_set_back: GapSpan
+    outbox_error: str | None
     writer: WriterState
     uplink: UplinkState
     worth: str
@@ -118,6 +121,9 @@ def _signal_problems(parts: Parts) -> list[dict[str, Any]]:
             for channel, fault in zip(stage.line.channels, stage.line.faults, strict=True):
                 if fault.since_ns is not None:
                     out.append(_problem(f"{stage.line.source} {channel.point}: {fault.detail}", fault.since_ns, None))
+            refused = stage.line.refusal
+            if refused.since_ns is not None:
+                out.append(_problem(f"{stage.line.source} is not scored: {refused.detail}", refused.since_ns, None))
         else:
             for name, span in stage.line.bad_tags.items():
                 out.append(_problem(f"{name}: {span.detail}", span.since_ns, "check the sensor and its address"))
@@ -132,6 +138,12 @@ def _signal_problems(parts: Parts) -> list[dict[str, Any]]:
 def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
     out = []
     uplink, writer = parts.uplink, parts.writer
+    if parts.clock_set_back.since_ns is not None:
+        out.append(
+            _problem(parts.clock_set_back.detail, parts.clock_set_back.since_ns, "check NTP and the RTC battery")
+        )
+    if parts.outbox_error is not None:
+        out.append(_problem(f"the outbox cannot be read: {parts.outbox_error}", None, "check the disk or flash card"))
     if writer.error is not None:
         what = f"the outbox takes nothing: {writer.error}; {writer.pending} records are held in memory"
         out.append(_problem(what, parts.outbox.error_since_ns if parts.outbox else None, writer.hint))

@@ -91,8 +91,9 @@ class TagLine:
         if before is None:
             return True
         last_value, last_quality, last_ns = before
-        if reading.quality is not last_quality or reading.received_time_ns - last_ns >= self._heartbeat_ns:
-            return True
+        elapsed_ns = reading.received_time_ns - last_ns
+        if reading.quality is not last_quality or not 0 <= elapsed_ns < self._heartbeat_ns:
+            return True  # also when the clock was set back: silence must not depend on it
         return abs(value - last_value) > self._deadbands.get(reading.tag.name, 0.0)
 
     def _series_of(self, reading: Reading) -> Series:
@@ -150,7 +151,7 @@ class SnapshotLine:
             if reading.quality is Quality.BAD:
                 return f"{tag} is bad: {reading.status}"
             age_s = (now_ns - reading.received_time_ns) / 1e9
-            if age_s > self.settings.max_age_s:
+            if not -1.0 <= age_s <= self.settings.max_age_s:
                 return f"{tag} is stale: its newest value is {age_s:.0f} s old"
         return None
 

@@ -68,8 +68,10 @@ class WaveformLine:
         self.channels = tuple(ChannelState(point) for point in points)
         self.alarms = tuple(AlarmTracker(alarm) for _ in points)
         self.faults = tuple(GapSpan(f"{asset}.{point}") for point in points)
+        self.refusal = GapSpan(source)  # open while the model takes none of this source's samples
         self.gaps_total = 0
         self.last_gap: Gap | None = None
+        self._newest_ns = 0
         self._subjects = tuple(f"{asset}.{point}" for point in points)
         self._report = report
         self._recorder = recorder
@@ -87,6 +89,7 @@ class WaveformLine:
         """What one item from the driver leads to, in order."""
         if isinstance(item, Gap):
             return self._pass_gap(item)
+        self._newest_ns = item.end_ns
         records: list[Record] = []
         for part in self._windower.push(item):
             records += self._pass_gap(part) if isinstance(part, Gap) else self._pass_windows(part)
@@ -94,7 +97,7 @@ class WaveformLine:
 
     def flush(self) -> list[Record]:
         """The reports of intervals that have begun and not ended: before a stop."""
-        records: list[Record] = []
+        records = self._end_refusal(self._newest_ns)
         for c, state in enumerate(self.channels):
             records += self._report_rows(c)
             records += self._end_fault(c, state.last_window_ns or 0)
@@ -105,6 +108,11 @@ class WaveformLine:
             return []  # the seam between two recordings of a replay is not a fault
         if gap.cause is GapCause.DISCONTINUITY and self._is_told(gap):
             return []
+        if gap.cause is GapCause.MODEL_REFUSED:
+            begun = self.refusal.begin(gap.cause, gap.start_ns, gap.detail)
+            if begun is None:
+                return []
+            gap = begun
         self.last_gap = gap
         self.gaps_total += 1
         return [self._recorder.gap(gap)]
@@ -121,7 +129,7 @@ class WaveformLine:
         except EdgeError as exc:  # a window the model will not take stops nobody else
             end_ns = int(windows.end_ns[-1])
             return self._pass_gap(Gap(windows.source, GapCause.MODEL_REFUSED, end_ns, end_ns, exc.message))
-        records: list[Record] = []
+        records = self._end_refusal(int(windows.end_ns[0]))
         for c in range(len(self.channels)):
             for w in range(windows.n_windows):
                 records += self._pass_window(c, w, windows.quality, features, scores)
@@ -185,6 +193,10 @@ class WaveformLine:
         }
         return self._recorder.alarm(self._subjects[c], end_ns, body)
 
+    def _end_refusal(self, end_ns: int) -> list[Record]:
+        gap = self.refusal.end(end_ns)
+        return [] if gap is None else [self._recorder.gap(gap)]
+
     def _note_fault(self, c: int, end_ns: int) -> list[Record]:
         gap = self.faults[c].begin(GapCause.SENSOR_FAULT, end_ns, UNUSABLE, count=1)
         return [] if gap is None else self._pass_gap(gap)
@@ -209,8 +221,8 @@ class _Interval:
         self.start_ns = self.end_ns
 
     def add(self, values: NDArray[np.float32], score: float, end_ns: int, quality: Quality) -> None:
-        if self.count == 0 and self.start_ns == 0:
-            self.start_ns = end_ns
+        if (self.count == 0 and self.start_ns == 0) or end_ns < self.start_ns:
+            self.start_ns = end_ns  # the first window, or the first after the clock was set back
         self.sums += values
         self.score_sum += score
         self.score_max = max(self.score_max, score)

@@ -162,11 +162,15 @@ async def test_a_source_at_the_wrong_rate_is_a_named_gap_and_scores_nothing(tmp_
     settings = settings_of(tmp_path, synthetic(sample_rate_hz=16_000))
     async with running(settings, central):
         await until(lambda: len(central.events) > 0, "the gap at the central")
-    (gap,) = [event for event in central.events.values() if event.kind is EventKind.GAP]
-    assert gap.body["cause"] == "model_refused"
-    assert "16000 Hz" in gap.body["detail"]
-    assert "20480 Hz" in gap.body["detail"]
+        document = await ask(settings)
+    begun, ended = sorted(central.events.values(), key=lambda event: event.body["end_us"])
+    assert begun.body["cause"] == ended.body["cause"] == "model_refused"
+    assert begun.body["start_us"] == ended.body["start_us"] < ended.body["end_us"]
+    assert "16000 Hz" in begun.body["detail"]
+    assert "20480 Hz" in begun.body["detail"]
     assert not central.rows
+    assert document["state"] == "degraded"
+    assert "16000 Hz" in document["problems"][0]["what"]
 
 
 async def test_a_second_agent_on_the_same_state_is_refused(tmp_path: Path) -> None:

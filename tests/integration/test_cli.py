@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -201,3 +202,24 @@ def test_the_status_command_loads_nothing_heavy() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert answer.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_disk_that_refuses_at_start_is_worth_another_start(tmp_path: Path) -> None:
+    path = config(tmp_path)
+    (tmp_path / "state" / "outbox.db").mkdir(parents=True)
+    answer = edge("run", "--config", path, EDGE_CENTRAL__API_KEY="a-key")
+    assert answer.returncode == 1, "3 would tell systemd not to try again"
+    assert "outbox.db" in answer.stderr
+    assert no_traceback(answer)
+
+
+def test_a_daemon_that_is_busy_is_not_called_dead(tmp_path: Path) -> None:
+    path = config(tmp_path)
+    (tmp_path / "run").mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as silent:
+        silent.bind(str(tmp_path / "run" / "edge-agent.sock"))
+        silent.listen()
+        answer = edge("status", "--config", path)
+    assert answer.returncode == 2
+    assert "has not answered" in answer.stdout
+    assert "died" not in answer.stdout

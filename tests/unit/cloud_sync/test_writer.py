@@ -298,3 +298,13 @@ def test_journal_error_is_one_of_ours(tmp_path: Path):
 
 def test_journal_that_was_never_written_is_empty(tmp_path: Path):
     assert list(read_journal(tmp_path / "keys")) == []
+
+
+async def test_nobody_waits_for_room_once_the_writer_is_told_to_stop(slow: SlowStore):
+    writer = writer_to(slow, max_pending=10)
+    waiting = asyncio.create_task(writer.put(fresh_rows(10)))
+    await until(lambda: writer.state.pending == 10)
+    writer.stop_waiting()
+    await asyncio.wait_for(waiting, DEADLINE_S)
+    await asyncio.wait_for(writer.put(fresh_rows(5)), DEADLINE_S)
+    assert writer.state.pending == 15

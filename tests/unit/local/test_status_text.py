@@ -53,3 +53,11 @@ def test_a_dead_daemon_leaves_its_last_words_and_what_waits() -> None:
 def test_an_outbox_that_cannot_be_read_says_so() -> None:
     text = as_text(document(state="down", outbox={"path": "x", "error": "database disk image is malformed"}), NOW)
     assert "cannot be read: database disk image is malformed" in text
+
+
+def test_an_outbox_that_gave_no_counts_does_not_stop_the_status() -> None:
+    outbox = {"error": None, "accepted_total": None, "appended_total": None, "duplicates_total": None}
+    central = {"state": "online", "since": "2026-05-04T11:59:00Z", "error": None, "last_settled": None}
+    text = as_text(document(outbox=outbox, central=central), NOW)
+    assert "cannot be read: the disk does not answer" in text
+    assert "accepted" not in text

@@ -127,3 +127,31 @@ def test_the_jump_after_a_lost_device_is_the_same_gap(model: ScoringModel) -> No
     jump = line.push(Gap("rig", GapCause.DISCONTINUITY, START_NS + 1_000, START_NS + 9_000))
     later = line.push(Gap("rig", GapCause.DISCONTINUITY, START_NS + 50_000, START_NS + 60_000))
     assert (len(lost), len(jump), len(later)) == (1, 0, 1)
+
+
+def test_a_model_that_takes_nothing_is_one_gap_from_the_first_to_the_last_refused_block(model: ScoringModel) -> None:
+    line = line_of(model)
+    wrong = [
+        SampleBlock("rig", i, START_NS + i * WINDOW_NS, 2 * RATE_HZ, "g", read_only(np.zeros((2, WINDOW), np.float32)))
+        for i in range(5)
+    ]
+    told = [record for block in wrong for record in line.push(block)]
+    assert len(told) == 1
+    assert line.refusal.since_ns == START_NS
+    (ended,) = line.flush()
+    assert isinstance(ended, Event)
+    assert ended.body["cause"] == "model_refused"
+    assert ended.body["end_us"] > ended.body["start_us"]
+
+
+def test_reports_go_on_at_their_interval_after_the_clock_was_set_back(model: ScoringModel) -> None:
+    line = line_of(model, interval_s=0.2)
+    feed(line, [(0.1, 0.0)] * 6)
+    hour_ns = 3_600_000_000_000
+    records: list[Record] = []
+    for i in range(6, 12):
+        samples = read_only(np.full((2, WINDOW), 0.1, np.float32))
+        records += line.push(SampleBlock("rig", i, START_NS - hour_ns + i * WINDOW_NS, RATE_HZ, "g", samples))
+    assert line._recorder.late_total > 6, "they are withheld, each interval's anew"
+    (told,) = line._recorder.take_events()
+    assert told.body["cause"] == "clock_set_back"
