@@ -27,7 +27,8 @@ class Imported:
 async def import_file(store: Store, file: Path, keys: Sequence[Path]) -> Imported:
     """Store a signed file block by block; doing it again stores nothing twice. Raises UsageError."""
     try:
-        gateway_id, blocks = read_blocks(file, [public_key(key) for key in _files(keys)])
+        gateway_id, _ = read_blocks(file, [public_key(key) for key in _files(keys, gateway_id=None)])
+        gateway_id, blocks = read_blocks(file, [public_key(key) for key in _files(keys, gateway_id=gateway_id)])
         done = Imported(gateway_id)
         for block in blocks:
             batch = decode(block.body)
@@ -46,9 +47,15 @@ async def import_file(store: Store, file: Path, keys: Sequence[Path]) -> Importe
     return done
 
 
-def _files(keys: Sequence[Path]) -> list[Path]:
-    """Each key, or every *.pub of a folder of registered gateways."""
-    found = [file for key in keys for file in (sorted(key.glob("*.pub")) if key.is_dir() else [key])]
+def _files(keys: Sequence[Path], *, gateway_id: str | None) -> list[Path]:
+    """Each key that is named, and of a folder of registered gateways <gateway_id>.pub: nobody signs for another."""
+    named = [key for key in keys if not key.is_dir()]
+    registered = [file for key in keys if key.is_dir() for file in sorted(key.glob("*.pub"))]
+    found = named + [file for file in registered if gateway_id is None or file.stem == gateway_id]
+    if not found and gateway_id is not None:
+        raise UsageError(
+            f"no key is registered for gateway {gateway_id!r}", hint=f"put its export.pub there as {gateway_id}.pub"
+        )
     if not found:
         raise UsageError("no key is given to check the signature with", hint="--key export.pub of the gateway")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,10 @@ async def test_imported_records_settle_as_duplicates_later(
     file = export(outbox, tmp_path)
     assert outbox.depth().records == 200, "exporting takes nothing away"
     assert await import_file(store, file, [tmp_path / PUBLIC_KEY_FILE]) == Imported(GATEWAY, 4, 200, 0, 0)
-    assert await import_file(store, file, [tmp_path]) == Imported(GATEWAY, 4, 0, 200, 0)
+    registered = tmp_path / "registered"
+    registered.mkdir()
+    shutil.copy(tmp_path / PUBLIC_KEY_FILE, registered / f"{GATEWAY}.pub")
+    assert await import_file(store, file, [registered]) == Imported(GATEWAY, 4, 0, 200, 0)
     transport = HttpsTransport(
         service_url, gateway_id=GATEWAY, api_key=API_KEY, connect_timeout_s=10, answer_timeout_s=30
     )
@@ -53,6 +57,16 @@ async def test_imported_records_settle_as_duplicates_later(
     counters = outbox.counters()
     assert (counters["accepted"], counters["duplicates"], outbox.depth().records) == (0, 200, 0)
     assert (await store.health()).rows == 200
+
+
+async def test_registered_gateway_cannot_sign_for_another(store: Store, outbox: Outbox, tmp_path: Path):
+    file = export(outbox, tmp_path)
+    registered = tmp_path / "registered"
+    registered.mkdir()
+    shutil.copy(tmp_path / PUBLIC_KEY_FILE, registered / "some-other-gateway.pub")
+    with pytest.raises(UsageError, match=f"no key is registered for gateway '{GATEWAY}'"):
+        await import_file(store, file, [registered])
+    assert (await store.health()).rows == 0
 
 
 async def test_file_of_a_stranger_or_a_torn_one_stores_nothing(store: Store, outbox: Outbox, tmp_path: Path):
