@@ -167,9 +167,7 @@ def revoke_key(
 @app.command("import")
 def import_command(
     file: Annotated[Path, typer.Argument(help="Made by `edge-agent outbox export`.")],
-    key: Annotated[
-        list[Path] | None, typer.Option(help="The gateway's export.pub, or a folder of GATEWAY.pub")
-    ] = None,
+    key: Annotated[list[Path] | None, typer.Option(help="The gateway's export.pub, or a folder of GATEWAY.pub")] = None,
     database_url: DatabaseUrl = None,
     embedded: Embedded = None,
 ) -> None:
