@@ -129,7 +129,7 @@ class Agent:
         """Until `stop` is set, or something fails that cannot be gone on without."""
         with only_one(self.settings.gateway.state_dir), self.outbox:
             await self._note_absence()
-            await self._note_unscored()
+            await self._begin_unscored()
             async with LocalApi(self._socket_path, self._describe), self._closing_transport():
                 await self._run_parts(stop)
 
@@ -157,7 +157,7 @@ class Agent:
             await _cancelled(pipeline)
             for stage in [*self.stages, *self.snapshots]:
                 await stage.finish()
-            await self._note_unscored()
+            await self._end_unscored()
             await _cancelled(carriers)
         await self._deliver_the_rest()
 
@@ -168,9 +168,9 @@ class Agent:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DELIVER_AT_STOP_S):
                 await self.uplink.drain()
-        waiting = (await asyncio.to_thread(self.outbox.depth)).records
-        log.info("stopped; %d records wait in the outbox for the next start", waiting)
         document = await self._describe() | {"state": "stopped", "summary": "stopped on request"}
+        waiting = document["outbox"].get("records", "an unknown number of")  # the disk may be gone by now
+        log.info("stopped; %s records wait in the outbox for the next start", waiting)
         await asyncio.to_thread(self._status_file.write, document)
 
     async def _put(self, records: Sequence[Record]) -> None:
@@ -201,13 +201,16 @@ class Agent:
         gap = Gap(self.settings.gateway.id, GapCause.AGENT_STOPPED, start_ns, now_ns, detail)
         await self._put([self.recorder.gap(gap)])
 
-    async def _note_unscored(self) -> None:
-        """Sources whose model was refused: a gap that begins now and ends with the run."""
+    async def _begin_unscored(self) -> None:
+        """Sources and tag models whose bundle was refused: a gap that lasts as long as the run."""
         for name, reason in self.unscored.items():
-            span = self.refused.setdefault(name, GapSpan(name))
-            begun = span.begin(GapCause.MODEL_REFUSED, self.clock.now_ns(), reason)
-            ended = None if begun is not None else span.end(self.clock.now_ns())
-            await self._put([self.recorder.gap(gap) for gap in (begun, ended) if gap is not None])
+            self.refused[name] = GapSpan(name)
+            gap = self.refused[name].begin(GapCause.MODEL_REFUSED, self.clock.now_ns(), reason)
+            await self._put([self.recorder.gap(gap)] if gap else [])
+
+    async def _end_unscored(self) -> None:
+        ended = [span.end(self.clock.now_ns()) for span in self.refused.values()]
+        await self._put([self.recorder.gap(gap) for gap in ended if gap is not None])
 
     def _connect(self) -> None:
         for source in self.settings.sources:
@@ -310,6 +313,7 @@ class Agent:
 
     async def _keep_status_file(self) -> None:
         while True:
+            await self._put([])  # what the recorder itself has to tell, also when no stage has anything
             document = await self._describe()
             await asyncio.to_thread(self._status_file.write, document)
             self.notifier.status(document["summary"])

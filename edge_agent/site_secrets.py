@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,17 +19,9 @@ def central_api_key(settings: Settings, environment: Mapping[str, str] = os.envi
     """The secret, from the environment, a file of its own, or a systemd credential. Never logged."""
     if settings.central.api_key is not None:
         return settings.central.api_key.get_secret_value()
-    candidates = [settings.central.api_key_file] if settings.central.api_key_file else []
-    if folder := environment.get("CREDENTIALS_DIRECTORY"):
-        candidates.append(Path(folder) / API_KEY_CREDENTIAL)
-    for path in candidates:
-        if (key := _read_key(path)) is not None:
-            return key
-    looked = f"; looked for {' and '.join(str(path) for path in candidates)}" if candidates else ""
-    raise ConfigurationError(
-        f"no API key for the central{looked}",
-        hint=f"systemd credential {API_KEY_CREDENTIAL}, central.api_key_file, or EDGE_CENTRAL__API_KEY",
-    )
+    hint = f"systemd credential {API_KEY_CREDENTIAL}, central.api_key_file, or EDGE_CENTRAL__API_KEY"
+    files = _places(settings.central.api_key_file, API_KEY_CREDENTIAL, environment)
+    return _first(files, _read_key, missing="no API key for the central", hint=hint)
 
 
 def central_mqtt_password(settings: Settings, environment: Mapping[str, str] = os.environ) -> str | None:
@@ -37,17 +29,25 @@ def central_mqtt_password(settings: Settings, environment: Mapping[str, str] = o
     mqtt = settings.central.mqtt
     if mqtt is None or mqtt.username is None:
         return None
-    candidates = [mqtt.password_file] if mqtt.password_file else []
+    hint = f"systemd credential {MQTT_PASSWORD_CREDENTIAL}, or central.mqtt.password_file"
+    files = _places(mqtt.password_file, MQTT_PASSWORD_CREDENTIAL, environment)
+    return _first(files, _read_password, missing=f"no password for the broker's user {mqtt.username!r}", hint=hint)
+
+
+def _places(own_file: Path | None, credential: str, environment: Mapping[str, str]) -> list[Path]:
+    places = [own_file] if own_file else []
     if folder := environment.get("CREDENTIALS_DIRECTORY"):
-        candidates.append(Path(folder) / MQTT_PASSWORD_CREDENTIAL)
-    for path in candidates:
-        if (password := _read_password(path)) is not None:
-            return password
-    looked = f"; looked for {' and '.join(str(path) for path in candidates)}" if candidates else ""
-    raise ConfigurationError(
-        f"no password for the broker's user {mqtt.username!r}{looked}",
-        hint=f"systemd credential {MQTT_PASSWORD_CREDENTIAL}, or central.mqtt.password_file",
-    )
+        places.append(Path(folder) / credential)
+    return places
+
+
+def _first(files: list[Path], read: Callable[[Path], str | None], *, missing: str, hint: str) -> str:
+    """The secret in the first file that exists. Raises ConfigurationError naming every place looked at."""
+    for path in files:
+        if (secret := read(path)) is not None:
+            return secret
+    looked = f"; looked for {' and '.join(str(path) for path in files)}" if files else ""
+    raise ConfigurationError(f"{missing}{looked}", hint=hint)
 
 
 def _read_password(path: Path) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -45,10 +44,6 @@ def plain_server() -> Iterator[DatabaseServer]:
 
 @pytest.fixture(scope="session")
 def timescale_server() -> Iterator[DatabaseServer]:
-    if os.geteuid() != 0:
-        if os.environ.get("CI") == "true":
-            pytest.fail("TimescaleDB tests need root")
-        pytest.skip("TimescaleDB tests need root")
     folder = short_folder()
     server = UnpackedTimescale(folder)
     with asyncio.Runner() as runner:

@@ -46,10 +46,6 @@ except OutboxUnavailableError as exc:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        if os.environ.get("CI") == "true":
-            pytest.fail("a power cut needs root")
-        pytest.skip("a power cut needs root")
     image, mount = tmp_path / "image", tmp_path / "disk"
     mount.mkdir()
     with image.open("wb") as file:
