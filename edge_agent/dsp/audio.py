@@ -15,11 +15,26 @@ import numpy as np
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
 from edge_agent.dsp.extractor import Extracted
+from edge_agent.dsp.formula import Formula
 from edge_agent.dsp.mel import MelCepstrum, MelParameters
 from edge_agent.dsp.resample import KAISER_FAST, Resampler
 from edge_agent.errors import SignalError
 
 MAX_MFCC: Final = 40
+
+FORMULAS: Final = tuple(
+    Formula(
+        "mfcc_mean",
+        f"mfcc_{i}",
+        1,
+        "dB",
+        f"mean over frames of coefficient {i} of librosa.feature.mfcc, after librosa.load's resampling",
+        "platform audio champion; librosa 0.11, resampy 0.4",
+        rtol=0.0,
+        atol=2e-4,
+    )
+    for i in range(MAX_MFCC)
+)
 
 _PARAMETERS: Final = ("target_rate_hz", "resampler", "n_mfcc", "n_fft", "hop_length", "n_mels")
 

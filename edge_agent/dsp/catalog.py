@@ -6,34 +6,19 @@ a changed formula is a new version, never an edit, because a model was trained o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final
 
 from edge_agent.core.features import FeatureId, FeatureSpec
-from edge_agent.dsp.audio import MAX_MFCC, MfccMeanExtractor
+from edge_agent.dsp import audio, vibration
+from edge_agent.dsp.audio import MfccMeanExtractor
 from edge_agent.dsp.extractor import Extracted, Extractor
+from edge_agent.dsp.formula import Formula
 from edge_agent.dsp.snapshot import SnapshotExtractor
 from edge_agent.dsp.vibration import VibrationExtractor
 from edge_agent.errors import SignalError
 
 __all__ = ["CATALOG", "Extracted", "Extractor", "FeatureCatalog", "Formula", "build_extractor", "feature_ids"]
-
-
-@dataclass(frozen=True, slots=True)
-class Formula:
-    """One formula. `unit` "signal" is that of the samples; `source` says whose definition it is."""
-
-    family: str
-    name: str
-    version: int
-    unit: str
-    definition: str
-    source: str
-
-    @property
-    def feature_id(self) -> FeatureId:
-        return FeatureId(self.name, self.version, self.unit)
 
 
 class FeatureCatalog:
@@ -103,38 +88,12 @@ class FeatureCatalog:
             )
 
 
-_PLATFORM: Final = "platform vibration champion"
-_VIBRATION: Final = (
-    ("rms", "signal", "sqrt(sum(x^2) / n), with DC"),
-    ("peak_to_peak", "signal", "max x - min x"),
-    ("kurtosis", "", "m4 / m2^2 - 3, biased (Fisher: 0 for a normal distribution)"),
-    ("skewness", "", "m3 / m2^1.5, biased"),
-    ("std", "signal", "sqrt(sum((x - mean)^2) / n)"),
-    ("crest_factor", "", "max |x| / rms"),
-    ("dominant_freq", "Hz", "frequency of the largest |FFT| bin, DC and Nyquist excluded"),
-    ("dominant_freq_amplitude", "signal", "the largest |FFT|, no taper, not divided by n"),
-    ("spectral_centroid", "Hz", "sum(f |X|) / sum(|X|), DC and Nyquist excluded"),
-    ("high_freq_energy", "", "sum(|X|^2, f > 1000 Hz) / sum(|X|^2), DC and Nyquist excluded"),
-    ("mean", "signal", "sum(x) / n"),
-)
-
-
-def _vibration_formulas() -> Iterable[Formula]:
-    return (Formula("vibration", name, 1, unit, text, _PLATFORM) for name, unit, text in _VIBRATION)
-
-
-def _audio_formulas() -> Iterable[Formula]:
-    text = "mean over frames of coefficient {} of librosa.feature.mfcc, after librosa.load's resampling"
-    source = "platform audio champion; librosa 0.11, resampy 0.4"
-    return (Formula("mfcc_mean", f"mfcc_{i}", 1, "dB", text.format(i), source) for i in range(MAX_MFCC))
-
-
 def _built_in() -> FeatureCatalog:
     catalog = FeatureCatalog()
     catalog.add_family("vibration", VibrationExtractor)
     catalog.add_family("tag_snapshot", SnapshotExtractor, has_free_names=True)
     catalog.add_family("mfcc_mean", MfccMeanExtractor)
-    for formula in (*_vibration_formulas(), *_audio_formulas()):
+    for formula in (*vibration.FORMULAS, *audio.FORMULAS):
         catalog.add(formula)
     return catalog
 

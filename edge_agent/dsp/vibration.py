@@ -20,24 +20,32 @@ from numpy.typing import NDArray
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
 from edge_agent.dsp.extractor import Extracted
+from edge_agent.dsp.formula import Formula
 from edge_agent.dsp.moments import Column, Moments, blocks_of, half_moments, merged, shared_halves
 from edge_agent.dsp.spectral import HIGH_FREQUENCY_HZ, positive_frequencies_hz
 from edge_agent.errors import SignalError
 
-VIBRATION_FEATURES: Final = (
-    "rms",
-    "peak_to_peak",
-    "kurtosis",
-    "skewness",
-    "std",
-    "crest_factor",
-    "dominant_freq",
-    "dominant_freq_amplitude",
-    "spectral_centroid",
-    "high_freq_energy",
-    "mean",
+_SOURCE: Final = "platform vibration champion"
+
+FORMULAS: Final = tuple(
+    Formula("vibration", name, 1, unit, definition, _SOURCE, rtol, atol)
+    for name, unit, definition, rtol, atol in (
+        ("rms", "signal", "sqrt(sum(x^2) / n), with DC", 1e-6, 0.0),
+        ("peak_to_peak", "signal", "max x - min x", 1e-6, 0.0),
+        ("kurtosis", "", "m4 / m2^2 - 3, biased (Fisher: 0 for a normal distribution)", 1e-6, 3e-6),
+        ("skewness", "", "m3 / m2^1.5, biased", 0.0, 2e-5),
+        ("std", "signal", "sqrt(sum((x - mean)^2) / n)", 1e-6, 0.0),
+        ("crest_factor", "", "max |x| / rms", 1e-6, 0.0),
+        ("dominant_freq", "Hz", "frequency of the largest |FFT| bin, DC and Nyquist excluded", 1e-6, 0.0),
+        ("dominant_freq_amplitude", "signal", "the largest |FFT|, no taper, not divided by n", 1e-6, 0.0),
+        ("spectral_centroid", "Hz", "sum(f |X|) / sum(|X|), DC and Nyquist excluded", 1e-6, 0.0),
+        ("high_freq_energy", "", "sum(|X|^2, f > 1000 Hz) / sum(|X|^2), DC and Nyquist excluded", 1e-6, 0.0),
+        ("mean", "signal", "sum(x) / n", 1e-6, 0.0),
+    )
 )
 """The platform's column names in its order, and the mean."""
+
+VIBRATION_FEATURES: Final = tuple(formula.name for formula in FORMULAS)
 
 _N_SPECTRAL: Final = 4
 _HIGH_ENERGY: Final = VIBRATION_FEATURES.index("high_freq_energy")

@@ -13,7 +13,7 @@ from edge_agent.dsp.vibration import VIBRATION_FEATURES, VibrationExtractor
 from edge_agent.errors import SignalError
 
 ROOT = Path(__file__).parents[3]
-RMS_2 = Formula("vibration", "rms", 2, "signal", "another formula", "a test")
+RMS_2 = Formula("vibration", "rms", 2, "signal", "another formula", "a test", 1e-6)
 
 
 def vibration_spec(*features: FeatureId) -> FeatureSpec:
