@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import zstandard
 
-from cloud_sync import wire_binary, wire_json
+from cloud_sync import wire_binary, wire_json, wire_reading
 from cloud_sync.errors import WireFormatError
 from cloud_sync.records import Batch
 
@@ -55,17 +55,17 @@ def decompress(body: bytes) -> bytes:
 
 def parse(document: bytes) -> Batch:
     """The batch in a document that was decompressed. Raises WireFormatError, naming what is wrong."""
-    return wire_binary.read(document) if is_binary(document) else wire_json.read(document)
+    return wire_reading.read(document) if is_binary(document) else wire_json.read(document)
 
 
-def read_keys(body: bytes) -> wire_binary.RowKeys:
+def read_keys(body: bytes) -> wire_reading.RowKeys:
     """The keys of the rows in a compressed body. Raises WireFormatError, naming what is wrong."""
     document = decompress(body)
     if is_binary(document):
-        return wire_binary.read_keys(document)
+        return wire_reading.read_keys(document)
     rows = wire_json.read(document).rows
     sensors, times = tuple(row.series.sensor_id for row in rows), [row.time_us for row in rows]
-    return wire_binary.RowKeys(sensors, np.arange(len(rows)), np.array(times, np.int64))
+    return wire_reading.RowKeys(sensors, np.arange(len(rows)), np.array(times, np.int64))
 
 
 def is_binary(document: bytes) -> bool:
@@ -74,7 +74,7 @@ def is_binary(document: bytes) -> bool:
 
 def record_count(document: bytes) -> int | None:
     """Records a document says it holds, before anything is made of them; None where only reading it tells."""
-    return wire_binary.record_count(document) if is_binary(document) else None
+    return wire_reading.record_count(document) if is_binary(document) else None
 
 
 def content_type(body: bytes) -> str:
