@@ -6,6 +6,7 @@ committed stays in this form; rows are made of it where one has to be named.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,10 @@ from cloud_sync.records import Batch, Event, Row, Series
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowColumns:
-    """All arrays are one-dimensional and of one length; two entries of `series` may name one sensor."""
+    """All arrays are one-dimensional and of one length.
+
+    `series` is a table: entries may be of no row here, and two may name one sensor.
+    """
 
     series: tuple[Series, ...]
     of_row: NDArray[np.int64]
@@ -30,16 +34,40 @@ class RowColumns:
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> RowColumns:
-        """Series are told apart by identity. Raises OverflowError for a time beyond 64 bits."""
+        """Series are told apart by identity. Raises TypeError for a time that is no integer, OverflowError for one
+        beyond 64 bits; NumPy would cut it."""
         position: dict[int, int] = {}
         of_row = [position.setdefault(id(row.series), len(position)) for row in rows]
         known = {id(row.series): row.series for row in rows}
         return cls(
             tuple(known[object_id] for object_id in position),
             np.array(of_row, np.int64),
-            np.array([row.time_us for row in rows], np.int64),
-            np.array([row.value for row in rows], np.float64),
-            np.array([row.quality for row in rows], np.float64),
+            np.array(array("q", [row.time_us for row in rows])),
+            np.array(array("d", [row.value for row in rows])),
+            np.array(array("d", [row.quality for row in rows])),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[RowColumns]) -> RowColumns:
+        """All rows in order, of at least one part. Tables are put one behind the other; one that is shared, once."""
+        start: dict[int, int] = {}
+        series: tuple[Series, ...] = ()
+        for part in parts:
+            if id(part.series) not in start:
+                start[id(part.series)] = len(series)
+                series = series + part.series if series else part.series  # a single one keeps its identity
+        return cls(
+            series,
+            np.concatenate([part.of_row + start[id(part.series)] for part in parts]),
+            np.concatenate([part.time_us for part in parts]),
+            np.concatenate([part.value for part in parts]),
+            np.concatenate([part.quality for part in parts]),
+        )
+
+    def at(self, places: slice | NDArray[np.bool_]) -> RowColumns:
+        """Some of the rows, over the same table."""
+        return RowColumns(
+            self.series, self.of_row[places], self.time_us[places], self.value[places], self.quality[places]
         )
 
     def rows(self) -> tuple[Row, ...]:
@@ -61,3 +89,13 @@ class ColumnBatch:
 
     def batch(self) -> Batch:
         return Batch(self.gateway_id, self.rows.rows(), self.events)
+
+    def part(self, start: int, stop: int) -> ColumnBatch:
+        """The records at positions start..stop-1."""
+        n = len(self.rows)
+        events = self.events[max(start - n, 0) : max(stop - n, 0)]
+        return ColumnBatch(self.gateway_id, self.rows.at(slice(start, stop)), events)
+
+
+Record = RowColumns | Event
+"""What is handed over on the way to the outbox: rows that arose together, or an event."""

@@ -17,8 +17,8 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from cloud_sync.columns import ColumnBatch, RowColumns
 from cloud_sync.errors import WireFormatError
-from cloud_sync.records import Batch, Row
 from cloud_sync.wire_catalogue import EMPTY, Catalogue, CatalogueCache, Positions
 from cloud_sync.wire_columns import Counts, Words, differences, planes_of, zigzag
 from cloud_sync.wire_json import event_fields
@@ -38,10 +38,10 @@ _OWN_FRAME_BYTES: Final = 256
 _catalogues = CatalogueCache()
 
 
-def encode(batch: Batch) -> bytes:
+def encode(batch: ColumnBatch) -> bytes:
     """The compressed document. Raises WireFormatError for what cannot be said (NaN, objects that are not JSON)."""
     try:
-        catalogue, pieces = _row_pieces(batch.rows) if batch.rows else (EMPTY, [])
+        catalogue, pieces = _row_pieces(batch.rows) if len(batch.rows) else (EMPTY, [])
         gateway_id = batch.gateway_id.encode()
         events = _events_text(batch)
         counts = len(catalogue.series), len(batch.rows), len(batch.events), len(events)
@@ -55,21 +55,17 @@ def encode(batch: Batch) -> bytes:
     return b"".join([compressor.compress(head), catalogue.compressed, *_frames(pieces, compressor)])
 
 
-def _events_text(batch: Batch) -> bytes:
+def _events_text(batch: ColumnBatch) -> bytes:
     if not batch.events:
         return b""
     fields = [event_fields(event) for event in batch.events]
     return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _row_pieces(rows: Sequence[Row]) -> tuple[Catalogue, list[bytes]]:
+def _row_pieces(rows: RowColumns) -> tuple[Catalogue, list[bytes]]:
     catalogue, of_series = _catalogues.place(rows)
-    count, series_count = len(rows), len(catalogue.series)
-    # `struct` refuses what is no integer or needs more than 64 bits; NumPy would cut it.
-    times = np.frombuffer(struct.pack(f"{count}q", *[row.time_us for row in rows]), np.uint64)
-    values = np.frombuffer(struct.pack(f"{count}d", *[row.value for row in rows]))
-    qualities = np.frombuffer(struct.pack(f"{count}d", *[row.quality for row in rows]))
-    if not (np.isfinite(values).all() and np.isfinite(qualities).all()):
+    series_count = len(catalogue.series)
+    if not (np.isfinite(rows.value).all() and np.isfinite(rows.quality).all()):
         raise ValueError("a value or a quality is not a number")
     order = by_series(of_series, series_count)
     groups = Groups.of(np.bincount(of_series, minlength=series_count))
@@ -78,9 +74,9 @@ def _row_pieces(rows: Sequence[Row]) -> tuple[Catalogue, list[bytes]]:
     turns[turns < 0] += series_count
     return catalogue, [
         *planes_of(turns.view(np.uint64)),
-        *_write_times(times[order], is_first),
-        *_write_palette(qualities),
-        *write_values(values[order], groups, is_first),
+        *_write_times(rows.time_us.view(np.uint64)[order], is_first),
+        *_write_palette(rows.quality),
+        *write_values(rows.value[order], groups, is_first),
     ]
 
 

@@ -18,8 +18,9 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from cloud_sync.columns import RowColumns
 from cloud_sync.errors import WireFormatError
-from cloud_sync.records import Row, Series
+from cloud_sync.records import Series
 from cloud_sync.wire_columns import Reader, planes_of
 from cloud_sync.wire_json import mapping_of, parsed, text_of
 
@@ -43,12 +44,18 @@ class Catalogue:
     document: bytes
     compressed: bytes
 
-    def places(self, object_ids: Sequence[int]) -> Positions:
-        """Raises KeyError for a Series that is not in this catalogue."""
-        return np.fromiter(map(self.position.__getitem__, object_ids), np.int64, len(object_ids))
-
 
 EMPTY: Final = Catalogue((), {}, (), b"", b"")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Placed:
+    """A table of series of which some are used, their catalogue, and the position in it of each that is used."""
+
+    table: tuple[Series, ...]
+    is_used: NDArray[np.bool_]
+    catalogue: Catalogue
+    position: Positions
 
 
 class CatalogueCache:
@@ -58,30 +65,32 @@ class CatalogueCache:
         self._size = size
         self._lock = threading.Lock()
         self._known: OrderedDict[frozenset[int], Catalogue] = OrderedDict()
-        self._latest = EMPTY
+        self._latest = _Placed((), np.empty(0, np.bool_), EMPTY, np.empty(0, np.int64))
 
-    def place(self, rows: Sequence[Row]) -> tuple[Catalogue, Positions]:
+    def place(self, rows: RowColumns) -> tuple[Catalogue, Positions]:
         """The catalogue of rows, of which there are some, and the position in it of each."""
-        object_ids = [id(row.series) for row in rows]
-        latest = self._latest  # most often it fits; asking it costs less than making the key
-        try:
-            positions = latest.places(object_ids)
-        except KeyError:
-            pass
-        else:
-            if np.bincount(positions, minlength=len(latest.series)).all():
-                return latest, positions
-        self._latest = latest = self._of(object_ids, rows)
-        return latest, latest.places(object_ids)
+        is_used = np.bincount(rows.of_row, minlength=len(rows.series)) > 0
+        latest = self._latest  # a recorder keeps its table, and most flushes hold all of it
+        if latest.table is not rows.series or not np.array_equal(latest.is_used, is_used):
+            self._latest = latest = self._placed(rows.series, is_used)
+        return latest.catalogue, latest.position[rows.of_row]
 
-    def _of(self, object_ids: Sequence[int], rows: Sequence[Row]) -> Catalogue:
-        key = frozenset(object_ids)
+    def _placed(self, table: tuple[Series, ...], is_used: NDArray[np.bool_]) -> _Placed:
+        used = np.flatnonzero(is_used)
+        objects = [table[place] for place in used.tolist()]
+        catalogue = self._of(objects)
+        position = np.zeros(len(table), np.int64)
+        position[used] = [catalogue.position[id(one)] for one in objects]
+        return _Placed(table, is_used, catalogue, position)
+
+    def _of(self, objects: Sequence[Series]) -> Catalogue:
+        key = frozenset(map(id, objects))
         with self._lock:
             found = self._known.get(key)
             if found is not None:
                 self._known.move_to_end(key)
                 return found
-        made = _make({id(row.series): row.series for row in rows}.values())
+        made = _make({id(one): one for one in objects}.values())
         with self._lock:
             self._known[key] = made
             if len(self._known) > self._size:
