@@ -10,11 +10,15 @@ from collections.abc import Callable
 from typing import Final
 
 from edge_agent.core.features import FeatureId, FeatureSpec
-from edge_agent.dsp import audio, vibration
+from edge_agent.dsp import audio, calendar_terms, tag_forecast, tag_history, velocity, vibration
 from edge_agent.dsp.audio import MfccMeanExtractor
+from edge_agent.dsp.calendar_terms import CalendarExtractor
 from edge_agent.dsp.extractor import Extracted, Extractor
 from edge_agent.dsp.formula import Formula
 from edge_agent.dsp.snapshot import SnapshotExtractor
+from edge_agent.dsp.tag_forecast import TagForecastExtractor
+from edge_agent.dsp.tag_history import TagHistoryExtractor
+from edge_agent.dsp.velocity import VelocityExtractor
 from edge_agent.dsp.vibration import VibrationExtractor
 from edge_agent.errors import SignalError
 
@@ -93,7 +97,14 @@ def _built_in() -> FeatureCatalog:
     catalog.add_family("vibration", VibrationExtractor)
     catalog.add_family("tag_snapshot", SnapshotExtractor, has_free_names=True)
     catalog.add_family("mfcc_mean", MfccMeanExtractor)
-    for formula in (*vibration.FORMULAS, *audio.FORMULAS):
+    catalog.add_family("velocity", VelocityExtractor)
+    for formulas in (vibration.FORMULAS, audio.FORMULAS, velocity.FORMULAS):
+        for formula in formulas:
+            catalog.add(formula)
+    catalog.add_family(tag_history.FAMILY, TagHistoryExtractor)
+    catalog.add_family(tag_forecast.FAMILY, TagForecastExtractor)
+    catalog.add_family(calendar_terms.FAMILY, CalendarExtractor)
+    for formula in (*tag_history.FORMULAS, *tag_forecast.FORMULAS, *calendar_terms.FORMULAS):
         catalog.add(formula)
     return catalog
 
