@@ -2,6 +2,7 @@
 
 Constraints
 - One bad row is named and refused; it never costs its neighbours.
+- Rows are judged as columns; only of a row that is refused or repeated is anything made.
 - Within one batch a key counts once: the first wins, an equal repeat is a duplicate, a different one is refused.
 - Everything that passes can be stored: no text PostgreSQL cannot hold, no key longer than an index takes.
 """
@@ -10,11 +11,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_sync.columns import ColumnBatch, RowColumns
 from cloud_sync.records import Batch, Event, Refusal, Row, Series
 
 SENSOR_TYPES: Final = frozenset({
@@ -32,9 +37,8 @@ MAX_ID_CHARS: Final = 255
 MAX_UNIT_CHARS: Final = 64
 
 _MICROSECOND: Final = timedelta(microseconds=1)
-
-_Key = TypeVar("_Key", bound=Hashable)
-_Item = TypeVar("_Item", Row, Event)
+_OLDEST_US: Final = (OLDEST - EPOCH) // _MICROSECOND
+_INT64: Final = np.iinfo(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,42 +59,47 @@ class Judgement:
     refused: tuple[Refusal, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ColumnJudgement:
+    """The same of a batch whose rows are columns.
+
+    `rows` are the positions of those that may be stored, by (sensor_id, time_us). `metadata` is the JSON text of
+    each series, None where it is empty or the series is refused.
+    """
+
+    rows: NDArray[np.int64]
+    metadata: tuple[str | None, ...]
+    events: tuple[tuple[int, Event], ...]
+    duplicates: int
+    refused: tuple[Refusal, ...]
+
+
 def judge(batch: Batch, *, now: datetime) -> Judgement:
     """Sort a batch by the rules above. `now` is the central's clock, with a time zone."""
+    found = judge_columns(columns_of(batch), now=now)
+    rows = tuple((position, batch.rows[position]) for position in np.sort(found.rows).tolist())
+    return Judgement(rows, found.events, found.duplicates, found.refused)
+
+
+def judge_columns(batch: ColumnBatch, *, now: datetime) -> ColumnJudgement:
+    """Sort a batch by the rules above. `now` is the central's clock, with a time zone."""
     latest_us = (now + FUTURE_MARGIN - EPOCH) // _MICROSECOND
-    series_faults: dict[int, Fault | None] = {}
-    sorter = _Sorter()
-    rows: dict[tuple[str, int], tuple[int, Row]] = {}
-    for index, row in enumerate(batch.rows):
-        if id(row.series) not in series_faults:
-            series_faults[id(row.series)] = series_fault(row.series)
-        fault = series_faults[id(row.series)] or row_fault(row, latest_us=latest_us)
-        sorter.place(rows, row.key, index, row, fault)
-    events: dict[str, tuple[int, Event]] = {}
-    for index, event in enumerate(batch.events, start=len(batch.rows)):
-        sorter.place(events, event.event_id, index, event, event_fault(event, latest_us=latest_us))
-    return Judgement(tuple(rows.values()), tuple(events.values()), sorter.duplicates, tuple(sorter.refused))
+    metadata, series_faults = _described(batch.rows.series)
+    sound, row_refusals = _sound_rows(batch.rows, series_faults, latest_us)
+    kept, row_repeats, row_conflicts = _first_of_each_key(batch.rows, sound)
+    events, event_repeats, event_refusals = _judged_events(batch, latest_us)
+    refused = sorted([*row_refusals, *row_conflicts, *event_refusals], key=lambda refusal: refusal.index)
+    return ColumnJudgement(kept, metadata, events, row_repeats + event_repeats, tuple(refused))
 
 
-def series_fault(series: Series) -> Fault | None:
-    """What is wrong with a sensor's description, if anything."""
-    if series.sensor_type not in SENSOR_TYPES:
-        known = ", ".join(sorted(SENSOR_TYPES))
-        return Fault("unknown_sensor_type", f"sensor_type {series.sensor_type!r} is not one of {known}")
-    return (
-        _text_fault("sensor_id", series.sensor_id, MAX_ID_CHARS)
-        or _text_fault("unit", series.unit, MAX_UNIT_CHARS, may_be_empty=True)
-        or _json_fault("metadata", series.metadata)
-    )
-
-
-def row_fault(row: Row, *, latest_us: int) -> Fault | None:
-    """What is wrong with one measurement, if anything."""
-    if not math.isfinite(row.value):
-        return Fault("value_not_finite", f"value {row.value} is not a number; a missing value is a gap")
-    if not 0.0 <= row.quality <= 1.0:
-        return Fault("quality_out_of_range", f"quality {row.quality} is not within 0 to 1")
-    return _time_fault(row.time_us, latest_us)
+def columns_of(batch: Batch) -> ColumnBatch:
+    """A batch's rows as columns. A time beyond 64 bits becomes their first or last, which no central takes either."""
+    try:
+        rows = RowColumns.of(batch.rows)
+    except OverflowError:
+        near = [Row(r.series, min(max(r.time_us, _INT64.min), _INT64.max), r.value, r.quality) for r in batch.rows]
+        rows = RowColumns.of(near)
+    return ColumnBatch(batch.gateway_id, rows, batch.events)
 
 
 def event_fault(event: Event, *, latest_us: int) -> Fault | None:
@@ -114,31 +123,113 @@ def json_text(value: Mapping[str, Any]) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
-@dataclass(slots=True)
-class _Sorter:
-    """Collects repeats and refusals while positions are placed under their keys."""
+def _described(series: Sequence[Series]) -> tuple[tuple[str | None, ...], list[Fault | None]]:
+    """The metadata of each series as JSON text, and what is wrong with its description; equal objects once."""
+    known: dict[int, tuple[str | None, Fault | None]] = {}
+    texts, faults = [], []
+    for one in series:
+        if id(one.metadata) not in known:
+            known[id(one.metadata)] = _metadata_text(one.metadata)
+        text, metadata_fault = known[id(one.metadata)]
+        texts.append(text)
+        faults.append(_series_fault(one) or metadata_fault)
+    return tuple(texts), faults
 
-    duplicates: int = 0
-    refused: list[Refusal] = field(default_factory=list)
 
-    def place(
-        self, placed: dict[_Key, tuple[int, _Item]], key: _Key, index: int, item: _Item, fault: Fault | None
-    ) -> None:
-        earlier = placed.get(key)
+def _series_fault(series: Series) -> Fault | None:
+    """What is wrong with a sensor's description, metadata aside."""
+    if series.sensor_type not in SENSOR_TYPES:
+        known = ", ".join(sorted(SENSOR_TYPES))
+        return Fault("unknown_sensor_type", f"sensor_type {series.sensor_type!r} is not one of {known}")
+    return _text_fault("sensor_id", series.sensor_id, MAX_ID_CHARS) or _text_fault(
+        "unit", series.unit, MAX_UNIT_CHARS, may_be_empty=True
+    )
+
+
+def _sound_rows(
+    rows: RowColumns, series_faults: Sequence[Fault | None], latest_us: int
+) -> tuple[NDArray[np.int64], list[Refusal]]:
+    """The positions of rows with nothing wrong in themselves, and the refusals of the others."""
+    is_sound = np.isfinite(rows.value) & (rows.quality >= 0.0) & (rows.quality <= 1.0)
+    is_sound &= (rows.time_us >= _OLDEST_US) & (rows.time_us <= latest_us)
+    if any(series_faults):
+        is_sound &= np.array([fault is None for fault in series_faults])[rows.of_row]
+    refused = []
+    for position in np.flatnonzero(~is_sound).tolist():
+        fault = series_faults[rows.of_row[position]] or _row_fault(rows, position, latest_us)
+        refused.append(Refusal(position, fault.code, fault.detail))
+    return np.flatnonzero(is_sound), refused
+
+
+def _row_fault(rows: RowColumns, position: int, latest_us: int) -> Fault:
+    """What is wrong with one measurement that is known not to be sound."""
+    value, quality = float(rows.value[position]), float(rows.quality[position])
+    if not math.isfinite(value):
+        return Fault("value_not_finite", f"value {value} is not a number; a missing value is a gap")
+    if not 0.0 <= quality <= 1.0:
+        return Fault("quality_out_of_range", f"quality {quality} is not within 0 to 1")
+    fault = _time_fault(int(rows.time_us[position]), latest_us)
+    assert fault is not None, "a sound row was called unsound"  # noqa: S101 (the two rules stand side by side)
+    return fault
+
+
+def _first_of_each_key(rows: RowColumns, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], int, list[Refusal]]:
+    """Of rows in ascending position: the first of each key, by key; how many equal repeats; the others' refusals."""
+    sensor, time_us = _ranks(rows.series)[rows.of_row[positions]], rows.time_us[positions]
+    order = np.lexsort((time_us, sensor))  # stable: rows of one key stay in the batch's order
+    positions, sensor, time_us = positions[order], sensor[order], time_us[order]
+    is_first = np.ones(len(positions), np.bool_)
+    is_first[1:] = (sensor[1:] != sensor[:-1]) | (time_us[1:] != time_us[:-1])
+    if is_first.all():
+        return positions, 0, []
+    first = positions[np.maximum.accumulate(np.where(is_first, np.arange(len(positions)), 0))]
+    pairs = zip(first[~is_first].tolist(), positions[~is_first].tolist(), strict=True)
+    conflicts = [_conflict(earlier, position) for earlier, position in pairs if not _is_same(rows, earlier, position)]
+    kept = positions[is_first]
+    return kept, len(positions) - len(kept) - len(conflicts), conflicts
+
+
+def _ranks(series: Sequence[Series]) -> NDArray[np.int64]:
+    """The place of each series' sensor_id among all of them; two series of one sensor share it."""
+    rank = {sensor_id: place for place, sensor_id in enumerate(sorted({one.sensor_id for one in series}))}
+    return np.array([rank[one.sensor_id] for one in series], np.int64)
+
+
+def _is_same(rows: RowColumns, one: int, other: int) -> bool:
+    """Whether two rows of one key have the same contents."""
+    return bool(
+        rows.value[one] == rows.value[other]
+        and rows.quality[one] == rows.quality[other]
+        and rows.series[rows.of_row[one]] == rows.series[rows.of_row[other]]
+    )
+
+
+def _conflict(earlier: int, position: int) -> Refusal:
+    detail = f"position {earlier} of the same batch has this key with other contents; that one was kept"
+    return Refusal(position, "conflict_in_batch", detail)
+
+
+def _judged_events(batch: ColumnBatch, latest_us: int) -> tuple[tuple[tuple[int, Event], ...], int, list[Refusal]]:
+    """The first event of each id, with its position; how many equal repeats; the others' refusals."""
+    kept: dict[str, tuple[int, Event]] = {}
+    repeats, refused = 0, []
+    for position, event in enumerate(batch.events, start=len(batch.rows)):
+        fault = event_fault(event, latest_us=latest_us)
         if fault is not None:
-            self.refused.append(Refusal(index, fault.code, fault.detail))
-        elif earlier is None:
-            placed[key] = (index, item)
-        elif earlier[1] == item:
-            self.duplicates += 1
+            refused.append(Refusal(position, fault.code, fault.detail))
+            continue
+        earlier, first = kept.setdefault(event.event_id, (position, event))
+        if earlier == position:
+            continue
+        if first == event:
+            repeats += 1
         else:
-            detail = f"position {earlier[0]} of the same batch has this key with other contents; that one was kept"
-            self.refused.append(Refusal(index, "conflict_in_batch", detail))
+            refused.append(_conflict(earlier, position))
+    return tuple(kept.values()), repeats, refused
 
 
 def _time_fault(time_us: int, latest_us: int) -> Fault | None:
-    oldest_us = (OLDEST - EPOCH) // _MICROSECOND
-    if time_us < oldest_us:
+    if time_us < _OLDEST_US:
         return Fault("timestamp_too_old", f"{_shown(time_us)} is before {OLDEST:%Y-%m-%d}: was the clock set?")
     if time_us > latest_us:
         return Fault("timestamp_in_future", f"{_shown(time_us)} is more than a day ahead of the central's clock")
@@ -162,6 +253,11 @@ def _text_fault(name: str, text: str, longest: int, *, may_be_empty: bool = Fals
     return None
 
 
+def _metadata_text(metadata: Mapping[str, Any]) -> tuple[str | None, Fault | None]:
+    fault = _json_fault("metadata", metadata)
+    return (json_text(metadata) if metadata and fault is None else None), fault
+
+
 def _json_fault(name: str, value: Mapping[str, Any]) -> Fault | None:
     try:
         json_text(value)
@@ -175,7 +271,7 @@ def _refuse_unstorable(value: object) -> None:
     if isinstance(value, str):
         if "\0" in value:
             raise ValueError("a text with a NUL character cannot be stored")
-        if any("\ud800" <= character <= "\udfff" for character in value):
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise ValueError("a text with half a surrogate pair cannot be stored")
     elif isinstance(value, Mapping):
         for key, item in value.items():

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
 import zstandard
 
 from cloud_sync import wire_binary, wire_json, wire_reading
@@ -68,14 +67,23 @@ def parse(document: bytes) -> Batch:
     return wire_reading.read(document) if is_binary(document) else wire_json.read(document)
 
 
+def decode_columns(body: bytes) -> ColumnBatch:
+    """The batch in a compressed body, its rows as columns. Raises WireFormatError, naming what is wrong."""
+    return parse_columns(decompress(body))
+
+
+def parse_columns(document: bytes) -> ColumnBatch:
+    """The batch in a document, its rows as columns. Raises WireFormatError, naming what is wrong."""
+    return wire_reading.read_columns(document) if is_binary(document) else wire_json.read_columns(document)
+
+
 def read_keys(body: bytes) -> wire_reading.RowKeys:
     """The keys of the rows in a compressed body. Raises WireFormatError, naming what is wrong."""
     document = decompress(body)
     if is_binary(document):
         return wire_reading.read_keys(document)
-    rows = wire_json.read(document).rows
-    sensors, times = tuple(row.series.sensor_id for row in rows), [row.time_us for row in rows]
-    return wire_reading.RowKeys(sensors, np.arange(len(rows)), np.array(times, np.int64))
+    rows = wire_json.read_columns(document).rows
+    return wire_reading.RowKeys(tuple(one.sensor_id for one in rows.series), rows.of_row, rows.time_us)
 
 
 def is_binary(document: bytes) -> bool:

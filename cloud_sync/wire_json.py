@@ -13,15 +13,20 @@ row order). Decoding is strict: a decoder that guesses would invent data.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud_sync.columns import ColumnBatch, RowColumns
 from cloud_sync.errors import WireFormatError
 from cloud_sync.records import Batch, Event, EventKind, Row, Series
 
 SCHEMA_VERSION: Final = 1
+
+_INT64: Final = np.iinfo(np.int64)
 
 
 def write(batch: Batch) -> bytes:
@@ -50,20 +55,18 @@ def write(batch: Batch) -> bytes:
 
 def read(text: bytes) -> Batch:
     """The batch in a document. Raises WireFormatError, naming what is wrong."""
-    document = parsed(text)
-    if not isinstance(document, dict):
-        raise WireFormatError("the body is not a JSON object")
-    version = document.get("schema")
-    if type(version) is not int or version != SCHEMA_VERSION:  # True is 1 to Python
-        raise WireFormatError(f"schema version {version!r} is not known here (this program reads {SCHEMA_VERSION})")
-    try:
-        return Batch(
-            gateway_id=text_of(document["gateway_id"]),
-            rows=_rows(document["series"], document["rows"]),
-            events=events_of(document["events"]),
-        )
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as exc:
-        raise WireFormatError(f"the batch is malformed: {type(exc).__name__}: {exc}") from exc
+    gateway_id, columns, events = _read(text)
+    series = [columns.series[place] for place in columns.of_row]
+    rows = tuple(map(Row, series, columns.times_us, columns.values.tolist(), columns.qualities.tolist()))
+    return Batch(gateway_id, rows, events)
+
+
+def read_columns(text: bytes) -> ColumnBatch:
+    """The same, its rows as columns. A time beyond 64 bits becomes their first or last, which no central takes."""
+    gateway_id, columns, events = _read(text)
+    of_row = np.array(columns.of_row, np.int64)
+    rows = RowColumns(columns.series, of_row, _int64(columns.times_us), columns.values, columns.qualities)
+    return ColumnBatch(gateway_id, rows, events)
 
 
 def parsed(text: bytes) -> Any:
@@ -99,17 +102,48 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a value")
 
 
-def _rows(series: Any, columns: Any) -> tuple[Row, ...]:
-    catalogue = [
-        Series(text_of(s["id"]), text_of(s["type"]), text_of(s["unit"]), mapping_of(s["meta"])) for s in _list(series)
-    ]
-    positions = [_position(p, len(catalogue)) for p in _list(columns["series"])]
-    times = list(accumulate(_integer(t) for t in _list(columns["time_us"])))
-    values, qualities = _list(columns["value"]), _list(columns["quality"])
-    return tuple(
-        Row(catalogue[p], t, _number(v), _number(q))
-        for p, t, v, q in zip(positions, times, values, qualities, strict=True)
-    )
+class _Columns(NamedTuple):
+    """Row n is of `series[of_row[n]]`; a time may be any integer."""
+
+    series: tuple[Series, ...]
+    of_row: list[int]
+    times_us: list[int]
+    values: NDArray[np.float64]
+    qualities: NDArray[np.float64]
+
+
+def _read(text: bytes) -> tuple[str, _Columns, tuple[Event, ...]]:
+    document = parsed(text)
+    if not isinstance(document, dict):
+        raise WireFormatError("the body is not a JSON object")
+    version = document.get("schema")
+    if type(version) is not int or version != SCHEMA_VERSION:  # True is 1 to Python
+        raise WireFormatError(f"schema version {version!r} is not known here (this program reads {SCHEMA_VERSION})")
+    try:
+        gateway_id = text_of(document["gateway_id"])
+        return gateway_id, _columns(document["series"], document["rows"]), events_of(document["events"])
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as exc:
+        raise WireFormatError(f"the batch is malformed: {type(exc).__name__}: {exc}") from exc
+
+
+def _columns(series: Any, columns: Any) -> _Columns:
+    catalogue = tuple(_series(item) for item in _list(series))
+    of_row = _integers(columns["series"])
+    outside = next((place for place in of_row if not 0 <= place < len(catalogue)), None)
+    if outside is not None:
+        raise IndexError(f"series {outside} of {len(catalogue)}")
+    times_us = list(accumulate(_integers(columns["time_us"])))
+    values, qualities = _numbers(columns["value"]), _numbers(columns["quality"])
+    if not len(of_row) == len(times_us) == len(values) == len(qualities):
+        raise ValueError("the columns are not of one length")
+    return _Columns(catalogue, of_row, times_us, values, qualities)
+
+
+def _int64(times_us: Sequence[int]) -> NDArray[np.int64]:
+    try:
+        return np.array(times_us, np.int64)
+    except OverflowError:
+        return np.array([min(max(time_us, _INT64.min), _INT64.max) for time_us in times_us], np.int64)
 
 
 def _series(item: Any) -> Series:
@@ -141,26 +175,26 @@ def _event(item: Any) -> Event:
     )
 
 
-def _position(value: object, count: int) -> int:
-    position = _integer(value)
-    if not 0 <= position < count:
-        raise IndexError(f"series {position} of {count}")
-    return position
-
-
 def _integer(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{value!r} is not an integer")
     return value
 
 
-def _number(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is not a number")
-    number = float(value)
-    if not math.isfinite(number):  # 1e999 is JSON, and infinite
-        raise ValueError(f"{number} is not a value")
-    return number
+def _integers(column: Any) -> list[int]:
+    if set(map(type, _list(column))) - {int}:  # of all at once: a tenth of the time of one by one
+        return [_integer(value) for value in column]
+    return list(column)
+
+
+def _numbers(column: Any) -> NDArray[np.float64]:
+    wrong = set(map(type, _list(column))) - {int, float}
+    if wrong:
+        raise TypeError(f"{next(value for value in column if type(value) in wrong)!r} is not a number")
+    numbers = np.array(column, np.float64)
+    if not np.isfinite(numbers).all():  # 1e999 is JSON, and infinite
+        raise ValueError(f"{numbers[~np.isfinite(numbers)][0]} is not a value")
+    return numbers
 
 
 def text_of(value: object) -> str:
