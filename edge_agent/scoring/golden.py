@@ -1,9 +1,9 @@
 """Proves a bundle on this box: the golden inputs through windower, extractor and runtime, against the source's answers.
 
 golden.npz of a waveform model holds `samples` float32 (n_channels, n), `features` float64 (n_channels,
-n_windows, n_features) and `scores` float64 (n_channels, n_windows); of a tag model `rows` float32
-(n, n_features), `features` float64 (n, n_features) and `scores` float64 (n,). Features and scores were
-computed by the source framework in float64, never by the code that is proven here.
+n_windows, n_features) and `scores` float64 (n_channels, n_windows); of a tag model `rows` float32 (n, width
+of its family's input), `features` float64 (n, n_features) and `scores` float64 (n,). Features and scores
+were computed by the source framework in float64, never by the code that is proven here.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def prove(bundle: ModelBundle, *, extractor: Extractor | None = None, model: Onn
     extractor = extractor or open_extractor(bundle)
     model = model or open_model(bundle)
     golden = _load(bundle)
-    features = golden.inputs if is_tabular(bundle) else _extract(bundle, golden, extractor)
+    features = (_extract_rows if is_tabular(bundle) else _extract)(bundle, golden, extractor)
     if features.shape != golden.features.shape:
         raise BundleError(
             f"{bundle.label}: golden run gave {features.shape} features, the source {golden.features.shape}",
@@ -104,7 +104,7 @@ def prove(bundle: ModelBundle, *, extractor: Extractor | None = None, model: Onn
 
 
 def is_tabular(bundle: ModelBundle) -> bool:
-    """True for models over a snapshot of tags, which have no samples and no windows."""
+    """True for models over tags, which have no samples and no windows."""
     return bundle.spec.window_samples == 0
 
 
@@ -141,6 +141,17 @@ def _extract(bundle: ModelBundle, golden: _Golden, extractor: Extractor) -> NDAr
         raise BundleError(f"{bundle.label}: the golden samples fill no window", hint="build the bundle again")
     joined: NDArray[np.float32] = np.concatenate(batches, axis=1)
     return np.ascontiguousarray(joined.reshape(-1, joined.shape[-1]))
+
+
+def _extract_rows(bundle: ModelBundle, golden: _Golden, extractor: Extractor) -> NDArray[np.float32]:
+    """Features of all rows, each as its own window: (n, n_features)."""
+    try:
+        values, is_usable = extractor.extract(golden.inputs[np.newaxis])
+    except SignalError as exc:
+        raise BundleError(f"{bundle.label}: golden run: {exc.message}", hint=_HINT) from exc
+    if not is_usable.all():
+        raise BundleError(f"{bundle.label}: golden run: a row was refused as unusable", hint=_HINT)
+    return np.ascontiguousarray(values[0])
 
 
 def _windows(bundle: ModelBundle, samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:

@@ -115,7 +115,7 @@ class Manifest(Strict):
     schema_version: Literal[1]
     name: BundleName
     version: BundleVersion
-    task: Literal["anomaly_detection", "classification"]
+    task: Literal["anomaly_detection", "classification", "forecasting"]
     description: str
     feature_spec: FeatureSpecEntry
     input_name: str
