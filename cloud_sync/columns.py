@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,12 +37,12 @@ class RowColumns:
     def of(cls, rows: Sequence[Row]) -> RowColumns:
         """Series are told apart by identity. Raises TypeError for a time that is no integer, OverflowError for one
         beyond 64 bits; NumPy would cut it."""
-        position: dict[int, int] = {}
-        of_row = [position.setdefault(id(row.series), len(position)) for row in rows]
-        known = {id(row.series): row.series for row in rows}
+        series = [row.series for row in rows]
+        object_ids = np.array(list(map(id, series)), np.int64)
+        _, firsts, of_row = np.unique(object_ids, return_index=True, return_inverse=True)
         return cls(
-            tuple(known[object_id] for object_id in position),
-            np.array(of_row, np.int64),
+            tuple([series[first] for first in firsts.tolist()]),
+            of_row,
             np.array(array("q", [row.time_us for row in rows])),
             np.array(array("d", [row.value for row in rows])),
             np.array(array("d", [row.quality for row in rows])),
@@ -50,15 +51,12 @@ class RowColumns:
     @classmethod
     def joined(cls, parts: Sequence[RowColumns]) -> RowColumns:
         """All rows in order, of at least one part. Tables are put one behind the other; one that is shared, once."""
-        start: dict[int, int] = {}
-        series: tuple[Series, ...] = ()
-        for part in parts:
-            if id(part.series) not in start:
-                start[id(part.series)] = len(series)
-                series = series + part.series if series else part.series  # a single one keeps its identity
+        tables = {id(part.series): part.series for part in parts}
+        starts = dict(zip(tables, accumulate(map(len, tables.values()), initial=0), strict=False))
         return cls(
-            series,
-            np.concatenate([part.of_row + start[id(part.series)] for part in parts]),
+            # One table keeps its identity, by which its catalogue is found again.
+            parts[0].series if len(tables) == 1 else tuple(chain.from_iterable(tables.values())),
+            np.concatenate([part.of_row + starts[id(part.series)] for part in parts]),
             np.concatenate([part.time_us for part in parts]),
             np.concatenate([part.value for part in parts]),
             np.concatenate([part.quality for part in parts]),

@@ -5,11 +5,11 @@ A line is `<sensor_id> <time_us>`. The file grows without bound, so only audits 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+from cloud_sync.columns import RowColumns
 from cloud_sync.errors import OutboxError
-from cloud_sync.records import Row
 
 
 class KeyJournal:
@@ -17,9 +17,10 @@ class KeyJournal:
         self._path = path
         self._is_whole = False
 
-    def note(self, rows: Iterable[Row]) -> None:
+    def note(self, rows: RowColumns) -> None:
         """Append the keys of rows whose append has returned. Raises OutboxError when the file takes none."""
-        lines = "".join(f"{row.series.sensor_id} {row.time_us}\n" for row in rows)
+        keys = zip(rows.of_row.tolist(), rows.time_us.tolist(), strict=True)
+        lines = "".join(f"{rows.series[place].sensor_id} {time_us}\n" for place, time_us in keys)
         try:
             if not self._is_whole:
                 _cut_torn_line(self._path)

@@ -1,6 +1,7 @@
 """Group commit: records are gathered for at most one flush interval, then made durable in one transaction.
 
 Constraints
+- Rows come as columns, stay columns and are encoded as columns: nothing here is done for each of them.
 - `put` waits when too much is pending (back-pressure); it never drops.
 - A record that cannot be encoded at all is a fault of this program: it is counted, said, and costs no other.
 - While the disk refuses, what is pending stays pending and is tried again; the refusal is said once.
@@ -13,20 +14,20 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
+
+import numpy as np
 
 from cloud_sync import wire
+from cloud_sync.columns import ColumnBatch, Record, RowColumns
 from cloud_sync.errors import OutboxError, WireFormatError
 from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import NewBlock
-from cloud_sync.records import Batch, Event, RecordClass, Row
+from cloud_sync.records import Event, RecordClass
 
 logger = logging.getLogger(__name__)
-
-Record = Row | Event
-T = TypeVar("T")
 
 MAX_BLOCK_RECORDS: Final = 5_000
 """About 20 to 150 kB compressed: far under any sensible body limit, far over what one flush usually holds."""
@@ -77,6 +78,7 @@ class OutboxWriter:
         self._journal = journal
         self._on_flush = on_flush
         self._pending: list[Record] = []
+        self._pending_count = 0
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._is_stopping = False
@@ -88,7 +90,8 @@ class OutboxWriter:
     async def put(self, records: Sequence[Record]) -> None:
         """Hand records over. They are pending at once, also when the wait for room that follows is cancelled."""
         self._pending.extend(records)
-        while len(self._pending) >= self._max_pending and not self._is_stopping:
+        self._pending_count += _count(records)
+        while self._pending_count >= self._max_pending and not self._is_stopping:
             self._has_room.clear()
             await self._has_room.wait()
 
@@ -115,34 +118,36 @@ class OutboxWriter:
                 await asyncio.shield(commit)
             except asyncio.CancelledError:
                 await _ended(commit)
-                self._note(commit, len(records))
+                self._note(commit, records)
                 raise
             except OutboxError:
                 pass  # noted below, like every other end
-            return self._note(commit, len(records))
+            return self._note(commit, records)
 
     def _commit(self, records: Sequence[Record]) -> _Commit:
+        batch = _batch(self._gateway_id, records)
+        offered = len(batch)
         try:
-            blocks, unsendable = _blocks(self._gateway_id, records), 0
+            blocks = _blocks(batch)
         except WireFormatError:
-            sendable = [record for record in records if _is_sendable(self._gateway_id, record)]
-            blocks, unsendable = _blocks(self._gateway_id, sendable), len(records) - len(sendable)
-            records = sendable
+            batch = _sendable(batch)
+            blocks = _blocks(batch)
         self._outbox.append(blocks)
         try:
             if self._journal is not None:
-                self._journal.note(record for record in records if isinstance(record, Row))
+                self._journal.note(batch.rows)
         except OutboxError as exc:
-            return _Commit(unsendable, exc)
-        return _Commit(unsendable, None)
+            return _Commit(offered - len(batch), exc)
+        return _Commit(offered - len(batch), None)
 
-    def _note(self, commit: asyncio.Task[_Commit], taken: int) -> bool:
+    def _note(self, commit: asyncio.Task[_Commit], taken: Sequence[Record]) -> bool:
         """Take the end of a commit into account. Raises what is not about the outbox."""
         error = commit.exception()
         if error is None:
             done = commit.result()
-            del self._pending[:taken]
-            self._flushed_total += taken - done.unsendable
+            del self._pending[: len(taken)]
+            self._pending_count -= _count(taken)
+            self._flushed_total += _count(taken) - done.unsendable
             self._unsendable_total += done.unsendable
             self._say(done.journal_error)
             self._has_room.set()
@@ -165,7 +170,7 @@ class OutboxWriter:
     def state(self) -> WriterState:
         error = self._error
         return WriterState(
-            len(self._pending),
+            self._pending_count,
             self._flushed_total,
             error.message if error else None,
             error.hint if error else None,
@@ -180,27 +185,60 @@ async def _ended(task: asyncio.Task[_Commit]) -> None:
             await asyncio.wait([task])
 
 
-def _is_sendable(gateway_id: str, record: Record) -> bool:
-    batch = Batch(gateway_id, rows=(record,)) if isinstance(record, Row) else Batch(gateway_id, events=(record,))
+def _count(records: Sequence[Record]) -> int:
+    return sum(1 if isinstance(record, Event) else len(record) for record in records)
+
+
+def _batch(gateway_id: str, records: Sequence[Record]) -> ColumnBatch:
+    rows = [record for record in records if not isinstance(record, Event)]
+    events = tuple(record for record in records if isinstance(record, Event))
+    return ColumnBatch(gateway_id, RowColumns.joined(rows) if rows else RowColumns.of(()), events)
+
+
+def _sendable(batch: ColumnBatch) -> ColumnBatch:
+    """Without what can never be sent, which is said."""
+    keep = np.ones(len(batch), np.bool_)
+    for position, reason in _unsendable(batch, 0, len(batch)):
+        logger.error("dropped, because it can never be sent: %s: %s", _named(batch, position), reason)
+        keep[position] = False
+    n = len(batch.rows)
+    events = tuple(event for event, is_kept in zip(batch.events, keep[n:].tolist(), strict=True) if is_kept)
+    return ColumnBatch(batch.gateway_id, batch.rows.at(keep[:n]), events)
+
+
+def _unsendable(batch: ColumnBatch, start: int, stop: int) -> Iterator[tuple[int, str]]:
+    """Found by halving: one such record among thousands costs a dozen encodings."""
+    if start == stop:
+        return
     try:
-        wire.encode(batch)
+        wire.encode_columns(batch.part(start, stop))
     except WireFormatError as exc:
-        logger.error("dropped, because it can never be sent: %r: %s", record, exc.message)
-        return False
-    return True
+        if stop - start == 1:
+            yield start, exc.message
+            return
+        middle = (start + stop) // 2
+        yield from _unsendable(batch, start, middle)
+        yield from _unsendable(batch, middle, stop)
 
 
-def _blocks(gateway_id: str, records: Sequence[Record]) -> list[NewBlock]:
-    rows = [record for record in records if isinstance(record, Row)]
-    events = [record for record in records if isinstance(record, Event)]
-    blocks = [_block(Batch(gateway_id, events=tuple(part)), RecordClass.EVENT) for part in _parts(events)]
-    return blocks + [_block(Batch(gateway_id, rows=tuple(part)), RecordClass.READING) for part in _parts(rows)]
+def _named(batch: ColumnBatch, position: int) -> str:
+    rows = batch.rows
+    if position < len(rows):
+        return f"{rows.series[rows.of_row[position]].sensor_id} at {rows.time_us[position]} us"
+    return repr(batch.events[position - len(rows)])
 
 
-def _parts(records: Sequence[T]) -> list[Sequence[T]]:
-    return [records[i : i + MAX_BLOCK_RECORDS] for i in range(0, len(records), MAX_BLOCK_RECORDS)]
+def _blocks(batch: ColumnBatch) -> list[NewBlock]:
+    """Events first; at most `MAX_BLOCK_RECORDS` in each."""
+    n = len(batch.rows)
+    parts = [(start, min(start + MAX_BLOCK_RECORDS, len(batch))) for start in range(n, len(batch), MAX_BLOCK_RECORDS)]
+    parts += [(start, min(start + MAX_BLOCK_RECORDS, n)) for start in range(0, n, MAX_BLOCK_RECORDS)]
+    return [_block(batch.part(start, stop)) for start, stop in parts]
 
 
-def _block(batch: Batch, record_class: RecordClass) -> NewBlock:
-    times = [row.time_us for row in batch.rows] + [event.time_us for event in batch.events]
-    return NewBlock(uuid.uuid4().hex, record_class, min(times), max(times), len(batch), wire.encode(batch))
+def _block(batch: ColumnBatch) -> NewBlock:
+    """Of rows or of events."""
+    times = batch.rows.time_us if len(batch.rows) else np.array([event.time_us for event in batch.events])
+    record_class = RecordClass.READING if len(batch.rows) else RecordClass.EVENT
+    first_us, last_us = int(times.min()), int(times.max())
+    return NewBlock(uuid.uuid4().hex, record_class, first_us, last_us, len(batch), wire.encode_columns(batch))

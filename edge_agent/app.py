@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from cloud_sync.columns import Record
 from cloud_sync.errors import OutboxError
 from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import Outbox
 from cloud_sync.reconcile_hourly import HourlyReconciliation
-from cloud_sync.records import Event, Row
+from cloud_sync.records import Event
 from cloud_sync.retention import US_PER_DAY
 from cloud_sync.transports.auto import worth_of
 from cloud_sync.transports.base import Transport
@@ -37,6 +38,7 @@ from edge_agent.health.clock_quality import ClockQuality
 from edge_agent.health.ledger import GapLedger
 from edge_agent.health.systemd import SystemdNotifier
 from edge_agent.local.api import LocalApi, StatusFile
+from edge_agent.local.client_certificate import certificate_problem
 from edge_agent.local.outbox_status import OutboxWatch
 from edge_agent.local.reconciliation import hourly
 from edge_agent.local.state_lock import only_one
@@ -63,8 +65,6 @@ BLOCKS_QUEUED: Final = 64  # some seconds of signal: the loop is never away that
 SCANS_QUEUED: Final = 64
 DELIVER_AT_STOP_S: Final = 5.0
 STATUS_FILE_EVERY_S: Final = 5.0
-
-Record = Row | Event
 
 
 @dataclass(slots=True)
@@ -299,6 +299,7 @@ class Agent:
             worth=worth_of(self.transport),
             ledger=self.ledger,
             reconcile=self.reconciliation.state,
+            certificate=await asyncio.to_thread(certificate_problem, self.settings.central),
             outbox=self.outbox_watch.look(depth, counters, error=self.writer.state.error, now_ns=self.clock.now_ns()),
         )
         return describe(parts)

@@ -10,11 +10,16 @@ Knows the records of `cloud_sync`; does not know SQLite or HTTP.
 
 from __future__ import annotations
 
+import math
 import uuid
+from array import array
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from cloud_sync.records import Event, EventKind, Row, Series
+import numpy as np
+
+from cloud_sync.columns import RowColumns
+from cloud_sync.records import Event, EventKind, Series
 from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.quality import CENTRAL_QUALITY, UNSYNCED_CLOCK_CAP, Quality
 
@@ -23,25 +28,51 @@ CLOCK_STEP_US: Final = 2_000_000
 
 
 class Recorder:
-    """Keys rows. `is_clock_synced` is asked per row: an unsynchronised clock caps the quality."""
+    """Keys rows. `is_clock_synced` is asked per `rows`: an unsynchronised clock caps the quality.
+
+    All rows are of one table of series, in which a Series object is a line's for good: what is gathered in a flush
+    is joined and encoded without looking at a name.
+    """
 
     def __init__(self, *, is_clock_synced: Callable[[], bool]) -> None:
         self._is_clock_synced = is_clock_synced
+        self._places: dict[int, int] = {}  # by id(); the table keeps the objects alive
+        self._series: list[Series] = []
+        self._table: tuple[Series, ...] = ()
         self._last_time_us: dict[str, int] = {}
         self.clock = GapSpan("clock")  # open while rows are withheld because the clock was set back
         self._resume_us = -1  # the newest row that was there when the clock was set back
         self._told: list[Event] = []
         self.late_total = 0  # rows whose time was at or before the previous one of the same sensor_id
 
-    def row(self, series: Series, time_ns: int, value: float, quality: Quality) -> Row | None:
-        """One row, or None when this sensor_id already has a row at or after that microsecond."""
+    def rows(self) -> Rows:
+        """Where a line adds the rows that arise together."""
+        return Rows(self, quality_cap=1.0 if self._is_clock_synced() else UNSYNCED_CLOCK_CAP)
+
+    def key(self, series: Series, time_ns: int) -> int | None:
+        """The row's time in microseconds, or None when this sensor_id already has a row at or after it."""
         time_us = (time_ns + 500) // 1000
         if time_us <= self._last_time_us.get(series.sensor_id, -1):
             self._note_late(series.sensor_id, time_us, self._last_time_us[series.sensor_id])
             return None
         self._note_on_time(time_us)
         self._last_time_us[series.sensor_id] = time_us
-        return Row(series, time_us, value, self._central_quality(quality))
+        return time_us
+
+    def place(self, series: Series) -> int:
+        """Where the series stands in `table`."""
+        place = self._places.get(id(series))
+        if place is None:
+            place = self._places[id(series)] = len(self._series)
+            self._series.append(series)
+        return place
+
+    @property
+    def table(self) -> tuple[Series, ...]:
+        """Every series that was recorded so far; the same object until there is another."""
+        if len(self._table) != len(self._series):
+            self._table = tuple(self._series)
+        return self._table
 
     def take_events(self) -> list[Event]:
         """What the recorder itself has to tell since it was last asked."""
@@ -84,9 +115,37 @@ class Recorder:
         """Something about the agent or a model that the centre should know."""
         return _event(EventKind.MODEL_REPORT, subject, time_ns, body)
 
-    def _central_quality(self, quality: Quality) -> float:
-        value = CENTRAL_QUALITY[quality]
-        return value if self._is_clock_synced() else min(value, UNSYNCED_CLOCK_CAP)
+
+class Rows:
+    """Rows that arise together: the reports of a channel, the news of a scan. `Recorder.rows` makes it."""
+
+    def __init__(self, recorder: Recorder, *, quality_cap: float) -> None:
+        self._recorder = recorder
+        self._quality_cap = quality_cap
+        self._of_row = array("q")
+        self._time_us = array("q")
+        self._value = array("d")
+        self._quality = array("d")
+
+    def add(self, series: Series, time_ns: int, value: float, quality: Quality) -> bool:
+        """False when this sensor_id already has a row at or after that microsecond. Raises ValueError for NaN."""
+        if not math.isfinite(value):
+            raise ValueError(f"{series.sensor_id}: {value} is not a value; a missing value is a gap")
+        time_us = self._recorder.key(series, time_ns)
+        if time_us is None:
+            return False
+        self._of_row.append(self._recorder.place(series))
+        self._time_us.append(time_us)
+        self._value.append(value)
+        self._quality.append(min(CENTRAL_QUALITY[quality], self._quality_cap))
+        return True
+
+    def taken(self) -> list[RowColumns]:
+        """All that were added as one record; none when there are none."""
+        if not self._time_us:
+            return []
+        columns = (np.array(column) for column in (self._of_row, self._time_us, self._value, self._quality))
+        return [RowColumns(self._recorder.table, *columns)]
 
 
 def _event(kind: EventKind, subject: str, time_ns: int, body: Mapping[str, Any]) -> Event:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from cloud_sync.records import Event, Row
+from cloud_sync.columns import Record
 from edge_agent.core.channel import Channel
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap
@@ -14,7 +14,6 @@ from edge_agent.core.tags import Reading, Scan
 from edge_agent.pipeline.tags import SnapshotLine, TagLine
 from edge_agent.pipeline.waveform import WaveformLine
 
-Record = Row | Event
 Put = Callable[[Sequence[Record]], Awaitable[None]]
 
 

@@ -14,17 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from cloud_sync.records import Event, Row, Series
+from cloud_sync.columns import Record
+from cloud_sync.records import Event, Series
 from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.quality import Quality
 from edge_agent.core.scores import Verdict
 from edge_agent.core.tags import Reading, Scan
 from edge_agent.pipeline.alarms import AlarmTracker
 from edge_agent.pipeline.model import ScoringModel
-from edge_agent.pipeline.recorder import Recorder
+from edge_agent.pipeline.recorder import Recorder, Rows
 from edge_agent.settings import TagModelSettings
-
-Record = Row | Event
 
 
 class TagLine:
@@ -50,10 +49,9 @@ class TagLine:
             self.gaps_total += 1
             self.last_gap = item
             return [self._recorder.gap(item)]
-        records: list[Record] = []
-        for reading in item.readings:
-            records += self._pass_reading(reading)
-        return records
+        rows = self._recorder.rows()
+        events = [event for reading in item.readings for event in self._pass_reading(reading, rows)]
+        return [*events, *rows.taken()]
 
     def flush(self, now_ns: int) -> list[Record]:
         """Close what is open: before a stop."""
@@ -64,7 +62,8 @@ class TagLine:
     def bad_tags(self) -> dict[str, GapSpan]:
         return {name: span for name, span in self._bad.items() if span.since_ns is not None}
 
-    def _pass_reading(self, reading: Reading) -> list[Record]:
+    def _pass_reading(self, reading: Reading, rows: Rows) -> list[Event]:
+        """Adds to the rows what is news; returns the gap that begins or ends with it."""
         name = reading.tag.name
         self.readings_total += 1
         self.latest[name] = reading
@@ -76,15 +75,12 @@ class TagLine:
             self.gaps_total += 1
             self.last_gap = begun
             return [self._recorder.gap(begun)]
-        records: list[Record] = []
-        if (ended := span.end(reading.received_time_ns)) is not None:
-            records.append(self._recorder.gap(ended))
-        if self._is_news(reading, reading.value):
-            row = self._recorder.row(self._series_of(reading), reading.time_ns, reading.value, reading.quality)
-            if row is not None:
-                self._reported[name] = (reading.value, reading.quality, reading.received_time_ns)
-                records.append(row)
-        return records
+        ended = span.end(reading.received_time_ns)
+        if self._is_news(reading, reading.value) and rows.add(
+            self._series_of(reading), reading.time_ns, reading.value, reading.quality
+        ):
+            self._reported[name] = (reading.value, reading.quality, reading.received_time_ns)
+        return [] if ended is None else [self._recorder.gap(ended)]
 
     def _is_news(self, reading: Reading, value: float) -> bool:
         before = self._reported.get(reading.tag.name)
@@ -166,9 +162,9 @@ class SnapshotLine:
         state.last_score, state.last_verdict, state.last_ns = score, verdict, now_ns
         state.pushed_by = self.model.pushed_by(values)
         quality = max(latest[tag].quality for tag in self.settings.inputs.values())
-        records: list[Record] = []
-        if (row := self._recorder.row(self._series, now_ns, score, quality)) is not None:
-            records.append(row)
+        rows = self._recorder.rows()
+        rows.add(self._series, now_ns, score, quality)
+        records: list[Record] = [*rows.taken()]
         if (change := self.alarm.push(verdict, now_ns)) is not None:
             body: dict[str, Any] = {
                 "state": change.value,

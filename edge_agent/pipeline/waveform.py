@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud_sync.records import Event, Row, Series
+from cloud_sync.columns import Record, RowColumns
+from cloud_sync.records import Event, Series
 from edge_agent.core.features import FeatureBatch
 from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.quality import Quality
@@ -27,8 +28,6 @@ from edge_agent.pipeline.alarms import AlarmChange, AlarmTracker
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.settings import AlarmSettings, ReportSettings
-
-Record = Row | Event
 
 UNUSABLE = "samples are constant or not finite; check cable, mounting and power of the sensor"
 
@@ -164,19 +163,18 @@ class WaveformLine:
         interval_s = self._report.alarm_interval_s if standing else self._report.interval_s
         return end_ns - self._sums[c].start_ns >= interval_s * 1e9
 
-    def _report_rows(self, c: int) -> list[Record]:
+    def _report_rows(self, c: int) -> list[RowColumns]:
         interval = self._sums[c]
         if interval.count == 0:
             return []
         means = interval.sums / interval.count
         values = [*means.tolist(), interval.score_sum / interval.count, interval.score_max]
-        rows = [
-            self._recorder.row(series, interval.end_ns, value, interval.quality)
-            for series, value in zip(self._series[c], values, strict=True)
-        ]
+        rows = self._recorder.rows()
+        for series, value in zip(self._series[c], values, strict=True):
+            rows.add(series, interval.end_ns, value, interval.quality)
         self.channels[c].pushed_by = self.model.pushed_by(means)
         interval.restart()
-        return [row for row in rows if row is not None]
+        return rows.taken()
 
     def _alarm_event(self, c: int, change: AlarmChange, end_ns: int) -> Event:
         interval, alarm = self._sums[c], self.alarms[c].state

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from cloud_sync.central.store import Store
+from cloud_sync.columns import Record, RowColumns
 from cloud_sync.journal import KeyJournal, read_journal
 from cloud_sync.outbox import Outbox
 from cloud_sync.records import Event, EventKind, Row, Series
@@ -79,16 +80,16 @@ class Producer:
             await writer.put(self._next_records())
             await asyncio.sleep(0.002)
 
-    def _next_records(self) -> list[Row | Event]:
+    def _next_records(self) -> list[Record]:
         number = len(self.rows) // SENSORS
         time_us = self._start_us + number * 10_001
         rows = [Row(s, time_us, math.sin(number + n / SENSORS), 1.0) for n, s in enumerate(self._series)]
         self.rows |= {row.key: row.value for row in rows}
         if number % 50:
-            return [*rows]
+            return [RowColumns.of(rows)]
         event = Event(f"gap-{number}", EventKind.GAP, "pump-00", time_us, {"number": number})
         self.events.add(event.event_id)
-        return [*rows, event]
+        return [RowColumns.of(rows), event]
 
 
 class Gateway:

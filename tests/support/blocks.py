@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cloud_sync import wire
+from cloud_sync.columns import Record, RowColumns
 from cloud_sync.outbox import NewBlock
 from cloud_sync.records import Batch, Event, EventKind, RecordClass, Row, Series
 
@@ -28,6 +29,10 @@ def fresh_rows(count: int) -> list[Row]:
     """Rows whose keys no other call in this process has used."""
     of = series()
     return [Row(of, START_US + next(_numbers) * 1_000, n / 8, 1.0) for n in range(count)]
+
+
+def rows_in(records: Iterable[Record]) -> list[Row]:
+    return [row for record in records if isinstance(record, RowColumns) for row in record.rows()]
 
 
 def gap_event(event_id: str = "ev-1") -> Event:

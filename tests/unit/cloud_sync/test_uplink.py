@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cloud_sync import wire
+from cloud_sync.columns import RowColumns
 from cloud_sync.errors import BatchRefusedError, TransientSyncError
 from cloud_sync.outbox import Outbox
 from cloud_sync.pacing import BACKOFF_FIRST_S
@@ -156,7 +157,7 @@ async def test_running_uplink_sends_what_the_writer_wakes_it_for(outbox: Outbox,
     writer = writer_to(outbox, on_flush=uplink.wake)
     async with running(uplink):
         for n in range(1, 4):
-            await writer.put(fresh_rows(2))
+            await writer.put([RowColumns.of(fresh_rows(2))])
             await writer.flush()
             await until(lambda n=n: len(transport.rows) == 2 * n)
     assert clock.slept == []

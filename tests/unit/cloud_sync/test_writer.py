@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cloud_sync import wire
+from cloud_sync.columns import RowColumns
 from cloud_sync.errors import OutboxError, OutboxUnavailableError
 from cloud_sync.journal import KeyJournal, read_journal
 from cloud_sync.outbox import NewBlock, Outbox
@@ -65,10 +66,14 @@ def keys_in(outbox: Outbox) -> list[tuple[str, int]]:
     return found
 
 
+def columns(count: int) -> RowColumns:
+    return RowColumns.of(fresh_rows(count))
+
+
 async def test_one_flush_commits_everything_that_was_put(outbox: Outbox):
     writer, rows = writer_to(outbox), fresh_rows(30)
     for row in rows:
-        await writer.put([row])
+        await writer.put([RowColumns.of([row])])
     assert outbox.depth().records == 0
     assert await writer.flush()
     assert keys_in(outbox) == [row.key for row in rows]
@@ -82,7 +87,7 @@ async def test_flush_of_nothing_writes_nothing(outbox: Outbox):
 
 async def test_events_and_readings_are_blocks_of_their_own_class(outbox: Outbox):
     writer = writer_to(outbox)
-    await writer.put([*fresh_rows(2), gap_event(), *fresh_rows(1)])
+    await writer.put([columns(2), gap_event(), columns(1)])
     await writer.flush()
     first = outbox.peek()
     assert first is not None
@@ -94,7 +99,7 @@ async def test_events_and_readings_are_blocks_of_their_own_class(outbox: Outbox)
 
 async def test_large_flush_is_cut_into_blocks_and_keeps_the_order(outbox: Outbox):
     writer, rows = writer_to(outbox), fresh_rows(2 * MAX_BLOCK_RECORDS + 1)
-    await writer.put(rows)
+    await writer.put([RowColumns.of(rows)])
     await writer.flush()
     assert outbox.depth().blocks == 3
     assert keys_in(outbox) == [row.key for row in rows]
@@ -103,7 +108,7 @@ async def test_large_flush_is_cut_into_blocks_and_keeps_the_order(outbox: Outbox
 async def test_uplink_is_woken_after_the_commit(outbox: Outbox):
     depths: list[int] = []
     writer = writer_to(outbox, on_flush=lambda: depths.append(outbox.depth().records))
-    await writer.put(fresh_rows(3))
+    await writer.put([columns(3)])
     await writer.flush()
     assert depths == [3]
 
@@ -113,9 +118,9 @@ async def test_refused_append_keeps_everything_and_succeeds_later_without_doubli
     small = Outbox(tmp_path / "outbox.db", max_bytes=1)
     with small:
         writer, rows = writer_to(small), fresh_rows(20)
-        await writer.put(rows[:10])
+        await writer.put([RowColumns.of(rows[:10])])
         assert not await writer.flush()
-        await writer.put(rows[10:])
+        await writer.put([RowColumns.of(rows[10:])])
         assert not await writer.flush()
         assert (writer.state.pending, writer.state.flushed_total) == (20, 0)
         assert "bound of 1 bytes" in str(writer.state.error)
@@ -129,10 +134,10 @@ async def test_refused_append_keeps_everything_and_succeeds_later_without_doubli
 
 async def test_records_put_during_a_commit_wait_for_the_next(slow: SlowStore):
     writer, rows = writer_to(slow), fresh_rows(6)
-    await writer.put(rows[:3])
+    await writer.put([RowColumns.of(rows[:3])])
     flushing = asyncio.create_task(writer.flush())
     await asyncio.to_thread(slow.entered.wait, DEADLINE_S)
-    await writer.put(rows[3:])
+    await writer.put([RowColumns.of(rows[3:])])
     slow.may_go_on.set()
     assert await flushing
     assert (slow.keys(), writer.state.pending) == ([row.key for row in rows[:3]], 3)
@@ -143,7 +148,7 @@ async def test_records_put_during_a_commit_wait_for_the_next(slow: SlowStore):
 @pytest.mark.parametrize("cancels", [1, 2, 3])
 async def test_cancellation_during_a_commit_neither_loses_nor_doubles(slow: SlowStore, cancels: int):
     writer, rows = writer_to(slow), fresh_rows(5)
-    await writer.put(rows)
+    await writer.put([RowColumns.of(rows)])
     flushing = asyncio.create_task(writer.flush())
     await asyncio.to_thread(slow.entered.wait, DEADLINE_S)
     for _ in range(cancels):
@@ -161,7 +166,7 @@ async def test_cancellation_during_a_commit_neither_loses_nor_doubles(slow: Slow
 
 async def test_cancellation_during_a_commit_that_fails_keeps_everything(slow: SlowStore):
     writer, rows = writer_to(slow), fresh_rows(5)
-    await writer.put(rows)
+    await writer.put([RowColumns.of(rows)])
     flushing = asyncio.create_task(writer.flush())
     await asyncio.to_thread(slow.entered.wait, DEADLINE_S)
     flushing.cancel()
@@ -177,7 +182,7 @@ async def test_cancellation_during_a_commit_that_fails_keeps_everything(slow: Sl
 
 async def test_two_flushes_at_once_commit_once(slow: SlowStore):
     writer, rows = writer_to(slow), fresh_rows(5)
-    await writer.put(rows)
+    await writer.put([RowColumns.of(rows)])
     flushes = [asyncio.create_task(writer.flush()) for _ in range(2)]
     await asyncio.to_thread(slow.entered.wait, DEADLINE_S)
     slow.may_go_on.set()
@@ -189,7 +194,7 @@ async def test_fault_that_is_not_about_the_disk_is_not_hidden(slow: SlowStore):
     slow.fail_with = ZeroDivisionError("a bug")
     slow.may_go_on.set()
     writer = writer_to(slow)
-    await writer.put(fresh_rows(1))
+    await writer.put([columns(1)])
     with pytest.raises(ZeroDivisionError):
         await writer.flush()
     assert writer.state.pending == 1
@@ -197,8 +202,8 @@ async def test_fault_that_is_not_about_the_disk_is_not_hidden(slow: SlowStore):
 
 async def test_producer_waits_while_too_much_is_pending_and_goes_on_after_a_flush(outbox: Outbox):
     writer = writer_to(outbox, max_pending=10)
-    await asyncio.wait_for(writer.put(fresh_rows(9)), DEADLINE_S)
-    waiting = asyncio.create_task(writer.put(fresh_rows(5)))
+    await asyncio.wait_for(writer.put([columns(9)]), DEADLINE_S)
+    waiting = asyncio.create_task(writer.put([columns(5)]))
     await until(lambda: writer.state.pending == 14)
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -211,7 +216,7 @@ async def test_producer_keeps_waiting_while_the_disk_refuses(slow: SlowStore):
     slow.fail_with = FULL
     slow.may_go_on.set()
     writer = writer_to(slow, max_pending=10)
-    waiting = asyncio.create_task(writer.put(fresh_rows(10)))
+    waiting = asyncio.create_task(writer.put([columns(10)]))
     await until(lambda: writer.state.pending == 10)
     assert not await writer.flush()
     assert not waiting.done()
@@ -222,7 +227,7 @@ async def test_producer_keeps_waiting_while_the_disk_refuses(slow: SlowStore):
 
 async def test_records_of_a_producer_that_was_cancelled_while_it_waited_are_kept(outbox: Outbox):
     writer, rows = writer_to(outbox, max_pending=3), fresh_rows(3)
-    waiting = asyncio.create_task(writer.put(rows))
+    waiting = asyncio.create_task(writer.put([RowColumns.of(rows)]))
     await until(lambda: writer.state.pending == 3)
     waiting.cancel()
     await asyncio.wait([waiting], timeout=DEADLINE_S)
@@ -234,7 +239,7 @@ async def test_records_of_a_producer_that_was_cancelled_while_it_waited_are_kept
 async def test_running_writer_flushes_by_itself_until_cancelled(outbox: Outbox):
     writer = OutboxWriter(outbox, gateway_id=GATEWAY, flush_interval_s=0.005)
     running = asyncio.create_task(writer.run())
-    await writer.put(fresh_rows(3))
+    await writer.put([columns(3)])
     await until(lambda: writer.state.flushed_total == 3)
     running.cancel()
     await asyncio.wait([running], timeout=DEADLINE_S)
@@ -244,7 +249,7 @@ async def test_running_writer_flushes_by_itself_until_cancelled(outbox: Outbox):
 async def test_record_that_can_never_be_sent_costs_no_other(outbox: Outbox, caplog):
     writer, rows = writer_to(outbox), fresh_rows(4)
     poison = Row(series(), START_US, 1.0, math.nan)
-    await writer.put([*rows[:2], poison, *rows[2:]])
+    await writer.put([RowColumns.of([*rows[:2], poison, *rows[2:]])])
     assert await writer.flush()
     assert keys_in(outbox) == [row.key for row in rows]
     state = writer.state
@@ -255,7 +260,7 @@ async def test_record_that_can_never_be_sent_costs_no_other(outbox: Outbox, capl
 async def test_journal_holds_the_keys_of_committed_rows_only(slow: SlowStore, tmp_path: Path):
     path = tmp_path / "keys"
     writer, rows = writer_to(slow, journal=KeyJournal(path)), fresh_rows(3)
-    await writer.put([*rows, gap_event()])
+    await writer.put([RowColumns.of(rows), gap_event()])
     slow.fail_with = FULL
     slow.may_go_on.set()
     assert not await writer.flush()
@@ -267,7 +272,7 @@ async def test_journal_holds_the_keys_of_committed_rows_only(slow: SlowStore, tm
 
 async def test_journal_that_cannot_be_written_is_said_and_doubles_nothing(outbox: Outbox, tmp_path: Path):
     writer = writer_to(outbox, journal=KeyJournal(tmp_path / "nowhere" / "keys"))
-    await writer.put(fresh_rows(3))
+    await writer.put([columns(3)])
     assert await writer.flush()
     assert "key journal" in str(writer.state.error)
     assert await writer.flush()
@@ -276,24 +281,24 @@ async def test_journal_that_cannot_be_written_is_said_and_doubles_nothing(outbox
 
 def test_torn_last_line_of_a_journal_is_no_key_and_spoils_no_other(tmp_path: Path):
     path, rows = tmp_path / "keys", fresh_rows(4)
-    KeyJournal(path).note(rows[:2])
+    KeyJournal(path).note(RowColumns.of(rows[:2]))
     path.write_bytes(path.read_bytes()[:-3])
     assert list(read_journal(path)) == [rows[0].key]
     again = KeyJournal(path)
-    again.note(rows[2:3])
-    again.note(rows[3:])
+    again.note(RowColumns.of(rows[2:3]))
+    again.note(RowColumns.of(rows[3:]))
     assert list(read_journal(path)) == [rows[0].key, rows[2].key, rows[3].key]
 
 
 def test_journal_keeps_sensor_names_with_spaces_and_signs(tmp_path: Path):
     row = Row(series("Presse 3 µm °C"), START_US, 1.0, 1.0)
-    KeyJournal(tmp_path / "keys").note([row])
+    KeyJournal(tmp_path / "keys").note(RowColumns.of([row]))
     assert list(read_journal(tmp_path / "keys")) == [row.key]
 
 
 def test_journal_error_is_one_of_ours(tmp_path: Path):
     with pytest.raises(OutboxError, match="cannot be written"):
-        KeyJournal(tmp_path).note(fresh_rows(1))
+        KeyJournal(tmp_path).note(RowColumns.of(fresh_rows(1)))
 
 
 def test_journal_that_was_never_written_is_empty(tmp_path: Path):
@@ -302,9 +307,9 @@ def test_journal_that_was_never_written_is_empty(tmp_path: Path):
 
 async def test_nobody_waits_for_room_once_the_writer_is_told_to_stop(slow: SlowStore):
     writer = writer_to(slow, max_pending=10)
-    waiting = asyncio.create_task(writer.put(fresh_rows(10)))
+    waiting = asyncio.create_task(writer.put([columns(10)]))
     await until(lambda: writer.state.pending == 10)
     writer.stop_waiting()
     await asyncio.wait_for(waiting, DEADLINE_S)
-    await asyncio.wait_for(writer.put(fresh_rows(5)), DEADLINE_S)
+    await asyncio.wait_for(writer.put([columns(5)]), DEADLINE_S)
     assert writer.state.pending == 15

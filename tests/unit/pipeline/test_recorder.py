@@ -1,10 +1,15 @@
 from __future__ import annotations
 
-from cloud_sync.records import Series
-from edge_agent.core.quality import Quality
+import math
+
+import pytest
+
+from cloud_sync.records import Row, Series
+from edge_agent.core.quality import UNSYNCED_CLOCK_CAP, Quality
 from edge_agent.pipeline.recorder import Recorder
 
 SERIES = Series("press-3.torque", "manufacturing", "Nm")
+OTHER = Series("press-3.speed", "manufacturing", "rpm")
 NOON_NS = 1_700_000_000_000_000_000
 HOUR_NS = 3_600_000_000_000
 
@@ -13,22 +18,84 @@ def recorder() -> Recorder:
     return Recorder(is_clock_synced=lambda: True)
 
 
+def recorded(box: Recorder, series: Series, time_ns: int, value: float = 1.0) -> list[Row]:
+    """The rows that one reading of good quality leads to: one or none."""
+    rows = box.rows()
+    is_added = rows.add(series, time_ns, value, Quality.GOOD)
+    found = [row for columns in rows.taken() for row in columns.rows()]
+    assert len(found) == is_added
+    return found
+
+
 def test_times_are_rounded_to_microseconds_before_they_are_keys() -> None:
-    row = recorder().row(SERIES, NOON_NS + 1_600, 1.0, Quality.GOOD)
-    assert row is not None
-    assert row.time_us == NOON_NS // 1000 + 2
+    (row,) = recorded(recorder(), SERIES, NOON_NS + 1_600)
+    assert row == Row(SERIES, NOON_NS // 1000 + 2, 1.0, 1.0)
+
+
+def test_rows_that_arise_together_are_one_record_in_their_order() -> None:
+    box = recorder()
+    rows = box.rows()
+    for n in range(3):
+        rows.add(OTHER, NOON_NS + n * 1_000, float(n), Quality.GOOD)
+        rows.add(SERIES, NOON_NS + n * 1_000, -float(n), Quality.UNCERTAIN)
+    (columns,) = rows.taken()
+    expected = [
+        row
+        for n in range(3)
+        for row in (
+            Row(OTHER, NOON_NS // 1000 + n, float(n), 1.0),
+            Row(SERIES, NOON_NS // 1000 + n, -float(n), 0.4),
+        )
+    ]
+    assert list(columns.rows()) == expected
+
+
+def test_records_share_one_table_of_series_until_there_is_another() -> None:
+    box = recorder()
+    taken = []
+    for series in (SERIES, SERIES, OTHER, SERIES):
+        rows = box.rows()
+        rows.add(series, NOON_NS + len(taken) * 1_000, 1.0, Quality.GOOD)
+        taken += rows.taken()
+    first, second, third, last = (columns.series for columns in taken)
+    assert first is second
+    assert third is last
+    assert last == (SERIES, OTHER)
+
+
+def test_a_value_that_is_not_finite_is_never_a_row() -> None:
+    rows = recorder().rows()
+    for value in (math.nan, math.inf):
+        with pytest.raises(ValueError, match=r"press-3\.torque: .* is not a value"):
+            rows.add(SERIES, NOON_NS, value, Quality.GOOD)
+    assert rows.taken() == []
+
+
+def test_an_unsynchronised_clock_caps_the_quality_and_raises_none() -> None:
+    rows = Recorder(is_clock_synced=lambda: False).rows()
+    rows.add(SERIES, NOON_NS, 1.0, Quality.GOOD)
+    rows.add(OTHER, NOON_NS, 1.0, Quality.UNCERTAIN)
+    (columns,) = rows.taken()
+    assert columns.quality.tolist() == [UNSYNCED_CLOCK_CAP, 0.4]
+
+
+def test_two_series_of_one_sensor_share_its_last_time() -> None:
+    box, imperial = recorder(), Series(SERIES.sensor_id, "manufacturing", "lbf ft")
+    assert recorded(box, SERIES, NOON_NS)
+    assert not recorded(box, imperial, NOON_NS)
+    assert recorded(box, imperial, NOON_NS + 1_000)
 
 
 def test_a_clock_set_back_is_one_gap_told_when_it_begins_and_when_it_is_over() -> None:
     box = recorder()
-    assert box.row(SERIES, NOON_NS, 1.0, Quality.GOOD) is not None
-    assert box.row(SERIES, NOON_NS - HOUR_NS, 1.0, Quality.GOOD) is None
-    assert box.row(SERIES, NOON_NS - HOUR_NS + 1_000_000, 1.0, Quality.GOOD) is None
+    assert recorded(box, SERIES, NOON_NS)
+    assert not recorded(box, SERIES, NOON_NS - HOUR_NS)
+    assert not recorded(box, SERIES, NOON_NS - HOUR_NS + 1_000_000)
     (begun,) = box.take_events()
     assert begun.body["cause"] == "clock_set_back"
     assert "3600 s behind" in begun.body["detail"]
     assert box.clock.since_ns is not None
-    assert box.row(SERIES, NOON_NS + HOUR_NS, 1.0, Quality.GOOD) is not None
+    assert recorded(box, SERIES, NOON_NS + HOUR_NS)
     (ended,) = box.take_events()
     assert ended.body["end_us"] - ended.body["start_us"] == 2 * HOUR_NS // 1000
     assert box.clock.since_ns is None
@@ -37,15 +104,15 @@ def test_a_clock_set_back_is_one_gap_told_when_it_begins_and_when_it_is_over() -
 
 def test_two_readings_of_one_instant_are_no_step_of_the_clock() -> None:
     box = recorder()
-    box.row(SERIES, NOON_NS, 1.0, Quality.GOOD)
-    assert box.row(SERIES, NOON_NS, 2.0, Quality.GOOD) is None
+    recorded(box, SERIES, NOON_NS)
+    assert not recorded(box, SERIES, NOON_NS, 2.0)
     assert box.take_events() == []
 
 
 def test_a_sensor_that_is_not_late_does_not_end_the_step_of_the_others() -> None:
-    box, other = recorder(), Series("press-3.speed", "manufacturing", "rpm")
-    box.row(SERIES, NOON_NS, 1.0, Quality.GOOD)
+    box, other = recorder(), OTHER
+    recorded(box, SERIES, NOON_NS)
     for i in range(3):
-        box.row(SERIES, NOON_NS - HOUR_NS + i, 1.0, Quality.GOOD)
-        assert box.row(other, NOON_NS - HOUR_NS + i * 1_000, 1.0, Quality.GOOD) is not None
+        recorded(box, SERIES, NOON_NS - HOUR_NS + i)
+        assert recorded(box, other, NOON_NS - HOUR_NS + i * 1_000)
     assert len(box.take_events()) == 1

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from cloud_sync.records import Event, Row
+from cloud_sync.columns import RowColumns
+from cloud_sync.records import Event
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Scan, Tag
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.tags import SnapshotLine, TagLine
 from edge_agent.settings import AlarmSettings, TagModelSettings
+from tests.support.blocks import rows_in
 from tests.unit.pipeline.conftest import mean_model
 
 START_NS = 1_700_000_000_000_000_000
@@ -29,7 +31,7 @@ def tag_line(*, deadband: float = 0.0) -> TagLine:
 
 
 def reported(line: TagLine, *scans: Scan) -> list[float]:
-    return [record.value for scan in scans for record in line.push(scan) if isinstance(record, Row)]
+    return [row.value for scan in scans for row in rows_in(line.push(scan))]
 
 
 def test_a_change_inside_the_deadband_is_not_reported() -> None:
@@ -43,18 +45,33 @@ def test_an_unchanged_value_is_reported_again_at_the_heartbeat() -> None:
 def test_a_change_of_quality_is_news() -> None:
     line = tag_line(deadband=10.0)
     records = [r for s in (at(0, 1.0), at(1, 1.0, quality=Quality.UNCERTAIN)) for r in line.push(s)]
-    assert [record.quality for record in records if isinstance(record, Row)] == [1.0, 0.4]
+    assert [row.quality for row in rows_in(records)] == [1.0, 0.4]
 
 
 def test_a_bad_value_is_a_gap_with_the_protocols_word_and_never_a_row() -> None:
     line = tag_line()
     records = [r for s in (at(0, 1.0), at(1, None), at(2, None), at(3, 2.0)) for r in line.push(s)]
     gaps = [record for record in records if isinstance(record, Event)]
-    assert [record.value for record in records if isinstance(record, Row)] == [1.0, 2.0]
+    assert [row.value for row in rows_in(records)] == [1.0, 2.0]
     assert [gap.body["detail"] for gap in gaps] == ["exception 2", "exception 2"]
     assert gaps[1].body["start_us"] == gaps[0].body["start_us"]
     assert gaps[1].body["end_us"] - gaps[1].body["start_us"] == 2_000_000
     assert line.gaps_total == 1
+
+
+def test_the_news_of_a_scan_are_one_record() -> None:
+    line = tag_line()
+    names = [f"press-3.t{n}" for n in range(50)]
+    readings = [Reading(Tag(name, "K", "temperature"), 1.0, Quality.GOOD, None, START_NS) for name in names]
+    (report,) = line.push(Scan("plc", tuple(readings)))
+    assert isinstance(report, RowColumns)
+    assert [row.series.sensor_id for row in report.rows()] == names
+    assert line.push(Scan("plc", tuple(readings))) == [], "nothing is news"
+
+
+def test_a_reading_that_came_too_late_is_no_row_and_is_not_taken_for_reported() -> None:
+    line = tag_line(deadband=0.5)
+    assert reported(line, at(10, 1.0), at(9, 5.0), at(11, 5.1)) == [1.0, 5.1]
 
 
 def snapshot_line() -> SnapshotLine:
@@ -69,8 +86,7 @@ def snapshot_line() -> SnapshotLine:
 def test_a_snapshot_scores_the_newest_values() -> None:
     line, tags = snapshot_line(), tag_line()
     tags.push(at(0, 0.25))
-    (row,) = line.score(tags.latest, START_NS + 1_000_000_000)
-    assert isinstance(row, Row)
+    (row,) = rows_in(line.score(tags.latest, START_NS + 1_000_000_000))
     assert row.series.sensor_id == "press-3.risk.score"
     assert np.isclose(row.value, 0.25)
 
@@ -81,7 +97,7 @@ def test_a_snapshot_is_refused_by_name_while_a_tag_is_missing_bad_or_stale() -> 
     assert isinstance(missing, Event)
     assert "press-3.temperature has not been read yet" in missing.body["detail"]
     tags.push(at(0, 0.1))
-    assert any(isinstance(record, Row) for record in line.score(tags.latest, START_NS + 1))
+    assert rows_in(line.score(tags.latest, START_NS + 1))
     (stale,) = line.score(tags.latest, START_NS + 6_000_000_000)
     assert isinstance(stale, Event)
     assert "stale" in stale.body["detail"]

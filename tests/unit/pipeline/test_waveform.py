@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cloud_sync.columns import Record, RowColumns
 from cloud_sync.records import Event, EventKind, Row
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
@@ -9,8 +10,9 @@ from edge_agent.core.samples import SampleBlock, read_only
 from edge_agent.core.scores import Verdict
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
-from edge_agent.pipeline.waveform import Record, WaveformLine
+from edge_agent.pipeline.waveform import WaveformLine
 from edge_agent.settings import AlarmSettings, ReportSettings
+from tests.support.blocks import rows_in
 from tests.unit.pipeline.conftest import RATE_HZ, WINDOW
 
 START_NS = 1_700_000_000_000_000_000
@@ -37,7 +39,7 @@ def feed(line: WaveformLine, levels: list[tuple[float, float]], *, quality: Qual
 
 
 def rows(records: list[Record], sensor_id: str) -> list[Row]:
-    return [record for record in records if isinstance(record, Row) and record.series.sensor_id == sensor_id]
+    return [row for row in rows_in(records) if row.series.sensor_id == sensor_id]
 
 
 def events(records: list[Record], kind: EventKind) -> list[Event]:
@@ -70,6 +72,15 @@ def test_an_alarm_is_an_event_at_once_with_the_reason(model: ScoringModel) -> No
     assert alarm.body["pushed_by"][0]["feature"] == "mean"
     assert np.isclose(alarm.body["pushed_by"][0]["z"], 9.0)
     assert rows(records, "rig-1.x.score"), "the numbers behind a verdict change are reported with it"
+
+
+def test_a_report_of_a_channel_is_one_record_of_all_its_quantities_at_one_instant(model: ScoringModel) -> None:
+    line = line_of(model)
+    for point, report in zip("xy", [*feed(line, [(0.1, 0.2)]), *line.flush()], strict=True):
+        assert isinstance(report, RowColumns)
+        sensors = [row.series.sensor_id for row in report.rows()]
+        assert sensors == [f"rig-1.{point}.{name}" for name in ("mean", "score", "score_max")]
+        assert len(set(report.time_us.tolist())) == 1
 
 
 def test_while_an_alarm_stands_reports_are_dense(model: ScoringModel) -> None:
@@ -110,14 +121,14 @@ def test_a_driver_gap_leaves_as_an_event_but_the_seam_of_a_replay_does_not(model
 def test_an_unsynchronised_clock_caps_the_quality(model: ScoringModel) -> None:
     line = line_of(model, is_synced=False)
     records = [*feed(line, [(0.1, 0.1)]), *line.flush()]
-    assert {record.quality for record in records if isinstance(record, Row)} == {0.5}
+    assert {row.quality for row in rows_in(records)} == {0.5}
 
 
 def test_keys_of_one_sensor_only_go_forward_when_the_clock_steps_back(model: ScoringModel) -> None:
     line = line_of(model, interval_s=0.01)
     first = feed(line, [(0.1, 0.0)] * 3)
     again = [*feed(line, [(0.2, 0.0)] * 3), *line.flush()]  # the same stamps once more
-    keys = [record.key for record in [*first, *again] if isinstance(record, Row)]
+    keys = [row.key for row in rows_in([*first, *again])]
     assert len(keys) == len(set(keys))
 
 
