@@ -1,4 +1,4 @@
-"""Request bodies: read up to a limit, decompressed up to a limit, parsed into a batch of either form.
+"""Request bodies: read up to a limit, decompressed up to a limit, parsed into columns from either form.
 
 A few kilobytes can claim to be gigabytes; nothing here allocates more than its limit.
 """
@@ -14,8 +14,8 @@ from typing import Final
 import zstandard
 
 from cloud_sync import wire
+from cloud_sync.columns import ColumnBatch
 from cloud_sync.errors import BatchTooLargeError, WireFormatError
-from cloud_sync.records import Batch
 
 ENCODINGS: Final = ("zstd", "gzip", "identity")
 CONTENT_TYPES: Final = (wire.CONTENT_TYPE, wire.JSON_CONTENT_TYPE)
@@ -45,7 +45,7 @@ async def collect(chunks: AsyncIterator[bytes], *, declared_bytes: int | None, l
     return bytes(body)
 
 
-def read_batch(body: bytes, *, encoding: str, limits: BodyLimits, content_type: str = "") -> Batch:
+def read_batch(body: bytes, *, encoding: str, limits: BodyLimits, content_type: str = "") -> ColumnBatch:
     """The batch in a body. Raises BatchTooLargeError or WireFormatError, naming what is wrong.
 
     The document says itself which form it has; one of CONTENT_TYPES that says otherwise is refused.
@@ -53,7 +53,7 @@ def read_batch(body: bytes, *, encoding: str, limits: BodyLimits, content_type: 
     document = _decompressed(body, encoding, limits.decoded_bytes)
     _check_form(document, content_type)
     _check_count(wire.record_count(document), limits)
-    batch = wire.parse(document)
+    batch = wire.parse_columns(document)
     _check_count(len(batch), limits)
     return batch
 

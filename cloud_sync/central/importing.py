@@ -10,7 +10,7 @@ from cloud_sync.central.errors import UsageError
 from cloud_sync.central.store import Store
 from cloud_sync.errors import SyncError
 from cloud_sync.sneakernet import public_key, read_blocks
-from cloud_sync.wire import decode
+from cloud_sync.wire import decode_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ async def import_file(store: Store, file: Path, keys: Sequence[Path]) -> Importe
         gateway_id, blocks = read_blocks(file, [public_key(key) for key in _files(keys, gateway_id=gateway_id)])
         done = Imported(gateway_id)
         for block in blocks:
-            batch = decode(block.body)
+            batch = decode_columns(block.body)
             if batch.gateway_id != gateway_id:
                 raise UsageError(f"{file} of gateway {gateway_id!r} holds a batch of {batch.gateway_id!r}")
             settled = await store.store_batch(batch, gateway_id=gateway_id)

@@ -26,8 +26,8 @@ from cloud_sync.central.answers import AWAY_DETAIL, RETRY_AFTER_S, settled
 from cloud_sync.central.bodies import CONTENT_TYPES, ENCODINGS, BodyLimits, media_type, read_batch
 from cloud_sync.central.errors import CentralError
 from cloud_sync.central.store import Store
+from cloud_sync.columns import ColumnBatch
 from cloud_sync.errors import BatchTooLargeError, CredentialsError, SyncError, TransientSyncError, WireFormatError
-from cloud_sync.records import Batch
 from cloud_sync.transports.mqtt_broker import BATCHES, Broker, Topics
 from cloud_sync.transports.mqtt_link import Link, Message
 
@@ -203,7 +203,7 @@ class MqttConsumer:
             logger.warning("not stored: %s", exc.message)  # its words stay here: they may name hosts and users
             raise Refused("busy", AWAY_DETAIL, retry_after_s=RETRY_AFTER_S) from exc
 
-    async def _read(self, message: Message) -> Batch:
+    async def _read(self, message: Message) -> ColumnBatch:
         encoding = (message.content_encoding or "identity").strip().lower()
         if encoding not in ENCODINGS:
             raise Refused("refused", f"content-encoding {encoding!r} is not one of {', '.join(ENCODINGS)}")

@@ -28,9 +28,9 @@ from cloud_sync.central.rates import RateLimiter, RateLimits
 from cloud_sync.central.reconciliation import MAX_HOURS, span
 from cloud_sync.central.request_log import RequestLog
 from cloud_sync.central.store import Store
+from cloud_sync.columns import ColumnBatch
 from cloud_sync.digest import encode_digests
 from cloud_sync.errors import BatchTooLargeError, WireFormatError
-from cloud_sync.records import Batch
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +176,7 @@ def _idempotency_key(request: Request) -> tuple[str, str]:
     return gateway_id, batch_id
 
 
-async def _batch(request: Request, gateway_id: str) -> Batch:
+async def _batch(request: Request, gateway_id: str) -> ColumnBatch:
     limits: BodyLimits = request.app.state.limits
     store: Store = request.app.state.store
     limiter: RateLimiter = request.app.state.limiter

@@ -1,7 +1,8 @@
 """The statements of the ingest transaction.
 
 Rows arrive as parallel arrays and in key order: two transactions that carry the same keys then wait for
-each other in one order and cannot deadlock.
+each other in one order and cannot deadlock. Times arrive in microseconds, which a client encodes four times as fast
+as timestamps; the product is exact up to 2^53 of them, the year 2255.
 """
 
 from typing import Final
@@ -13,8 +14,9 @@ REGISTER_SENSORS: Final = """
     ON CONFLICT (sensor_id) DO NOTHING"""
 
 SENSORS_NOT_OURS: Final = """
-    SELECT sensor_id, gateway_id FROM sensors
-    WHERE sensor_id = ANY($1::text[]) AND gateway_id IS DISTINCT FROM $2"""
+    SELECT o.id AS sensor_id, s.gateway_id, s.sensor_id IS NOT NULL AS is_known
+    FROM unnest($1::text[]) AS o (id) LEFT JOIN sensors s ON s.sensor_id = o.id
+    WHERE s.gateway_id IS DISTINCT FROM $2"""
 
 # In an adopted table a sensor may have no gateway yet: the first that sends for it has it from then on.
 TAKE_SENSORS: Final = """
@@ -23,31 +25,30 @@ TAKE_SENSORS: Final = """
         ORDER BY sensor_id FOR UPDATE)
     UPDATE sensors s SET gateway_id = $2 FROM free WHERE s.sensor_id = free.sensor_id AND s.gateway_id IS NULL"""
 
-MARK_HOURS: Final = "INSERT INTO hourly_pending (gateway_id, hour) SELECT $1, h FROM unnest($2::timestamptz[]) AS m (h)"
+# A run is of one sensor: its texts ($1 to $4) stand once, with the first and last ($5, $6) of its rows in the columns.
+INSERT_NEW_ROWS: Final = """
+    INSERT INTO sensor_readings (timestamp, sensor_id, value, sensor_type, unit, quality, sensor_metadata)
+    SELECT timestamptz 'epoch' + r.us * interval '1 microsecond', s.id, r.value, s.type, s.unit, r.quality, s.meta
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::int4[], $6::int4[])
+         AS s (id, type, unit, meta, first, last)
+    CROSS JOIN LATERAL unnest(
+        ($7::int8[])[s.first:s.last], ($8::float8[])[s.first:s.last], ($9::float8[])[s.first:s.last])
+        AS r (us, value, quality)"""
 
-INSERT_ROWS: Final = """
-    WITH stored AS (
-        INSERT INTO sensor_readings (timestamp, sensor_id, value, sensor_type, unit, quality, sensor_metadata)
-        SELECT r.time, r.id, r.value, r.type, r.unit, r.quality, r.meta::jsonb
-        FROM unnest($1::timestamptz[], $2::text[], $3::float8[], $4::text[], $5::text[], $6::float8[], $7::text[])
-             AS r (time, id, value, type, unit, quality, meta)
-        ON CONFLICT (timestamp, sensor_id) DO NOTHING
-        RETURNING 1)
-    SELECT count(*) FROM stored"""
+INSERT_ROWS: Final = INSERT_NEW_ROWS + " ON CONFLICT (timestamp, sensor_id) DO NOTHING"
 
 INSERT_EVENTS: Final = """
-    WITH stored AS (
-        INSERT INTO edge_events (event_id, gateway_id, kind, subject, time, body)
-        SELECT e.id, $1, e.kind, e.subject, e.time, e.body::jsonb
-        FROM unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
-             AS e (id, kind, subject, time, body)
-        ON CONFLICT (event_id) DO NOTHING
-        RETURNING 1)
-    SELECT count(*) FROM stored"""
+    INSERT INTO edge_events (event_id, gateway_id, kind, subject, time, body)
+    SELECT e.id, $1, e.kind, e.subject, e.time, e.body::jsonb
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])
+         AS e (id, kind, subject, time, body)
+    ON CONFLICT (event_id) DO NOTHING"""
 
 FOREIGN_EVENTS: Final = "SELECT event_id FROM edge_events WHERE event_id = ANY($1::text[]) AND gateway_id <> $2"
 
+# With it the hours ($6) that got rows are marked for the roll-up.
 COUNT: Final = """
+    WITH marked AS (INSERT INTO hourly_pending (gateway_id, hour) SELECT $1, h FROM unnest($6::timestamptz[]) AS m (h))
     INSERT INTO gateway_counters AS c (gateway_id, batches, rows, events, duplicates, refused, last_commit_at)
     VALUES ($1, 1, $2, $3, $4, $5, clock_timestamp())
     ON CONFLICT (gateway_id) DO UPDATE SET

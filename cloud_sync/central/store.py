@@ -23,12 +23,13 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from cloud_sync.admission import judge
+from cloud_sync.admission import columns_of, judge_columns
 from cloud_sync.central import statements
 from cloud_sync.central.errors import DatabaseAwayError, UsageError
 from cloud_sync.central.ingest import Ingest
 from cloud_sync.central.metrics import Metrics
 from cloud_sync.central.migrations import Features, migrate
+from cloud_sync.columns import ColumnBatch
 from cloud_sync.digest import HourDigest, HourKey
 from cloud_sync.records import Batch, Settlement
 
@@ -101,20 +102,22 @@ class Store:
         async with self._connection() as connection:
             await connection.execute("SELECT 1")
 
-    async def store_batch(self, batch: Batch, *, gateway_id: str) -> Settlement:
+    async def store_batch(self, batch: Batch | ColumnBatch, *, gateway_id: str) -> Settlement:
         """Store what can be stored, in one transaction, and say what became of each row and event."""
         started_s = time.monotonic()
-        settlement = await self._stored(batch, gateway_id)
+        columns = batch if isinstance(batch, ColumnBatch) else columns_of(batch)
+        settlement = await self._stored(columns, gateway_id)
         self.metrics.count_settled(gateway_id, settlement, seconds=time.monotonic() - started_s)
         return settlement
 
-    async def _stored(self, batch: Batch, gateway_id: str) -> Settlement:
-        judgement = judge(batch, now=self._now())
+    async def _stored(self, batch: ColumnBatch, gateway_id: str) -> Settlement:
+        judgement = judge_columns(batch, now=self._now())
         async with self.reached() as (connection, features):
             for tries_left in reversed(range(_LOST_RACE_TRIES)):
                 try:
                     async with connection.transaction():
-                        return await Ingest(connection, gateway_id, marks_hours=features.own_hourly).store(judgement)
+                        ingest = Ingest(connection, gateway_id, marks_hours=features.own_hourly)
+                        return await ingest.store(batch.rows, judgement)
                 except asyncpg.TransactionRollbackError:
                     if tries_left == 0:
                         raise
