@@ -10,14 +10,27 @@ from collections.abc import Callable
 from typing import Final
 
 from edge_agent.core.features import FeatureId, FeatureSpec
-from edge_agent.dsp import audio, calendar_terms, tag_forecast, tag_history, velocity, vibration
+from edge_agent.dsp import (
+    audio,
+    calendar_terms,
+    log_mel,
+    spectrum,
+    tag_forecast,
+    tag_history,
+    time_domain_features,
+    velocity,
+    vibration,
+)
 from edge_agent.dsp.audio import MfccMeanExtractor
 from edge_agent.dsp.calendar_terms import CalendarExtractor
 from edge_agent.dsp.extractor import Extracted, Extractor
 from edge_agent.dsp.formula import Formula
+from edge_agent.dsp.log_mel import LogMelExtractor
 from edge_agent.dsp.snapshot import SnapshotExtractor
+from edge_agent.dsp.spectrum import SpectrumExtractor
 from edge_agent.dsp.tag_forecast import TagForecastExtractor
 from edge_agent.dsp.tag_history import TagHistoryExtractor
+from edge_agent.dsp.time_domain_features import TimeDomainExtractor
 from edge_agent.dsp.velocity import VelocityExtractor
 from edge_agent.dsp.vibration import VibrationExtractor
 from edge_agent.errors import SignalError
@@ -98,9 +111,14 @@ def _built_in() -> FeatureCatalog:
     catalog.add_family("tag_snapshot", SnapshotExtractor, has_free_names=True)
     catalog.add_family("mfcc_mean", MfccMeanExtractor)
     catalog.add_family("velocity", VelocityExtractor)
-    for formulas in (vibration.FORMULAS, audio.FORMULAS, velocity.FORMULAS):
+    catalog.add_family(log_mel.FAMILY, LogMelExtractor)
+    for formulas in (vibration.FORMULAS, audio.FORMULAS, velocity.FORMULAS, log_mel.FORMULAS):
         for formula in formulas:
             catalog.add(formula)
+    catalog.add_family("time_domain", TimeDomainExtractor)
+    catalog.add_family("spectrum", SpectrumExtractor)
+    for formula in (*time_domain_features.FORMULAS, *spectrum.FORMULAS):
+        catalog.add(formula)
     catalog.add_family(tag_history.FAMILY, TagHistoryExtractor)
     catalog.add_family(tag_forecast.FAMILY, TagForecastExtractor)
     catalog.add_family(calendar_terms.FAMILY, CalendarExtractor)

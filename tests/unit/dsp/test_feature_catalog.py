@@ -66,7 +66,7 @@ def test_every_formula_says_what_it_is_and_whose():
     for formula in formulas:
         assert formula.definition
         assert formula.source
-        assert formula.unit in {"signal", "Hz", "", "dB", "mm/s", "um"}
+        assert formula.unit in {"signal", "Hz", "", "dB", "dBFS", "mm/s", "um", "d", "s", "h"}
 
 
 def test_feature_ids_are_those_of_the_family_in_the_order_asked_for():
