@@ -39,7 +39,8 @@ from cloud_sync.errors import TransientSyncError, WireFormatError
 from cloud_sync.outbox_access import read_only
 from cloud_sync.records import EventKind
 from cloud_sync.retention import LossCause
-from cloud_sync.transports.https import failure_of, header_value, read_answer, translated, trust
+from cloud_sync.transports.https import check_certificate_taken, failure_of, header_value, read_answer, translated
+from cloud_sync.transports.tls import ClientTls
 
 DIGEST_PATH: Final = "/api/v1/data/digest"
 HOURS_PER_QUESTION: Final = 24
@@ -181,25 +182,27 @@ def read_our_side(
 
 
 async def ask_central(
-    url: str, span: Span, *, gateway_id: str, api_key: str, ca_file: Path | None = None, timeout_s: float = 60.0
+    url: str, span: Span, *, gateway_id: str, api_key: str, tls: ClientTls | None = None, timeout_s: float = 60.0
 ) -> dict[HourKey, HourDigest]:
     """The central's digests of this gateway's rows. Raises like a transport."""
     digests: dict[HourKey, HourDigest] = {}
     headers = {"X-API-Key": header_value(api_key)}
-    async with httpx.AsyncClient(headers=headers, timeout=timeout_s, verify=trust(ca_file)) as client:
+    tls = tls or ClientTls()
+    async with httpx.AsyncClient(headers=headers, timeout=timeout_s, verify=tls.context) as client:
         for start_us in range(span.start_us, span.end_us, HOURS_PER_QUESTION * HOUR_US):
             end_us = min(start_us + HOURS_PER_QUESTION * HOUR_US, span.end_us)
             question = {"gateway_id": gateway_id, "from": str(start_us), "to": str(end_us)}
-            digests |= await _ask(client, url.rstrip("/") + DIGEST_PATH, question, timeout_s)
+            digests |= await _ask(client, tls, url.rstrip("/") + DIGEST_PATH, question, timeout_s)
     return digests
 
 
 async def _ask(
-    client: httpx.AsyncClient, url: str, question: Mapping[str, str], timeout_s: float
+    client: httpx.AsyncClient, tls: ClientTls, url: str, question: Mapping[str, str], timeout_s: float
 ) -> dict[HourKey, HourDigest]:
-    with translated(url):
+    with translated(url, tls.own):
         async with asyncio.timeout(timeout_s), client.stream("GET", url, params=question) as response:
             answer = await read_answer(response)
+    check_certificate_taken(url, tls.own, response.status_code, answer)
     if response.status_code != 200:
         raise failure_of(response.status_code, response.headers, answer, now=datetime.now(UTC))
     try:

@@ -109,6 +109,10 @@ class CentralSettings(Strict):
     url: str = Field(pattern=r"^https?://[^\s/]+(/.*)?$", description="The central's address, without /api.")
     allow_plaintext: bool = Field(False, description="Permit http://. Anyone on the path reads and forges data.")
     ca_file: Path | None = Field(None, description="The CA that signed the central's certificate, if private.")
+    client_certificate_file: Path | None = Field(
+        None, description="This gateway's own (PEM, with its chain), if the central asks for one."
+    )
+    client_key_file: Path | None = Field(None, description="Its key (PEM), without a password.")
     api_key: SecretStr | None = Field(
         None, description="From EDGE_CENTRAL__API_KEY or the systemd credential central-api-key; not from the file."
     )
@@ -144,6 +148,14 @@ class CentralSettings(Strict):
     def _plaintext_is_loud(self) -> CentralSettings:
         if self.url.startswith("http://") and not self.allow_plaintext:
             raise ValueError("url is http://, which is not encrypted; use https:// or set allow_plaintext = true")
+        return self
+
+    @model_validator(mode="after")
+    def _client_certificate_is_whole(self) -> CentralSettings:
+        if (self.client_certificate_file is None) != (self.client_key_file is None):
+            raise ValueError("client_certificate_file and client_key_file belong together")
+        if self.client_certificate_file is not None and self.url.startswith("http://"):
+            raise ValueError("url is http://, without TLS, so client_certificate_file has no use; remove one of them")
         return self
 
     @model_validator(mode="after")

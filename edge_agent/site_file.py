@@ -42,7 +42,8 @@ def resolve_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Relative paths in a file are relative to that file, wherever the agent is started from."""
     out = dict(document)
     for table, keys in {
-        "gateway": ("state_dir", "runtime_dir"), "central": ("ca_file", "api_key_file"),
+        "gateway": ("state_dir", "runtime_dir"),
+        "central": ("ca_file", "client_certificate_file", "client_key_file", "api_key_file"),
         "outbox": ("key_journal",), "models": ("dir", "keys_dir"),
     }.items():  # fmt: skip
         if isinstance(out.get(table), dict):

@@ -20,6 +20,7 @@ from cloud_sync.records import Settlement
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.single import IN_FLIGHT, SingleReadingTransport
+from cloud_sync.transports.tls import ClientCertificate
 
 logger = logging.getLogger(__name__)
 
@@ -88,11 +89,12 @@ def transport_for(
     gateway_id: str,
     api_key: str,
     ca_file: Path | None = None,
+    client_certificate: ClientCertificate | None = None,
     connect_timeout_s: float = 5.0,
     answer_timeout_s: float = 30.0,
     in_flight: int = IN_FLIGHT,
 ) -> HttpsTransport | SingleReadingTransport | AutoTransport:
-    """The way to a central over HTTPS. Raises CredentialsError for a key or CA file that cannot be used."""
+    """The way to a central over HTTPS. Raises CredentialsError for a key or file that cannot be used."""
 
     def batch() -> HttpsTransport:
         return HttpsTransport(
@@ -100,6 +102,7 @@ def transport_for(
             gateway_id=gateway_id,
             api_key=api_key,
             ca_file=ca_file,
+            client_certificate=client_certificate,
             connect_timeout_s=connect_timeout_s,
             answer_timeout_s=answer_timeout_s,
         )
@@ -110,6 +113,7 @@ def transport_for(
             gateway_id=gateway_id,
             api_key=api_key,
             ca_file=ca_file,
+            client_certificate=client_certificate,
             connect_timeout_s=connect_timeout_s,
             answer_timeout_s=answer_timeout_s,
             in_flight=in_flight,

@@ -20,13 +20,20 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
-import certifi
 import httpx
 
 from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, TransientSyncError
 from cloud_sync.records import Batch, Settlement
 from cloud_sync.transports.answers import DETAIL_CHARS, MAX_ANSWER_BYTES, MAX_RETRY_AFTER_S, settlement_of
+from cloud_sync.transports.tls import (
+    ClientCertificate,
+    ClientTls,
+    certificate_refused,
+    own_out_of_date,
+    refused_alert,
+    trusting,
+)
 
 INGEST_PATH: Final = "/api/v1/data/ingest/batch"
 
@@ -35,6 +42,8 @@ _NOT_THE_SERVICE: Final = "is central.url the ingest service itself? A login pag
 _PROBE: Final = "probe"
 
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
+
+_PROXY_WANTS_CERTIFICATE: Final = re.compile(rb"No required SSL certificate was sent|The SSL certificate error")
 
 _LIBRARY_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict)
 
@@ -63,19 +72,21 @@ class HttpsTransport:
         gateway_id: str,
         api_key: str,
         ca_file: Path | None = None,
+        client_certificate: ClientCertificate | None = None,
         connect_timeout_s: float = 5.0,
         answer_timeout_s: float = 30.0,
     ) -> None:
         self._url = url.rstrip("/") + INGEST_PATH
         self._gateway_id = gateway_id
         self._answer_timeout_s = answer_timeout_s
+        self._tls = ClientTls(ca_file, client_certificate)
         self._client = httpx.AsyncClient(
             headers={
                 "X-API-Key": header_value(api_key),
                 "Content-Encoding": wire.CONTENT_ENCODING,
             },
             timeout=httpx.Timeout(answer_timeout_s, connect=connect_timeout_s),
-            verify=trust(ca_file),
+            verify=self._tls.context,
         )
 
     def __repr__(self) -> str:
@@ -113,11 +124,22 @@ class HttpsTransport:
             "Idempotency-Key": f"{self._gateway_id}:{batch_id}",
             "X-Request-ID": str(uuid.uuid4()),
         }
-        with translated(self._url):
+        self._tls.refresh()
+        with translated(self._url, self._tls.own):
             async with self._client.stream("POST", self._url, content=body, headers=headers) as response:
                 async with asyncio.timeout(self._answer_timeout_s):
                     answer = await read_answer(response)
+        check_certificate_taken(self._url, self._tls.own, response.status_code, answer)
         return response.status_code, response.headers, answer
+
+
+def check_certificate_taken(where: str, own: ClientCertificate | None, status: int, answer: bytes) -> None:
+    """Raises CredentialsError when a proxy says by an HTTP answer that it wants another client certificate.
+
+    nginx ends no handshake for it: it answers 400 with a page of its own.
+    """
+    if status == 400 and (found := _PROXY_WANTS_CERTIFICATE.search(answer)):
+        raise certificate_refused(where, own, found[0].decode())
 
 
 def failure_of(
@@ -159,32 +181,54 @@ def retry_after_s(headers: httpx.Headers, *, now: datetime) -> float | None:
 
 
 @contextlib.contextmanager
-def translated(where: str) -> Iterator[None]:
+def translated(where: str, own: ClientCertificate | None = None) -> Iterator[None]:
     """Let only our errors out of this block; cancellation passes."""
     try:
         yield
     except TimeoutError as exc:
         raise TransientSyncError(f"{where}: the answer did not end in time") from exc
     except _LIBRARY_ERRORS as exc:
-        raise _unreachable(where, exc) from exc
-    except OSError as exc:  # what the library lets through while it closes a broken connection
-        raise TransientSyncError(f"{where}: {exc}") from exc
+        raise _unreachable(where, own, exc) from exc
+    except OSError as exc:  # what the library lets through while it reads from or closes a broken connection
+        raise _unreachable(where, own, exc) from exc
 
 
-def _unreachable(where: str, exc: Exception) -> TransientSyncError:
+def _unreachable(where: str, own: ClientCertificate | None, exc: Exception) -> TransientSyncError | CredentialsError:
     cause: BaseException | None = exc
     while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            said, hint = _CERTIFICATE_CAUSES.get(cause.verify_code, (f"is not trusted: {cause.verify_message}", None))
-            return TransientSyncError(f"{where}: the central's certificate {said}", hint=hint)
-        if isinstance(cause, ssl.SSLError) and cause.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
-            return TransientSyncError(
-                f"{where}: no TLS there", hint="does the central listen for plain http on this port?"
-            )
+        if isinstance(cause, ssl.SSLError):
+            return _tls_failure(where, own, cause)
         cause = cause.__cause__ or cause.__context__
+    if isinstance(exc, httpx.ReadError) and where.startswith("https://"):
+        return _hung_up(where, own, "the connection was lost before an answer")
     return TransientSyncError(
         f"{where}: {str(exc) or type(exc).__name__}",
         hint="check that the central runs, that central.url is right, and that name, route and firewall let it through",
+    )
+
+
+def _tls_failure(
+    where: str, own: ClientCertificate | None, cause: ssl.SSLError
+) -> TransientSyncError | CredentialsError:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        said, hint = _CERTIFICATE_CAUSES.get(cause.verify_code, (f"is not trusted: {cause.verify_message}", None))
+        return TransientSyncError(f"{where}: the central's certificate {said}", hint=hint)
+    if alert := refused_alert(str(cause.reason)):
+        return certificate_refused(where, own, alert)
+    if cause.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+        return TransientSyncError(f"{where}: no TLS there", hint="does the central listen for plain http on this port?")
+    if cause.reason == "UNEXPECTED_EOF_WHILE_READING":
+        return _hung_up(where, own, "the other side ended the TLS handshake")
+    return TransientSyncError(f"{where}: TLS failed: {cause.reason or cause}")
+
+
+def _hung_up(where: str, own: ClientCertificate | None, said: str) -> TransientSyncError | CredentialsError:
+    """The other side ended the connection without a word; some servers (asyncio's) do so to a wrong certificate."""
+    if (old := own_out_of_date(own)) is not None:
+        return certificate_refused(where, own, old)
+    return TransientSyncError(
+        f"{where}: {said}",
+        hint="does the central run? Does it ask for another client certificate (central.client_certificate_file)?",
     )
 
 
@@ -219,13 +263,5 @@ def header_value(api_key: str) -> str:
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Only the named CA when there is one; otherwise the system's and the well-known public ones."""
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except OSError as exc:  # ssl.SSLError is one
-        raise CredentialsError(
-            f"the CA file {ca_file} cannot be used: {exc}", hint="it must hold PEM certificates and be readable"
-        ) from exc
-    if ca_file is None:
-        context.load_verify_locations(certifi.where())
-    return context
+    """For a client that shows no certificate."""
+    return trusting(ca_file)

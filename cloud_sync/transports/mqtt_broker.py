@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import certifi
-
 from cloud_sync.errors import CredentialsError
+from cloud_sync.transports.tls import ClientCertificate, trusting
 
 DEFAULT_PORT: Final = 8_883
 BATCHES: Final = "sm/v1/+/batch"
@@ -60,29 +59,11 @@ class Tls:
 
     def context(self) -> ssl.SSLContext:
         """Reads the files. Raises CredentialsError, naming the one that cannot be used."""
-        try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-        except OSError as exc:  # ssl.SSLError is one
-            raise CredentialsError(
-                f"the CA file {self.ca_file} cannot be used: {exc}",
-                hint="it must hold PEM certificates and be readable",
-            ) from exc
+        context = trusting(self.ca_file)
         context.sslsocket_class = _ClosingSocket
-        if self.ca_file is None:
-            context.load_verify_locations(certifi.where())
         if self.certificate_file is not None:
-            self._load_own(context, self.certificate_file)
+            ClientCertificate(self.certificate_file, self.private_key_file or self.certificate_file).load_into(context)
         return context
-
-    def _load_own(self, context: ssl.SSLContext, certificate_file: Path) -> None:
-        try:
-            # Without the last argument an encrypted key would ask on the terminal, and wait for ever.
-            context.load_cert_chain(certificate_file, self.private_key_file, password=lambda: b"")
-        except OSError as exc:
-            raise CredentialsError(
-                f"this gateway's certificate {certificate_file} or its key cannot be used: {exc}",
-                hint="both must be PEM, belong together, be readable, and the key must have no password",
-            ) from exc
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ Knows the numbers of MQTT 5 and OpenSSL, and no library.
 
 from __future__ import annotations
 
-import re
 import ssl
 from typing import Final
 
 from cloud_sync.errors import BatchTooLargeError, CredentialsError, SyncError, TransientSyncError
 from cloud_sync.transports.mqtt_broker import Broker
+from cloud_sync.transports.tls import refused_alert
 
 FAILURE: Final = 0x80
 """Reason codes from here on are failures."""
@@ -41,14 +41,6 @@ _NOT_OUR_FAULT: Final = {0x80, 0x83, 0x88, 0x89, 0x8B, 0x97, 0x9F}  # unspecifie
 _TOO_LARGE: Final = 0x95
 _WRONG_VERSION: Final = {0x01, 0x84}
 _TAKEN_OVER: Final = 0x8E
-
-# How the other side of a TLS connection says that it does not take our certificate. With TLS 1.3 it says so only
-# after our side believes the handshake to be over.
-_CERTIFICATE_REFUSED: Final = re.compile(
-    r"ALERT_(CERTIFICATE_REQUIRED|UNKNOWN_CA|BAD_CERTIFICATE|CERTIFICATE_EXPIRED|CERTIFICATE_REVOKED"
-    r"|CERTIFICATE_UNKNOWN|UNSUPPORTED_CERTIFICATE|ACCESS_DENIED|DECRYPT_ERROR|HANDSHAKE_FAILURE)",
-    re.IGNORECASE,
-)
 
 
 def refused_connection(broker: Broker, code: int) -> SyncError:
@@ -93,7 +85,7 @@ def unreachable(broker: Broker, cause: BaseException | None) -> SyncError:
         said, hint = _CERTIFICATE_CAUSES.get(cause.verify_code, (f"is not trusted: {cause.verify_message}", None))
         return TransientSyncError(f"{broker.where}: the broker's certificate {said}", hint=hint)
     if isinstance(cause, ssl.SSLError):
-        if _CERTIFICATE_REFUSED.search(str(cause.reason)):
+        if refused_alert(str(cause.reason)):
             return _own_certificate(broker, str(cause.reason))
         return TransientSyncError(f"{broker.where}: no TLS there: {cause.reason or cause}", hint=_PLAIN_THERE)
     if isinstance(cause, ConnectionResetError) and broker.tls is not None:
@@ -103,7 +95,7 @@ def unreachable(broker: Broker, cause: BaseException | None) -> SyncError:
 
 def disconnected(broker: Broker, code: int | None, said: str, *, before_answer: bool) -> SyncError:
     """The connection is gone. `code` is the broker's own when it gave one, `said` what was heard of the cause."""
-    if _CERTIFICATE_REFUSED.search(said):
+    if refused_alert(said):
         return _own_certificate(broker, said)
     if MALFORMED in said:
         return TransientSyncError(
@@ -129,9 +121,7 @@ def disconnected(broker: Broker, code: int | None, said: str, *, before_answer: 
 
 
 def _own_certificate(broker: Broker, said: str) -> CredentialsError:
-    found = _CERTIFICATE_REFUSED.search(said)
-    alert = found[1].lower().replace("_", " ") if found else said
     return CredentialsError(
-        f"{broker.where} does not take our client certificate: {alert}",
+        f"{broker.where} does not take our client certificate: {refused_alert(said) or said}",
         hint="certificate_file and private_key_file must be signed by the CA the broker knows, and be valid today",
     )

@@ -16,6 +16,7 @@ from edge_agent.app import Agent
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError, EdgeError
 from edge_agent.health.logs import set_up_logging
+from edge_agent.local.client_certificate import client_certificate, warn_of_dates
 from edge_agent.settings import CentralMqttSettings, Settings
 from edge_agent.settings_file import load_settings
 from edge_agent.site_file import find_settings_file
@@ -34,6 +35,7 @@ def run_daemon(config: Path | None) -> None:
         log.warning("central.url is plain http: anyone on the path can read and forge what is sent")
     if settings.central.mqtt is not None and settings.central.mqtt.allow_plaintext:
         log.warning("central.mqtt is without TLS: anyone on the path can read and forge what is sent")
+    warn_of_dates(settings.central)
     try:
         asyncio.run(_run(settings, api_key, mqtt_password))
     except* EdgeError as group:
@@ -65,6 +67,7 @@ def build_transport(settings: Settings, *, api_key: str, mqtt_password: str | No
         gateway_id=settings.gateway.id,
         api_key=api_key,
         ca_file=central.ca_file,
+        client_certificate=client_certificate(central),
         connect_timeout_s=central.connect_timeout_s,
         answer_timeout_s=central.answer_timeout_s,
         in_flight=central.single_in_flight,

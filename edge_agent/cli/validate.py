@@ -1,4 +1,8 @@
-"""`edge-agent validate`: a configuration checked without opening anything. The unit file runs it before start."""
+"""`edge-agent validate`: a configuration checked without opening a source or the network.
+
+Of the files it names only the client certificate and its key are read: a renewed pair that does not fit, or is not
+valid today, is found before the agent needs it.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ def validate_file(file: Path | None, *, as_json: bool) -> int:
     path = find_settings_file(file)
     try:
         settings = load_settings(path)
+        _check_files(settings)
     except ConfigurationError as exc:
         if not as_json:
             raise
@@ -28,6 +33,14 @@ def validate_file(file: Path | None, *, as_json: bool) -> int:
     else:
         print(f"{path}: valid; gateway {settings.gateway.id}, {len(settings.sources)} sources, {tags} tags")
     return 0
+
+
+def _check_files(settings: Settings) -> None:
+    if settings.central.client_certificate_file is not None:
+        # Imported here: it loads the libraries of the connection.
+        from edge_agent.local.client_certificate import check_client_certificate
+
+        check_client_certificate(settings.central)
 
 
 def print_schema() -> None:

@@ -10,15 +10,17 @@ from cloud_sync.outbox import Outbox
 from cloud_sync.reconcile import Ask, Span, ask_central
 from cloud_sync.reconcile_hourly import HourlyReconciliation, ReconcileState, takes_digests
 from cloud_sync.transports.base import Transport
+from cloud_sync.transports.tls import ClientTls
 from cloud_sync.uplink import LinkState, Uplink
 from edge_agent.core.clock import Clock
 from edge_agent.errors import ConfigurationError
+from edge_agent.local.client_certificate import client_certificate
 from edge_agent.settings import Settings
 from edge_agent.site_secrets import central_api_key
 
 
 def asking(settings: Settings) -> Ask:
-    """Asks the configured central over HTTPS, with a connection of its own. The key is read at each question."""
+    """Asks the configured central over HTTPS, with a connection of its own; key and certificates are read each time."""
 
     async def ask(span: Span) -> Mapping[HourKey, HourDigest]:
         try:
@@ -30,7 +32,7 @@ def asking(settings: Settings) -> Ask:
             span,
             gateway_id=settings.gateway.id,
             api_key=api_key,
-            ca_file=settings.central.ca_file,
+            tls=ClientTls(settings.central.ca_file, client_certificate(settings.central)),
         )
 
     return ask

@@ -54,6 +54,8 @@ class Parts:
     ledger: GapLedger
     outbox: OutboxHealth | None = None
     reconcile: ReconcileState | None = None
+    certificate: tuple[str, str] | None = None
+    """What is wrong with the client certificate, and what to do."""
 
 
 def describe(parts: Parts) -> dict[str, Any]:
@@ -155,6 +157,8 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
         uplink.link is LinkState.OFFLINE and offline_s > OFFLINE_GRACE_S
     ):
         out.append(_problem(f"central: {uplink.error}", uplink.since_ns, uplink.hint))
+    if parts.certificate is not None and uplink.link is not LinkState.REFUSED:  # then it is said there
+        out.append(_problem(parts.certificate[0], None, parts.certificate[1]))
     differs = reconcile_problem(parts.reconcile)
     if differs is not None:
         out.append(_problem(differs[0], None, differs[1]))

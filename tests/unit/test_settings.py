@@ -145,6 +145,24 @@ def test_settings_that_contradict_each_other_are_refused(site: Path, text: str, 
     assert said in mistake(site, text).message
 
 
+CERTIFICATE = 'client_certificate_file = "gw.pem"\n'
+KEY = 'client_key_file = "/keys/gw.key"\n'
+
+
+@pytest.mark.parametrize("half", [CERTIFICATE, KEY])
+def test_a_client_certificate_without_its_key_is_refused(site: Path, half: str) -> None:
+    said = mistake(site, HEAD + half + PLC)
+    assert "client_certificate_file and client_key_file belong together" in said.message
+
+
+def test_a_client_certificate_is_found_beside_the_file_and_useless_without_tls(site: Path) -> None:
+    central = load(site, HEAD + CERTIFICATE + KEY + PLC).central
+    assert central.client_certificate_file == site.parent / "gw.pem"
+    assert central.client_key_file == Path("/keys/gw.key")
+    plain = (HEAD + CERTIFICATE + KEY + "allow_plaintext = true\n").replace("https:", "http:")
+    assert "has no use" in mistake(site, plain + PLC).message
+
+
 def test_plaintext_is_taken_when_it_is_allowed_out_loud(site: Path) -> None:
     text = GOOD.replace('url = "https://central.example.com"', 'url = "http://127.0.0.1:1"\nallow_plaintext = true')
     assert load(site, text).central.url == "http://127.0.0.1:1"

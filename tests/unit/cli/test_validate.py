@@ -1,0 +1,42 @@
+"""`edge-agent validate` and the client certificate a file names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edge_agent.cli.validate import validate_file
+from edge_agent.errors import ConfigurationError
+from tests.support.authority import Authority
+from tests.unit.test_settings import HEAD, PLC
+
+
+def site_with(folder: Path, issued: tuple[Path, Path]) -> Path:
+    certificate, key = issued
+    named = f'client_certificate_file = "{certificate.name}"\nclient_key_file = "{key.name}"\n'
+    path = folder / "edge.toml"
+    path.write_text(HEAD + named + PLC, encoding="utf-8")
+    return path
+
+
+def test_a_pair_that_fits_and_is_valid_today_is_right(tmp_path: Path) -> None:
+    assert validate_file(site_with(tmp_path, Authority(tmp_path).issue(name="gw-1")), as_json=True) == 0
+
+
+def test_an_expired_certificate_is_a_mistake_for_people_and_scripts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = site_with(tmp_path, Authority(tmp_path).issue(name="gw-1", days=(-10, -1)))
+    assert validate_file(path, as_json=True) == 3
+    (error,) = json.loads(capsys.readouterr().out)["errors"]
+    assert "has expired on" in error
+    with pytest.raises(ConfigurationError, match="has expired on"):
+        validate_file(path, as_json=False)
+
+
+def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
+    path = site_with(tmp_path, (Path("absent.pem"), Path("absent.key")))
+    with pytest.raises(ConfigurationError, match=r"absent.pem cannot be read"):
+        validate_file(path, as_json=False)
