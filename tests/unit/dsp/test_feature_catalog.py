@@ -13,6 +13,8 @@ from edge_agent.dsp.vibration import VIBRATION_FEATURES, VibrationExtractor
 from edge_agent.errors import SignalError
 
 ROOT = Path(__file__).parents[3]
+UNITS = {"", "signal", "signal^2", "Hz", "1/s", "dB", "dBFS", "mm/s", "um", "s", "h", "d", "deg"}
+
 RMS_2 = Formula("vibration", "rms", 2, "signal", "another formula", "a test", 1e-6)
 
 
@@ -66,7 +68,7 @@ def test_every_formula_says_what_it_is_and_whose():
     for formula in formulas:
         assert formula.definition
         assert formula.source
-        assert formula.unit in {"signal", "Hz", "", "dB", "dBFS", "mm/s", "um", "d", "s", "h"}
+        assert formula.unit in UNITS, formula
 
 
 def test_feature_ids_are_those_of_the_family_in_the_order_asked_for():
