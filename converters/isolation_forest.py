@@ -1,4 +1,4 @@
-"""StandardScaler + IsolationForest as one tree operator and three small nodes.
+"""Scalers + IsolationForest as one tree operator and three small nodes.
 
 The graph gives the anomaly score of Liu, Ting, Zhou, "Isolation Forest", ICDM 2008, eq. 2:
 s = 2^(-E[h] / c(psi)), 0..1, higher = more anomalous; scikit-learn's `-score_samples`. A leaf's weight is its
@@ -17,13 +17,20 @@ from sklearn.ensemble import IsolationForest
 from sklearn.preprocessing import StandardScaler
 
 from converters.converted import ConvertedModel
-from converters.tree_ensemble import OUTPUT_NAME, build_model, fold
+from converters.scaling import Scaling, scaling_of
+from converters.source_rows import as_fitted
+from converters.tree_ensemble import OUTPUT_NAME, build_model, fold, sklearn_tree
 
 
-def convert_isolation_forest(scaler: StandardScaler, forest: IsolationForest) -> ConvertedModel:
-    """The graph, its splits, and the source's own score in float64."""
-    trees = [estimator.tree_ for estimator in forest.estimators_]
-    folded = fold(trees, forest.estimators_features_, scaler, _path_lengths)
+def convert_isolation_forest(scaler: StandardScaler | Scaling, forest: IsolationForest) -> ConvertedModel:
+    """The graph, its splits, and the source's own score in float64. Its own threshold is that of `predict`."""
+    scaling = scaling_of(scaler)
+    sources = [estimator.tree_ for estimator in forest.estimators_]
+    trees = [
+        sklearn_tree(tree, columns, _path_lengths(tree))
+        for tree, columns in zip(sources, forest.estimators_features_, strict=True)
+    ]
+    folded = fold(trees, scaling)
     total = len(trees) * float(expected_path_length(np.array([forest.max_samples_]))[0])
     constants = [
         numpy_helper.from_array(np.array([-1], np.int64), "flat"),
@@ -34,12 +41,18 @@ def convert_isolation_forest(scaler: StandardScaler, forest: IsolationForest) ->
         helper.make_node("Mul", ["path", "rate"], ["exponent"]),
         helper.make_node("Exp", ["exponent"], [OUTPUT_NAME]),
     ]
-    model = build_model(folded, tail, constants, int(scaler.n_features_in_))
+    model = build_model(folded, tail, constants, scaling.n_features)
 
     def source_score(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(-forest.score_samples(scaler.transform(rows)), np.float64)
+        return np.asarray(-forest.score_samples(as_fitted(forest, scaling.transform(rows))), np.float64)
 
-    return ConvertedModel(model, source_score, folded.split_features, folded.split_values)
+    return ConvertedModel(
+        model,
+        source_score,
+        folded.split_features,
+        folded.split_values,
+        own_threshold=float(-forest.offset_),
+    )
 
 
 def expected_path_length(n_rows: NDArray[np.int64]) -> NDArray[np.float64]:

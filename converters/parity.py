@@ -1,13 +1,16 @@
 """Proves a conversion: the source model in float64 against ONNX Runtime, where they are most likely to differ.
 
 Constraints
-- At least 100,000 rows: drawn around the training data, on and beside every split value, and extremes.
-- Both sides get the same float32 rows; scikit-learn gets them as float64.
-- A verdict that flips, or a score difference above the limit, ends the conversion.
+- At least 100,000 rows: drawn around the training data, on and beside every split value, where a model without splits
+  crosses the threshold, and extremes.
+- Both sides get the same float32 rows; the source gets them as float64.
+- A verdict that flips outside the model's tolerance band, or a score difference above its limit, ends the conversion.
+  Beyond 1 a difference is taken relative to the score: a float32 holds seven digits of any number.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -20,51 +23,101 @@ from edge_agent.scoring.manifest import ParityFigures
 from edge_agent.scoring.runtime import OnnxModel
 
 MIN_ROWS: Final = 100_000
-MAX_DIFFERENCE: Final = 2e-6
-"""Sums of 100 float32 leaf weights and one float32 exponential; the worst seen over the shipped models is 5e-7."""
 
-_CHUNK_ROWS: Final = 20_000
+_CHUNK_ROWS: Final = 5_000
+_BOUNDARY_PAIRS: Final = 2_000
+_BISECTIONS: Final = 24  # as many as a float32 has bits to halve
 _EXTREMES: Final = (0.0, -0.0, 1.0, -1.0, 1e-30, -1e-30, 1e30, -1e30)
+_FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 
 
-def measure(converted: ConvertedModel, training_rows: NDArray[np.float64], *, threshold: float) -> ParityFigures:
-    """How far graph and source differ. Raises BundleError when a verdict flips or a difference is too large."""
-    n_features = training_rows.shape[1]
-    model = OnnxModel(converted.onnx, input_name=INPUT_NAME, output_name=OUTPUT_NAME, n_features=n_features)
-    rows = parity_rows(converted, training_rows)
-    worst, flips = 0.0, 0
+def measure(
+    converted: ConvertedModel,
+    training_rows: NDArray[np.float64],
+    *,
+    threshold: float,
+    min_rows: int = MIN_ROWS,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> ParityFigures:
+    """How far graph and source differ. `advance` is told rows done and rows in all.
+
+    Raises BundleError when a verdict flips outside the band or a difference is too large.
+    """
+    model = _open(converted, training_rows.shape[1])
+    rows = parity_rows(converted, training_rows, threshold=threshold, min_rows=min_rows)
+    worst, flips, in_band = 0.0, 0, 0
     for start in range(0, len(rows), _CHUNK_ROWS):
         chunk = rows[start : start + _CHUNK_ROWS]
         got = model.score(chunk).astype(np.float64)
-        expected = converted.source_score(chunk.astype(np.float64))
-        worst = max(worst, float(np.max(np.abs(got - expected))))
-        flips += int(np.count_nonzero((got > threshold) != (expected > threshold)))
-    if flips or worst > MAX_DIFFERENCE:
+        # Past the range of float32 the graph gives its end.
+        expected = np.clip(converted.source_score(chunk.astype(np.float64)), -_FLOAT32_MAX, _FLOAT32_MAX)
+        worst = max(worst, float(np.max(np.abs(got - expected) / np.maximum(1.0, np.abs(expected)))))
+        is_flip = (got > threshold) != (expected > threshold)
+        is_near = np.abs(expected - threshold) <= converted.tolerance_band
+        flips += int(np.count_nonzero(is_flip & ~is_near))
+        in_band += int(np.count_nonzero(is_flip & is_near))
+        advance(min(start + _CHUNK_ROWS, len(rows)), len(rows))
+    if flips or not worst <= converted.max_difference:
         raise BundleError(
-            f"the graph differs from its source by up to {worst:.2g} (limit {MAX_DIFFERENCE:g}), "
+            f"the graph differs from its source by up to {worst:.2g} (limit {converted.max_difference:g}), "
             f"{flips} of {len(rows)} verdicts flip",
             hint="the threshold may stand on a score the model can take; move it between two of them",
         )
-    return ParityFigures(rows=len(rows), max_abs_difference=worst, verdict_flips=flips)
+    return ParityFigures(
+        rows=len(rows),
+        max_abs_difference=worst,
+        verdict_flips=flips,
+        tolerance_band=converted.tolerance_band,
+        flips_in_band=in_band,
+    )
 
 
-def parity_rows(converted: ConvertedModel, training_rows: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Seeded rows, float32 (n, n_features): see the module's constraints."""
+def parity_rows(
+    converted: ConvertedModel,
+    training_rows: NDArray[np.float64],
+    *,
+    threshold: float | None = None,
+    min_rows: int = MIN_ROWS,
+) -> NDArray[np.float32]:
+    """Seeded rows, float32 (n, n_features): see the module's constraints. Rows at splits come first."""
     rng = np.random.default_rng(0)
-    splits = _rows_at_splits(converted, training_rows, rng)
-    drawn = _drawn(training_rows, max(MIN_ROWS // 2, MIN_ROWS - len(splits)), rng)
+    special = _rows_at_splits(converted, training_rows, rng)
+    drawn = _drawn(training_rows, max(min_rows // 2, min_rows - len(special)), rng)
+    if not len(special) and threshold is not None:
+        special = _rows_at_boundary(converted, drawn, threshold)
     extremes = np.array(np.meshgrid(_EXTREMES, np.arange(training_rows.shape[1]))).reshape(2, -1).T
     single = np.repeat(training_rows[:1], len(extremes), axis=0)
     single[np.arange(len(extremes)), extremes[:, 1].astype(int)] = extremes[:, 0]
     whole = np.repeat(np.array(_EXTREMES)[:, np.newaxis], training_rows.shape[1], axis=1)
-    return np.concatenate([splits, *(part.astype(np.float32) for part in (drawn, single, whole, training_rows))])
+    return np.concatenate([special, *(part.astype(np.float32) for part in (drawn, single, whole, training_rows))])
+
+
+def _open(converted: ConvertedModel, n_features: int) -> OnnxModel:
+    return OnnxModel(converted.onnx, input_name=INPUT_NAME, output_name=OUTPUT_NAME, n_features=n_features)
+
+
+def _rows_at_boundary(converted: ConvertedModel, drawn: NDArray[np.float64], threshold: float) -> NDArray[np.float32]:
+    """Rows just on either side of the threshold, on lines between a normal and an anomalous row; none without both."""
+    model = _open(converted, drawn.shape[1])
+    tried = drawn[: 10 * _BOUNDARY_PAIRS].astype(np.float32)
+    is_anomalous = model.score(tried) > threshold
+    n_pairs = min(_BOUNDARY_PAIRS, int(is_anomalous.sum()), int((~is_anomalous).sum()))
+    low, high = (tried[side][:n_pairs].astype(np.float64) for side in (~is_anomalous, is_anomalous))
+    if not n_pairs:
+        return np.empty((0, drawn.shape[1]), np.float32)
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        is_above = (model.score(middle.astype(np.float32)) > threshold)[:, np.newaxis]
+        low, high = np.where(is_above, low, middle), np.where(is_above, middle, high)
+    return np.concatenate([low, high]).astype(np.float32)
 
 
 def _rows_at_splits(
     converted: ConvertedModel, training_rows: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Training rows with one value replaced by a split's value or one of its two float32 neighbours."""
-    values, columns = converted.split_values, converted.split_features
+    is_inside = np.abs(converted.split_values) < np.float32(_FLOAT32_MAX)  # no row holds an infinity
+    values, columns = converted.split_values[is_inside], converted.split_features[is_inside]
     neighbours = (np.nextafter(values, np.float32(-np.inf)), values, np.nextafter(values, np.float32(np.inf)))
     parts = []
     for near in neighbours:

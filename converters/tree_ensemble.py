@@ -1,9 +1,10 @@
-"""scikit-learn trees behind a StandardScaler as one ai.onnx.ml TreeEnsembleRegressor over raw features.
+"""Trees behind scalers as one ai.onnx.ml TreeEnsembleRegressor over raw features.
 
 Constraints
-- For every float32 input each row reaches the very leaf it reaches in scikit-learn. There the scaler works in
-  float64, its result is rounded to float32 and compared with a float64 threshold; each split here holds the
-  largest float32 that passes that comparison, found by bisection over the ordered float32 numbers.
+- For every float32 input each row reaches the very leaf it reaches in its source. There the scalers work in
+  float64, scikit-learn rounds their result to float32 (LightGBM does not), and it is compared with a float64
+  threshold; each split here holds the largest float32 that passes that comparison, found by bisection over the
+  ordered float32 numbers.
 - Leaf weights are summed over trees; what the sum means is the caller's business.
 """
 
@@ -17,7 +18,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
-from sklearn.preprocessing import StandardScaler
+
+from converters.scaling import Scaling
 
 INPUT_NAME: Final = "features"
 OUTPUT_NAME: Final = "score"
@@ -25,10 +27,29 @@ OPSET: Final = 17
 ML_OPSET: Final = 3
 IR_VERSION: Final = 8
 
-LeafWeights = Callable[[Any], NDArray[np.float64]]
-"""From a scikit-learn tree to one weight per node (used at leaves only)."""
-
 _NO_CHILD: Final = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tree:
+    """One tree as arrays with one entry per node. Left when the scaled value is at most the threshold.
+
+    `left` and `right` are node numbers, -1 at leaves; `feature` numbers columns of the raw rows; `weight` counts at
+    leaves only.
+    """
+
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    feature: NDArray[np.int64]
+    threshold: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+
+def sklearn_tree(tree: Any, columns: NDArray[np.int64], weight: NDArray[np.float64]) -> Tree:
+    """A scikit-learn `tree_`; `columns` maps its feature numbers to columns."""
+    is_leaf = tree.children_left == _NO_CHILD
+    feature = np.where(is_leaf, 0, columns[np.where(is_leaf, 0, tree.feature)])
+    return Tree(tree.children_left, tree.children_right, feature, tree.threshold, weight)
 
 
 @dataclass(slots=True)
@@ -56,16 +77,14 @@ class FoldedTrees:
     split_values: NDArray[np.float32]
 
 
-def fold(
-    trees: Sequence[Any], feature_maps: Sequence[NDArray[np.int64]], scaler: StandardScaler, leaf_weights: LeafWeights
-) -> FoldedTrees:
+def fold(trees: Sequence[Tree], scaling: Scaling, *, compared_as: type[np.floating] = np.float32) -> FoldedTrees:
     """All trees as one operator from INPUT_NAME to "sum" (n, 1).
 
-    `trees` are scikit-learn `tree_` objects; `feature_maps[i]` maps tree i's feature numbers to columns.
+    `compared_as` is the type a scaled value is rounded to before the source compares it.
     """
     nodes = _Nodes()
-    for index, (tree, columns) in enumerate(zip(trees, feature_maps, strict=True)):
-        _append(nodes, index, tree, columns, scaler, leaf_weights(tree))
+    for index, tree in enumerate(trees):
+        _append(nodes, index, tree, scaling, compared_as)
     is_split = np.array([mode == "BRANCH_LEQ" for mode in nodes.modes])
     features = np.array(nodes.feature_ids, np.int64)[is_split]
     return FoldedTrees(_operator(nodes), features, np.array(nodes.values, np.float32)[is_split])
@@ -73,8 +92,13 @@ def fold(
 
 def build_model(trees: FoldedTrees, tail: Sequence[onnx.NodeProto], constants: Sequence[Any], n_features: int) -> bytes:
     """The serialised graph: trees, then `tail`, which must turn "sum" (n, 1) into OUTPUT_NAME (n,)."""
+    return serialised([trees.node, *tail], constants, n_features)
+
+
+def serialised(nodes: Sequence[onnx.NodeProto], constants: Sequence[Any], n_features: int) -> bytes:
+    """A checked graph from INPUT_NAME (n, n_features) to OUTPUT_NAME (n,), both float32. Same content, same bytes."""
     graph = helper.make_graph(
-        [trees.node, *tail],
+        list(nodes),
         "model",
         [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, ["n", n_features])],
         [helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, ["n"])],
@@ -87,20 +111,23 @@ def build_model(trees: FoldedTrees, tail: Sequence[onnx.NodeProto], constants: S
 
 
 def folded_thresholds(
-    thresholds: NDArray[np.float64], means: NDArray[np.float64], scales: NDArray[np.float64]
+    thresholds: NDArray[np.float64],
+    scaled: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    *,
+    compared_as: type[np.floating] = np.float32,
 ) -> NDArray[np.float32]:
-    """The largest float32 x with float32((x - mean) / scale) <= threshold, elementwise.
+    """The largest float32 x with compared_as(scaled(x)) <= threshold, elementwise; -infinity when there is none.
 
-    The left side never falls as x grows (each of its three roundings is monotone), so bisection is exact.
+    The left side never falls as x grows (each of its roundings is monotone), so bisection is exact.
     """
     top = np.array(np.finfo(np.float32).max, np.float32)
-    low = np.full(thresholds.shape, _ordinal(-top), np.int64)
-    high = np.full(thresholds.shape, _ordinal(top), np.int64)
+    low = np.full(thresholds.shape, _ordinal(-top) - 1, np.int64)  # -infinity, which no row holds
+    high = np.full(thresholds.shape, _ordinal(top) + 1, np.int64)
     while (high - low > 1).any():
         middle = (low + high) // 2
         x = _from_ordinal(middle).astype(np.float64)
-        with np.errstate(over="ignore"):  # beyond float32's range is infinity, which is above any threshold
-            goes_left = ((x - means) / scales).astype(np.float32) <= thresholds
+        with np.errstate(over="ignore"):  # beyond the type's range is infinity, which is above any threshold
+            goes_left = scaled(x).astype(compared_as) <= thresholds
         low = np.where(goes_left, middle, low)
         high = np.where(goes_left, high, middle)
     return _from_ordinal(low)
@@ -117,30 +144,26 @@ def _from_ordinal(position: NDArray[np.int64]) -> NDArray[np.float32]:
     return np.where(position < 0, -magnitude, magnitude)
 
 
-def _append(
-    nodes: _Nodes,
-    index: int,
-    tree: Any,
-    columns: NDArray[np.int64],
-    scaler: StandardScaler,
-    weights: NDArray[np.float64],
-) -> None:
-    is_leaf = tree.children_left == _NO_CHILD
-    feature = np.where(is_leaf, 0, columns[np.where(is_leaf, 0, tree.feature)])
-    values = np.zeros(tree.node_count, np.float32)
+def _append(nodes: _Nodes, index: int, tree: Tree, scaling: Scaling, compared_as: type[np.floating]) -> None:
+    is_leaf = tree.left == _NO_CHILD
+    n_nodes = len(tree.left)
+    feature = np.where(is_leaf, 0, tree.feature)
+    values = np.zeros(n_nodes, np.float32)
     splits = feature[~is_leaf]
-    values[~is_leaf] = folded_thresholds(tree.threshold[~is_leaf], scaler.mean_[splits], scaler.scale_[splits])
-    nodes.tree_ids += [index] * tree.node_count
-    nodes.node_ids += range(tree.node_count)
+    values[~is_leaf] = folded_thresholds(
+        tree.threshold[~is_leaf], lambda x: scaling.of_columns(x, splits), compared_as=compared_as
+    )
+    nodes.tree_ids += [index] * n_nodes
+    nodes.node_ids += range(n_nodes)
     nodes.feature_ids += feature.tolist()
     nodes.values += values.tolist()
     nodes.modes += ["LEAF" if leaf else "BRANCH_LEQ" for leaf in is_leaf]
-    nodes.true_ids += np.where(is_leaf, 0, tree.children_left).tolist()
-    nodes.false_ids += np.where(is_leaf, 0, tree.children_right).tolist()
+    nodes.true_ids += np.where(is_leaf, 0, tree.left).tolist()
+    nodes.false_ids += np.where(is_leaf, 0, tree.right).tolist()
     leaves = np.flatnonzero(is_leaf)
     nodes.leaf_tree_ids += [index] * len(leaves)
     nodes.leaf_node_ids += leaves.tolist()
-    nodes.leaf_weights += weights[leaves].tolist()
+    nodes.leaf_weights += tree.weight[leaves].tolist()
 
 
 def _operator(nodes: _Nodes) -> onnx.NodeProto:

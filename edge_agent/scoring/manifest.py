@@ -93,11 +93,17 @@ class Toolchain(Strict):
 
 
 class ParityFigures(Strict):
-    """The source model in float64 against ONNX Runtime, on seeded rows, rows at every split, and extremes."""
+    """The source model in float64 against ONNX Runtime, on seeded rows, rows at every split or where a model without
+    splits crosses the threshold, and extremes. Differences of scores beyond 1 are relative to the score.
+
+    `verdict_flips` counts those outside the band, `flips_in_band` those whose score is within `tolerance_band` of the
+    threshold."""
 
     rows: int = Field(ge=1)
     max_abs_difference: float = Field(ge=0, allow_inf_nan=False)
     verdict_flips: int = Field(ge=0)
+    tolerance_band: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    flips_in_band: int = Field(default=0, ge=0)
 
 
 class Tolerances(Strict):

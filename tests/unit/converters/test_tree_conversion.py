@@ -13,6 +13,7 @@ from converters.converted import ConvertedModel
 from converters.isolation_forest import convert_isolation_forest, expected_path_length
 from converters.parity import MIN_ROWS, measure, parity_rows
 from converters.random_forest import convert_random_forest
+from converters.refusals import UnsupportedModelError
 from converters.tree_ensemble import INPUT_NAME, OUTPUT_NAME, folded_thresholds
 from edge_agent.errors import BundleError
 from edge_agent.scoring.runtime import OnnxModel
@@ -87,17 +88,21 @@ def test_parity_refuses_a_graph_that_is_not_its_source() -> None:
         measure(other, rows, threshold=0.4567)
 
 
-def test_folded_threshold_is_the_largest_float32_that_goes_left() -> None:
+@pytest.mark.parametrize("compared_as", [np.float32, np.float64])
+def test_folded_threshold_is_the_largest_float32_that_goes_left(compared_as: type[np.floating]) -> None:
     rng = np.random.default_rng(0)
     n = 5_000
     thresholds = rng.standard_normal(n) * 10.0 ** rng.uniform(-6, 2, n)
     scales = 10.0 ** rng.uniform(-5, 5, n)
     means = rng.standard_normal(n) * 10.0 ** rng.uniform(-5, 5, n)
 
-    def goes_left(x: NDArray[np.float32]) -> NDArray[np.bool_]:
-        return np.asarray(((x.astype(np.float64) - means) / scales).astype(np.float32) <= thresholds)
+    def scaled(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (x - means) / scales
 
-    folded = folded_thresholds(thresholds, means, scales)
+    def goes_left(x: NDArray[np.float32]) -> NDArray[np.bool_]:
+        return np.asarray(scaled(x.astype(np.float64)).astype(compared_as) <= thresholds)
+
+    folded = folded_thresholds(thresholds, scaled, compared_as=compared_as)
     assert goes_left(folded).all()
     assert not goes_left(np.nextafter(folded, np.float32(np.inf))).any()
 
@@ -111,7 +116,7 @@ def test_classes_other_than_zero_and_one_are_refused() -> None:
     rows = rows_of_mixed_scales(100)
     scaler = StandardScaler().fit(rows)
     forest = RandomForestClassifier(n_estimators=2).fit(scaler.transform(rows), np.arange(100) % 3)
-    with pytest.raises(ValueError, match="must be 0"):
+    with pytest.raises(UnsupportedModelError, match="the anomalous one must be named"):
         convert_random_forest(scaler, forest)
 
 

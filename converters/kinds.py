@@ -1,0 +1,221 @@
+"""The kinds of models there are converters for, and the one door through which all of them go.
+
+A kind is found by the package and the name of its class, so that a library is imported only when a model of it comes
+along. Another kind is one more `add_kind` with a function from (Scaling, model, ScoreOptions) to ConvertedModel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final, Literal
+
+from converters.converted import ConvertedModel
+from converters.pipelines import first_estimator, is_lag_transformer, lag_feature_names, unpack
+from converters.refusals import UnsupportedModelError
+from converters.scaling import Scaling
+
+Task = Literal["anomaly_detection", "classification"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreOptions:
+    """What a score should mean where a kind leaves a choice."""
+
+    anomalous_class: int | str | bool | None = None
+    higher_is_anomalous: bool = True
+    output: Literal["decision", "probability"] = "decision"
+
+
+Convert = Callable[[Scaling, Any, ScoreOptions], ConvertedModel]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of model. `options` names the fields of ScoreOptions it knows; `libraries` are distributions."""
+
+    package: str
+    name: str
+    task: Task
+    converter: str
+    libraries: tuple[str, ...]
+    options: frozenset[str]
+    convert: Convert
+
+
+KINDS: Final[dict[tuple[str, str], Kind]] = {}
+
+
+def add_kind(kind: Kind) -> None:
+    """Raises ValueError when the kind is known already."""
+    key = (kind.package, kind.name)
+    if key in KINDS:
+        raise ValueError(f"{kind.package}.{kind.name} is registered already")
+    KINDS[key] = kind
+
+
+def kind_of(model: Any) -> Kind:
+    """The kind of a bare model. Raises UnsupportedModelError that lists the known ones."""
+    package = type(model).__module__.partition(".")[0]
+    kind = KINDS.get((package, type(model).__name__))
+    if kind is None:
+        known = ", ".join(sorted(f"{known.package}.{known.name}" for known in KINDS.values()))
+        raise UnsupportedModelError(
+            f"there is no converter for {package}.{type(model).__name__}; there are: {known}", hint=_hint(model)
+        )
+    return kind
+
+
+def convert(model: Any, *, feature_names: Sequence[str], options: ScoreOptions | None = None) -> ConvertedModel:
+    """A fitted model, or a pipeline of scalers and a model, as one graph over raw features in the order named.
+
+    Raises
+    ------
+    UnsupportedModelError
+        Unknown kind (lists the known ones), a step that has no exact graph (names it), features that do not fit the
+        model, an option the kind does not know, or a model that is not fitted.
+    """
+    names, options = tuple(feature_names), options or ScoreOptions()
+    _check_fitted_on(model, names)
+    scaling, last = unpack(model, len(names))
+    kind = kind_of(last)
+    _check_options(kind, options)
+    _check_width(kind, last, len(names))
+    return kind.convert(scaling, last, options)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDescription:
+    """The model in words, for the manifest."""
+
+    kind: str
+    task: Task
+    converter: str
+    hyperparameters: dict[str, float | int | str | bool | None]
+    libraries: dict[str, str]
+
+
+def describe(model: Any, n_features: int) -> SourceDescription:
+    """What the manifest says about the source. Raises UnsupportedModelError as `convert`."""
+    scaling, last = unpack(model, n_features)
+    kind = kind_of(last)
+    parameters = last.get_params() if hasattr(last, "get_params") else dict(getattr(last, "params", {}))
+    plain = {
+        name: value for name, value in sorted(parameters.items()) if isinstance(value, float | int | str | bool | None)
+    }
+    return SourceDescription(
+        kind=" + ".join([*scaling.names, kind.name]),
+        task=kind.task,
+        converter=kind.converter,
+        hyperparameters=plain,
+        libraries={name: _installed(name) for name in kind.libraries},
+    )
+
+
+def _check_fitted_on(model: Any, names: tuple[str, ...]) -> None:
+    first = first_estimator(model)
+    if is_lag_transformer(first):
+        trained_on = list(lag_feature_names(first))
+    else:
+        trained_on = [str(name) for name in getattr(first, "feature_names_in_", ())]
+    if trained_on and sorted(trained_on) == sorted(names) and trained_on != list(names):
+        raise UnsupportedModelError(
+            f"the features are named in another order than in training: {', '.join(trained_on)}",
+            hint="put them in the order of training; the model tells its columns apart by position",
+        )
+
+
+def _check_options(kind: Kind, options: ScoreOptions) -> None:
+    for field in fields(ScoreOptions):
+        if getattr(options, field.name) != field.default and field.name not in kind.options:
+            raise UnsupportedModelError(
+                f"{field.name} says nothing about a {kind.name}", hint=f"leave {field.name} out of [score]"
+            )
+
+
+def _check_width(kind: Kind, model: Any, n_features: int) -> None:
+    width = model.num_feature() if kind.name == "Booster" else getattr(model, "n_features_in_", None)
+    if width is None:
+        raise UnsupportedModelError(f"this {kind.name} is not fitted", hint="fit it, save it and try again")
+    if width != n_features:
+        raise UnsupportedModelError(
+            f"the {kind.name} was fitted on {width} features, {n_features} are named",
+            hint="name exactly the model's inputs, in its order",
+        )
+
+
+def _hint(model: Any) -> str:
+    if hasattr(model, "best_estimator_"):
+        return "save its best_estimator_ instead of the search"
+    return "train one of these, or write a converter (docs/CONVERTING.md)"
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _isolation_forest(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
+    from converters.isolation_forest import convert_isolation_forest
+
+    return convert_isolation_forest(scaling, model)
+
+
+def _random_forest(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
+    from converters.random_forest import convert_random_forest
+
+    return convert_random_forest(scaling, model, anomalous_class=options.anomalous_class)
+
+
+def _one_class_svm(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
+    from converters.svm import convert_one_class_svm
+
+    return convert_one_class_svm(scaling, model)
+
+
+def _svc(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
+    from converters.svm import convert_svc
+
+    as_probability = options.output == "probability"
+    return convert_svc(scaling, model, anomalous_class=options.anomalous_class, as_probability=as_probability)
+
+
+def _lightgbm_classifier(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
+    from converters.lightgbm_trees import convert_lightgbm_classifier
+
+    return convert_lightgbm_classifier(scaling, model, anomalous_class=options.anomalous_class)
+
+
+def _lightgbm_regressor(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
+    from converters.lightgbm_trees import convert_lightgbm_regressor
+
+    return convert_lightgbm_regressor(scaling, model, higher_is_anomalous=options.higher_is_anomalous)
+
+
+def _booster(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
+    from converters.lightgbm_trees import convert_booster
+
+    return convert_booster(scaling, model, higher_is_anomalous=options.higher_is_anomalous)
+
+
+def _add_built_in() -> None:
+    anomaly: Task = "anomaly_detection"
+    classes: Task = "classification"
+    named, either = frozenset({"anomalous_class"}), frozenset({"higher_is_anomalous"})
+    sklearn, gbm = ("scikit-learn", "numpy"), ("lightgbm", "numpy")
+    forests, trees = "converters.isolation_forest", "converters.lightgbm_trees"
+    add_kind(Kind("sklearn", "IsolationForest", anomaly, forests, sklearn, frozenset(), _isolation_forest))
+    add_kind(Kind("sklearn", "OneClassSVM", anomaly, "converters.svm", sklearn, frozenset(), _one_class_svm))
+    add_kind(
+        Kind("sklearn", "RandomForestClassifier", classes, "converters.random_forest", sklearn, named, _random_forest)
+    )
+    add_kind(Kind("sklearn", "SVC", classes, "converters.svm", sklearn, named | {"output"}, _svc))
+    add_kind(Kind("lightgbm", "LGBMClassifier", classes, trees, gbm, named, _lightgbm_classifier))
+    add_kind(Kind("lightgbm", "LGBMRegressor", anomaly, trees, gbm, either, _lightgbm_regressor))
+    add_kind(Kind("lightgbm", "Booster", classes, trees, gbm, either, _booster))
+
+
+_add_built_in()

@@ -1,0 +1,82 @@
+"""Several converted models that look at the same rows as one graph: one input, one output per model.
+
+At one row a call into the runtime costs about as much as a forest of 100 trees, so five models in one graph take
+little more than half of what they take alone. No node is shared but the input: each output is bit for bit what its own
+graph gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import onnx
+from onnx import TensorProto, helper
+
+from converters.converted import ConvertedModel
+from converters.refusals import UnsupportedModelError
+from converters.tree_ensemble import INPUT_NAME, IR_VERSION, ML_OPSET, OPSET, OUTPUT_NAME
+from edge_agent.scoring.runtime import MergedOnnxModel
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MergedModels:
+    """`output_names[i]` is the score of the model of that name, float32 (n,)."""
+
+    onnx: bytes
+    output_names: tuple[str, ...]
+    n_features: int
+
+    def open(self) -> MergedOnnxModel:
+        """The graph in the runtime. Raises BundleError when it cannot be loaded."""
+        return MergedOnnxModel(
+            self.onnx, input_name=INPUT_NAME, output_names=self.output_names, n_features=self.n_features
+        )
+
+
+def merge(models: Mapping[str, ConvertedModel]) -> MergedModels:
+    """One graph of all of them, outputs named as here. Raises UnsupportedModelError when their inputs differ."""
+    graphs = {name: onnx.load_from_string(model.onnx).graph for name, model in models.items()}
+    widths = {name: graph.input[0].type.tensor_type.shape.dim[1].dim_value for name, graph in graphs.items()}
+    if len(set(widths.values())) != 1 or INPUT_NAME in models:
+        raise UnsupportedModelError(
+            f"models of different inputs cannot be one graph: {widths}", hint="merge models over the same features"
+        )
+    n_features = next(iter(widths.values()))
+    merged = helper.make_graph(
+        [node for name, graph in graphs.items() for node in _renamed_nodes(name, graph)],
+        "models",
+        [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, ["n", n_features])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in models],
+        [_renamed(name, constant) for name, graph in graphs.items() for constant in graph.initializer],
+    )
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
+    model = helper.make_model(merged, opset_imports=opsets, ir_version=IR_VERSION, producer_name="edge-convert")
+    onnx.checker.check_model(model, full_check=True)
+    return MergedModels(bytes(model.SerializeToString(deterministic=True)), tuple(models), n_features)
+
+
+def _renamed_nodes(name: str, graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    nodes = []
+    for node in graph.node:
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        del copy.input[:], copy.output[:]
+        copy.input.extend(_inner(name, tensor) for tensor in node.input)
+        copy.output.extend(_inner(name, tensor) for tensor in node.output)
+        nodes.append(copy)
+    return nodes
+
+
+def _renamed(name: str, constant: onnx.TensorProto) -> onnx.TensorProto:
+    copy = onnx.TensorProto()
+    copy.CopyFrom(constant)
+    copy.name = _inner(name, constant.name)
+    return copy
+
+
+def _inner(name: str, tensor: str) -> str:
+    """The input is common, an output takes its model's name, everything between its model's prefix."""
+    if tensor in ("", INPUT_NAME):
+        return tensor
+    return name if tensor == OUTPUT_NAME else f"{name}/{tensor}"
