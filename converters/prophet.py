@@ -177,7 +177,8 @@ def half_width(terms: ProphetTerms, days: Numbers, seconds: Numbers) -> Numbers:
     g2 = (1.0 + _seasonal(terms.multiplicative, days, seconds)) ** 2
     if terms.capacity is None:
         variance = terms.noise**2 + g2 * k2
-        return terms.y_scale * _quantile(terms.z, g2**2 * k4 / variance**2) * np.sqrt(variance)
+        width = _quantile(terms.z, g2**2 * k4 / variance**2) * np.sqrt(variance)
+        return np.asarray(terms.y_scale * width, np.float64)
     exponent = _slope(terms, t) * (t - _offset(terms, t))
     shift = _quantile(terms.z, TREND_KURTOSIS / terms.changes_per_t / np.maximum(h, TINY)) * np.sqrt(k2)
     edges = [terms.capacity / (1.0 + np.exp(-np.clip(exponent + s, -700, 700))) for s in (-shift, shift)]

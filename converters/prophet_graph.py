@@ -46,7 +46,7 @@ def convert_prophet(model: Any) -> ConvertedModel:
     def source_score(rows: NDArray[np.float64]) -> NDArray[np.float64]:
         days, seconds, values = rows.T
         score = np.abs(values - predicted(model, days, seconds)) / half_width(terms, days, seconds)
-        return np.minimum(score, MAX_SCORE)
+        return np.asarray(np.minimum(score, MAX_SCORE), np.float64)
 
     return ConvertedModel(
         forecast_graph(terms),

@@ -47,6 +47,7 @@ from edge_agent.pipeline.champions import load_models
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import SnapshotStage, TagStage, WaveformStage
+from edge_agent.pipeline.tag_inputs import inputs_wanted
 from edge_agent.pipeline.tags import SnapshotLine, TagLine
 from edge_agent.pipeline.waveform import WaveformLine
 from edge_agent.settings import (
@@ -357,14 +358,15 @@ def _policy(central: CentralSettings) -> Policy:
 
 
 def _check_inputs(where: str, model: ScoringModel, given: set[str]) -> None:
-    needed = set(model.feature_names)
+    wanted = inputs_wanted(model)
+    needed = set(wanted)
     if given != needed:
         missing, extra = sorted(needed - given), sorted(given - needed)
         said = [f"lacks {', '.join(missing)}"] if missing else []
         said += [f"has unknown {', '.join(extra)}"] if extra else []
         raise ConfigurationError(
             f"tag_models {where!r} {' and '.join(said)}",
-            hint=f"{model.name} wants exactly: {', '.join(model.feature_names)} (as inputs or constants)",
+            hint=f"{model.name} wants exactly: {', '.join(wanted)} (as inputs or constants)",
         )
 
 

@@ -198,15 +198,23 @@ class ModelSettings(Strict):
 
 
 class TagModelSettings(Strict):
-    """A model over the newest good value of several tags. Refuses to score while one is stale."""
+    """A model over the newest good value of several tags, or over one tag's history or forecast.
+
+    Refuses to score while a tag is stale. A model over one tag has the input "value".
+    """
 
     name: Name = Field(description="Unique on this gateway; the rows are <asset>.<name>.score.")
     asset: Name = Field(description="The machine the tags belong to.")
     model: ModelName = Field(description="A bundle whose features are tags.")
     inputs: dict[str, TagName] = Field(description="Model input name -> tag name.")
     constants: dict[str, float] = Field(default_factory=dict, description="Model input name -> fixed value.")
-    interval_s: float = Field(1.0, ge=0.05, description="Time between two scores.")
+    interval_s: float = Field(
+        1.0, ge=0.05, description="Time between two scores; for a history the step the model was trained on."
+    )
     max_age_s: float = Field(10.0, gt=0, description="A value older than this makes the snapshot stale.")
+    max_gap_steps: int = Field(
+        1, ge=0, le=100, description="Readings a history may lack in a row; over a longer gap it begins anew."
+    )
     alarm: AlarmSettings = AlarmSettings(over_windows=5)
 
 

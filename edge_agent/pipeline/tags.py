@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cloud_sync.columns import Record
 from cloud_sync.records import Event, Series
@@ -20,10 +21,14 @@ from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.quality import Quality
 from edge_agent.core.scores import Verdict
 from edge_agent.core.tags import Reading, Scan
+from edge_agent.dsp import tag_forecast
 from edge_agent.pipeline.alarms import AlarmTracker
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder, Rows
+from edge_agent.pipeline.tag_inputs import tag_input
 from edge_agent.settings import TagModelSettings
+
+_TERMS_OF_TIME: Final = frozenset({"day_number", "second_of_day"})
 
 
 class TagLine:
@@ -111,7 +116,10 @@ class SnapshotState:
 
 
 class SnapshotLine:
-    """A tabular model over the newest good value of several tags."""
+    """A model over tags: the newest good value of several, or one tag's history or forecast.
+
+    Raises ConfigurationError where settings and model do not fit.
+    """
 
     def __init__(self, settings: TagModelSettings, model: ScoringModel, recorder: Recorder) -> None:
         self.settings = settings
@@ -120,20 +128,22 @@ class SnapshotLine:
         self.alarm = AlarmTracker(settings.alarm)
         self.refusal = GapSpan(f"{settings.asset}.{settings.name}")
         self._recorder = recorder
+        self._input = tag_input(settings, model)
         made_by = {"model": model.name, "model_version": model.version}
-        self._series = Series(f"{settings.asset}.{settings.name}.score", "manufacturing", "", made_by)
+        kind = "forecasting" if model.spec.extractor == tag_forecast.FAMILY else "manufacturing"
+        self._series = Series(f"{settings.asset}.{settings.name}.score", kind, "", made_by)
 
     def score(self, latest: Mapping[str, Reading], now_ns: int) -> list[Record]:
         """One snapshot of what is newest now."""
         if (problem := self._problem(latest, now_ns)) is not None:
-            self.state.refused_total += 1
-            self.state.last_score, self.state.last_verdict = None, Verdict.UNKNOWN
-            begun = self.refusal.begin(GapCause.STALE, now_ns, problem, count=1)
-            return [] if begun is None else [self._recorder.gap(begun)]
+            return self._refuse(problem, now_ns)
+        values = self._input.take(latest, now_ns)
+        if isinstance(values, str):
+            return self._refuse(values, now_ns)
         records: list[Record] = []
         if (ended := self.refusal.end(now_ns)) is not None:
             records.append(self._recorder.gap(ended))
-        return records + self._score(latest, now_ns)
+        return records + self._score(values, latest, now_ns)
 
     def flush(self, now_ns: int) -> list[Record]:
         ended = self.refusal.end(now_ns)
@@ -151,8 +161,7 @@ class SnapshotLine:
                 return f"{tag} is stale: its newest value is {age_s:.0f} s old"
         return None
 
-    def _score(self, latest: Mapping[str, Reading], now_ns: int) -> list[Record]:
-        values = np.array([self._input(name, latest) for name in self.model.feature_names])
+    def _score(self, values: NDArray[np.float64], latest: Mapping[str, Reading], now_ns: int) -> list[Record]:
         score = float(self.model.score(values.astype(np.float32)[None, :])[0])
         is_anomalous = score > self.model.threshold
         verdict = Verdict.ANOMALOUS if is_anomalous else Verdict.NORMAL
@@ -160,7 +169,7 @@ class SnapshotLine:
         state.scored_total += 1
         state.anomalous_total += is_anomalous
         state.last_score, state.last_verdict, state.last_ns = score, verdict, now_ns
-        state.pushed_by = self.model.pushed_by(values)
+        state.pushed_by = self._pushed_by(values)
         quality = max(latest[tag].quality for tag in self.settings.inputs.values())
         rows = self._recorder.rows()
         rows.add(self._series, now_ns, score, quality)
@@ -178,10 +187,13 @@ class SnapshotLine:
             records.append(self._recorder.alarm(self.settings.asset, now_ns, body))
         return records
 
-    def _input(self, name: str, latest: Mapping[str, Reading]) -> float:
-        if name in self.settings.constants:
-            return self.settings.constants[name]
-        value = latest[self.settings.inputs[name]].value
-        if value is None:  # _problem has refused BAD readings before
-            raise ValueError(f"{name} has no value")
-        return value
+    def _pushed_by(self, values: NDArray[np.float64]) -> list[dict[str, float | str]]:
+        """Time itself is never what is wrong."""
+        ranked = self.model.pushed_by(values, most=len(values))
+        return [entry for entry in ranked if entry["feature"] not in _TERMS_OF_TIME][:3]
+
+    def _refuse(self, problem: str, now_ns: int) -> list[Record]:
+        self.state.refused_total += 1
+        self.state.last_score, self.state.last_verdict = None, Verdict.UNKNOWN
+        begun = self.refusal.begin(GapCause.STALE, now_ns, problem, count=1)
+        return [] if begun is None else [self._recorder.gap(begun)]
