@@ -13,7 +13,10 @@ from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.dsp import (
     audio,
     calendar_terms,
+    envelope,
     log_mel,
+    orders,
+    spectral_kurtosis,
     spectrum,
     tag_forecast,
     tag_history,
@@ -23,10 +26,13 @@ from edge_agent.dsp import (
 )
 from edge_agent.dsp.audio import MfccMeanExtractor
 from edge_agent.dsp.calendar_terms import CalendarExtractor
+from edge_agent.dsp.envelope import EnvelopeExtractor
 from edge_agent.dsp.extractor import Extracted, Extractor
 from edge_agent.dsp.formula import Formula
 from edge_agent.dsp.log_mel import LogMelExtractor
+from edge_agent.dsp.orders import OrderExtractor
 from edge_agent.dsp.snapshot import SnapshotExtractor
+from edge_agent.dsp.spectral_kurtosis import SpectralKurtosisExtractor
 from edge_agent.dsp.spectrum import SpectrumExtractor
 from edge_agent.dsp.tag_forecast import TagForecastExtractor
 from edge_agent.dsp.tag_history import TagHistoryExtractor
@@ -111,6 +117,11 @@ def _built_in() -> FeatureCatalog:
     catalog.add_family("tag_snapshot", SnapshotExtractor, has_free_names=True)
     catalog.add_family("mfcc_mean", MfccMeanExtractor)
     catalog.add_family("velocity", VelocityExtractor)
+    catalog.add_family("envelope", EnvelopeExtractor)
+    catalog.add_family("spectral_kurtosis", SpectralKurtosisExtractor)
+    catalog.add_family("orders", OrderExtractor)
+    for formula in (*envelope.FORMULAS, *spectral_kurtosis.FORMULAS, *orders.FORMULAS):
+        catalog.add(formula)
     catalog.add_family(log_mel.FAMILY, LogMelExtractor)
     for formulas in (vibration.FORMULAS, audio.FORMULAS, velocity.FORMULAS, log_mel.FORMULAS):
         for formula in formulas:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from edge_agent.core.samples import Samples
 from edge_agent.dsp.moments import Column
 from edge_agent.dsp.spectral import positive_frequencies_hz
-from edge_agent.dsp.velocity import hann
+from edge_agent.dsp.tapered_spectrum import hann
 
 HANN: Final = "hann"
 NO_TAPER: Final = "none"

@@ -23,6 +23,7 @@ from edge_agent.core.samples import Samples
 from edge_agent.dsp.extractor import Extracted
 from edge_agent.dsp.formula import Formula
 from edge_agent.dsp.parameters import Parameters
+from edge_agent.dsp.tapered_spectrum import band_bins, hann
 from edge_agent.dsp.window_by_window import Row, Window, check_sampling, check_windows, columns_of, each_window
 from edge_agent.errors import SignalError
 
@@ -81,18 +82,6 @@ class VelocityExtractor:
         spectrum = scipy.fft.rfft((window - window.mean()) * self._taper, workers=1)[self._band]
         power = spectrum.real**2 + spectrum.imag**2
         return np.asarray(np.sqrt(np.sum(self._per_power * power, axis=-1))[self._columns])
-
-
-def hann(n: int) -> NDArray[np.float64]:
-    """Periodic Hann taper: 0.5 - 0.5 cos(2 pi k / n), shape (n,)."""
-    return np.asarray(0.5 - 0.5 * np.cos(2.0 * np.pi / n * np.arange(n)))
-
-
-def band_bins(frequencies_hz: NDArray[np.float64], low_hz: float, high_hz: float) -> slice:
-    """Bins with low_hz <= f <= high_hz. A bin that rounding put beside a limit is on it: within 1e-9 of the value."""
-    first = int(np.searchsorted(frequencies_hz, low_hz * (1.0 - 1e-9), side="left"))
-    end = int(np.searchsorted(frequencies_hz, high_hz * (1.0 + 1e-9), side="right"))
-    return slice(first, end)
 
 
 def _per_power(frequencies_hz: NDArray[np.float64], taper: NDArray[np.float64]) -> NDArray[np.float64]:
