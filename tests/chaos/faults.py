@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from tests.chaos.world import World
 
@@ -20,13 +21,17 @@ class Target(StrEnum):
     CENTRAL = "central"
     LINK = "link"
     DATABASE = "database"
+    BROKER = "broker"
+    PLANT = "plant"
 
 
 @dataclass(frozen=True)
 class Fault:
     name: str
     target: Target
-    happen: Callable[[World, random.Random], Awaitable[None]]
+    happen: Callable[[Any, random.Random], Awaitable[None]]
+    needs_disk: bool = False
+    """A disk of the run's own, which only root can make."""
 
 
 async def agent_killed(world: World, rng: random.Random) -> None:
@@ -43,6 +48,33 @@ async def agent_paused(world: World, rng: random.Random) -> None:
 
 async def clock_stepped(world: World, rng: random.Random) -> None:
     world.gateway.say(f"clock {rng.choice([-7_200.0, -61.0, -0.5, 0.5, 61.0, 3_600.0])}")
+
+
+async def disk_full(world: World, rng: random.Random) -> None:
+    """Nothing can be appended, and what waits must be settled all the same."""
+    disk = _disk(world)
+    await asyncio.to_thread(disk.fill)
+    await asyncio.sleep(rng.uniform(0.5, 3.0))
+    disk.free()
+
+
+async def agent_killed_on_full_disk(world: World, rng: random.Random) -> None:
+    disk = _disk(world)
+    await asyncio.to_thread(disk.fill)
+    await asyncio.sleep(rng.uniform(0.2, 1.0))
+    await world.gateway.end(signal.SIGKILL)
+    disk.free()
+    await world.start_gateway()
+
+
+async def disk_read_only(world: World, rng: random.Random) -> None:
+    """As a worn memory card comes up after a power cut: the agent must not start as if it could store anything."""
+    disk = _disk(world)
+    await world.gateway.end(signal.SIGKILL)
+    await asyncio.to_thread(disk.make, "ro")
+    await world.gateway_starts_in_vain()
+    await asyncio.to_thread(disk.make, "rw")
+    await world.start_gateway()
 
 
 async def central_killed(world: World, rng: random.Random) -> None:
@@ -70,11 +102,45 @@ async def answers_late(world: World, rng: random.Random) -> None:
     world.relay.delay_s = 0.0
 
 
+async def answers_reordered(world: World, rng: random.Random) -> None:
+    """Of requests that are on their way together, over connections of their own."""
+    world.relay.spread_s = rng.uniform(0.3, 1.5)
+    await asyncio.sleep(rng.uniform(1.0, 3.0))
+    world.relay.spread_s = 0.0
+
+
+async def answers_repeated(world: World, rng: random.Random) -> None:
+    """A proxy out of step: the second copy looks like the answer to the next request."""
+    world.relay.repeat_answers = True
+    await asyncio.sleep(rng.uniform(0.5, 2.0))
+    world.relay.repeat_answers = False
+
+
+async def requests_repeated(world: World, rng: random.Random) -> None:
+    """By a proxy that tries again by itself."""
+    world.relay.repeat_requests = True
+    await asyncio.sleep(rng.uniform(0.5, 2.0))
+    world.relay.repeat_requests = False
+
+
 async def link_half_open(world: World, rng: random.Random) -> None:
     """Every connection stands, and nothing that is sent arrives."""
     world.relay.silent = True
     await asyncio.sleep(rng.uniform(1.0, 4.0))
     world.relay.silent = False
+
+
+async def link_stalled(world: World, rng: random.Random) -> None:
+    """What is sent arrives, after its sender has given it up and sent it again."""
+    world.relay.passes.clear()
+    await asyncio.sleep(rng.uniform(1.0, 5.0))
+    world.relay.passes.set()
+
+
+async def link_cut(world: World, rng: random.Random) -> None:
+    world.relay.cut()
+    await asyncio.sleep(rng.uniform(0.5, 3.0))
+    world.relay.is_cut = False
 
 
 async def database_killed(world: World, rng: random.Random) -> None:
@@ -89,21 +155,45 @@ async def database_restarted(world: World, rng: random.Random) -> None:
     await world.server.start()
 
 
-FAULTS = (
-    Fault("agent_killed", Target.GATEWAY, agent_killed),
-    Fault("agent_paused", Target.GATEWAY, agent_paused),
-    Fault("clock_stepped", Target.GATEWAY, clock_stepped),
+AGENT_KILLED = Fault("agent_killed", Target.GATEWAY, agent_killed)
+AGENT_PAUSED = Fault("agent_paused", Target.GATEWAY, agent_paused)
+DATABASE_FAULTS = (
+    Fault("database_killed", Target.DATABASE, database_killed),
+    Fault("database_restarted", Target.DATABASE, database_restarted),
+)
+ROAD_FAULTS = (
     Fault("central_killed", Target.CENTRAL, central_killed),
     Fault("central_restarted", Target.CENTRAL, central_restarted),
     Fault("answers_lost", Target.LINK, answers_lost),
     Fault("answers_late", Target.LINK, answers_late),
+    Fault("answers_reordered", Target.LINK, answers_reordered),
+    Fault("answers_repeated", Target.LINK, answers_repeated),
+    Fault("requests_repeated", Target.LINK, requests_repeated),
     Fault("link_half_open", Target.LINK, link_half_open),
-    Fault("database_killed", Target.DATABASE, database_killed),
-    Fault("database_restarted", Target.DATABASE, database_restarted),
+    Fault("link_stalled", Target.LINK, link_stalled),
+    Fault("link_cut", Target.LINK, link_cut),
+)
+DISK_FAULTS = (
+    Fault("disk_full", Target.GATEWAY, disk_full, needs_disk=True),
+    Fault("agent_killed_on_full_disk", Target.GATEWAY, agent_killed_on_full_disk, needs_disk=True),
+    Fault("disk_read_only", Target.GATEWAY, disk_read_only, needs_disk=True),
+)
+HTTPS_FAULTS = (
+    AGENT_KILLED,
+    AGENT_PAUSED,
+    Fault("clock_stepped", Target.GATEWAY, clock_stepped),
+    *DISK_FAULTS,
+    *ROAD_FAULTS,
+    *DATABASE_FAULTS,
 )
 
 
-def next_faults(rng: random.Random) -> list[Fault]:
+def next_faults(faults: Sequence[Fault], rng: random.Random) -> list[Fault]:
     """One fault, or two or three of different targets at once."""
-    targets = rng.sample(list(Target), k=rng.choice([1, 1, 2, 3]))
-    return [rng.choice([fault for fault in FAULTS if fault.target is target]) for target in targets]
+    targets = rng.sample(sorted({fault.target for fault in faults}), k=rng.choice([1, 1, 2, 3]))
+    return [rng.choice([fault for fault in faults if fault.target is target]) for target in targets]
+
+
+def _disk(world: World) -> Any:
+    assert world.disk is not None
+    return world.disk

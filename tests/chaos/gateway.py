@@ -1,8 +1,9 @@
-"""The agent half as a process that can be killed: a producer of unique keys, writer, outbox, uplink, HTTPS.
+"""The agent half as a process that can be killed: a producer of unique keys, writer, outbox, uplink, transport.
 
-`python -m tests.chaos.gateway FOLDER URL LIFE`; the API key is in CHAOS_API_KEY. Commands come on standard input, one
-a line: `clock SECONDS` steps the wall clock, `quiet` stops producing and flushes (answered by the line `quiet`).
-The end of the input is the end of the process.
+`python -m tests.chaos.gateway OUTBOX JOURNAL URL LIFE`; the API key is in CHAOS_API_KEY. With CHAOS_BROKER_PORT it
+prefers MQTT, and HTTPS stands in. CHAOS_SETTLES_ON=send or =puback makes it settle too early, on purpose.
+Commands come on standard input, one a line: `clock SECONDS` steps the wall clock, `quiet` stops producing and flushes
+(answered by the line `quiet`). The end of the input is the end of the process.
 """
 
 from __future__ import annotations
@@ -12,14 +13,21 @@ import logging
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+from cloud_sync.columns import RowColumns
 from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import Outbox
 from cloud_sync.records import Row, Series
+from cloud_sync.transports.base import Transport
+from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.https import HttpsTransport
+from cloud_sync.transports.mqtt import MqttTransport
+from cloud_sync.transports.mqtt_broker import Broker
 from cloud_sync.uplink import Policy, Uplink
 from cloud_sync.writer import OutboxWriter
+from tests.chaos.broken_transports import SettlesOnPuback, SettlesOnSend
 from tests.chaos.oracle import value_of
 
 GATEWAY = "gw-chaos"
@@ -27,6 +35,8 @@ SENSORS = 20
 PUT_EVERY_S = 0.02
 ANSWER_TIMEOUT_S = 2.0
 POLICY = Policy(backoff_max_s=2.0, stagger_s=0.5, in_flight=3)
+MQTT_IN_FLIGHT = 8
+FAILOVER_AFTER, PROBE_EVERY_S = 2, 3.0
 
 
 class Clock:
@@ -49,30 +59,25 @@ class Producer:
 
     async def run(self, writer: OutboxWriter) -> None:
         while True:
-            await writer.put(self._rows())
+            await writer.put([self._rows()])
             await asyncio.sleep(PUT_EVERY_S)
 
-    def _rows(self) -> list[Row]:
+    def _rows(self) -> RowColumns:
         self._last_us = max(self._last_us + 1, self._clock.now_ns() // 1000)
-        return [Row(s, self._last_us, value_of(s.sensor_id, self._last_us), 1.0) for s in self._series]
+        return RowColumns.of([Row(s, self._last_us, value_of(s.sensor_id, self._last_us), 1.0) for s in self._series])
 
 
-async def live(folder: Path, url: str, life: int) -> None:
+async def live(outbox_file: Path, journal: Path, url: str, life: int) -> None:
     clock = Clock()
-    transport = HttpsTransport(
-        url,
-        gateway_id=GATEWAY,
-        api_key=os.environ["CHAOS_API_KEY"],
-        connect_timeout_s=ANSWER_TIMEOUT_S,
-        answer_timeout_s=ANSWER_TIMEOUT_S,
-    )
-    with Outbox(folder / "outbox.db", max_bytes=500_000_000) as outbox:
-        uplink = Uplink(outbox, transport, policy=POLICY, now_ns=clock.now_ns)
+    transport = transport_to(url, os.environ.get("CHAOS_BROKER_PORT"), os.environ.get("CHAOS_SETTLES_ON"))
+    with Outbox(outbox_file, max_bytes=500_000_000) as outbox:
+        policy = replace(POLICY, in_flight=MQTT_IN_FLIGHT) if "CHAOS_BROKER_PORT" in os.environ else POLICY
+        uplink = Uplink(outbox, transport, policy=policy, now_ns=clock.now_ns)
         writer = OutboxWriter(
             outbox,
             gateway_id=GATEWAY,
             flush_interval_s=0.05,
-            journal=KeyJournal(folder / "keys"),
+            journal=KeyJournal(journal),
             on_flush=uplink.wake,
         )
         async with asyncio.TaskGroup() as group:
@@ -83,6 +88,29 @@ async def live(folder: Path, url: str, life: int) -> None:
             for task in [producing, *working]:
                 task.cancel()
     await transport.close()
+
+
+def transport_to(url: str, broker_port: str | None, settles_on: str | None) -> Transport:
+    """The way to the central, or both with MQTT preferred; `settles_on` gives one that settles too early."""
+    https = SettlesOnSend if settles_on == "send" else HttpsTransport
+    over_https = https(
+        url,
+        gateway_id=GATEWAY,
+        api_key=os.environ["CHAOS_API_KEY"],
+        connect_timeout_s=ANSWER_TIMEOUT_S,
+        answer_timeout_s=ANSWER_TIMEOUT_S,
+    )
+    if broker_port is None:
+        return over_https
+    mqtt = SettlesOnPuback if settles_on == "puback" else MqttTransport
+    over_mqtt = mqtt(
+        Broker("127.0.0.1", int(broker_port), tls=None),
+        gateway_id=GATEWAY,
+        connect_timeout_s=ANSWER_TIMEOUT_S,
+        answer_timeout_s=ANSWER_TIMEOUT_S,
+        reconnect_max_s=ANSWER_TIMEOUT_S,
+    )
+    return FailoverTransport(over_mqtt, over_https, after_failures=FAILOVER_AFTER, probe_every_s=PROBE_EVERY_S)
 
 
 async def obey(clock: Clock, producing: asyncio.Task[None], writer: OutboxWriter) -> None:
@@ -100,4 +128,4 @@ async def obey(clock: Clock, producing: asyncio.Task[None], writer: OutboxWriter
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    asyncio.run(live(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+    asyncio.run(live(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])))

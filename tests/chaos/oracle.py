@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 Key = tuple[str, int]
+Arrived = tuple[Key, float]
 
 
 def value_of(sensor_id: str, time_us: int) -> float:
@@ -24,30 +25,34 @@ def value_of(sensor_id: str, time_us: int) -> float:
 @dataclass(frozen=True)
 class Verdict:
     marked: int
-    arrived: int
     lost: list[Key]
     doubled: list[Key]
     damaged: list[Key]
     unmarked: int
     """Rows that arrived without a mark: durable before the kill that came before the mark."""
+    rows: list[Arrived] = field(repr=False)
+
+    @property
+    def arrived(self) -> int:
+        return len({key for key, _ in self.rows})
 
     @property
     def is_good(self) -> bool:
         return not (self.lost or self.doubled or self.damaged)
 
 
-def judge(marked: Iterable[Key], arrived: Iterable[tuple[Key, float]]) -> Verdict:
+def judge(marked: Iterable[Key], arrived: Iterable[Arrived], is_intact: Callable[[Key, float], bool]) -> Verdict:
     """Compare the marks with the rows of the database."""
     expected = set(marked)
     rows = list(arrived)
     times = Counter(key for key, _ in rows)
     return Verdict(
         marked=len(expected),
-        arrived=len(times),
         lost=sorted(expected - times.keys()),
         doubled=sorted(key for key, count in times.items() if count > 1),
-        damaged=sorted(key for key, value in rows if value != value_of(*key)),
+        damaged=sorted(key for key, value in rows if not is_intact(key, value)),
         unmarked=len(times.keys() - expected),
+        rows=rows,
     )
 
 
@@ -55,21 +60,31 @@ def judge(marked: Iterable[Key], arrived: Iterable[tuple[Key, float]]) -> Verdic
 class Report:
     """What was done to the run and what came of it."""
 
+    world: str
     seed: int
     seconds: float
     database: str
     faults: Counter[str] = field(default_factory=Counter)
     settled_after_s: float = 0.0
     verdict: Verdict | None = None
-    counters: Mapping[str, int] = field(default_factory=dict)
-    dead_letters: int = 0
-    ledger_differs: int = 0
-    """Sensor-hours in which the gateway's ledger is not what the database holds."""
+    figures: Mapping[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        return self.verdict is not None and self.verdict.is_good and not self.problems
+
+    @property
+    def replay(self) -> str:
+        """The command that does the same again."""
+        where = f"--world {self.world} --database {self.database}"
+        return f'make chaos ARGS="{where} --seconds {self.seconds:g} --seed {self.seed}"'
 
     def as_json(self) -> dict[str, Any]:
         verdict = self.verdict
         assert verdict is not None
         return {
+            "world": self.world,
             "seed": self.seed,
             "seconds": self.seconds,
             "database": self.database,
@@ -80,8 +95,7 @@ class Report:
             "doubled": len(verdict.doubled),
             "damaged": len(verdict.damaged),
             "unmarked": verdict.unmarked,
-            "sent_again": self.counters.get("duplicates", 0),
-            "dead_letters": self.dead_letters,
-            "ledger_differs": self.ledger_differs,
+            **dict(sorted(self.figures.items())),
             "settled_after_s": round(self.settled_after_s, 1),
+            "problems": self.problems,
         }

@@ -5,64 +5,79 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from cloud_sync.digest import differences, digest_keys
-from cloud_sync.digest_ledger import acknowledged
-from cloud_sync.journal import read_journal
-from cloud_sync.outbox import Outbox
-from tests.chaos.faults import FAULTS, next_faults
-from tests.chaos.oracle import Report, judge
+from tests.chaos.faults import HTTPS_FAULTS, Fault, next_faults
+from tests.chaos.mqtt_faults import MQTT_FAULTS
+from tests.chaos.mqtt_world import MqttWorld
+from tests.chaos.oracle import Report
 from tests.chaos.world import World
 from tests.support.databases import DatabaseServer
 
 SETTLE_DEADLINE_S = 60.0
 
 
-async def chaos(server: DatabaseServer, folder: Path, *, seed: int, seconds: float) -> Report:
+@dataclass(frozen=True)
+class Scenario:
+    """A world, and what goes wrong in it."""
+
+    world: Callable[[DatabaseServer, Path], World]
+    faults: tuple[Fault, ...]
+
+    def possible(self, world: World) -> list[Fault]:
+        return [fault for fault in self.faults if world.disk is not None or not fault.needs_disk]
+
+
+SCENARIOS = {
+    "https": Scenario(World, HTTPS_FAULTS),
+    "mqtt": Scenario(MqttWorld, MQTT_FAULTS),
+}
+
+
+async def chaos(scenario: Scenario, server: DatabaseServer, folder: Path, *, seed: int, seconds: float) -> Report:
     """`server` runs and has its template database. The same seed gives the same faults in the same order."""
+    world = scenario.world(server, folder)
     rng = random.Random(seed)
-    report = Report(seed, seconds, "timescaledb" if server.has_timescaledb else "postgresql")
-    world = World(server, folder)
+    database = "timescaledb" if world.server.has_timescaledb else "postgresql"
+    report = Report(world.name, seed, seconds, database)
     async with world.running():
-        await _break_things(world, rng, report)
-        await world.quiet()
-        began_s = time.monotonic()
-        marked = set(read_journal(folder / "keys"))
-        await _everything_arrived(world, len(marked), began_s)
-        report.settled_after_s = time.monotonic() - began_s
-        await world.gateway.end()
-        arrived = await world.rows()
-        report.verdict = judge(marked, arrived)
-    with Outbox(folder / "outbox.db", max_bytes=500_000_000) as outbox:
-        report.counters, report.dead_letters = outbox.counters(), outbox.depth().dead_letters
-        with outbox._reading() as db:
-            ours = acknowledged(db, 0, 1 << 62)
-    report.ledger_differs = len(differences(ours, digest_keys(key for key, _ in arrived)))
+        await _break_things(world, scenario.possible(world), rng, report)
+        report.settled_after_s = await settle(world)
+        report.verdict = await world.verdict()
+        report.figures = await world.figures(report.verdict.rows)
+        report.problems = world.problems(report.figures)
     return report
 
 
-async def _break_things(world: World, rng: random.Random, report: Report) -> None:
+async def settle(world: World, *, within_s: float = SETTLE_DEADLINE_S) -> float:
+    """Wait until what is durable has arrived and no more comes, or the deadline; the judge looks at which. Seconds."""
+    await world.calm()
+    began_s, previous = time.monotonic(), -1
+    while time.monotonic() - began_s < within_s:
+        count = await world.count()
+        if await world.is_settled() and count == previous:
+            break
+        previous = count
+        await asyncio.sleep(0.5)
+    return time.monotonic() - began_s
+
+
+async def _break_things(world: World, faults: Sequence[Fault], rng: random.Random, report: Report) -> None:
     """Every kind of fault once, in the seed's order, then whatever the seed says."""
-    first = [[fault] for fault in rng.sample(FAULTS, k=len(FAULTS))]
+    first = [[fault] for fault in rng.sample(faults, k=len(faults))]
     end_s = time.monotonic() + report.seconds
     while first or time.monotonic() < end_s:
-        together = first.pop() if first else next_faults(rng)
+        together = first.pop() if first else next_faults(faults, rng)
         seeds = [rng.random() for _ in together]
         calm_s = rng.uniform(0.1, 1.5)
         async with asyncio.TaskGroup() as group:
             for fault, own in zip(together, seeds, strict=True):
-                group.create_task(fault.happen(world, random.Random(own)))
+                group.create_task(_happen(fault, world, random.Random(own)))
         report.faults.update(fault.name for fault in together)
         await asyncio.sleep(calm_s)
 
 
-async def _everything_arrived(world: World, marked: int, began_s: float) -> None:
-    """Until as many rows are there and no more come, or the deadline; the judge looks at which."""
-    previous = -1
-    while time.monotonic() - began_s < SETTLE_DEADLINE_S:
-        count = await world.count()
-        if count >= marked and count == previous:
-            return
-        previous = count
-        await asyncio.sleep(0.5)
+async def _happen(fault: Fault, world: World, rng: random.Random) -> None:
+    await fault.happen(world, rng)

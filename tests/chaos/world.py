@@ -1,148 +1,150 @@
-"""Everything that can break, as processes and a relay between them, and how to put it right again."""
+"""Everything that can break, as processes and a relay between them, and how to put it right again.
+
+`World` is one gateway, one central, one database, and HTTP between the first two.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
 from urllib.parse import urlsplit
 
 from cloud_sync.central.store import Store
+from cloud_sync.digest import differences, digest_keys
+from cloud_sync.digest_ledger import acknowledged
+from cloud_sync.journal import read_journal
+from cloud_sync.outbox import Outbox
+from tests.chaos.children import Child
+from tests.chaos.disks import SmallDisk, small_disk
 from tests.chaos.gateway import GATEWAY
-from tests.support.databases import REPOSITORY, TEMPLATE, DatabaseServer, execute
-from tests.support.relay import Relay
+from tests.chaos.oracle import Arrived, Verdict, judge, value_of
+from tests.chaos.relays import ChaosRelay
+from tests.support.databases import TEMPLATE, DatabaseServer, execute
 from tests.support.sockets import listening
 
 API_KEY = "key-of-the-chaos-run"
-ANSWER_DEADLINE_S = 30.0
+OUTBOX_BYTES = 500_000_000
 _ROWS = "SELECT sensor_id, (extract(epoch FROM timestamp) * 1000000)::bigint AS time_us, value FROM sensor_readings"
 
 
-class Child:
-    """A process of ours that speaks in lines; its errors go to a file."""
-
-    def __init__(self, log: Path) -> None:
-        self._log = log
-        self._process: subprocess.Popen[str] | None = None
-
-    async def start(self, *command: str, **environment: str) -> str:
-        """Returns its first line."""
-        with self._log.open("a") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, *command],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-                cwd=REPOSITORY, env=os.environ | environment,
-            )  # fmt: skip
-        return await self.line()
-
-    async def line(self) -> str:
-        async with asyncio.timeout(ANSWER_DEADLINE_S):
-            line = await asyncio.to_thread(_end(self._running.stdout).readline)
-        assert line, f"{self._log} says why it ended: {self._log.read_text()[-2_000:]}"
-        return line
-
-    def say(self, line: str) -> None:
-        stdin = _end(self._running.stdin)
-        stdin.write(line + "\n")
-        stdin.flush()
-
-    def send(self, order: signal.Signals) -> None:
-        self._running.send_signal(order)
-
-    async def end(self, order: signal.Signals = signal.SIGKILL) -> None:
-        if self._process is None:
-            return
-        process, self._process = self._process, None
-        process.send_signal(order)
-        with process, contextlib.suppress(BrokenPipeError):
-            await asyncio.to_thread(process.wait, ANSWER_DEADLINE_S)
-
-    @property
-    def _running(self) -> subprocess.Popen[str]:
-        assert self._process is not None
-        return self._process
-
-
-class ChaosRelay(Relay):
-    """Answers may also be late."""
-
-    delay_s = 0.0
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while chunk := await reader.read(65_536):
-                await asyncio.sleep(self.delay_s)
-                if self.drop_next_answer:
-                    self.drop_next_answer = False
-                    break
-                writer.write(chunk)
-                await writer.drain()
-        writer.close()
-
-
 class World:
-    """One gateway, one central, one database, and a relay between the first two."""
+    name = "https"
+    gateway_id = GATEWAY
 
-    def __init__(self, server: DatabaseServer, folder: Path) -> None:
+    def __init__(self, server: DatabaseServer, folder: Path, *, settles_on: str = "") -> None:
+        """`server` runs and has its template database. `settles_on` is for a gateway broken on purpose."""
         self.server = server
         self.folder = folder
         self.central = Child(folder / "central.log")
         self.gateway = Child(folder / "gateway.log")
         self.relay: ChaosRelay
+        self.disk: SmallDisk | None = None
         self.central_url = ""
-        self._port = 0
+        self.journal = folder / "keys"
+        self._settles_on = settles_on
+        self._ports: dict[Child, int] = {}
         self._lives = 0
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         async with Store(self._database_url) as store:
-            await store.add_key(API_KEY, gateway_id=GATEWAY)
-        try:
-            self.relay = ChaosRelay(await self.start_central())
-            async with listening(self.relay.handle) as port:
-                self.relay.url = f"http://127.0.0.1:{port}"
-                await self.start_gateway()
-                yield
-        finally:
-            await self.gateway.end()
-            await self.central.end()
+            await store.add_key(API_KEY, gateway_id=self.gateway_id)
+        async with contextlib.AsyncExitStack() as stack:
+            if os.geteuid() == 0:
+                self.disk = stack.enter_context(small_disk(self.folder / "disk"))
+            stack.push_async_callback(self._end_all)
+            await self._start_all(stack)
+            yield
 
     async def start_central(self) -> str:
-        command = ["-m", "cloud_sync.central.cli", "serve", "--exit-with-parent"]
-        said = await self.central.start(*command, "--database-url", self._database_url, "--port", str(self._port))
-        self.central_url = json.loads(said)["url"]
-        self._port = urlsplit(self.central_url).port or 0
+        self.central_url = await self.start_consumer(self.central)
         return self.central_url
 
-    async def start_gateway(self) -> None:
-        self._lives += 1
-        arguments = ["-m", "tests.chaos.gateway", str(self.folder), self.relay.url, str(self._lives)]
-        await self.gateway.start(*arguments, CHAOS_API_KEY=API_KEY)
+    async def start_consumer(self, central: Child, *options: str) -> str:
+        """A central at the port it had before. Returns its address."""
+        command = ["-m", "cloud_sync.central.cli", "serve", "--exit-with-parent", "--database-url", self._database_url]
+        said = await central.start(*command, "--port", str(self._ports.get(central, 0)), *options)
+        url: str = json.loads(said)["url"]
+        self._ports[central] = urlsplit(url).port or 0
+        return url
 
-    async def quiet(self) -> None:
+    async def start_gateway(self) -> None:
+        command, environment = self._gateway_command()
+        await self.gateway.start(*command, **environment)
+
+    async def gateway_starts_in_vain(self) -> None:
+        """It must say so and end, not go on without a disk."""
+        command, environment = self._gateway_command()
+        self.gateway.spawn(*command, **environment)
+        assert await self.gateway.ended() != 0, "a gateway that cannot store anything said that all is well"
+
+    async def calm(self) -> None:
         """Nothing new from now on; what was put is durable and marked."""
         self.gateway.say("quiet")
         await self.gateway.line()
 
+    async def is_settled(self) -> bool:
+        return await self.count() >= sum(1 for _ in read_journal(self.journal))
+
+    async def verdict(self) -> Verdict:
+        """Ends the gateway, and judges what is at the central then."""
+        await self.gateway.end()
+        return judge(set(read_journal(self.journal)), await self.rows(), lambda key, value: value == value_of(*key))
+
+    async def figures(self, arrived: Sequence[Arrived]) -> Mapping[str, int]:
+        """What else there is to tell; called after `verdict`."""
+        with self.opened_outbox() as outbox:
+            counters, dead_letters = outbox.counters(), outbox.depth().dead_letters
+            with outbox._reading() as db:
+                ours = acknowledged(db, 0, 1 << 62)
+        differs = len(differences(ours, digest_keys(key for key, _ in arrived)))
+        return {
+            "sent_again": counters.get("duplicates", 0),
+            "dead_letters": dead_letters,
+            "ledger_differs": differs,
+            **self.relay.counts,
+        }
+
+    def problems(self, figures: Mapping[str, int]) -> list[str]:
+        """What must not be, beside what the judge looks at."""
+        return [name for name in ("dead_letters", "ledger_differs") if figures[name]]
+
+    def opened_outbox(self) -> Outbox:
+        return Outbox(self.outbox_file, max_bytes=OUTBOX_BYTES)
+
+    @property
+    def outbox_file(self) -> Path:
+        return (self.disk.path if self.disk is not None else self.folder) / "outbox.db"
+
     async def count(self) -> int:
         return int((await execute(self._database_url, "SELECT count(*) AS n FROM sensor_readings"))[0]["n"])
 
-    async def rows(self) -> list[tuple[tuple[str, int], float]]:
+    async def rows(self) -> list[Arrived]:
         found = await execute(self._database_url, _ROWS)
         return [((row["sensor_id"], row["time_us"]), row["value"]) for row in found]
+
+    async def _start_all(self, stack: contextlib.AsyncExitStack) -> None:
+        await self._start_road(stack, await self.start_central())
+        await self.start_gateway()
+
+    async def _start_road(self, stack: contextlib.AsyncExitStack, central_url: str) -> None:
+        self.relay = ChaosRelay(central_url)
+        port = await stack.enter_async_context(listening(self.relay.handle))
+        self.relay.url = f"http://127.0.0.1:{port}"
+
+    async def _end_all(self) -> None:
+        await self.gateway.end()
+        await self.central.end()
+
+    def _gateway_command(self) -> tuple[list[str], dict[str, str]]:
+        self._lives += 1
+        places = [str(self.outbox_file), str(self.journal), self.relay.url, str(self._lives)]
+        environment = {"CHAOS_API_KEY": API_KEY, "CHAOS_SETTLES_ON": self._settles_on}
+        return ["-m", "tests.chaos.gateway", *places], environment
 
     @property
     def _database_url(self) -> str:
         return self.server.url(TEMPLATE)
-
-
-def _end(pipe: IO[str] | None) -> IO[str]:
-    assert pipe is not None
-    return pipe

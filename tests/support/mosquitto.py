@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -85,6 +86,11 @@ class Mosquitto:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def send(self, order: signal.Signals) -> None:
+        """SIGSTOP: every connection stands, and nobody answers."""
+        assert self._process is not None
+        self._process.send_signal(order)
 
     def broker(self, username: str | None = None, password: str | None = None) -> Broker:
         return Broker("127.0.0.1", self.port, tls=None, username=username, password=password)

@@ -1,0 +1,115 @@
+"""What goes wrong on the way through a broker, beside what goes wrong on any way."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+
+from tests.chaos.faults import AGENT_KILLED, AGENT_PAUSED, DATABASE_FAULTS, Fault, Target, link_cut
+from tests.chaos.mqtt_world import MqttWorld
+
+
+async def broker_killed(world: MqttWorld, rng: random.Random) -> None:
+    """It forgets all it has acknowledged."""
+    world.kill_broker()
+    await asyncio.sleep(rng.uniform(0.0, 1.5))
+    world.broker.start()
+
+
+async def broker_killed_with_mail(world: MqttWorld, rng: random.Random) -> None:
+    """The centrals' connections stand still first, so that it holds messages nobody has."""
+    world.central_side.flows.clear()
+    await world.broker_holds(rng.randint(1, 6), within_s=2.0)
+    world.kill_broker()
+    await asyncio.sleep(rng.uniform(0.0, 0.5))
+    world.broker.start()
+
+
+async def broker_stopped(world: MqttWorld, rng: random.Random) -> None:
+    """Every connection stands, and nobody answers."""
+    world.broker.send(signal.SIGSTOP)
+    await asyncio.sleep(rng.uniform(1.0, 5.0))
+    world.broker.send(signal.SIGCONT)
+
+
+async def consumer_killed(world: MqttWorld, rng: random.Random) -> None:
+    """One of the two that share the subscription."""
+    central = rng.choice(world.centrals)
+    await central.end(signal.SIGKILL)
+    await asyncio.sleep(rng.uniform(0.0, 2.0))
+    await world.start_consumer(central)
+
+
+async def consumers_killed(world: MqttWorld, rng: random.Random) -> None:
+    """Both: nobody listens at the broker, and nobody answers HTTPS."""
+    for central in world.centrals:
+        await central.end(signal.SIGKILL)
+    await asyncio.sleep(rng.uniform(0.0, 1.0))
+    for central in world.centrals:
+        await world.start_consumer(central)
+
+
+async def consumer_paused(world: MqttWorld, rng: random.Random) -> None:
+    """The broker goes on giving it its share."""
+    central = rng.choice(world.centrals)
+    central.send(signal.SIGSTOP)
+    await asyncio.sleep(rng.uniform(0.5, 4.0))
+    central.send(signal.SIGCONT)
+
+
+async def answers_lost(world: MqttWorld, rng: random.Random) -> None:
+    world.gateway_side.drop_answers = True
+    await asyncio.sleep(rng.uniform(0.2, 2.5))
+    world.gateway_side.drop_answers = False
+
+
+async def answers_late(world: MqttWorld, rng: random.Random) -> None:
+    world.gateway_side.delay_s = rng.uniform(0.05, 1.0)
+    await asyncio.sleep(rng.uniform(1.0, 3.0))
+    world.gateway_side.delay_s = 0.0
+
+
+async def answers_repeated(world: MqttWorld, rng: random.Random) -> None:
+    world.gateway_side.repeat_answers = True
+    await asyncio.sleep(rng.uniform(0.5, 2.0))
+    world.gateway_side.repeat_answers = False
+
+
+async def answers_reordered(world: MqttWorld, rng: random.Random) -> None:
+    world.gateway_side.reorder_answers = True
+    await asyncio.sleep(rng.uniform(0.5, 2.0))
+    world.gateway_side.release()
+
+
+async def link_half_open(world: MqttWorld, rng: random.Random) -> None:
+    world.gateway_side.silent = True
+    await asyncio.sleep(rng.uniform(1.0, 4.0))
+    world.gateway_side.silent = False
+
+
+async def mqtt_road_cut(world: MqttWorld, rng: random.Random) -> None:
+    """Long enough that HTTPS takes over, and MQTT takes it back."""
+    world.gateway_side.cut()
+    await asyncio.sleep(rng.uniform(2.0, 6.0))
+    world.gateway_side.is_cut = False
+
+
+MQTT_FAULTS = (
+    AGENT_KILLED,
+    AGENT_PAUSED,
+    Fault("broker_killed", Target.BROKER, broker_killed),
+    Fault("broker_killed_with_mail", Target.BROKER, broker_killed_with_mail),
+    Fault("broker_stopped", Target.BROKER, broker_stopped),
+    Fault("consumer_killed", Target.CENTRAL, consumer_killed),
+    Fault("consumers_killed", Target.CENTRAL, consumers_killed),
+    Fault("consumer_paused", Target.CENTRAL, consumer_paused),
+    Fault("answers_lost", Target.LINK, answers_lost),
+    Fault("answers_late", Target.LINK, answers_late),
+    Fault("answers_repeated", Target.LINK, answers_repeated),
+    Fault("answers_reordered", Target.LINK, answers_reordered),
+    Fault("link_half_open", Target.LINK, link_half_open),
+    Fault("mqtt_road_cut", Target.LINK, mqtt_road_cut),
+    Fault("https_road_cut", Target.LINK, link_cut),
+    *DATABASE_FAULTS,
+)
