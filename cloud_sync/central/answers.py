@@ -10,6 +10,11 @@ RETRY_AFTER_S: Final = 2  # a PostgreSQL that restarts is back within a second o
 AWAY_DETAIL: Final = "the database is away; nothing was stored"
 
 
+def too_fast(gateway_id: str) -> str:
+    """What a gateway is told that has used up what it may send."""
+    return f"gateway {gateway_id} sends too fast"
+
+
 def settled(batch_id: str, settlement: Settlement) -> dict[str, Any]:
     """The answer after COMMIT: every row and event is accounted for."""
     return {

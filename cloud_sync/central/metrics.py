@@ -1,6 +1,7 @@
 """Counters, gauges and histograms in Prometheus' text format 0.0.4. Since this process started; no locks: one loop.
 
-Label values are gateway ids (of valid keys only), job names and outcomes, so the number of series is bounded.
+Label values are gateway ids (of valid keys, or of topics that the broker's ACL lets through), job names and
+outcomes, so the number of series is bounded.
 """
 
 from __future__ import annotations
@@ -64,8 +65,14 @@ class Metrics:
         self.records = Counter(
             "edge_central_records_total", "Rows and events of committed batches.", ["gateway", "verdict"]
         )
-        self.received = Counter("edge_central_received_bytes_total", "Bodies received, as sent.", ["gateway"])
-        self.limited = Counter("edge_central_rate_limited_total", "Requests answered 429.", ["gateway"])
+        self.received = Counter(
+            "edge_central_received_bytes_total", "Bodies received, as sent, over HTTP and MQTT.", ["gateway"]
+        )
+        self.limited = Counter(
+            "edge_central_rate_limited_total",
+            "Batches and questions turned away: their gateway sends too fast.",
+            ["gateway"],
+        )
         self.requests = Counter("edge_central_requests_total", "Answers by status.", ["status"])
         self.commit_s = Histogram("edge_central_commit_seconds", "From a decoded batch to its COMMIT.")
         self.jobs = Counter("edge_central_job_runs_total", "Runs of maintenance jobs.", ["job", "outcome"])

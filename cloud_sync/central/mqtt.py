@@ -6,6 +6,7 @@ Constraints
   broker's ACL on topics is what proves who sends.
 - At most `concurrency` batches are here at a time (Receive Maximum); the broker keeps the rest, and forgets one
   only when it was answered. Instances that share the subscription share the load.
+- A gateway that sends too fast is told to wait before its batch is read; over HTTP it has the same allowance.
 - It stays up without its broker and without its database.
 """
 
@@ -17,14 +18,16 @@ import json
 import logging
 import random
 import secrets
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cloud_sync.central.answers import AWAY_DETAIL, RETRY_AFTER_S, settled
+from cloud_sync.central.answers import AWAY_DETAIL, RETRY_AFTER_S, settled, too_fast
 from cloud_sync.central.bodies import CONTENT_TYPES, ENCODINGS, BodyLimits, media_type, read_batch
 from cloud_sync.central.errors import CentralError
+from cloud_sync.central.rates import RateLimiter, RateLimits
 from cloud_sync.central.store import Store
 from cloud_sync.columns import ColumnBatch
 from cloud_sync.errors import BatchTooLargeError, CredentialsError, SyncError, TransientSyncError, WireFormatError
@@ -85,11 +88,18 @@ class MqttConsumer:
     """`run` until cancelled. `answered_total` counts by kind of answer; `unanswerable_total` had nowhere to go."""
 
     def __init__(
-        self, broker: Broker, store: Store, *, limits: BodyLimits | None = None, concurrency: int = CONCURRENCY
+        self,
+        broker: Broker,
+        store: Store,
+        *,
+        limits: BodyLimits | None = None,
+        limiter: RateLimiter | None = None,
+        concurrency: int = CONCURRENCY,
     ) -> None:
         self._broker = broker
         self._store = store
         self._limits = limits or BodyLimits()
+        self._limiter = limiter or RateLimiter(RateLimits())
         self._concurrency = concurrency
         self._work: asyncio.Queue[_Delivery] = asyncio.Queue(maxsize=concurrency)
         self.listening = asyncio.Event()
@@ -193,8 +203,10 @@ class MqttConsumer:
             logger.warning("an answer on %s was not delivered: %s", topic, exc.message)
 
     async def _store_message(self, message: Message, gateway_id: str) -> dict[str, Any]:
+        self._admit(gateway_id)
         batch_id = _batch_id(message)
-        batch = await self._read(message)
+        batch = await self._read(message, gateway_id)
+        self._limiter.count_rows(gateway_id, len(batch), now_s=time.monotonic())
         if batch.gateway_id != gateway_id:
             raise Refused("credentials", f"the batch of gateway {batch.gateway_id!r} came on {message.topic}")
         try:
@@ -203,7 +215,13 @@ class MqttConsumer:
             logger.warning("not stored: %s", exc.message)  # its words stay here: they may name hosts and users
             raise Refused("busy", AWAY_DETAIL, retry_after_s=RETRY_AFTER_S) from exc
 
-    async def _read(self, message: Message) -> ColumnBatch:
+    def _admit(self, gateway_id: str) -> None:
+        wait_s = self._limiter.admit(gateway_id, now_s=time.monotonic())
+        if wait_s:
+            self._store.metrics.limited.add(gateway_id)
+            raise Refused("busy", too_fast(gateway_id), retry_after_s=wait_s)
+
+    async def _read(self, message: Message, gateway_id: str) -> ColumnBatch:
         encoding = (message.content_encoding or "identity").strip().lower()
         if encoding not in ENCODINGS:
             raise Refused("refused", f"content-encoding {encoding!r} is not one of {', '.join(ENCODINGS)}")
@@ -213,6 +231,7 @@ class MqttConsumer:
         if len(message.payload) > self._limits.body_bytes:
             detail = f"the body has {len(message.payload)} bytes; the limit is {self._limits.body_bytes}"
             raise Refused("too_large", detail)
+        self._store.metrics.received.add(gateway_id, by=len(message.payload))
         try:
             # A large body takes tenths of a second to decode; other gateways are answered meanwhile.
             return await asyncio.to_thread(
@@ -225,10 +244,11 @@ class MqttConsumer:
 
 
 @contextlib.asynccontextmanager
-async def consuming(broker: Broker | None, store: Store) -> AsyncIterator[None]:
+async def consuming(broker: Broker | None, store: Store, limiter: RateLimiter | None = None) -> AsyncIterator[None]:
     """A consumer beside what is done inside, when there is a broker. Batches in work at the end are sent again."""
+    consumers = [] if broker is None else [MqttConsumer(broker, store, limiter=limiter)]
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(MqttConsumer(b, store).run(), name="mqtt consumer") for b in (broker,) if b]
+        tasks = [group.create_task(consumer.run(), name="mqtt consumer") for consumer in consumers]
         yield
         for task in tasks:
             task.cancel()

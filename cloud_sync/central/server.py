@@ -27,7 +27,7 @@ from cloud_sync.central.errors import EmbeddedPostgresError, SchemaTooNewError, 
 from cloud_sync.central.maintenance import Maintenance, Upkeep, maintaining
 from cloud_sync.central.mqtt import consuming
 from cloud_sync.central.postgres import EmbeddedPostgres
-from cloud_sync.central.rates import RateLimits
+from cloud_sync.central.rates import RateLimiter, RateLimits
 from cloud_sync.central.service import create_app
 from cloud_sync.central.store import Store
 from cloud_sync.transports.mqtt_broker import Broker
@@ -76,10 +76,11 @@ async def serve_database(
     """Serve over a database that somebody else runs, until told to end; with a broker, over MQTT as well."""
     with _told_to_end(exit_with_parent=exit_with_parent) as told:
         policy = policy or Policy()
+        limiter = RateLimiter(policy.rates)  # one for both roads: what a gateway may send does not double
         async with (
             Store(database_url) as store,
-            running(create_app(store, rates=policy.rates), listen) as url,
-            consuming(broker, store),
+            running(create_app(store, limiter=limiter), listen) as url,
+            consuming(broker, store, limiter),
             maintaining(Maintenance(store, policy.upkeep, metrics=store.metrics)),
         ):
             ready(url, database_url)

@@ -20,7 +20,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 
-from cloud_sync.central.answers import AWAY_DETAIL, RETRY_AFTER_S, settled
+from cloud_sync.central.answers import AWAY_DETAIL, RETRY_AFTER_S, settled, too_fast
 from cloud_sync.central.bodies import CONTENT_TYPES, ENCODINGS, BodyLimits, collect, media_type, read_batch
 from cloud_sync.central.errors import CentralError, DatabaseAwayError, SchemaDiffersError, SchemaTooNewError
 from cloud_sync.central.metrics import CONTENT_TYPE
@@ -51,12 +51,12 @@ class Refused(Exception):  # noqa: N818 (an answer, not a fault of ours)
         self.headers = headers
 
 
-def create_app(store: Store, *, limits: BodyLimits | None = None, rates: RateLimits | None = None) -> FastAPI:
+def create_app(store: Store, *, limits: BodyLimits | None = None, limiter: RateLimiter | None = None) -> FastAPI:
     """The service over a store that the caller has entered."""
     app = FastAPI(title="Smart Maintenance Edge central", lifespan=_lifespan, openapi_url=None)
     app.state.store = store
     app.state.limits = limits or BodyLimits()
-    app.state.limiter = RateLimiter(rates or RateLimits())
+    app.state.limiter = limiter or RateLimiter(RateLimits())
     app.post(INGEST_PATH)(ingest_batch)
     app.get(DIGEST_PATH)(digest)
     app.get("/health")(health)
@@ -152,7 +152,7 @@ async def _admitted(request: Request, store: Store) -> str:
     wait_s = limiter.admit(gateway_id, now_s=time.monotonic())
     if wait_s:
         store.metrics.limited.add(gateway_id)
-        raise Refused(429, f"gateway {gateway_id} sends too fast", headers={"Retry-After": str(wait_s)})
+        raise Refused(429, too_fast(gateway_id), headers={"Retry-After": str(wait_s)})
     return gateway_id
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from cloud_sync.central.errors import LoadTestError
 from cloud_sync.central.loadtest import Load, percentile, read_keys, run_load, temporary_keys
-from cloud_sync.central.rates import RateLimits
+from cloud_sync.central.rates import RateLimiter, RateLimits
 from cloud_sync.central.server import Listen, running
 from cloud_sync.central.service import create_app
 from cloud_sync.central.store import Store
@@ -58,7 +58,7 @@ async def test_rows_that_vanish_or_are_too_many_are_found(store: Store, database
 
 async def test_a_central_that_limits_is_obeyed(store: Store):
     limits = RateLimits(requests_per_s=5, request_burst=1)
-    async with running(create_app(store, rates=limits), Listen()) as url:
+    async with running(create_app(store, limiter=RateLimiter(limits)), Listen()) as url:
         report = await run_load(load(url), {"gw-1": API_KEY}, start_us=NOW_US)
     assert report.retries > 0
     assert report.is_clean

@@ -74,7 +74,7 @@ def test_without_limits_nothing_is_limited():
 async def test_who_sends_too_fast_is_told_when_to_come_back(store: Store, database: Database, limits: RateLimits):
     body = wire.encode(Batch("gw-1", rows(20)))
     async with (
-        running(create_app(store, rates=limits), Listen()) as url,
+        running(create_app(store, limiter=RateLimiter(limits)), Listen()) as url,
         httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=30) as client,
     ):
         first = await client.post(INGEST, content=body)

@@ -1,0 +1,103 @@
+"""A gateway that sends too fast over MQTT: what it is told, what it costs, and what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from cloud_sync import wire
+from cloud_sync.central.mqtt import MqttConsumer
+from cloud_sync.central.rates import RateLimiter, RateLimits
+from cloud_sync.central.server import Listen, running
+from cloud_sync.central.service import create_app
+from cloud_sync.central.store import Store
+from cloud_sync.errors import BatchRefusedError, TransientSyncError
+from cloud_sync.records import Batch
+from cloud_sync.transports.https import HttpsTransport
+from cloud_sync.transports.mqtt import MqttTransport
+from tests.contract.check_transport import GATEWAY, rows
+from tests.support.central import API_KEY, Database
+from tests.support.databases import DatabaseServer
+from tests.support.mosquitto import Mosquitto, mosquitto
+
+DEADLINE_S = 30.0
+BODY = wire.encode(Batch(GATEWAY, rows(20)))
+SPENT_BY_ONE = [RateLimits(rows_per_s=0.01, row_burst=10), RateLimits(requests_per_s=0.01, request_burst=1)]
+
+
+@pytest.fixture
+def database_server(plain_server: DatabaseServer) -> DatabaseServer:
+    return plain_server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Mosquitto]:
+    with mosquitto(users={GATEWAY: "right", "central": "also-right"}) as server:
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def consuming(server: Mosquitto, store: Store, limiter: RateLimiter) -> AsyncIterator[MqttTransport]:
+    """A gateway's transport with a consumer behind it."""
+    consumer = MqttConsumer(server.broker("central", "also-right"), store, limiter=limiter)
+    running = asyncio.create_task(consumer.run())
+    transport = MqttTransport(server.broker(GATEWAY, "right"), gateway_id=GATEWAY)
+    try:
+        await asyncio.wait_for(consumer.listening.wait(), DEADLINE_S)
+        yield transport
+    finally:
+        await transport.close()
+        running.cancel()
+        await asyncio.wait([running])
+
+
+@pytest.mark.parametrize("limits", SPENT_BY_ONE)
+async def test_who_sends_too_fast_is_told_when_to_come_back(
+    server: Mosquitto, store: Store, database: Database, limits: RateLimits
+):
+    async with consuming(server, store, RateLimiter(limits)) as transport:
+        first = await transport.send(BODY, batch_id="b1")
+        with pytest.raises(TransientSyncError, match=f"gateway {GATEWAY} sends too fast") as caught:
+            await transport.send(BODY, batch_id="b2")
+    assert first.accepted == 20
+    assert caught.value.retry_after_s is not None
+    assert 1 <= caught.value.retry_after_s <= 1_100
+    assert await database.count("sensor_readings") == 20
+    assert f'edge_central_rate_limited_total{{gateway="{GATEWAY}"}} 1' in store.metrics.text(database_up=True)
+
+
+async def test_what_cannot_be_read_is_counted_as_a_request(server: Mosquitto, store: Store):
+    limiter = RateLimiter(RateLimits(requests_per_s=0.01, request_burst=1))
+    async with consuming(server, store, limiter) as transport:
+        with pytest.raises(BatchRefusedError):
+            await transport.send(b"nonsense", batch_id="b1")
+        with pytest.raises(TransientSyncError, match="too fast"):
+            await transport.send(BODY, batch_id="b2")
+
+
+async def test_bytes_are_counted_as_they_came_and_not_those_of_a_batch_turned_away(server: Mosquitto, store: Store):
+    limiter = RateLimiter(RateLimits(requests_per_s=0.01, request_burst=2))
+    async with consuming(server, store, limiter) as transport:
+        await transport.send(BODY, batch_id="b1")
+        with pytest.raises(BatchRefusedError):
+            await transport.send(b"nonsense", batch_id="b2")
+        with pytest.raises(TransientSyncError, match="too fast"):
+            await transport.send(BODY, batch_id="b3")
+    expected = f'edge_central_received_bytes_total{{gateway="{GATEWAY}"}} {len(BODY) + len(b"nonsense")}'
+    assert expected in store.metrics.text(database_up=True).splitlines()
+
+
+async def test_two_roads_are_no_two_allowances(server: Mosquitto, store: Store):
+    limiter = RateLimiter(SPENT_BY_ONE[0])
+    async with (
+        consuming(server, store, limiter) as over_mqtt,
+        running(create_app(store, limiter=limiter), Listen()) as url,
+    ):
+        await over_mqtt.send(BODY, batch_id="b1")
+        over_https = HttpsTransport(url, gateway_id=GATEWAY, api_key=API_KEY)
+        with pytest.raises(TransientSyncError, match="429"):
+            await over_https.send(BODY, batch_id="b2")
+        await over_https.close()
