@@ -137,7 +137,9 @@ def _pivot(mean: Samples, mean_square: Samples) -> Samples:
 def _corrected(halves: Samples, sums: Column) -> Moments:
     n = halves.shape[-1]
     spread = sums[6] - sums[5]
-    unsafe = (spread != 0) & ((spread < _SAFE_SPREAD_MIN) | (spread > _SAFE_SPREAD_MAX)) & np.isfinite(spread)
+    # The powers of a flat half are those of its value.
+    size = np.where(spread != 0, spread, np.abs(sums[6]))
+    unsafe = (size != 0) & ((size < _SAFE_SPREAD_MIN) | (size > _SAFE_SPREAD_MAX)) & np.isfinite(size)
     if unsafe.any():
         sums[:5, unsafe] = _sums_in_float64(halves[unsafe])
     pivot, s1, s2, s3, s4, lowest, highest = sums

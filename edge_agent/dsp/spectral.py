@@ -70,3 +70,10 @@ def high_frequency_energy_ratio(*, samples: Signal, sample_rate_hz: float) -> Si
     energy = np.square(magnitude_spectrum(samples=samples))
     with np.errstate(invalid="ignore"):
         return np.asarray(np.sum(energy[..., frequencies > HIGH_FREQUENCY_HZ], axis=-1) / np.sum(energy, axis=-1))
+
+
+def high_frequency_energy_sum(*, samples: Signal, sample_rate_hz: float) -> Signal:
+    """sum(|X|^2, f > 1000 Hz), shape (..., n) -> (...), in the square of the samples' unit; grows with the window."""
+    frequencies = positive_frequencies_hz(n_samples=samples.shape[-1], sample_rate_hz=sample_rate_hz)
+    energy = np.square(magnitude_spectrum(samples=samples))
+    return np.asarray(np.sum(energy[..., frequencies > HIGH_FREQUENCY_HZ], axis=-1))

@@ -41,15 +41,28 @@ FORMULAS: Final = tuple(
         ("spectral_centroid", "Hz", "sum(f |X|) / sum(|X|), DC and Nyquist excluded", 1e-6, 0.0),
         ("high_freq_energy", "", "sum(|X|^2, f > 1000 Hz) / sum(|X|^2), DC and Nyquist excluded", 1e-6, 0.0),
         ("mean", "signal", "sum(x) / n", 1e-6, 0.0),
+        (
+            "high_freq_energy_sum",
+            "signal^2",
+            "sum(|X|^2, f > 1000 Hz), no taper, not divided by n, Nyquist excluded",
+            1e-6,
+            0.0,
+        ),
     )
 )
-"""The platform's column names in its order, and the mean."""
+"""The platform's column names in its order, the mean, and its XJTU variant's energy, which is a sum and no share."""
 
 VIBRATION_FEATURES: Final = tuple(formula.name for formula in FORMULAS)
 
 _N_SPECTRAL: Final = 4
-_HIGH_ENERGY: Final = VIBRATION_FEATURES.index("high_freq_energy")
+_HIGH_ENERGIES: Final = ("high_freq_energy", "high_freq_energy_sum")
+_HIGH_ENERGY_SUM: Final = VIBRATION_FEATURES.index("high_freq_energy_sum")
 _FIRST_SPECTRAL: Final = VIBRATION_FEATURES.index("dominant_freq")
+
+# Of a window's samples. Beyond these its spectrum is scaled: |X|^2 of a quiet bin, or the sum of them, leaves float32.
+_SAFE_SPREAD_MIN: Final = 1e-12
+_SAFE_SPREAD_MAX: Final = 1e12
+_MAX_EXPONENT: Final = 120
 
 
 class VibrationExtractor:
@@ -72,15 +85,15 @@ class VibrationExtractor:
         self._bins = np.arange(1, len(frequencies) + 1, dtype=np.float32)
         self._ones = np.ones_like(self._bins)
         self._first_high = int(np.searchsorted(frequencies, HIGH_FREQUENCY_HZ, side="right"))
-        if _HIGH_ENERGY in self._columns and self._first_high == len(frequencies):
+        high_energies = [feature.name for feature in spec.features if feature.name in _HIGH_ENERGIES]
+        if high_energies and self._first_high == len(frequencies):
             raise SignalError(
-                f"high_freq_energy needs frequencies above {HIGH_FREQUENCY_HZ:g} Hz;"
+                f"{high_energies[0]} needs frequencies above {HIGH_FREQUENCY_HZ:g} Hz;"
                 f" at {spec.sample_rate_hz:g} Hz there are none",
                 hint=f"sample faster than {2 * HIGH_FREQUENCY_HZ:g} Hz",
             )
-        self._needs_spectrum = any(
-            _FIRST_SPECTRAL <= column < _FIRST_SPECTRAL + _N_SPECTRAL for column in self._columns
-        )
+        spectral = (*range(_FIRST_SPECTRAL, _FIRST_SPECTRAL + _N_SPECTRAL), _HIGH_ENERGY_SUM)
+        self._needs_spectrum = not set(spectral).isdisjoint(self._columns)
 
     def extract(self, samples: Samples) -> Extracted:
         """See `Extractor.extract`."""
@@ -109,7 +122,7 @@ class VibrationExtractor:
         table = np.empty((len(VIBRATION_FEATURES), *samples.shape[:2]))
         _fill_time_domain(table, moments)
         if self._needs_spectrum:
-            self._fill_spectral(table[_FIRST_SPECTRAL : _FIRST_SPECTRAL + _N_SPECTRAL], samples, moments)
+            self._fill_spectral(table, samples, moments)
         values = np.moveaxis(table[self._columns], 0, -1).astype(np.float32, order="C")
         is_usable = np.isfinite(values).all(axis=-1) & (moments.highest > moments.lowest)
         is_usable &= np.isfinite(moments.s4)
@@ -117,18 +130,25 @@ class VibrationExtractor:
         return values, is_usable
 
     def _fill_spectral(self, table: NDArray[np.float64], samples: Samples, moments: Moments) -> None:
-        """Rows of `table`: dominant frequency, its amplitude, centroid, high-frequency share of the energy."""
+        """Rows of `table`: the four spectral features and the energy sum."""
         n_channels, n_windows = samples.shape[:2]
         pivot = _pivot(moments)[..., np.newaxis]
+        scale = _scale(moments)
         sums = np.empty((5, n_channels, n_windows), np.float32)
         largest = np.empty((n_channels, n_windows), np.intp)
         for block in blocks_of(samples.shape):
             centred = samples[block] - pivot[block] if pivot[block].any() else samples[block]
+            if scale is not None:
+                centred = centred * scale[block][..., np.newaxis]
             self._block_spectra(centred, sums[(slice(None), *block)], largest[block])
-        total, weighted, low, high, table[1] = sums.astype(np.float64)
-        table[0] = self._frequencies_hz[largest]
-        table[2] = self._frequencies_hz[0] * (weighted / total)
-        table[3] = high / (low + high)
+        total, weighted, low, high, highest = sums.astype(np.float64)
+        unscaled = 1.0 if scale is None else 1.0 / scale.astype(np.float64)
+        frequency, amplitude, centroid, ratio = table[_FIRST_SPECTRAL : _FIRST_SPECTRAL + _N_SPECTRAL]
+        frequency[...] = self._frequencies_hz[largest]
+        amplitude[...] = highest * unscaled
+        centroid[...] = self._frequencies_hz[0] * (weighted / total)
+        ratio[...] = high / (low + high)
+        table[_HIGH_ENERGY_SUM] = high * unscaled * unscaled
 
     def _block_spectra(self, centred: Samples, sums: Samples, largest: NDArray[np.intp]) -> None:
         """Rows of `sums`: sum |X|, sum k |X|, sum |X|^2 up to 1000 Hz, above 1000 Hz, max |X|; `largest` is its bin."""
@@ -180,6 +200,19 @@ def _pivot(m: Moments) -> Samples:
     window does not depend on what its neighbours need.
     """
     return np.where(m.mean * m.mean > m.s2 / m.n, m.mean, 0.0).astype(np.float32)
+
+
+def _scale(m: Moments) -> Samples | None:
+    """A power of two for each window whose squared spectrum would leave float32, 1 for the others; None if none would.
+
+    Times a power of two is exact, so a window does not depend on what its neighbours need.
+    """
+    spread = m.highest - m.lowest
+    is_ordinary = (spread > _SAFE_SPREAD_MIN) & (spread < _SAFE_SPREAD_MAX)
+    if is_ordinary.all():
+        return None
+    _, exponent = np.frexp(np.where(is_ordinary | ~np.isfinite(spread) | (spread == 0), 0.5, spread))
+    return np.asarray(np.ldexp(np.float32(1), -np.clip(exponent, -_MAX_EXPONENT, _MAX_EXPONENT)), dtype=np.float32)
 
 
 def _columns(features: tuple[FeatureId, ...]) -> list[int]:

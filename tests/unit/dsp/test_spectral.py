@@ -45,6 +45,11 @@ def test_energy_ratio_counts_squared_amplitudes_above_one_kilohertz():
     assert spectral.high_frequency_energy_ratio(samples=x, sample_rate_hz=RATE_HZ) == pytest.approx(4 / 5, rel=1e-9)
 
 
+def test_energy_sum_is_the_squared_height_of_the_lines_above_one_kilohertz():
+    x = line(50, amplitude=1.0) + line(500, amplitude=2.0)
+    assert spectral.high_frequency_energy_sum(samples=x, sample_rate_hz=RATE_HZ) == pytest.approx(N**2, rel=1e-9)
+
+
 def test_energy_at_exactly_one_kilohertz_is_not_high():
     # 20 samples at 20 kHz: bin 1 is exactly 1000 Hz.
     assert spectral.high_frequency_energy_ratio(samples=line(1, n=20), sample_rate_hz=RATE_HZ) == pytest.approx(

@@ -57,6 +57,7 @@ def defined(windows: np.ndarray) -> np.ndarray:
             spectral.spectral_centroid(samples=x, sample_rate_hz=RATE_HZ),
             spectral.high_frequency_energy_ratio(samples=x, sample_rate_hz=RATE_HZ),
             time_domain.mean(samples=x),
+            spectral.high_frequency_energy_sum(samples=x, sample_rate_hz=RATE_HZ),
         ],
         axis=-1,
     )
@@ -79,7 +80,7 @@ def test_every_feature_equals_its_definition_whatever_the_offset(kind, offset):
     values, is_usable = build_extractor(spec()).extract(windows)
     assert is_usable.all()
     assert values.dtype == np.float32
-    assert values.shape == (1, 64, 11)
+    assert values.shape == (1, 64, 12)
     assert_close_to_definition(values, windows)
 
 
@@ -89,7 +90,7 @@ def test_a_real_bearing_gives_what_the_definitions_give(snapshot):
     windows = overlapping(np.ascontiguousarray(channels))
     values, is_usable = build_extractor(spec()).extract(windows)
     assert is_usable.all()
-    assert values.shape == (4, 19, 11)
+    assert values.shape == (4, 19, 12)
     assert_close_to_definition(values, windows)
 
 
@@ -217,7 +218,7 @@ def test_features_come_in_the_order_of_the_spec():
 
 def test_no_windows_give_no_features():
     values, is_usable = build_extractor(spec()).extract(np.empty((2, 0, N), np.float32))
-    assert values.shape == (2, 0, 11)
+    assert values.shape == (2, 0, 12)
     assert is_usable.shape == (2, 0)
 
 
@@ -246,6 +247,8 @@ def test_a_window_too_short_for_a_spectrum_is_refused():
 def test_high_frequency_energy_is_refused_where_no_frequency_is_high():
     with pytest.raises(SignalError, match="at 2000 Hz there are none"):
         build_extractor(spec(rate_hz=2000.0))
+    with pytest.raises(SignalError, match="high_freq_energy_sum needs frequencies above 1000 Hz"):
+        build_extractor(spec("high_freq_energy_sum", rate_hz=2000.0))
     assert build_extractor(spec("rms", "spectral_centroid", rate_hz=2000.0)).features
 
 
