@@ -114,7 +114,7 @@ def _power_around(lines: Samples, numbers: Indices) -> Column:
     around = np.sort(around.reshape(*numbers.shape[:-1], -1), axis=-1)
     counts = (around >= 1) & (around <= n_lines)
     counts[..., 1:] &= around[..., 1:] != around[..., :-1]
-    return np.asarray(np.sum(_at(lines, around) * counts, axis=-1, dtype=np.float64))
+    return np.asarray(np.sum(_at(lines, around).astype(np.float64) * counts, axis=-1))
 
 
 def _at(lines: Samples, numbers: Indices) -> Samples:
