@@ -149,7 +149,7 @@ def predicted(model: Any, days: Numbers, seconds: Numbers) -> Numbers:
         yhat = plain.predict(frame)["yhat"].to_numpy(np.float64)
     back = np.empty_like(yhat)
     back[order] = yhat
-    return back
+    return np.asarray(back, np.float64)
 
 
 def half_width(terms: ProphetTerms, days: Numbers, seconds: Numbers) -> Numbers:
