@@ -1,0 +1,152 @@
+"""The graph of a support vector machine: matrix products, one function of the kernel, one sum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from converters.tree_ensemble import INPUT_NAME, OUTPUT_NAME, serialised
+
+_FAR: Final = 1e18
+"""No float32 square of what is clipped here overflows, and at this distance every RBF kernel is 0 already."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Machine:
+    """sign * (coefficients . kernel(z, vectors) + intercept), z = (x - centre) * slope; then perhaps a sigmoid.
+
+    `platt` are (a, b) of 1 / (1 + exp(-(a * margin + b))), or None.
+    """
+
+    kernel: str
+    vectors: NDArray[np.float64]
+    coefficients: NDArray[np.float64]
+    intercept: float
+    gamma: float
+    coef0: float
+    degree: int
+    centre: NDArray[np.float64]
+    slope: NDArray[np.float64]
+    platt: tuple[float, float] | None
+
+
+_FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
+
+
+class _Builder:
+    """Nodes in order; each call adds one and names its output."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        name = f"{operator.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
+        return name
+
+    def constant(self, values: Any, kind: type[np.floating]) -> str:
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(
+            numpy_helper.from_array(np.ascontiguousarray(values, kind).reshape(np.shape(values)), name)
+        )
+        return name
+
+    def double(self, name: str) -> str:
+        return self.node("Cast", name, to=TensorProto.DOUBLE)
+
+    def numbers(self, *values: float) -> str:
+        return self.constant(np.array(values), np.float64)
+
+
+def machine_graph(machine: Machine, *, is_fast: bool = False) -> bytes:
+    """The serialised graph, float64 inside.
+
+    Fast, an RBF kernel's argument is float32. The sum never is: the float32 exponential is off by 1e-6 to one side,
+    and 1,000 vectors add that up.
+    """
+    build = _Builder()
+    margin = _rbf_fast(build, machine) if is_fast else _exact(build, machine)
+    score = margin if machine.platt is None else _sigmoid(build, margin, machine.platt)
+    build.nodes.append(helper.make_node("Cast", [score], [OUTPUT_NAME], to=TensorProto.FLOAT))
+    return serialised(build.nodes, build.constants, machine.vectors.shape[1])
+
+
+def _exact(build: _Builder, machine: Machine) -> str:
+    moved = build.node("Sub", build.double(INPUT_NAME), build.constant(machine.centre, np.float64))
+    return _MARGINS[machine.kernel](build, machine, moved)
+
+
+def _rbf_fast(build: _Builder, machine: Machine) -> str:
+    far = [build.constant(bound, np.float32) for bound in (-_FAR, _FAR)]
+    near = build.node("Clip", INPUT_NAME, *far)
+    moved = build.node("Sub", near, build.constant(machine.centre, np.float32))
+    exponent = build.double(_minus_gamma_distance(build, machine, moved, np.float32))
+    return _sum(build, machine, build.node("Exp", exponent))
+
+
+def _rbf(build: _Builder, machine: Machine, moved: str) -> str:
+    return _sum(build, machine, build.node("Exp", _minus_gamma_distance(build, machine, moved, np.float64)))
+
+
+def _minus_gamma_distance(build: _Builder, machine: Machine, moved: str, kind: type[np.floating]) -> str:
+    """-gamma |z - s|^2 for every support vector, (n, n_vectors)."""
+    products = machine.vectors * machine.slope * (2.0 * machine.gamma)
+    lengths = -machine.gamma * np.sum(machine.vectors**2, axis=1)
+    weights = build.constant(-machine.gamma * machine.slope[:, None] ** 2, kind)
+    own = build.node("MatMul", build.node("Mul", moved, moved), weights)
+    across = build.node("Gemm", moved, build.constant(products.T, kind), build.constant(lengths, kind))
+    return build.node("Add", across, own)
+
+
+def _linear(build: _Builder, machine: Machine, moved: str) -> str:
+    weights = (machine.coefficients @ machine.vectors) * machine.slope
+    total = build.node("MatMul", moved, build.constant(weights, np.float64))
+    return _in_range(build, build.node("Add", total, build.numbers(machine.intercept)))
+
+
+def _poly(build: _Builder, machine: Machine, moved: str) -> str:
+    powers = build.node("Pow", _dot_products(build, machine, moved), build.numbers(machine.degree))
+    return _in_range(build, _sum(build, machine, powers))
+
+
+def _tanh(build: _Builder, machine: Machine, moved: str) -> str:
+    return _sum(build, machine, build.node("Tanh", _dot_products(build, machine, moved)))
+
+
+def _dot_products(build: _Builder, machine: Machine, moved: str) -> str:
+    """gamma * z . s + coef0 for every support vector, (n, n_vectors)."""
+    products = machine.vectors * machine.slope * machine.gamma
+    offsets = np.full(len(products), machine.coef0)
+    return build.node("Gemm", moved, build.constant(products.T, np.float64), build.constant(offsets, np.float64))
+
+
+def _sum(build: _Builder, machine: Machine, kernel: str) -> str:
+    total = build.node("MatMul", kernel, build.constant(machine.coefficients, np.float64))
+    return build.node("Add", total, build.numbers(machine.intercept))
+
+
+def _in_range(build: _Builder, margin: str) -> str:
+    """Kept within float32: these margins grow with the input, and past its range there would be no score at all."""
+    ends = [build.constant(end, np.float64) for end in (-_FLOAT32_MAX, _FLOAT32_MAX)]
+    return build.node("Clip", margin, *ends)
+
+
+def _sigmoid(build: _Builder, margin: str, platt: tuple[float, float]) -> str:
+    scaled = build.node("Mul", margin, build.numbers(platt[0]))
+    return build.node("Sigmoid", build.node("Add", scaled, build.numbers(platt[1])))
+
+
+_MARGINS: Final[dict[str, Callable[[_Builder, Machine, str], str]]] = {
+    "rbf": _rbf,
+    "linear": _linear,
+    "poly": _poly,
+    "sigmoid": _tanh,
+}
+KERNELS: Final = tuple(_MARGINS)
