@@ -45,17 +45,17 @@ class LineSearch:
         periods = line_hz * self.duration_s
         if periods < MIN_PERIODS * (1.0 - 1e-9):
             return (
-                f"a window of {self.duration_s:g} s holds {periods:.3g} periods of {line_hz:.4g} Hz,"
+                f"a window of {self.duration_s:g} s holds {periods:.3g} periods of {line_hz:.5g} Hz,"
                 f" and {MIN_PERIODS:g} are needed: use windows of at least {MIN_PERIODS / line_hz:.3g} s"
             )
         highest_hz = self.n_harmonics * line_hz * (1.0 + self.tolerance)
         if highest_hz > self.max_hz:
             return (
-                f"harmonic {self.n_harmonics} of {line_hz:.4g} Hz is at {highest_hz:.4g} Hz, and the envelope of this"
-                f" band changes no faster than {self.max_hz:.4g} Hz: use a wider band or fewer harmonics"
+                f"harmonic {self.n_harmonics} of {line_hz:.5g} Hz is at {highest_hz:.5g} Hz, and the envelope of this"
+                f" band changes no faster than {self.max_hz:.5g} Hz: use a wider band or fewer harmonics"
             )
         if self._last_bin(line_hz) >= self.n_bins:
-            return f"harmonic {self.n_harmonics} of {line_hz:.4g} Hz has no background: its spectrum ends there"
+            return f"harmonic {self.n_harmonics} of {line_hz:.5g} Hz has no background: its spectrum ends there"
         return None
 
     def check(self, name: str, line_hz: float) -> None:

@@ -48,6 +48,9 @@ MIN_FRAME_LENGTHS: Final = 16
 BAND_FRAMES: Final = (16, 32, 64, 128, 256, 512)
 """Frame lengths that are compared to choose a band: half as wide each time."""
 _BAND_FRAME_LENGTHS: Final = 64
+_DOUBT: Final = 3.0
+"""Standard deviations of noise's kurtosis that are taken off before bands are compared: narrow bands have few frames,
+and the highest of many narrow bands of plain noise would win."""
 
 _SKIPPED_BINS: Final = 2
 _HOP_DIVISOR: Final = 4
@@ -128,23 +131,34 @@ def choose_band(samples: NDArray[np.floating], sample_rate_hz: float, *, min_ban
         If samples are not finite, constant, or too few; or no band of that width is below the Nyquist frequency.
     """
     _check_record(samples, sample_rate_hz)
-    best: Band | None = None
-    for frame in BAND_FRAMES:
-        bin_hz = sample_rate_hz / frame
-        if len(samples) < _BAND_FRAME_LENGTHS * frame or 2 * _HALF_WIDTH_BINS * bin_hz < min_bandwidth_hz:
-            continue
-        kurtosis = spectral_kurtosis(samples, frame_samples=frame)
-        index = int(np.argmax(kurtosis))
-        if best is None or kurtosis[index] > best.kurtosis:
-            centre = index + _SKIPPED_BINS
-            low_hz, high_hz = (centre - _HALF_WIDTH_BINS) * bin_hz, (centre + _HALF_WIDTH_BINS) * bin_hz
-            best = Band(low_hz, high_hz, float(kurtosis[index]))
-    if best is None:
+    frames = [
+        frame
+        for frame in BAND_FRAMES
+        if len(samples) >= _BAND_FRAME_LENGTHS * frame and _width_hz(sample_rate_hz, frame) >= min_bandwidth_hz
+    ]
+    if not frames:
         raise SignalError(
             f"no band of {min_bandwidth_hz:g} Hz can be compared at {sample_rate_hz:g} Hz:"
-            f" the widest is {2 * _HALF_WIDTH_BINS * sample_rate_hz / BAND_FRAMES[0]:g} Hz"
+            f" the widest is {_width_hz(sample_rate_hz, BAND_FRAMES[0]):g} Hz"
         )
-    return best
+    bands = [_best_band(samples, sample_rate_hz, frame) for frame in frames]
+    certain = [
+        band.kurtosis - _DOUBT * 2.0 / np.sqrt(len(samples) / frame) for band, frame in zip(bands, frames, strict=True)
+    ]
+    return bands[int(np.argmax(certain))]
+
+
+def _best_band(samples: NDArray[np.floating], sample_rate_hz: float, frame: int) -> Band:
+    # A bin with nothing in it at any time is as steady as can be.
+    kurtosis = np.nan_to_num(spectral_kurtosis(samples, frame_samples=frame), nan=-1.0)
+    index = int(np.argmax(kurtosis))
+    centre_hz = (index + _SKIPPED_BINS) * sample_rate_hz / frame
+    half_width_hz = _width_hz(sample_rate_hz, frame) / 2
+    return Band(centre_hz - half_width_hz, centre_hz + half_width_hz, float(kurtosis[index]))
+
+
+def _width_hz(sample_rate_hz: float, frame: int) -> float:
+    return 2.0 * _HALF_WIDTH_BINS * sample_rate_hz / frame
 
 
 def _check_record(samples: NDArray[np.floating], sample_rate_hz: float) -> None:
