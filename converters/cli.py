@@ -17,7 +17,14 @@ from rich.table import Table
 
 from converters.bundle_writer import BundleContent, WrittenBundle, write_bundle
 from converters.signing import DEFAULT_KEY, load_or_make_key, make_key, publish
-from converters.training import ai4i, ims_vibration, mimii_audio
+from converters.training import (
+    ai4i,
+    ims_vibration,
+    lightgbm_challenger,
+    mimii_audio,
+    prophet_forecaster,
+    tag_anomaly,
+)
 from edge_agent.errors import EdgeError
 from edge_agent.scoring.bundle import read_bundle
 from edge_agent.scoring.champion import KEYS_DIR
@@ -28,6 +35,9 @@ RECIPES: Final[dict[str, Callable[[Path], BundleContent]]] = {
     ims_vibration.NAME: ims_vibration.build,
     mimii_audio.NAME: mimii_audio.build,
     ai4i.NAME: ai4i.build,
+    tag_anomaly.NAME: tag_anomaly.build,
+    prophet_forecaster.NAME: prophet_forecaster.build,
+    lightgbm_challenger.NAME: lightgbm_challenger.build,
 }
 
 DEFAULT_DATA: Final = Path("tests/data")

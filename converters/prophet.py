@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,13 +90,27 @@ def quietly() -> Iterator[None]:
         yield
 
 
+def prophet_library() -> Any:
+    """The package, imported when it is needed: it brings pandas, Stan and matplotlib.
+
+    It says on stderr that it cannot draw, and Stan that a fit began and ended; neither is news.
+    """
+    logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)
+    import prophet
+    import prophet.serialize
+
+    stan = logging.getLogger("cmdstanpy")
+    stan.addHandler(logging.NullHandler())  # without one it brings its own, and its own level
+    stan.setLevel(logging.WARNING)
+    return prophet
+
+
 def load_prophet(text: str) -> Any:
     """A Prophet from its own JSON (`prophet.serialize.model_to_json`). Raises ModelFileError."""
-    from prophet.serialize import model_from_json  # late: brings pandas, Stan and matplotlib
-
+    library = prophet_library()
     try:
         with quietly():
-            return model_from_json(text)
+            return library.serialize.model_from_json(text)
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ModelFileError(
             f"this is not a serialised Prophet model: {type(exc).__name__}: {exc}",
