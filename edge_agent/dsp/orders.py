@@ -164,38 +164,45 @@ def at_equal_angles(
         If the shaft stands still or turns backwards, speeds are of another shape, or there are fewer than two turns.
     """
     x = samples.astype(np.float64)
-    turns_at = _turns(len(x), sample_rate_hz, np.asarray(shaft_hz, dtype=np.float64))
+    speeds = _checked(np.asarray(shaft_hz, dtype=np.float64), len(x))
+    turns_at = _turns(speeds, len(x), sample_rate_hz)
     n_turns = 2 * math.floor(turns_at[-1] * (1.0 + 1e-12) / 2)
     if n_turns < 2:
         raise SignalError(f"{turns_at[-1]:.3g} turns are too few for orders: two are needed")
-    per_turn = 2 ** math.ceil(math.log2(sample_rate_hz / float(np.min(shaft_hz)) * (1.0 - 1e-12)))
+    per_turn = 2 ** math.ceil(math.log2(sample_rate_hz / float(np.min(speeds)) * (1.0 - 1e-12)))
     wanted = np.arange(n_turns * per_turn) / per_turn
     # Where each wanted angle lies among the samples, as a fractional index.
-    place = np.interp(wanted, turns_at, np.arange(len(turns_at), dtype=np.float64))
+    if speeds.ndim:
+        place = np.interp(wanted, turns_at, np.arange(len(turns_at), dtype=np.float64))
+    else:
+        place = wanted * (sample_rate_hz / speeds)
     return _cubic(x, place), n_turns
 
 
-def _turns(n: int, sample_rate_hz: float, shaft_hz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turns since the first sample, at each sample and at the end of the last, shape (n + 1,)."""
-    if shaft_hz.shape not in ((), (n,)):
-        raise SignalError(f"speeds of shape {shaft_hz.shape} came with {n} samples")
-    if not (np.isfinite(shaft_hz).all() and (shaft_hz > 0).all()):
+def _checked(speeds: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    if speeds.shape not in ((), (n,)):
+        raise SignalError(f"speeds of shape {speeds.shape} came with {n} samples")
+    if not (np.isfinite(speeds).all() and (speeds > 0).all()):
         raise SignalError("the shaft's speed must be above 0 Hz throughout")
-    if shaft_hz.ndim == 0:
-        return np.asarray(np.arange(n + 1) * (shaft_hz / sample_rate_hz))
-    following = np.append(shaft_hz[1:], shaft_hz[-1])
-    steps = (shaft_hz + following) / (2.0 * sample_rate_hz)
+    return speeds
+
+
+def _turns(speeds: NDArray[np.float64], n: int, sample_rate_hz: float) -> NDArray[np.float64]:
+    """Turns since the first sample: at the end of the last, shape (1,), for one speed; else at each, shape (n + 1,)."""
+    if speeds.ndim == 0:
+        return np.array([n / sample_rate_hz * float(speeds)])
+    following = np.append(speeds[1:], speeds[-1])
+    steps = (speeds + following) / (2.0 * sample_rate_hz)
     return np.concatenate([[0.0], np.cumsum(steps)])
 
 
 def _cubic(x: Window, place: NDArray[np.float64]) -> Window:
     """Values at fractional indices by the cubic through the four nearest samples (Lagrange); at the ends, one-sided."""
-    first = np.clip(np.floor(place).astype(np.intp) - 1, 0, len(x) - 4)
+    first = np.clip(place.astype(np.intp) - 1, 0, len(x) - 4)
     t = place - first
-    a, b, c = t - 1.0, t - 2.0, t - 3.0
+    t -= 1.0  # 0 to 1 between the second and the third of the four
+    before, after = t + 1.0, t - 1.0
+    outer, inner = t * after / 6.0, before * (t - 2.0) / 2.0
     return np.asarray(
-        -a * b * c / 6.0 * x[first]
-        + t * b * c / 2.0 * x[first + 1]
-        - t * a * c / 2.0 * x[first + 2]
-        + t * a * b / 6.0 * x[first + 3]
+        outer * (before * x[first + 3] - (t - 2.0) * x[first]) + inner * (after * x[first + 1] - t * x[first + 2])
     )
