@@ -12,6 +12,7 @@ the backlog, so live stays the newest. Calls block: run them in a thread, one at
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
@@ -83,18 +84,24 @@ class Lanes:
         """Nothing is on its way any more: offer everything that waits, from the oldest."""
         self._taken = _Taken()
 
-    def take(self, limits: LoadLimits, *, with_backlog: bool = True) -> Load | None:
-        """The next load, or None when nothing (that may be sent now) waits."""
+    def take(
+        self, limits: LoadLimits, *, with_backlog: bool = True, without: Collection[RecordClass] = ()
+    ) -> Load | None:
+        """The next load, or None when nothing (that may be sent now) waits. `without` classes are held back."""
         taken = self._taken  # a call that outlives its round marks nothing in the next
         newest_id = self._outbox.newest_id()
         # Never backwards: once the newest are settled, older ones do not become live.
         self._first_live_id = max(self._first_live_id, newest_id - self._live_blocks + 1)
-        event = self._next(taken, Lane.EVENT, taken.after[Lane.EVENT])
+        event = None
+        if RecordClass.EVENT not in without:
+            event = self._next(taken, Lane.EVENT, taken.after[Lane.EVENT])
         if event is not None:
             return self._load(taken, Lane.EVENT, event, limits)
-        taken.after[Lane.EVENT] = max(taken.after[Lane.EVENT], newest_id)
-        heads = {lane: self._next(taken, lane, taken.after[lane]) for lane in self._weights}
-        self.has_backlog = heads[Lane.BACKLOG] is not None
+        if RecordClass.EVENT not in without:
+            taken.after[Lane.EVENT] = max(taken.after[Lane.EVENT], newest_id)
+        lanes = () if RecordClass.READING in without else self._weights
+        heads = {lane: self._next(taken, lane, taken.after[lane]) for lane in lanes}
+        self.has_backlog = heads.get(Lane.BACKLOG) is not None
         if not with_backlog:
             heads[Lane.BACKLOG] = None
         waiting = {lane: head for lane, head in heads.items() if head is not None}
@@ -134,7 +141,7 @@ class Lanes:
         """The lane's first block behind `after_id` that is not on its way."""
         if lane is Lane.LIVE:
             after_id = max(after_id, self._first_live_id - 1)
-        only = RecordClass.EVENT if lane is Lane.EVENT else None
+        only = RecordClass.EVENT if lane is Lane.EVENT else RecordClass.READING
         while (block := self._outbox.peek(after_id=after_id, record_class=only)) is not None:
             if lane is Lane.BACKLOG and block.id >= self._first_live_id:
                 return None

@@ -3,7 +3,7 @@
 Constraints
 - A block leaves the outbox only on the central's own answer after COMMIT.
 - A batch that is refused as a whole is halved until the poison record stands alone; one that is too large
-  is cut.
+  is cut. When nothing is taken any more, records are held instead of becoming dead letters (`uplink_brake`).
 - After a failure one request goes alone; only its answer lets others go beside it.
 - Waiting has full jitter, so that a fleet does not come back in step.
 
@@ -18,16 +18,12 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import Final
 
-from cloud_sync import wire
 from cloud_sync.errors import (
     BatchRefusedError,
     BatchTooLargeError,
-    CredentialsError,
-    OutboxError,
     OutboxUnavailableError,
     SyncError,
     TransientSyncError,
@@ -35,54 +31,21 @@ from cloud_sync.errors import (
 )
 from cloud_sync.lanes import Lanes, Load, LoadLimits
 from cloud_sync.outbox import WHOLE_BLOCK, Block, Outbox
-from cloud_sync.pacing import MAX_RECORDS, Backoff, RequestSize, TokenBucket
-from cloud_sync.records import Batch, Refusal, Settlement
+from cloud_sync.pacing import Backoff, RequestSize, TokenBucket
+from cloud_sync.records import RecordClass, Refusal, Settlement
 from cloud_sync.transports.base import Transport
+from cloud_sync.uplink_brake import Brake, NothingTakenError, refused_altogether
+from cloud_sync.uplink_halving import Halving
 from cloud_sync.uplink_joining import join, joined_id, part_of
+from cloud_sync.uplink_state import HELD_HINT, LinkState, Policy, UplinkState, checked, link_after, refuses_every
+from cloud_sync.uplink_witness import Witness
+
+__all__ = ["LinkState", "Policy", "Uplink", "UplinkState"]
 
 logger = logging.getLogger(__name__)
 
 IDLE_POLL_S: Final = 5.0
 """The writer wakes us after each flush; this is only the belt to that pair of braces."""
-
-
-class LinkState(StrEnum):
-    STARTING = "starting"
-    ONLINE = "online"
-    OFFLINE = "offline"  # no usable answer; trying again
-    REFUSED = "refused"  # our credentials are not accepted
-    BLOCKED = "blocked"  # our own disk does not let us settle
-
-
-@dataclass(frozen=True, slots=True)
-class UplinkState:
-    """`since_ns` is when this link state began; `error` and `hint` say why it is not online."""
-
-    link: LinkState
-    since_ns: int
-    accepted_total: int = 0
-    duplicates_total: int = 0
-    refused_total: int = 0
-    batches_total: int = 0
-    sent_bytes_total: int = 0
-    failures: int = 0
-    last_settled_ns: int | None = None
-    error: str | None = None
-    hint: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How the link is used."""
-
-    backoff_max_s: float
-    live_weight: float = 3.0
-    in_flight: int = 2
-    max_bytes_per_s: float | None = None
-    """For the backlog; what is live is charged to it, and does not wait."""
-    stagger_s: float = 0.0
-    """After an outage the backlog waits for a random part of this."""
-    join_records: int = MAX_RECORDS
 
 
 class Uplink:
@@ -112,6 +75,9 @@ class Uplink:
         rate = self._policy.max_bytes_per_s
         self._bucket = None if rate is None else TokenBucket(rate, now_s=monotonic_s())
         self._backlog_from_s = 0.0
+        self._brake = Brake()
+        self._witness = Witness(outbox, self._send, self._brake)
+        self._asked, self._ask_at_s = 0, 0.0
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
         self._taking = asyncio.Lock()
@@ -139,16 +105,21 @@ class Uplink:
     async def drain(self) -> bool:
         """Deliver everything that waits, once. False when something had to stay."""
         self._backlog_from_s = 0.0
-        return await self._try_drain()
+        return await self._try_drain() and not self._brake.held
 
     async def _try_drain(self) -> bool:
+        """False when something failed; what is held is no failure."""
         self._begin_round()
-        if self.state.link is not LinkState.ONLINE:
+        if self._brake.held:
+            await self._ask_about_held()
+        if self.state.link is not LinkState.ONLINE and self._failure is None:
             await self._send_next()
         if self._failure is None:
             async with asyncio.TaskGroup() as group:
                 for number in range(self._policy.in_flight):
                     group.create_task(self._send_until_empty(), name=f"uplink sender {number}")
+        if self._failure is None and self._brake.held and self.state.link is not LinkState.REFUSES_ALL:
+            await self._say_held()
         if self._failure is not None:
             self._note_failure(self._failure)
             return False
@@ -162,6 +133,10 @@ class Uplink:
     async def _send_until_empty(self) -> None:
         """Until nothing waits for any of the senders, or something failed."""
         while self._failure is None and not self._is_over:
+            if self._brake.held and self._monotonic_s() >= self._ask_at_s:
+                self._is_over = True  # the next round begins with asking
+                self._changed.set()
+                return
             if await self._send_next():
                 continue
             hold_s = self._hold_s()
@@ -188,6 +163,8 @@ class Uplink:
             return False
         try:
             await self._deliver(load)
+        except NothingTakenError as nothing:
+            await self._hold(nothing, load)
         except SyncError as exc:
             self._size.note_trouble()
             self._fail(exc)
@@ -197,7 +174,9 @@ class Uplink:
         async with self._taking:
             self._changed.clear()
             limits = LoadLimits(self._size.records, self._size.body_bytes)
-            return await asyncio.to_thread(self._lanes.take, limits, with_backlog=self._hold_s() == 0.0)
+            return await asyncio.to_thread(
+                self._lanes.take, limits, with_backlog=self._hold_s() == 0.0, without=frozenset(self._brake.held)
+            )
 
     def _fail(self, exc: SyncError) -> None:
         """The first failure of a round speaks for it."""
@@ -217,45 +196,84 @@ class Uplink:
             body = await asyncio.to_thread(join, blocks)
         except WireFormatError:
             return False
+        count, of = sum(block.count for block in blocks), blocks[0].record_class
         try:
-            answer = await self._send(body, sum(block.count for block in blocks), joined_id(blocks))
+            answer = await self._send(body, count, joined_id(blocks), of)
         except (BatchTooLargeError, BatchRefusedError):
             return False
+        await self._check_refusals(blocks, answer)
         await self._settle(list(zip(blocks, part_of(answer, blocks), strict=True)))
         return True
 
     async def _deliver_block(self, block: Block) -> Settlement:
         try:
-            return await self._send(block.body, block.count, block.batch_id)
+            answer = await self._send(block.body, block.count, block.batch_id, block.record_class)
         except (BatchTooLargeError, BatchRefusedError) as exc:
-            try:
-                batch = await asyncio.to_thread(block.decode)
-            except WireFormatError:
-                # We cannot cut what we cannot read: it goes to the dead letters whole, never lost.
-                return Settlement(0, 0, (Refusal(WHOLE_BLOCK, "unreadable_block", exc.message),))
-            return await self._halve(batch, block.batch_id, 0, exc)
+            return await self._halve(block, exc)
+        await self._check_refusals([block], answer)
+        return answer
 
-    async def _halve(self, batch: Batch, batch_id: str, offset: int, reason: SyncError) -> Settlement:
-        if len(batch) == 0:
-            return Settlement(0, 0)
-        if len(batch) == 1:
-            code = "too_large" if isinstance(reason, BatchTooLargeError) else "refused"
-            return Settlement(0, 0, (Refusal(offset, code, reason.message),))
-        middle = len(batch) // 2
-        first = await self._send_part(batch.part(0, middle), f"{batch_id}.0", offset)
-        second = await self._send_part(batch.part(middle, len(batch)), f"{batch_id}.1", offset + middle)
-        return Settlement(
-            first.accepted + second.accepted, first.duplicates + second.duplicates, first.refused + second.refused
-        )
-
-    async def _send_part(self, part: Batch, batch_id: str, offset: int) -> Settlement:
+    async def _halve(self, block: Block, reason: SyncError) -> Settlement:
+        of = block.record_class
         try:
-            answer = await self._send(await asyncio.to_thread(wire.encode, part), len(part), batch_id)
-        except (BatchTooLargeError, BatchRefusedError) as exc:
-            return await self._halve(part, batch_id, offset, exc)
-        return replace(answer, refused=tuple(replace(r, index=r.index + offset) for r in answer.refused))
+            batch = await asyncio.to_thread(block.decode)
+        except WireFormatError as exc:
+            # We cannot cut what we cannot read: it goes to the dead letters whole, never lost.
+            return Settlement(0, 0, (Refusal(WHOLE_BLOCK, "unreadable_block", exc.message),))
 
-    async def _send(self, body: bytes, count: int, batch_id: str) -> Settlement:
+        def note_refused(exc: SyncError) -> None:
+            if self._brake.note_refused(of):
+                raise NothingTakenError(of, exc.message)
+
+        async def send(body: bytes, count: int, batch_id: str) -> Settlement:
+            return await self._send(body, count, batch_id, of)
+
+        try:
+            return await Halving(send, note_refused).settle(batch, block.batch_id, reason)
+        except NothingTakenError:
+            if not await self._witness.takes_some_of(block) and not await self._takes_others(of, [block]):
+                raise
+        return await Halving(send).settle(batch, block.batch_id, reason)
+
+    async def _check_refusals(self, blocks: Sequence[Block], answer: Settlement) -> None:
+        """Raises NothingTakenError when the answer took nothing, and the central takes no other records either."""
+        refusal = refused_altogether(answer)
+        if refusal is None:
+            return
+        of = blocks[0].record_class
+        if self._brake.note_refused(of, len(blocks)) and not await self._takes_others(of, blocks):
+            raise NothingTakenError(of, f"{refusal.code}: {refusal.detail}")
+
+    async def _takes_others(self, of: RecordClass, refused: Sequence[Block]) -> bool:
+        batch_ids = frozenset(block.batch_id for block in refused)
+        if self._brake.are_bad_by_themselves(of, batch_ids):
+            return True
+        return await self._witness.takes_others(of, batch_ids)
+
+    async def _hold(self, nothing: NothingTakenError, load: Load) -> None:
+        self._brake.hold(nothing)
+        for block in load.blocks:
+            self._brake.suspect(nothing.of, block.batch_id)
+        self._asked, self._ask_at_s = 0, self._monotonic_s() + self._backoff.wait_s(1, retry_after_s=None)
+        await self._say_held()
+        logger.error("nothing of this kind is taken any more, and it is held: %s", nothing)
+
+    async def _ask_about_held(self) -> None:
+        """Whether the central takes again what is held; less and less often while it does not."""
+        if self._monotonic_s() < self._ask_at_s:
+            return
+        self._asked += 1
+        self._ask_at_s = self._monotonic_s() + self._backoff.wait_s(self._asked + 1, retry_after_s=None)
+        try:
+            for of in tuple(self._brake.held):
+                if await self._witness.takes_others(of):
+                    logger.info("the central takes records of the class %s again; what was held is sent", of.value)
+        except SyncError as exc:
+            self._fail(exc)
+        else:
+            await self._say_held()
+
+    async def _send(self, body: bytes, count: int, batch_id: str, of: RecordClass) -> Settlement:
         """One request. Raises BatchTooLargeError without asking when as much was too large before."""
         began_s = self._monotonic_s()
         if count > 1 and self._size.is_too_large(len(body), now_s=began_s):
@@ -267,7 +285,8 @@ class Uplink:
         except BatchTooLargeError:
             self._size.note_too_large(len(body), now_s=self._monotonic_s())
             raise
-        answer = _checked(answer, count)
+        answer = checked(answer, count)
+        self._brake.note_answer(of, answer)
         self._size.note_answer(count, took_s=self._monotonic_s() - began_s)
         self.state = replace(self.state, sent_bytes_total=self.state.sent_bytes_total + len(body))
         return answer
@@ -305,19 +324,39 @@ class Uplink:
         if state.failures:
             logger.info("the central takes records again, after %d failures", state.failures)
             self._hold_backlog()
+        is_held = bool(self._brake.held)
+        link = LinkState.REFUSES_ALL if is_held else LinkState.ONLINE
         self.state = replace(
             state,
-            link=LinkState.ONLINE,
-            since_ns=state.since_ns if state.link is LinkState.ONLINE else now_ns,
+            link=link,
+            since_ns=state.since_ns if state.link is link else now_ns,
             accepted_total=state.accepted_total + settlement.accepted,
             duplicates_total=state.duplicates_total + settlement.duplicates,
             refused_total=state.refused_total + len(settlement.refused),
             batches_total=state.batches_total + 1,
             failures=0,
             last_settled_ns=now_ns,
-            error=None,
-            hint=None,
+            error=state.error if is_held else None,
+            hint=state.hint if is_held else None,
         )
+
+    async def _say_held(self) -> None:
+        """What is held by now; ONLINE when nothing is."""
+        try:
+            depth = dict((await asyncio.to_thread(self._outbox.depth)).by_class)
+        except SyncError as exc:
+            self._fail(exc)
+            return
+        held = [
+            refuses_every(of, depth[of.value].records if of.value in depth else 0, reason)
+            for of, reason in self._brake.held.items()
+        ]
+        link = LinkState.REFUSES_ALL if held else LinkState.ONLINE
+        self._note(link, "; ".join(held) or None, HELD_HINT if held else None)
+
+    def _note(self, link: LinkState, error: str | None, hint: str | None) -> None:
+        since_ns = self.state.since_ns if self.state.link is link else self._now_ns()
+        self.state = replace(self.state, link=link, since_ns=since_ns, failures=0, error=error, hint=hint)
 
     def _note_nothing_waits(self) -> None:
         """An outbox that could not be read or settled can be again; of the link this says nothing."""
@@ -328,7 +367,7 @@ class Uplink:
             )  # fmt: skip
 
     def _note_failure(self, exc: SyncError) -> None:
-        link = _link_after(exc)
+        link = link_after(exc)
         state = self.state
         if state.link is not link:
             logger.warning("delivery is %s: %s", link.value, exc.message)
@@ -353,23 +392,3 @@ class Uplink:
                 await self._wake.wait()
         except TimeoutError:
             return
-
-
-def _checked(settlement: Settlement, count: int) -> Settlement:
-    """An answer that does not fit the batch settles nothing."""
-    positions = {refusal.index for refusal in settlement.refused}
-    fits = len(positions) == len(settlement.refused) and all(0 <= position < count for position in positions)
-    if fits and min(settlement.accepted, settlement.duplicates) >= 0 and len(settlement) == count:
-        return settlement
-    raise TransientSyncError(
-        f"the central's answer accounts for {len(settlement)} records, the batch has {count}",
-        hint="the address may belong to another service; check central.url",
-    )
-
-
-def _link_after(exc: SyncError) -> LinkState:
-    if isinstance(exc, CredentialsError):
-        return LinkState.REFUSED
-    if isinstance(exc, OutboxError):
-        return LinkState.BLOCKED
-    return LinkState.OFFLINE

@@ -31,7 +31,7 @@ from cloud_sync import wire
 from cloud_sync.admission import judge, timestamp
 from cloud_sync.errors import BatchRefusedError, CredentialsError, TransientSyncError, WireFormatError
 from cloud_sync.records import Batch, Refusal, Row, Settlement
-from cloud_sync.transports.answers import DETAIL_CHARS
+from cloud_sync.transports.answers import DETAIL_CHARS, NO_EVENTS
 from cloud_sync.transports.https import check_certificate_taken, failure_of, header_value, read_answer, translated
 from cloud_sync.transports.tls import ClientCertificate, ClientTls
 
@@ -44,7 +44,6 @@ IN_FLIGHT: Final = 20
 MAX_NOTES: Final = 20_000
 """Some megabytes; a reading forgotten is asked about again, and is a duplicate within the platform's ten minutes."""
 
-NO_EVENTS: Final = "no_events_in_single_mode"
 _NO_EVENTS_DETAIL: Final = "this central takes readings only; the event is kept here for one that takes batches"
 
 _CORRELATION: Final = uuid.UUID("9d3c8f0e-6f0b-5d55-9c0a-5d2f3a1b7e64")  # a name space of our own, drawn once

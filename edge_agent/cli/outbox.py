@@ -14,7 +14,7 @@ import typer
 
 from cloud_sync import wire
 from cloud_sync.errors import OutboxUnavailableError, SyncError, WireFormatError
-from cloud_sync.outbox_access import add_blocks, read_only, requeue
+from cloud_sync.outbox_access import add_blocks, check_room, read_only, requeue
 from cloud_sync.outbox_blocks import NewBlock, iterate_blocks, iterate_letters, newest_id, read_counters, read_depth
 from cloud_sync.outbox_rate import days_left, rate_of_backlog
 from cloud_sync.records import Batch, RecordClass
@@ -81,11 +81,12 @@ def show_letters(config: Path | None, *, limit: int, as_json: bool) -> None:
 def put_back(config: Path | None, ids: list[int], *, everything: bool, as_json: bool) -> None:
     if bool(ids) == everything:
         raise typer.BadParameter("give the ids of dead letters, or --all")
-    file = _file(_settings(config))
+    settings = _settings(config)
+    file = _file(settings)
     with _errors():
         with read_only(file):
             pass  # a missing file is said, not made
-        done = requeue(file, None if everything else ids)
+        done = requeue(file, None if everything else ids, max_bytes=settings.outbox.max_bytes)
     _print({"requeued": done.records, "unreadable": done.unreadable}, as_json)
 
 
@@ -113,7 +114,9 @@ def import_file(config: Path | None, source: Path, *, key: Path | None, as_json:
                 f"{source} is from gateway {gateway_id!r}, this is {settings.gateway.id!r}",
                 hint="the central would refuse it; import it there with `edge-central import`",
             )
-        records = add_blocks(_file(settings), blocks)
+        bound = settings.outbox.max_bytes
+        check_room(_file(settings), read_blocks(source, [trusted])[1], max_bytes=bound)
+        records = add_blocks(_file(settings), blocks, max_bytes=bound)
     _print({"file": str(source), "records": records}, as_json)
 
 

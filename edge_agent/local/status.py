@@ -153,7 +153,7 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
     if broken is not None:
         out.append(_problem(broken[0], None, broken[1]))
     offline_s = (parts.now_ns - uplink.since_ns) / 1e9
-    if uplink.link in (LinkState.REFUSED, LinkState.BLOCKED) or (
+    if uplink.link in (LinkState.REFUSED, LinkState.REFUSES_ALL, LinkState.BLOCKED) or (
         uplink.link is LinkState.OFFLINE and offline_s > OFFLINE_GRACE_S
     ):
         out.append(_problem(f"central: {uplink.error}", uplink.since_ns, uplink.hint))

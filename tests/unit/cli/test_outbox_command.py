@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,13 @@ import pytest
 from typer.testing import CliRunner
 
 from cloud_sync import outbox_file
+from cloud_sync.errors import OutboxFullError
 from cloud_sync.outbox import Outbox
-from cloud_sync.records import Refusal, Settlement
+from cloud_sync.outbox_access import requeue
+from cloud_sync.records import Refusal, Row, Settlement
 from edge_agent.cli.main import app
 from edge_agent.errors import EdgeError
-from tests.support.blocks import GATEWAY, START_US, block_of, rows
+from tests.support.blocks import GATEWAY, START_US, block_of, rows, series
 
 SITE = """\
 [gateway]
@@ -104,6 +107,49 @@ def test_export_takes_nothing_away_and_can_be_imported_on_the_box_that_replaces_
     assert run(site, "import", stick, "--key", written["public_key"]) == [{"file": str(stick), "records": 30}]
     (stats,) = run(site, "stats")
     assert stats["records"] == 30
+
+
+def test_letters_go_back_only_while_there_is_room_and_nothing_is_given_up_for_them(outbox: Outbox):
+    full = outbox.depth().used_bytes
+    before, letters = outbox.depth(), outbox.dead_letters()
+    with pytest.raises(OutboxFullError, match=r"\d+ bytes are needed, 0 are free") as caught:
+        requeue(outbox.path, [letters[0].id], max_bytes=full)
+    assert "outbox.max_bytes" in str(caught.value.hint)
+    assert (outbox.depth(), outbox.dead_letters()) == (before, letters)
+    assert requeue(outbox.path, None, max_bytes=2 * full).records == 2
+    assert outbox.counters()["evicted"] + outbox.counters()["thinned"] == 0
+
+
+def test_letters_that_take_less_room_behind_what_waits_go_back_also_when_the_outbox_is_full(outbox: Outbox):
+    """A central that refused everything fills the outbox with them; there is no other way out of that."""
+    outbox.append([block_of(rows(300, first=1_000))])
+    block = outbox.peek(after_id=outbox.newest_id() - 1)
+    assert block is not None
+    refused = tuple(Refusal(n, "not_allowed", "why") for n in range(300))
+    outbox.settle(block, Settlement(0, 0, refused), now_us=START_US)
+    full = outbox.depth().used_bytes
+    assert requeue(outbox.path, None, max_bytes=full).records == 302
+    assert outbox.depth().used_bytes < full
+
+
+def test_an_import_that_does_not_fit_adds_nothing(site: Path, outbox: Outbox):
+    stick = site.parent / "stick"
+    big = [row(n, random.random()) for n in range(150_000)]
+    outbox.append([block_of(big[n : n + 5_000]) for n in range(0, len(big), 5_000)])
+    (written,) = run(site, "export", stick)
+    outbox.close()
+    for file in (site.parent / "state").glob("outbox.db*"):
+        file.unlink()
+    site.write_text(SITE + "[outbox]\nmax_bytes = 1000000\n", encoding="utf-8")
+    with pytest.raises(EdgeError, match="there is no room in the outbox"):
+        run(site, "import", stick, "--key", written["public_key"])
+    assert run(site, "stats")[0]["records"] == 0
+    site.write_text(SITE, encoding="utf-8")
+    assert run(site, "import", stick, "--key", written["public_key"])[0]["records"] == written["records"]
+
+
+def row(n: int, value: float) -> Row:
+    return Row(series(), START_US + n * 1_000, value, 1.0)
 
 
 def test_missing_outbox_is_said(site: Path):

@@ -1,0 +1,84 @@
+"""What is known of the link to the central, and how it is used. Plain values.
+
+Knows what each failure makes of the link; sends nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from cloud_sync.errors import CredentialsError, OutboxError, SyncError, TransientSyncError
+from cloud_sync.pacing import MAX_RECORDS
+from cloud_sync.records import RecordClass, Settlement
+
+HELD_HINT: Final = (
+    "nothing is given up while there is room: mend what the reason names, at the central or in this gateway's file; "
+    "it is asked again by itself. Afterwards: edge-agent outbox dead-letters, and requeue"
+)
+
+
+class LinkState(StrEnum):
+    STARTING = "starting"
+    ONLINE = "online"
+    OFFLINE = "offline"  # no usable answer; trying again
+    REFUSED = "refused"  # our credentials are not accepted
+    REFUSES_ALL = "refuses_all"  # it answers, and takes nothing of a class of records: they are held
+    BLOCKED = "blocked"  # our own disk does not let us settle
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkState:
+    """`since_ns` is when this link state began; `error` and `hint` say why it is not online."""
+
+    link: LinkState
+    since_ns: int
+    accepted_total: int = 0
+    duplicates_total: int = 0
+    refused_total: int = 0
+    batches_total: int = 0
+    sent_bytes_total: int = 0
+    failures: int = 0
+    last_settled_ns: int | None = None
+    error: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the link is used."""
+
+    backoff_max_s: float
+    live_weight: float = 3.0
+    in_flight: int = 2
+    max_bytes_per_s: float | None = None
+    """For the backlog; what is live is charged to it, and does not wait."""
+    stagger_s: float = 0.0
+    """After an outage the backlog waits for a random part of this."""
+    join_records: int = MAX_RECORDS
+
+
+def checked(settlement: Settlement, count: int) -> Settlement:
+    """An answer that does not fit the batch settles nothing."""
+    positions = {refusal.index for refusal in settlement.refused}
+    fits = len(positions) == len(settlement.refused) and all(0 <= position < count for position in positions)
+    if fits and min(settlement.accepted, settlement.duplicates) >= 0 and len(settlement) == count:
+        return settlement
+    raise TransientSyncError(
+        f"the central's answer accounts for {len(settlement)} records, the batch has {count}",
+        hint="the address may belong to another service; check central.url",
+    )
+
+
+def link_after(exc: SyncError) -> LinkState:
+    if isinstance(exc, CredentialsError):
+        return LinkState.REFUSED
+    if isinstance(exc, OutboxError):
+        return LinkState.BLOCKED
+    return LinkState.OFFLINE
+
+
+def refuses_every(of: RecordClass, waiting: int, reason: str) -> str:
+    """What is held, in words."""
+    return f"the central refuses every {of.value}: {waiting} wait, the last reason: {reason}"
