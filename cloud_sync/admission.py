@@ -39,6 +39,7 @@ MAX_UNIT_CHARS: Final = 64
 _MICROSECOND: Final = timedelta(microseconds=1)
 _OLDEST_US: Final = (OLDEST - EPOCH) // _MICROSECOND
 _INT64: Final = np.iinfo(np.int64)
+_encoder: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # json.dumps makes one for each call
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def event_fault(event: Event, *, latest_us: int) -> Fault | None:
         _text_fault("event id", event.event_id, MAX_ID_CHARS)
         or _text_fault("subject", event.subject, MAX_ID_CHARS, may_be_empty=True)
         or _time_fault(event.time_us, latest_us)
-        or _json_fault("body", event.body)
+        or _body_fault(event.body)
     )
 
 
@@ -119,8 +120,14 @@ def timestamp(time_us: int) -> datetime:
 
 def json_text(value: Mapping[str, Any]) -> str:
     """JSON that PostgreSQL's jsonb holds. Raises ValueError for what it cannot hold."""
-    _refuse_unstorable(value)
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    try:
+        text = _encoder.encode(value)
+    except (TypeError, ValueError, RecursionError):
+        _refuse_unstorable(value)  # has the better words
+        raise
+    if "\\u" in text:  # without an escape there is nothing to refuse
+        _refuse_unstorable(value)
+    return text
 
 
 def _described(series: Sequence[Series]) -> tuple[tuple[str | None, ...], list[Fault | None]]:
@@ -253,17 +260,19 @@ def _text_fault(name: str, text: str, longest: int, *, may_be_empty: bool = Fals
     return None
 
 
-def _metadata_text(metadata: Mapping[str, Any]) -> tuple[str | None, Fault | None]:
-    fault = _json_fault("metadata", metadata)
-    return (json_text(metadata) if metadata and fault is None else None), fault
-
-
-def _json_fault(name: str, value: Mapping[str, Any]) -> Fault | None:
+def _body_fault(body: Mapping[str, Any]) -> Fault | None:
     try:
-        json_text(value)
+        json_text(body)
     except (TypeError, ValueError, RecursionError) as exc:
-        return Fault("text_not_storable", f"{name}: {exc}")
+        return Fault("text_not_storable", f"body: {exc}")
     return None
+
+
+def _metadata_text(metadata: Mapping[str, Any]) -> tuple[str | None, Fault | None]:
+    try:
+        return (json_text(metadata) if metadata else None), None
+    except (TypeError, ValueError, RecursionError) as exc:
+        return None, Fault("text_not_storable", f"metadata: {exc}")
 
 
 def _refuse_unstorable(value: object) -> None:

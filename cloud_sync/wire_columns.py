@@ -37,6 +37,21 @@ class Reader:
         begin, self._at = self._at, self._at + size
         return self._document[begin : self._at]
 
+    def skip(self, piece: bytes) -> bool:
+        """Pass over these bytes, if they are what comes next."""
+        is_next = len(piece) <= self._stop - self._at and self._document.startswith(piece, self._at)
+        if is_next:
+            self._at += len(piece)
+        return is_next
+
+    def since(self, earlier: int) -> bytes:
+        """What was read from an earlier `at` on."""
+        return self._document[earlier : self._at]
+
+    @property
+    def at(self) -> int:
+        return self._at
+
     def number(self, format_: str) -> Any:
         """One little-endian number; the format is that of `struct`."""
         return struct.unpack(f"<{format_}", self.take(struct.calcsize(f"<{format_}")))[0]

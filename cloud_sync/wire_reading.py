@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections import OrderedDict
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from cloud_sync.wire_columns import Counts, Reader, Words, running_sums, unzigza
 from cloud_sync.wire_json import events_of, parsed
 from cloud_sync.wire_values import Groups, read_values
 
+KEPT_CATALOGUE_BYTES: Final = 2_000_000
+"""Texts of catalogues that were read, as of 200 gateways with 200 sensors each; their objects take five times that."""
+
 
 class RowKeys(NamedTuple):
     """Row n is of sensor `sensor_ids[of_row[n]]` (which may stand there twice) at `times_us[n]`."""
@@ -25,6 +29,50 @@ class RowKeys(NamedTuple):
     sensor_ids: tuple[str, ...]
     of_row: Counts
     times_us: Counts
+
+
+class KnownCatalogues:
+    """Catalogues that were read, since a gateway sends the same one every time; two thirds of a read are theirs.
+
+    The same bytes give the same tuple again. Bounded by what the texts take, least recently used first. Threads may
+    share it.
+    """
+
+    def __init__(self, max_bytes: int = KEPT_CATALOGUE_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._known: OrderedDict[bytes, tuple[bytes, tuple[Series, ...]]] = OrderedDict()
+        self._bytes = 0
+
+    def read(self, reader: Reader, count: int) -> tuple[Series, ...]:
+        """`count` series. Raises WireFormatError."""
+        text = reader.take(reader.number("I"))
+        with self._lock:
+            places, series = self._known.get(text, (b"", ()))
+            if series:
+                self._known.move_to_end(text)
+        if len(series) == count and reader.skip(places):
+            return series
+        begin = reader.at
+        series = tuple(read_catalogue(text, reader, count))
+        self._keep(text, reader.since(begin), series)
+        return series
+
+    def _keep(self, text: bytes, places: bytes, series: tuple[Series, ...]) -> None:
+        with self._lock:
+            self._forget(text)
+            self._known[text] = (places, series)
+            self._bytes += len(text) + len(places)
+            while self._bytes > self._max_bytes:
+                self._forget(next(iter(self._known)))
+
+    def _forget(self, text: bytes) -> None:
+        places, _ = self._known.pop(text, (None, ()))
+        if places is not None:
+            self._bytes -= len(text) + len(places)
+
+
+_known: Final = KnownCatalogues()
 
 
 def record_count(document: bytes) -> int:
@@ -99,14 +147,14 @@ def _read_rows(reader: Reader, series_count: int, count: int) -> RowColumns:
     times = _in_order(_read_times(reader, groups, is_first), order).view(np.int64)
     qualities = _read_palette(reader, count)
     values = _in_order(read_values(reader, groups), order)
-    return RowColumns(tuple(series), of_series, times, values, qualities)
+    return RowColumns(series, of_series, times, values, qualities)
 
 
-def _read_series(reader: Reader, series_count: int, count: int) -> tuple[Sequence[Series], Counts, Groups]:
+def _read_series(reader: Reader, series_count: int, count: int) -> tuple[tuple[Series, ...], Counts, Groups]:
     """The catalogue, and which of it each row belongs to."""
     if not series_count:
         raise WireFormatError("the batch has rows and no series")
-    series = read_catalogue(reader.take(reader.number("I")), reader, series_count)
+    series = _known.read(reader, series_count)
     of_series = _read_positions(reader, series_count, count)
     groups = Groups.of(np.bincount(of_series, minlength=series_count))
     if not groups.counts.all():
