@@ -7,10 +7,11 @@ import uuid
 from dataclasses import replace
 
 from benchmarks.harness import ROUNDS, Comparison, benchmark
-from benchmarks.outbox import _block, _outbox
-from benchmarks.wire import READINGS, Plant
-from cloud_sync.outbox import Outbox
-from cloud_sync.records import Settlement
+from benchmarks.outbox import _outbox
+from benchmarks.wire import GATEWAY, READINGS, Plant
+from cloud_sync import wire
+from cloud_sync.outbox import NewBlock, Outbox
+from cloud_sync.records import Batch, RecordClass, Settlement
 
 SMALL_BLOCKS = 1
 LARGE_BLOCKS = 5_000
@@ -31,9 +32,15 @@ def claim_growth() -> Comparison:
 
 
 def _fill(outbox: Outbox, blocks: int) -> None:
-    block = _block(Plant().rows(READINGS))
+    block = _block()
     for _ in range(0, blocks, 100):
         outbox.append([replace(block, batch_id=uuid.uuid4().hex) for _ in range(min(100, blocks))])
+
+
+def _block() -> NewBlock:
+    rows = tuple(Plant().rows(READINGS))
+    body = wire.encode(Batch(GATEWAY, rows))
+    return NewBlock("block", RecordClass.READING, rows[0].time_us, rows[-1].time_us, len(rows), body)
 
 
 def _take(outbox: Outbox) -> float:
