@@ -40,10 +40,10 @@ _MAX_EXPONENT: Final = 120
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PowerSpectra:
-    """Of a block of windows. `power` is float32 (n_channels, n_windows, n_bins), times `power_unit` in signal^2.
+    """Of a block of windows, one a row. `power` is float32 (n_rows, n_bins), times `power_unit` in signal^2.
 
     `total` is its sum over all bins. The amplitude of a line is sqrt(power) times `amplitude_unit`, in the unit of the
-    signal. The units are float64 (n_channels, n_windows). Bin i is at (i + 1) * `bin_hz`.
+    signal. The units are float64 (n_rows,). Bin i is at (i + 1) * `bin_hz`; all bins but that at Nyquist are lines.
     """
 
     power: Samples
@@ -52,11 +52,6 @@ class PowerSpectra:
     amplitude_unit: Column
     bin_hz: float
     n_lines: int
-
-    @property
-    def lines(self) -> Samples:
-        """The power at the lines: all bins but that at Nyquist."""
-        return self.power[..., : self.n_lines]
 
 
 class Periodogram:
@@ -80,14 +75,16 @@ class Periodogram:
         self._amplitude_unit = 2.0 / float(np.sum(weights))
 
     def of(self, block: Samples, *, peak: Column) -> PowerSpectra:
-        """Spectra of windows (n_channels, n_windows, n) whose max |x| is `peak`; the caller silences NumPy's warnings.
+        """Spectra of windows (n_channels, n_windows, n) whose max |x| is `peak`, in C order.
 
-        A rest of the window that fills no segment is left out. Bad samples stay in their own window.
+        A rest of the window that fills no segment is left out. Bad samples stay in their own window; the caller
+        silences NumPy's warnings of them.
         """
         scale = _scale(peak)
         if (scale != 1.0).any():
             block = block * scale[..., np.newaxis].astype(np.float32)
-        power = self._mean_square(block)
+        scale = scale.reshape(-1)
+        power = self._mean_square(block).reshape(-1, self.n_bins)
         if self.n_bins > self.n_lines:
             power[..., -1] *= np.float32(0.5)
         total = np.vecdot(power, self._ones[: self.n_bins]).astype(np.float64)

@@ -100,7 +100,8 @@ class SpectrumExtractor:
         columns: Columns = {}
         for group in self._groups:
             columns |= group(spectra)
-        return np.stack([columns[name] for name in self._names], axis=-1), (highest > lowest) & np.isfinite(peak)
+        values = np.stack([columns[name] for name in self._names], axis=-1).reshape(*peak.shape, -1)
+        return values, (highest > lowest) & np.isfinite(peak)
 
 
 def _groups(
@@ -122,13 +123,10 @@ def _groups(
     if needs(BANDS):
         edges = tuple(_edges(band, periodogram) for band in parameters.bands)
         groups.append(partial(spectrum_shape.bands, edges=edges))
-    if needs(DOMINANT):
-        groups.append(spectral_lines.dominant)
-    if needs(PEAKS):
-        n_peaks = max(_number(name) for name in wanted.intersection(PEAKS))
-        groups.append(partial(spectral_lines.peaks, n_peaks=n_peaks))
-    if needs(HARMONICS):
-        groups.append(partial(spectral_lines.harmonics, highest_order=parameters.harmonics))
+    if needs(DOMINANT + PEAKS + HARMONICS):
+        n_peaks = max((_number(name) for name in wanted.intersection(PEAKS)), default=0)
+        highest_order = parameters.harmonics if needs(HARMONICS) else 0
+        groups.append(partial(spectral_lines.line_columns, n_peaks=n_peaks, highest_order=highest_order))
     return groups
 
 

@@ -64,16 +64,16 @@ def evenness(spectra: PowerSpectra) -> Columns:
 def rolloff(spectra: PowerSpectra, fraction: float) -> Columns:
     """The frequency of the first bin up to which `fraction` of the power lies."""
     power = spectra.power
-    chunks = np.cumsum(np.add.reduceat(power, np.arange(0, power.shape[-1], _CHUNK), axis=-1), -1, dtype=np.float64)
-    wanted = fraction * chunks[..., -1:]
-    chunk = np.argmax(chunks >= wanted, axis=-1)[..., np.newaxis]
-    before = np.where(chunk > 0, np.take_along_axis(chunks, np.maximum(chunk - 1, 0), axis=-1), 0.0)
-    bins = chunk * _CHUNK + np.arange(_CHUNK)
-    inside = np.take_along_axis(power, np.minimum(bins, power.shape[-1] - 1), axis=-1)
+    rows, last = np.arange(len(power))[:, np.newaxis], power.shape[-1] - 1
+    chunks = np.cumsum(np.add.reduceat(power, np.arange(0, last + 1, _CHUNK), axis=-1), -1, dtype=np.float64)
+    wanted = fraction * chunks[:, -1:]
+    chunk = np.argmax(chunks >= wanted, axis=-1)[:, np.newaxis]
+    before = np.where(chunk > 0, chunks[rows, chunk - 1], 0.0)
+    inside = power[rows, np.minimum(chunk * _CHUNK + np.arange(_CHUNK), last)]
     has_enough = before + np.cumsum(inside, axis=-1, dtype=np.float64) >= wanted
     # Rounding may leave the chunk's last bin a hair below what the chunk's own sum reached.
-    has_enough[..., -1] = True
-    first = np.minimum(chunk[..., 0] * _CHUNK + np.argmax(has_enough, axis=-1), power.shape[-1] - 1)
+    has_enough[:, -1] = True
+    first = np.minimum(chunk[:, 0] * _CHUNK + np.argmax(has_enough, axis=-1), last)
     return {"spectral_rolloff": (first + 1) * spectra.bin_hz}
 
 
