@@ -42,6 +42,7 @@ class Recorder:
         self._last_time_us: dict[str, int] = {}
         self.clock = GapSpan("clock")  # open while rows are withheld because the clock was set back
         self._resume_us = -1  # the newest row that was there when the clock was set back
+        self._withheld: set[str] = set()  # whose rows are; a source that counts its own samples never was behind
         self._told: list[Event] = []
         self.late_total = 0  # rows whose time was at or before the previous one of the same sensor_id
 
@@ -55,7 +56,7 @@ class Recorder:
         if time_us <= self._last_time_us.get(series.sensor_id, -1):
             self._note_late(series.sensor_id, time_us, self._last_time_us[series.sensor_id])
             return None
-        self._note_on_time(time_us)
+        self._note_on_time(series.sensor_id, time_us)
         self._last_time_us[series.sensor_id] = time_us
         return time_us
 
@@ -84,15 +85,17 @@ class Recorder:
         if last_us - time_us < CLOCK_STEP_US:
             return  # two readings of one instant, or a source's own jitter
         self._resume_us = max(self._resume_us, last_us)
+        self._withheld.add(sensor_id)
         behind_s = (last_us - time_us) / 1e6
         detail = f"the clock is {behind_s:.0f} s behind the newest row of {sensor_id}; what comes before it is withheld"
         begun = self.clock.begin(GapCause.CLOCK_SET_BACK, time_us * 1000, detail)
         if begun is not None:
             self._told.append(self.gap(begun))
 
-    def _note_on_time(self, time_us: int) -> None:
-        if time_us <= self._resume_us:
-            return  # another sensor, which has no row that late: the step is not over
+    def _note_on_time(self, sensor_id: str, time_us: int) -> None:
+        if time_us <= self._resume_us or sensor_id not in self._withheld:
+            return  # another sensor, which has no row that late or never was behind: the step is not over
+        self._withheld.clear()
         if (ended := self.clock.end(time_us * 1000)) is not None:
             self._told.append(self.gap(ended))
 

@@ -116,3 +116,16 @@ def test_a_sensor_that_is_not_late_does_not_end_the_step_of_the_others() -> None
         recorded(box, SERIES, NOON_NS - HOUR_NS + i)
         assert recorded(box, other, NOON_NS - HOUR_NS + i * 1_000)
     assert len(box.take_events()) == 1
+
+
+def test_a_sensor_that_never_was_behind_does_not_end_the_step_of_the_others() -> None:
+    """A waveform goes on by its own sample clock while the wall clock is an hour behind."""
+    box, waveform = recorder(), OTHER
+    recorded(box, SERIES, NOON_NS)
+    for i in range(3):
+        recorded(box, SERIES, NOON_NS - HOUR_NS + i)
+        assert recorded(box, waveform, NOON_NS + (i + 1) * 1_000)
+    assert len(box.take_events()) == 1
+    assert recorded(box, SERIES, NOON_NS + HOUR_NS)
+    (ended,) = box.take_events()
+    assert ended.body["end_us"] == (NOON_NS + HOUR_NS) // 1000
