@@ -38,7 +38,7 @@ class RowColumns:
         """Series are told apart by identity. Raises TypeError for a time that is no integer, OverflowError for one
         beyond 64 bits; NumPy would cut it."""
         series = [row.series for row in rows]
-        object_ids = np.array(list(map(id, series)), np.int64)
+        object_ids = np.fromiter(map(id, series), np.int64, len(series))
         _, firsts, of_row = np.unique(object_ids, return_index=True, return_inverse=True)
         return cls(
             tuple([series[first] for first in firsts.tolist()]),
@@ -52,11 +52,14 @@ class RowColumns:
     def joined(cls, parts: Sequence[RowColumns]) -> RowColumns:
         """All rows in order, of at least one part. Tables are put one behind the other; one that is shared, once."""
         tables = {id(part.series): part.series for part in parts}
-        starts = dict(zip(tables, accumulate(map(len, tables.values()), initial=0), strict=False))
+        series, of_row = parts[0].series, [part.of_row for part in parts]
+        if len(tables) > 1:  # a single one keeps its identity, by which its catalogue is found again
+            series = tuple(chain.from_iterable(tables.values()))
+            starts = dict(zip(tables, accumulate(map(len, tables.values()), initial=0), strict=False))
+            of_row = [part.of_row + starts[id(part.series)] for part in parts]
         return cls(
-            # One table keeps its identity, by which its catalogue is found again.
-            parts[0].series if len(tables) == 1 else tuple(chain.from_iterable(tables.values())),
-            np.concatenate([part.of_row + starts[id(part.series)] for part in parts]),
+            series,
+            np.concatenate(of_row),
             np.concatenate([part.time_us for part in parts]),
             np.concatenate([part.value for part in parts]),
             np.concatenate([part.quality for part in parts]),

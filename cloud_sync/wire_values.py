@@ -24,6 +24,8 @@ MAX_DECIMALS: Final = 6
 FLOAT32: Final = 32
 FLOAT64: Final = 64
 
+_USUAL_DECIMALS: Final = 3
+"""When every series is told by then, more decimals need not be tried."""
 _LARGEST_EXACT: Final = float(2**53)  # up to here every integer is a double, so m / 10^k is rounded once
 _NEGATIVE_ZERO: Final = np.uint64(1 << 63)
 _FORMS: Final = np.array([*range(MAX_DECIMALS + 1), FLOAT32, FLOAT64], np.uint8)
@@ -99,14 +101,19 @@ def _coded(values: Values, of_row: Codes) -> Words:
 
 def _codes(values: Values, groups: Groups) -> Codes:
     """The first form, in order of preference, that fits every value of a series."""
-    fits = np.empty((len(_FORMS) - 1, len(values)), np.bool_)
+    fits = np.zeros(len(values), np.uint8)  # a bit for each form, the most preferred is the highest
+    scaled, again = np.empty_like(values), np.empty_like(values)  # one power at a time stays in the cache
     with np.errstate(over="ignore"):  # scaled beyond float64, or beyond float32: does not fit
-        scaled = np.rint(values * _POWERS[:, np.newaxis])
-        fits[:-1] = (scaled / _POWERS[:, np.newaxis] == values) & (np.abs(scaled) <= _LARGEST_EXACT)
-        fits[:-1, values.view(np.uint64) == _NEGATIVE_ZERO] = False  # an integer has no -0
-        fits[-1] = values.astype(np.float32) == values
-    of_value = np.packbits(fits, axis=0)[0]  # the most preferred form is the highest of eight bits
-    return _FORMS[_FIRST_FORM[np.bitwise_and.reduceat(of_value, groups.starts)]]
+        for decimals, power in enumerate(_POWERS):
+            np.rint(np.multiply(values, power, out=scaled), out=scaled)
+            is_exact = np.divide(scaled, power, out=again) == values
+            is_exact &= np.abs(scaled, out=scaled) <= _LARGEST_EXACT
+            fits |= is_exact.view(np.uint8) << np.uint8(MAX_DECIMALS + 1 - decimals)
+            if decimals == _USUAL_DECIMALS and np.bitwise_and.reduceat(fits, groups.starts).all():
+                break
+        fits[values.view(np.uint64) == _NEGATIVE_ZERO] = 0  # an integer has no -0
+        fits |= (values.astype(np.float32) == values).view(np.uint8)
+    return _FORMS[_FIRST_FORM[np.bitwise_and.reduceat(fits, groups.starts)]]
 
 
 def _decoded(words: Words, of_row: Codes) -> Values:
