@@ -55,7 +55,7 @@ def five_vs_stock() -> Comparison:
     row = one_row(five.rows)
     merged = merge(five.converted).open()
     stock = [stock_run(kind, row) for kind in five.pipelines]
-    for kind, scores in merged.score(row).items():
+    for kind, scores in zip(merged.names, merged.score(row), strict=True):
         assert_same_score(scores[0], five.converted[kind].source_score(row.astype(np.float64))[0])
     return compare(ours=lambda: merged.score(row), baseline=lambda: [run() for run in stock])
 

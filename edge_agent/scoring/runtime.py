@@ -40,31 +40,29 @@ _FLOAT32: Final = np.dtype(np.float32)
 
 
 class _Graph:
-    """A session with one float32 input of shape (n, n_features) and named float32 outputs of shape (n,)."""
+    """A session with one float32 input of shape (n, n_features) and one float32 output."""
 
-    def __init__(self, model: bytes | Path, *, input_name: str, output_names: Sequence[str], n_features: int) -> None:
+    def __init__(self, model: bytes | Path, *, input_name: str, output_name: str, n_features: int) -> None:
         self._session = _load(model)
         self._input = input_name
-        self._outputs = list(output_names)
+        self._outputs = [output_name]
         self._n_features = n_features
-        self._check_names()
+        self._check_names(output_name)
         self._check_width()
 
-    def run(self, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """One array (n,) per output. Raises as `OnnxModel.score` does."""
-        self._check_rows(values)
-        n_rows = len(values)
-        if n_rows == 0:
-            return [np.empty(0, np.float32) for _ in self._outputs]
+    def run(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The output for one row or more, finite. Raises as `OnnxModel.score` does."""
         try:
-            outputs: list[NDArray[np.float32]] = self._session.run(self._outputs, {self._input: values})
+            scores: NDArray[np.float32] = self._session.run(self._outputs, {self._input: values})[0]
         except ORT_ERRORS as exc:
-            raise BundleError(f"the model failed on {n_rows} rows: {_first_line(exc)}") from exc
-        for scores in outputs:
-            _check_scores(scores, n_rows)
-        return outputs
+            raise BundleError(f"the model failed on {len(values)} rows: {_first_line(exc)}") from exc
+        if scores.dtype != _FLOAT32:
+            raise BundleError(f"the model gave {scores.dtype}, not float32")
+        if not _is_finite(scores):
+            raise BundleError("the model gave a score that is not finite")
+        return scores
 
-    def _check_rows(self, values: NDArray[np.float32]) -> None:
+    def check_rows(self, values: NDArray[np.float32]) -> None:
         if values.dtype != _FLOAT32:
             raise BundleError(f"the model takes float32, not {values.dtype}")
         if values.ndim != 2 or values.shape[1] != self._n_features:
@@ -73,13 +71,12 @@ class _Graph:
             row, feature = np.argwhere(~np.isfinite(values))[0]
             raise SignalError(f"feature {feature} of row {row} is not finite; such a window is not scored")
 
-    def _check_names(self) -> None:
+    def _check_names(self, output_name: str) -> None:
         inputs = [entry.name for entry in self._session.get_inputs()]
         outputs = [entry.name for entry in self._session.get_outputs()]
-        if inputs != [self._input] or not self._outputs or not set(self._outputs) <= set(outputs):
-            named = repr(self._outputs[0]) if len(self._outputs) == 1 else str(self._outputs)
+        if inputs != [self._input] or output_name not in outputs:
             raise BundleError(
-                f"the graph maps {inputs} to {outputs}, the manifest says {self._input!r} to {named}",
+                f"the graph maps {inputs} to {outputs}, the manifest says {self._input!r} to {output_name!r}",
                 hint="build the bundle again",
             )
 
@@ -99,7 +96,7 @@ class OnnxModel:
     """
 
     def __init__(self, model: bytes | Path, *, input_name: str, output_name: str, n_features: int) -> None:
-        self._graph = _Graph(model, input_name=input_name, output_names=[output_name], n_features=n_features)
+        self._graph = _Graph(model, input_name=input_name, output_name=output_name, n_features=n_features)
 
     def score(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores of rows of features: float32 (n, n_features) -> float32 (n,), higher = more anomalous.
@@ -111,33 +108,43 @@ class OnnxModel:
         SignalError
             A row is not finite. Missing is not zero; such a row has no score.
         """
-        return self._graph.run(values)[0]
+        self._graph.check_rows(values)
+        if not len(values):
+            return np.empty(0, np.float32)
+        scores = self._graph.run(values)
+        if scores.shape != (len(values),):
+            raise BundleError(f"the model gave scores of shape {scores.shape}, not ({len(values)},)")
+        return scores
 
 
 class MergedOnnxModel:
-    """A loaded graph of several models that look at the same rows: one input, one output (n,) per model.
+    """A loaded graph of several models that look at the same rows: one float32 output of shape (n_models, n).
 
-    One run costs one call into the runtime instead of one for each model. Raises BundleError as `OnnxModel` does.
+    All of them cost one call and one check. Raises BundleError as `OnnxModel` does.
     """
 
-    def __init__(self, model: bytes | Path, *, input_name: str, output_names: Sequence[str], n_features: int) -> None:
-        self.output_names = tuple(output_names)
-        self._graph = _Graph(model, input_name=input_name, output_names=output_names, n_features=n_features)
+    def __init__(
+        self, model: bytes | Path, *, input_name: str, output_name: str, names: Sequence[str], n_features: int
+    ) -> None:
+        self.names = tuple(names)
+        self._graph = _Graph(model, input_name=input_name, output_name=output_name, n_features=n_features)
 
-    def score(self, values: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Scores by output: float32 (n, n_features) -> float32 (n,) each. Raises as `OnnxModel.score` does."""
-        return dict(zip(self.output_names, self._graph.run(values), strict=True))
+    def score(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32 (n, n_features) -> (n_models, n), one line per model as in `names`. Raises as `OnnxModel.score`."""
+        self._graph.check_rows(values)
+        shape = (len(self.names), len(values))
+        if not len(values):
+            return np.empty(shape, np.float32)
+        scores = self._graph.run(values)
+        if scores.shape != shape:
+            raise BundleError(f"the models gave scores of shape {scores.shape}, not {shape}")
+        return scores
 
 
 def _is_finite(values: NDArray[np.float32]) -> bool:
+    if values.size == 1:
+        return isfinite(values.item())
     return isfinite(np.vdot(values, values)) or bool(np.isfinite(values).all())
-
-
-def _check_scores(scores: NDArray[np.float32], n_rows: int) -> None:
-    if scores.dtype != _FLOAT32 or scores.shape != (n_rows,):
-        raise BundleError(f"the model gave {scores.dtype} {scores.shape}, not float32 ({n_rows},)")
-    if not _is_finite(scores):
-        raise BundleError("the model gave a score that is not finite")
 
 
 def _load(model: bytes | Path) -> Any:
