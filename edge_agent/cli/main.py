@@ -107,13 +107,33 @@ def score(
         float | None, typer.Option("--rate", min=0.001, help="Sampling rate in Hz of formats that carry none.")
     ] = None,
     allow_unsigned: Annotated[bool, typer.Option("--allow-unsigned", help="Accept a bundle nobody signed.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw what was scored: a .png file, or a folder for several.")
+    ] = None,
+    channel: Annotated[
+        int | None, typer.Option("--channel", min=1, help="--plot: which channel; default the one that scores highest.")
+    ] = None,
+    band: Annotated[
+        str | None, typer.Option("--band", help="--plot: the envelope's band in Hz, like 2000-5000; default chosen.")
+    ] = None,
+    bearing: Annotated[
+        str | None, typer.Option("--bearing", help="--plot: mark this bearing's fault lines, like 'SKF 6205-2RS'.")
+    ] = None,
+    shaft_hz: Annotated[
+        float | None, typer.Option("--shaft-hz", min=0.01, help="--plot: revolutions per second, for the fault lines.")
+    ] = None,
 ) -> None:
     """Score recordings offline through the live windower, features and model."""
     _one_blas_thread()
     from edge_agent.cli.score import score_paths
 
+    draw = None
+    if plot is not None:
+        from edge_agent.cli.score_plot import drawing, plot_request
+
+        draw = drawing(plot_request(plot, channel=channel, band=band, bearing=bearing, shaft_hz=shaft_hz))
     raise typer.Exit(
-        score_paths(paths, bundle, as_json=as_json, models=models, rate=rate, allow_unsigned=allow_unsigned)
+        score_paths(paths, bundle, as_json=as_json, models=models, rate=rate, allow_unsigned=allow_unsigned, draw=draw)
     )
 
 

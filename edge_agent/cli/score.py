@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +26,32 @@ VERDICT_FRACTION: Final = 0.5
 """A recording is called anomalous when more than half of its scored windows are."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """A recording with what a model makes of its windows."""
+
+    path: Path
+    recording: Recording
+    features: FeatureBatch
+    scores: ScoreBatch
+
+
+Draw = Callable[[Scored], None]
+"""Makes a picture of one recording. Raises EdgeError."""
+
+
 def score_paths(
-    paths: list[Path], bundle: str, *, as_json: bool, models: Path | None, rate: float | None, allow_unsigned: bool
+    paths: list[Path],
+    bundle: str,
+    *,
+    as_json: bool,
+    models: Path | None,
+    rate: float | None,
+    allow_unsigned: bool,
+    draw: Draw | None = None,
 ) -> int:
     """0 when every recording was scored, 1 when some could not be (each said in one line on standard error)."""
-    model = _load(bundle, models, allow_unsigned=allow_unsigned)
+    model = load_model(bundle, models, allow_unsigned=allow_unsigned)
     if model.spec.window_samples == 0:
         raise ConfigurationError(
             f"{bundle} scores tags, not recordings", hint="choose a bundle trained on vibration or sound"
@@ -39,21 +61,28 @@ def score_paths(
         print(f"{'FILE':40} {'CH':>3} {'WINDOWS':>8} {'ANOMALOUS':>10} {'SCORE MEAN':>11} {'MAX':>7}  VERDICT")
     for path in find_recordings(paths):
         try:
-            for line in score_file(path, model, rate):
+            scored = score_recording(path, model, rate)
+            for line in results_of(scored, model):
                 print(json.dumps(line) if as_json else _as_text(line), flush=True)
+            if draw is not None:
+                draw(scored)
         except EdgeError as exc:
             failed += 1
             print(f"edge-agent: {exc.message}{f' ({exc.hint})' if exc.hint else ''}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def score_file(path: Path, model: ScoringModel, rate: float | None) -> Iterator[dict[str, Any]]:
-    """One result per channel. Raises RecordingError when the file cannot be scored with this model."""
+def score_recording(path: Path, model: ScoringModel, rate: float | None) -> Scored:
+    """Raises RecordingError when the file cannot be scored with this model."""
     # Formats without a rate are read at the rate the model was trained on, and the result says so.
     recording = load_recording(path, sample_rate_hz=rate or model.spec.sample_rate_hz)
-    features, scores = _run(recording, model, path)
-    for channel in range(recording.samples.shape[0]):
-        yield _result(path, recording, model, features, scores, channel)
+    return Scored(path, recording, *_run(recording, model, path))
+
+
+def results_of(scored: Scored, model: ScoringModel) -> Iterator[dict[str, Any]]:
+    """One result per channel."""
+    for channel in range(scored.recording.n_channels):
+        yield _result(scored, model, channel)
 
 
 def _run(recording: Recording, model: ScoringModel, path: Path) -> tuple[FeatureBatch, ScoreBatch]:
@@ -77,9 +106,8 @@ def _run(recording: Recording, model: ScoringModel, path: Path) -> tuple[Feature
     )
 
 
-def _result(
-    path: Path, recording: Recording, model: ScoringModel, features: FeatureBatch, scores: ScoreBatch, channel: int
-) -> dict[str, Any]:
+def _result(scored: Scored, model: ScoringModel, channel: int) -> dict[str, Any]:
+    recording, features, scores = scored.recording, scored.features, scored.scores
     usable = features.is_usable[channel]
     values = scores.values[channel][usable]
     anomalous = int(np.count_nonzero(values > model.threshold))
@@ -87,7 +115,7 @@ def _result(
     means = features.values[channel][usable].mean(axis=0, dtype=np.float64) if n else None
     verdict = "unknown" if n == 0 else "anomalous" if anomalous / n > VERDICT_FRACTION else "normal"
     return {
-        "file": str(path),
+        "file": str(scored.path),
         "channel": channel + 1,
         "channel_name": recording.channel_names[channel],
         "sample_rate_hz": recording.sample_rate_hz,
@@ -116,7 +144,8 @@ def _as_text(line: dict[str, Any]) -> str:
     )
 
 
-def _load(name: str, models: Path | None, *, allow_unsigned: bool) -> ScoringModel:
+def load_model(name: str, models: Path | None, *, allow_unsigned: bool) -> ScoringModel:
+    """Raises ConfigurationError for a bundle that may not score."""
     folder = models or _default_models()
     try:
         champion = load_champion(folder, name, keys_dir=folder / "keys", require_signature=not allow_unsigned)

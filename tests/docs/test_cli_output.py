@@ -14,7 +14,7 @@ import pytest
 from cloud_sync.transports.memory import MemoryTransport
 from edge_agent.app import Agent
 from edge_agent.cli import demo as demo_command
-from edge_agent.cli.score import score_file
+from edge_agent.cli.score import results_of, score_recording
 from edge_agent.cli.status import read_status
 from edge_agent.cli.validate import validate_file
 from edge_agent.core.clock import SystemClock
@@ -145,7 +145,8 @@ def test_the_fields_of_score_are_the_documented_ones() -> None:
         MODELS, "vibration_anomaly_isolationforest", keys_dir=MODELS / "keys", require_signature=True
     )
     recording = REPOSITORY / "tests/data/nasa_ims/2nd_test/2004.02.12.10.32.39.gz"
-    line = next(score_file(recording, scoring_model(champion), None))
+    model = scoring_model(champion)
+    line = next(results_of(score_recording(recording, model, None), model))
     assert set(line) == documented("score")
 
 
