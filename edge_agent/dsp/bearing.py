@@ -72,6 +72,11 @@ class BearingGeometry:
             case FaultLine.FTF:
                 return (1 - q) / 2
 
+    def parameters(self) -> dict[str, float | int]:
+        """As the parameters of a spec, in the order of `GEOMETRY_PARAMETERS`."""
+        values = (self.n_rollers, self.ball_diameter, self.pitch_diameter, self.contact_angle_deg)
+        return dict(zip(GEOMETRY_PARAMETERS, values, strict=True))
+
 
 def orders_from(parameters: Parameters) -> dict[FaultLine, float]:
     """Orders from `bpfo_order` and its like where given, the others from the geometry where that is given.

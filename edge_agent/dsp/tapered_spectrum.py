@@ -21,7 +21,12 @@ def band_bins(frequencies_hz: Spectrum, low_hz: float, high_hz: float) -> slice:
     return slice(first, end)
 
 
+def power_spectrum(window: NDArray[np.float64], taper: Spectrum) -> Spectrum:
+    """Squared peak amplitude of each bin, mean removed, tapered: (2 |FFT| / sum(w))^2, shape (n,) -> (n // 2 + 1,)."""
+    spectrum = scipy.fft.rfft((window - window.mean()) * taper, workers=1)
+    return np.asarray((spectrum.real**2 + spectrum.imag**2) * (2.0 / np.sum(taper)) ** 2)
+
+
 def amplitude_spectrum(window: NDArray[np.float64], taper: Spectrum) -> Spectrum:
     """Peak amplitude of each bin, mean removed, tapered: 2 |FFT| / sum(w), shape (n,) -> (n // 2 + 1,)."""
-    centred = (window - window.mean()) * taper
-    return np.asarray(np.abs(scipy.fft.rfft(centred, workers=1)) * (2.0 / np.sum(taper)))
+    return np.asarray(np.sqrt(power_spectrum(window, taper)))

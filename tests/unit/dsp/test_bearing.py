@@ -65,6 +65,11 @@ def test_orders_come_from_the_geometry_and_a_given_order_wins():
     assert orders() == {}
 
 
+def test_a_geometry_goes_through_a_specs_parameters_unchanged():
+    bearing = BearingGeometry(16, 0.331, 2.815, 15.17)
+    assert orders(**bearing.parameters()) == {line: bearing.order(line) for line in FaultLine}
+
+
 @pytest.mark.parametrize(
     ("parameters", "named"),
     [

@@ -65,6 +65,11 @@ def test_there_are_recordings_to_compare_with():
     assert len(SNAPSHOTS) > 16
 
 
+def test_a_recording_longer_than_a_block_gives_what_scipy_gives():
+    x = np.random.default_rng(7).standard_normal(300_000)
+    np.testing.assert_allclose(spectral_kurtosis(x, frame_samples=512), oracle(x, 512)[1], rtol=1e-9, atol=1e-9)
+
+
 def test_noise_has_none_and_a_steady_tone_minus_one():
     noise = np.random.default_rng(1).standard_normal(N * 20)
     assert np.abs(spectral_kurtosis(noise, frame_samples=128)).max() < 0.2
