@@ -34,7 +34,7 @@ format: dev  ## format the code
 bench: dev debian  ## the benchmark table; ARGS="--json [--only PREFIX]" prints one JSON object
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-chaos: dev  ## break everything for a while, then count; ARGS="--seconds 600 --seed 7" replays a run
+chaos: dev debian  ## break everything for a while, then count; ARGS="--world mqtt --seconds 600 --seed 7"
 	@$(BIN)/python -m tests.chaos $(ARGS)
 .PHONY: chaos
 

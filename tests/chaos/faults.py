@@ -92,7 +92,9 @@ async def central_restarted(world: World, rng: random.Random) -> None:
 async def answers_lost(world: World, rng: random.Random) -> None:
     for _ in range(rng.randint(1, 5)):
         world.relay.drop_next_answer = True
-        await asyncio.sleep(rng.uniform(0.1, 0.5))
+        for _ in range(10):  # there may be none: the central may be away as well
+            if world.relay.drop_next_answer:
+                await asyncio.sleep(0.1)
     world.relay.drop_next_answer = False
 
 
@@ -186,6 +188,18 @@ HTTPS_FAULTS = (
     *ROAD_FAULTS,
     *DATABASE_FAULTS,
 )
+
+
+def every_fault(faults: Sequence[Fault], rng: random.Random) -> list[list[Fault]]:
+    """Each once, up to three of different targets at once."""
+    rounds: list[list[Fault]] = []
+    for fault in rng.sample(faults, k=len(faults)):
+        fitting = [r for r in rounds if len(r) < 3 and all(other.target is not fault.target for other in r)]
+        if fitting:
+            rng.choice(fitting).append(fault)
+        else:
+            rounds.append([fault])
+    return rounds
 
 
 def next_faults(faults: Sequence[Fault], rng: random.Random) -> list[Fault]:

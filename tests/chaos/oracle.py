@@ -65,6 +65,8 @@ class Report:
     seconds: float
     database: str
     faults: Counter[str] = field(default_factory=Counter)
+    broken_for_s: float = 0.0
+    """Longer than `seconds` when there was not the time for every kind of fault once."""
     settled_after_s: float = 0.0
     verdict: Verdict | None = None
     figures: Mapping[str, int] = field(default_factory=dict)
@@ -88,6 +90,8 @@ class Report:
             "seed": self.seed,
             "seconds": self.seconds,
             "database": self.database,
+            "broken_for_s": round(self.broken_for_s, 1),
+            "faults_total": self.faults.total(),
             "faults": dict(sorted(self.faults.items())),
             "marked": verdict.marked,
             "arrived": verdict.arrived,

@@ -20,7 +20,8 @@ from tests.chaos.run import SCENARIOS, chaos
 SHARES = [
     ("https", "postgresql", 25.0),
     pytest.param("https", "timescaledb", 30.0, marks=pytest.mark.root),
-    ("mqtt", "postgresql", 35.0),
+    ("mqtt", "postgresql", 30.0),
+    ("agent", "postgresql", 35.0),
 ]
 
 

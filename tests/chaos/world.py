@@ -47,6 +47,7 @@ class World:
         self._settles_on = settles_on
         self._ports: dict[Child, int] = {}
         self._lives = 0
+        self._counted = -1
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -87,7 +88,9 @@ class World:
         await self.gateway.line()
 
     async def is_settled(self) -> bool:
-        return await self.count() >= sum(1 for _ in read_journal(self.journal))
+        """As many rows are there as were marked, and no more come."""
+        before, self._counted = self._counted, await self.count()
+        return self._counted == before and self._counted >= sum(1 for _ in read_journal(self.journal))
 
     async def verdict(self) -> Verdict:
         """Ends the gateway, and judges what is at the central then."""

@@ -1,0 +1,231 @@
+"""The whole `edge-agent run`: a site file, a Modbus device, waveforms scored by a shipped model, a clock that is set.
+
+The marks are the agent's own journal of durable keys. A tag's value says itself whether it is intact; of features and
+scores only the keys can be judged. What was read and never became durable must be accounted for: by a kill, or by a
+gap that says the clock was set back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import signal
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cloud_sync import wire
+from cloud_sync.journal import read_journal
+from cloud_sync.records import Batch
+from tests.chaos.oracle import Arrived, Key, Verdict, judge
+from tests.chaos.plant import NumberedPlant, number_of
+from tests.chaos.wall_clock import WallClock
+from tests.chaos.world import API_KEY, World
+from tests.peers.scripted_modbus import scripted_device
+from tests.support.databases import REPOSITORY, DatabaseServer, execute, remove, short_folder
+
+POLL_EVERY_S, FLUSH_EVERY_S, REPORT_EVERY_S = 0.1, 0.2, 0.5
+START_DEADLINE_S = 60.0
+IN_MEMORY_S = 2.0
+"""Before a kill: the poll, the flush interval and the commit, on a busy machine."""
+AT_A_STOP_S = 0.5
+"""Before a polite end: what is being read is given up."""
+CLOCK_REASONS = {"timestamp_in_future", "timestamp_too_old"}
+
+
+class AgentWorld(World):
+    name = "agent"
+
+    def __init__(self, server: DatabaseServer, folder: Path) -> None:
+        super().__init__(server, folder)
+        self.clock = WallClock(folder)
+        self.plant = NumberedPlant()
+        self.set_back = 0
+        """How often the clock was set back under a running agent."""
+        self.was_far_ahead = False
+        """Then the ledger has forgotten: it keeps eight days, by the agent's own clock."""
+        self._runtime = short_folder()
+        self._config = folder / "edge.toml"
+        self._untold: list[tuple[float, float]] = []
+        self._calm: set[Key] = set()
+
+    @contextlib.contextmanager
+    def may_miss(self, *, before_s: float = IN_MEMORY_S) -> Iterator[None]:
+        """What is read meanwhile, and shortly before, may never become durable."""
+        began_s = time.monotonic() - before_s
+        try:
+            yield
+        finally:
+            self._untold.append((began_s, time.monotonic() + POLL_EVERY_S))
+
+    async def start_gateway(self) -> None:
+        """Returns once something new is durable; the gap that tells of its absence is so as well."""
+        before = self._journal_bytes()
+        command, environment = self._gateway_command()
+        self.gateway.spawn(*command, **environment)
+        async with asyncio.timeout(START_DEADLINE_S):
+            while self._journal_bytes() <= before:
+                assert self.gateway.is_running, self.gateway.last_words()
+                await asyncio.sleep(0.05)
+        self._lives += 1
+
+    async def kill_gateway(self) -> None:
+        with self.may_miss():
+            await self.gateway.end(signal.SIGKILL)
+
+    async def stop_gateway(self) -> None:
+        assert await self.gateway.end(signal.SIGTERM) == 0, self.gateway.last_words()
+
+    async def calm(self) -> None:
+        """The agent goes on; what is durable by now is what must arrive in time."""
+        self._calm = set(read_journal(self.journal))
+
+    async def is_settled(self) -> bool:
+        there = {key for key, _ in await self.rows()}
+        return self._calm <= there | self._refused_keys()
+
+    async def verdict(self) -> Verdict:
+        with self.may_miss(before_s=AT_A_STOP_S):
+            await self.stop_gateway()
+        marked = set(read_journal(self.journal))
+        expected = marked - self._refused_keys() - _keys(self._bodies("SELECT content FROM body"))
+        return judge(expected, await self.rows(), _is_intact)
+
+    async def figures(self, arrived: Sequence[Arrived]) -> Mapping[str, int]:
+        refused = self._refused_keys()
+        reasons = Counter(code for (code,) in self._query("SELECT code FROM dead_letter"))
+        gaps = await self._gap_causes()
+        numbers = Counter((tag, number_of(tag, value)) for (tag, _), value in arrived if _is_tag(tag))
+        return {
+            **await super().figures(arrived),
+            **{f"dead_{code}": count for code, count in sorted(reasons.items())},
+            **{f"gaps_{cause}": count for cause, count in sorted(gaps.items())},
+            "starts": self._lives,
+            "clock_set_back": self.set_back,
+            "waiting": len(_keys(self._bodies("SELECT content FROM body"))),
+            "readings": len(self.plant.handed),
+            "readings_not_durable": len(self._missing(arrived)),
+            "readings_unaccounted": sum(not self._is_told(number) for number in self._missing(arrived)),
+            "refused_and_stored": len(refused & {key for key, _ in arrived}),
+            "one_reading_twice": sum(count - 1 for count in numbers.values()),
+            "refused_for_another_reason": sum(n for code, n in reasons.items() if code not in CLOCK_REASONS),
+        }
+
+    def problems(self, figures: Mapping[str, int]) -> list[str]:
+        never = (
+            "ledger_differs", "readings_unaccounted", "refused_and_stored", "one_reading_twice",
+            "refused_for_another_reason",
+        )  # fmt: skip
+        untold = [
+            f"{what}: {told} gaps for {times} times"
+            for what, told, times in (
+                ("agent stopped", figures.get("gaps_agent_stopped", 0), figures["starts"] - 1),
+                ("clock set back", figures.get("gaps_clock_set_back", 0), figures["clock_set_back"]),
+            )
+            if told < times
+        ]
+        excused = {"ledger_differs"} if self.was_far_ahead else set()
+        return [name for name in never if figures[name] and name not in excused] + untold
+
+    @property
+    def outbox_file(self) -> Path:
+        return self._state / "outbox.db"
+
+    @property
+    def _state(self) -> Path:
+        return (self.disk.path if self.disk is not None else self.folder) / "state"
+
+    async def _start_all(self, stack: contextlib.AsyncExitStack) -> None:
+        stack.callback(remove, self._runtime)
+        device = await stack.enter_async_context(scripted_device(self.plant))
+        stack.push_async_callback(super()._end_all)
+        await self._start_road(stack, await self.start_central())
+        self._write_configuration(device.port)
+        await self.start_gateway()
+
+    def _gateway_command(self) -> tuple[list[str], dict[str, str]]:
+        environment = {"EDGE_CENTRAL__API_KEY": API_KEY, **self.clock.environment}
+        return ["-m", "edge_agent", "run", "--config", str(self._config)], environment
+
+    def _write_configuration(self, device_port: int) -> None:
+        document: dict[str, Any] = {
+            "gateway": {
+                "id": self.gateway_id, "site": "chaos",
+                "state_dir": str(self._state), "runtime_dir": str(self._runtime),
+            },
+            "central": {
+                "url": self.relay.url, "allow_plaintext": True, "connect_timeout_s": 2.0, "answer_timeout_s": 2.0,
+                "backoff_max_s": 2.0, "stagger_s": 0.5,
+            },
+            "outbox": {"flush_interval_s": FLUSH_EVERY_S, "key_journal": str(self.journal)},
+            "report": {"interval_s": REPORT_EVERY_S, "alarm_interval_s": REPORT_EVERY_S},
+            "models": {"dir": str(REPOSITORY / "models_onnx")},
+            "sources": [self.plant.source(device_port, interval_s=POLL_EVERY_S), _shaft()],
+        }  # fmt: skip
+        self._config.write_text("".join(f"{name} = {_toml(value)}\n" for name, value in document.items()))
+
+    def _journal_bytes(self) -> int:
+        return self.journal.stat().st_size if self.journal.exists() else 0
+
+    def _refused_keys(self) -> set[Key]:
+        return _keys(self._bodies("SELECT content FROM dead_letter"))
+
+    async def _gap_causes(self) -> Counter[str]:
+        """Gaps that have begun: announced at the central, or refused for their time and kept here with the reason."""
+        stored = await execute(self._database_url, "SELECT body FROM edge_events WHERE kind = 'gap'")
+        bodies = [json.loads(row["body"]) for row in stored]
+        for batch in self._bodies("SELECT content FROM dead_letter"):
+            bodies += [event.body for event in batch.events if event.kind == "gap"]
+        begun = {(body["cause"], body["start_us"]) for body in bodies}
+        return Counter(cause for cause, _ in begun)
+
+    def _missing(self, arrived: Sequence[Arrived]) -> set[int]:
+        """Numbers of readings of which nothing is at the central, in the dead letters or waiting."""
+        seen = {number_of(tag, value) for (tag, _), value in arrived if _is_tag(tag)}
+        for batch in self._bodies("SELECT content FROM dead_letter UNION ALL SELECT content FROM body"):
+            seen |= {number_of(row.series.sensor_id, row.value) for row in batch.rows if _is_tag(row.series.sensor_id)}
+        return self.plant.handed.keys() - seen
+
+    def _is_told(self, number: int) -> bool:
+        handed_s = self.plant.handed[number]
+        return any(begin <= handed_s <= end for begin, end in self._untold)
+
+    def _bodies(self, statement: str) -> list[Batch]:
+        return [wire.decode(body) for (body,) in self._query(statement)]
+
+    def _query(self, statement: str) -> list[Any]:
+        with contextlib.closing(sqlite3.connect(f"file:{self.outbox_file}?mode=ro", uri=True)) as db:
+            return db.execute(statement).fetchall()
+
+
+def _is_tag(sensor_id: str) -> bool:
+    return sensor_id.startswith("press-1.")
+
+
+def _is_intact(key: Key, value: float) -> bool:
+    return number_of(key[0], value) is not None if _is_tag(key[0]) else math.isfinite(value)
+
+
+def _keys(batches: Sequence[Batch]) -> set[Key]:
+    return {row.key for batch in batches for row in batch.rows}
+
+
+def _shaft() -> dict[str, Any]:
+    return {
+        "type": "synthetic", "name": "shaft", "asset": "rig-1", "sample_rate_hz": 20_480, "impulse_hz": 90.0,
+        "impulse_amplitude": 0.5, "model": "vibration_anomaly_isolationforest", "channels": [{"point": "de-x"}],
+    }  # fmt: skip
+
+
+def _toml(value: Any) -> str:
+    """JSON's texts, numbers and booleans are TOML's as well; tables are inline."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return json.dumps(value)

@@ -1,0 +1,60 @@
+"""A Modbus device whose every answer is numbered, so that each value says whether it is intact and which one it is."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+import time
+from typing import Any
+
+from tests.peers.scripted_modbus import Request, register_answer
+
+TAGS = 8
+_REGISTERS_OF_ONE = 4
+_FRACTION_BITS = 24
+
+
+def tag_name(place: int) -> str:
+    return f"press-1.quantity-{place}"
+
+
+def value_of_reading(tag: str, number: int) -> float:
+    """`number`, with a fraction that only this tag and this number have; exact in a double."""
+    digest = hashlib.blake2b(f"{tag} {number}".encode(), digest_size=3).digest()
+    return number + int.from_bytes(digest, "big") / (1 << _FRACTION_BITS)
+
+
+def number_of(tag: str, value: float) -> int | None:
+    """Which reading this is; None for a value the device never gave for this tag."""
+    number = math.floor(value)
+    return number if value == value_of_reading(tag, number) else None
+
+
+class NumberedPlant:
+    """A script for `tests.peers.scripted_modbus`: every read gives all tags anew."""
+
+    def __init__(self) -> None:
+        self.handed: dict[int, float] = {}
+        """When (monotonic seconds) each number was given out."""
+        self.is_mute = False
+
+    def __call__(self, request: Request) -> bytes | None:
+        if self.is_mute:
+            return None
+        number = len(self.handed) + 1
+        self.handed[number] = time.monotonic()
+        cells = b"".join(struct.pack(">d", value_of_reading(tag_name(place), number)) for place in range(TAGS))
+        registers = list(struct.unpack(f">{TAGS * _REGISTERS_OF_ONE}H", cells))
+        return register_answer(request.function, registers[request.address : request.address + request.count])
+
+    def source(self, port: int, *, interval_s: float) -> dict[str, Any]:
+        """The agent's settings that read it."""
+        tags = [
+            {"name": tag_name(n), "unit": "", "address": n * _REGISTERS_OF_ONE, "data_type": "float64"}
+            for n in range(TAGS)
+        ]
+        return {
+            "type": "modbus", "name": "press-1", "host": "127.0.0.1", "port": port, "timeout_s": 1.0,
+            "poll_groups": [{"interval_s": interval_s, "tags": tags}],
+        }  # fmt: skip

@@ -1,0 +1,46 @@
+"""The wall clock of a child process, which a run may set; see wall_clock.c.
+
+libfaketime 0.9.10 does this too, but with the monotonic clock left alone it makes `time.sleep` fail, and timed waits
+hang once the clock was set forward: a clock that is set does neither.
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+import time
+from datetime import datetime
+from pathlib import Path
+
+from tests.support.databases import REPOSITORY
+
+_SOURCE = REPOSITORY / "tests" / "chaos" / "wall_clock.c"
+
+
+class WallClock:
+    """Compiled into `folder`. Starts with the true time."""
+
+    def __init__(self, folder: Path) -> None:
+        compiler = shutil.which("gcc")
+        assert compiler, "gcc is missing; .ci/debian.sh installs it"
+        self._library, self._file = folder / "wall_clock.so", folder / "wall_clock"
+        subprocess.run(
+            [compiler, "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", self._library, _SOURCE], check=True
+        )
+        self._file.write_bytes(bytes(8))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"LD_PRELOAD": str(self._library), "WALL_CLOCK_FILE": str(self._file)}
+
+    def step_s(self, seconds: float) -> None:
+        """So far from the true time."""
+        with self._file.open("r+b", buffering=0) as file:
+            file.write(struct.pack("=q", round(seconds * 1e9)))
+
+    def set_to(self, moment: datetime) -> None:
+        self.step_s(moment.timestamp() - time.time())
+
+    def set_right(self) -> None:
+        self.step_s(0.0)
