@@ -8,13 +8,16 @@ import struct
 import zlib
 from collections.abc import Callable
 
+import numpy as np
 import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cloud_sync import wire
+from cloud_sync.columns import ColumnBatch, RowColumns
 from cloud_sync.errors import WireFormatError
 from cloud_sync.records import Batch, Event, EventKind, Row, Series
+from tests.support import wire_reference
 
 text = st.text(max_size=12)
 Encode = Callable[[Batch], bytes]
@@ -39,6 +42,17 @@ def batches(draw: st.DrawFn) -> Batch:
     return Batch(draw(text), tuple(draw(st.lists(rows, max_size=20))), tuple(draw(st.lists(events, max_size=4))))
 
 
+def plant_batch(rng: np.random.Generator, decimals: int, count: int) -> ColumnBatch:
+    """Columns over a table that holds every series twice and some without a row; one series is not rounded."""
+    table = tuple(Series(f"s-{n % 11}", "pump", "bar", {"n": n % 11 % 3}) for n in range(22))
+    of_row = rng.choice([0, 1, 2, 5, 11, 13, 21], count)
+    values = rng.normal(50.0, 20.0, count).round(decimals)
+    values[of_row == 5] = rng.normal(size=count).astype(np.float32)[of_row == 5]
+    times_us = 1_750_000_000_000_000 + np.arange(count) * 10_000 + rng.integers(0, 8_000, count)
+    quality = rng.choice([1.0, 0.5, 0.4], count, p=[0.9, 0.05, 0.05])
+    return ColumnBatch("gw-1", RowColumns(table, of_row, times_us, values, quality))
+
+
 def refused_or_a_batch(body: bytes) -> None:
     with contextlib.suppress(WireFormatError):
         assert isinstance(wire.decode(body), Batch)
@@ -49,6 +63,32 @@ def refused_or_a_batch(body: bytes) -> None:
 def test_decoding_undoes_encoding(batch: Batch):
     assert wire.decode(wire.encode(batch)) == batch
     assert wire.decode(wire.encode_json(batch)) == batch
+
+
+@settings(max_examples=300, deadline=None)
+@given(batches())
+def test_every_byte_is_the_one_that_the_description_says(batch: Batch):
+    assert wire.decompress(wire.encode(batch)) == wire_reference.document(batch)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 6), st.integers(1, 600))
+def test_every_byte_of_a_plants_batch_is_the_one_that_the_description_says(seed: int, decimals: int, count: int):
+    batch = plant_batch(np.random.default_rng(seed), decimals, count)
+    assert wire.decompress(wire.encode_columns(batch)) == wire_reference.document(batch.batch())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(batches(), min_size=1, max_size=4), st.data())
+def test_rows_that_were_joined_are_written_as_rows_that_were_handed_over_together(
+    parts: list[Batch], data: st.DataObject
+):
+    rows = tuple(row for part in parts for row in part.rows)
+    joined = RowColumns.joined([RowColumns.of(part.rows) for part in parts])
+    assert joined.rows() == rows
+    start = data.draw(st.integers(0, len(rows)))
+    some = ColumnBatch("gw", joined, parts[0].events).part(start, len(rows) + len(parts[0].events))
+    assert wire.encode_columns(some) == wire.encode(Batch("gw", rows[start:], parts[0].events))
 
 
 @settings(max_examples=300, deadline=None)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cloud_sync import wire
@@ -17,7 +18,7 @@ from cloud_sync.columns import RowColumns
 from cloud_sync.errors import OutboxError, OutboxUnavailableError
 from cloud_sync.journal import KeyJournal, read_journal
 from cloud_sync.outbox import NewBlock, Outbox
-from cloud_sync.records import RecordClass, Row
+from cloud_sync.records import Event, EventKind, RecordClass, Row, Series
 from cloud_sync.writer import MAX_BLOCK_RECORDS, OutboxWriter
 from tests.support.blocks import GATEWAY, START_US, fresh_rows, gap_event, series
 from tests.support.writing import DEADLINE_S, until, writer_to
@@ -255,6 +256,38 @@ async def test_record_that_can_never_be_sent_costs_no_other(outbox: Outbox, capl
     state = writer.state
     assert (state.pending, state.flushed_total, state.unsendable_total) == (0, 4, 1)
     assert "can never be sent" in caplog.text
+
+
+async def test_each_of_some_records_that_can_never_be_sent_is_named_and_costs_no_other(outbox: Outbox, caplog):
+    writer, rows = writer_to(outbox), fresh_rows(700)
+    unclear = Series("valve-2.state", "pump", "", {"limit": math.inf})
+    poison = [Row(series("bad-1"), 17, 1.0, math.nan), Row(unclear, 18, 1.0, 1.0), Row(series("bad-3"), 19, 1.0, 1.0)]
+    columns = RowColumns.of([*rows[:100], poison[0], *rows[100:101], *poison[1:], *rows[101:]])
+    columns.value[103] = math.nan  # of bad-3: a Row would refuse it, columns do not look
+    event = Event("ev-9", EventKind.GAP, "pump-07", START_US, {"at": object()})
+    await writer.put([columns, gap_event(), event])
+    assert await writer.flush()
+    assert keys_in(outbox) == [row.key for row in rows]
+    state = writer.state
+    assert (state.pending, state.flushed_total, state.unsendable_total) == (0, 701, 4)
+    said = [record.message for record in caplog.records if "can never be sent" in record.message]
+    names = ["bad-1 at 17 us", "valve-2.state at 18 us", "bad-3 at 19 us", "ev-9"]
+    assert [name in message for name, message in zip(names, said, strict=True)] == [True] * 4
+
+
+async def test_records_of_one_recorder_and_of_others_are_one_block_in_their_order(outbox: Outbox):
+    writer, table = writer_to(outbox), (series("a"), series("b"))
+    shared = [
+        RowColumns(table, np.array([1, 0]), START_US + np.array([n, n]), np.full(2, float(n)), np.ones(2))
+        for n in range(3)
+    ]
+    records = [shared[0], RowColumns.of(fresh_rows(2)), shared[1], shared[2], RowColumns.of(fresh_rows(1))]
+    await writer.put(records)
+    assert writer.state.pending == 9
+    assert await writer.flush()
+    (block,) = [outbox.peek()]
+    assert block is not None
+    assert block.decode().rows == tuple(row for record in records for row in record.rows())
 
 
 async def test_journal_holds_the_keys_of_committed_rows_only(slow: SlowStore, tmp_path: Path):
