@@ -18,7 +18,7 @@ from tests.chaos.run import SCENARIOS, chaos
 # Two minutes in all, so that the whole suite stays bearable; each world has the time for every kind of fault once,
 # and the newest roads have some to spare.
 SHARES = [
-    ("https", "postgresql", 25.0),
+    ("https", "postgresql", 20.0),
     pytest.param("https", "timescaledb", 30.0, marks=pytest.mark.root),
     ("mqtt", "postgresql", 30.0),
     ("agent", "postgresql", 35.0),

@@ -6,12 +6,15 @@ hang once the clock was set forward: a clock that is set does neither.
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
 import time
 from datetime import datetime
 from pathlib import Path
+
+import pytest
 
 from tests.support.databases import REPOSITORY
 
@@ -22,11 +25,9 @@ class WallClock:
     """Compiled into `folder`. Starts with the true time."""
 
     def __init__(self, folder: Path) -> None:
-        compiler = shutil.which("gcc")
-        assert compiler, "gcc is missing; .ci/debian.sh installs it"
         self._library, self._file = folder / "wall_clock.so", folder / "wall_clock"
         subprocess.run(
-            [compiler, "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", self._library, _SOURCE], check=True
+            [_compiler(), "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", self._library, _SOURCE], check=True
         )
         self._file.write_bytes(bytes(8))
 
@@ -44,3 +45,13 @@ class WallClock:
 
     def set_right(self) -> None:
         self.step_s(0.0)
+
+
+def _compiler() -> str:
+    """Without it a run by root or by CI fails; anybody else's says so in one line."""
+    found = shutil.which("gcc")
+    if found is None:
+        if os.environ.get("CI") == "true" or os.geteuid() == 0:
+            pytest.fail("gcc is missing; .ci/debian.sh installs it", pytrace=False)
+        pytest.skip("gcc is missing; .ci/debian.sh installs it, as root")
+    return found
