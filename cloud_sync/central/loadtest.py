@@ -20,14 +20,25 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+import numpy as np
 
 from cloud_sync import wire
 from cloud_sync.central.errors import LoadTestError
 from cloud_sync.central.service import DIGEST_PATH
 from cloud_sync.central.store import Store, key_digest
-from cloud_sync.digest import HOUR_US, Difference, HourDigest, HourKey, decode_digests, differences, digest_keys
+from cloud_sync.columns import ColumnBatch, RowColumns
+from cloud_sync.digest import (
+    HOUR_US,
+    Difference,
+    HourDigest,
+    HourKey,
+    add_digests,
+    decode_digests,
+    differences,
+    digest_columns,
+)
 from cloud_sync.errors import SyncError, TransientSyncError
-from cloud_sync.records import Batch, Row, Series
+from cloud_sync.records import Series
 from cloud_sync.transports.https import HttpsTransport, retry_after_s, trust
 
 SENSORS: Final = 20
@@ -80,10 +91,8 @@ class _Sent:
     rows: int = 0
     retries: int = 0
 
-    def add(self, rows: Sequence[Row], seconds: float) -> None:
-        for place, digest in digest_keys(row.key for row in rows).items():
-            before = self.digests.get(place)
-            self.digests[place] = digest if before is None else before.plus(digest)
+    def add(self, rows: RowColumns, seconds: float) -> None:
+        add_digests(self.digests, digest_columns([one.sensor_id for one in rows.series], rows.of_row, rows.time_us))
         self.rows += len(rows)
         self.latencies_s.append(seconds)
 
@@ -161,15 +170,15 @@ async def _sent_by_all(load: Load, keys: Mapping[str, str], start_us: int) -> di
 
 async def _gateway(load: Load, gateway_id: str, key: str, start_us: int) -> _Sent:
     sent = _Sent()
-    series = [
+    series = tuple(
         Series(f"{_prefix(load, gateway_id)}{n:02d}", "general", "1", {"load_test": True}) for n in range(SENSORS)
-    ]
+    )
     transport = HttpsTransport(load.url, gateway_id=gateway_id, api_key=key, ca_file=load.ca_file)
     started_s = time.monotonic()
     try:
         while time.monotonic() - started_s < load.seconds:
             rows = _rows(series, sent.rows, load.batch_rows, start_us)
-            body = await asyncio.to_thread(wire.encode, Batch(gateway_id, rows))
+            body = await asyncio.to_thread(wire.encode_columns, ColumnBatch(gateway_id, rows))
             await _settle(transport, body, f"{load.run_id}-{sent.rows}", rows, sent)
             if load.rate is not None:
                 await asyncio.sleep(max(sent.rows / load.rate - (time.monotonic() - started_s), 0.0))
@@ -178,7 +187,7 @@ async def _gateway(load: Load, gateway_id: str, key: str, start_us: int) -> _Sen
     return sent
 
 
-async def _settle(transport: HttpsTransport, body: bytes, batch_id: str, rows: Sequence[Row], sent: _Sent) -> None:
+async def _settle(transport: HttpsTransport, body: bytes, batch_id: str, rows: RowColumns, sent: _Sent) -> None:
     """Send until it is settled. Raises SyncError when that is not to be."""
     first_s = time.monotonic()
     while True:
@@ -240,9 +249,8 @@ def _count(digest: HourDigest | None) -> int:
     return 0 if digest is None else digest.count
 
 
-def _rows(series: Sequence[Series], already: int, count: int, start_us: int) -> tuple[Row, ...]:
+def _rows(series: tuple[Series, ...], already: int, count: int, start_us: int) -> RowColumns:
     """The rows after the first `already` ones: sensor by sensor, each in its own rising time."""
-    return tuple(
-        Row(series[n % len(series)], start_us + n // len(series) * _SPACING_US, float(n % 1_000), 1.0)
-        for n in range(already, already + count)
-    )
+    numbers = np.arange(already, already + count)
+    turns, of_row = np.divmod(numbers, len(series))
+    return RowColumns(series, of_row, start_us + turns * _SPACING_US, (numbers % 1_000).astype(float), np.ones(count))
