@@ -10,8 +10,10 @@ Every function works inside its caller's transaction or read. Hashes are kept as
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -25,6 +27,9 @@ if TYPE_CHECKING:  # the outbox calls us
     from cloud_sync.outbox import Block
 
 KEPT_HOURS: Final = 8 * 24
+
+_Hour = tuple[int, str, int, int, int, int]
+"""Hour, sensor_id, count, first, last, hash."""
 
 # Sensors have a small number, so that the rows of an hour lie close together: a flush rewrites few pages.
 _TABLES: Final = """
@@ -66,18 +71,26 @@ def note_taken(db: sqlite3.Connection, blocks: Iterable[Mapping[HourKey, HourDig
         add_digests(hours, block)
     oldest_us = hour_of(now_us) - KEPT_HOURS * HOUR_US
     if db.execute(_IS_THERE).fetchone()[0] == 0:
-        for statement in filter(str.strip, _TABLES.split(";")):
-            db.execute(statement)
-        db.execute("INSERT INTO digest_since (time_us) VALUES (?)", (now_us,))
+        _begin(db, since_us=now_us)
     new = [
         (hour_us, sensor_id, one.count, one.min_us, one.max_us, one.hash)
         for (sensor_id, hour_us), one in hours.items()
         if hour_us >= oldest_us
     ]
-    sensors = {sensor_id for _, sensor_id, *_ in new}
-    db.executemany("INSERT OR IGNORE INTO digest_sensor (sensor_id) VALUES (?)", [(one,) for one in sorted(sensors)])
-    db.executemany(_ADD, new)
+    _add(db, new)
     db.execute("DELETE FROM digest_hour WHERE hour_us < ?", (oldest_us,))
+
+
+def _begin(db: sqlite3.Connection, *, since_us: int) -> None:
+    for statement in filter(str.strip, _TABLES.split(";")):
+        db.execute(statement)
+    db.execute("INSERT INTO digest_since (time_us) VALUES (?)", (since_us,))
+
+
+def _add(db: sqlite3.Connection, hours: Sequence[_Hour]) -> None:
+    sensors = {sensor_id for _, sensor_id, *_ in hours}
+    db.executemany("INSERT OR IGNORE INTO digest_sensor (sensor_id) VALUES (?)", [(one,) for one in sorted(sensors)])
+    db.executemany(_ADD, hours)
 
 
 def acknowledged(db: sqlite3.Connection, start_us: int, end_us: int) -> dict[HourKey, HourDigest]:
@@ -97,3 +110,87 @@ def known_since_us(db: sqlite3.Connection) -> int | None:
     if db.execute(_IS_THERE).fetchone()[0] == 0:
         return None
     return int(db.execute("SELECT min(time_us) FROM digest_since").fetchone()[0])
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableLedger:
+    """What can be read of a damaged file. `since_us` None: there was no ledger, or nothing of it is certain."""
+
+    since_us: int | None
+    hours: tuple[_Hour, ...] = ()
+    lost_hours: int = 0
+    """Hours of sensors that were seen and cannot be used; of a hole there may be more."""
+    is_whole: bool = True
+
+
+def readable_ledger(old: sqlite3.Connection) -> ReadableLedger:
+    """From the newest hour back to the first row that cannot be read or cannot be true.
+
+    The hour before that row is not used either: some of its sensors may be missing, and a ledger that knows less than
+    was acknowledged would call the rest unknown.
+    """
+    since_us, sensors = _begun(old), _sensors(old)
+    if since_us is None:
+        return ReadableLedger(None, is_whole=not _may_have_had_one(old))
+    hours: list[_Hour] = []
+    with contextlib.suppress(sqlite3.Error):
+        for row in old.execute(f"SELECT {_HOUR_COLUMNS} FROM digest_hour ORDER BY hour_us DESC, sensor DESC"):  # noqa: S608
+            hour = _hour(row, sensors)
+            if hour is None:
+                break
+            hours.append(hour)
+        else:
+            return ReadableLedger(since_us, tuple(hours))
+    usable = tuple(hour for hour in hours if hour[0] > hours[-1][0])
+    lost_hours = max(_countable(old), len(hours)) - len(usable)
+    return ReadableLedger(usable[-1][0] if usable else None, usable, lost_hours, is_whole=False)
+
+
+def take_over(db: sqlite3.Connection, found: ReadableLedger) -> None:
+    """Into a new file. Without a beginning the ledger begins with the next block that is settled."""
+    if found.since_us is not None:
+        _begin(db, since_us=found.since_us)
+        _add(db, found.hours)
+
+
+_HOUR_COLUMNS: Final = "hour_us, sensor, count, min_us, max_us, hash"
+
+
+def _hour(row: Sequence[object], sensors: Mapping[object, str]) -> _Hour | None:
+    """None for what cannot be true: these tables have no checksum."""
+    hour_us, sensor, number, min_us, max_us, hashed = row
+    sensor_id = sensors.get(sensor)
+    if sensor_id is None or not (isinstance(hour_us, int) and isinstance(number, int) and isinstance(hashed, int)):
+        return None
+    if not (isinstance(min_us, int) and isinstance(max_us, int)):
+        return None
+    is_true = hour_us % HOUR_US == 0 and number > 0 and hour_us <= min_us <= max_us < hour_us + HOUR_US and hashed >= 0
+    return (hour_us, sensor_id, number, min_us, max_us, hashed) if is_true else None
+
+
+def _begun(old: sqlite3.Connection) -> int | None:
+    with contextlib.suppress(sqlite3.Error, TypeError, ValueError):
+        return known_since_us(old)
+    return None
+
+
+def _sensors(old: sqlite3.Connection) -> dict[object, str]:
+    with contextlib.suppress(sqlite3.Error):
+        found = old.execute("SELECT id, sensor_id FROM digest_sensor").fetchall()
+        return {number: sensor_id for number, sensor_id in found if isinstance(sensor_id, str)}
+    return {}
+
+
+def _may_have_had_one(old: sqlite3.Connection) -> bool:
+    with contextlib.suppress(sqlite3.Error):
+        return bool(old.execute(_IS_THERE).fetchone()[0])
+    return True
+
+
+def _countable(old: sqlite3.Connection) -> int:
+    """Rows seen from the oldest on, as far as they can be read."""
+    seen = 0
+    with contextlib.suppress(sqlite3.Error):
+        for _ in old.execute("SELECT hour_us FROM digest_hour ORDER BY hour_us, sensor"):
+            seen += 1
+    return seen

@@ -34,6 +34,7 @@ from cloud_sync.errors import (
     OutboxUnavailableError,
     WireFormatError,
 )
+from cloud_sync.gap_ledger import OwnGap, own_gaps
 from cloud_sync.outbox_blocks import (
     INSERT_LETTER,
     WHOLE_BLOCK,
@@ -53,7 +54,7 @@ from cloud_sync.outbox_blocks import (
 )
 from cloud_sync.outbox_file import Work, connect, in_transaction, shrink, shrink_on_a_full_disk
 from cloud_sync.outbox_retention import Retention, stored_bytes
-from cloud_sync.outbox_salvage import put_aside, salvage
+from cloud_sync.outbox_salvage import loss_of_block, put_aside, salvage, tell_damage
 from cloud_sync.records import RecordClass, Settlement
 from cloud_sync.retention import Bounds
 from cloud_sync.sqlite_errors import result_code, translated
@@ -203,6 +204,10 @@ class Outbox:
         evicted, damaged, ballast_released; and last_append_us, last_id, thinned_to."""
         return self._do(read_counters)
 
+    def gaps(self) -> list[OwnGap]:
+        """What was given up, lost or found damaged here, oldest first; also when the central was told long ago."""
+        return self._do(own_gaps)
+
     def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         return self._do(lambda db: list(iterate_letters(db, limit=limit)))
 
@@ -226,12 +231,14 @@ class Outbox:
     def _bury(self, block: StoredBlock) -> None:
         logger.error("%s: block %d (%s records) is damaged; it becomes a dead letter", self.path, block.id, block.count)
         detail = "the stored bytes no longer match their checksum"
-        letter = (block.batch_id, WHOLE_BLOCK, "damaged_block", detail, self._now_ns() // 1000, block.body)
+        now_us = self._now_ns() // 1000
+        letter = (block.batch_id, WHOLE_BLOCK, "damaged_block", detail, now_us, block.body)
 
         def work(db: sqlite3.Connection) -> None:
             if remove_block(db, block.id):
                 db.execute(INSERT_LETTER, letter)
                 count(db, "damaged", block.count)
+                tell_damage(db, loss_of_block(block, now_us=now_us), subject=self._gateway_id, now_us=now_us)
 
         self._empty(work)
 

@@ -19,6 +19,7 @@ from typing import Final
 
 from cloud_sync import wire
 from cloud_sync.errors import OutboxFullError, WireFormatError
+from cloud_sync.gap_ledger import note_gap
 from cloud_sync.outbox_blocks import (
     NewBlock,
     StoredBlock,
@@ -155,6 +156,7 @@ class Retention:
         return sum(len(block.body) for block in run), len(new.body) if new is not None else 0
 
     def _say(self, db: sqlite3.Connection, cause: LossCause, loss: Loss) -> None:
+        note_gap(db, cause, loss, now_us=self.now_us(), detail=_DETAILS[cause])
         said = self._said.get(cause)
         if said is not None and remove_block(db, said.block_id):
             loss = said.loss.plus(loss)

@@ -3,6 +3,8 @@
 Constraints
 - The damaged file is never written to and never deleted; it keeps its name with `.corrupt-<time>` behind it.
 - A block is taken over only when its checksum holds. It keeps its id, so that the order stays.
+- The ledger of what was acknowledged is taken over from its newest hour back to the first that cannot be read; before
+  that it begins later, and says so.
 - What is lost becomes a gap event in the new file. Nothing here is silent.
 """
 
@@ -19,7 +21,9 @@ from pathlib import Path
 from typing import Final
 
 from cloud_sync import wire
+from cloud_sync.digest_ledger import readable_ledger, take_over
 from cloud_sync.errors import OutboxError
+from cloud_sync.gap_ledger import OwnGap, insert_gaps, note_gap, own_gaps
 from cloud_sync.outbox_blocks import (
     INSERT_LETTER,
     NewBlock,
@@ -54,6 +58,10 @@ class Salvage:
     has_hole: bool = False
     start_us: int | None = None
     end_us: int | None = None
+    ledger_hours: int = 0
+    lost_ledger_hours: int = 0
+    """Of single sensors, as far as they can be counted."""
+    has_ledger_hole: bool = False
 
     def note_lost(self, block: StoredBlock) -> None:
         self.lost_blocks += 1
@@ -93,11 +101,18 @@ def salvage(damaged: Path, db: sqlite3.Connection, *, subject: str, now_us: int)
         _copy_counters(old, db)
         _copy_blocks(old, db, done)
         _copy_letters(old, db, done)
+        _copy_gaps(old, db)
+        _copy_ledger(old, db, done)
     in_transaction(db, lambda db: _say(db, done, subject=subject, now_us=now_us, name=damaged.name))
     logger.error(
         "the outbox was damaged and is kept as %s; %d blocks (%d records) and %d dead letters were saved; lost: %s",
         damaged.name, done.blocks, done.records, done.letters, _lost_in_words(done),
     )  # fmt: skip
+    if done.has_ledger_hole:
+        logger.error(
+            "of the ledger of acknowledged rows %d sensor hours were saved, at least %d are lost; it begins later now",
+            done.ledger_hours, done.lost_ledger_hours,
+        )  # fmt: skip
     return done
 
 
@@ -210,6 +225,7 @@ def _store_letters(db: sqlite3.Connection, letters: list[tuple[object, ...]], do
 
 
 def _say(db: sqlite3.Connection, done: Salvage, *, subject: str, now_us: int, name: str) -> None:
+    count(db, "ledger_lost", done.lost_ledger_hours)
     if not done.lost_blocks and not done.has_hole:
         return
     _count_the_hole(db, done)
@@ -218,11 +234,45 @@ def _say(db: sqlite3.Connection, done: Salvage, *, subject: str, now_us: int, na
         now_us if done.start_us is None else done.start_us, now_us if done.end_us is None else done.end_us, known
     )
     detail = f"the outbox file was damaged ({name}); saved {done.records} records, lost {_lost_in_words(done)}"
+    tell_damage(db, loss, subject=subject, now_us=now_us, detail=detail)
+    count(db, "damaged", done.lost_records)
+
+
+def tell_damage(
+    db: sqlite3.Connection,
+    loss: Loss,
+    *,
+    subject: str,
+    now_us: int,
+    detail: str = "stored bytes no longer matched their checksum; they are kept as a dead letter",
+) -> None:
+    """Inside a transaction: the gap for the central, and for our own ledger of gaps."""
     event = gap_event(LossCause.DAMAGED, loss, subject=subject, now_us=now_us, detail=detail)
     body = wire.encode(Batch(subject, events=(event,)))
     insert_block(db, NewBlock(uuid.uuid4().hex, RecordClass.EVENT, now_us, now_us, 1, body))
     count(db, "appended", 1)
-    count(db, "damaged", done.lost_records)
+    note_gap(db, LossCause.DAMAGED, loss, now_us=now_us, detail=detail)
+
+
+def loss_of_block(block: StoredBlock, *, now_us: int) -> Loss:
+    """What a damaged block held; its header may be what is damaged."""
+    if 0 < block.first_time_us <= block.last_time_us <= now_us:
+        return Loss(block.first_time_us, block.last_time_us, max(0, block.count))
+    return Loss(now_us, now_us, None)
+
+
+def _copy_gaps(old: sqlite3.Connection, db: sqlite3.Connection) -> None:
+    gaps: list[OwnGap] = []
+    with contextlib.suppress(sqlite3.Error, TypeError):
+        gaps = own_gaps(old)
+    in_transaction(db, lambda db: insert_gaps(db, gaps))
+
+
+def _copy_ledger(old: sqlite3.Connection, db: sqlite3.Connection, done: Salvage) -> None:
+    found = readable_ledger(old)
+    in_transaction(db, lambda db: take_over(db, found))
+    done.ledger_hours, done.lost_ledger_hours = len(found.hours), found.lost_hours
+    done.has_ledger_hole = not found.is_whole
 
 
 def _count_the_hole(db: sqlite3.Connection, done: Salvage) -> None:

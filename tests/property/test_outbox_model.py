@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cloud_sync import wire
 from cloud_sync.outbox import NewBlock, Outbox
-from cloud_sync.records import Batch, Refusal, Row, Settlement
-from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows
+from cloud_sync.records import Batch, EventKind, RecordClass, Refusal, Settlement
+from tests.support.blocks import START_US, block_of, fresh_rows
 
 Letter = tuple[str, int, str]
 
@@ -27,7 +27,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self._open()
         self.waiting: list[NewBlock] = []
         self.letters: list[Letter] = []
-        self.contents: dict[tuple[str, int], Row] = {}
+        self.contents: dict[tuple[str, int], Batch] = {}
         self.totals = dict.fromkeys(("appended", "accepted", "duplicates", "refused", "damaged"), 0)
 
     def teardown(self) -> None:
@@ -57,9 +57,9 @@ class OutboxMachine(RuleBasedStateMachine):
         refusals = tuple(Refusal(index, "conflict", "why") for index in refused)
         self.outbox.settle(block, Settlement(accepted, duplicates, refusals), now_us=START_US)
         gone = self.waiting.pop(0)
-        rows = wire.decode(gone.body).rows
+        batch = wire.decode(gone.body)
         self.letters += [(gone.batch_id, index, "conflict") for index in refused]
-        self.contents |= {(gone.batch_id, index): rows[index] for index in refused}
+        self.contents |= {(gone.batch_id, index): batch.only(index) for index in refused}
         for name, by in (("accepted", accepted), ("duplicates", duplicates), ("refused", len(refused))):
             self.totals[name] += by
 
@@ -82,6 +82,16 @@ class OutboxMachine(RuleBasedStateMachine):
         self.letters.append((gone.batch_id, -1, "damaged_block"))
         self.totals["damaged"] += gone.count + 1
         self.outbox.peek()
+        self.waiting.append(self._told())
+
+    def _told(self) -> NewBlock:
+        """The newest block, which must be the gap event of a damaged one."""
+        told = self.outbox.peek(after_id=self.outbox.newest_id() - 1)
+        assert told is not None
+        (event,) = told.decode().events
+        assert (event.kind, event.body["cause"]) == (EventKind.GAP, "damaged")
+        self.totals["appended"] += 1
+        return NewBlock(told.batch_id, RecordClass.EVENT, event.time_us, event.time_us, 1, told.body)
 
     @rule()
     def reopen(self) -> None:
@@ -111,8 +121,7 @@ class OutboxMachine(RuleBasedStateMachine):
         assert [(letter.batch_id, letter.position, letter.code) for letter in letters] == self.letters
         for letter in letters:
             if letter.code == "conflict":
-                expected = Batch(GATEWAY, (self.contents[letter.batch_id, letter.position],))
-                assert wire.decode(letter.content) == expected
+                assert wire.decode(letter.content) == self.contents[letter.batch_id, letter.position]
 
     @invariant()
     def counters_add_up(self) -> None:

@@ -118,7 +118,7 @@ def refuse(outbox: Outbox, some: list[Row]) -> None:
 
 
 def test_letters_go_back_only_while_there_is_room_and_nothing_is_given_up_for_them(outbox: Outbox):
-    refuse(outbox, [row(n, random.random()) for n in range(2_000)])  # noqa: S311
+    refuse(outbox, [row(n, random.random()) for n in range(2_000)])
     letters = outbox.dead_letters(limit=3_000)
     every_second = [letter.id for letter in letters[::2]]  # their pages stay in use
     full, before = outbox.depth().used_bytes, outbox.depth()

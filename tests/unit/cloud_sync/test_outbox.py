@@ -14,7 +14,8 @@ import pytest
 from cloud_sync.errors import OutboxCorruptError, OutboxError, OutboxUnavailableError
 from cloud_sync.outbox import NewBlock, Outbox, read_depth
 from cloud_sync.outbox_file import SCHEMA_VERSION
-from cloud_sync.records import Refusal, Settlement
+from cloud_sync.records import RecordClass, Refusal, Settlement
+from cloud_sync.retention import LossCause
 from tests.support.blocks import START_US, block_of, fresh_rows
 
 NOW_NS = 1_760_000_000_000_000_000
@@ -96,20 +97,28 @@ def test_damaged_block_is_set_aside_and_the_rest_flows(path: Path, outbox: Outbo
     seen = []
     while (block := outbox.peek()) is not None:
         seen.append(block.batch_id)
-        outbox.settle(block, ALL, now_us=START_US)
-    assert seen == [blocks[0].batch_id, blocks[2].batch_id]
+        outbox.settle(block, ALL if block.count == 3 else Settlement(1, 0), now_us=START_US)
+        last = block
+    assert seen == [blocks[0].batch_id, blocks[2].batch_id, last.batch_id]
+    (event,) = last.decode().events
+    assert (event.body["cause"], "checksum" in event.body["detail"]) == ("damaged", True)
+    (gap,) = outbox.gaps()
+    assert (gap.cause, gap.start_us, gap.end_us) == (LossCause.DAMAGED, event.body["start_us"], event.body["end_us"])
+    assert gap.count == event.body["count"]
     (letter,) = outbox.dead_letters()
     assert (letter.batch_id, letter.position, letter.code) == (blocks[1].batch_id, -1, "damaged_block")
     assert letter.refused_at_us == NOW_NS // 1000
     counters = outbox.counters()
     assert counters["damaged"] in (3, 7)
-    assert counters["accepted"] == 6
+    assert counters["accepted"] == 7
 
 
 def test_damaged_bytes_are_kept_as_they_are(path: Path, outbox: Outbox):
     outbox.append([block_of(fresh_rows(3))])
     alter(path, "UPDATE body SET content = x'00112233'")
-    assert outbox.peek() is None
+    told = outbox.peek()
+    assert told is not None
+    assert told.record_class is RecordClass.EVENT
     assert outbox.dead_letters()[0].content == b"\x00\x11\x22\x33"
 
 

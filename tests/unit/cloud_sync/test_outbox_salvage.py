@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 
 from cloud_sync import wire
+from cloud_sync.digest import HOUR_US, HourDigest, HourKey, digest_keys, hour_of
+from cloud_sync.digest_ledger import acknowledged, known_since_us
 from cloud_sync.errors import OutboxTooNewError
+from cloud_sync.gap_ledger import note_gap
 from cloud_sync.outbox import Outbox
-from cloud_sync.outbox_file import PAGE_BYTES, SCHEMA_VERSION
+from cloud_sync.outbox_file import PAGE_BYTES, SCHEMA_VERSION, in_transaction
 from cloud_sync.outbox_salvage import quarantined
 from cloud_sync.records import Event, Refusal, Row, Settlement
-from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows
+from cloud_sync.retention import Loss, LossCause
+from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows, series
 
 NOW_NS = 1_760_000_000_000_000_000
 BLOCKS = 60
@@ -160,3 +164,108 @@ def test_ids_go_on_behind_what_was_saved(path: Path):
     assert block.id > BLOCKS
     assert len(found) < len(held)
     assert wire.decode(block.body) == block.decode()
+
+
+# ---- the ledger of what was acknowledged, and of gaps
+
+
+LEDGER_START_US = hour_of(NOW_NS // 1000) - 40 * HOUR_US
+
+
+def with_ledger(path: Path, *, hours: int = 40, sensors: int = 60) -> dict[HourKey, HourDigest]:
+    """A ledger over many pages: one row of each sensor and hour was acknowledged."""
+    times = [LEDGER_START_US + n * HOUR_US for n in range(hours)]
+    with opened(path) as outbox:
+        for time_us in times:
+            outbox.append([block_of([Row(series(f"sensor-{n:03}"), time_us + n, 1.0, 1.0) for n in range(sensors)])])
+            block = outbox.peek()
+            assert block is not None
+            outbox.settle(block, Settlement(sensors, 0), now_us=time_us)
+    return digest_keys((f"sensor-{n:03}", time_us + n) for time_us in times for n in range(sensors))
+
+
+def ledger_of(outbox: Outbox) -> tuple[int | None, dict[HourKey, HourDigest]]:
+    with outbox._reading() as db:
+        return known_since_us(db), acknowledged(db, 0, 1 << 62)
+
+
+def damage_the_letters(path: Path) -> None:
+    """So that the file counts as damaged when it is opened."""
+    smash_root_of(path, "dead_letter")
+
+
+def pages_of(path: Path, table: str) -> list[int]:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        found = db.execute("SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf' ORDER BY path", (table,))
+        return [number for (number,) in found]
+
+
+def smash_page(path: Path, number: int) -> None:
+    with path.open("r+b") as file:
+        file.seek((number - 1) * PAGE_BYTES)
+        file.write(b"\xa5" * PAGE_BYTES)
+
+
+def test_a_ledger_that_can_be_read_is_taken_over_whole(path: Path):
+    before = with_ledger(path)
+    with opened(path) as outbox:
+        since_us, _ = ledger_of(outbox)
+    damage_the_letters(path)
+    with opened(path) as outbox:
+        assert len(quarantined(path)) == 1
+        assert ledger_of(outbox) == (since_us, before)
+        assert outbox.counters().get("ledger_lost", 0) == 0
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_hole_in_the_ledger_lets_it_begin_behind_the_hole(path: Path, share: float, caplog):
+    before = with_ledger(path)
+    pages = pages_of(path, "digest_hour")
+    smash_page(path, pages[int(share * len(pages))])
+    damage_the_letters(path)
+    with opened(path) as outbox:
+        since_us, after = ledger_of(outbox)
+        assert since_us is not None
+        assert LEDGER_START_US < since_us < NOW_NS // 1000
+        assert after == {place: one for place, one in before.items() if place[1] >= since_us}
+        assert outbox.counters()["ledger_lost"] > 0
+    assert "begins later" in caplog.text
+
+
+def test_a_row_of_the_ledger_that_cannot_be_true_is_a_hole_as_well(path: Path):
+    before = with_ledger(path, hours=10)
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE digest_hour SET count = -1 WHERE hour_us = ?", (LEDGER_START_US + 5 * HOUR_US,))
+    damage_the_letters(path)
+    with opened(path) as outbox:
+        since_us, after = ledger_of(outbox)
+        assert since_us == LEDGER_START_US + 7 * HOUR_US  # the one next to the hole is not certain either
+        assert after == {place: one for place, one in before.items() if place[1] >= since_us}
+        assert outbox.counters()["ledger_lost"] == 7 * 60
+
+
+def test_a_ledger_of_which_nothing_can_be_read_begins_anew(path: Path):
+    with_ledger(path, hours=3)
+    smash_root_of(path, "digest_hour")
+    damage_the_letters(path)
+    with opened(path) as outbox:
+        assert ledger_of(outbox) == (None, {})
+        outbox.append([block_of(fresh_rows(1))])
+        while (block := outbox.peek()) is not None:
+            outbox.settle(block, Settlement(block.count, 0), now_us=NOW_NS // 1000)
+        assert ledger_of(outbox)[0] == NOW_NS // 1000
+
+
+def test_known_gaps_are_taken_over_and_the_damage_is_one_more(path: Path):
+    filled(path)
+    with opened(path) as outbox:
+        loss = Loss(1, 2, 7)
+        outbox._do(
+            lambda db: in_transaction(db, lambda db: note_gap(db, LossCause.EVICTED, loss, now_us=3, detail="d"))
+        )
+    smash(path, 0.4, 0.5)
+    with opened(path) as outbox:
+        gaps = outbox.gaps()
+    assert [gap.cause for gap in gaps] == [LossCause.EVICTED, LossCause.DAMAGED]
+    assert gaps[0].count == 7
+    assert gaps[1].count is None or gaps[1].count > 0
