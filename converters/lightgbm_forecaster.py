@@ -4,8 +4,9 @@ score = |value - prediction| / scale, with the prediction made from the row befo
 `value` is the edge's value_lag_1, its value_lag_k is value_lag_(k+1), its quality is quality_lag_1. The graph sorts
 the columns so, runs the trees, and takes the difference. `scale` is robust, from residuals (see `robust_scale`).
 
-The trees' float32 sum is about as large as the value itself (LightGBM puts the mean into the first tree), and the
-difference of the two is not. So the mean is taken out of the first tree, and the difference is made in float64.
+The trees' sum is about as large as the value itself (LightGBM puts the mean into the first tree), their difference is
+not: in float32 it would lose what counts. So the mean is taken out of the first tree before its leaves are rounded,
+and the difference is made in float64.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import lightgbm
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from converters.converted import ConvertedModel
-from converters.lightgbm_trees import convert_lightgbm_regressor
+from converters.lightgbm_trees import convert_booster, convert_lightgbm_regressor
 from converters.scaling import Scaling
 from converters.tree_ensemble import INPUT_NAME, OUTPUT_NAME
 
@@ -29,6 +31,7 @@ MAX_DIFFERENCE: Final = 2e-5
 MAX_SCORE: Final = 1e30
 """A value may be anything a float32 holds; a score stays finite."""
 
+_WITHOUT_LINK: Final = frozenset({"regression", "regression_l1", "huber", "fair", "quantile", "mape"})
 _PREDICTION: Final = "prediction"
 _ROW_BEFORE: Final = "row_before"
 _ABOVE_MEAN: Final = "sum_above_mean"
@@ -58,13 +61,15 @@ def convert_forecaster(
     columns = np.array([list(features).index(as_seen_one_later(name)) for name in trained_on], np.int64)
     newest = list(features).index("value")
     trees = convert_lightgbm_regressor(scaling, model)
+    above_mean, mean = _without_mean(model.booster_)
+    graph = convert_booster(scaling, above_mean).onnx
 
     def source_score(rows: NDArray[np.float64]) -> NDArray[np.float64]:
         off = np.abs(rows[:, newest] - trees.source_score(rows[:, columns]))
         return np.asarray(np.minimum(off / scale, MAX_SCORE), np.float64)
 
     return ConvertedModel(
-        _scored(trees.onnx, columns, newest, len(features), scale),
+        _scored(graph, mean, columns, newest, len(features), scale),
         source_score,
         columns[trees.split_features],
         trees.split_values,
@@ -73,14 +78,13 @@ def convert_forecaster(
     )
 
 
-def _scored(trees: bytes, columns: NDArray[np.int64], newest: int, n_features: int, scale: float) -> bytes:
+def _scored(trees: bytes, mean: float, columns: NDArray[np.int64], newest: int, n_features: int, scale: float) -> bytes:
     """The trees' graph with the columns sorted before it and the difference taken after it."""
     model = onnx.load_from_string(trees)
     graph = model.graph
     for node in graph.node:
         node.input[:] = [_ROW_BEFORE if name == INPUT_NAME else name for name in node.input]
         node.output[:] = [_ABOVE_MEAN if name == OUTPUT_NAME else name for name in node.output]
-    mean = _take_out_mean(graph.node[0])
     before = [helper.make_node("Gather", [INPUT_NAME, "columns"], [_ROW_BEFORE], axis=1)]
     after = [
         helper.make_node("Cast", [_ABOVE_MEAN], ["above_mean"], to=TensorProto.DOUBLE),
@@ -114,12 +118,18 @@ def _scored(trees: bytes, columns: NDArray[np.int64], newest: int, n_features: i
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _take_out_mean(trees: onnx.NodeProto) -> float:
-    """Subtract the first tree's mean leaf from all its leaves; the differences are exact or nearly so."""
-    attributes = {attribute.name: attribute for attribute in trees.attribute}
-    is_first = np.array(attributes["target_treeids"].ints) == 0
-    weights = np.array(attributes["target_weights"].floats, np.float32)
-    mean = weights[is_first].mean(dtype=np.float32)
-    weights[is_first] -= mean
-    attributes["target_weights"].floats[:] = weights.tolist()
-    return float(mean)
+def _without_mean(booster: lightgbm.Booster) -> tuple[lightgbm.Booster, float]:
+    """The same trees around zero, and how much higher the originals predict.
+
+    Trees with a link behind them (a Poisson model's exponential) stay as they are.
+    """
+    copied = lightgbm.Booster(model_str=booster.model_to_string())
+    first = booster.dump_model(num_iteration=1)
+    if str(first.get("objective", "")).partition(" ")[0] not in _WITHOUT_LINK:
+        return copied, 0.0
+    leaves = range(first["tree_info"][0]["num_leaves"])
+    mean = float(np.mean([booster.get_leaf_output(0, leaf) for leaf in leaves]))
+    for leaf in leaves:
+        copied.set_leaf_output(0, leaf, booster.get_leaf_output(0, leaf) - mean)
+    anywhere = np.zeros((1, booster.num_feature()))
+    return copied, float((booster.predict(anywhere) - copied.predict(anywhere))[0])

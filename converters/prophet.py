@@ -160,7 +160,7 @@ def predicted(model: Any, days: Numbers, seconds: Numbers) -> Numbers:
         frame["cap"] = model.history["cap"].iloc[0]
         if model.logistic_floor:
             frame["floor"] = model.history["floor"].iloc[0]
-    with quietly():
+    with quietly(), np.errstate(over="ignore"):  # a logistic exponent of years ago; its limit is right
         yhat = plain.predict(frame)["yhat"].to_numpy(np.float64)
     back = np.empty_like(yhat)
     back[order] = yhat

@@ -24,6 +24,9 @@ from edge_agent.scoring.runtime import OnnxModel
 MIN_ROWS: Final = 100_000
 DECADES_S: Final = 20 * 365.25 * SECONDS_PER_DAY
 _SHARES: Final = (0.5, 0.25, 0.25)  # around the history, at the changepoints, decades away
+_NOTHING: Final = 1e-30
+"""Float32 ends near here; a logistic curve of years ago is below."""
+
 _ABSURD: Final = (0.0, -0.0, 1e-30, 1e30, -1e30)
 
 
@@ -33,7 +36,7 @@ def measure_prophet(converted: ConvertedModel, model: Any, *, threshold: float) 
     exact = rows.astype(np.float64)
     yhat = _opened(converted, "yhat").score(rows).astype(np.float64)
     expected_yhat = predicted(model, exact[:, 0], exact[:, 1])
-    worst_yhat = float(np.max(np.abs(yhat - expected_yhat) / np.abs(expected_yhat)))
+    worst_yhat = float(np.max(np.abs(yhat - expected_yhat) / np.maximum(np.abs(expected_yhat), _NOTHING)))
     got = _opened(converted, OUTPUT_NAME).score(rows).astype(np.float64)
     expected = converted.source_score(exact)
     worst = float(np.max(np.abs(got - expected) / np.maximum(1.0, np.abs(expected))))
