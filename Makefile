@@ -45,9 +45,10 @@ models: dev  ## train, convert, prove and sign the shipped bundles from DATA
 lock:  ## renew the hashed locks (needs uv)
 	@sh .ci/lock.sh
 
-schema: dev  ## renew what is generated from the settings: the JSON schema and docs/CONFIGURATION.md
+schema: dev  ## renew what is generated from the code: the JSON schema, docs/CONFIGURATION.md, docs/FEATURES.md
 	@$(BIN)/edge-agent validate --schema > config/edge.schema.json
 	@$(BIN)/python -m docs.configuration_reference > docs/CONFIGURATION.md
+	@$(BIN)/python -m docs.feature_reference > docs/FEATURES.md
 
 clean:  ## remove what was generated, also the demo's state
 	@rm -rf .venv .demo .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from cloud_sync.central.cli import app as central_app
 from converters.cli import app as convert_app
+from docs import feature_reference
 from docs.configuration_reference import render
 from edge_agent import __version__
 from edge_agent.cli.main import app as agent_app
@@ -93,6 +94,16 @@ def test_the_readme_is_short() -> None:
 def test_the_settings_page_is_the_settings_own() -> None:
     written = (REPOSITORY / "docs" / "CONFIGURATION.md").read_text(encoding="utf-8")
     assert written == render(), "run `python -m docs.configuration_reference > docs/CONFIGURATION.md`"
+
+
+def test_the_feature_reference_is_that_of_the_catalogue() -> None:
+    written = (REPOSITORY / "docs/FEATURES.md").read_text()
+    assert written == feature_reference.render(), "run `python -m docs.feature_reference > docs/FEATURES.md`"
+
+
+def test_every_family_of_windows_has_its_picture() -> None:
+    drawn = {path.stem for path in feature_reference.PICTURES.glob("*.png")}
+    assert drawn == {name for name, family in feature_reference.FAMILIES.items() if family.window_samples}
 
 
 @pytest.mark.parametrize("path", tracked("*.md"), ids=shown)
