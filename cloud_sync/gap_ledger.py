@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS own_gap (
     count INTEGER, noted_us INTEGER NOT NULL, detail TEXT NOT NULL
 )
 """
-_COLUMNS: Final = "cause, start_us, end_us, count, noted_us, detail"
+_COLUMNS: Final = "cause, start_us, end_us, count, noted_us, detail, id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ class OwnGap:
     count: int | None
     noted_us: int
     detail: str
+    id: int = 0
+    """0 before it is in the file."""
 
 
 def note_gap(db: sqlite3.Connection, cause: LossCause, loss: Loss, *, now_us: int, detail: str) -> None:
@@ -63,11 +65,11 @@ def note_gap(db: sqlite3.Connection, cause: LossCause, loss: Loss, *, now_us: in
 
 
 def insert_gaps(db: sqlite3.Connection, gaps: Sequence[OwnGap]) -> None:
-    """As they are, in this order."""
+    """As they are; one that was in another file keeps its id."""
     db.execute(_TABLE)
     db.executemany(
-        f"INSERT INTO own_gap ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 (constants)
-        [(g.cause.value, g.start_us, g.end_us, g.count, g.noted_us, g.detail) for g in gaps],
+        f"INSERT INTO own_gap ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 (constants)
+        [(g.cause.value, g.start_us, g.end_us, g.count, g.noted_us, g.detail, g.id or None) for g in gaps],
     )
     db.execute("DELETE FROM own_gap WHERE id <= (SELECT max(id) FROM own_gap) - ?", (KEPT,))
 

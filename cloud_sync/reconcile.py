@@ -4,6 +4,8 @@ Constraints
 - Only hours that the ledger knows from their beginning are compared.
 - A row that waits in the outbox may be at the central already, when its answer is still on the way or was lost.
   Such an hour is explained, not different.
+- So is one with rows that this gateway sent, and gave up or lost before their answer: its own gap covers the hour.
+  Rows that were acknowledged and are gone are never explained by a gap.
 
 The comparison is pure; reading the outbox and asking the central are two functions beside it.
 """
@@ -14,7 +16,7 @@ import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -36,6 +38,7 @@ from cloud_sync.digest import (
 )
 from cloud_sync.digest_ledger import acknowledged, known_since_us
 from cloud_sync.errors import TransientSyncError, WireFormatError
+from cloud_sync.gap_ledger import own_gaps
 from cloud_sync.outbox_access import read_only
 from cloud_sync.records import EventKind
 from cloud_sync.retention import LossCause
@@ -68,7 +71,7 @@ class Span:
 class OurSide:
     """What the outbox's file says: `settled` was acknowledged, `waiting` is not yet.
 
-    `gaps` are the outbox's own gap records among what waits: a gap that was delivered is at the central alone.
+    `gaps` are the outbox's own: those that wait, and those that were delivered long ago.
     """
 
     since_us: int | None
@@ -79,21 +82,27 @@ class OurSide:
 
 @dataclass(frozen=True, slots=True)
 class GapRecord:
-    """What the outbox gave up or lost in [start_us, end_us]."""
+    """What the outbox gave up or lost in [start_us, end_us]; `count` None when it is not known."""
 
     cause: LossCause
     start_us: int
     end_us: int
+    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`waiting` is how many rows of this sensor and hour are in the outbox; `gap` a gap record that covers the hour."""
+    """`waiting` is how many rows of this sensor and hour are in the outbox; `gap` a gap of our own over the hour."""
 
     difference: Difference
     cause: Cause
     waiting: int = 0
     gap: LossCause | None = None
+
+    @property
+    def is_explained(self) -> bool:
+        """Nothing has to be done: it is sent again, or it was sent and then given up here."""
+        return self.cause is Cause.WAITING or (self.cause is Cause.UNKNOWN_ROWS and self.gap is not None)
 
     @property
     def missing(self) -> int:
@@ -110,18 +119,28 @@ Ask = Callable[[Span], Awaitable[Mapping[HourKey, HourDigest]]]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`compared` is how many sensor-hours either side had, of so many `sensors`."""
+    """`compared` is how many sensor-hours either side had, of so many `sensors`.
+
+    `asked_hours` may be more than the span has: the ledger begins at `since_us`, and cannot say what was before.
+    """
 
     span: Span
     compared: int
     sensors: int
     rows: int
     findings: tuple[Finding, ...]
+    asked_hours: int | None = None
+    since_us: int | None = None
 
     @property
     def is_equal(self) -> bool:
-        """Nothing differs but what waits."""
-        return all(finding.cause is Cause.WAITING for finding in self.findings)
+        """Nothing differs but what is explained."""
+        return all(finding.is_explained for finding in self.findings)
+
+    @property
+    def hours_not_compared(self) -> int:
+        """Hours that were asked for, and that the ledger does not know from their beginning."""
+        return 0 if self.asked_hours is None else max(0, self.asked_hours - self.span.hours)
 
 
 def span_of(hours: int, *, now_us: int, since_us: int | None) -> Span | None:
@@ -159,10 +178,11 @@ async def reconcile(outbox: Path, span_hours: int, ask: Ask, *, now_us: int) -> 
     if span is None:
         return None
     theirs = await ask(span)
-    if theirs == ours.settled:
-        return compare(span, ours, theirs)
-    _, after = await asyncio.to_thread(read_our_side, outbox, span_hours, now_us=span.end_us - 1)
-    return compare(span, ours, theirs, after=after)
+    after = ours
+    if theirs != ours.settled:
+        _, after = await asyncio.to_thread(read_our_side, outbox, span_hours, now_us=span.end_us - 1)
+    found = compare(span, ours, theirs, after=after)
+    return replace(found, asked_hours=span_hours, since_us=ours.since_us)
 
 
 def read_our_side(
@@ -254,9 +274,12 @@ def _digests_of(body: bytes) -> dict[HourKey, HourDigest]:
 
 
 def _gaps(db: sqlite3.Connection, span: Span) -> tuple[GapRecord, ...]:
+    """Our own ledger's, and those that only wait: an older program noted none."""
+    noted = own_gaps(db, start_us=span.start_us, end_us=span.end_us)
     found = db.execute("SELECT content FROM block JOIN body ON block_id = id WHERE class = 'event'")
     gaps = (gap for (body,) in found for gap in _gaps_in(bytes(body)))
-    return tuple(gap for gap in gaps if gap.start_us < span.end_us and gap.end_us >= span.start_us)
+    waiting = (gap for gap in gaps if gap.start_us < span.end_us and gap.end_us >= span.start_us)
+    return (*(GapRecord(gap.cause, gap.start_us, gap.end_us, gap.count) for gap in noted), *waiting)
 
 
 def _gaps_in(body: bytes) -> list[GapRecord]:
@@ -266,7 +289,7 @@ def _gaps_in(body: bytes) -> list[GapRecord]:
         return []
     causes = set(LossCause)
     return [
-        GapRecord(LossCause(event.body["cause"]), event.body["start_us"], event.body["end_us"])
+        GapRecord(LossCause(event.body["cause"]), event.body["start_us"], event.body["end_us"], event.body.get("count"))
         for event in events
         if event.kind is EventKind.GAP and event.body.get("cause") in causes
     ]

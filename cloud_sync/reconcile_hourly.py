@@ -88,8 +88,8 @@ class HourlyReconciliation:
 
 
 def state_of(found: Comparison, *, now_ns: int) -> ReconcileState:
-    """What waits is no difference."""
-    differing = [finding for finding in found.findings if finding.cause is not Cause.WAITING]
+    """What is explained is no difference."""
+    differing = [finding for finding in found.findings if not finding.is_explained]
     return ReconcileState(
         checked_at_ns=now_ns,
         hours=found.span.hours,

@@ -117,7 +117,7 @@ class Agent:
             uplink=uplink,
             reconciliation=hourly(settings, outbox, uplink, transport, clock),
             recorder=Recorder(is_clock_synced=is_clock_synced),
-            ledger=GapLedger(),
+            ledger=GapLedger(since_us=clock.now_ns() // 1000),
             is_clock_synced=is_clock_synced,
             notifier=SystemdNotifier(),
             models=models,
@@ -278,6 +278,7 @@ class Agent:
     async def _describe(self) -> dict[str, Any]:
         try:
             depth, counters = await asyncio.to_thread(self.outbox.depth), await asyncio.to_thread(self.outbox.counters)
+            self.ledger.note_own(await asyncio.to_thread(self.outbox.gaps), subject=self.settings.gateway.id)
             outbox_error = None
         except OutboxError as exc:
             depth, counters, outbox_error = None, {}, exc.message

@@ -29,6 +29,11 @@ EXIT_DIFFERENT: Final = 1
 EXIT_NOT_COMPARED: Final = 2
 SHOWN: Final = 20
 
+_DO: Final = {
+    Cause.LOST: "lost: the gateway no longer has these rows; restore the central's database, or accept the hole there",
+    Cause.WAITING: "waiting: nothing to do",
+    Cause.UNKNOWN_ROWS: "unknown: was the outbox replaced, or does a second gateway run with this id?",
+}
 _MEANING: Final = {
     Cause.LOST: "acknowledged, and no longer there",
     Cause.WAITING: "there, and still in the outbox: it is sent again and counts once",
@@ -51,16 +56,17 @@ def reconcile(config: Path | None, *, hours: int, as_json: bool) -> int:
     except SyncError as exc:
         print(f"edge-agent: not compared: {exc.message}", *([f"\n  {exc.hint}"] if exc.hint else []), file=sys.stderr)
         return EXIT_NOT_COMPARED
-    document = describe(found)
+    document = describe(found, asked_hours=hours)
     print(json.dumps(document) if as_json else as_text(document))
     return EXIT_EQUAL if document["is_equal"] else EXIT_DIFFERENT
 
 
-def describe(found: Comparison | None) -> dict[str, Any]:
+def describe(found: Comparison | None, *, asked_hours: int) -> dict[str, Any]:
     """The JSON document; without a whole hour in the ledger nothing was compared, and nothing differs."""
     if found is None:
         return {
-            "schema": 1, "is_equal": True, "from": None, "to": None, "sensor_hours": 0, "rows": 0,
+            "schema": 1, "is_equal": True, "from": None, "to": None, "ledger_since": None,
+            "hours_not_compared": asked_hours, "sensor_hours": 0, "rows": 0,
             "differences_by_cause": {}, "differences": [],
         }  # fmt: skip
     return {
@@ -68,6 +74,8 @@ def describe(found: Comparison | None) -> dict[str, Any]:
         "is_equal": found.is_equal,
         "from": _time(found.span.start_us),
         "to": _time(found.span.end_us),
+        "ledger_since": None if found.since_us is None else _time(found.since_us),
+        "hours_not_compared": found.hours_not_compared,
         "sensor_hours": found.compared,
         "rows": found.rows,
         "differences_by_cause": dict(Counter(finding.cause.value for finding in found.findings)),
@@ -80,22 +88,37 @@ def as_text(document: dict[str, Any]) -> str:
         return "nothing to compare yet: the ledger needs one whole hour"
     span = f"{document['from']} to {document['to']}"
     head = f"{document['rows']} rows in {document['sensor_hours']} sensor-hours, {span}"
-    if not document["differences"]:
-        return f"{head}: the central has them all"
-    lines = [f"{head}: {len(document['differences'])} differ"]
-    for one in document["differences"][:SHOWN]:
+    differing = document["differences"]
+    if not differing:
+        return "\n".join([f"{head}: the central has them all", *_not_compared(document)])
+    explained = sum(one["is_explained"] for one in differing)
+    lines = [f"{head}: {len(differing)} differ, {explained} of them explained"]
+    for one in differing[:SHOWN]:
         counts = f"ours {one['ours']}, central {one['central']}, waiting {one['waiting']}"
         lines.append(f"  {one['sensor_id']} {one['hour']}: {counts}; {_MEANING[Cause(one['cause'])]}{_explained(one)}")
-    left = len(document["differences"]) - SHOWN
-    return "\n".join([*lines, f"  and {left} more; --json has them all"] if left > 0 else lines)
+    if len(differing) > SHOWN:
+        lines.append(f"  and {len(differing) - SHOWN} more; --json has them all")
+    todo = dict.fromkeys(Cause(one["cause"]) for one in differing if not one["is_explained"])
+    return "\n".join([*lines, *(f"  -> {_DO[cause]}" for cause in todo), *_not_compared(document)])
+
+
+def _not_compared(document: Mapping[str, Any]) -> list[str]:
+    """That a part of what was asked for cannot be answered, and why."""
+    if not document["hours_not_compared"]:
+        return []
+    hours, first, since = (document[name] for name in ("hours_not_compared", "from", "ledger_since"))
+    why = "this outbox is younger, or an older one was damaged or removed"
+    return [f"not compared: {hours} hours before {first}. The ledger begins at {since}: {why}"]
 
 
 def _explained(difference: Mapping[str, Any]) -> str:
+    """A gap says what never arrived: it explains rows that were sent and given up, not those that were acknowledged."""
+    gap = difference["gap"]
     if difference["cause"] == Cause.WAITING:
         return ""
-    if difference["gap"] is None:
-        return "; not explained"
-    return f"; a gap record that waits here covers this hour: {difference['gap']}"
+    if difference["is_explained"]:
+        return f"; explained by this gateway's own gap over this hour ({gap}): sent, and given up before the answer"
+    return "; not explained" + (f" (this gateway's gap over this hour, {gap}, is about other rows)" if gap else "")
 
 
 def _described(finding: Finding) -> dict[str, Any]:
@@ -108,6 +131,7 @@ def _described(finding: Finding) -> dict[str, Any]:
         "waiting": finding.waiting,
         "cause": finding.cause.value,
         "gap": finding.gap.value if finding.gap else None,
+        "is_explained": finding.is_explained,
     }
 
 

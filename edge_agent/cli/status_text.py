@@ -95,9 +95,15 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
     if gaps := document.get("gaps"):
         causes = ", ".join(f"{cause} {count}" for cause, count in sorted(gaps["by_cause"].items()))
         lines.append(f"GAPS     {gaps['total']} in this run{': ' + causes if causes else ''}")
+        lines += _lost_in_the_outbox(gaps.get("outbox_records") or {})
     if (clock := document.get("clock")) is not None and not clock["is_synced"]:
         lines.append("CLOCK    not synchronised: quality is capped at 0.5; check NTP (timedatectl)")
     return lines
+
+
+def _lost_in_the_outbox(records: dict[str, int | None]) -> list[str]:
+    told = [f"{cause} {'unknown' if number is None else number}" for cause, number in sorted(records.items())]
+    return [f"         records the outbox gave up or lost: {', '.join(told)}"] if told else []
 
 
 def _reconciled(reconcile: dict[str, Any], now: datetime) -> list[str]:

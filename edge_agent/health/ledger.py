@@ -1,21 +1,39 @@
-"""The gaps of this run: how many per cause, and the newest ones in full."""
+"""The gaps of this run: how many per cause, and the newest ones in full.
+
+Two tell of them: the gap events that leave the pipeline, and the outbox, whose own gaps never pass through it.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
+from cloud_sync.gap_ledger import OwnGap
 from cloud_sync.records import Event, EventKind
 
 NEWEST_KEPT: Final = 50
 
 
-class GapLedger:
-    """Fed with the gap events that leave the pipeline, so that it shows exactly what is synced."""
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    subject: str
+    body: Mapping[str, Any]
+    own_id: int | None = None
 
-    def __init__(self) -> None:
+
+class GapLedger:
+    """Fed with the gap events that leave the pipeline, so that it shows exactly what is synced.
+
+    The outbox's own gaps count when they were noted at `since_us` (UTC, microseconds) or later.
+    """
+
+    def __init__(self, *, since_us: int = 0) -> None:
+        self._since_us = since_us
         self._by_cause: Counter[str] = Counter()
-        self._newest: deque[Event] = deque(maxlen=NEWEST_KEPT)
+        self._newest: deque[_Entry] = deque(maxlen=NEWEST_KEPT)
+        self._own: dict[int, OwnGap] = {}
 
     def note(self, event: Event) -> None:
         if event.kind is not EventKind.GAP:
@@ -24,7 +42,18 @@ class GapLedger:
             self._by_cause[event.body["cause"]] += 1  # counted when it begins; its end is the same gap
         elif not any(self._is_end_of(event, begun) for begun in self._newest):
             self._by_cause[event.body["cause"]] += 1
-        self._newest.append(event)
+        self._newest.append(_Entry(event.subject, event.body))
+
+    def note_own(self, gaps: Sequence[OwnGap], *, subject: str) -> None:
+        """All that the outbox knows of by now; a gap that has grown since takes its former place."""
+        recent = [gap for gap in gaps if gap.noted_us >= self._since_us]
+        for gap in recent:
+            if self._own.get(gap.id) == gap:
+                continue
+            self._by_cause[gap.cause.value] += gap.id not in self._own
+            kept = [entry for entry in self._newest if entry.own_id != gap.id]
+            self._newest = deque([*kept, _Entry(subject, _body_of(gap), gap.id)], maxlen=NEWEST_KEPT)
+        self._own = {gap.id: gap for gap in recent}
 
     @property
     def total(self) -> int:
@@ -33,11 +62,27 @@ class GapLedger:
     def by_cause(self) -> dict[str, int]:
         return dict(self._by_cause)
 
+    def outbox_records(self) -> dict[str, int | None]:
+        """Records in the outbox's own gaps, per cause; None when a part of them cannot be counted."""
+        records: dict[str, int | None] = {}
+        for gap in self._own.values():
+            before = records.get(gap.cause.value, 0)
+            records[gap.cause.value] = None if before is None or gap.count is None else before + gap.count
+        return records
+
     def newest(self, count: int) -> list[dict[str, Any]]:
         chosen = list(self._newest)[-count:]
-        return [{"subject": event.subject, **event.body} for event in reversed(chosen)]
+        return [{"subject": entry.subject, **entry.body} for entry in reversed(chosen)]
 
     @staticmethod
-    def _is_end_of(event: Event, begun: Event) -> bool:
+    def _is_end_of(event: Event, begun: _Entry) -> bool:
         same = event.subject == begun.subject and event.body["start_us"] == begun.body["start_us"]
         return same and begun.body["start_us"] == begun.body["end_us"]
+
+
+def _body_of(gap: OwnGap) -> dict[str, Any]:
+    """As the gap event has it."""
+    body: dict[str, Any] = {
+        "cause": gap.cause.value, "start_us": gap.start_us, "end_us": gap.end_us, "detail": gap.detail,
+    }  # fmt: skip
+    return body if gap.count is None else {**body, "count": gap.count}

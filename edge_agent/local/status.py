@@ -79,6 +79,7 @@ def describe(parts: Parts) -> dict[str, Any]:
         "gaps": {
             "total": parts.ledger.total,
             "by_cause": parts.ledger.by_cause(),
+            "outbox_records": parts.ledger.outbox_records(),
             "newest": parts.ledger.newest(5),
         },
         "clock": {"is_synced": parts.is_clock_synced},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -15,8 +16,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from cloud_sync.digest import HOUR_US, digest_keys, encode_digests, hour_of
+from cloud_sync.gap_ledger import note_gap
 from cloud_sync.outbox import Outbox
+from cloud_sync.outbox_file import in_transaction
 from cloud_sync.records import Row, Settlement
+from cloud_sync.retention import LossCause, loss_of
 from edge_agent.cli.reconcile import reconcile
 from tests.support.blocks import block_of, series
 
@@ -131,6 +135,57 @@ def test_row_whose_answer_was_lost_waits_and_is_no_difference(site: Path, centra
     central.rows += late
     assert reconcile(site, hours=4, as_json=True) == 0
     assert documents(capsys)["differences_by_cause"] == {"waiting": 1}
+
+
+def test_rows_that_were_sent_and_then_given_up_are_explained_also_once_the_gap_was_delivered(
+    site: Path, central: FakeCentral, outbox: Outbox, capsys: pytest.CaptureFixture[str]
+):
+    late = [Row(series(), NOW_HOUR_US - 1_000_000, 1.0, 1.0)]
+    central.rows += late  # its answer was lost, and then the row was given up
+    assert reconcile(site, hours=4, as_json=True) == 1
+    assert "unknown_rows" in capsys.readouterr().out
+    note_given_up(outbox, late)
+    assert reconcile(site, hours=4, as_json=True) == 0
+    (difference,) = documents(capsys)["differences"]  # type: ignore[misc]
+    assert (difference["cause"], difference["gap"], difference["is_explained"]) == ("unknown_rows", "evicted", True)
+    assert reconcile(site, hours=4, as_json=False) == 0
+    said = capsys.readouterr().out
+    assert "1 differ, 1 of them explained" in said
+    assert "explained by this gateway's own gap over this hour (evicted)" in said
+    assert "->" not in said
+
+
+def test_rows_that_were_acknowledged_and_are_gone_are_never_explained_by_a_gap(
+    site: Path, central: FakeCentral, outbox: Outbox, capsys: pytest.CaptureFixture[str]
+):
+    note_given_up(outbox, ROWS)
+    del central.rows[7]
+    assert reconcile(site, hours=4, as_json=False) == 1
+    said = capsys.readouterr().out
+    assert "not explained (this gateway's gap over this hour, evicted, is about other rows)" in said
+    assert "-> lost: the gateway no longer has these rows; restore the central's database" in said
+
+
+def note_given_up(outbox: Outbox, rows: list[Row]) -> None:
+    loss = loss_of(rows)
+    assert loss is not None
+
+    def note(db: sqlite3.Connection) -> None:
+        note_gap(db, LossCause.EVICTED, loss, now_us=NOW_HOUR_US, detail="given up")
+
+    outbox._do(lambda db: in_transaction(db, note))
+
+
+@pytest.mark.usefixtures("outbox")
+def test_a_ledger_that_begins_later_than_asked_is_said(site: Path, capsys: pytest.CaptureFixture[str]):
+    assert reconcile(site, hours=100, as_json=True) == 0
+    said = documents(capsys)
+    assert said["hours_not_compared"] == 100 - 25
+    assert said["ledger_since"] == said["from"]
+    assert reconcile(site, hours=100, as_json=False) == 0
+    assert "not compared: 75 hours before" in capsys.readouterr().out
+    assert reconcile(site, hours=4, as_json=False) == 0
+    assert "not compared" not in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("outbox")

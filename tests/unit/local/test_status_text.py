@@ -50,6 +50,13 @@ def test_a_dead_daemon_leaves_its_last_words_and_what_waits() -> None:
     assert "Last words, 2026-05-04 11:00:00 (60 minutes ago): all well" in text
 
 
+def test_what_the_outbox_gave_up_or_lost_is_told_with_cause_and_count() -> None:
+    gaps = {"total": 3, "by_cause": {"thinned": 2, "damaged": 1}, "outbox_records": {"thinned": 800, "damaged": None}}
+    text = as_text(document(gaps=gaps), NOW)
+    assert "GAPS     3 in this run: damaged 1, thinned 2" in text
+    assert "records the outbox gave up or lost: damaged unknown, thinned 800" in text
+
+
 def test_an_outbox_that_cannot_be_read_says_so() -> None:
     text = as_text(document(state="down", outbox={"path": "x", "error": "database disk image is malformed"}), NOW)
     assert "cannot be read: database disk image is malformed" in text
