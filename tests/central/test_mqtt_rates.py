@@ -11,7 +11,7 @@ import pytest
 from cloud_sync import wire
 from cloud_sync.central.mqtt import MqttConsumer
 from cloud_sync.central.rates import RateLimiter, RateLimits
-from cloud_sync.central.server import Listen, running
+from cloud_sync.central.server import Listen, Policy, running, serve_database
 from cloud_sync.central.service import create_app
 from cloud_sync.central.store import Store
 from cloud_sync.errors import BatchRefusedError, TransientSyncError
@@ -101,3 +101,39 @@ async def test_two_roads_are_no_two_allowances(server: Mosquitto, store: Store):
         with pytest.raises(TransientSyncError, match="429"):
             await over_https.send(BODY, batch_id="b2")
         await over_https.close()
+
+
+async def test_a_central_that_serves_both_roads_gives_them_one_allowance(
+    server: Mosquitto, store: Store, database: Database
+):
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(
+        serve_database(
+            database.url,
+            Listen(),
+            ready=lambda url, _: ready.set_result(url),
+            exit_with_parent=False,
+            broker=server.broker("central", "also-right"),
+            policy=Policy(rates=SPENT_BY_ONE[0]),
+        )
+    )
+    over_mqtt = MqttTransport(server.broker(GATEWAY, "right"), gateway_id=GATEWAY)
+    over_https = HttpsTransport(await asyncio.wait_for(ready, DEADLINE_S), gateway_id=GATEWAY, api_key=API_KEY)
+    try:
+        assert (await over_https.send(BODY, batch_id="b1")).accepted == 20
+        assert "sends too fast" in await first_words(over_mqtt)
+    finally:
+        await over_mqtt.close()
+        await over_https.close()
+        serving.cancel()
+        await asyncio.wait([serving])
+
+
+async def first_words(transport: MqttTransport) -> str:
+    """What the central answers, once it listens at the broker."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            with pytest.raises(TransientSyncError) as caught:
+                await transport.send(BODY, batch_id="b2")
+            if "no central listens" not in caught.value.message:
+                return caught.value.message
