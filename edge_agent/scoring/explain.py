@@ -1,0 +1,125 @@
+"""Why a score is what it is: each feature against its usual value, and what the score would be without it.
+
+Constraints
+- Pure arithmetic on rows of features; one call of the model, with as many rows as features and one more.
+- Nothing here changes a verdict; an explanation that cannot be had is the farthest features alone.
+
+Replacing one feature at a time by its usual value is occlusion (Zeiler and Fergus, ECCV 2014) for a table: `push` is
+score(x) - score(x with feature i at its usual value). Features that only act together share no push; their z shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.errors import EdgeError
+
+Vector = NDArray[np.float64]
+Score = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+SIGMA_PER_MAD: Final = 1.4826
+"""Of a normal distribution: 1 / Phi^-1(3/4)."""
+SIGMAS_P01_TO_P99: Final = 4.6527
+"""Of a normal distribution: 2 Phi^-1(0.99)."""
+MOST_SIGMAS: Final = 999.0
+"""Shown for a feature that never varied and does now."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Usual:
+    """What features are when nothing is wrong. Arrays of shape (n_features,); `spread` is a robust standard deviation.
+
+    `of` says whose: this machine's own normal reports, or the rows the model was trained on.
+    """
+
+    centre: Vector
+    spread: Vector
+    of: Literal["machine", "training"]
+
+    def robust_z(self, values: Vector) -> Vector:
+        """(x - centre) / spread, within +-999; shape (n_features,)."""
+        off = values - self.centre
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = np.where(off == 0.0, 0.0, off / self.spread)
+        return np.clip(z, -MOST_SIGMAS, MOST_SIGMAS)
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One feature's part in a score. `push` is None when the model could not say."""
+
+    feature: str
+    value: float
+    usual: float
+    z: float
+    push: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Reasons with the strongest first, and whose usual values they are measured against."""
+
+    reasons: tuple[Reason, ...]
+    against: Literal["machine", "training"]
+
+
+def explain(
+    values: Vector,
+    usual: Usual,
+    score: Score,
+    names: Sequence[str],
+    *,
+    most: int = 3,
+    beside: frozenset[str] = frozenset(),
+) -> Explanation:
+    """The features that push the score most, then those farthest from usual; at most `most`.
+
+    Parameters
+    ----------
+    values : float64 ndarray [shape=(n_features,)], finite
+    score : float32 (n, n_features) -> float32 (n,), higher is more anomalous
+    beside : features that are never a reason (an instant, say)
+    """
+    z = usual.robust_z(values)
+    pushes = _pushes(values, usual, score)
+    strength = np.abs(z) if pushes is None else np.maximum(pushes, 0.0)
+    order = np.lexsort((-np.abs(z), -strength))
+    reasons = [
+        Reason(
+            names[i],
+            float(values[i]),
+            float(usual.centre[i]),
+            round(float(z[i]), 1),
+            None if pushes is None else float(pushes[i]),
+        )
+        for i in order
+        if names[i] not in beside
+    ]
+    return Explanation(tuple(reasons[:most]), usual.of)
+
+
+def _pushes(values: Vector, usual: Usual, score: Score) -> Vector | None:
+    """Shape (n_features,), or None when the model does not take such a row."""
+    rows = np.tile(values, (len(values) + 1, 1))
+    np.fill_diagonal(rows[1:], usual.centre)
+    try:
+        scores = score(rows.astype(np.float32)).astype(np.float64)
+    except EdgeError:
+        return None
+    return np.asarray(scores[0] - scores[1:])
+
+
+def in_words(explanation: Explanation) -> str:
+    """For a technician: 'rms 0.158 (usually 0.077, +4 sigma; 0.09 of the score), ...'."""
+    return ", ".join(_reason_in_words(reason) for reason in explanation.reasons)
+
+
+def _reason_in_words(reason: Reason) -> str:
+    far = f"{reason.z:+.0f} sigma" if abs(reason.z) < MOST_SIGMAS else "never varied before"
+    part = f"; {reason.push:.2g} of the score" if reason.push is not None and reason.push > 0 else ""
+    return f"{reason.feature} {reason.value:.4g} (usually {reason.usual:.4g}, {far}{part})"
