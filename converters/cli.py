@@ -1,4 +1,4 @@
-"""`edge-convert`: train the shipped models, make signing keys, verify a bundle.
+"""`edge-convert`: turn a model file into a bundle, train the shipped models, make signing keys, verify a bundle.
 
 Exit codes: 0 done, 1 refused (the reason is on stderr), 2 wrong usage.
 """
@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 refused (the reason is on stderr), 2 wrong usage.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -13,9 +14,13 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from converters.bundle_writer import BundleContent, WrittenBundle, write_bundle
+from converters.card import read_card
+from converters.from_file import BundleVersion, build_from_file
+from converters.model_file import read_model
 from converters.signing import DEFAULT_KEY, load_or_make_key, make_key, publish
 from converters.training import (
     ai4i,
@@ -39,6 +44,9 @@ RECIPES: Final[dict[str, Callable[[Path], BundleContent]]] = {
     prophet_forecaster.NAME: prophet_forecaster.build,
     lightgbm_challenger.NAME: lightgbm_challenger.build,
 }
+
+BUNDLE_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
+BUNDLE_VERSION: Final = r"\d+\.\d+\.\d+"
 
 DEFAULT_DATA: Final = Path("tests/data")
 DEFAULT_MODELS: Final = Path("models_onnx")
@@ -74,6 +82,46 @@ def train(
             _show(reports[-1])
     if as_json:
         typer.echo(json.dumps({"bundles": reports}, indent=2))
+
+
+@app.command()
+def convert(
+    model_file: Annotated[Path, typer.Argument(help="skops, LightGBM text, or a pickle or joblib file you trust.")],
+    name: Annotated[str, typer.Option(help="What the bundle is called.")],
+    version: Annotated[str, typer.Option(help="Like 1.0.0; an older build of the same version is replaced.")],
+    card: Annotated[Path | None, typer.Option(help="The model's card; default: the model file's name, .toml.")] = None,
+    trust_pickle: Annotated[
+        bool, typer.Option("--trust-pickle", help="Open a pickle: it may run any program, so know who made it.")
+    ] = False,
+    models: ModelsDir = DEFAULT_MODELS,
+    key: KeyFile = DEFAULT_KEY,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a trained model and its card into a proven, signed bundle, and make it champion."""
+    called = _called(name, version)
+    card_file = card or model_file.with_suffix(".toml")
+    with _progress(as_json=as_json) as progress:
+        task = progress.add_task(f"reading {model_file.name}", total=None)
+        described = read_card(card_file)
+        loaded = read_model(model_file, trust_pickle=trust_pickle)
+        progress.update(task, description="comparing graph and source")
+        content = build_from_file(
+            loaded,
+            described,
+            card_file.parent,
+            called,
+            advance=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+        progress.update(task, description="proving and signing")
+        written = write_bundle(content, models, load_or_make_key(key))
+    for warning in loaded.warnings:
+        Console(stderr=True).print(f"note: {warning}", style="yellow", markup=False, soft_wrap=True)
+    report = _report(content.manifest, written.golden) | {"path": str(written.path)} | _sizes(content, written)
+    report |= {"kind": content.manifest.source_model.kind, "warnings": list(loaded.warnings)}
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        _show(report)
 
 
 @app.command()
@@ -113,6 +161,19 @@ def run() -> None:
         raise SystemExit(1) from exc
 
 
+def _called(name: str, version: str) -> BundleVersion:
+    for option, text, pattern in (("--name", name, BUNDLE_NAME), ("--version", version, BUNDLE_VERSION)):
+        if not re.fullmatch(pattern, text):
+            raise typer.BadParameter(f"{text!r} does not match {pattern}", param_hint=option)
+    return BundleVersion(name, version)
+
+
+def _progress(*, as_json: bool) -> Progress:
+    """On stderr, and only for people."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=as_json)
+
+
 def _report(manifest: Manifest, golden: GoldenReport) -> dict[str, Any]:
     return {
         "name": manifest.name,
@@ -138,7 +199,9 @@ def _show(report: dict[str, Any]) -> None:
         )
     table.add_row("threshold", f"{report['threshold']:g}")
     table.add_row(
-        "parity", f"{parity['rows']} rows, worst {parity['max_abs_difference']:.1e}, {parity['verdict_flips']} flips"
+        "parity",
+        f"{parity['rows']} rows, worst {parity['max_abs_difference']:.1e}, {parity['verdict_flips']} flips"
+        + (f" beyond {parity['tolerance_band']:g} of the threshold" if parity["tolerance_band"] else ""),
     )
     table.add_row(
         "golden run",

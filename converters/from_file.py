@@ -1,0 +1,137 @@
+"""From a model file and its card to a bundle's content: convert, prove, set the threshold, make golden vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.bundle_writer import BundleContent
+from converters.card import Card
+from converters.card_data import GoldenInputs, feature_spec, golden_inputs, table, tolerances
+from converters.converted import ConvertedModel
+from converters.golden_choice import is_stable
+from converters.kinds import convert, describe
+from converters.model_file import LoadedModel
+from converters.parity import measure
+from converters.refusals import CardError
+from converters.training.assemble import ModelCard, TrainedModel, assemble
+from edge_agent.scoring.manifest import Tolerances
+
+_MAX_SCORE_ATOL: Final = 1e-2
+
+
+@dataclass(frozen=True, slots=True)
+class BundleVersion:
+    """What the new bundle is called."""
+
+    name: str
+    version: str
+
+
+def build_from_file(
+    loaded: LoadedModel,
+    card: Card,
+    folder: Path,
+    called: BundleVersion,
+    *,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> BundleContent:
+    """The bundle's content. `folder` is the card's; `advance` is told parity rows done and rows in all.
+
+    Raises UnsupportedModelError, CardError, RecordingError, and BundleError when graph and source disagree.
+    """
+    names = card.features.names
+    spec = feature_spec(card)
+    converted = convert(loaded.model, feature_names=names, options=card.score.options())
+    source = describe(loaded.model, len(names))
+    healthy = table(folder, card.files.healthy, names, where="files.healthy")
+    rows = healthy
+    if card.files.training is not None:
+        rows = table(folder, card.files.training, names, where="files.training")
+    golden = golden_inputs(card, folder, spec)
+    threshold, how = _threshold(card, converted, healthy)
+    allowed = _checked_tolerances(tolerances(card), converted, golden, healthy)
+    parity = measure(converted, rows, threshold=threshold, advance=advance)
+    trained = TrainedModel(
+        kind=source.kind,
+        hyperparameters=source.hyperparameters,
+        converter=source.converter,
+        libraries=tuple(source.libraries),
+        converted=converted,
+        rows=rows,
+        healthy_rows=healthy,
+        threshold=threshold,
+        split=card.split,
+        metrics=card.metrics,
+    )
+    words = ModelCard(
+        name=called.name,
+        version=called.version,
+        task=card.task or source.task,
+        description=card.description,
+        training_data=card.training_data,
+        limits=card.limits,
+        notes=(*card.notes, how, f"Converted from a {loaded.format} file, SHA-256 {loaded.sha256}.", *loaded.warnings),
+    )
+    arrays: dict[str, NDArray[np.floating]] = {
+        golden.key: golden.inputs,
+        "features": golden.features,
+        "scores": _scores(converted, golden),
+    }
+    return assemble(words, spec, trained, golden=arrays, tolerances=allowed, parity=parity)
+
+
+def _threshold(card: Card, converted: ConvertedModel, healthy: NDArray[np.float64]) -> tuple[float, str]:
+    """The line between normal and anomalous, and where it comes from, in words."""
+    if card.score.threshold is not None:
+        return card.score.threshold, "The threshold is the card's."
+    if card.score.percentile is not None:
+        line = _percentile(converted, healthy, card.score.percentile)
+        return line, f"The threshold is the {card.score.percentile:g}th percentile of the healthy rows' scores."
+    if converted.own_threshold is None:
+        raise CardError(
+            "this kind of model draws no line of its own",
+            where="score.threshold",
+            hint="give score.threshold, or score.percentile of the healthy rows",
+        )
+    return converted.own_threshold, "The threshold is the model's own."
+
+
+def _percentile(converted: ConvertedModel, healthy: NDArray[np.float64], percentile: float) -> float:
+    """Between the score at that percentile and the next higher one: a forest gives the same few scores again and again,
+    and a line that stands on one of them would hang on its last digit."""
+    scores = converted.source_score(healthy.astype(np.float32).astype(np.float64))
+    below = np.percentile(scores, percentile, method="lower")
+    above = scores[scores > below + 2.0 * converted.max_difference]
+    return float((below + above.min()) / 2 if len(above) else below + converted.max_difference)
+
+
+def _scores(converted: ConvertedModel, golden: GoldenInputs) -> NDArray[np.float64]:
+    flat = golden.features.reshape(-1, golden.features.shape[-1])
+    return converted.source_score(flat).reshape(golden.features.shape[:-1])
+
+
+def _checked_tolerances(
+    allowed: Tolerances, converted: ConvertedModel, golden: GoldenInputs, healthy: NDArray[np.float64]
+) -> Tolerances:
+    """Widened for scores that are far beyond 1, of which float32 holds fewer digits.
+
+    Raises CardError when a golden score hangs on the last digits of a feature.
+    """
+    flat = golden.features.reshape(-1, golden.features.shape[-1])
+    largest = max(1.0, float(np.max(np.abs(converted.source_score(flat)))))
+    atol = min(_MAX_SCORE_ATOL, max(allowed.score_atol, 2.0 * converted.max_difference * largest))
+    widened = allowed.model_copy(update={"score_atol": atol})
+    if golden.key == "samples" and not is_stable(flat, healthy.std(axis=0), converted.source_score, widened):
+        raise CardError(
+            "a golden window stands on a split of the model, so that its score would change with the last digits of a "
+            "feature on another processor",
+            where="files.golden",
+            hint="choose another stretch of recording",
+        )
+    return widened

@@ -1,0 +1,172 @@
+"""Opens a trained model's file. A pickle is a program: it runs only when a person has said that its source is trusted.
+
+Constraints
+- The format is told by content, not by name: skops and LightGBM's text hold data, pickle and joblib hold code.
+- A skops file may name only the types listed here and skops' own; another type is refused by name.
+- Every failure is a ModelFileError that says what the file is and what to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import lzma
+import pickle
+import warnings
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from converters.refusals import ModelFileError
+
+MAX_BYTES: Final = 1_000_000_000
+
+TRUSTED_TYPES: Final = frozenset(
+    {
+        "collections.OrderedDict",
+        "lightgbm.basic.Booster",
+        "lightgbm.sklearn.LGBMClassifier",
+        "lightgbm.sklearn.LGBMRegressor",
+        "sklearn.tree._tree.Tree",
+    }
+)
+"""Besides those skops trusts itself: data of the kinds converted here."""
+
+_SAVE_AGAIN: Final = "save the model again and copy it whole"
+_PICKLED: Final = (
+    b"\x80",
+    b"\x78\x01",
+    b"\x78\x5e",
+    b"\x78\x9c",
+    b"\x78\xda",
+    b"\x1f\x8b",
+    b"BZh",
+    b"\xfd7zXZ",
+    b"\x5d\x00",
+)
+_BROKEN: Final[tuple[type[Exception], ...]] = (
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    TypeError,
+    ValueError,
+    lzma.LZMAError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a damaged file ends in, depending on where the damage is."""
+
+_TEXT_BEGIN, _TEXT_END = b"tree\n", b"\nend of trees"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """`warnings` are what the libraries said about it, such as having been saved by another version."""
+
+    model: Any
+    format: str
+    sha256: str
+    warnings: tuple[str, ...]
+
+
+def read_model(path: Path, *, trust_pickle: bool = False) -> LoadedModel:
+    """The model in a skops, LightGBM text, pickle or joblib file.
+
+    Raises
+    ------
+    ModelFileError
+        Missing, too large, cut short, of another format, holding types that are not trusted, or a pickle without
+        `trust_pickle`: nothing in it has run then.
+    """
+    content = _content(path)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        model, form = _load(content, path, trust_pickle=trust_pickle)
+    notes = tuple(dict.fromkeys(str(warning.message).splitlines()[0] for warning in said))
+    return LoadedModel(model, form, hashlib.sha256(content).hexdigest(), notes)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ModelFileError(f"{path} is larger than {MAX_BYTES} bytes", hint="is it a model?")
+        return path.read_bytes()
+    except OSError as exc:
+        raise ModelFileError(f"{path} cannot be read: {exc.strerror}", hint="check the path and its owner") from exc
+
+
+def _load(content: bytes, path: Path, *, trust_pickle: bool) -> tuple[Any, str]:
+    if content.startswith(_TEXT_BEGIN):
+        return _lightgbm_text(content, path), "LightGBM text"
+    if content.startswith(b"PK"):
+        return _skops(content, path), "skops"
+    if content.startswith(_PICKLED):
+        if not trust_pickle:
+            raise ModelFileError(
+                f"{path} is a pickle: opening it runs whatever program is in it, with your rights",
+                hint="if you know who made it, add --trust-pickle; better save it with skops.io.dump: no code in it",
+            )
+        return _pickled(content, path), "pickle"
+    raise ModelFileError(
+        f"{path} is no model file known here: {_guess(content)}",
+        hint="save the fitted model with skops.io.dump, joblib.dump, or Booster.save_model of LightGBM",
+    )
+
+
+def _guess(content: bytes) -> str:
+    if not content:
+        return "it is empty"
+    if content.startswith(b"\x08") and b"onnx" in content[:1_000].lower():
+        return "it looks like an ONNX graph, and this command converts from the model as trained"
+    return f"it begins with {content[:8]!r}"
+
+
+def _lightgbm_text(content: bytes, path: Path) -> Any:
+    import lightgbm
+
+    if _TEXT_END not in content:
+        raise ModelFileError(f"{path} is a LightGBM model that was cut short", hint=_SAVE_AGAIN)
+    try:
+        return lightgbm.Booster(model_str=content.decode())
+    except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as exc:
+        raise ModelFileError(f"{path} is not a LightGBM model: {exc}", hint=_SAVE_AGAIN) from exc
+
+
+def _skops(content: bytes, path: Path) -> Any:
+    import skops.io
+
+    try:
+        unknown = sorted(set(skops.io.get_untrusted_types(data=content)) - TRUSTED_TYPES)
+        if unknown:
+            raise ModelFileError(
+                f"{path} holds {', '.join(unknown)}, which is not among the types converted here",
+                hint="save only scalers and one model; see docs/CONVERTING.md for the kinds",
+            )
+        return skops.io.loads(content, trusted=sorted(TRUSTED_TYPES))
+    except _BROKEN as exc:
+        raise ModelFileError(f"{path} is not a whole skops file: {_reason(exc)}", hint=_SAVE_AGAIN) from exc
+
+
+def _pickled(content: bytes, path: Path) -> Any:
+    import joblib
+
+    try:
+        return joblib.load(io.BytesIO(content))
+    except ImportError as exc:
+        raise ModelFileError(
+            f"{path} needs {exc.name or exc}, which is not installed here",
+            hint="install it, or save scalers and model without the project's own classes",
+        ) from exc
+    except _BROKEN as exc:
+        raise ModelFileError(f"{path} cannot be unpickled: {_reason(exc)}", hint=_SAVE_AGAIN) from exc
+
+
+def _reason(exc: Exception) -> str:
+    return str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
