@@ -35,8 +35,10 @@ class RowColumns:
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> RowColumns:
-        """Series are told apart by identity. Raises TypeError for a time that is no integer, OverflowError for one
-        beyond 64 bits; NumPy would cut it."""
+        """Series are told apart by identity; the same ones always stand in the same order.
+
+        Raises TypeError for a time that is no integer, OverflowError for one beyond 64 bits; NumPy would cut it.
+        """
         series = [row.series for row in rows]
         object_ids = np.fromiter(map(id, series), np.int64, len(series))
         _, firsts, of_row = np.unique(object_ids, return_index=True, return_inverse=True)

@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import is_
 from typing import Any, Final
 
 import numpy as np
@@ -71,7 +72,7 @@ class CatalogueCache:
         """The catalogue of rows, of which there are some, and the position in it of each."""
         is_used = np.bincount(rows.of_row, minlength=len(rows.series)) > 0
         latest = self._latest  # a recorder keeps its table, and most flushes hold all of it
-        if latest.table is not rows.series or not np.array_equal(latest.is_used, is_used):
+        if not (_are_the_same(latest.table, rows.series) and np.array_equal(latest.is_used, is_used)):
             self._latest = latest = self._placed(rows.series, is_used)
         return latest.catalogue, latest.position[rows.of_row]
 
@@ -96,6 +97,11 @@ class CatalogueCache:
             if len(self._known) > self._size:
                 self._known.popitem(last=False)
         return made
+
+
+def _are_the_same(some: tuple[Series, ...], others: tuple[Series, ...]) -> bool:
+    """The same objects: equal ones may have metadata that JSON tells apart, such as 1 and True."""
+    return some is others or (len(some) == len(others) and all(map(is_, some, others)))
 
 
 def read_catalogue(text: bytes, reader: Reader, count: int) -> list[Series]:
