@@ -1,4 +1,9 @@
-"""The formulas of the spectrum family: names, units, definitions, and how exact the edge is."""
+"""The formulas of the spectrum family: names, units, definitions, and how exact the edge is.
+
+A float32 transform rounds every bin by some 1e-7 of the rms of the whole window, so what stands far below the rest is
+less exact than its own size suggests: the flatness, which hangs on the quietest bins, most of all. An `atol` in the
+unit of the signal is for an rms up to 1, and grows with it; that in Hz is for 20 kHz, and grows with the rate.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +34,7 @@ def _formula(name: str, unit: str, definition: str, source: str, rtol: float, at
 _WHOLE: Final = (
     _formula("total_power", "signal^2", "sum P; P = PSD * df, DC out: the variance if untapered", _WELCH, 2e-6),
     _formula("spectral_centroid", "Hz", "sum(f P) / sum P", _PEETERS, 2e-6),
-    _formula("spectral_spread", "Hz", "sqrt(sum((f - centroid)^2 P) / sum P)", _PEETERS, 2e-6),
+    _formula("spectral_spread", "Hz", "sqrt(sum((f - centroid)^2 P) / sum P)", _PEETERS, 2e-6, 2e-3),
     _formula(
         "spectral_rolloff",
         "Hz",
@@ -42,7 +47,7 @@ _WHOLE: Final = (
         "",
         "exp(mean ln P) / mean P, each P at least 1e-10 of the mean",
         "librosa.feature.spectral_flatness, with a floor that follows the signal",
-        1e-5,
+        1e-4,
         1e-9,
     ),
     _formula(
@@ -77,14 +82,14 @@ _WHOLE: Final = (
 
 def _band_formula(name: str) -> Formula:
     if name.startswith("band_rms"):
-        return _formula(name, "signal", "sqrt(sum of P over the band of bands_hz with this number)", _WELCH, 2e-6)
-    return _formula(name, "", "sum of P over the band of bands_hz with this number / sum P", _WELCH, 2e-6)
+        return _formula(name, "signal", "sqrt(sum of P over the band of bands_hz with this number)", _WELCH, 2e-6, 1e-7)
+    return _formula(name, "", "sum of P over the band of bands_hz with this number / sum P", _WELCH, 2e-6, 2e-8)
 
 
 def _peak_formula(name: str) -> Formula:
     if name.endswith("_hz"):
         return _formula(name, "Hz", "f of the local maximum with this rank; of equals the lowest f first", _LINES, 1e-6)
-    return _formula(name, "signal", "its amplitude, as dominant_amplitude", _LINES, 5e-6)
+    return _formula(name, "signal", "its amplitude, as dominant_amplitude", _LINES, 2e-6, 1e-7)
 
 
 FORMULAS: Final = (*_WHOLE, *map(_band_formula, BANDS), *map(_peak_formula, PEAKS))

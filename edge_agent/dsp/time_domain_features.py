@@ -43,7 +43,7 @@ FORMULAS: Final = tuple(
         ("crest_factor", "", "max |x| / rms", _FACTORS, 1e-6, 0.0),
         ("kurtosis_fisher", "", "m4 / m2^2 - 3, biased: 0 for a normal distribution", _STATISTICS, 5e-6, 15e-6),
         ("kurtosis_pearson", "", "m4 / m2^2, biased: 3 for a normal distribution", _STATISTICS, 5e-6, 0.0),
-        ("skewness", "", "m3 / m2^1.5, biased", _STATISTICS, 0.0, 2e-5),
+        ("skewness", "", "m3 / m2^1.5, biased", _STATISTICS, 2e-6, 2e-5),
         ("shape_factor", "", "rms / mean |x|", _FACTORS, 1e-6, 0.0),
         ("impulse_factor", "", "max |x| / mean |x|", _FACTORS, 1e-6, 0.0),
         ("margin_factor", "", "max |x| / (mean sqrt |x|)^2; also called clearance factor", _FACTORS, 2e-6, 0.0),

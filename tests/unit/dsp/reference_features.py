@@ -73,6 +73,7 @@ def _shape(f: np.ndarray, power: np.ndarray, fraction: float) -> dict[str, float
 
 def _bands(f: np.ndarray, power: np.ndarray, bands_hz: str, rate_hz: float) -> dict[str, float]:
     features = {}
+    f = np.round(f, 6)  # a bin that rounding put beside a limit is on it
     for number, band in enumerate(filter(None, bands_hz.split(",")), start=1):
         low, high = (float(limit) for limit in band.split("-"))
         inside = (f >= low) & ((f < high) | ((f == high) & (high == rate_hz / 2)))

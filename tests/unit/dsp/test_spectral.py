@@ -64,7 +64,7 @@ def test_an_impulse_has_a_flat_spectrum():
 
 
 @pytest.mark.parametrize("n", [2048, 2047, 4, 5])
-def test_all_four_equal_the_platforms_expressions(n):
+def test_all_five_equal_the_platforms_expressions(n):
     x = np.random.default_rng(n).standard_normal(n)
     magnitude, frequencies = platform_spectrum(x)
     got = (
@@ -72,12 +72,14 @@ def test_all_four_equal_the_platforms_expressions(n):
         spectral.dominant_amplitude(samples=x),
         spectral.spectral_centroid(samples=x, sample_rate_hz=RATE_HZ),
         spectral.high_frequency_energy_ratio(samples=x, sample_rate_hz=RATE_HZ),
+        spectral.high_frequency_energy_sum(samples=x, sample_rate_hz=RATE_HZ),
     )
     wanted = (
         frequencies[np.argmax(magnitude)],
         magnitude.max(),
         np.sum(frequencies * magnitude) / np.sum(magnitude),
         np.sum(magnitude[frequencies > 1000] ** 2) / np.sum(magnitude**2),
+        np.sum(magnitude[frequencies > 1000] ** 2),
     )
     np.testing.assert_allclose(got, wanted, rtol=1e-12)
 

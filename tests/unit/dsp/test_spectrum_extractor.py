@@ -201,6 +201,37 @@ def test_a_bad_window_leaves_its_neighbours_alone():
     np.testing.assert_array_equal(values[0, [0, 1, 3, 5, 8]], clean[0, [0, 1, 3, 5, 8]])
 
 
+@pytest.mark.parametrize("parameters", [{}, {"taper": "none"}, {"method": "welch", "segment_samples": 300}])
+def test_a_windows_numbers_do_not_depend_on_its_batch_however_large(parameters):
+    """300 windows of two channels are several blocks."""
+    x = noise(2 * N // 2 * 301).reshape(2, -1).astype(np.float32)
+    x[1] += 100.0
+    windows = sliding_window_view(x, N, axis=-1)[:, :: N // 2]
+    names = [f.name for f in feature_ids("spectrum") if int_of(f.name) <= 4]
+    extractor = build_extractor(spec(*names, bands_hz=WHOLE, **parameters))
+    whole, is_usable = extractor.extract(windows)
+    assert is_usable.all()
+    for cut in (1, 7, 100):
+        pieces = [extractor.extract(windows[:, i : i + cut])[0] for i in range(0, 300, cut)]
+        np.testing.assert_array_equal(np.concatenate(pieces, axis=1), whole)
+    interleaved = sliding_window_view(np.ascontiguousarray(x.T).T, N, axis=-1)[:, :: N // 2]
+    np.testing.assert_array_equal(extractor.extract(interleaved)[0], whole)
+    np.testing.assert_array_equal(extractor.extract(windows[1:].copy())[0], whole[1:])
+
+
+@pytest.mark.parametrize("offset", [0.5, 40.0, 4000.0])
+def test_an_offset_of_thousands_of_standard_deviations_costs_no_accuracy(offset):
+    windows = (noise(N * 8) + offset).astype(np.float32).reshape(1, 8, N)
+    names = [f.name for f in feature_ids("spectrum") if int_of(f.name) <= 4]
+    values, is_usable = build_extractor(spec(*names, bands_hz=WHOLE)).extract(windows)
+    assert is_usable.all()
+    wanted = reference_features.spectrum(
+        windows.astype(np.float64), sample_rate_hz=RATE_HZ, parameters={"bands_hz": WHOLE}
+    )
+    for i, name in enumerate(names):
+        np.testing.assert_allclose(values[..., i], wanted[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 def int_of(name: str) -> int:
     return next((int(part) for part in name.split("_") if part.isdecimal()), 0)
 
