@@ -31,7 +31,8 @@ def validate_file(file: Path | None, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"file": str(path), "is_valid": True, "errors": []}))
     else:
-        print(f"{path}: valid; gateway {settings.gateway.id}, {len(settings.sources)} sources, {tags} tags")
+        counted = f"{len(settings.sources)} sources, {tags} tags, {len(settings.tag_models)} tag models"
+        print(f"{path}: valid; gateway {settings.gateway.id}, {counted}")
     return 0
 
 
