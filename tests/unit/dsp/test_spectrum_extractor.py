@@ -1,5 +1,9 @@
 """Spectra in physical units: lines on and off a bin, Parseval, noise, harmonics, ties, and refusals by name."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
@@ -302,3 +306,26 @@ def test_a_parameter_that_cannot_be_had_is_named(parameters, message):
 def test_a_peak_beyond_those_looked_for_is_refused():
     with pytest.raises(SignalError, match="peak_6_amplitude is asked for, but n_peaks is 5"):
         build_extractor(spec("peak_6_amplitude"))
+
+
+def test_neither_family_loads_scipy_signal_or_stats():
+    program = """
+import sys
+import numpy as np
+from edge_agent.core.features import FeatureSpec
+from edge_agent.dsp.catalog import build_extractor, feature_ids
+noise = np.random.default_rng(1).standard_normal((1, 1, 2048)).astype(np.float32)
+some = feature_ids("spectrum", "spectral_entropy", "peak_1_amplitude", "harmonic_ratio")
+welch = {"method": "welch", "segment_samples": 512}
+for spec in (
+    FeatureSpec("time_domain", feature_ids("time_domain"), 20000.0, 2048, 1024),
+    FeatureSpec("spectrum", some, 20000.0, 2048, 1024, welch),
+):
+    assert build_extractor(spec).extract(noise)[1].all()
+print(*sys.modules)
+"""
+    root = Path(__file__).parents[3]
+    finished = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
+    loaded = set(finished.stdout.split())
+    assert "edge_agent.dsp.spectrum" in loaded
+    assert not loaded & {"scipy.signal", "scipy.stats", "pandas", "librosa"}
