@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks.harness import Comparison, benchmark, compare
 from cloud_sync import wire
+from cloud_sync.columns import ColumnBatch, RowColumns
 from cloud_sync.records import Batch, Row, Series
 
 GATEWAY: Final = "gw-1"
@@ -94,6 +95,14 @@ def encode_against_gzip() -> Comparison:
     rows = Plant().rows(READINGS)
     batch = _batch(rows)
     return compare(ours=lambda: wire.encode(batch), baseline=lambda: _gzip_json(rows), per=READINGS)
+
+
+@benchmark("wire.encode.columns.vs_json_gzip", unit="us CPU")
+def encode_columns_against_gzip() -> Comparison:
+    """From readings as each side holds them: columns here, objects there."""
+    rows = Plant().rows(READINGS)
+    batch = ColumnBatch(GATEWAY, RowColumns.of(rows))
+    return compare(ours=lambda: wire.encode_columns(batch), baseline=lambda: _gzip_json(rows), per=READINGS)
 
 
 @benchmark("wire.encode.vs_own_json", unit="us CPU")
