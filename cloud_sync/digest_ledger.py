@@ -3,7 +3,8 @@
 Constraints
 - A block's rows enter in the transaction that takes the block out: they are counted once, also after a kill.
 - Refused rows do not enter; what was thinned or given up before it was sent never gets here.
-- Bounded: hours older than `KEPT_HOURS` are dropped, and older rows do not enter.
+- Bounded: hours older than `KEPT_HOURS` are dropped, and older rows do not enter. Older than the newest hour that the
+  central took: it takes none from the future, while our own clock may stand in 2099 for a moment.
 
 Every function works inside its caller's transaction or read. Hashes are kept as SQLite's 64-bit integers.
 """
@@ -69,9 +70,9 @@ def note_taken(db: sqlite3.Connection, blocks: Iterable[Mapping[HourKey, HourDig
     hours: dict[HourKey, HourDigest] = {}
     for block in blocks:
         add_digests(hours, block)
-    oldest_us = hour_of(now_us) - KEPT_HOURS * HOUR_US
     if db.execute(_IS_THERE).fetchone()[0] == 0:
         _begin(db, since_us=now_us)
+    oldest_us = min(hour_of(now_us), _newest_us(db, hours)) - KEPT_HOURS * HOUR_US
     new = [
         (hour_us, sensor_id, one.count, one.min_us, one.max_us, one.hash)
         for (sensor_id, hour_us), one in hours.items()
@@ -79,6 +80,11 @@ def note_taken(db: sqlite3.Connection, blocks: Iterable[Mapping[HourKey, HourDig
     ]
     _add(db, new)
     db.execute("DELETE FROM digest_hour WHERE hour_us < ?", (oldest_us,))
+
+
+def _newest_us(db: sqlite3.Connection, hours: Mapping[HourKey, HourDigest]) -> int:
+    known_us: int | None = db.execute("SELECT max(hour_us) FROM digest_hour").fetchone()[0]
+    return max([hour_us for _, hour_us in hours] + [known_us or 0])
 
 
 def _begin(db: sqlite3.Connection, *, since_us: int) -> None:

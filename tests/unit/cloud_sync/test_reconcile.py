@@ -113,9 +113,18 @@ async def test_events_are_not_rows(outbox: Outbox):
 
 def test_ledger_is_bounded(outbox: Outbox):
     deliver(outbox, rows_at(1))
-    late_us = NOW_US + KEPT_HOURS * HOUR_US
+    late_us = NOW_US + (KEPT_HOURS + 1) * HOUR_US
+    late = rows_at((late_us - HOUR) // 1_000_000)
+    deliver(outbox, late, now_us=late_us)
+    assert ledger(outbox) == digests(late)
     deliver(outbox, rows_at(2), now_us=late_us)
-    assert ledger(outbox) == {}
+    assert ledger(outbox) == digests(late)
+
+
+def test_a_clock_that_stands_in_2099_for_a_moment_costs_the_ledger_nothing(outbox: Outbox):
+    deliver(outbox, rows_at(1))
+    deliver(outbox, rows_at(2), now_us=4_080_000_000_000_000)
+    assert ledger(outbox) == digests(rows_at(1, 2))
 
 
 def test_ledger_outlives_the_process(outbox: Outbox):
