@@ -7,18 +7,12 @@ import random
 from datetime import UTC, datetime
 
 from tests.chaos.agent_world import AT_A_STOP_S, AgentWorld
-from tests.chaos.faults import AGENT_PAUSED, DATABASE_FAULTS, ROAD_FAULTS, Fault, Target
+from tests.chaos.faults import AGENT_KILLED, AGENT_PAUSED, DATABASE_FAULTS, DISK_FAULTS, ROAD_FAULTS, Fault, Target
 
 AT_THE_EPOCH = datetime(1970, 1, 1, 0, 5, tzinfo=UTC)
 FAR_AHEAD = datetime(2099, 6, 1, tzinfo=UTC)
 _SOME_ROAD_FAULTS = {"central_killed", "answers_lost", "answers_repeated", "link_half_open"}
 """The others happen in the HTTPS world, to the same code."""
-
-
-async def agent_killed(world: AgentWorld, rng: random.Random) -> None:
-    await world.kill_gateway()
-    await asyncio.sleep(rng.uniform(0.0, 0.5))
-    await world.start_gateway()
 
 
 async def agent_stopped(world: AgentWorld, rng: random.Random) -> None:
@@ -40,13 +34,13 @@ async def clock_at_the_epoch(world: AgentWorld, rng: random.Random) -> None:
 
 async def clock_far_ahead(world: AgentWorld, rng: random.Random) -> None:
     """Rows of 2099 are refused with a reason. Then nothing is newer than they are, until the agent is started again."""
-    world.was_far_ahead = True
     world.clock.set_to(FAR_AHEAD)
     await asyncio.sleep(rng.uniform(1.0, 3.0))
     with world.may_miss(before_s=AT_A_STOP_S):
-        world.set_back += 1
-        world.clock.set_right()
-        await asyncio.sleep(1.0)
+        with world.set_back():
+            world.clock.set_right()
+            await asyncio.sleep(1.0)
+        await asyncio.sleep(AT_A_STOP_S)
         await world.stop_gateway()
     await world.start_gateway()
 
@@ -60,33 +54,6 @@ async def started_at_the_epoch(world: AgentWorld, rng: random.Random) -> None:
     world.clock.set_right()
 
 
-async def disk_full(world: AgentWorld, rng: random.Random) -> None:
-    assert world.disk is not None
-    await asyncio.to_thread(world.disk.fill)
-    await asyncio.sleep(rng.uniform(0.5, 3.0))
-    world.disk.free()
-
-
-async def agent_killed_on_full_disk(world: AgentWorld, rng: random.Random) -> None:
-    assert world.disk is not None
-    with world.may_miss():
-        await asyncio.to_thread(world.disk.fill)
-        await asyncio.sleep(rng.uniform(0.2, 1.0))
-        await world.kill_gateway()
-    world.disk.free()
-    await world.start_gateway()
-
-
-async def disk_read_only(world: AgentWorld, rng: random.Random) -> None:
-    assert world.disk is not None
-    await world.kill_gateway()
-    await asyncio.to_thread(world.disk.make, "ro")
-    with world.may_miss():
-        await world.gateway_starts_in_vain()
-    await asyncio.to_thread(world.disk.make, "rw")
-    await world.start_gateway()
-
-
 async def device_mute(world: AgentWorld, rng: random.Random) -> None:
     world.plant.is_mute = True
     await asyncio.sleep(rng.uniform(0.5, 3.0))
@@ -95,24 +62,22 @@ async def device_mute(world: AgentWorld, rng: random.Random) -> None:
 
 async def _set_back(world: AgentWorld, rng: random.Random, seconds: float) -> None:
     with world.may_miss(before_s=AT_A_STOP_S):
-        world.set_back += 1
-        world.clock.step_s(seconds)
-        await asyncio.sleep(rng.uniform(1.5, 3.0))
+        with world.set_back():
+            world.clock.step_s(seconds)
+            await asyncio.sleep(rng.uniform(1.5, 3.0))
         world.clock.set_right()
         await asyncio.sleep(0.2)
 
 
 AGENT_FAULTS = (
-    Fault("agent_killed", Target.GATEWAY, agent_killed),
+    AGENT_KILLED,
     Fault("agent_stopped", Target.GATEWAY, agent_stopped),
     AGENT_PAUSED,
     Fault("clock_hour_back", Target.GATEWAY, clock_hour_back),
     Fault("clock_at_the_epoch", Target.GATEWAY, clock_at_the_epoch),
     Fault("clock_far_ahead", Target.GATEWAY, clock_far_ahead),
     Fault("started_at_the_epoch", Target.GATEWAY, started_at_the_epoch),
-    Fault("disk_full", Target.GATEWAY, disk_full, needs_disk=True),
-    Fault("agent_killed_on_full_disk", Target.GATEWAY, agent_killed_on_full_disk, needs_disk=True),
-    Fault("disk_read_only", Target.GATEWAY, disk_read_only, needs_disk=True),
+    *DISK_FAULTS,
     Fault("device_mute", Target.PLANT, device_mute),
     *(fault for fault in ROAD_FAULTS if fault.name in _SOME_ROAD_FAULTS),
     DATABASE_FAULTS[0],

@@ -45,10 +45,7 @@ class AgentWorld(World):
         super().__init__(server, folder)
         self.clock = WallClock(folder)
         self.plant = NumberedPlant()
-        self.set_back = 0
-        """How often the clock was set back under a running agent."""
-        self.was_far_ahead = False
-        """Then the ledger has forgotten: it keeps eight days, by the agent's own clock."""
+        self._set_back: list[tuple[float, float]] = []
         self._runtime = short_folder()
         self._config = folder / "edge.toml"
         self._untold: list[tuple[float, float]] = []
@@ -62,6 +59,15 @@ class AgentWorld(World):
             yield
         finally:
             self._untold.append((began_s, time.monotonic() + POLL_EVERY_S))
+
+    @contextlib.contextmanager
+    def set_back(self) -> Iterator[None]:
+        """The clock is behind the newest rows meanwhile: what is read is withheld, and a gap must say so."""
+        began_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self._set_back.append((began_s, time.monotonic()))
 
     async def start_gateway(self) -> None:
         """Returns once something new is durable; the gap that tells of its absence is so as well."""
@@ -106,7 +112,8 @@ class AgentWorld(World):
             **{f"dead_{code}": count for code, count in sorted(reasons.items())},
             **{f"gaps_{cause}": count for cause, count in sorted(gaps.items())},
             "starts": self._lives,
-            "clock_set_back": self.set_back,
+            "clock_set_back": len(self._set_back),
+            "clock_set_back_and_withheld": self._withheld(self._missing(arrived)),
             "waiting": len(_keys(self._bodies("SELECT content FROM body"))),
             "readings": len(self.plant.handed),
             "readings_not_durable": len(self._missing(arrived)),
@@ -125,12 +132,11 @@ class AgentWorld(World):
             f"{what}: {told} gaps for {times} times"
             for what, told, times in (
                 ("agent stopped", figures.get("gaps_agent_stopped", 0), figures["starts"] - 1),
-                ("clock set back", figures.get("gaps_clock_set_back", 0), figures["clock_set_back"]),
+                ("clock set back", figures.get("gaps_clock_set_back", 0), figures["clock_set_back_and_withheld"]),
             )
             if told < times
         ]
-        excused = {"ledger_differs"} if self.was_far_ahead else set()
-        return [name for name in never if figures[name] and name not in excused] + untold
+        return [name for name in never if figures[name]] + untold
 
     @property
     def outbox_file(self) -> Path:
@@ -190,6 +196,11 @@ class AgentWorld(World):
         for batch in self._bodies("SELECT content FROM dead_letter UNION ALL SELECT content FROM body"):
             seen |= {number_of(row.series.sensor_id, row.value) for row in batch.rows if _is_tag(row.series.sensor_id)}
         return self.plant.handed.keys() - seen
+
+    def _withheld(self, missing: set[int]) -> int:
+        """How often the clock was set back and something that was read is missing; a mute device gives nothing."""
+        times = [self.plant.handed[number] for number in missing]
+        return sum(any(begin < handed_s < end for handed_s in times) for begin, end in self._set_back)
 
     def _is_told(self, number: int) -> bool:
         handed_s = self.plant.handed[number]

@@ -35,7 +35,7 @@ class Fault:
 
 
 async def agent_killed(world: World, rng: random.Random) -> None:
-    await world.gateway.end(signal.SIGKILL)
+    await world.kill_gateway()
     await asyncio.sleep(rng.uniform(0.0, 0.5))
     await world.start_gateway()
 
@@ -60,9 +60,10 @@ async def disk_full(world: World, rng: random.Random) -> None:
 
 async def agent_killed_on_full_disk(world: World, rng: random.Random) -> None:
     disk = _disk(world)
-    await asyncio.to_thread(disk.fill)
-    await asyncio.sleep(rng.uniform(0.2, 1.0))
-    await world.gateway.end(signal.SIGKILL)
+    with world.may_miss():
+        await asyncio.to_thread(disk.fill)
+        await asyncio.sleep(rng.uniform(0.2, 1.0))
+        await world.kill_gateway()
     disk.free()
     await world.start_gateway()
 
@@ -70,9 +71,10 @@ async def agent_killed_on_full_disk(world: World, rng: random.Random) -> None:
 async def disk_read_only(world: World, rng: random.Random) -> None:
     """As a worn memory card comes up after a power cut: the agent must not start as if it could store anything."""
     disk = _disk(world)
-    await world.gateway.end(signal.SIGKILL)
+    await world.kill_gateway()
     await asyncio.to_thread(disk.make, "ro")
-    await world.gateway_starts_in_vain()
+    with world.may_miss():  # a device may be read before the disk is
+        await world.gateway_starts_in_vain()
     await asyncio.to_thread(disk.make, "rw")
     await world.start_gateway()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -75,6 +76,13 @@ class World:
     async def start_gateway(self) -> None:
         command, environment = self._gateway_command()
         await self.gateway.start(*command, **environment)
+
+    async def kill_gateway(self) -> None:
+        await self.gateway.end(signal.SIGKILL)
+
+    def may_miss(self) -> contextlib.AbstractContextManager[None]:
+        """What is produced meanwhile may never become durable. Here it is not marked then, and nobody asks."""
+        return contextlib.nullcontext()
 
     async def gateway_starts_in_vain(self) -> None:
         """It must say so and end, not go on without a disk."""
