@@ -26,11 +26,19 @@ class SyncError(Exception):
 
 
 class TransientSyncError(SyncError):
-    """Worth trying again with the same batch."""
+    """Worth trying again with the same batch; `made_progress` when a part of it was taken before the failure."""
 
-    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        retry_after_s: float | None = None,
+        made_progress: bool = False,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s
+        self.made_progress = made_progress
 
 
 class CredentialsError(SyncError):

@@ -376,7 +376,8 @@ class Uplink:
             state,
             link=link,
             since_ns=state.since_ns if state.link is link else self._now_ns(),
-            failures=state.failures + 1,
+            # A limit that lets some records through at a time is no outage: its back-off does not grow.
+            failures=1 if isinstance(exc, TransientSyncError) and exc.made_progress else state.failures + 1,
             error=exc.message,
             hint=exc.hint,
         )

@@ -4,6 +4,7 @@ Constraints
 - 200 means that the platform has published the reading to its event bus, not that it is stored.
 - Readings of one sensor go out in order, the next one after the answer to the one before; sensors go side by side,
   batches one after the other.
+- One pause for the whole link: after a 429 nothing new is begun, and a batch that waited meanwhile hears of it unsent.
 - What was answered is remembered until its batch is settled, so that the next try, also of a batch that is cut
   differently, sends only the rest.
 - The platform takes an Idempotency-Key before it publishes. After its own 500 that key would answer
@@ -59,6 +60,10 @@ class _Word(StrEnum):
     ACCEPTED = "event_published"
     DUPLICATE = "duplicate_ignored"
     REFUSED = "refused"  # ours, for 413 and 422
+
+
+class _TooFastError(TransientSyncError):
+    """429: the whole link is to slow down, not this reading's sensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,7 @@ class SingleReadingTransport:
         self._now = now
         self._notes = _Notes(max_notes)
         self._one_batch = asyncio.Lock()
+        self._limits_heard = 0
         self._is_closed = False
         headers = {"X-API-Key": header_value(api_key), "Content-Type": "application/json"}
         timeout = httpx.Timeout(answer_timeout_s, connect=connect_timeout_s)
@@ -152,7 +158,10 @@ class SingleReadingTransport:
             batch = await asyncio.to_thread(wire.decode, body)
         except WireFormatError as exc:
             raise BatchRefusedError(exc.message) from exc
+        heard = self._limits_heard
         async with self._one_batch:
+            if heard != self._limits_heard:
+                raise TransientSyncError("the central asked to slow down, and this batch waits as well")
             return await self._deliver(batch)
 
     async def close(self) -> None:
@@ -185,13 +194,22 @@ class SingleReadingTransport:
 
     async def _post_all(self, rows: Iterable[Row], verdicts: dict[_Key, _Verdict]) -> None:
         """Post every row and keep each answer. After a failure nothing new is begun; what is on its way is awaited."""
-        lanes = _lanes(rows)
+        lanes, answered = _lanes(rows), len(verdicts)
         failures: list[_Failure] = []
         async with asyncio.TaskGroup() as group:
             for client in self._clients[: len(lanes)]:
                 group.create_task(self._work(client, lanes, verdicts, failures))
         if failures:
-            raise _telling(failures)
+            failure = _telling(failures)
+            self._limits_heard += isinstance(failure, _TooFastError)
+            if not isinstance(failure, TransientSyncError):
+                raise failure
+            raise TransientSyncError(
+                failure.message,
+                hint=failure.hint,
+                retry_after_s=failure.retry_after_s,
+                made_progress=len(verdicts) > answered,
+            ) from failure
 
     async def _work(
         self,
@@ -272,7 +290,10 @@ def _verdict(status: int, headers: httpx.Headers, answer: bytes, *, sensor_id: s
         raise CredentialsError(
             f"the central does not accept this API key: {_reason(answer)}", hint="check central.api_key or its file"
         )
-    raise failure_of(status, headers, answer, now=datetime.now(UTC))
+    failure = failure_of(status, headers, answer, now=datetime.now(UTC))
+    if status == 429 and isinstance(failure, TransientSyncError):
+        raise _TooFastError(failure.message, hint=failure.hint, retry_after_s=failure.retry_after_s)
+    raise failure
 
 
 def _refusals(verdicts: Iterable[tuple[int, _Verdict]]) -> list[Refusal]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from cloud_sync import wire
 from cloud_sync.errors import CredentialsError, TransientSyncError
+from cloud_sync.outbox import Outbox
 from cloud_sync.records import Batch, Row
 from cloud_sync.transports.single import SingleReadingTransport
+from cloud_sync.uplink import Uplink
 from tests.contract.check_transport import (
     check_cancellation_passes_through_a_pending_send,
     check_closed_transport_says_so,
@@ -20,10 +23,11 @@ from tests.contract.check_transport import (
     check_unknown_key_is_a_credentials_error,
     check_unreadable_body_is_refused_with_a_reason,
 )
-from tests.support.blocks import GATEWAY, START_US
+from tests.support.blocks import GATEWAY, START_US, block_of
 from tests.support.platform import Answer, Fault, Platform, body_of, connected, readings, sensor, serving
 from tests.support.relay import Relay, relaying
 from tests.support.sockets import listening
+from tests.support.writing import until
 
 SECRET = "s3cr3t-key-that-must-not-be-seen"  # noqa: S105 (invented)
 DEADLINE_S = 5.0
@@ -217,6 +221,50 @@ async def test_a_rate_limit_slows_delivery_and_loses_and_doubles_nothing(transpo
     hours.now_s = 120.0
     settlement = await transport.send(body, batch_id="b1")
     assert (settlement.accepted, settlement.duplicates, len(platform.published)) == (25, 0, 25)
+
+
+async def test_after_a_limit_a_batch_that_waited_is_not_sent_into_it(transport, platform: Platform):
+    platform.hold()
+    platform.script(sensor(0).sensor_id, Answer(429, {"detail": "slow"}, {"Retry-After": "30"}))
+    first = asyncio.create_task(transport.send(body_of(*readings(20, 1)), batch_id="b1"))
+    await platform.wait_for_in_flight(20)
+    second = asyncio.create_task(transport.send(body_of(*readings(20, 2)[20:]), batch_id="b2"))
+    await asyncio.sleep(0)
+    heard = len(platform.heard)
+    platform.let_go()
+    with pytest.raises(TransientSyncError) as caught:
+        await first
+    assert (caught.value.retry_after_s, caught.value.made_progress) == (30.0, True)
+    with pytest.raises(TransientSyncError, match="slow down"):
+        await second
+    assert (len(platform.heard), platform.most_in_flight) == (heard, 20)
+    assert (await transport.send(body_of(*readings(20, 1)), batch_id="b1")).accepted == 20
+    assert (await transport.send(body_of(*readings(20, 2)[20:]), batch_id="b2")).accepted == 20
+    assert all(platform.values_of(sensor(number).sensor_id) == [0.0, 1 / 8] for number in range(20))
+
+
+async def test_the_back_off_of_a_link_that_is_limited_does_not_grow(
+    tmp_path: Path, platform: Platform, hours: Hours, transport: SingleReadingTransport
+):
+    """10 readings a minute: each pause is what the platform asked for, however many requests were limited."""
+    platform.limit_per_minute, platform.retry_after_s = 10, 60
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        hours.now_s += seconds
+
+    with Outbox(tmp_path / "outbox.db", max_bytes=10_000_000) as outbox:
+        outbox.append([block_of(readings(5, 10)), block_of(readings(5, 20)[50:])])
+        uplink = Uplink(outbox, transport, backoff_max_s=600.0, jitter=lambda: 1.0, sleep=sleep)
+        task = asyncio.create_task(uplink.run())
+        await until(lambda: len(platform.published) == 100)
+        await until(lambda: outbox.depth().records == 0)
+        task.cancel()
+        await asyncio.wait([task])
+    assert set(slept) == {60.5}
+    assert len(slept) <= 10
+    assert all(platform.values_of(sensor(n).sensor_id) == [k / 8 for k in range(20)] for n in range(5))
 
 
 async def test_a_limit_without_retry_after_leaves_the_wait_to_the_sender(transport, platform: Platform):

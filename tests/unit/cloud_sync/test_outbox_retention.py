@@ -107,6 +107,21 @@ def test_series_with_one_row_a_block_are_thinned_across_blocks():
     assert [len(some) for some in kept] == [1, 0, 1, 0, 1, 0]
 
 
+def test_what_was_given_up_stays_known_with_cause_and_count_after_the_central_was_told(outbox: Outbox):
+    for number in range(200):
+        outbox.append([block_of(flush(number))])
+        if number % 10 == 0:  # the gap event that waits was read, so that the next one is another
+            outbox.peek(record_class=RecordClass.EVENT)
+    while (block := outbox.peek()) is not None:
+        outbox.settle(block, Settlement(block.count, 0), now_us=START_US)
+    counters = outbox.counters()
+    found = {cause: [gap for gap in outbox.gaps() if gap.cause is cause] for cause in LossCause}
+    for cause, name in ((LossCause.THINNED, "thinned"), (LossCause.EVICTED, "evicted")):
+        assert sum(gap.count or 0 for gap in found[cause]) == counters[name] > 0
+        assert len(found[cause]) == 1  # within an hour it grows
+    assert found[LossCause.DAMAGED] == []
+
+
 def test_events_are_never_given_up(outbox: Outbox):
     alarms = [alarm(number) for number in range(60)]
     for number, block in enumerate(alarms):
