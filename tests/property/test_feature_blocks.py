@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edge_agent.core.features import FeatureSpec
 from edge_agent.core.samples import SampleBlock, read_only
 from edge_agent.core.windows import WindowBatch
-from edge_agent.dsp.catalog import build_extractor, feature_ids
+from edge_agent.dsp.catalog import CATALOG, build_extractor, feature_ids
 from edge_agent.dsp.extractor import Extractor
 from edge_agent.dsp.windower import Windower
 
@@ -50,8 +50,20 @@ SPECS = {
     "mfcc_mean": FeatureSpec("mfcc_mean", feature_ids("mfcc_mean"), RATE_HZ, 2500, 2000),
     "log_mel": FeatureSpec("log_mel", feature_ids("log_mel", "rms_level", "mel_mean_3"), RATE_HZ, 2500, 1250),
     "velocity": FeatureSpec("velocity", feature_ids("velocity"), RATE_HZ, 8000, 4000),
+    "envelope": FeatureSpec(
+        "envelope",
+        feature_ids("envelope", "envelope_rms", "envelope_kurtosis"),
+        RATE_HZ,
+        8000,
+        4000,
+        {"band_low_hz": 2000.0, "band_high_hz": 9500.0},
+    ),
+    "orders": FeatureSpec("orders", feature_ids("orders", "order_1", "order_2"), RATE_HZ, 8000, 4000, {"shaft_hz": 50}),
     "spectral_kurtosis": FeatureSpec("spectral_kurtosis", feature_ids("spectral_kurtosis"), RATE_HZ, 4096, 4096),
 }
+
+NOT_OF_WINDOWS = {"tag_snapshot", "tag_history", "tag_forecast", "calendar"}
+"""Their samples are values of tags at instants, which the windower does not cut."""
 
 
 @cache
@@ -103,6 +115,10 @@ def test_features_are_the_same_bits_however_the_recording_is_cut(kind: str, size
     whole, whole_is_usable = in_one_block(kind)
     np.testing.assert_array_equal(is_usable, whole_is_usable)
     np.testing.assert_array_equal(values, whole)
+
+
+def test_every_family_of_windows_is_tried() -> None:
+    assert {spec.extractor for spec in SPECS.values()} | NOT_OF_WINDOWS == set(CATALOG.families)
 
 
 @pytest.mark.parametrize("kind", SPECS)

@@ -14,12 +14,17 @@ from edge_agent.errors import SignalError
 
 RATE_HZ = 20_000.0
 N = 8192
-ALL_OF_THEM = ("vibration", "time_domain", "spectrum", "welch", "mfcc_mean", "log_mel", "velocity", "spectral_kurtosis")
+ALL_OF_THEM = (
+    "vibration", "time_domain", "spectrum", "welch", "mfcc_mean", "log_mel", "velocity", "spectral_kurtosis",
+    "envelope", "orders",
+)  # fmt: skip
 PARAMETERS = {
     "spectrum": {"bands_hz": "10-1000,1000-10000", "n_peaks": 3},
     "welch": {"bands_hz": "10-1000,1000-10000", "n_peaks": 3, "method": "welch", "segment_samples": 1024},
     "mfcc_mean": {"n_mfcc": 13},
     "velocity": {"low_hz": 20.0},
+    "envelope": {"band_low_hz": 2000.0, "band_high_hz": 9500.0},
+    "orders": {"shaft_hz": 50.0},
 }
 WANTED = {
     "spectrum": (
@@ -30,6 +35,8 @@ WANTED = {
     "mfcc_mean": tuple(f"mfcc_{i}" for i in range(13)),
     "log_mel": ("rms_level", "mel_mean_0"),
     "velocity": ("velocity_rms", "displacement_rms"),
+    "envelope": ("envelope_rms", "envelope_kurtosis"),
+    "orders": ("order_1", "order_2"),
 }  # fmt: skip
 WITHOUT_UNIT = {
     "vibration": ("kurtosis", "crest_factor", "spectral_centroid", "high_freq_energy", "dominant_freq"),
