@@ -136,9 +136,9 @@ def _check_options(kind: Kind, options: ScoreOptions) -> None:
 
 def _check_width(kind: Kind, model: Any, n_features: int) -> None:
     width = model.num_feature() if kind.name == "Booster" else getattr(model, "n_features_in_", None)
-    if width is None:
+    if width is None and not hasattr(model, "support_vectors_"):  # an SVM with a kernel of one's own does not say
         raise UnsupportedModelError(f"this {kind.name} is not fitted", hint="fit it, save it and try again")
-    if width != n_features:
+    if width is not None and width != n_features:
         raise UnsupportedModelError(
             f"the {kind.name} was fitted on {width} features, {n_features} are named",
             hint="name exactly the model's inputs, in its order",

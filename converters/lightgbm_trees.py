@@ -1,7 +1,7 @@
 """Scalers + LightGBM (LGBMClassifier, LGBMRegressor, Booster) as one tree operator.
 
 Constraints
-- LightGBM compares float64 values with float64 thresholds; nothing is rounded to float32 in between.
+- LightGBM compares float64 values with float64 thresholds, and takes for zero what is at most 1e-35 away from it.
 - A binary model's score is P(anomalous class); a regressor's is its prediction, or minus it where low is bad.
 - Default directions say where a missing value goes; the agent scores no row with one, so they do not count. A model
   that takes zero for missing is refused where that would send a row elsewhere than the comparison does.
@@ -79,7 +79,7 @@ def _convert(scaling: Scaling, booster: lightgbm.Booster, *, sign: float) -> Con
     is_turned = sign < 0 and link.operator == "Sigmoid"  # 1 - sigmoid(x) = sigmoid(-x)
     factor = link.factor * share * (-1.0 if is_turned or (sign < 0 and link.operator is None) else 1.0)
     trees = [_tree(info["tree_structure"], dump["feature_names"], factor) for info in infos]
-    folded = fold(trees, scaling, compared_as=np.float64)
+    folded = fold(trees, scaling, as_compared=_as_compared)
     nodes, constants = _tail(link.operator, is_negated=sign < 0 and link.operator == "Exp")
 
     def source_score(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -97,6 +97,10 @@ def _convert(scaling: Scaling, booster: lightgbm.Booster, *, sign: float) -> Con
         tolerance_band=MAX_DIFFERENCE,
         own_threshold=link.own_threshold,
     )
+
+
+def _as_compared(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.abs(values) <= _ZERO, 0.0, values)
 
 
 def _link(objective: str) -> _Link:

@@ -68,13 +68,14 @@ def convert_svc(
 
 
 def _platt(machine: SVC, sign: float) -> tuple[float, float]:
-    if not len(machine.probA_):
+    a, b = machine._probA, machine._probB  # the public names warn since scikit-learn 1.9 and go in 1.11
+    if not len(a):
         raise UnsupportedModelError(
             "this SVC was fitted without probability=True, so it has no probability",
             hint='leave output = "probability" out of the card: the margin is scored, with 0 as threshold',
         )
     # P(classes_[1]) = 1 / (1 + exp(a * margin - b)); turned round, margin and probability change sign together.
-    return float(-machine.probA_[0]), float(machine.probB_[0]) * sign
+    return float(-a[0]), float(b[0]) * sign
 
 
 def _machine(machine: Any, scaling: Scaling, *, sign: float, platt: tuple[float, float] | None = None) -> Machine:

@@ -2,9 +2,9 @@
 
 Constraints
 - For every float32 input each row reaches the very leaf it reaches in its source. There the scalers work in
-  float64, scikit-learn rounds their result to float32 (LightGBM does not), and it is compared with a float64
-  threshold; each split here holds the largest float32 that passes that comparison, found by bisection over the
-  ordered float32 numbers.
+  float64, scikit-learn rounds their result to float32 (LightGBM takes what is next to zero for zero), and it is
+  compared with a float64 threshold; each split here holds the largest float32 that passes that comparison, found by
+  bisection over the ordered float32 numbers.
 - Leaf weights are summed over trees; what the sum means is the caller's business.
 """
 
@@ -28,6 +28,15 @@ ML_OPSET: Final = 3
 IR_VERSION: Final = 8
 
 _NO_CHILD: Final = -1
+
+
+AsCompared = Callable[[NDArray[np.float64]], NDArray[np.floating]]
+
+
+def as_float32(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """As scikit-learn compares a value."""
+    with np.errstate(over="ignore"):  # beyond float32's range is infinity, which is above any threshold
+        return values.astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,14 +86,14 @@ class FoldedTrees:
     split_values: NDArray[np.float32]
 
 
-def fold(trees: Sequence[Tree], scaling: Scaling, *, compared_as: type[np.floating] = np.float32) -> FoldedTrees:
+def fold(trees: Sequence[Tree], scaling: Scaling, *, as_compared: AsCompared = as_float32) -> FoldedTrees:
     """All trees as one operator from INPUT_NAME to "sum" (n, 1).
 
-    `compared_as` is the type a scaled value is rounded to before the source compares it.
+    `as_compared` is what the source makes of a scaled value before it compares it; it must not decrease.
     """
     nodes = _Nodes()
     for index, tree in enumerate(trees):
-        _append(nodes, index, tree, scaling, compared_as)
+        _append(nodes, index, tree, scaling, as_compared)
     is_split = np.array([mode == "BRANCH_LEQ" for mode in nodes.modes])
     features = np.array(nodes.feature_ids, np.int64)[is_split]
     return FoldedTrees(_operator(nodes), features, np.array(nodes.values, np.float32)[is_split])
@@ -114,9 +123,9 @@ def folded_thresholds(
     thresholds: NDArray[np.float64],
     scaled: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     *,
-    compared_as: type[np.floating] = np.float32,
+    as_compared: AsCompared = as_float32,
 ) -> NDArray[np.float32]:
-    """The largest float32 x with compared_as(scaled(x)) <= threshold, elementwise; -infinity when there is none.
+    """The largest float32 x with as_compared(scaled(x)) <= threshold, elementwise; -infinity when there is none.
 
     The left side never falls as x grows (each of its roundings is monotone), so bisection is exact.
     """
@@ -126,8 +135,7 @@ def folded_thresholds(
     while (high - low > 1).any():
         middle = (low + high) // 2
         x = _from_ordinal(middle).astype(np.float64)
-        with np.errstate(over="ignore"):  # beyond the type's range is infinity, which is above any threshold
-            goes_left = scaled(x).astype(compared_as) <= thresholds
+        goes_left = as_compared(scaled(x)) <= thresholds
         low = np.where(goes_left, middle, low)
         high = np.where(goes_left, high, middle)
     return _from_ordinal(low)
@@ -144,14 +152,14 @@ def _from_ordinal(position: NDArray[np.int64]) -> NDArray[np.float32]:
     return np.where(position < 0, -magnitude, magnitude)
 
 
-def _append(nodes: _Nodes, index: int, tree: Tree, scaling: Scaling, compared_as: type[np.floating]) -> None:
+def _append(nodes: _Nodes, index: int, tree: Tree, scaling: Scaling, as_compared: AsCompared) -> None:
     is_leaf = tree.left == _NO_CHILD
     n_nodes = len(tree.left)
     feature = np.where(is_leaf, 0, tree.feature)
     values = np.zeros(n_nodes, np.float32)
     splits = feature[~is_leaf]
     values[~is_leaf] = folded_thresholds(
-        tree.threshold[~is_leaf], lambda x: scaling.of_columns(x, splits), compared_as=compared_as
+        tree.threshold[~is_leaf], lambda x: scaling.of_columns(x, splits), as_compared=as_compared
     )
     nodes.tree_ids += [index] * n_nodes
     nodes.node_ids += range(n_nodes)

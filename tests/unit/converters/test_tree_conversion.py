@@ -14,7 +14,7 @@ from converters.isolation_forest import convert_isolation_forest, expected_path_
 from converters.parity import MIN_ROWS, measure, parity_rows
 from converters.random_forest import convert_random_forest
 from converters.refusals import UnsupportedModelError
-from converters.tree_ensemble import INPUT_NAME, OUTPUT_NAME, folded_thresholds
+from converters.tree_ensemble import INPUT_NAME, OUTPUT_NAME, AsCompared, as_float32, folded_thresholds
 from edge_agent.errors import BundleError
 from edge_agent.scoring.runtime import OnnxModel
 
@@ -88,8 +88,8 @@ def test_parity_refuses_a_graph_that_is_not_its_source() -> None:
         measure(other, rows, threshold=0.4567)
 
 
-@pytest.mark.parametrize("compared_as", [np.float32, np.float64])
-def test_folded_threshold_is_the_largest_float32_that_goes_left(compared_as: type[np.floating]) -> None:
+@pytest.mark.parametrize("as_compared", [as_float32, lambda values: values], ids=["float32", "float64"])
+def test_folded_threshold_is_the_largest_float32_that_goes_left(as_compared: AsCompared) -> None:
     rng = np.random.default_rng(0)
     n = 5_000
     thresholds = rng.standard_normal(n) * 10.0 ** rng.uniform(-6, 2, n)
@@ -100,11 +100,16 @@ def test_folded_threshold_is_the_largest_float32_that_goes_left(compared_as: typ
         return (x - means) / scales
 
     def goes_left(x: NDArray[np.float32]) -> NDArray[np.bool_]:
-        return np.asarray(scaled(x.astype(np.float64)).astype(compared_as) <= thresholds)
+        return np.asarray(as_compared(scaled(x.astype(np.float64))) <= thresholds)
 
-    folded = folded_thresholds(thresholds, scaled, compared_as=compared_as)
+    folded = folded_thresholds(thresholds, scaled, as_compared=as_compared)
     assert goes_left(folded).all()
     assert not goes_left(np.nextafter(folded, np.float32(np.inf))).any()
+
+
+def test_split_that_no_value_passes_is_minus_infinity() -> None:
+    folded = folded_thresholds(np.array([-1.0]), lambda x: np.maximum(x, 0.0))
+    assert folded[0] == -np.inf
 
 
 def test_expected_path_length_is_scikit_learns() -> None:
