@@ -84,6 +84,13 @@ class AgentWorld(World):
         with self.may_miss():
             await self.gateway.end(signal.SIGKILL)
 
+    async def device_is_read(self, *, within_s: float) -> None:
+        """Raises TimeoutError when the agent does not read it in time."""
+        before = len(self.plant.handed)
+        async with asyncio.timeout(within_s):
+            while len(self.plant.handed) == before:
+                await asyncio.sleep(0.05)
+
     async def stop_gateway(self) -> None:
         assert await self.gateway.end(signal.SIGTERM) == 0, self.gateway.last_words()
 

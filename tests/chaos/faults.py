@@ -22,7 +22,6 @@ class Target(StrEnum):
     LINK = "link"
     DATABASE = "database"
     BROKER = "broker"
-    PLANT = "plant"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tests.chaos.run import SCENARIOS, chaos
 # and the newest roads have some to spare.
 SHARES = [
     ("https", "postgresql", 20.0),
-    pytest.param("https", "timescaledb", 30.0, marks=pytest.mark.root),
+    pytest.param("https", "timescaledb", 20.0, marks=pytest.mark.root),
     ("mqtt", "postgresql", 30.0),
     ("agent", "postgresql", 35.0),
 ]
