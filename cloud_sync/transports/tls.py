@@ -9,6 +9,7 @@ Constraints
 
 from __future__ import annotations
 
+import logging
 import re
 import ssl
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from cloud_sync.errors import CredentialsError
+
+logger = logging.getLogger(__name__)
 
 # How the other side of a TLS connection says that it does not take our certificate. With TLS 1.3 it says so only
 # after our side believes the handshake to be over.
@@ -47,8 +50,7 @@ class ClientCertificate:
 
     def load_into(self, context: ssl.SSLContext) -> None:
         """Connections made from now on show it. Raises CredentialsError, naming the file that cannot be used."""
-        certificate = self._certificate()
-        self._check_key(certificate)
+        self.check()
         try:
             # Without the last argument an encrypted key would ask on the terminal, and wait for ever.
             context.load_cert_chain(self.certificate_file, self.private_key_file, password=lambda: b"")
@@ -57,6 +59,10 @@ class ClientCertificate:
                 f"this gateway's certificate {self.certificate_file} or its key cannot be used: {exc}",
                 hint="both must be PEM, belong together, be readable, and the key must have no password",
             ) from exc
+
+    def check(self) -> None:
+        """Whether both can be read and belong together. Raises CredentialsError."""
+        self._check_key(self._certificate())
 
     def out_of_date(self, now: datetime) -> str | None:
         """In words, when it is not valid at this moment. Raises CredentialsError like `load_into`."""
@@ -125,13 +131,22 @@ class ClientTls:
         self.refresh()
 
     def refresh(self) -> None:
-        """Take a certificate that was written since. Raises CredentialsError."""
+        """Take a certificate that was written since. Raises CredentialsError when there never was one to be used.
+
+        A renewal that is half written, or wrong, leaves the former pair in use.
+        """
         if self.own is None:
             return
         changed_ns = self.own.changed_at_ns()
-        if self._loaded_ns is None or changed_ns not in (None, self._loaded_ns):
+        if self._loaded_ns is not None and changed_ns in (None, self._loaded_ns):
+            return
+        try:
             self.own.load_into(self.context)
-            self._loaded_ns = changed_ns
+        except CredentialsError as exc:
+            if self._loaded_ns is None:
+                raise
+            logger.warning("the client certificate that was in use stays in use: %s", exc.message)
+        self._loaded_ns = changed_ns
 
 
 def certificate_refused(

@@ -48,6 +48,7 @@ def certificate_problem(central: CentralSettings, *, now: datetime | None = None
         return None
     now = now or datetime.now(UTC)
     try:
+        own.check()
         old = own.out_of_date(now)
         soon = own.out_of_date(now + WARN_BEFORE)
     except CredentialsError as exc:

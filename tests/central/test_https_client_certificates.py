@@ -17,7 +17,7 @@ import pytest
 
 from cloud_sync import wire
 from cloud_sync.digest import HOUR_US, encode_digests
-from cloud_sync.errors import CredentialsError, SyncError, TransientSyncError
+from cloud_sync.errors import CredentialsError, TransientSyncError
 from cloud_sync.outbox import Outbox
 from cloud_sync.reconcile import Span, ask_central
 from cloud_sync.transports.auto import Api, transport_for
@@ -300,15 +300,22 @@ def test_a_key_with_a_password_is_refused_and_nobody_is_asked(authority: Authori
         ClientTls(None, ClientCertificate(certificate, key))
 
 
-def test_a_half_written_renewal_is_said_and_the_whole_one_is_then_used(authority: Authority):
-    certificate, key = authority.issue(name=GATEWAY)
-    tls = ClientTls(authority.ca_file, ClientCertificate(certificate, key))
-    whole = key.read_bytes()
-    key.write_bytes(b"half")
-    with pytest.raises(SyncError, match="holds no PEM private key"):
-        tls.refresh()
-    key.write_bytes(whole)
-    tls.refresh()
+async def test_a_half_written_renewal_is_said_and_the_former_pair_stays_in_use(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+):
+    pair = own(authority.issue(name=GATEWAY))
+    with demanding(authority, authority) as (url, seen):
+        transport = HttpsTransport(
+            url, gateway_id=GATEWAY, api_key="key", ca_file=authority.ca_file, client_certificate=pair
+        )
+        for content in (b"half", authority.issue(name="another")[1].read_bytes()):
+            pair.private_key_file.write_bytes(content)
+            assert certificate_problem(central(pair)) is not None
+            await transport.send(wire.encode(batch()), batch_id="b1")
+        await transport.close()
+    assert seen == [GATEWAY, GATEWAY]
+    assert "holds no PEM private key" in caplog.text
+    assert "does not belong to the certificate" in caplog.text
 
 
 # ---- dates, for people
