@@ -21,7 +21,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
-from converters.signing import publish, sign
+from converters.signing import publish, signature_line
 from converters.tree_ensemble import ML_OPSET, OPSET
 from edge_agent.scoring.bundle import MANIFEST_FILE, SIGNATURE_FILE, read_bundle
 from edge_agent.scoring.champion import KEYS_DIR, promote
@@ -70,7 +70,8 @@ def write_bundle(content: BundleContent, models_dir: Path, key: Ed25519PrivateKe
 
 def manifest_text(manifest: Manifest) -> bytes:
     """The manifest as it is signed: JSON, two blanks, a final newline."""
-    return (json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n").encode()
+    unsaid = {"minimum_agent"} if manifest.minimum_agent is None else set()
+    return (json.dumps(manifest.model_dump(mode="json", exclude=unsaid), indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def digests(model: bytes, golden: bytes) -> dict[str, str]:
@@ -115,4 +116,4 @@ def _write_files(content: BundleContent, folder: Path, key: Ed25519PrivateKey) -
     (folder / MODEL_FILE).write_bytes(content.model)
     (folder / GOLDEN_FILE).write_bytes(content.golden)
     (folder / MANIFEST_FILE).write_bytes(text)
-    (folder / SIGNATURE_FILE).write_bytes(sign(key, text))
+    (folder / SIGNATURE_FILE).write_bytes(signature_line(key, text))

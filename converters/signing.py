@@ -7,7 +7,6 @@ Constraints
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from edge_agent.errors import BundleError
+from edge_agent.scoring.keyring import key_id_of
 
 DEFAULT_KEY: Final = Path("build/signing.key")
 
@@ -56,13 +56,17 @@ def make_key(path: Path) -> Ed25519PrivateKey:
 def publish(key: Ed25519PrivateKey, keys_dir: Path) -> Path:
     """Write the public half into `keys_dir` as <fingerprint>.pub (PEM); return the file."""
     public = key.public_key()
-    raw = public.public_bytes(Encoding.Raw, PublicFormat.Raw)
     keys_dir.mkdir(parents=True, exist_ok=True)
-    file = keys_dir / f"{hashlib.sha256(raw).hexdigest()[:16]}.pub"
+    file = keys_dir / f"{key_id_of(public)}.pub"
     file.write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     return file
 
 
 def sign(key: Ed25519PrivateKey, manifest: bytes) -> bytes:
-    """The 64 bytes of manifest.sig."""
+    """The 64 bytes of the signature."""
     return key.sign(manifest)
+
+
+def signature_line(key: Ed25519PrivateKey, manifest: bytes) -> bytes:
+    """manifest.sig: which key it was, and its signature."""
+    return f"ed25519 {key_id_of(key.public_key())} {sign(key, manifest).hex()}\n".encode()

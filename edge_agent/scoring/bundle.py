@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import ValidationError
 
+from edge_agent import __version__
 from edge_agent.core.features import FeatureSpec
 from edge_agent.errors import BundleError
-from edge_agent.scoring.manifest import GOLDEN_FILE, MODEL_FILE, Manifest
+from edge_agent.scoring.keyring import parse_signature, read_key_ring
+from edge_agent.scoring.manifest import GOLDEN_FILE, MODEL_FILE, Manifest, version_key
 
 MANIFEST_FILE: Final = "manifest.json"
 SIGNATURE_FILE: Final = "manifest.sig"
@@ -40,6 +39,8 @@ class ModelBundle:
     spec: FeatureSpec
     model: bytes = field(repr=False)
     golden: bytes = field(repr=False)
+    key_id: str | None = None
+    """Of the key that signed it; None when no signature was asked for."""
 
     @property
     def label(self) -> str:
@@ -49,7 +50,7 @@ class ModelBundle:
 def read_bundle(path: Path, *, keys_dir: Path, require_signature: bool = True) -> ModelBundle:
     """The bundle in folder `path`, verified.
 
-    `keys_dir` holds the Ed25519 public keys (*.pub, PEM) that may sign. With `require_signature` False
+    `keys_dir` holds the public keys that may sign (see `keyring`). With `require_signature` False
     neither signature nor keys are looked at; digests always are.
 
     Raises
@@ -60,12 +61,15 @@ def read_bundle(path: Path, *, keys_dir: Path, require_signature: bool = True) -
     if not path.is_dir():
         raise BundleError(f"{path}: no such bundle folder", hint="check models.dir and the bundle's name")
     manifest_text = _read(path / MANIFEST_FILE)
+    key_id = None
     if require_signature:
-        _verify_signature(manifest_text, _read(path / SIGNATURE_FILE), path, keys_dir)
+        key_id = _verify_signature(manifest_text, _read(path / SIGNATURE_FILE), path, keys_dir)
     manifest = _parse(manifest_text, path)
+    _check_agent(manifest)
     _check_file_set(path)
     contents = {name: _read_digested(path / name, digest) for name, digest in manifest.files.items()}
-    return ModelBundle(path, manifest, manifest.feature_spec.to_spec(), contents[MODEL_FILE], contents[GOLDEN_FILE])
+    spec = manifest.feature_spec.to_spec()
+    return ModelBundle(path, manifest, spec, contents[MODEL_FILE], contents[GOLDEN_FILE], key_id)
 
 
 def _read(path: Path) -> bytes:
@@ -79,38 +83,13 @@ def _read(path: Path) -> bytes:
         raise BundleError(f"{path} cannot be read: {exc.strerror}", hint="check the file's owner and mode") from exc
 
 
-def _verify_signature(manifest_text: bytes, signature: bytes, path: Path, keys_dir: Path) -> None:
-    for key in _public_keys(keys_dir):
-        try:
-            key.verify(signature, manifest_text)
-        except InvalidSignature:
-            continue
-        return
-    raise BundleError(
-        f"{SIGNATURE_FILE} does not fit {MANIFEST_FILE} in {path}: one of them was changed, "
-        f"or it was signed with a key that is not in {keys_dir}",
-        hint=f"{_COPY_AGAIN}; if its builder is new, put the builder's public key into {keys_dir}",
-    )
-
-
-def _public_keys(keys_dir: Path) -> list[Ed25519PublicKey]:
-    files = sorted(keys_dir.glob("*.pub"))
-    if not files:
-        raise BundleError(
-            f"{keys_dir} holds no public key (*.pub), so no bundle can be trusted",
-            hint="put the builder's public key there, or set models.keys_dir",
-        )
-    return [_public_key(file) for file in files]
-
-
-def _public_key(file: Path) -> Ed25519PublicKey:
+def _verify_signature(manifest_text: bytes, signature: bytes, path: Path, keys_dir: Path) -> str:
+    ring = read_key_ring(keys_dir)
     try:
-        key = load_pem_public_key(_read(file))
-    except (ValueError, UnsupportedAlgorithm) as exc:
-        raise BundleError(f"{file} is not a public key in PEM form", hint="copy it again or remove it") from exc
-    if not isinstance(key, Ed25519PublicKey):
-        raise BundleError(f"{file} is not an Ed25519 key", hint="bundles are signed with Ed25519 only")
-    return key
+        return ring.signer_of(manifest_text, parse_signature(signature))
+    except BundleError as exc:
+        hint = exc.hint or f"{_COPY_AGAIN}; if its builder is new, put the builder's public key into {keys_dir}"
+        raise BundleError(f"{path}: {exc.message}", hint=hint) from exc
 
 
 def _parse(text: bytes, path: Path) -> Manifest:
@@ -123,6 +102,15 @@ def _parse(text: bytes, path: Path) -> Manifest:
             f"{MANIFEST_FILE} in {path} is not a manifest this agent understands: {where}: {first['msg']}",
             hint="the bundle may be made for another version of the agent; build it again with this one's edge-convert",
         ) from exc
+
+
+def _check_agent(manifest: Manifest) -> None:
+    wanted = manifest.minimum_agent
+    if wanted is not None and version_key(wanted) > version_key(__version__):
+        raise BundleError(
+            f"{manifest.name} {manifest.version} needs agent {wanted} or newer, this is {__version__}",
+            hint="update the agent first",
+        )
 
 
 def _check_file_set(path: Path) -> None:

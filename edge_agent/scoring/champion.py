@@ -4,41 +4,29 @@ Layout: `<models_dir>/<name>/<version>/` are bundles, `<models_dir>/<name>/champ
 
 Constraints
 - A champion is verified, proven over its golden vectors and warmed up before anybody gets it.
-- Promotion moves one pointer, atomically; a bundle is never edited. Rolling back is promoting the older version.
+- Promotion moves one pointer (`promotion`), atomically; a bundle is never edited.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge_agent.dsp.extractor import Extractor
 from edge_agent.errors import BundleError
 from edge_agent.scoring.bundle import MANIFEST_FILE, ModelBundle, read_bundle
 from edge_agent.scoring.golden import GoldenReport, open_extractor, open_model, prove
-from edge_agent.scoring.manifest import BundleVersion
+from edge_agent.scoring.manifest import version_key
+from edge_agent.scoring.promotion import Note, Pointer, move_pointer, pointer_or_none, read_pointer
 from edge_agent.scoring.runtime import OnnxModel
 
-POINTER_FILE: Final = "champion.json"
 KEYS_DIR: Final = "keys"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
-
-
-class Pointer(BaseModel):
-    """champion.json."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    version: BundleVersion
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,31 +46,26 @@ class BundleListing:
     name: str
     versions: tuple[str, ...]
     champion: str | None
+    pointer: Pointer | None = None
 
 
 def list_bundles(models_dir: Path) -> tuple[BundleListing, ...]:
     """Every bundle in `models_dir`, by name. Opens no bundle; an absent folder has none."""
     if not models_dir.is_dir():
         return ()
-    folders = sorted(entry for entry in models_dir.iterdir() if entry.is_dir() and entry.name != KEYS_DIR)
-    listings = (BundleListing(folder.name, _versions(folder), _champion_or_none(folder)) for folder in folders)
+    folders = sorted(entry for entry in models_dir.iterdir() if entry.is_dir() and _is_bundle_name(entry.name))
+    listings = (_listing(folder) for folder in folders)
     return tuple(listing for listing in listings if listing.versions)
+
+
+def _listing(folder: Path) -> BundleListing:
+    pointer = pointer_or_none(folder)
+    return BundleListing(folder.name, _versions(folder), pointer.version if pointer else None, pointer)
 
 
 def champion_version(models_dir: Path, name: str) -> str:
     """The version the pointer of `name` names. Raises BundleError for an unknown name or a broken pointer."""
-    pointer = _folder(models_dir, name) / POINTER_FILE
-    try:
-        return Pointer.model_validate_json(pointer.read_bytes()).version
-    except FileNotFoundError as exc:
-        raise BundleError(
-            f"{name} has no champion: {pointer} is missing", hint="choose a version with `edge-agent models promote`"
-        ) from exc
-    except (OSError, ValidationError) as exc:
-        raise BundleError(
-            f'{pointer} cannot be used: it must hold one version, like {{"version": "1.0.0"}}',
-            hint="choose a version with `edge-agent models promote`",
-        ) from exc
+    return read_pointer(bundle_folder(models_dir, name)).version
 
 
 def load_champion(models_dir: Path, name: str, *, keys_dir: Path, require_signature: bool = True) -> Champion:
@@ -113,46 +96,49 @@ def load_bundle(
 
 
 def promote(
-    models_dir: Path, name: str, version: str, *, keys_dir: Path | None = None, require_signature: bool = True
-) -> None:
+    models_dir: Path,
+    name: str,
+    version: str,
+    *,
+    keys_dir: Path | None = None,
+    require_signature: bool = True,
+    note: Note | None = None,
+    on_probation: bool = False,
+) -> Champion:
     """Make `version` the champion of `name`, after it has been verified and proven on this box.
 
     Either the old or the new pointer is there at any moment, also after power loss. `keys_dir` defaults to
     `<models_dir>/keys`. Raises BundleError and leaves the pointer alone when the version cannot be used.
     """
     keys = models_dir / KEYS_DIR if keys_dir is None else keys_dir
-    load_bundle(models_dir, name, version, keys_dir=keys, require_signature=require_signature)
-    pointer = _folder(models_dir, name) / POINTER_FILE
-    try:
-        _replace(pointer, json.dumps({"version": version}) + "\n")
-    except OSError as exc:
+    champion = load_bundle(models_dir, name, version, keys_dir=keys, require_signature=require_signature)
+    move_pointer(bundle_folder(models_dir, name), version, note, on_probation=on_probation)
+    return champion
+
+
+def roll_back(
+    models_dir: Path,
+    name: str,
+    *,
+    note: Note,
+    version: str | None = None,
+    keys_dir: Path | None = None,
+    require_signature: bool = True,
+) -> Champion:
+    """Make the champion before the present one, or `version`, the champion again; it is verified and proven anew.
+
+    Raises BundleError and leaves the pointer alone when there is none, or it cannot be used.
+    """
+    folder = bundle_folder(models_dir, name)
+    back = version or read_pointer(folder).previous(_versions(folder))
+    if back is None:
         raise BundleError(
-            f"{pointer} cannot be written: {exc.strerror}; the old champion stays",
-            hint="check the folder's owner and the free space",
-        ) from exc
-
-
-def _replace(path: Path, text: str) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            f"{name} has no champion to go back to", hint=f"there are: {', '.join(_versions(folder))}; name one"
+        )
+    keys = models_dir / KEYS_DIR if keys_dir is None else keys_dir
+    champion = load_bundle(models_dir, name, back, keys_dir=keys, require_signature=require_signature)
+    move_pointer(folder, back, note, is_rollback=True)
+    return champion
 
 
 def _warm_up(bundle: ModelBundle, model: OnnxModel) -> None:
@@ -161,9 +147,10 @@ def _warm_up(bundle: ModelBundle, model: OnnxModel) -> None:
     model.score(np.array([means], np.float32))
 
 
-def _folder(models_dir: Path, name: str) -> Path:
+def bundle_folder(models_dir: Path, name: str) -> Path:
+    """Where the versions of `name` lie. Raises BundleError for a name that has none; lists those that have."""
     folder = models_dir / name
-    if not _NAME.fullmatch(name) or name == KEYS_DIR or not _versions(folder):
+    if not _is_bundle_name(name) or not _versions(folder):
         known = ", ".join(listing.name for listing in list_bundles(models_dir)) or "none"
         raise BundleError(
             f"no bundle is called {name!r} in {models_dir}; there are: {known}", hint="check the spelling"
@@ -172,26 +159,19 @@ def _folder(models_dir: Path, name: str) -> Path:
 
 
 def _version_folder(models_dir: Path, name: str, version: str) -> Path:
-    folder = _folder(models_dir, name)
+    folder = bundle_folder(models_dir, name)
     versions = _versions(folder)
     if version not in versions:
         raise BundleError(f"{name} has no version {version!r}; there are: {', '.join(versions)}")
     return folder / version
 
 
+def _is_bundle_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and name != KEYS_DIR
+
+
 def _versions(folder: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         return ()
     found = [e.name for e in folder.iterdir() if _VERSION.fullmatch(e.name) and (e / MANIFEST_FILE).is_file()]
-    return tuple(sorted(found, key=_version_key))
-
-
-def _version_key(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
-
-
-def _champion_or_none(folder: Path) -> str | None:
-    try:
-        return Pointer.model_validate_json((folder / POINTER_FILE).read_bytes()).version
-    except (OSError, ValidationError):
-        return None
+    return tuple(sorted(found, key=version_key))

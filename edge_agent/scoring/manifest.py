@@ -25,6 +25,11 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Scalar = float | int | str | bool | None
 
 
+def version_key(version: str) -> tuple[int, ...]:
+    """Sorts versions: 1.10.0 is newer than 1.9.0."""
+    return tuple(int(part) for part in version.split("."))
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -119,6 +124,7 @@ class Manifest(Strict):
     """manifest.json of one bundle."""
 
     schema_version: Literal[1]
+    minimum_agent: BundleVersion | None = Field(default=None, description="The oldest agent that may use it.")
     name: BundleName
     version: BundleVersion
     task: Literal["anomaly_detection", "classification", "forecasting"]

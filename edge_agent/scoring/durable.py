@@ -1,0 +1,77 @@
+"""Changes of the models folder that a killed process or lost power leaves either undone or done.
+
+Constraints
+- A file or folder appears under its name only when all of it is on the disk: written beside, synced, renamed, and
+  the folder that holds the name synced.
+- Whoever reads, decides and writes holds the folder's lock meanwhile; the kernel lets go of it when a process dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Alone among those who change `folder`. Waits for the others; each of them holds it for milliseconds."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """`path` holds the old or the new text at any moment. The caller holds the folder's lock. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)  # noqa: PTH105 - named as the system call that counts
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def remove_file(path: Path) -> None:
+    """Gone for good when it returns; no file is fine. Raises OSError."""
+    path.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def publish_folder(built: Path, place: Path) -> None:
+    """Move a folder of files to `place`, which does not exist, on the same file system. Raises OSError."""
+    for file in built.iterdir():
+        sync(file)
+    sync(built)
+    os.replace(built, place)  # noqa: PTH105
+    sync(place.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Take the folder's name away first, so that a part of it is never taken for the whole. Raises OSError."""
+    doomed = folder.with_name(f".doomed-{folder.name}")
+    if doomed.exists():
+        shutil.rmtree(doomed)
+    os.replace(folder, doomed)  # noqa: PTH105
+    sync(folder.parent)
+    shutil.rmtree(doomed)
+
+
+def sync(path: Path) -> None:
+    """What the file or folder `path` holds is on the disk when it returns. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
