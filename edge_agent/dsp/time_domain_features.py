@@ -25,7 +25,7 @@ from edge_agent.dsp.window_batch import answer, no_windows
 from edge_agent.dsp.window_by_window import check_sampling, check_windows, columns_of
 
 _STATISTICS: Final = "scipy.stats and NumPy"
-_FACTORS: Final = "Lei, He and Zi, Expert Systems with Applications 35 (2008), table 1"
+_FACTORS: Final = "Lei, He and Zi, Expert Systems with Applications 35 (2008)"
 
 _CROSSINGS: Final = (
     "pairs of neighbours of which exactly one is below zero (zero itself is not), divided by (n - 1) / sample rate:"
