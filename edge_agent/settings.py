@@ -195,6 +195,35 @@ class ModelSettings(Strict):
     dir: Path = Field(Path("models_onnx"), description="Folder of bundles; the default is below the working folder.")
     keys_dir: Path | None = Field(None, description="Public keys (*.pub) that may sign bundles; default <dir>/keys.")
     require_signature: bool = Field(True, description="Refuse a bundle that nobody in keys_dir has signed.")
+    inbox: Path | None = Field(
+        None,
+        description="Bundles dropped here (folder, .zip, .tar, .tar.gz) are checked and installed.",
+    )
+    promote: Literal["manual", "automatic"] = Field(
+        "manual", description="Who makes a new version champion once its trial has held: a person, or the agent."
+    )
+    shadow_windows: int = Field(500, ge=20, description="A new version scores beside the champion for so many windows,")
+    shadow_s: float = Field(3_600.0, gt=0, description="or for this long, whichever ends first; at least 20 windows.")
+    shadow_cpu_share: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="Share of one core a trial may take; windows beyond it are passed over.",
+    )
+    shadow_latency_ms: float = Field(
+        50.0, gt=0, description="Processor time per window that 99 of 100 windows of a trial must stay under."
+    )
+    shadow_alarm_fraction: float = Field(
+        0.05, ge=0, le=1, description="Of the windows the champion calls normal, the share a trial may call anomalous."
+    )
+    probation_windows: int = Field(
+        500,
+        ge=20,
+        description="So many windows are watched after a promotion; on failure the old one comes back.",
+    )
+    probation_alarm_fraction: float = Field(
+        0.5, gt=0, le=1, description="Share of anomalous windows in a probation that is an alarm flood."
+    )
 
 
 class TagModelSettings(Strict):

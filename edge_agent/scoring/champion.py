@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from edge_agent.dsp.extractor import Extractor
-from edge_agent.errors import BundleError
+from edge_agent.errors import BundleError, SignalError
 from edge_agent.scoring.bundle import MANIFEST_FILE, ModelBundle, read_bundle
 from edge_agent.scoring.golden import GoldenReport, open_extractor, open_model, prove
 from edge_agent.scoring.manifest import version_key
@@ -89,6 +89,11 @@ def load_bundle(
     named = (bundle.manifest.name, bundle.manifest.version)
     if named != (name, version):
         raise BundleError(f"{path} holds {named[0]} {named[1]}, not {name} {version}", hint="do not rename bundles")
+    return ready(bundle)
+
+
+def ready(bundle: ModelBundle) -> Champion:
+    """The bundle loaded, proven on this box and warmed up. Raises BundleError."""
     extractor, model = open_extractor(bundle), open_model(bundle)
     report = prove(bundle, extractor=extractor, model=model)
     _warm_up(bundle, model)
@@ -144,7 +149,10 @@ def roll_back(
 def _warm_up(bundle: ModelBundle, model: OnnxModel) -> None:
     """One inference of one row, so that the first live window is not late."""
     means = [bundle.manifest.baseline[feature.name].mean for feature in bundle.spec.features]
-    model.score(np.array([means], np.float32))
+    try:
+        model.score(np.array([means], np.float32))
+    except SignalError as exc:
+        raise BundleError(f"{bundle.label}: its baseline is beyond float32", hint="build the bundle again") from exc
 
 
 def bundle_folder(models_dir: Path, name: str) -> Path:

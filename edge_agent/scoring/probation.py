@@ -1,0 +1,43 @@
+"""Whether a version that was just promoted may stay. Pure: counts in, a reason to go back out.
+
+Constraints
+- A model that fails on one window goes back at once: the one before is there and proven.
+- An alarm flood is told from a machine that fails: channels on which an alarm stood before the promotion are not
+  counted, and the share is of all others together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+MAX_STARTS: Final = 3
+"""Starts of the agent within one probation. A model that takes the process down cannot be told by its scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Since the agent's start: windows scored, anomalous ones, and windows the model would not take."""
+
+    scored: int = 0
+    anomalous: int = 0
+    refused: int = 0
+
+    def since(self, before: Counts) -> Counts:
+        return Counts(self.scored - before.scored, self.anomalous - before.anomalous, self.refused - before.refused)
+
+
+def failure_of(seen: Counts, *, windows: int, alarm_fraction: float, detail: str = "") -> str | None:
+    """Why the version must go back, or None. `seen` counts from the promotion on; `detail` is the last refusal's."""
+    if seen.refused:
+        return f"it did not take a window{f': {detail}' if detail else ''}"
+    if seen.scored >= min(windows, _ENOUGH) and seen.anomalous > alarm_fraction * seen.scored:
+        return (
+            f"alarm flood: {seen.anomalous} of its first {seen.scored} windows are anomalous, "
+            f"more than {alarm_fraction:.0%}"
+        )
+    return None
+
+
+_ENOUGH: Final = 100
+"""Windows after which a flood is called one, also within a longer probation."""
