@@ -14,7 +14,7 @@ from converters.bundle_writer import BundleContent
 from converters.card import Card
 from converters.card_data import GoldenInputs, feature_spec, golden_inputs, table, tolerances
 from converters.converted import ConvertedModel
-from converters.golden_choice import is_stable
+from converters.golden_choice import largest_move
 from converters.kinds import convert, describe
 from converters.model_file import LoadedModel
 from converters.parity import measure
@@ -119,19 +119,24 @@ def _scores(converted: ConvertedModel, golden: GoldenInputs) -> NDArray[np.float
 def _checked_tolerances(
     allowed: Tolerances, converted: ConvertedModel, golden: GoldenInputs, healthy: NDArray[np.float64]
 ) -> Tolerances:
-    """Widened for scores that are far beyond 1, of which float32 holds fewer digits.
+    """Widened for scores far beyond 1, of which float32 holds fewer digits, and by what a smooth model's score moves
+    within the features' tolerance.
 
     Raises CardError when a golden score hangs on the last digits of a feature.
     """
     flat = golden.features.reshape(-1, golden.features.shape[-1])
-    largest = max(1.0, float(np.max(np.abs(converted.source_score(flat)))))
-    atol = min(_MAX_SCORE_ATOL, max(allowed.score_atol, 2.0 * converted.max_difference * largest))
-    widened = allowed.model_copy(update={"score_atol": atol})
-    if golden.key == "samples" and not is_stable(flat, healthy.std(axis=0), converted.source_score, widened):
+    scale = max(1.0, float(np.max(np.abs(converted.source_score(flat)))))
+    atol = max(allowed.score_atol, 2.0 * converted.max_difference * scale)
+    move = 0.0
+    if golden.key == "samples":
+        move = largest_move(flat, healthy.std(axis=0), converted.source_score, allowed)
+    if not len(converted.split_values):
+        atol += 2.0 * move
+    if move > atol / 2 or atol > _MAX_SCORE_ATOL:
         raise CardError(
-            "a golden window stands on a split of the model, so that its score would change with the last digits of a "
-            "feature on another processor",
+            f"a golden score moves by {move:.2g} with the last digits of its features, so another processor may give "
+            "another one: with trees the window stands on a split, with an SVM the features need a scaler",
             where="files.golden",
-            hint="choose another stretch of recording",
+            hint="choose another stretch of recording, or put a StandardScaler in front of the model",
         )
-    return widened
+    return allowed.model_copy(update={"score_atol": atol})

@@ -12,6 +12,7 @@ import hashlib
 import io
 import lzma
 import pickle
+import re
 import warnings
 import zipfile
 import zlib
@@ -63,7 +64,15 @@ _BROKEN: Final[tuple[type[Exception], ...]] = (
 )
 """What reading a damaged file ends in, depending on where the damage is."""
 
-_TEXT_BEGIN, _TEXT_END = b"tree\n", b"\nend of trees"
+_TEXT_BEGIN: Final = b"tree\n"
+_TEXT_PARTS: Final = (
+    b"\nnum_class=",
+    b"\nmax_feature_idx=",
+    b"\nfeature_names=",
+    b"\nend of trees\n",
+    b"\nend of parameters\n",
+)
+_TEXT_SIZES: Final = re.compile(rb"^tree_sizes=([0-9 ]*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,12 +140,22 @@ def _guess(content: bytes) -> str:
 def _lightgbm_text(content: bytes, path: Path) -> Any:
     import lightgbm
 
-    if _TEXT_END not in content:
-        raise ModelFileError(f"{path} is a LightGBM model that was cut short", hint=_SAVE_AGAIN)
+    _check_whole(content, path)
     try:
         return lightgbm.Booster(model_str=content.decode())
     except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as exc:
         raise ModelFileError(f"{path} is not a LightGBM model: {exc}", hint=_SAVE_AGAIN) from exc
+
+
+def _check_whole(content: bytes, path: Path) -> None:
+    """Looked at before LightGBM does: it ends the whole process over a file without its last part."""
+    missing = [part.strip().decode() for part in _TEXT_PARTS if part not in content]
+    if not missing and not content.endswith(b"\n"):
+        missing = ["pandas_categorical"]
+    sizes = _TEXT_SIZES.search(content)
+    if missing or sizes is None or len(sizes[1].split()) != content.count(b"\nTree="):
+        what = f"without {missing[0]!r}" if missing else "with other trees than it announces"
+        raise ModelFileError(f"{path} is a LightGBM model {what}: it was cut short or changed", hint=_SAVE_AGAIN)
 
 
 def _skops(content: bytes, path: Path) -> Any:
