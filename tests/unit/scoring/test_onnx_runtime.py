@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -57,6 +58,65 @@ def test_row_with_a_value_that_is_not_finite_is_not_scored(model: OnnxModel, bad
     rows[1, 4] = bad
     with pytest.raises(SignalError, match="feature 4 of row 1 is not finite"):
         model.score(rows)
+
+
+@pytest.mark.parametrize("value", [np.finfo(np.float32).max, -np.finfo(np.float32).max, 1e20, 1e-45])
+def test_finite_value_is_scored_however_large_or_small(model: OnnxModel, value: float) -> None:
+    """The quick look squares what it sees, and that overflows here; such a row is still finite."""
+    rows = np.full((3, 10), value, np.float32)
+    assert np.isfinite(model.score(rows)).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("shape", [(1, 10), (40, 10)])
+def test_no_value_that_is_not_finite_hides_among_others(model: OnnxModel, bad: float, shape: tuple[int, int]) -> None:
+    for row in range(0, shape[0], 13):
+        for feature in range(shape[1]):
+            rows = np.full(shape, 1e19, np.float32)
+            rows[row, feature] = bad
+            rows[row, (feature + 1) % 10] = -bad
+            first = min(feature, (feature + 1) % 10)
+            with pytest.raises(SignalError, match=f"feature {first} of row {row} is not finite"):
+                model.score(rows)
+
+
+def test_rows_that_are_a_view_with_strides_are_scored_as_their_copy(model: OnnxModel) -> None:
+    wide = np.random.default_rng(2).standard_normal((20, 30)).astype(np.float32)
+    view = wide[::2, ::3]
+    np.testing.assert_array_equal(model.score(view), model.score(np.ascontiguousarray(view)))
+
+
+def scaled_graph(factor: float, *, kind: int = onnx.TensorProto.FLOAT, keepdims: int = 0) -> bytes:
+    """factor * sum of a row, in type `kind`."""
+    nodes = [
+        onnx.helper.make_node("ReduceSum", ["features", "axes"], ["sum"], keepdims=keepdims),
+        onnx.helper.make_node("Mul", ["sum", "factor"], ["product"]),
+        onnx.helper.make_node("Cast", ["product"], ["score"], to=kind),
+    ]
+    constants = [
+        onnx.numpy_helper.from_array(np.array([1], np.int64), "axes"),
+        onnx.numpy_helper.from_array(np.array(factor, np.float32), "factor"),
+    ]
+    takes = onnx.helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, ["n", 10])
+    gives = onnx.helper.make_tensor_value_info("score", kind, None)
+    graph = onnx.helper.make_graph(nodes, "scaled", [takes], [gives], constants)
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    return bytes(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+
+
+@pytest.mark.parametrize("n", [1, 5])
+@pytest.mark.parametrize(
+    ("graph", "words"),
+    [
+        (scaled_graph(1e38), "a score that is not finite"),
+        (scaled_graph(1.0, kind=onnx.TensorProto.DOUBLE), "gave float64, not float32"),
+        (scaled_graph(1.0, keepdims=1), r"scores of shape \(\d, 1\), not"),
+    ],
+)
+def test_score_that_is_none_is_refused(graph: bytes, words: str, n: int) -> None:
+    model = OnnxModel(graph, input_name="features", output_name="score", n_features=10)
+    with pytest.raises(BundleError, match=words):
+        model.score(np.full((n, 10), 3.0, np.float32))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
