@@ -18,6 +18,7 @@ from sklearn.svm import OneClassSVM
 from typer.testing import CliRunner, Result
 
 from converters.cli import app
+from converters.kinds import KINDS
 from converters.model_file import read_model
 from converters.reference_features import VIBRATION_NAMES, cut, vibration
 from converters.refusals import CardError, ModelFileError, UnsupportedModelError
@@ -251,3 +252,15 @@ def test_waveform_model_is_proven_with_features_of_the_source_libraries(folder: 
     assert report["golden"]["windows"] == 5
     folder.change_card("hop_samples = 500", "hop_samples = 500\nparameters = { split_hz = 500.0 }")
     assert isinstance(refusal(run_convert(folder, folder.path / "model.skops")), CardError)
+
+
+def test_card_in_the_manual_is_one_that_is_read(folder: CardFolder) -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "CONVERTING.md").read_text()
+    folder.card.write_text(manual.split("```toml\n")[1].split("```")[0])
+    report = json.loads(run_convert(folder, saved(folder), "--json").stdout)
+    assert report["metrics"] == {"recall": 0.91}
+
+
+def test_manual_names_every_kind() -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "CONVERTING.md").read_text()
+    assert [kind.name for kind in KINDS.values() if f"`{kind.package}` {kind.name}" not in manual] == []
