@@ -159,8 +159,9 @@ class VibrationExtractor:
         np.vecdot(magnitude, self._bins, out=sums[1])
         np.vecdot(low, low, out=sums[2])
         np.vecdot(high, high, out=sums[3])
-        np.max(magnitude, axis=-1, out=sums[4])
         np.argmax(magnitude, axis=-1, out=largest)
+        # Looked up, not searched a second time: a quarter of a microsecond per window.
+        sums[4] = magnitude[(*np.indices(largest.shape, sparse=True), largest)]
 
 
 def window_moments(samples: Samples) -> Moments:
