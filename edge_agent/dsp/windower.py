@@ -68,6 +68,26 @@ class Windower:
         self._last_end_ns = block.end_ns
         return out
 
+    def cut_as(self, *, sample_rate_hz: float, window_samples: int, hop_samples: int) -> Windower:
+        """The same stream cut otherwise from here on: samples that fill no window yet go on into the next.
+
+        Returns itself when nothing changes. At another rate what is held is dropped: it belongs to no window there.
+        """
+        if (sample_rate_hz, window_samples, hop_samples) == (self._rate_hz, self._window, self._hop):
+            return self
+        other = Windower(
+            self._source,
+            sample_rate_hz=sample_rate_hz,
+            window_samples=window_samples,
+            hop_samples=hop_samples,
+            n_channels=self._n_channels,
+        )
+        other._next_index, other._last_end_ns = self._next_index, self._last_end_ns
+        if sample_rate_hz == self._rate_hz:
+            other._chunks, other._held, other._skip = list(self._chunks), self._held, self._skip
+            other._start_ns, other._quality = self._start_ns, self._quality
+        return other
+
     def _refusal(self, block: SampleBlock) -> str | None:
         if abs(block.sample_rate_hz - self._rate_hz) > 1e-6 * self._rate_hz:
             return (

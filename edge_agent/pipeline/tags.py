@@ -22,8 +22,10 @@ from edge_agent.core.quality import Quality
 from edge_agent.core.scores import Verdict
 from edge_agent.core.tags import Reading, Scan
 from edge_agent.dsp import tag_forecast
+from edge_agent.errors import EdgeError
 from edge_agent.pipeline.alarms import AlarmTracker
 from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.observed import Observe, Observed
 from edge_agent.pipeline.recorder import Recorder, Rows
 from edge_agent.pipeline.tag_inputs import tag_input
 from edge_agent.settings import TagModelSettings
@@ -109,6 +111,7 @@ class SnapshotState:
     scored_total: int = 0
     anomalous_total: int = 0
     refused_total: int = 0
+    model_refused_total: int = 0  # of them, those the model itself would not take
     last_score: float | None = None
     last_verdict: Verdict = Verdict.UNKNOWN
     last_ns: int | None = None
@@ -127,11 +130,19 @@ class SnapshotLine:
         self.state = SnapshotState()
         self.alarm = AlarmTracker(settings.alarm)
         self.refusal = GapSpan(f"{settings.asset}.{settings.name}")
+        self.observe: Observe | None = None
         self._recorder = recorder
         self._input = tag_input(settings, model)
-        made_by = {"model": model.name, "model_version": model.version}
-        kind = "forecasting" if model.spec.extractor == tag_forecast.FAMILY else "manufacturing"
-        self._series = Series(f"{settings.asset}.{settings.name}.score", kind, "", made_by)
+        self._series = _score_series(settings, model)
+
+    def swap(self, model: ScoringModel) -> None:
+        """Score with `model` from the next beat on; a history goes on when both look at it alike.
+
+        Raises ConfigurationError, with the model before kept, where settings and model do not fit.
+        """
+        if model.spec != self.model.spec:
+            self._input = tag_input(self.settings, model)
+        self.model, self._series = model, _score_series(self.settings, model)
 
     def score(self, latest: Mapping[str, Reading], now_ns: int) -> list[Record]:
         """One snapshot of what is newest now."""
@@ -140,10 +151,21 @@ class SnapshotLine:
         values = self._input.take(latest, now_ns)
         if isinstance(values, str):
             return self._refuse(values, now_ns)
+        try:
+            score = float(self.model.score(values.astype(np.float32)[None, :])[0])
+        except EdgeError as exc:  # a row the model will not take stops nobody else
+            self.state.model_refused_total += 1
+            return self._refuse(exc.message, now_ns, GapCause.MODEL_REFUSED)
+        self._show(values, score)
         records: list[Record] = []
         if (ended := self.refusal.end(now_ns)) is not None:
             records.append(self._recorder.gap(ended))
-        return records + self._score(values, latest, now_ns)
+        return records + self._pass_score(values, score, latest, now_ns)
+
+    def _show(self, values: NDArray[np.float64], score: float) -> None:
+        if self.observe is not None:
+            row = values.astype(np.float32)[None, None, :]
+            self.observe(Observed(row, np.ones((1, 1), np.bool_), np.array([[score]], np.float32), None))
 
     def flush(self, now_ns: int) -> list[Record]:
         ended = self.refusal.end(now_ns)
@@ -161,8 +183,9 @@ class SnapshotLine:
                 return f"{tag} is stale: its newest value is {age_s:.0f} s old"
         return None
 
-    def _score(self, values: NDArray[np.float64], latest: Mapping[str, Reading], now_ns: int) -> list[Record]:
-        score = float(self.model.score(values.astype(np.float32)[None, :])[0])
+    def _pass_score(
+        self, values: NDArray[np.float64], score: float, latest: Mapping[str, Reading], now_ns: int
+    ) -> list[Record]:
         is_anomalous = score > self.model.threshold
         verdict = Verdict.ANOMALOUS if is_anomalous else Verdict.NORMAL
         state = self.state
@@ -192,8 +215,14 @@ class SnapshotLine:
         ranked = self.model.pushed_by(values, most=len(values))
         return [entry for entry in ranked if entry["feature"] not in _TERMS_OF_TIME][:3]
 
-    def _refuse(self, problem: str, now_ns: int) -> list[Record]:
+    def _refuse(self, problem: str, now_ns: int, cause: GapCause = GapCause.STALE) -> list[Record]:
         self.state.refused_total += 1
         self.state.last_score, self.state.last_verdict = None, Verdict.UNKNOWN
-        begun = self.refusal.begin(GapCause.STALE, now_ns, problem, count=1)
+        begun = self.refusal.begin(cause, now_ns, problem, count=1)
         return [] if begun is None else [self._recorder.gap(begun)]
+
+
+def _score_series(settings: TagModelSettings, model: ScoringModel) -> Series:
+    made_by = {"model": model.name, "model_version": model.version}
+    kind = "forecasting" if model.spec.extractor == tag_forecast.FAMILY else "manufacturing"
+    return Series(f"{settings.asset}.{settings.name}.score", kind, "", made_by)

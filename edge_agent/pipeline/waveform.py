@@ -26,6 +26,7 @@ from edge_agent.dsp.windower import Windower
 from edge_agent.errors import EdgeError
 from edge_agent.pipeline.alarms import AlarmChange, AlarmTracker
 from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.observed import Observe, Observed
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.settings import AlarmSettings, ReportSettings
 
@@ -68,9 +69,12 @@ class WaveformLine:
         self.alarms = tuple(AlarmTracker(alarm) for _ in points)
         self.faults = tuple(GapSpan(f"{asset}.{point}") for point in points)
         self.refusal = GapSpan(source)  # open while the model takes none of this source's samples
+        self.refused_total = 0  # batches of windows, and runs of blocks, that the model would not take
         self.gaps_total = 0
         self.last_gap: Gap | None = None
+        self.observe: Observe | None = None
         self._newest_ns = 0
+        self._sensor_type, self._signal_unit = sensor_type, signal_unit
         self._subjects = tuple(f"{asset}.{point}" for point in points)
         self._report = report
         self._recorder = recorder
@@ -94,6 +98,24 @@ class WaveformLine:
             records += self._pass_gap(part) if isinstance(part, Gap) else self._pass_windows(part)
         return records
 
+    def swap(self, model: ScoringModel) -> list[Record]:
+        """Score with `model` from the next window on; the reports of what the one before has scored.
+
+        Samples that fill no window yet go on into the first window of the new one.
+        """
+        records: list[Record] = [record for c in range(len(self.channels)) for record in self._report_rows(c)]
+        self._windower = self._windower.cut_as(
+            sample_rate_hz=model.spec.sample_rate_hz,
+            window_samples=model.spec.window_samples,
+            hop_samples=model.spec.hop_samples,
+        )
+        self.model = model
+        self._sums = tuple(_Interval(len(model.spec.features)) for _ in self._subjects)
+        self._series = tuple(
+            _channel_series(subject, model, self._sensor_type, self._signal_unit) for subject in self._subjects
+        )
+        return records
+
     def flush(self) -> list[Record]:
         """The reports of intervals that have begun and not ended: before a stop."""
         records = self._end_refusal(self._newest_ns)
@@ -108,6 +130,7 @@ class WaveformLine:
         if gap.cause is GapCause.DISCONTINUITY and self._is_told(gap):
             return []
         if gap.cause is GapCause.MODEL_REFUSED:
+            self.refused_total += 1
             begun = self.refusal.begin(gap.cause, gap.start_ns, gap.detail)
             if begun is None:
                 return []
@@ -128,6 +151,8 @@ class WaveformLine:
         except EdgeError as exc:  # a window the model will not take stops nobody else
             end_ns = int(windows.end_ns[-1])
             return self._pass_gap(Gap(windows.source, GapCause.MODEL_REFUSED, end_ns, end_ns, exc.message))
+        if self.observe is not None:
+            self.observe(Observed(features.values, features.is_usable, scores.values, windows.samples))
         records = self._end_refusal(int(windows.end_ns[0]))
         for c in range(len(self.channels)):
             for w in range(windows.n_windows):

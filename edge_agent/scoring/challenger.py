@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_agent.errors import BundleError
 from edge_agent.scoring.durable import locked, remove_file, replace_file
@@ -21,6 +21,8 @@ from edge_agent.scoring.manifest import BundleVersion, version_key
 from edge_agent.scoring.promotion import Pointer
 
 CHALLENGER_FILE: Final = "challenger.json"
+MAX_STARTS: Final = 5
+"""Trials that may break off. A model that takes the process down must not do so for ever."""
 
 
 class ChallengerState(StrEnum):
@@ -38,6 +40,7 @@ class Challenger(BaseModel):
     state: ChallengerState
     since: str
     reason: str = ""
+    starts: int = Field(default=1, ge=1, description="How often its trial has begun.")
 
 
 def read_challenger(folder: Path) -> Challenger | None:

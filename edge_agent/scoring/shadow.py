@@ -1,7 +1,7 @@
 """Whether a new version may follow the champion: its scores beside the champion's, and the gates. Pure.
 
 Constraints
-- Nothing is decided on fewer than MIN_WINDOWS windows that the champion calls normal, except that one failure is enough to refuse.
+- Nothing is decided on fewer than MIN_WINDOWS windows that the champion calls normal; but one failure is enough.
 - The two models' scores have no common scale: they are compared by verdict, never by size.
 - Every refusal says its figure and the limit.
 """
@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 MIN_WINDOWS: Final = 20
 UNFAMILIAR_LIMIT: Final = 0.5
-"""By construction 2 % of healthy feature values lie outside the 1st to 99th percentile of the training rows. Half of
-all: the model looks at something else than it was trained on. The champion's own share is allowed in any case: an
+"""Of healthy feature values some 2 % lie outside the range that holds 98 % of a normal distribution. Half of all: the model looks at something else than it was trained on. The champion's own share is allowed in any case: an
 old model of the same machine may be as far away."""
 
 LATENCY_QUANTILE: Final = 0.99
