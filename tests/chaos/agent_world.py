@@ -82,7 +82,7 @@ class AgentWorld(World):
 
     async def kill_gateway(self) -> None:
         with self.may_miss():
-            await self.gateway.end(signal.SIGKILL)
+            await self.gateway.kill()
 
     async def device_is_read(self, *, within_s: float) -> None:
         """Raises TimeoutError when the agent does not read it in time."""

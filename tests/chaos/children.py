@@ -50,6 +50,11 @@ class Child:
     def send(self, order: signal.Signals) -> None:
         self._running.send_signal(order)
 
+    async def kill(self) -> None:
+        """SIGKILL. That it had ended by itself before is a failure of its own."""
+        assert self.is_running, f"{self._log} says why it ended: {self.last_words()}"
+        await self.end()
+
     async def end(self, order: signal.Signals = signal.SIGKILL) -> int | None:
         """Its exit status; None when it was not running."""
         if self._process is None:

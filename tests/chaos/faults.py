@@ -79,7 +79,7 @@ async def disk_read_only(world: World, rng: random.Random) -> None:
 
 
 async def central_killed(world: World, rng: random.Random) -> None:
-    await world.central.end(signal.SIGKILL)
+    await world.central.kill()
     await asyncio.sleep(rng.uniform(0.0, 2.0))
     await world.start_central()
 

@@ -36,7 +36,7 @@ async def broker_stopped(world: MqttWorld, rng: random.Random) -> None:
 async def consumer_killed(world: MqttWorld, rng: random.Random) -> None:
     """One of the two that share the subscription."""
     central = rng.choice(world.centrals)
-    await central.end(signal.SIGKILL)
+    await central.kill()
     await asyncio.sleep(rng.uniform(0.0, 2.0))
     await world.start_consumer(central)
 
@@ -44,7 +44,7 @@ async def consumer_killed(world: MqttWorld, rng: random.Random) -> None:
 async def consumers_killed(world: MqttWorld, rng: random.Random) -> None:
     """Both: nobody listens at the broker, and nobody answers HTTPS."""
     for central in world.centrals:
-        await central.end(signal.SIGKILL)
+        await central.kill()
     await asyncio.sleep(rng.uniform(0.0, 1.0))
     for central in world.centrals:
         await world.start_consumer(central)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -78,7 +77,7 @@ class World:
         await self.gateway.start(*command, **environment)
 
     async def kill_gateway(self) -> None:
-        await self.gateway.end(signal.SIGKILL)
+        await self.gateway.kill()
 
     def may_miss(self) -> contextlib.AbstractContextManager[None]:
         """What is produced meanwhile may never become durable. Here it is not marked then, and nobody asks."""
@@ -102,7 +101,7 @@ class World:
 
     async def verdict(self) -> Verdict:
         """Ends the gateway, and judges what is at the central then."""
-        await self.gateway.end()
+        await self.gateway.kill()
         return judge(set(read_journal(self.journal)), await self.rows(), lambda key, value: value == value_of(*key))
 
     async def figures(self, arrived: Sequence[Arrived]) -> Mapping[str, int]:
