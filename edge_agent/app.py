@@ -39,11 +39,13 @@ from edge_agent.health.ledger import GapLedger
 from edge_agent.health.systemd import SystemdNotifier
 from edge_agent.local.api import LocalApi, StatusFile
 from edge_agent.local.client_certificate import certificate_problem
+from edge_agent.local.model_updates import describe_updates
 from edge_agent.local.outbox_status import OutboxWatch
 from edge_agent.local.reconciliation import hourly
 from edge_agent.local.state_lock import only_one
-from edge_agent.local.status import Parts, describe
-from edge_agent.pipeline.champions import load_models
+from edge_agent.local.status import Parts, describe, rfc3339
+from edge_agent.pipeline.champions import load_models, settle_probations
+from edge_agent.pipeline.lifecycle import ModelLife
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import SnapshotStage, TagStage, WaveformStage
@@ -86,6 +88,7 @@ class Agent:
     notifier: SystemdNotifier
     models: dict[str, ScoringModel]
     model_errors: dict[str, BundleError]
+    model_life: ModelLife = field(init=False)
     supervisors: list[Supervisor] = field(default_factory=list)
     stages: list[WaveformStage | TagStage] = field(default_factory=list)
     snapshots: list[SnapshotStage] = field(default_factory=list)
@@ -95,6 +98,7 @@ class Agent:
     @classmethod
     def build(cls, settings: Settings, *, clock: Clock, transport: Transport) -> Agent:
         """Load the champions and connect the parts. A bundle that is refused costs only its own sources."""
+        withdrawn = settle_probations(settings, time=rfc3339(clock.now_ns()) or "", say=_say)
         models, model_errors = load_models(settings, say=_say)
         is_clock_synced = ClockQuality()
         outbox = _outbox(settings, clock, is_clock_synced)
@@ -123,6 +127,15 @@ class Agent:
             models=models,
             model_errors=model_errors,
         )
+        agent.model_life = ModelLife(
+            settings.models,
+            models,
+            clock=clock,
+            recorder=agent.recorder,
+            put=agent._put,
+            say=_say,
+            withdrawn=withdrawn,
+        )
         agent._connect()
         return agent
 
@@ -144,6 +157,7 @@ class Agent:
                     "outbox writer": self.writer.run(),
                     "uplink": self.uplink.run(),
                     "reconciliation": self.reconciliation.run(),
+                    "models": self.model_life.run(),
                     "status file": self._keep_status_file(),
                     "watchdog": self._keep_watchdog(),
                 }.items()
@@ -244,6 +258,7 @@ class Agent:
             report=self.settings.report,
             recorder=self.recorder,
         )
+        self.model_life.attach(line)
         self.stages.append(WaveformStage(line, inlet, self._put))
 
     def _connect_tags(self, source: ModbusSettings | OpcUaSettings, inlet: Channel[Scan | Gap]) -> None:
@@ -266,6 +281,7 @@ class Agent:
                 continue
             _check_inputs(settings.name, model, {*settings.inputs, *settings.constants})
             line = SnapshotLine(settings, model, self.recorder)
+            self.model_life.attach(line)
             self.snapshots.append(SnapshotStage(line, self._latest, self._put, self.clock))
 
     def _latest(self) -> dict[str, Reading]:
@@ -291,6 +307,7 @@ class Agent:
             snapshots=self.snapshots,
             unscored=self.unscored,
             models=list(self.models.values()),
+            model_updates=describe_updates(self.model_life),
             model_errors=self.model_errors,
             depth=depth,
             counters=counters,

@@ -7,7 +7,7 @@ RFC 3339; durations in seconds. Pure: parts in, one JSON-able document out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from edge_agent.core.gaps import GapSpan
 from edge_agent.drivers.supervisor import SourceHealth, SourceState
 from edge_agent.errors import BundleError
 from edge_agent.health.ledger import GapLedger
+from edge_agent.local.model_updates import update_problems
 from edge_agent.local.outbox_status import OutboxHealth, describe_outbox, quarantine_problem
 from edge_agent.local.reconciliation import reconcile_problem
 from edge_agent.pipeline.model import ScoringModel
@@ -54,6 +55,7 @@ class Parts:
     ledger: GapLedger
     outbox: OutboxHealth | None = None
     reconcile: ReconcileState | None = None
+    model_updates: Mapping[str, Any] = field(default_factory=dict)
     certificate: tuple[str, str] | None = None
     """What is wrong with the client certificate, and what to do."""
 
@@ -74,6 +76,7 @@ def describe(parts: Parts) -> dict[str, Any]:
         "sources": [_source(source, parts) for source in parts.settings.sources],
         "tag_models": [_snapshot(stage) for stage in parts.snapshots],
         "models": [{"name": m.name, "version": m.version, "threshold": m.threshold} for m in parts.models],
+        "model_updates": dict(parts.model_updates),
         "outbox": _outbox(parts),
         "central": _central(parts),
         "gaps": {
@@ -107,6 +110,7 @@ def _problems(parts: Parts) -> list[dict[str, Any]]:
     for name, reason in parts.unscored.items():
         if name in parts.sources or any(name == m.name for m in parts.settings.tag_models):
             out.append(_problem(f"{name} is not scored: {reason}", None, "install a bundle that fits"))
+    out += [_problem(what, None, do) for what, do in update_problems(parts.model_updates)]
     out += _signal_problems(parts)
     out += _delivery_problems(parts)
     return out

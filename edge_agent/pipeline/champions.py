@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.model import ScoringModel
-from edge_agent.scoring.champion import Champion, load_champion
-from edge_agent.settings import Settings, WaveformSettings
+from edge_agent.scoring.champion import Champion, load_bundle, load_champion, roll_back
+from edge_agent.scoring.explain import SIGMAS_P01_TO_P99, Usual
+from edge_agent.scoring.manifest import FeatureBaseline
+from edge_agent.scoring.probation import MAX_STARTS
+from edge_agent.scoring.promotion import Note, note_probation, pointer_or_none
+from edge_agent.settings import ModelSettings, Settings, WaveformSettings
 
 
 def scoring_model(champion: Champion) -> ScoringModel:
@@ -25,19 +30,75 @@ def scoring_model(champion: Champion) -> ScoringModel:
         score=champion.model.score,
         baseline_mean=np.array([b.mean for b in baselines]),
         baseline_std=np.array([b.std for b in baselines]),
+        training=_robust(baselines),
     )
+
+
+def _robust(baselines: list[FeatureBaseline]) -> Usual:
+    """Median and spread; a feature that is one value in 98 % of the rows still has a standard deviation."""
+    spread = [(b.p99 - b.p01) / SIGMAS_P01_TO_P99 or b.std for b in baselines]
+    return Usual(np.array([b.p50 for b in baselines]), np.array(spread), "training")
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A version that went back before the start, and to which."""
+
+    name: str
+    version: str
+    back_to: str
+    reason: str
+
+
+def wanted_models(settings: Settings) -> list[str]:
+    """The names that sources and tag models ask for."""
+    wanted = {s.model for s in settings.sources if isinstance(s, WaveformSettings) and s.model}
+    return sorted(wanted | {tag_model.model for tag_model in settings.tag_models})
+
+
+def settle_probations(settings: Settings, *, time: str, say: Callable[[str, str], None]) -> list[Withdrawn]:
+    """Count this start for each champion on probation; one that cannot be loaded, or had its starts, goes back.
+
+    `time` is RFC 3339. What cannot be written is said and left as it is: `load_models` then speaks.
+    """
+    withdrawn = []
+    for name in wanted_models(settings):
+        try:
+            found = _settle_probation(settings.models, name, time)
+        except BundleError as exc:
+            say("error", f"model {name}: {exc.message}")
+        else:
+            withdrawn += [found] if found else []
+    return withdrawn
+
+
+def _settle_probation(settings: ModelSettings, name: str, time: str) -> Withdrawn | None:
+    pointer = pointer_or_none(settings.dir / name)
+    if pointer is None or pointer.probation_starts is None:
+        return None
+    keys, is_signed = settings.keys_dir or settings.dir / "keys", settings.require_signature
+    reason = f"the agent was started {MAX_STARTS} times within its probation"
+    if pointer.probation_starts < MAX_STARTS:
+        # Counted before it is loaded: also a model that takes the process down there.
+        note_probation(settings.dir / name, pointer.version, pointer.probation_starts + 1)
+        try:
+            load_bundle(settings.dir, name, pointer.version, keys_dir=keys, require_signature=is_signed)
+        except BundleError as exc:
+            reason = f"it cannot be used: {exc.message}"
+        else:
+            return None
+    back = roll_back(settings.dir, name, note=Note("agent", reason, time), keys_dir=keys, require_signature=is_signed)
+    return Withdrawn(name, pointer.version, back.bundle.manifest.version, reason)
 
 
 def load_models(
     settings: Settings, *, say: Callable[[str, str], None]
 ) -> tuple[dict[str, ScoringModel], dict[str, BundleError]]:
     """Every champion that a source or a tag model asks for; a bundle that is refused is said and left out."""
-    wanted = {s.model for s in settings.sources if isinstance(s, WaveformSettings) and s.model}
-    wanted |= {tag_model.model for tag_model in settings.tag_models}
     models: dict[str, ScoringModel] = {}
     errors: dict[str, BundleError] = {}
     keys_dir = settings.models.keys_dir or settings.models.dir / "keys"
-    for name in sorted(wanted):
+    for name in wanted_models(settings):
         try:
             champion = load_champion(
                 settings.models.dir, name, keys_dir=keys_dir, require_signature=settings.models.require_signature

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 MIN_WINDOWS: Final = 20
 UNFAMILIAR_LIMIT: Final = 0.5
-"""Of healthy feature values some 2 % lie outside the range that holds 98 % of a normal distribution. Half of all: the model looks at something else than it was trained on. The champion's own share is allowed in any case: an
-old model of the same machine may be as far away."""
+"""Of healthy feature values some 2 % lie outside the range that holds 98 % of a normal distribution. Half of all: the
+model looks at something else than it was trained on. The champion's own share is allowed in any case: an old model of
+the same machine may be as far away."""
 
 LATENCY_QUANTILE: Final = 0.99
 _COSTS_KEPT: Final = 4_096

@@ -1,0 +1,69 @@
+"""What `status` says of models: who counts since when, who is on trial, and what was refused.
+
+Its fields are a contract (docs/CLI_OUTPUT.md). Pure. A refused bundle is no problem of this box: the champion scores
+on; a folder that cannot be used is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edge_agent.pipeline.lifecycle import Life, ModelLife
+from edge_agent.scoring.challenger import ChallengerState
+
+
+def describe_updates(life: ModelLife) -> dict[str, Any]:
+    """The field `model_updates`."""
+    return {
+        "inbox_error": life.inbox_error,
+        "champions": [_champion(each) for each in life.lives.values()],
+        "refused": [{"entry": r.entry, "reason": r.reason, "time": r.time} for r in life.refused],
+    }
+
+
+def update_problems(updates: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong with the folders, and what to do."""
+    out = []
+    if updates.get("inbox_error"):
+        out.append((updates["inbox_error"], "models.inbox must be a folder the agent may write to"))
+    for champion in updates.get("champions", ()):
+        if champion["error"]:
+            what = f"model {champion['name']}: {champion['error']}; version {champion['version']} scores on"
+            out.append((what, f"see: edge-agent models verify {champion['name']}"))
+    return out
+
+
+def _champion(life: Life) -> dict[str, Any]:
+    pointer = life.pointer
+    return {
+        "name": life.name,
+        "version": life.model.version,
+        "since": pointer.since if pointer else None,
+        "by": pointer.by if pointer else None,
+        "why": pointer.why if pointer else None,
+        "previous": life.previous,
+        "is_on_probation": life.probation is not None,
+        "probation_windows": life.seen.scored if life.seen else None,
+        "error": life.error,
+        "challenger": _challenger(life),
+    }
+
+
+def _challenger(life: Life) -> dict[str, Any] | None:
+    challenger = life.challenger
+    if challenger is None:
+        return None
+    trial = life.shadow.trial if life.shadow else None
+    is_ready = challenger.state is ChallengerState.READY
+    return {
+        "version": challenger.version,
+        "state": challenger.state.value,
+        "since": challenger.since,
+        "reason": challenger.reason or None,
+        "windows": trial.windows_total if trial else None,
+        "skipped": life.shadow.skipped_total if life.shadow else None,
+        "more_fraction": trial.more_fraction if trial else None,
+        "latency_ms": trial.latency_ms if trial else None,
+        "do": f"edge-agent models promote {life.name} {challenger.version}" if is_ready else None,
+    }
