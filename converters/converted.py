@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 SourceScore = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Rows of raw features, float64 (n, n_features), to scores (n,), by the source framework."""
 
-TREE_MAX_DIFFERENCE = 2e-6
+TREE_MAX_DIFFERENCE: Final = 2e-6
 """Sums of 100 float32 leaf weights and one float32 exponential; the worst seen over the shipped models is 5e-7."""
 
 
@@ -34,5 +35,5 @@ class ConvertedModel:
     own_threshold: float | None = None
 
 
-NO_SPLIT_FEATURES = np.empty(0, np.int64)
-NO_SPLIT_VALUES = np.empty(0, np.float32)
+NO_SPLIT_FEATURES: Final = np.empty(0, np.int64)
+NO_SPLIT_VALUES: Final = np.empty(0, np.float32)

@@ -6,6 +6,7 @@ along. Another kind is one more `add_kind` with a function from (Scaling, model,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
@@ -101,9 +102,7 @@ def describe(model: Any, n_features: int) -> SourceDescription:
     scaling, last = unpack(model, n_features)
     kind = kind_of(last)
     parameters = last.get_params() if hasattr(last, "get_params") else dict(getattr(last, "params", {}))
-    plain = {
-        name: value for name, value in sorted(parameters.items()) if isinstance(value, float | int | str | bool | None)
-    }
+    plain = {name: value for name, value in sorted(parameters.items()) if _is_plain(value)}
     return SourceDescription(
         kind=" + ".join([*scaling.names, kind.name]),
         task=kind.task,
@@ -111,6 +110,11 @@ def describe(model: Any, n_features: int) -> SourceDescription:
         hyperparameters=plain,
         libraries={name: _installed(name) for name in kind.libraries},
     )
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a manifest can hold it: JSON knows no infinity and no NaN."""
+    return math.isfinite(value) if isinstance(value, float) else isinstance(value, int | str | bool | None)
 
 
 def _check_fitted_on(model: Any, names: tuple[str, ...]) -> None:

@@ -13,6 +13,7 @@ import io
 import lzma
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 import zlib
@@ -55,10 +56,12 @@ _BROKEN: Final[tuple[type[Exception], ...]] = (
     MemoryError,
     OSError,
     OverflowError,
+    RuntimeError,
     TypeError,
     ValueError,
     lzma.LZMAError,
     pickle.UnpicklingError,
+    struct.error,
     zipfile.BadZipFile,
     zlib.error,
 )

@@ -179,6 +179,22 @@ def test_source_score_is_what_the_pipeline_itself_gives(
     np.testing.assert_array_equal(converted(pipeline).source_score(ROWS), score(pipeline))
 
 
+@pytest.mark.parametrize(
+    ("machine", "first", "casts"),
+    [
+        (OneClassSVM(nu=0.9, gamma=1e-6), "Clip", 2),
+        (OneClassSVM(nu=0.9, gamma=3.0), "Cast", 4),
+        (SVC(C=1e5), "Cast", 2),
+    ],
+    ids=["exponent and exponential in float32", "exponential in float32", "all in float64"],
+)
+def test_rbf_kernel_takes_the_fastest_precision_that_holds(machine: Any, first: str, casts: int) -> None:
+    model = converted(fitted(StandardScaler(), machine))
+    nodes = [node.op_type for node in onnx.load_from_string(model.onnx).graph.node]
+    assert (nodes[0], nodes.count("Cast")) == (first, casts)
+    assert measure(model, ROWS, threshold=0.0, min_rows=10_000).verdict_flips == 0
+
+
 def test_outlier_scores_higher_in_a_one_class_svm() -> None:
     model = converted(fitted(StandardScaler(), OneClassSVM(nu=0.1)))
     rows = np.stack([ROWS.mean(axis=0), ROWS.mean(axis=0) + 20 * ROWS.std(axis=0)]).astype(np.float32)
@@ -316,6 +332,12 @@ def test_description_names_scalers_model_and_plain_hyperparameters() -> None:
     assert told.kind == "RobustScaler + MinMaxScaler + OneClassSVM"
     assert told.hyperparameters["nu"] == 0.1
     assert set(told.libraries) == {"scikit-learn", "numpy"}
+
+
+def test_description_leaves_out_what_json_cannot_hold() -> None:
+    told = describe(fitted(SVC(C=np.inf, tol=1e-2, gamma="auto")), WIDTH)
+    assert "C" not in told.hyperparameters
+    assert told.hyperparameters["tol"] == 1e-2
 
 
 def test_every_known_kind_is_converted_in_a_case_above() -> None:
