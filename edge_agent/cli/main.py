@@ -221,6 +221,63 @@ def outbox_import(
     import_file(config, file, key=key, as_json=as_json)
 
 
+models_app = typer.Typer(help="The model bundles: what is here, what may be used, who counts.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+WhyOption = Annotated[str, typer.Option("--why", help="A few words for the history.")]
+
+
+@models_app.command("list")
+def models_list(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Every bundle with its versions, champion and trial; signature and digests are checked."""
+    from edge_agent.cli.models import show_list
+
+    raise typer.Exit(show_list(config, as_json=as_json))
+
+
+@models_app.command("verify")
+def models_verify(
+    name: Annotated[str | None, typer.Argument(help="Default: every bundle.")] = None,
+    version: Annotated[str | None, typer.Argument(help="Default: the champion.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Signature, digests, and the golden vectors on this box, with figures."""
+    _one_blas_thread()
+    from edge_agent.cli.models import verify
+
+    raise typer.Exit(verify(config, name, version, as_json=as_json))
+
+
+@models_app.command("promote")
+def models_promote(
+    name: Annotated[str, typer.Argument(help="As `list` shows it.")],
+    version: Annotated[str, typer.Argument(help="A version that is installed.")],
+    config: ConfigOption = None,
+    why: WhyOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a version champion, once it is proven here. Safe while the agent runs."""
+    _one_blas_thread()
+    from edge_agent.cli.models import promote_version
+
+    promote_version(config, name, version, why=why, as_json=as_json)
+
+
+@models_app.command("rollback")
+def models_rollback(
+    name: Annotated[str, typer.Argument(help="As `list` shows it.")],
+    version: Annotated[str | None, typer.Argument(help="Default: the champion before.")] = None,
+    config: ConfigOption = None,
+    why: WhyOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Go back to the champion before. Safe while the agent runs."""
+    _one_blas_thread()
+    from edge_agent.cli.models import rollback
+
+    rollback(config, name, version, why=why, as_json=as_json)
+
+
 def _one_blas_thread() -> None:
     """Before NumPy is imported: windows are small, and a pool of spinning threads would cost more than it gains."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
