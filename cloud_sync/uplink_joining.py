@@ -11,16 +11,17 @@ from dataclasses import replace
 from itertools import accumulate
 
 from cloud_sync import wire
+from cloud_sync.columns import ColumnBatch, RowColumns
 from cloud_sync.outbox import Block
-from cloud_sync.records import Batch, Settlement
+from cloud_sync.records import Settlement
 
 
 def join(blocks: Sequence[Block]) -> bytes:
     """One body with the records of blocks of one class, in order. Raises WireFormatError."""
-    batches = [block.decode() for block in blocks]
-    rows = tuple(row for batch in batches for row in batch.rows)
-    events = tuple(event for batch in batches for event in batch.events)
-    return wire.encode(Batch(batches[0].gateway_id, rows, events))
+    parts = [wire.decode_columns(block.body) for block in blocks]
+    rows = RowColumns.joined([part.rows for part in parts])
+    events = tuple(event for part in parts for event in part.events)
+    return wire.encode_columns(ColumnBatch(parts[0].gateway_id, rows, events))
 
 
 def joined_id(blocks: Sequence[Block]) -> str:
