@@ -207,7 +207,7 @@ def _alarms(parts: Parts) -> list[dict[str, Any]]:
                     "score": line.state.last_score,
                     "threshold": line.model.threshold,
                     "anomalous_fraction": round(line.alarm.state.anomalous_fraction, 3),
-                    "pushed_by": line.state.pushed_by or [],
+                    "pushed_by": line.pushed_by,
                 }
             )
     return out

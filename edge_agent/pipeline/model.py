@@ -12,6 +12,7 @@ from edge_agent.core.features import FeatureBatch, FeatureSpec
 from edge_agent.core.samples import Samples
 from edge_agent.core.scores import ScoreBatch
 from edge_agent.core.windows import WindowBatch
+from edge_agent.scoring.explain import Usual
 
 Extract = Callable[[Samples], tuple[NDArray[np.float32], NDArray[np.bool_]]]
 Score = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -21,7 +22,7 @@ Score = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 class ScoringModel:
     """`extract`: samples (channels, windows, n) -> features (channels, windows, f), usable (channels, windows).
     `score`: features (rows, f) -> scores (rows,), higher is more anomalous; over `threshold` is anomalous.
-    `baseline_mean`, `baseline_std`: per feature, of healthy training data, shape (f,)."""
+    `baseline_mean`, `baseline_std`: per feature, of healthy training data, shape (f,); `training`: the same, robust."""
 
     name: str
     version: str
@@ -31,10 +32,16 @@ class ScoringModel:
     score: Score
     baseline_mean: NDArray[np.float64]
     baseline_std: NDArray[np.float64]
+    training: Usual | None = None
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         return tuple(feature.name for feature in self.spec.features)
+
+    @property
+    def usual(self) -> Usual:
+        """What the features were in the healthy training data."""
+        return self.training or Usual(self.baseline_mean, self.baseline_std, "training")
 
     def features_of(self, windows: WindowBatch) -> FeatureBatch:
         values, is_usable = self.extract(windows.samples)
@@ -46,12 +53,3 @@ class ScoringModel:
         if features.is_usable.any():
             scores[features.is_usable] = self.score(features.values[features.is_usable])
         return ScoreBatch(features.source, self.name, self.version, self.threshold, features.end_ns, scores)
-
-    def pushed_by(self, values: NDArray[np.float64], *, most: int = 3) -> list[dict[str, float | str]]:
-        """The features farthest from the healthy baseline, in its standard deviations, farthest first."""
-        spread = np.where(self.baseline_std > 0, self.baseline_std, np.inf)
-        z = (values - self.baseline_mean) / spread
-        order = np.argsort(-np.abs(z))[:most]
-        return [
-            {"feature": self.feature_names[i], "value": float(values[i]), "z": round(float(z[i]), 1)} for i in order
-        ]

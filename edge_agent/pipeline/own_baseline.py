@@ -26,7 +26,7 @@ class OwnBaseline:
 
     def __init__(self, features: tuple[str, ...], *, training: Usual) -> None:
         self.features = features
-        self._training = training
+        self.training = training
         self._rows: list[NDArray[np.float64]] = []
         self._own: Usual | None = None
 
@@ -38,7 +38,7 @@ class OwnBaseline:
     @property
     def usual(self) -> Usual:
         """This machine's own once it is learned, else that of the training data."""
-        return self._own or self._training
+        return self._own or self.training
 
     def learn(self, means: NDArray[np.float64]) -> None:
         """Take one report's means, shape (n_features,), finite; ignored once full."""

@@ -26,11 +26,13 @@ from edge_agent.errors import EdgeError
 from edge_agent.pipeline.alarms import AlarmTracker
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.observed import Observe, Observed
+from edge_agent.pipeline.reasons import NormalIntervals, Reasons
 from edge_agent.pipeline.recorder import Recorder, Rows
 from edge_agent.pipeline.tag_inputs import tag_input
 from edge_agent.settings import TagModelSettings
 
 _TERMS_OF_TIME: Final = frozenset({"day_number", "second_of_day"})
+LEARN_S: Final = 60.0
 
 
 class TagLine:
@@ -115,21 +117,27 @@ class SnapshotState:
     last_score: float | None = None
     last_verdict: Verdict = Verdict.UNKNOWN
     last_ns: int | None = None
-    pushed_by: list[dict[str, float | str]] | None = None
 
 
 class SnapshotLine:
     """A model over tags: the newest good value of several, or one tag's history or forecast.
 
-    Raises ConfigurationError where settings and model do not fit.
+    Raises ConfigurationError where settings and model do not fit. `learn_s`: so long an interval without an anomaly
+    teaches what is usual.
     """
 
-    def __init__(self, settings: TagModelSettings, model: ScoringModel, recorder: Recorder) -> None:
+    def __init__(
+        self, settings: TagModelSettings, model: ScoringModel, recorder: Recorder, *, learn_s: float = LEARN_S
+    ) -> None:
         self.settings = settings
         self.model = model
         self.state = SnapshotState()
         self.alarm = AlarmTracker(settings.alarm)
         self.refusal = GapSpan(f"{settings.asset}.{settings.name}")
+        self.reasons = Reasons(model, beside=_TERMS_OF_TIME)  # time itself is never what is wrong
+        self._normal = NormalIntervals(learn_s)
+        self._scored: NDArray[np.float64] | None = None  # the newest row
+        self._explained: list[dict[str, Any]] | None = None
         self.observe: Observe | None = None
         self._recorder = recorder
         self._input = tag_input(settings, model)
@@ -142,6 +150,9 @@ class SnapshotLine:
         """
         if model.spec != self.model.spec:
             self._input = tag_input(self.settings, model)
+            self._normal.restart()
+            self._scored = None
+        self._explained = None
         self.model, self._series = model, _score_series(self.settings, model)
 
     def score(self, latest: Mapping[str, Reading], now_ns: int) -> list[Record]:
@@ -192,7 +203,7 @@ class SnapshotLine:
         state.scored_total += 1
         state.anomalous_total += is_anomalous
         state.last_score, state.last_verdict, state.last_ns = score, verdict, now_ns
-        state.pushed_by = self._pushed_by(values)
+        self._scored, self._explained = values, None
         quality = max(latest[tag].quality for tag in self.settings.inputs.values())
         rows = self._recorder.rows()
         rows.add(self._series, now_ns, score, quality)
@@ -205,15 +216,25 @@ class SnapshotLine:
                 "threshold": self.model.threshold,
                 "score_max": score,
                 "anomalous_fraction": round(self.alarm.state.anomalous_fraction, 3),
-                "pushed_by": state.pushed_by,
+                "pushed_by": self.pushed_by,
             }
             records.append(self._recorder.alarm(self.settings.asset, now_ns, body))
+        self._learn(values, now_ns, is_normal=not is_anomalous and not self.alarm.state.is_standing)
         return records
 
-    def _pushed_by(self, values: NDArray[np.float64]) -> list[dict[str, float | str]]:
-        """Time itself is never what is wrong."""
-        ranked = self.model.pushed_by(values, most=len(values))
-        return [entry for entry in ranked if entry["feature"] not in _TERMS_OF_TIME][:3]
+    @property
+    def pushed_by(self) -> list[dict[str, Any]]:
+        """Why the newest score is what it is; made when somebody asks. Empty before the first score."""
+        if self._scored is None:
+            return []
+        if self._explained is None:
+            self._explained = self.reasons.of(self.model, self._scored)
+        return self._explained
+
+    def _learn(self, values: NDArray[np.float64], now_ns: int, *, is_normal: bool) -> None:
+        means = self._normal.add(values, now_ns, is_normal=is_normal)
+        if means is not None:
+            self.reasons.learn(self.model, means)
 
     def _refuse(self, problem: str, now_ns: int, cause: GapCause = GapCause.STALE) -> list[Record]:
         self.state.refused_total += 1

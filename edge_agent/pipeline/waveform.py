@@ -27,6 +27,7 @@ from edge_agent.errors import EdgeError
 from edge_agent.pipeline.alarms import AlarmChange, AlarmTracker
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.observed import Observe, Observed
+from edge_agent.pipeline.reasons import Reasons
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.settings import AlarmSettings, ReportSettings
 
@@ -44,7 +45,7 @@ class ChannelState:
     last_score: float | None = None
     last_verdict: Verdict = Verdict.UNKNOWN
     last_window_ns: int | None = None
-    pushed_by: list[dict[str, float | str]] = field(default_factory=list)
+    pushed_by: list[dict[str, Any]] = field(default_factory=list)
 
 
 class WaveformLine:
@@ -67,6 +68,7 @@ class WaveformLine:
         self.model = model
         self.channels = tuple(ChannelState(point) for point in points)
         self.alarms = tuple(AlarmTracker(alarm) for _ in points)
+        self.reasons = tuple(Reasons(model) for _ in points)
         self.faults = tuple(GapSpan(f"{asset}.{point}") for point in points)
         self.refusal = GapSpan(source)  # open while the model takes none of this source's samples
         self.refused_total = 0  # batches of windows, and runs of blocks, that the model would not take
@@ -175,6 +177,7 @@ class WaveformLine:
         state.scored_total += 1
         state.anomalous_total += verdict is Verdict.ANOMALOUS
         interval.add(features.values[c, w], score, end_ns, quality)
+        interval.is_normal &= verdict is Verdict.NORMAL
         change = self.alarms[c].push(verdict, end_ns)
         records = self._end_fault(c, end_ns)
         if change is not None:
@@ -197,14 +200,16 @@ class WaveformLine:
         rows = self._recorder.rows()
         for series, value in zip(self._series[c], values, strict=True):
             rows.add(series, interval.end_ns, value, interval.quality)
-        self.channels[c].pushed_by = self.model.pushed_by(means)
+        self.channels[c].pushed_by = self.reasons[c].of(self.model, means)
+        if interval.is_normal and not self.alarms[c].state.is_standing:
+            self.reasons[c].learn(self.model, means)
         interval.restart()
         return rows.taken()
 
     def _alarm_event(self, c: int, change: AlarmChange, end_ns: int) -> Event:
         interval, alarm = self._sums[c], self.alarms[c].state
         means = interval.sums / max(interval.count, 1)
-        self.channels[c].pushed_by = self.model.pushed_by(means)
+        self.channels[c].pushed_by = self.reasons[c].of(self.model, means)
         body: dict[str, Any] = {
             "state": change.value,
             "model": self.model.name,
@@ -241,6 +246,7 @@ class _Interval:
         self.sums = np.zeros_like(self.sums)
         self.score_sum, self.score_max, self.count = 0.0, -np.inf, 0
         self.quality = Quality.GOOD
+        self.is_normal = True
         self.start_ns = self.end_ns
 
     def add(self, values: NDArray[np.float32], score: float, end_ns: int, quality: Quality) -> None:

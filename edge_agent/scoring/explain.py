@@ -44,7 +44,7 @@ class Usual:
     def robust_z(self, values: Vector) -> Vector:
         """(x - centre) / spread, within +-999; shape (n_features,)."""
         off = values - self.centre
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             z = np.where(off == 0.0, 0.0, off / self.spread)
         return np.clip(z, -MOST_SIGMAS, MOST_SIGMAS)
 
