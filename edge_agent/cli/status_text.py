@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from edge_agent.cli.model_text import model_lines
+
 
 def as_text(document: dict[str, Any], now: datetime | None = None) -> str:
     """Lines of at most about 100 characters; works in pipes and on a serial console."""
@@ -14,6 +16,8 @@ def as_text(document: dict[str, Any], now: datetime | None = None) -> str:
     lines += _alarms(document.get("alarms", []), now)
     if document.get("sources"):
         lines += ["", *_sources(document["sources"], document.get("tag_models", []))]
+    if news := model_lines(document.get("model_updates") or {}):
+        lines += ["", "MODELS", *(f"  {line}" for line in news)]
     lines += ["", *_delivery(document, now)]
     if last := document.get("last_status"):
         lines += ["", f"Last words, {_ago(last['time'], now)}: {last['summary']}"]

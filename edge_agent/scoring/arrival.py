@@ -10,10 +10,11 @@ Constraints
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +35,9 @@ MAX_WAITING: Final = 64
 """Entries looked at in one round; more wait for the next."""
 
 _UNFINISHED: Final = (".part", ".tmp", ".partial", ".crdownload")
+MAX_TRIES: Final = 2
 _DOOMED: Final = ".doomed-"
+_TRYING: Final = ".trying-"
 _Print = tuple[tuple[str, int, int], ...]
 """Name, size and time of change of every file: the same twice means nobody writes."""
 
@@ -104,7 +107,8 @@ class Inbox:
         try:
             if path.is_dir() and not path.is_symlink():
                 _check_complete(path)
-            installed = self._install(path)
+            with _counted(path):
+                installed = self._install(path)
         except CutShortError as exc:
             return None if now_s - since_s < INCOMPLETE_S else self._refuse(path, exc, time)
         except BundleError as exc:
@@ -121,6 +125,24 @@ class Inbox:
         path.rename(kept / path.name)
         _make_room(kept)
         return Arrival(path.name, None, exc.message, exc.hint)
+
+
+@contextlib.contextmanager
+def _counted(path: Path) -> Iterator[None]:
+    """Refuse an entry whose trying has ended the process before: a graph may take the runtime down with it."""
+    mark = path.with_name(f"{_TRYING}{path.name}")
+    tries = len(mark.read_bytes()) if mark.exists() else 0
+    if tries >= MAX_TRIES:
+        mark.unlink()
+        raise BundleError(f"{path.name}: the agent ended {tries} times while trying it", hint="look at it elsewhere")
+    with mark.open("ab") as file:
+        file.write(b".")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
 
 
 def _is_entry(path: Path) -> bool:
