@@ -33,7 +33,7 @@ from edge_agent.core.tags import Reading, Scan
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.registry import build_driver
 from edge_agent.drivers.supervisor import Supervisor
-from edge_agent.errors import BundleError, ConfigurationError
+from edge_agent.errors import BundleError
 from edge_agent.health.clock_quality import ClockQuality
 from edge_agent.health.ledger import GapLedger
 from edge_agent.health.systemd import SystemdNotifier
@@ -44,20 +44,18 @@ from edge_agent.local.outbox_status import OutboxWatch
 from edge_agent.local.reconciliation import hourly
 from edge_agent.local.state_lock import only_one
 from edge_agent.local.status import Parts, describe, rfc3339
+from edge_agent.pipeline.baseline_files import BaselineFiles
 from edge_agent.pipeline.champions import load_models, settle_probations
 from edge_agent.pipeline.lifecycle import ModelLife
+from edge_agent.pipeline.lines import check_inputs, measured_by, measured_of, tag_line, waveform_line, when_full
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import SnapshotStage, TagStage, WaveformStage
-from edge_agent.pipeline.tag_inputs import inputs_wanted
-from edge_agent.pipeline.tags import SnapshotLine, TagLine
-from edge_agent.pipeline.waveform import WaveformLine
+from edge_agent.pipeline.tags import SnapshotLine
 from edge_agent.settings import (
     CentralSettings,
-    MicrophoneSettings,
     ModbusSettings,
     OpcUaSettings,
-    ReplaySettings,
     Settings,
     WaveformSettings,
 )
@@ -86,6 +84,7 @@ class Agent:
     ledger: GapLedger
     is_clock_synced: ClockQuality
     notifier: SystemdNotifier
+    baselines: BaselineFiles
     models: dict[str, ScoringModel]
     model_errors: dict[str, BundleError]
     model_life: ModelLife = field(init=False)
@@ -124,6 +123,7 @@ class Agent:
             ledger=GapLedger(since_us=clock.now_ns() // 1000),
             is_clock_synced=is_clock_synced,
             notifier=SystemdNotifier(),
+            baselines=BaselineFiles(settings.gateway.state_dir / "baselines", say=_say),
             models=models,
             model_errors=model_errors,
         )
@@ -144,6 +144,7 @@ class Agent:
         with only_one(self.settings.gateway.state_dir), self.outbox:
             await self._note_absence()
             await self._begin_unscored()
+            await self.baselines.restore()
             async with LocalApi(self._socket_path, self._describe), self._closing_transport():
                 await self._run_parts(stop)
 
@@ -158,6 +159,7 @@ class Agent:
                     "uplink": self.uplink.run(),
                     "reconciliation": self.reconciliation.run(),
                     "models": self.model_life.run(),
+                    "baselines": self.baselines.run(self.clock),
                     "status file": self._keep_status_file(),
                     "watchdog": self._keep_watchdog(),
                 }.items()
@@ -172,6 +174,7 @@ class Agent:
             await _cancelled(pipeline)
             for stage in [*self.stages, *self.snapshots]:
                 await stage.finish()
+            await self.baselines.save()
             await self._end_unscored()
             await _cancelled(carriers)
         await self._deliver_the_rest()
@@ -231,7 +234,7 @@ class Agent:
         for source in self.settings.sources:
             inlet: Channel[Any]
             if isinstance(source, WaveformSettings):
-                inlet = Channel(source.name, capacity=BLOCKS_QUEUED, when_full=_when_full(source))
+                inlet = Channel(source.name, capacity=BLOCKS_QUEUED, when_full=when_full(source))
                 self._connect_waveform(source, inlet)
             else:
                 inlet = Channel(source.name, capacity=SCANS_QUEUED, when_full=WhenFull.BLOCK)
@@ -247,29 +250,14 @@ class Agent:
             error = self.model_errors.get(source.model or "")
             self.unscored[source.name] = error.message if error else "no model is configured"
             return
-        line = WaveformLine(
-            source=source.name,
-            asset=source.asset,
-            points=tuple(channel.point for channel in source.channels),
-            sensor_type="audio" if _is_sound(source) else "vibration",
-            signal_unit="" if _is_sound(source) else getattr(source, "unit", "g"),
-            model=model,
-            alarm=source.alarm,
-            report=self.settings.report,
-            recorder=self.recorder,
-        )
+        line = waveform_line(source, model, self.settings.report, self.recorder)
+        for number, (channel, reasons) in enumerate(zip(source.channels, line.reasons, strict=True)):
+            self.baselines.add(f"{source.asset}.{channel.point}", reasons, measured_by(source, number))
         self.model_life.attach(line)
         self.stages.append(WaveformStage(line, inlet, self._put))
 
     def _connect_tags(self, source: ModbusSettings | OpcUaSettings, inlet: Channel[Scan | Gap]) -> None:
-        groups = source.poll_groups if isinstance(source, ModbusSettings) else ()
-        tags = [tag for group in groups for tag in group.tags] if groups else list(getattr(source, "nodes", ()))
-        line = TagLine(
-            source.name,
-            deadbands={tag.name: tag.deadband for tag in tags},
-            heartbeat_s=self.settings.report.heartbeat_s,
-            recorder=self.recorder,
-        )
+        line = tag_line(source, self.settings.report, self.recorder)
         self.stages.append(TagStage(line, inlet, self._put, self.clock))
 
     def _connect_tag_models(self) -> None:
@@ -279,8 +267,9 @@ class Agent:
                 error = self.model_errors.get(settings.model)
                 self.unscored[settings.name] = error.message if error else "the model is not loaded"
                 continue
-            _check_inputs(settings.name, model, {*settings.inputs, *settings.constants})
-            line = SnapshotLine(settings, model, self.recorder)
+            check_inputs(settings, model)
+            line = SnapshotLine(settings, model, self.recorder, learn_s=self.settings.report.interval_s)
+            self.baselines.add(f"{settings.asset}.{settings.name}", line.reasons, measured_of(settings))
             self.model_life.attach(line)
             self.snapshots.append(SnapshotStage(line, self._latest, self._put, self.clock))
 
@@ -373,29 +362,6 @@ def _policy(central: CentralSettings) -> Policy:
         max_bytes_per_s=None if central.max_kbit_s is None else central.max_kbit_s * 1000 / 8,
         stagger_s=central.stagger_s,
     )
-
-
-def _check_inputs(where: str, model: ScoringModel, given: set[str]) -> None:
-    wanted = inputs_wanted(model)
-    needed = set(wanted)
-    if given != needed:
-        missing, extra = sorted(needed - given), sorted(given - needed)
-        said = [f"lacks {', '.join(missing)}"] if missing else []
-        said += [f"has unknown {', '.join(extra)}"] if extra else []
-        raise ConfigurationError(
-            f"tag_models {where!r} {' and '.join(said)}",
-            hint=f"{model.name} wants exactly: {', '.join(wanted)} (as inputs or constants)",
-        )
-
-
-def _is_sound(source: WaveformSettings) -> bool:
-    is_replay_of_sound = isinstance(source, ReplaySettings) and source.stands_for == "microphone"
-    return isinstance(source, MicrophoneSettings) or is_replay_of_sound
-
-
-def _when_full(source: WaveformSettings) -> WhenFull:
-    # A recording can wait; a sensor cannot.
-    return WhenFull.BLOCK if isinstance(source, ReplaySettings) else WhenFull.DROP_OLDEST
 
 
 def _say(level: str, line: str) -> None:

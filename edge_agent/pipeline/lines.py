@@ -1,0 +1,95 @@
+"""From a source's settings to its line: what the configuration says, as the pipeline's parts take it. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_agent.core.channel import WhenFull
+from edge_agent.errors import ConfigurationError
+from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.recorder import Recorder
+from edge_agent.pipeline.tag_inputs import inputs_wanted
+from edge_agent.pipeline.tags import TagLine
+from edge_agent.pipeline.waveform import WaveformLine
+from edge_agent.settings import (
+    MicrophoneSettings,
+    ModbusSettings,
+    OpcUaSettings,
+    ReplaySettings,
+    ReportSettings,
+    TagModelSettings,
+    WaveformSettings,
+)
+
+
+def waveform_line(
+    source: WaveformSettings, model: ScoringModel, report: ReportSettings, recorder: Recorder
+) -> WaveformLine:
+    """One source with its model."""
+    return WaveformLine(
+        source=source.name,
+        asset=source.asset,
+        points=tuple(channel.point for channel in source.channels),
+        sensor_type=sensor_type(source),
+        signal_unit=signal_unit(source),
+        model=model,
+        alarm=source.alarm,
+        report=report,
+        recorder=recorder,
+    )
+
+
+def tag_line(source: ModbusSettings | OpcUaSettings, report: ReportSettings, recorder: Recorder) -> TagLine:
+    """All tags of one device."""
+    groups = source.poll_groups if isinstance(source, ModbusSettings) else ()
+    tags = [tag for group in groups for tag in group.tags] if groups else list(getattr(source, "nodes", ()))
+    return TagLine(
+        source.name,
+        deadbands={tag.name: tag.deadband for tag in tags},
+        heartbeat_s=report.heartbeat_s,
+        recorder=recorder,
+    )
+
+
+def check_inputs(settings: TagModelSettings, model: ScoringModel) -> None:
+    """Raises ConfigurationError unless a tag model is given exactly the inputs it wants."""
+    given, wanted = {*settings.inputs, *settings.constants}, inputs_wanted(model)
+    needed = set(wanted)
+    if given != needed:
+        missing, extra = sorted(needed - given), sorted(given - needed)
+        said = [f"lacks {', '.join(missing)}"] if missing else []
+        said += [f"has unknown {', '.join(extra)}"] if extra else []
+        raise ConfigurationError(
+            f"tag_models {settings.name!r} {' and '.join(said)}",
+            hint=f"{model.name} wants exactly: {', '.join(wanted)} (as inputs or constants)",
+        )
+
+
+def sensor_type(source: WaveformSettings) -> str:
+    """The central's word for what this source measures."""
+    return "audio" if _is_sound(source) else "vibration"
+
+
+def signal_unit(source: WaveformSettings) -> str:
+    """Unit of the samples; empty for sound."""
+    return "" if _is_sound(source) else getattr(source, "unit", "g")
+
+
+def when_full(source: WaveformSettings) -> WhenFull:
+    """A recording can wait; a sensor cannot."""
+    return WhenFull.BLOCK if isinstance(source, ReplaySettings) else WhenFull.DROP_OLDEST
+
+
+def measured_by(source: WaveformSettings, number: int) -> dict[str, Any]:
+    """What makes two values of a channel comparable beside its features."""
+    return {"unit": signal_unit(source), "scale": source.channels[number].scale}
+
+
+def measured_of(settings: TagModelSettings) -> dict[str, Any]:
+    """The same of a tag model."""
+    return {"inputs": dict(settings.inputs), "constants": dict(settings.constants)}
+
+
+def _is_sound(source: WaveformSettings) -> bool:
+    is_replay_of_sound = isinstance(source, ReplaySettings) and source.stands_for == "microphone"
+    return isinstance(source, MicrophoneSettings) or is_replay_of_sound
