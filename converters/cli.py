@@ -24,6 +24,8 @@ from converters.model_file import read_model
 from converters.signing import DEFAULT_KEY, load_or_make_key, make_key, publish
 from converters.training import (
     ai4i,
+    ai4i_challengers,
+    ims_one_class_svm,
     ims_vibration,
     lightgbm_challenger,
     mimii_audio,
@@ -43,6 +45,9 @@ RECIPES: Final[dict[str, Callable[[Path], BundleContent]]] = {
     tag_anomaly.NAME: tag_anomaly.build,
     prophet_forecaster.NAME: prophet_forecaster.build,
     lightgbm_challenger.NAME: lightgbm_challenger.build,
+    ims_one_class_svm.NAME: ims_one_class_svm.build,
+    ai4i_challengers.LIGHTGBM_NAME: ai4i_challengers.build_lightgbm,
+    ai4i_challengers.SVC_NAME: ai4i_challengers.build_svc,
 }
 
 BUNDLE_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"

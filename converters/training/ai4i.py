@@ -20,6 +20,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from sklearn.preprocessing import StandardScaler
 
 from converters.bundle_writer import BundleContent
+from converters.converted import SourceScore
 from converters.random_forest import convert_random_forest
 from converters.training.assemble import ModelCard, TrainedModel, assemble
 from converters.training.readers import require
@@ -48,6 +49,9 @@ HYPERPARAMETERS: Final = {"n_estimators": 100, "random_state": 42}
 TOLERANCES: Final = Tolerances(feature_rtol=1e-6, feature_atol_std=0.0, score_atol=1e-5)
 GOLDEN_ROWS: Final = 40
 
+_HALF_STEP: Final = 0.5 / HYPERPARAMETERS["n_estimators"]
+"""Scores are multiples of 1/100: a threshold between two of them hangs on no rounding."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
@@ -75,7 +79,7 @@ def build(data: Path) -> BundleContent:
     scaler, forest = _fit(table.inputs[parts.training], table.failed[parts.training])
     converted = convert_random_forest(scaler, forest)
     scores = converted.source_score(table.inputs)
-    threshold = _threshold(table.failed[parts.validation], scores[parts.validation])
+    threshold = best_f1(table.failed[parts.validation], scores[parts.validation]) - _HALF_STEP
     rows = table.inputs[parts.training]
     trained = TrainedModel(
         kind="StandardScaler + RandomForestClassifier",
@@ -85,17 +89,11 @@ def build(data: Path) -> BundleContent:
         converted=converted,
         rows=rows,
         healthy_rows=rows[table.failed[parts.training] == 0],
-        threshold=threshold,
-        split=_split_in_words(parts),
-        metrics=_metrics(table, parts, scores, threshold) | _metrics_with_leak(table, parts),
+        threshold=round(threshold, 6),
+        split=split_in_words(parts),
+        metrics=metrics(table, parts, scores, threshold) | metrics_with_leak(table, parts),
     )
-    golden_rows = _golden_rows(table, parts)
-    golden: dict[str, NDArray[np.floating]] = {
-        "rows": golden_rows.astype(np.float32),
-        "features": golden_rows,
-        "scores": converted.source_score(golden_rows),
-    }
-    return assemble(_CARD, _SPEC, trained, golden=golden, tolerances=TOLERANCES)
+    return assemble(_CARD, SPEC, trained, golden=golden(table, parts, converted.source_score), tolerances=TOLERANCES)
 
 
 def load_table(data: Path) -> Table:
@@ -130,14 +128,14 @@ def _fit(rows: NDArray[np.float64], failed: NDArray[np.int64]) -> tuple[Standard
     return scaler, RandomForestClassifier(**HYPERPARAMETERS, n_jobs=1).fit(scaler.transform(rows), failed)
 
 
-def _threshold(failed: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
-    """Best F1 on validation, moved half a step down: scores are multiples of 1/100, verdicts are strictly above."""
+def best_f1(failed: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
+    """The score from which on rows are flagged with the best F1. Verdicts are strictly above a threshold."""
     precision, recall, thresholds = precision_recall_curve(failed, scores)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    return round(float(thresholds[np.argmax(f1[:-1])]) - 0.5 / HYPERPARAMETERS["n_estimators"], 6)
+    return float(thresholds[np.argmax(f1[:-1])])
 
 
-def _metrics(table: Table, parts: Parts, scores: NDArray[np.float64], threshold: float) -> dict[str, float]:
+def metrics(table: Table, parts: Parts, scores: NDArray[np.float64], threshold: float) -> dict[str, float]:
     failed, test = table.failed[parts.test] == 1, scores[parts.test]
     flagged = test > threshold
     return {
@@ -152,34 +150,35 @@ def _metrics(table: Table, parts: Parts, scores: NDArray[np.float64], threshold:
     }
 
 
-def _metrics_with_leak(table: Table, parts: Parts) -> dict[str, float]:
+def metrics_with_leak(table: Table, parts: Parts) -> dict[str, float]:
     """The same model with the failure-mode columns as inputs: what a leak looks like, for comparison only."""
     inputs = np.concatenate([table.inputs, table.modes], axis=1)
     scaler, forest = _fit(inputs[parts.training], table.failed[parts.training])
     scores = forest.predict_proba(scaler.transform(inputs))[:, 1]
-    threshold = _threshold(table.failed[parts.validation], scores[parts.validation])
-    leaked = _metrics(table, parts, scores, threshold)
+    threshold = best_f1(table.failed[parts.validation], scores[parts.validation]) - _HALF_STEP
+    leaked = metrics(table, parts, scores, threshold)
     names = ("test_roc_auc", "test_average_precision", "test_precision", "test_recall")
     return {f"not_this_model_with_leaking_columns_{name}": leaked[name] for name in names}
 
 
-def _golden_rows(table: Table, parts: Parts) -> NDArray[np.float64]:
+def golden(table: Table, parts: Parts, source_score: SourceScore) -> dict[str, NDArray[np.floating]]:
     """Failures and ordinary rows of the test blocks, half and half."""
     failed = np.flatnonzero(parts.test & (table.failed == 1))[: GOLDEN_ROWS // 2]
     ordinary = np.flatnonzero(parts.test & (table.failed == 0))
     step = len(ordinary) // (GOLDEN_ROWS - len(failed))
     chosen = np.concatenate([failed, ordinary[::step][: GOLDEN_ROWS - len(failed)]])
-    return np.asarray(table.inputs[chosen])
+    rows = np.asarray(table.inputs[chosen])
+    return {"rows": rows.astype(np.float32), "features": rows, "scores": source_score(rows)}
 
 
-def _split_in_words(parts: Parts) -> str:
+def split_in_words(parts: Parts) -> str:
     return (
         f"by blocks of {BLOCK_ROWS} consecutive rows, in order, not at random: {int(parts.training.sum())} rows train, "
         f"{int(parts.validation.sum())} choose the threshold (best F1), {int(parts.test.sum())} test"
     )
 
 
-_SPEC: Final = FeatureSpecEntry(
+SPEC: Final = FeatureSpecEntry(
     extractor="tag_snapshot",
     features=tuple(FeatureEntry(name=name, version=1, unit=unit) for name, unit in FEATURES),
     sample_rate_hz=0.0,
@@ -188,21 +187,23 @@ _SPEC: Final = FeatureSpecEntry(
     parameters={},
 )
 
+TRAINING_DATA: Final = TrainingData(
+    name="AI4I 2020 Predictive Maintenance Dataset",
+    source="UCI Machine Learning Repository, data set 601",
+    licence="CC BY 4.0",
+    citation=(
+        "S. Matzka, Explainable Artificial Intelligence for Predictive Maintenance Applications, 2020 Third "
+        "International Conference on Artificial Intelligence for Industries (AI4I), 2020, pp. 69-74."
+    ),
+    part_used="7,000 of 10,000 rows: blocks of 500, every third block left out",
+)
+
 _CARD: Final = ModelCard(
     name=NAME,
     version=VERSION,
     task="classification",
     description="Probability that a milling machine fails at these process values. Inputs are tags; type H is 0, 0.",
-    training_data=TrainingData(
-        name="AI4I 2020 Predictive Maintenance Dataset",
-        source="UCI Machine Learning Repository, data set 601",
-        licence="CC BY 4.0",
-        citation=(
-            "S. Matzka, Explainable Artificial Intelligence for Predictive Maintenance Applications, 2020 Third "
-            "International Conference on Artificial Intelligence for Industries (AI4I), 2020, pp. 69-74."
-        ),
-        part_used="7,000 of 10,000 rows: blocks of 500, every third block left out",
-    ),
+    training_data=TRAINING_DATA,
     limits=(
         "Synthetic data: a demonstration of a tabular model, not evidence about any real machine.",
         "About three in ten failures are missed and four in ten alarms are false on the test blocks; see metrics.",

@@ -8,9 +8,10 @@ Constraints
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,12 @@ from sklearn.preprocessing import StandardScaler
 
 from converters import reference_features
 from converters.bundle_writer import BundleContent
-from converters.converted import SourceScore
+from converters.converted import ConvertedModel, SourceScore
 from converters.golden_choice import is_stable
 from converters.isolation_forest import convert_isolation_forest
 from converters.training.assemble import ModelCard, TrainedModel, assemble
 from converters.training.readers import read_ims_snapshot, require
+from converters.training.run_to_failure import alarms, lead_time_s, standing
 from edge_agent.errors import RecordingError
 from edge_agent.scoring.manifest import FeatureEntry, FeatureSpecEntry, Tolerances, TrainingData
 
@@ -41,6 +43,7 @@ CALIBRATED_UNTIL: Final = dt.datetime(2004, 2, 16)  # noqa: DTZ001
 CALIBRATION_PERCENTILE: Final = 97.0
 """3 of 100 healthy windows over all bearings; the alarm stage wants 12 of 20, so single ones are harmless."""
 
+DAY_S: Final = 86_400.0
 DEAD_SHARE: Final = 0.1
 """A channel with less than this share of its healthy rms is a lost signal, not a quiet bearing."""
 
@@ -66,33 +69,55 @@ class Run:
         return np.asarray(rms > DEAD_SHARE * np.median(rms[self.times < np.datetime64(TRAINED_UNTIL)]), np.bool_)
 
 
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What differs between the anomaly models of this run. `fit` takes raw training rows (n, 10)."""
+
+    name: str
+    version: str
+    description: str
+    kind: str
+    hyperparameters: Mapping[str, Any]
+    converter: str
+    fit: Callable[[NDArray[np.float64]], ConvertedModel]
+    tolerances: Tolerances
+    limits: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
 def build(data: Path) -> BundleContent:
     """The bundle from `data/nasa_ims/2nd_test*/`. Raises RecordingError when snapshots are missing or broken."""
+    return build_recipe(_RECIPE, data)
+
+
+def build_recipe(recipe: Recipe, data: Path) -> BundleContent:
+    """The bundle of one model of this run; raises as `build`."""
     run = load_run(data)
     is_training = run.times < np.datetime64(TRAINED_UNTIL)
     is_calibration = ~is_training & (run.times < np.datetime64(CALIBRATED_UNTIL))
     if not (is_training.any() and is_calibration.any()):
         raise RecordingError("the run lacks snapshots of the healthy days", hint="see tests/data/nasa_ims/README.md")
     rows = run.features[is_training].reshape(-1, run.features.shape[-1])
-    scaler, forest = _fit(rows)
-    converted = convert_isolation_forest(scaler, forest)
+    converted = recipe.fit(rows)
     scores = converted.source_score(run.features.reshape(-1, rows.shape[-1]))
     scores = scores.reshape(run.features.shape[:3])
     threshold = round(float(np.percentile(scores[is_calibration], CALIBRATION_PERCENTILE)), 6)
+    is_anomalous = scores > threshold
     trained = TrainedModel(
-        kind="StandardScaler + IsolationForest",
-        hyperparameters=HYPERPARAMETERS,
-        converter="converters.isolation_forest",
+        kind=recipe.kind,
+        hyperparameters=recipe.hyperparameters,
+        converter=recipe.converter,
         libraries=("scikit-learn", "scipy", "numpy"),
         converted=converted,
         rows=rows,
         healthy_rows=rows,
         threshold=threshold,
-        split=_split(int(is_training.sum()), int(is_calibration.sum()), len(run.times)),
-        metrics=metrics(run, scores > threshold),
+        split=_split_in_words(int(is_training.sum()), int(is_calibration.sum()), len(run.times)),
+        metrics=metrics(run, is_anomalous) | alarm_metrics(run, is_anomalous),
     )
-    golden = _golden(run, converted.source_score, rows.std(axis=0))
-    return assemble(_card(int(is_training.sum())), _feature_spec(), trained, golden=golden, tolerances=TOLERANCES)
+    golden = _golden(run, converted.source_score, rows.std(axis=0), recipe.tolerances)
+    card = _card(recipe, int(is_training.sum()))
+    return assemble(card, _feature_spec(), trained, golden=golden, tolerances=recipe.tolerances)
 
 
 def load_run(data: Path) -> Run:
@@ -131,7 +156,25 @@ def metrics(run: Run, is_anomalous: NDArray[np.bool_]) -> dict[str, float]:
     return figures
 
 
-def _split(n_training: int, n_calibration: int, n_all: int) -> str:
+def alarm_metrics(run: Run, is_anomalous: NDArray[np.bool_]) -> dict[str, float]:
+    """Alarms as the agent would raise them, while the machine ran: lead time of bearing 1, and false ones."""
+    times_s = run.times[run.is_alive].astype(np.float64)
+    window_times_s = np.repeat(times_s, is_anomalous.shape[2])
+    over = np.moveaxis(is_anomalous[run.is_alive], 1, 0).reshape(is_anomalous.shape[1], -1)
+    stands = [standing(bearing) for bearing in over]
+    healthy = window_times_s < np.datetime64(CALIBRATED_UNTIL, "s").astype(np.float64)
+    healthy_days = float(np.ptp(window_times_s[healthy])) / DAY_S
+    later_days = float(np.ptp(window_times_s[~healthy])) / DAY_S
+    others = [alarms(bearing[~healthy]) for bearing in stands[1:]]
+    return {
+        "lead_time_h_bearing_1": lead_time_s(stands[0], window_times_s) / 3600,
+        "false_alarms_per_day_healthy_days": sum(alarms(one[healthy]) for one in stands) / len(stands) / healthy_days,
+        "alarms_per_day_bearings_2_to_4_while_bearing_1_fails": sum(others) / len(others) / later_days,
+        "healthy_days": healthy_days,
+    }
+
+
+def _split_in_words(n_training: int, n_calibration: int, n_all: int) -> str:
     return (
         f"by time: fitted on {n_training} snapshots of all four bearings before {TRAINED_UNTIL:%d %B %Y}, threshold at "
         f"percentile {CALIBRATION_PERCENTILE:g} of {n_calibration} healthy snapshots of the next day, "
@@ -139,16 +182,17 @@ def _split(n_training: int, n_calibration: int, n_all: int) -> str:
     )
 
 
-def _fit(rows: NDArray[np.float64]) -> tuple[StandardScaler, IsolationForest]:
+def _fit(rows: NDArray[np.float64]) -> ConvertedModel:
     scaler = StandardScaler().fit(rows)
-    forest = IsolationForest(**HYPERPARAMETERS, n_jobs=1).fit(scaler.transform(rows))
-    return scaler, forest
+    return convert_isolation_forest(scaler, IsolationForest(**HYPERPARAMETERS, n_jobs=1).fit(scaler.transform(rows)))
 
 
-def _golden(run: Run, source_score: SourceScore, std: NDArray[np.float64]) -> dict[str, NDArray[np.floating]]:
+def _golden(
+    run: Run, source_score: SourceScore, std: NDArray[np.float64], tolerances: Tolerances
+) -> dict[str, NDArray[np.floating]]:
     """Bearing 1 of the first snapshot and of the last one with a signal, as two channels."""
     last = int(np.flatnonzero(run.is_alive)[-1])
-    pieces = [_stable_piece(run.samples[index, :1], source_score, std) for index in (0, last)]
+    pieces = [_stable_piece(run.samples[index, :1], source_score, std, tolerances) for index in (0, last)]
     samples = np.concatenate(pieces)
     features = _features(samples)
     scores = source_score(features.reshape(-1, features.shape[-1])).reshape(features.shape[:2])
@@ -156,11 +200,11 @@ def _golden(run: Run, source_score: SourceScore, std: NDArray[np.float64]) -> di
 
 
 def _stable_piece(
-    snapshot: NDArray[np.float32], source_score: SourceScore, std: NDArray[np.float64]
+    snapshot: NDArray[np.float32], source_score: SourceScore, std: NDArray[np.float64], tolerances: Tolerances
 ) -> NDArray[np.float32]:
     for start in range(0, snapshot.shape[1] - GOLDEN_SAMPLES, _GOLDEN_STEP):
         piece = snapshot[:, start : start + GOLDEN_SAMPLES]
-        if is_stable(_features(piece)[0], std, source_score, TOLERANCES):
+        if is_stable(_features(piece)[0], std, source_score, tolerances):
             return piece
     raise RecordingError("no piece of the golden snapshot keeps clear of every split", hint="narrow the tolerances")
 
@@ -186,12 +230,12 @@ def _feature_spec() -> FeatureSpecEntry:
     )
 
 
-def _card(n_snapshots: int) -> ModelCard:
+def _card(recipe: Recipe, n_snapshots: int) -> ModelCard:
     return ModelCard(
-        name=NAME,
-        version=VERSION,
+        name=recipe.name,
+        version=recipe.version,
         task="anomaly_detection",
-        description="Windows of a bearing's vibration that look unlike the healthy bearings of one test rig.",
+        description=recipe.description,
         training_data=TrainingData(
             name="NASA IMS bearing data set, test 2",
             source="NASA Prognostics Data Repository",
@@ -202,12 +246,12 @@ def _card(n_snapshots: int) -> ModelCard:
             ),
             part_used=f"{n_snapshots} one-second snapshots of the first days, four channels, 20,480 samples each",
         ),
-        limits=_LIMITS,
-        notes=_NOTES,
+        limits=recipe.limits,
+        notes=recipe.notes,
     )
 
 
-_LIMITS: Final = (
+LIMITS: Final = (
     (
         "Not for another machine, bearing, load, speed or mounting: it knows one rig at 2000 rpm and 6000 lbs, in the "
         "rig's own unit. Train on the machine's own healthy days before believing a verdict."
@@ -216,11 +260,18 @@ _LIMITS: Final = (
     "Not a safety function.",
 )
 
-_NOTES: Final = (
+COMMON_NOTES: Final = (
     (
         "The platform calls the rate 20,000 Hz. One snapshot is 20,480 samples of one second, and mains hum stands at "
         "60.0 Hz only at 20,480 Hz; frequencies here use that."
     ),
+    (
+        "Alarms are counted as the agent would raise them (12 of 20 windows), snapshot after snapshot. Days are the "
+        "clock's; of each only the snapshots' seconds were recorded."
+    ),
+)
+_NOTES: Final = (
+    *COMMON_NOTES,
     (
         "contamination = 0.1 is the platform's and only moves scikit-learn's own offset, which is not used: as a "
         "threshold it would call 10 % of healthy windows anomalous by construction. The threshold is calibrated "
@@ -234,4 +285,17 @@ _NOTES: Final = (
         "Fitted on all four bearings: fitted on bearing 1 alone, every window of the others is anomalous, healthy or "
         "not. Bearing 3 is rougher than the rest from the start and gives most of the false anomalies."
     ),
+)
+
+_RECIPE: Final = Recipe(
+    name=NAME,
+    version=VERSION,
+    description="Windows of a bearing's vibration that look unlike the healthy bearings of one test rig.",
+    kind="StandardScaler + IsolationForest",
+    hyperparameters=HYPERPARAMETERS,
+    converter="converters.isolation_forest",
+    fit=_fit,
+    tolerances=TOLERANCES,
+    limits=LIMITS,
+    notes=_NOTES,
 )

@@ -1,1 +1,1 @@
-„Æ­Eãjƒ$*Ìûï&ãB‰>Êpñ°æp9_¶¶Çï´3zœ”Íg]ßE?ˆ’‚EdTÜ(ğÖ•
+ed25519 5cf509c44e983aa6 e89ea0d77e5db802eb58a3d3e5a75bdc8b4ef1734957dd1d925b62a44cb0d3e0c17b667c65edc687d03355d3a95f55d99cb5c380f943f46f6e7c1d376cb25e02
