@@ -66,6 +66,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+_LATEST_US: Final = 2**63 - 1
 _HELD: Final = 256
 """Blocks that may be on their way: the last ones read. Retention takes them last."""
 
@@ -93,6 +94,7 @@ class Outbox:
         self._ballast = Ballast(path.with_name(f"{path.name}.ballast"), size_bytes=ballast_bytes)
         self._max_age_us = max_age_us
         self._retention = Retention(gateway_id, now_us=lambda: now_ns() // 1000, may_expire=may_expire)
+        self._is_clock_right = may_expire
         self._held: deque[int] = deque(maxlen=_HELD)
         self._has_room = True
         self._was_full = False
@@ -218,7 +220,12 @@ class Outbox:
         count(db, "appended", sum(block.count for block in blocks))
         count(db, "appended_bytes", sum(stored_bytes(db, block) for block in blocks))
         newest = max((block.last_time_us for block in blocks), default=0)
-        db.execute("UPDATE counter SET value = max(value, ?) WHERE name = 'last_append_us'", (newest,))
+        # What a clock that stood in the future left is taken back once the clock is right.
+        latest_us = self._now_ns() // 1000 if self._is_clock_right() else _LATEST_US
+        db.execute(
+            "UPDATE counter SET value = min(max(value, ?), ?) WHERE name = 'last_append_us'",
+            (newest, max(newest, latest_us)),
+        )
 
     def _find(self, db: sqlite3.Connection, after_id: int, record_class: RecordClass | None) -> StoredBlock | None:
         found = next_block(db, after_id=after_id, record_class=record_class)

@@ -2,7 +2,8 @@
 
 Constraints
 - One sensor_id per quantity: <asset>.<point>.<feature>, or the tag's own name.
-- Times are UTC, rounded to microseconds before keying, strictly increasing per sensor_id.
+- Times are UTC, rounded to microseconds before keying, strictly increasing per sensor_id. Only rows from a clock that
+  was far ahead are not waited for: the central refuses them, and waiting could take years.
 - No row without a value, no value without a time; what is missing is a gap event.
 
 Knows the records of `cloud_sync`; does not know SQLite or HTTP.
@@ -25,6 +26,9 @@ from edge_agent.core.quality import CENTRAL_QUALITY, UNSYNCED_CLOCK_CAP, Quality
 
 CLOCK_STEP_US: Final = 2_000_000
 """Slewing and jitter stay far below; a clock that is set jumps further or does not matter."""
+
+FAR_AHEAD_US: Final = 86_400_000_000
+"""A day: what a central takes as a time to come at most."""
 
 
 class Recorder:
@@ -53,8 +57,11 @@ class Recorder:
     def key(self, series: Series, time_ns: int) -> int | None:
         """The row's time in microseconds, or None when this sensor_id already has a row at or after it."""
         time_us = (time_ns + 500) // 1000
-        if time_us <= self._last_time_us.get(series.sensor_id, -1):
-            self._note_late(series.sensor_id, time_us, self._last_time_us[series.sensor_id])
+        last_us = self._last_time_us.get(series.sensor_id, -1)
+        if last_us - time_us > FAR_AHEAD_US and self._is_clock_synced():
+            self._resume_us = time_us - 1
+        elif time_us <= last_us:
+            self._note_late(series.sensor_id, time_us, last_us)
             return None
         self._note_on_time(series.sensor_id, time_us)
         self._last_time_us[series.sensor_id] = time_us

@@ -14,9 +14,9 @@ import pytest
 from cloud_sync.errors import OutboxCorruptError, OutboxError, OutboxUnavailableError
 from cloud_sync.outbox import NewBlock, Outbox, read_depth
 from cloud_sync.outbox_file import SCHEMA_VERSION
-from cloud_sync.records import RecordClass, Refusal, Settlement
+from cloud_sync.records import RecordClass, Refusal, Row, Settlement
 from cloud_sync.retention import LossCause
-from tests.support.blocks import START_US, block_of, fresh_rows
+from tests.support.blocks import START_US, block_of, fresh_rows, series
 
 NOW_NS = 1_760_000_000_000_000_000
 ALL = Settlement(3, 0)
@@ -136,6 +136,21 @@ def test_times_of_records_are_told_to_the_next_start(path: Path):
         newest = outbox.depth().newest_time_us
     with Outbox(path, max_bytes=1_000_000) as outbox:
         assert outbox.counters()["last_append_us"] == newest
+
+
+def test_a_clock_that_stood_in_the_future_does_not_move_the_newest_time_for_good(path: Path):
+    is_right = False
+
+    def at(time_us: int) -> NewBlock:
+        return block_of([Row(series(), time_us, 1.0, 1.0)])
+
+    with Outbox(path, max_bytes=1_000_000, now_ns=lambda: START_US * 1000, may_expire=lambda: is_right) as outbox:
+        outbox.append([at(START_US + 10**15)])
+        outbox.append([at(START_US - 10**9)])
+        assert outbox.counters()["last_append_us"] == START_US + 10**15
+        is_right = True
+        outbox.append([at(START_US - 10**9)])
+        assert outbox.counters()["last_append_us"] == START_US
 
 
 def test_ids_are_not_used_again_after_everything_was_settled(path: Path):

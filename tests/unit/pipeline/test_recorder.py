@@ -102,6 +102,28 @@ def test_a_clock_set_back_is_one_gap_told_when_it_begins_and_when_it_is_over() -
     assert box.late_total == 2
 
 
+def test_a_clock_that_stood_in_2099_holds_up_nothing_once_it_is_right() -> None:
+    is_synced = False
+    box = Recorder(is_clock_synced=lambda: is_synced)
+    assert recorded(box, SERIES, NOON_NS)
+    assert recorded(box, SERIES, NOON_NS + 73 * 365 * 24 * HOUR_NS)
+    assert not recorded(box, SERIES, NOON_NS + HOUR_NS)
+    (begun,) = box.take_events()
+    assert begun.body["cause"] == "clock_set_back"
+    is_synced = True
+    assert recorded(box, SERIES, NOON_NS + 2 * HOUR_NS)
+    (ended,) = box.take_events()
+    assert ended.body["end_us"] - ended.body["start_us"] == HOUR_NS // 1000
+    assert box.clock.since_ns is None
+    assert not recorded(box, SERIES, NOON_NS + 2 * HOUR_NS)
+
+
+def test_a_right_clock_that_was_an_hour_ahead_is_waited_for() -> None:
+    box = recorder()
+    assert recorded(box, SERIES, NOON_NS + HOUR_NS)
+    assert not recorded(box, SERIES, NOON_NS)
+
+
 def test_two_readings_of_one_instant_are_no_step_of_the_clock() -> None:
     box = recorder()
     recorded(box, SERIES, NOON_NS)
