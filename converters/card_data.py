@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from converters.card import Card
 from converters.refusals import CardError
+from edge_agent.dsp import tag_forecast
 from edge_agent.dsp.catalog import CATALOG, feature_ids
 from edge_agent.errors import SignalError
 from edge_agent.recordings import load_recording
@@ -31,7 +32,11 @@ Rows = NDArray[np.float64]
 TOLERANCES: Final[Mapping[str, Tolerances]] = {
     "vibration": Tolerances(feature_rtol=3e-6, feature_atol_std=3e-5, score_atol=1e-5),
     SNAPSHOT: Tolerances(feature_rtol=1e-6, feature_atol_std=0.0, score_atol=1e-5),
+    tag_forecast.FAMILY: Tolerances(feature_rtol=1e-6, feature_atol_std=0.0, score_atol=1e-4),
 }
+AS_READ: Final = frozenset({SNAPSHOT, tag_forecast.FAMILY})
+"""Families whose features are their inputs."""
+
 _OTHER_TOLERANCES: Final = Tolerances(feature_rtol=1e-5, feature_atol_std=2e-4, score_atol=1e-5)
 
 
@@ -86,7 +91,7 @@ def table(folder: Path, file: str, names: tuple[str, ...], *, where: str) -> Row
 def golden_inputs(card: Card, folder: Path, spec: FeatureSpecEntry) -> GoldenInputs:
     """Golden inputs and the source's features of them. Raises CardError, RecordingError."""
     names = card.features.names
-    if card.features.family == SNAPSHOT:
+    if card.features.family in AS_READ:
         rows = table(folder, card.files.golden, names, where="files.golden").astype(np.float32)
         return GoldenInputs("rows", rows, rows.astype(np.float64))
     given = card.files.golden_features

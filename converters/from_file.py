@@ -15,9 +15,8 @@ from converters.card import Card
 from converters.card_data import GoldenInputs, feature_spec, golden_inputs, table, tolerances
 from converters.converted import ConvertedModel
 from converters.golden_choice import largest_move
-from converters.kinds import convert, describe
+from converters.kinds import compare, convert, describe
 from converters.model_file import LoadedModel
-from converters.parity import measure
 from converters.refusals import CardError
 from converters.training.assemble import ModelCard, TrainedModel, assemble
 from edge_agent.scoring.manifest import Tolerances
@@ -56,7 +55,7 @@ def build_from_file(
     golden = golden_inputs(card, folder, spec)
     threshold, how = _threshold(card, converted, healthy)
     allowed = _checked_tolerances(tolerances(card), converted, golden, healthy)
-    parity = measure(converted, rows, threshold=threshold, advance=advance)
+    parity = compare(loaded.model, converted, rows, threshold=threshold, advance=advance)
     trained = TrainedModel(
         kind=source.kind,
         hyperparameters=source.hyperparameters,

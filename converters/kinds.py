@@ -1,23 +1,31 @@
 """The kinds of models there are converters for, and the one door through which all of them go.
 
 A kind is found by the package and the name of its class, so that a library is imported only when a model of it comes
-along. Another kind is one more `add_kind` with a function from (Scaling, model, ScoreOptions) to ConvertedModel.
+along. Another kind is one more `add_kind` with a function from (Scaling, model, ScoreOptions) to ConvertedModel; one
+whose rows need their own measuring (times, not numbers) brings that too.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from converters import parity
 from converters.converted import ConvertedModel
 from converters.pipelines import first_estimator, is_lag_transformer, lag_feature_names, unpack
 from converters.refusals import UnsupportedModelError
 from converters.scaling import Scaling
+from edge_agent.dsp import tag_forecast
+from edge_agent.scoring.manifest import ParityFigures
 
-Task = Literal["anomaly_detection", "classification"]
+Task = Literal["anomaly_detection", "classification", "forecasting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +38,16 @@ class ScoreOptions:
 
 
 Convert = Callable[[Scaling, Any, ScoreOptions], ConvertedModel]
+Measure = Callable[[ConvertedModel, Any, float], ParityFigures]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of model. `options` names the fields of ScoreOptions it knows; `libraries` are distributions."""
+    """One kind of model. `options` names the fields of ScoreOptions it knows; `libraries` are distributions.
+
+    `inputs` are the features of a kind that takes no others. `measure` (graph, model, threshold) takes the place of
+    `converters.parity.measure`.
+    """
 
     package: str
     name: str
@@ -43,6 +56,8 @@ class Kind:
     libraries: tuple[str, ...]
     options: frozenset[str]
     convert: Convert
+    inputs: tuple[str, ...] = ()
+    measure: Measure | None = None
 
 
 KINDS: Final[dict[tuple[str, str], Kind]] = {}
@@ -82,8 +97,27 @@ def convert(model: Any, *, feature_names: Sequence[str], options: ScoreOptions |
     scaling, last = unpack(model, len(names))
     kind = kind_of(last)
     _check_options(kind, options)
-    _check_width(kind, last, len(names))
+    _check_inputs(kind, last, names)
     return kind.convert(scaling, last, options)
+
+
+def compare(
+    model: Any,
+    converted: ConvertedModel,
+    rows: NDArray[np.float64],
+    *,
+    threshold: float,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> ParityFigures:
+    """Graph against source, as the kind measures it. `rows` and `advance` as in `converters.parity.measure`.
+
+    Raises BundleError when they differ too much.
+    """
+    _, last = unpack(model, rows.shape[1])
+    own = kind_of(last).measure
+    if own is None:
+        return parity.measure(converted, rows, threshold=threshold, advance=advance)
+    return own(converted, last, threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +135,7 @@ def describe(model: Any, n_features: int) -> SourceDescription:
     """What the manifest says about the source. Raises UnsupportedModelError as `convert`."""
     scaling, last = unpack(model, n_features)
     kind = kind_of(last)
-    parameters = last.get_params() if hasattr(last, "get_params") else dict(getattr(last, "params", {}))
+    parameters = _parameters(last)
     plain = {name: value for name, value in sorted(parameters.items()) if _is_plain(value)}
     return SourceDescription(
         kind=" + ".join([*scaling.names, kind.name]),
@@ -115,6 +149,15 @@ def describe(model: Any, n_features: int) -> SourceDescription:
 def _is_plain(value: Any) -> bool:
     """Whether a manifest can hold it: JSON knows no infinity and no NaN."""
     return math.isfinite(value) if isinstance(value, float) else isinstance(value, int | str | bool | None)
+
+
+def _parameters(model: Any) -> dict[str, Any]:
+    """What it says itself; of a Prophet, what its constructor was given, which it keeps under the same names."""
+    if hasattr(model, "get_params"):
+        return dict(model.get_params())
+    if kind_of(model).name == "Booster":
+        return dict(model.params)
+    return {name: getattr(model, name, None) for name in inspect.signature(type(model)).parameters}
 
 
 def _check_fitted_on(model: Any, names: tuple[str, ...]) -> None:
@@ -136,6 +179,16 @@ def _check_options(kind: Kind, options: ScoreOptions) -> None:
             raise UnsupportedModelError(
                 f"{field.name} says nothing about a {kind.name}", hint=f"leave {field.name} out of [score]"
             )
+
+
+def _check_inputs(kind: Kind, model: Any, names: tuple[str, ...]) -> None:
+    if not kind.inputs:
+        _check_width(kind, model, len(names))
+    elif names != kind.inputs:
+        raise UnsupportedModelError(
+            f"a {kind.name} takes {', '.join(kind.inputs)}, not {', '.join(names)}",
+            hint=f'[features]: family = "{tag_forecast.FAMILY}", with these names in this order',
+        )
 
 
 def _check_width(kind: Kind, model: Any, n_features: int) -> None:
@@ -205,6 +258,23 @@ def _booster(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedMo
     return convert_booster(scaling, model, higher_is_anomalous=options.higher_is_anomalous)
 
 
+def _prophet(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
+    from converters.prophet_graph import convert_prophet
+
+    if scaling.steps:
+        raise UnsupportedModelError(
+            f"a {scaling.names[0]} stands in front of the Prophet, which takes time and value as they are",
+            hint="save the Prophet alone",
+        )
+    return convert_prophet(model)
+
+
+def _measure_prophet(converted: ConvertedModel, model: Any, threshold: float) -> ParityFigures:
+    from converters.prophet_parity import measure_prophet
+
+    return measure_prophet(converted, model, threshold=threshold)
+
+
 def _add_built_in() -> None:
     anomaly: Task = "anomaly_detection"
     classes: Task = "classification"
@@ -220,6 +290,19 @@ def _add_built_in() -> None:
     add_kind(Kind("lightgbm", "LGBMClassifier", classes, trees, gbm, named, _lightgbm_classifier))
     add_kind(Kind("lightgbm", "LGBMRegressor", anomaly, trees, gbm, either, _lightgbm_regressor))
     add_kind(Kind("lightgbm", "Booster", classes, trees, gbm, either, _booster))
+    add_kind(
+        Kind(
+            "prophet",
+            "Prophet",
+            "forecasting",
+            "converters.prophet_graph",
+            ("prophet", "numpy", "pandas"),
+            frozenset(),
+            _prophet,
+            inputs=tag_forecast.LAYOUT,
+            measure=_measure_prophet,
+        )
+    )
 
 
 _add_built_in()

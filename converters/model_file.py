@@ -1,7 +1,8 @@
 """Opens a trained model's file. A pickle is a program: it runs only when a person has said that its source is trusted.
 
 Constraints
-- The format is told by content, not by name: skops and LightGBM's text hold data, pickle and joblib hold code.
+- The format is told by content, not by name: skops, LightGBM's text and Prophet's JSON hold data, pickle and joblib
+  hold code.
 - A skops file may name only the types listed here and skops' own; another type is refused by name.
 - Every failure is a ModelFileError that says what the file is and what to do.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import lzma
 import pickle
 import re
@@ -67,6 +69,9 @@ _BROKEN: Final[tuple[type[Exception], ...]] = (
 )
 """What reading a damaged file ends in, depending on where the damage is."""
 
+_JSON_BEGIN: Final = (b"{", b'"{')
+"""MLflow puts Prophet's JSON into a JSON string."""
+
 _TEXT_BEGIN: Final = b"tree\n"
 _TEXT_PARTS: Final = (
     b"\nnum_class=",
@@ -89,7 +94,7 @@ class LoadedModel:
 
 
 def read_model(path: Path, *, trust_pickle: bool = False) -> LoadedModel:
-    """The model in a skops, LightGBM text, pickle or joblib file.
+    """The model in a skops, LightGBM text, Prophet JSON, pickle or joblib file.
 
     Raises
     ------
@@ -119,6 +124,8 @@ def _load(content: bytes, path: Path, *, trust_pickle: bool) -> tuple[Any, str]:
         return _lightgbm_text(content, path), "LightGBM text"
     if content.startswith(b"PK"):
         return _skops(content, path), "skops"
+    if content.startswith(_JSON_BEGIN):
+        return _prophet(content, path), "Prophet JSON"
     if content.startswith(_PICKLED):
         if not trust_pickle:
             raise ModelFileError(
@@ -128,7 +135,8 @@ def _load(content: bytes, path: Path, *, trust_pickle: bool) -> tuple[Any, str]:
         return _pickled(content, path), "pickle"
     raise ModelFileError(
         f"{path} is no model file known here: {_guess(content)}",
-        hint="save the fitted model with skops.io.dump, joblib.dump, or Booster.save_model of LightGBM",
+        hint="save the fitted model with skops.io.dump, joblib.dump, Booster.save_model of LightGBM, or "
+        "prophet.serialize.model_to_json",
     )
 
 
@@ -174,6 +182,18 @@ def _skops(content: bytes, path: Path) -> Any:
         return skops.io.loads(content, trusted=sorted(TRUSTED_TYPES))
     except _BROKEN as exc:
         raise ModelFileError(f"{path} is not a whole skops file: {_reason(exc)}", hint=_SAVE_AGAIN) from exc
+
+
+def _prophet(content: bytes, path: Path) -> Any:
+    from converters.prophet import load_prophet
+
+    try:
+        table = json.loads(content)
+        return load_prophet(table if isinstance(table, str) else content.decode())
+    except ModelFileError as exc:
+        raise ModelFileError(f"{path}: {exc.message}", hint=exc.hint) from exc
+    except _BROKEN as exc:
+        raise ModelFileError(f"{path} is not a whole Prophet model: {_reason(exc)}", hint=_SAVE_AGAIN) from exc
 
 
 def _pickled(content: bytes, path: Path) -> Any:

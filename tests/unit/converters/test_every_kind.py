@@ -342,7 +342,7 @@ def test_description_leaves_out_what_json_cannot_hold() -> None:
 
 def test_every_known_kind_is_converted_in_a_case_above() -> None:
     tried = {type(make()[-1] if isinstance(make(), Pipeline) else make()).__name__ for make, _ in CASES.values()}
-    assert {kind.name for kind in KINDS.values()} <= tried
+    assert {kind.name for kind in KINDS.values() if not kind.inputs} <= tried  # Prophet: test_prophet_convert
 
 
 def test_same_model_gives_the_same_bytes() -> None:
