@@ -24,6 +24,15 @@ VIBRATION_NAMES: Final = (
 VIBRATION_UNITS: Final = ("signal", "signal", "", "", "signal", "", "Hz", "signal", "Hz", "")
 HIGH_FREQUENCY_HZ: Final = 1000.0
 
+_TWO_AXIS: Final = (
+    ("rms", "signal"), ("peak_to_peak", "signal"), ("kurtosis", ""), ("skewness", ""), ("std", "signal"),
+    ("mean", "signal"), ("crest_factor", ""), ("dominant_frequency", "Hz"), ("dominant_amplitude", "signal"),
+    ("spectral_centroid", "Hz"), ("high_freq_energy", "signal^2"),
+)  # fmt: skip
+TWO_AXIS_NAMES: Final = tuple(f"{axis}_{name}" for axis in "hv" for name, _ in _TWO_AXIS)
+TWO_AXIS_UNITS: Final = 2 * tuple(unit for _, unit in _TWO_AXIS)
+TWO_AXIS_SLICE: Final = 2048
+
 MFCC_RATE_HZ: Final = 22_050
 MFCC_RESAMPLER: Final = "kaiser_fast"
 MFCC_COUNT: Final = 40
@@ -57,6 +66,38 @@ def vibration(windows: Windows, *, sample_rate_hz: float) -> NDArray[np.float64]
             np.max(magnitude, axis=-1),
             np.sum(frequencies * magnitude, axis=-1) / np.sum(magnitude, axis=-1),
             np.sum(energy[..., frequencies > HIGH_FREQUENCY_HZ], axis=-1) / np.sum(energy, axis=-1),
+        ],
+        axis=-1,
+    )
+
+
+def two_axes(windows: Windows, *, sample_rate_hz: float) -> NDArray[np.float64]:
+    """The platform's 22 features of a bearing in two axes: (2k, ..., window) -> (k, ..., 22)."""
+    of_axes = _of_one_axis(windows, sample_rate_hz)
+    return np.concatenate([of_axes[0::2], of_axes[1::2]], axis=-1)
+
+
+def _of_one_axis(windows: Windows, sample_rate_hz: float) -> NDArray[np.float64]:
+    """Statistics of the whole burst; spectrum of a slice from a quarter of it on, DC included, as the platform's."""
+    n = windows.shape[-1]
+    piece = windows[..., n // 4 : n // 4 + TWO_AXIS_SLICE]
+    half = piece.shape[-1] // 2
+    magnitude = np.abs(np.fft.fft(piece, axis=-1))[..., :half]
+    frequencies = np.fft.fftfreq(piece.shape[-1], 1.0 / sample_rate_hz)[:half]
+    rms = np.sqrt(np.mean(windows**2, axis=-1))
+    return np.stack(
+        [
+            rms,
+            np.max(windows, axis=-1) - np.min(windows, axis=-1),
+            scipy.stats.kurtosis(windows, axis=-1, fisher=True),
+            scipy.stats.skew(windows, axis=-1),
+            np.std(windows, axis=-1),
+            np.mean(windows, axis=-1),
+            np.max(np.abs(windows), axis=-1) / rms,
+            frequencies[np.argmax(magnitude, axis=-1)],
+            np.max(magnitude, axis=-1),
+            np.sum(frequencies * magnitude, axis=-1) / np.sum(magnitude, axis=-1),
+            np.sum(magnitude[..., frequencies > HIGH_FREQUENCY_HZ] ** 2, axis=-1),
         ],
         axis=-1,
     )

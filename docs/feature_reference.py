@@ -54,6 +54,11 @@ FAMILIES: Final = {
         " divided by n). Windows of 2,048 samples.",
         2048,
     ),
+    "vibration_two_axes": Family(
+        "The platform's two-axis vibration features",
+        "Two neighbouring channels, horizontal and vertical of one bearing, make one row; an odd number of channels is"
+        " refused. The spectrum is that of at most 2,048 samples from a quarter of the burst on.",
+    ),
     "time_domain": Family("Statistics in time", "Windows of 2,048 samples.", 2048),
     "spectrum": Family(
         "Calibrated spectrum",

@@ -251,8 +251,8 @@ class Agent:
             self.unscored[source.name] = error.message if error else "no model is configured"
             return
         line = waveform_line(source, model, self.settings.report, self.recorder)
-        for number, (channel, reasons) in enumerate(zip(source.channels, line.reasons, strict=True)):
-            self.baselines.add(f"{source.asset}.{channel.point}", reasons, measured_by(source, number))
+        for row, (state, reasons) in enumerate(zip(line.channels, line.reasons, strict=True)):
+            self.baselines.add(f"{source.asset}.{state.point}", reasons, measured_by(source, line.model, row))
         self.model_life.attach(line)
         self.stages.append(WaveformStage(line, inlet, self._put))
 

@@ -35,6 +35,10 @@ class Scored:
     features: FeatureBatch
     scores: ScoreBatch
 
+    @property
+    def channels_per_row(self) -> int:
+        return self.recording.n_channels // len(self.scores.values)
+
 
 Draw = Callable[[Scored], None]
 """Makes a picture of one recording. Raises EdgeError."""
@@ -80,9 +84,9 @@ def score_recording(path: Path, model: ScoringModel, rate: float | None) -> Scor
 
 
 def results_of(scored: Scored, model: ScoringModel) -> Iterator[dict[str, Any]]:
-    """One result per channel."""
-    for channel in range(scored.recording.n_channels):
-        yield _result(scored, model, channel)
+    """One result per row of the model: a channel, or channels that are scored together."""
+    for row in range(len(scored.scores.values)):
+        yield _result(scored, model, row)
 
 
 def _run(recording: Recording, model: ScoringModel, path: Path) -> tuple[FeatureBatch, ScoreBatch]:
@@ -106,18 +110,19 @@ def _run(recording: Recording, model: ScoringModel, path: Path) -> tuple[Feature
     )
 
 
-def _result(scored: Scored, model: ScoringModel, channel: int) -> dict[str, Any]:
+def _result(scored: Scored, model: ScoringModel, row: int) -> dict[str, Any]:
     recording, features, scores = scored.recording, scored.features, scored.scores
-    usable = features.is_usable[channel]
-    values = scores.values[channel][usable]
+    usable = features.is_usable[row]
+    first = row * scored.channels_per_row
+    values = scores.values[row][usable]
     anomalous = int(np.count_nonzero(values > model.threshold))
     n = int(usable.sum())
-    means = features.values[channel][usable].mean(axis=0, dtype=np.float64) if n else None
+    means = features.values[row][usable].mean(axis=0, dtype=np.float64) if n else None
     verdict = "unknown" if n == 0 else "anomalous" if anomalous / n > VERDICT_FRACTION else "normal"
     return {
         "file": str(scored.path),
-        "channel": channel + 1,
-        "channel_name": recording.channel_names[channel],
+        "channel": first + 1,
+        "channel_name": " + ".join(recording.channel_names[first : first + scored.channels_per_row]),
         "sample_rate_hz": recording.sample_rate_hz,
         "sample_rate_source": recording.rate_source,
         "bundle": model.name,

@@ -183,7 +183,7 @@ def _draw_spectrogram(axes: Axes, scored: Scored, samples: NDArray[np.float32]) 
 def _draw_score(axes: Axes, scored: Scored, channel: int) -> None:
     start_ns = scored.recording.start_ns or 0
     ends_s = (scored.scores.end_ns - start_ns) / 1e9
-    values = scored.scores.values[channel]
+    values = scored.scores.values[channel // scored.channels_per_row]
     axes.plot(ends_s, values, marker=".", linewidth=0.8, label="score at the end of each window")
     axes.axhline(scored.scores.threshold, color="C3", linestyle="--", linewidth=1.0, label="limit")
     axes.set(title="score, higher is more anomalous", xlabel="s", xlim=(0, scored.recording.duration_s))
@@ -197,11 +197,11 @@ def _channel(scored: Scored, wanted: int | None) -> int:
             raise RecordingError(f"{scored.path} has channels 1 to {n_channels}, not {wanted}")
         return wanted - 1
     values = np.where(np.isnan(scored.scores.values), -np.inf, scored.scores.values)
-    return int(np.argmax(values.max(axis=1))) if values.size else 0
+    return int(np.argmax(values.max(axis=1))) * scored.channels_per_row if values.size else 0
 
 
 def _verdict(scored: Scored, channel: int) -> str:
-    values = scored.scores.values[channel]
+    values = scored.scores.values[channel // scored.channels_per_row]
     scored_values = values[np.isfinite(values)]
     anomalous = int(np.count_nonzero(scored_values > scored.scores.threshold))
     return f"calls {anomalous} of {len(scored_values)} windows anomalous"

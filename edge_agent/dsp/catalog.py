@@ -21,6 +21,7 @@ from edge_agent.dsp import (
     tag_forecast,
     tag_history,
     time_domain_features,
+    two_axes,
     velocity,
     vibration,
 )
@@ -37,6 +38,7 @@ from edge_agent.dsp.spectrum import SpectrumExtractor
 from edge_agent.dsp.tag_forecast import TagForecastExtractor
 from edge_agent.dsp.tag_history import TagHistoryExtractor
 from edge_agent.dsp.time_domain_features import TimeDomainExtractor
+from edge_agent.dsp.two_axes import TwoAxisExtractor
 from edge_agent.dsp.velocity import VelocityExtractor
 from edge_agent.dsp.vibration import VibrationExtractor
 from edge_agent.errors import SignalError
@@ -134,6 +136,9 @@ def _built_in() -> FeatureCatalog:
     catalog.add_family(tag_forecast.FAMILY, TagForecastExtractor)
     catalog.add_family(calendar_terms.FAMILY, CalendarExtractor)
     for formula in (*tag_history.FORMULAS, *tag_forecast.FORMULAS, *calendar_terms.FORMULAS):
+        catalog.add(formula)
+    catalog.add_family(two_axes.FAMILY, TwoAxisExtractor)
+    for formula in two_axes.FORMULAS:
         catalog.add(formula)
     return catalog
 

@@ -31,9 +31,9 @@ class Extractor(Protocol):
 
         Returns
         -------
-        values : float32 ndarray [shape=(n_channels, n_windows, n_features)]
+        values : float32 ndarray [shape=(n_channels // channels_per_row, n_windows, n_features)]
             NaN throughout where a window is not usable.
-        is_usable : bool ndarray [shape=(n_channels, n_windows)]
+        is_usable : bool ndarray [shape=(n_channels // channels_per_row, n_windows)]
             False where a sample is not finite, the window is a flat line, or a feature is undefined.
 
         Raises
@@ -42,3 +42,8 @@ class Extractor(Protocol):
             If the windows are not of the length the extractor was built for.
         """
         ...
+
+
+def channels_per_row(extractor: Extractor) -> int:
+    """How many neighbouring channels make one row of features: what the extractor says, else 1."""
+    return int(getattr(extractor, "channels_per_row", 1))

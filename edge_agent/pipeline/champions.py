@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_agent.dsp.extractor import channels_per_row
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.scoring.champion import Champion, load_bundle, load_champion, roll_back
@@ -31,6 +32,7 @@ def scoring_model(champion: Champion) -> ScoringModel:
         baseline_mean=np.array([b.mean for b in baselines]),
         baseline_std=np.array([b.std for b in baselines]),
         training=_robust(baselines),
+        channels_per_row=channels_per_row(champion.extractor),
     )
 
 

@@ -80,9 +80,11 @@ def when_full(source: WaveformSettings) -> WhenFull:
     return WhenFull.BLOCK if isinstance(source, ReplaySettings) else WhenFull.DROP_OLDEST
 
 
-def measured_by(source: WaveformSettings, number: int) -> dict[str, Any]:
-    """What makes two values of a channel comparable beside its features."""
-    return {"unit": signal_unit(source), "scale": source.channels[number].scale}
+def measured_by(source: WaveformSettings, model: ScoringModel, row: int) -> dict[str, Any]:
+    """What makes two values of a row of the model comparable beside its features."""
+    first = row * model.channels_per_row
+    scales = [channel.scale for channel in source.channels[first : first + model.channels_per_row]]
+    return {"unit": signal_unit(source), "scale": scales[0] if len(scales) == 1 else scales}
 
 
 def measured_of(settings: TagModelSettings) -> dict[str, Any]:

@@ -20,7 +20,8 @@ Score = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoringModel:
-    """`extract`: samples (channels, windows, n) -> features (channels, windows, f), usable (channels, windows).
+    """`extract`: samples (channels, windows, n) -> features (rows, windows, f), usable (rows, windows); a row is one
+    channel, or `channels_per_row` neighbours that are scored together.
     `score`: features (rows, f) -> scores (rows,), higher is more anomalous; over `threshold` is anomalous.
     `baseline_mean`, `baseline_std`: per feature, of healthy training data, shape (f,); `training`: the same, robust."""
 
@@ -33,6 +34,7 @@ class ScoringModel:
     baseline_mean: NDArray[np.float64]
     baseline_std: NDArray[np.float64]
     training: Usual | None = None
+    channels_per_row: int = 1
 
     @property
     def feature_names(self) -> tuple[str, ...]:

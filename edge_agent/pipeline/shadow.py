@@ -148,6 +148,8 @@ def incomparable(model: ScoringModel, champion: ScoringModel) -> str | None:
             f"its windows are others ({ours.window_samples} samples, hop {ours.hop_samples}, {ours.sample_rate_hz:g} "
             f"Hz) than the champion's ({theirs.window_samples}, {theirs.hop_samples}, {theirs.sample_rate_hz:g} Hz)"
         )
+    if model.channels_per_row != champion.channels_per_row:
+        return f"it scores {model.channels_per_row} channels together, the champion {champion.channels_per_row}"
     if ours.window_samples == 0 and ours != theirs:
         return "its tags or their preparation are others than the champion's"
     return None

@@ -69,6 +69,12 @@ def _check_waveform(line: WaveformLine, model: ScoringModel) -> None:
             f"{line.source} is scored at {line.model.spec.sample_rate_hz:g} Hz",
             hint="a sensor at another rate needs another model name",
         )
+    if model.channels_per_row != line.model.channels_per_row:
+        raise BundleError(
+            f"{model.name} {model.version} scores {model.channels_per_row} channels together, "
+            f"{line.source} is scored {line.model.channels_per_row} at a time",
+            hint="a model over other axes needs another model name",
+        )
 
 
 def _check_tags(line: SnapshotLine, model: ScoringModel) -> None:

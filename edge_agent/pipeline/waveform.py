@@ -25,6 +25,7 @@ from edge_agent.core.windows import WindowBatch
 from edge_agent.dsp.windower import Windower
 from edge_agent.errors import EdgeError
 from edge_agent.pipeline.alarms import AlarmChange, AlarmTracker
+from edge_agent.pipeline.channel_rows import row_points
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.observed import Observe, Observed
 from edge_agent.pipeline.reasons import Reasons
@@ -49,7 +50,10 @@ class ChannelState:
 
 
 class WaveformLine:
-    """One source with its model. `points` name the channels, in order."""
+    """One source with its model. `points` name the channels, in order.
+
+    From the windower on a "channel" is a row of the model: one channel, or neighbours that it scores together.
+    """
 
     def __init__(
         self,
@@ -64,6 +68,8 @@ class WaveformLine:
         report: ReportSettings,
         recorder: Recorder,
     ) -> None:
+        n_channels = len(points)
+        points = row_points(points, model, source=source)
         self.source = source
         self.model = model
         self.channels = tuple(ChannelState(point) for point in points)
@@ -85,7 +91,7 @@ class WaveformLine:
             sample_rate_hz=model.spec.sample_rate_hz,
             window_samples=model.spec.window_samples,
             hop_samples=model.spec.hop_samples,
-            n_channels=len(points),
+            n_channels=n_channels,
         )
         self._sums = tuple(_Interval(len(model.spec.features)) for _ in points)
         self._series = tuple(_channel_series(s, model, sensor_type, signal_unit) for s in self._subjects)

@@ -13,7 +13,7 @@ from edge_agent.core.features import FeatureSpec
 from edge_agent.core.samples import SampleBlock, read_only
 from edge_agent.core.windows import WindowBatch
 from edge_agent.dsp.catalog import CATALOG, build_extractor, feature_ids
-from edge_agent.dsp.extractor import Extractor
+from edge_agent.dsp.extractor import Extractor, channels_per_row
 from edge_agent.dsp.windower import Windower
 
 RATE_HZ = 20_000.0
@@ -27,6 +27,8 @@ SPECTRUM = (
 SPECS = {
     "vibration": FeatureSpec("vibration", feature_ids("vibration"), RATE_HZ, 512, 256),
     "vibration_odd": FeatureSpec("vibration", feature_ids("vibration"), RATE_HZ, 501, 100),
+    "two_axes": FeatureSpec("vibration_two_axes", feature_ids("vibration_two_axes"), RATE_HZ, 512, 256),
+    "two_axes_odd": FeatureSpec("vibration_two_axes", feature_ids("vibration_two_axes"), RATE_HZ, 501, 333),
     "time_domain": FeatureSpec("time_domain", feature_ids("time_domain"), RATE_HZ, 512, 256),
     "time_domain_odd": FeatureSpec("time_domain", feature_ids("time_domain"), RATE_HZ, 501, 700),
     "spectrum": FeatureSpec("spectrum", feature_ids("spectrum", *SPECTRUM), RATE_HZ, 512, 256, BANDS),
@@ -132,8 +134,9 @@ def test_the_recording_has_usable_windows_and_bad_ones(kind: str) -> None:
 def test_a_window_alone_gives_the_bits_it_gives_among_others(kind: str) -> None:
     spec, samples = SPECS[kind], recording()
     whole, _ = in_one_block(kind)
-    for channel in (0, 1):
+    together = channels_per_row(extractor_of(kind))
+    for row in range(2 // together):
         for number in range(0, whole.shape[1], 5):
             first = number * spec.hop_samples
-            alone = samples[channel, first : first + spec.window_samples].reshape(1, 1, -1)
-            np.testing.assert_array_equal(extractor_of(kind).extract(alone)[0][0, 0], whole[channel, number])
+            alone = samples[row * together : (row + 1) * together, np.newaxis, first : first + spec.window_samples]
+            np.testing.assert_array_equal(extractor_of(kind).extract(alone)[0][0, 0], whole[row, number])
