@@ -28,12 +28,14 @@ TABLES: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ('[[sources]] type = "replay"', s.ReplaySettings),
     ('[[sources]] type = "synthetic"', s.SyntheticSettings),
     ("channels of these four", s.ChannelSettings),
+    ("[[sources.indicators]] of these four", s.IndicatorSettings),
     ("alarm of these four and of tag_models", s.AlarmSettings),
     ('[[sources]] type = "modbus"', s.ModbusSettings),
     ("[[sources.poll_groups]]", s.PollGroupSettings),
     ("[[sources.poll_groups.tags]]", s.ModbusTagSettings),
     ('[[sources]] type = "opcua"', s.OpcUaSettings),
     ("[[sources.nodes]]", s.OpcUaNodeSettings),
+    ("[tables]", s.TableSettings),
     ("[[tag_models]]", s.TagModelSettings),
 )
 UNITS: Final = {"_s": "s", "_ms": "ms", "_hz": "Hz", "_bytes": "bytes"}

@@ -18,6 +18,7 @@ from edge_agent.source_settings import (
     AccelerometerSettings,
     AlarmSettings,
     ChannelSettings,
+    IndicatorSettings,
     MicrophoneSettings,
     ModbusSettings,
     ModbusTagSettings,
@@ -43,6 +44,7 @@ __all__ = [
     "CentralSettings",
     "ChannelSettings",
     "GatewaySettings",
+    "IndicatorSettings",
     "MicrophoneSettings",
     "ModbusSettings",
     "ModbusTagSettings",
@@ -59,6 +61,7 @@ __all__ = [
     "SourceSettings",
     "Strict",
     "SyntheticSettings",
+    "TableSettings",
     "TagModelSettings",
     "TagName",
     "TagSettings",
@@ -226,6 +229,13 @@ class ModelSettings(Strict):
     )
 
 
+class TableSettings(Strict):
+    """Tables of the plant's own in place of the shipped ones; docs/CONDITION.md shows their shape."""
+
+    bearings_file: Path | None = Field(None, description="Bearings whose geometry is known.")
+    zones_file: Path | None = Field(None, description="Zones of vibration severity, by machine group.")
+
+
 class TagModelSettings(Strict):
     """A model over the newest good value of several tags, or over one tag's history or forecast.
 
@@ -263,6 +273,7 @@ class Settings(BaseSettings):
     outbox: OutboxSettings = OutboxSettings()
     report: ReportSettings = ReportSettings()
     models: ModelSettings = ModelSettings()
+    tables: TableSettings = TableSettings()
     sources: tuple[SourceSettings, ...] = Field(min_length=1)
     tag_models: tuple[TagModelSettings, ...] = ()
 
@@ -310,6 +321,10 @@ class Settings(BaseSettings):
             for name, tag in model.inputs.items():
                 if tag not in known:
                     raise ValueError(f"tag_models {model.name!r}: input {name!r} uses {tag!r}, which no source reads")
+        for source in self.sources:
+            for indicator in source.indicators if isinstance(source, WaveformSettings) else ():
+                if indicator.shaft_tag is not None and indicator.shaft_tag not in known:
+                    raise ValueError(f"{source.name!r}: shaft_tag is {indicator.shaft_tag!r}, which no source reads")
         return self
 
 

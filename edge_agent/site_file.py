@@ -45,6 +45,7 @@ def resolve_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
         "gateway": ("state_dir", "runtime_dir"),
         "central": ("ca_file", "client_certificate_file", "client_key_file", "api_key_file"),
         "outbox": ("key_journal",), "models": ("dir", "keys_dir", "inbox"),
+        "tables": ("bearings_file", "zones_file"),
     }.items():  # fmt: skip
         if isinstance(out.get(table), dict):
             out[table] = _absolute(out[table], keys, folder)

@@ -55,6 +55,60 @@ class ChannelSettings(Strict):
     scale: Factor = Field(1.0, description="Multiplies raw samples into the source's unit (1 / sensitivity).")
 
 
+class IndicatorSettings(Strict):
+    """Condition features of a waveform source, with a model or without: severity, bearing fault lines, orders."""
+
+    family: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*$", max_length=64, description="A family of windows in docs/FEATURES.md."
+    )
+    prefix: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9][a-z0-9_]*$",
+        max_length=32,
+        description="The rows are <asset>.<point>.<prefix>_<feature>: for two indicators that would write the same.",
+    )
+    points: tuple[Name, ...] = Field((), description="Of these channels only; none is every channel.")
+    features: tuple[str, ...] = Field((), description="Names in docs/FEATURES.md; none is the family's usual choice.")
+    window_s: float = Field(1.0, gt=0, le=60, description="Length of a window.")
+    hop_s: float | None = Field(None, gt=0, le=86_400, description="From window to window; none: the window's length.")
+    parameters: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="The family's own, as in docs/FEATURES.md."
+    )
+    bearing: str | None = Field(None, description="envelope: a bearing by its designation, for its fault lines.")
+    shaft_hz: float | None = Field(None, gt=0, description="The shaft's speed, if it never changes.")
+    shaft_tag: TagName | None = Field(None, description="The tag that carries the shaft's speed.")
+    shaft_tag_scale: float = Field(1.0, gt=0, description="Hz = value * scale; 0.0166667 for revolutions per minute.")
+    max_age_s: float = Field(10.0, gt=0, description="A speed older than this is a gap.")
+    zones: str | None = Field(None, description="velocity: a machine group, for the zones A to D of severity.")
+    zone_reports: int = Field(
+        3, ge=1, le=1_000, description="So many reports in a row make a zone: one start-up raises no alarm."
+    )
+    line_alarm_db: float = Field(
+        10.0,
+        gt=0,
+        description="envelope: a fault line this far above its background is told; noise reads 1 to 5.",
+    )
+    line_windows: int = Field(5, ge=1, le=10_000, description="So many windows in a row make a fault line.")
+
+    @model_validator(mode="after")
+    def _has_one_speed(self) -> IndicatorSettings:
+        given = [name for name in ("shaft_hz", "shaft_tag") if getattr(self, name) is not None]
+        given += ["parameters.shaft_hz"] if "shaft_hz" in self.parameters else []
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} both say the shaft's speed; keep one")
+        return self
+
+    @model_validator(mode="after")
+    def _conveniences_fit(self) -> IndicatorSettings:
+        for name, families in {
+            "bearing": ("envelope",), "zones": ("velocity",),
+            "shaft_hz": ("envelope", "orders"), "shaft_tag": ("envelope", "orders"),
+        }.items():  # fmt: skip
+            if getattr(self, name) is not None and self.family not in families:
+                raise ValueError(f'{name} has no use for family = "{self.family}", only for {" and ".join(families)}')
+        return self
+
+
 class WaveformSettings(Strict):
     """What every source of waveforms has. A row's sensor_id is <asset>.<point>.<feature>."""
 
@@ -65,6 +119,18 @@ class WaveformSettings(Strict):
         None, description="Bundle that scores every window; none reports nothing but health."
     )
     alarm: AlarmSettings = AlarmSettings()
+    indicators: tuple[IndicatorSettings, ...] = Field(
+        (), max_length=32, description="Condition features that need no model: [[sources.indicators]]."
+    )
+
+    @model_validator(mode="after")
+    def _indicators_know_their_points(self) -> WaveformSettings:
+        points = [channel.point for channel in self.channels]
+        for indicator in self.indicators:
+            for point in indicator.points:
+                if point not in points:
+                    raise ValueError(f"an indicator names the point {point!r}; there are {', '.join(points)}")
+        return self
 
     @field_validator("channels")
     @classmethod

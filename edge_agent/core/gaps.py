@@ -23,6 +23,7 @@ class GapCause(StrEnum):
     THINNED = "thinned"
     DAMAGED = "damaged"  # the outbox file was; what could not be saved is counted
     CLOCK_SET_BACK = "clock_set_back"  # rows are withheld until the clock passes the newest one
+    AT_REST = "at_rest"  # the machine does not turn: what is a multiple of its speed is not there
     AGENT_STOPPED = "agent_stopped"
     END_OF_RECORDING = "end_of_recording"
 
