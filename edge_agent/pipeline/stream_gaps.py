@@ -1,0 +1,16 @@
+"""Which gaps of a stream of samples are worth telling."""
+
+from __future__ import annotations
+
+from edge_agent.core.gaps import Gap, GapCause
+
+
+def is_news(gap: Gap, last: Gap | None) -> bool:
+    """False for a seam between two recordings, which is no fault, and for a jump that is already known.
+
+    A device that comes back jumps: that hole is `last`, the time it was lost.
+    """
+    if gap.cause is GapCause.END_OF_RECORDING:
+        return False
+    is_told = last is not None and last.cause is GapCause.DEVICE_LOST and gap.start_ns <= last.end_ns
+    return not (gap.cause is GapCause.DISCONTINUITY and is_told)
