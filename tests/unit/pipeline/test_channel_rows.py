@@ -75,10 +75,10 @@ def test_a_line_of_pairs_takes_no_model_of_single_channels_and_the_other_way_rou
 
 
 def test_a_pair_is_measured_by_the_scales_of_both_axes(model: ScoringModel) -> None:
-    channels = [{"point": point, "scale": float(number)} for number, point in enumerate(POINTS)]
+    channels = [{"point": point, "scale": float(number + 1)} for number, point in enumerate(POINTS)]
     named = {"name": "rig", "asset": "rig-1", "model": "mean-model", "channels": channels}
     source = ReplaySettings.model_validate(
         {**named, "type": "replay", "stands_for": "accelerometer", "path": Path("/recordings")}
     )
-    assert measured_by(source, paired(model), 1)["scale"] == [2.0, 3.0]
-    assert measured_by(source, model, 1)["scale"] == 1.0
+    assert measured_by(source, paired(model), 1)["scale"] == [3.0, 4.0]
+    assert measured_by(source, model, 1)["scale"] == 2.0
