@@ -1,0 +1,138 @@
+"""Each gate refuses by name and figure; a trial is not decided on too little."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge_agent.scoring.probation import Counts, failure_of
+from edge_agent.scoring.shadow import MIN_WINDOWS, Compared, Finding, Gates, Outcome, Trial
+
+GATES = Gates(windows=100, duration_s=3_600.0, latency_ms=50.0, alarm_fraction=0.05)
+
+
+def windows(
+    n: int = 100,
+    *,
+    champion: float | np.ndarray = 0.1,
+    shadow: float | np.ndarray | None = None,
+    cpu_s: float = 0.001,
+    unfamiliar: float = 0.0,
+    champion_unfamiliar: float = 0.0,
+) -> Compared:
+    """Both thresholds are 0.5."""
+    spread = np.linspace(0.0, 0.4, n)
+    ours = spread if shadow is None else np.broadcast_to(shadow, n)
+    theirs = spread if np.ndim(champion) == 0 else champion
+    return Compared(
+        champion=np.array(theirs, np.float32), champion_threshold=0.5, shadow=np.array(ours, np.float32),
+        shadow_threshold=0.5, cpu_s=cpu_s * n, unfamiliar=unfamiliar, champion_unfamiliar=champion_unfamiliar,
+    )  # fmt: skip
+
+
+def found(compared: Compared, *, now_s: float = 0.0) -> Finding | None:
+    trial = Trial(GATES, 0.0)
+    trial.push(compared)
+    return trial.finding(now_s)
+
+
+def reason(compared: Compared) -> str:
+    finding = found(compared)
+    assert finding is not None
+    assert finding.outcome is Outcome.FAILED
+    return finding.reason
+
+
+def test_a_version_like_its_champion_holds_and_says_its_figures() -> None:
+    finding = found(windows())
+    assert finding is not None
+    assert finding.outcome is Outcome.HELD
+    assert "100 windows: 0.0% more anomalous" in finding.reason
+
+
+def test_nothing_is_decided_on_too_few_windows() -> None:
+    assert found(windows(99)) is None
+    assert found(windows(MIN_WINDOWS - 1), now_s=10_000.0) is None
+
+
+def test_the_time_ends_a_slow_trial() -> None:
+    finding = found(windows(MIN_WINDOWS), now_s=3_600.0)
+    assert finding is not None
+    assert finding.outcome is Outcome.HELD
+
+
+def test_one_score_that_is_not_finite_ends_it_at_once() -> None:
+    scores = np.zeros(3)
+    scores[1] = np.nan
+    assert "not finite" in reason(windows(3, shadow=scores))
+
+
+def test_one_failure_ends_it_at_once_and_stays() -> None:
+    trial = Trial(GATES, 0.0)
+    trial.fail("it failed on a window: x")
+    trial.fail("later")
+    trial.push(windows())
+    assert trial.finding(0.0) == Finding(Outcome.FAILED, "it failed on a window: x")
+    assert trial.windows_total == 0
+
+
+def test_a_slow_version_is_refused_by_its_99th_percentile() -> None:
+    assert "99 of 100 windows take up to 60.0 ms, more than 50 ms" in reason(windows(cpu_s=0.06))
+    trial = Trial(GATES, 0.0)
+    trial.push(windows(1, cpu_s=9.0))
+    trial.push(windows(199))
+    finding = trial.finding(0.0)
+    assert finding is not None
+    assert finding.outcome is Outcome.HELD, "one slow window in two hundred is not the 99th percentile"
+
+
+def test_a_version_that_alarms_where_the_champion_does_not_is_refused() -> None:
+    scores = np.linspace(0.0, 0.4, 100)
+    scores[:6] = 0.9
+    assert "6.0% of the windows anomalous that the champion calls normal, more than 5.0%" in reason(
+        windows(shadow=scores)
+    )
+
+
+def test_alarms_that_the_champion_shares_do_not_count() -> None:
+    scores = np.linspace(0.0, 0.4, 100)
+    scores[:40] = 0.9
+    finding = found(windows(champion=scores, shadow=scores))
+    assert finding is not None
+    assert finding.outcome is Outcome.HELD
+
+
+def test_while_the_champion_alarms_there_is_no_decision() -> None:
+    assert found(windows(champion=np.full(100, 0.9), shadow=np.full(100, 0.1)), now_s=10_000.0) is None
+
+
+def test_a_version_that_does_not_look_at_its_input_is_refused() -> None:
+    assert "every window has the score 0.25" in reason(windows(shadow=0.25))
+
+
+def test_a_constant_score_is_right_for_a_constant_input() -> None:
+    finding = found(windows(champion=np.full(100, 0.1), shadow=np.full(100, 0.2)))
+    assert finding is not None
+    assert finding.outcome is Outcome.HELD
+
+
+def test_a_version_trained_on_something_else_is_refused_unless_the_champion_was_too() -> None:
+    assert "80% of the feature values lie outside" in reason(windows(unfamiliar=0.8, champion_unfamiliar=0.1))
+    finding = found(windows(unfamiliar=0.8, champion_unfamiliar=0.9))
+    assert finding is not None
+    assert finding.outcome is Outcome.HELD
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (Counts(scored=0), None),
+        (Counts(scored=99, anomalous=99), None),
+        (Counts(scored=100, anomalous=50), None),
+        (Counts(scored=100, anomalous=51), "alarm flood: 51 of its first 100 windows"),
+        (Counts(scored=0, refused=1), "it did not take a window: too hot"),
+    ],
+)
+def test_a_probation_ends_with_a_refusal_or_a_flood(seen: Counts, expected: str | None) -> None:
+    failure = failure_of(seen, windows=500, alarm_fraction=0.5, detail="too hot")
+    assert failure is None if expected is None else str(failure).startswith(expected)
