@@ -1,4 +1,4 @@
-"""`edge-convert`: turn a model file into a bundle, train the shipped models, make signing keys, verify a bundle.
+"""`edge-convert`: make bundles from model files or a registry, train the shipped models, make keys, verify a bundle.
 
 Exit codes: 0 done, 1 refused (the reason is on stderr), 2 wrong usage.
 """
@@ -7,24 +7,29 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from converters.bundle_writer import BundleContent, WrittenBundle, write_bundle
 from converters.card import read_card
-from converters.from_file import BundleVersion, build_from_file
+from converters.from_file import BundleVersion, Origin, build_from_file
 from converters.model_file import read_model
+from converters.refusals import CardError
+from converters.registry import CARD_FILE, fetch, is_address
 from converters.signing import DEFAULT_KEY, load_or_make_key, make_key, publish
 from converters.training import (
     ai4i,
     ai4i_challengers,
+    femto_two_axes,
     ims_one_class_svm,
     ims_vibration,
     lightgbm_challenger,
@@ -32,7 +37,7 @@ from converters.training import (
     prophet_forecaster,
     tag_anomaly,
 )
-from edge_agent.errors import EdgeError
+from edge_agent.errors import BundleError, EdgeError
 from edge_agent.scoring.bundle import read_bundle
 from edge_agent.scoring.champion import KEYS_DIR
 from edge_agent.scoring.golden import GoldenReport, prove
@@ -46,6 +51,7 @@ RECIPES: Final[dict[str, Callable[[Path], BundleContent]]] = {
     prophet_forecaster.NAME: prophet_forecaster.build,
     lightgbm_challenger.NAME: lightgbm_challenger.build,
     ims_one_class_svm.NAME: ims_one_class_svm.build,
+    femto_two_axes.NAME: femto_two_axes.build,
     ai4i_challengers.LIGHTGBM_NAME: ai4i_challengers.build_lightgbm,
     ai4i_challengers.SVC_NAME: ai4i_challengers.build_svc,
 }
@@ -79,7 +85,7 @@ def train(
     reports = []
     for name in names or RECIPES:
         content = RECIPES[name](data)
-        written = write_bundle(content, models, signing_key)
+        written = _write(content, models, signing_key)
         reports.append(
             _report(content.manifest, written.golden) | {"path": str(written.path)} | _sizes(content, written)
         )
@@ -91,10 +97,25 @@ def train(
 
 @app.command()
 def convert(
-    model_file: Annotated[Path, typer.Argument(help="skops, LightGBM text, or a pickle or joblib file you trust.")],
-    name: Annotated[str, typer.Option(help="What the bundle is called.")],
-    version: Annotated[str, typer.Option(help="Like 1.0.0; an older build of the same version is replaced.")],
-    card: Annotated[Path | None, typer.Option(help="The model's card; default: the model file's name, .toml.")] = None,
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A file: skops, LightGBM text, Prophet JSON, or a pickle or joblib file you trust. "
+            "Or models:/NAME@ALIAS or models:/NAME/VERSION in an MLflow registry."
+        ),
+    ],
+    name: Annotated[str | None, typer.Option(help="What the bundle is called; default: as in the registry.")] = None,
+    version: Annotated[
+        str | None,
+        typer.Option(help="Like 1.0.0; default: the registry's, as 7.0.0. An older build of the same is replaced."),
+    ] = None,
+    registry: Annotated[
+        str | None, typer.Option(envvar="MLFLOW_TRACKING_URI", help="sqlite:///mlflow.db, or a server's http(s)://.")
+    ] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(help=f"The model's card; default: the model file's name, .toml, or {CARD_FILE} in the registry."),
+    ] = None,
     trust_pickle: Annotated[
         bool, typer.Option("--trust-pickle", help="Open a pickle: it may run any program, so know who made it.")
     ] = False,
@@ -103,26 +124,28 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Turn a trained model and its card into a proven, signed bundle, and make it champion."""
-    called = _called(name, version)
-    card_file = card or model_file.with_suffix(".toml")
-    with _progress(as_json=as_json) as progress:
-        task = progress.add_task(f"reading {model_file.name}", total=None)
-        described = read_card(card_file)
-        loaded = read_model(model_file, trust_pickle=trust_pickle)
+    with _progress(as_json=as_json) as progress, tempfile.TemporaryDirectory(prefix="edge-convert-") as scratch:
+        task = progress.add_task(f"reading {model}", total=None)
+        asked = Asked(model, name, version, card)
+        source = _in_registry(asked, registry, Path(scratch)) if is_address(model) else _in_file(asked)
+        described = read_card(source.card_file)
+        loaded = read_model(source.model_file, trust_pickle=trust_pickle)
         progress.update(task, description="comparing graph and source")
         content = build_from_file(
             loaded,
             described,
-            card_file.parent,
-            called,
+            source.card_file.parent,
+            source.called,
+            origin=source.origin,
             advance=lambda done, total: progress.update(task, completed=done, total=total),
         )
         progress.update(task, description="proving and signing")
-        written = write_bundle(content, models, load_or_make_key(key))
+        written = _write(content, models, load_or_make_key(key))
     for warning in loaded.warnings:
         Console(stderr=True).print(f"note: {warning}", style="yellow", markup=False, soft_wrap=True)
     report = _report(content.manifest, written.golden) | {"path": str(written.path)} | _sizes(content, written)
     report |= {"kind": content.manifest.source_model.kind, "warnings": list(loaded.warnings)}
+    report |= {"origin": dict(source.origin.facts)}
     if as_json:
         typer.echo(json.dumps(report, indent=2))
     else:
@@ -164,6 +187,57 @@ def run() -> None:
         if exc.hint:
             console.print(f"  {exc.hint}", markup=False, soft_wrap=True)
         raise SystemExit(1) from exc
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line says about a model."""
+
+    model: str
+    name: str | None
+    version: str | None
+    card: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a model and its card are, and what their bundle is called."""
+
+    model_file: Path
+    card_file: Path
+    called: BundleVersion
+    origin: Origin
+
+
+def _in_file(asked: Asked) -> Source:
+    file = Path(asked.model)
+    for option, text in (("--name", asked.name), ("--version", asked.version)):
+        if text is None:
+            raise typer.BadParameter("a file does not say it", param_hint=option)
+    called = _called(str(asked.name), str(asked.version))
+    return Source(file, asked.card or file.with_suffix(".toml"), called, Origin())
+
+
+def _in_registry(asked: Asked, registry: str | None, scratch: Path) -> Source:
+    found = fetch(asked.model, registry, scratch, with_card=asked.card is None)
+    card_file = asked.card or found.card_file
+    if card_file is None:
+        raise CardError(
+            f"no {CARD_FILE} lies with {asked.model}: a bundle needs to know more than its model does",
+            where="",
+            hint=f"log {CARD_FILE} and the tables it names with the run, see docs/CONVERTING.md, or give --card",
+        )
+    called = _called(asked.name or found.name, asked.version or f"{found.number}.0.0")
+    return Source(found.model_file, card_file, called, found.origin)
+
+
+def _write(content: BundleContent, models: Path, key: Ed25519PrivateKey) -> WrittenBundle:
+    try:
+        return write_bundle(content, models, key)
+    except OSError as exc:
+        raise BundleError(
+            f"{exc.filename or models} cannot be written: {exc.strerror}", hint="name another folder with --models"
+        ) from exc
 
 
 def _called(name: str, version: str) -> BundleVersion:

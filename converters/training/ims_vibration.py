@@ -25,7 +25,7 @@ from converters.golden_choice import is_stable
 from converters.isolation_forest import convert_isolation_forest
 from converters.training.assemble import ModelCard, TrainedModel, assemble
 from converters.training.readers import read_ims_snapshot, require
-from converters.training.run_to_failure import alarms, lead_time_s, standing
+from converters.training.run_to_failure import DAY_S, alarms, lead_time_s, standing
 from edge_agent.errors import RecordingError
 from edge_agent.scoring.manifest import FeatureEntry, FeatureSpecEntry, Tolerances, TrainingData
 
@@ -43,7 +43,6 @@ CALIBRATED_UNTIL: Final = dt.datetime(2004, 2, 16)  # noqa: DTZ001
 CALIBRATION_PERCENTILE: Final = 97.0
 """3 of 100 healthy windows over all bearings; the alarm stage wants 12 of 20, so single ones are harmless."""
 
-DAY_S: Final = 86_400.0
 DEAD_SHARE: Final = 0.1
 """A channel with less than this share of its healthy rms is a lost signal, not a quiet bearing."""
 

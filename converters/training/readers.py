@@ -14,6 +14,11 @@ from edge_agent.recordings import load_recording
 IMS_RATE_HZ: Final = 20_480.0
 IMS_SHAPE: Final = (4, 20_480)
 
+FEMTO_RATE_HZ: Final = 25_600.0
+FEMTO_SAMPLES: Final = 2_560
+FEMTO_COLUMNS: Final = (2, 6)
+"""Horizontal and vertical; as published they follow hour, minute, second and microsecond."""
+
 
 def read_ims_snapshot(path: Path) -> Samples:
     """One second of four bearings, (4, 20480), from a text table, gzipped or not. Raises RecordingError."""
@@ -21,6 +26,14 @@ def read_ims_snapshot(path: Path) -> Samples:
     if samples.shape != IMS_SHAPE:
         raise RecordingError(f"{path} has shape {samples.shape}, a snapshot has {IMS_SHAPE}")
     return samples
+
+
+def read_femto_burst(path: Path) -> Samples:
+    """A tenth of a second of one bearing, horizontal and vertical, (2, 2560). Raises RecordingError."""
+    samples = load_recording(path, sample_rate_hz=FEMTO_RATE_HZ).samples
+    if len(samples) not in FEMTO_COLUMNS or samples.shape[1] != FEMTO_SAMPLES:
+        raise RecordingError(f"{path} has shape {samples.shape}, a burst has (2, {FEMTO_SAMPLES})")
+    return np.ascontiguousarray(samples[-2:])
 
 
 def read_first_microphone(path: Path, *, sample_rate_hz: int) -> Samples:

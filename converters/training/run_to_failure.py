@@ -1,33 +1,44 @@
 """How an anomaly model does on runs to failure: alarms while all is well, and how long before the end one stands.
 
 Constraints
-- An alarm is what the agent would raise with its default settings: 12 of the newest 20 windows over the threshold
-  raise it, 4 or fewer clear it; none before 20 windows were seen.
+- An alarm is what the agent would raise: enough of the newest windows over the threshold raise it, few clear it, none
+  before so many were seen.
 - A run is played window after window. Between two recordings of it there is nothing: days count by the clock, not by
   the seconds that were recorded.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-OVER_WINDOWS: Final = 20
-ENTER_WINDOWS: Final = 12
-LEAVE_WINDOWS: Final = 4
+DAY_S: Final = 86_400.0
 NO_LEAD: Final = 0.0
 """Of a run at whose end no alarm stands."""
 
 
-def standing(is_over: NDArray[np.bool_]) -> NDArray[np.bool_]:
+@dataclass(frozen=True, slots=True)
+class AlarmRule:
+    """Of the newest `over` windows, `enter` anomalous ones raise an alarm; `leave` or fewer clear it."""
+
+    over: int
+    enter: int
+    leave: int
+
+
+AGENT_DEFAULT: Final = AlarmRule(over=20, enter=12, leave=4)
+
+
+def standing(is_over: NDArray[np.bool_], rule: AlarmRule = AGENT_DEFAULT) -> NDArray[np.bool_]:
     """Whether an alarm stands after each window of one channel, (n,) -> (n,)."""
     stands = np.zeros(len(is_over), np.bool_)
-    over = np.convolve(is_over.astype(np.int64), np.ones(OVER_WINDOWS, np.int64))[: len(is_over)]
+    over = np.convolve(is_over.astype(np.int64), np.ones(rule.over, np.int64))[: len(is_over)]
     is_standing = False
-    for index in range(OVER_WINDOWS - 1, len(is_over)):
-        is_standing = over[index] > LEAVE_WINDOWS if is_standing else over[index] >= ENTER_WINDOWS
+    for index in range(rule.over - 1, len(is_over)):
+        is_standing = bool(over[index] > rule.leave if is_standing else over[index] >= rule.enter)
         stands[index] = is_standing
     return stands
 
