@@ -39,18 +39,27 @@ from edge_agent.health.ledger import GapLedger
 from edge_agent.health.systemd import SystemdNotifier
 from edge_agent.local.api import LocalApi, StatusFile
 from edge_agent.local.client_certificate import certificate_problem
+from edge_agent.local.document import rfc3339
 from edge_agent.local.model_updates import describe_updates
 from edge_agent.local.outbox_status import OutboxWatch
 from edge_agent.local.reconciliation import hourly
 from edge_agent.local.state_lock import only_one
-from edge_agent.local.status import Parts, describe, rfc3339
+from edge_agent.local.status import Parts, describe
 from edge_agent.pipeline.baseline_files import BaselineFiles
 from edge_agent.pipeline.champions import load_models, settle_probations
 from edge_agent.pipeline.lifecycle import ModelLife
-from edge_agent.pipeline.lines import check_inputs, measured_by, measured_of, tag_line, waveform_line, when_full
+from edge_agent.pipeline.lines import (
+    check_inputs,
+    indicator_line,
+    measured_by,
+    measured_of,
+    tag_line,
+    waveform_line,
+    when_full,
+)
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
-from edge_agent.pipeline.stages import SnapshotStage, TagStage, WaveformStage
+from edge_agent.pipeline.stages import IndicatorStage, SnapshotStage, TagStage, WaveformStage
 from edge_agent.pipeline.tags import SnapshotLine
 from edge_agent.settings import (
     CentralSettings,
@@ -89,7 +98,7 @@ class Agent:
     model_errors: dict[str, BundleError]
     model_life: ModelLife = field(init=False)
     supervisors: list[Supervisor] = field(default_factory=list)
-    stages: list[WaveformStage | TagStage] = field(default_factory=list)
+    stages: list[WaveformStage | IndicatorStage | TagStage] = field(default_factory=list)
     snapshots: list[SnapshotStage] = field(default_factory=list)
     unscored: dict[str, str] = field(default_factory=dict)
     refused: dict[str, GapSpan] = field(default_factory=dict)
@@ -198,14 +207,14 @@ class Agent:
                 self.ledger.note(record)
         await self.writer.put(everything)
 
-    def _into(self, inlet: Channel[Any], *, is_unscored: bool) -> Callable[[Item], Awaitable[None]]:
-        """Where a source's items go; without a model nobody reads its samples, but its gaps are told."""
+    def _into(self, inlet: Channel[Any], *, is_read: bool) -> Callable[[Item], Awaitable[None]]:
+        """Where a source's items go; when nobody reads its samples, its gaps are told all the same."""
 
         async def gaps_only(item: Item) -> None:
             if isinstance(item, Gap):
                 await self._put([self.recorder.gap(item)])
 
-        return gaps_only if is_unscored else inlet.send
+        return inlet.send if is_read else gaps_only
 
     async def _note_absence(self) -> None:
         """The time between the last durable record and now, as a gap: we were not there."""
@@ -240,21 +249,27 @@ class Agent:
                 inlet = Channel(source.name, capacity=SCANS_QUEUED, when_full=WhenFull.BLOCK)
                 self._connect_tags(source, inlet)
             driver = build_driver(source, self.clock)
-            deliver = self._into(inlet, is_unscored=source.name in self.unscored)
+            deliver = self._into(inlet, is_read=any(stage.line.source == source.name for stage in self.stages))
             self.supervisors.append(Supervisor(driver, deliver=deliver, clock=self.clock, say=_say))
         self._connect_tag_models()
 
     def _connect_waveform(self, source: WaveformSettings, inlet: Channel[SampleBlock | Gap]) -> None:
         model = self.models.get(source.model or "")
+        indicators = indicator_line(
+            source, model, self.settings, recorder=self.recorder, latest=self._latest, now_ns=self.clock.now_ns
+        )
         if model is None:
             error = self.model_errors.get(source.model or "")
-            self.unscored[source.name] = error.message if error else "no model is configured"
+            if source.model or indicators is None:
+                self.unscored[source.name] = error.message if error else "no model is configured"
+            if indicators is not None:
+                self.stages.append(IndicatorStage(indicators, inlet, self._put))
             return
         line = waveform_line(source, model, self.settings.report, self.recorder)
         for row, (state, reasons) in enumerate(zip(line.channels, line.reasons, strict=True)):
             self.baselines.add(f"{source.asset}.{state.point}", reasons, measured_by(source, line.model, row))
         self.model_life.attach(line)
-        self.stages.append(WaveformStage(line, inlet, self._put))
+        self.stages.append(WaveformStage(line, inlet, self._put, indicators))
 
     def _connect_tags(self, source: ModbusSettings | OpcUaSettings, inlet: Channel[Scan | Gap]) -> None:
         line = tag_line(source, self.settings.report, self.recorder)

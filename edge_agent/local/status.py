@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from cloud_sync.outbox import Depth
@@ -20,12 +19,20 @@ from edge_agent.core.gaps import GapSpan
 from edge_agent.drivers.supervisor import SourceHealth, SourceState
 from edge_agent.errors import BundleError
 from edge_agent.health.ledger import GapLedger
+from edge_agent.local.document import problem, rfc3339
+from edge_agent.local.machine_status import (
+    Stage,
+    describe_alarms,
+    describe_source,
+    describe_tag_model,
+    signal_problems,
+)
 from edge_agent.local.model_updates import update_problems
 from edge_agent.local.outbox_status import OutboxHealth, describe_outbox, quarantine_problem
 from edge_agent.local.reconciliation import reconcile_problem
 from edge_agent.pipeline.model import ScoringModel
-from edge_agent.pipeline.stages import SnapshotStage, TagStage, WaveformStage
-from edge_agent.settings import ModbusSettings, OpcUaSettings, Settings, SourceSettings, WaveformSettings
+from edge_agent.pipeline.stages import SnapshotStage
+from edge_agent.settings import Settings
 
 STARTING_GRACE_S: Final = 30.0
 OFFLINE_GRACE_S: Final = 60.0
@@ -40,7 +47,7 @@ class Parts:
     now_ns: int
     is_clock_synced: bool
     sources: Mapping[str, SourceHealth]
-    stages: Sequence[WaveformStage | TagStage]
+    stages: Sequence[Stage]
     snapshots: Sequence[SnapshotStage]
     unscored: Mapping[str, str]
     models: Sequence[ScoringModel]
@@ -63,7 +70,7 @@ class Parts:
 def describe(parts: Parts) -> dict[str, Any]:
     """The whole document."""
     problems = _problems(parts)
-    alarms = _alarms(parts)
+    alarms = describe_alarms(parts.stages, parts.snapshots)
     state = "degraded" if problems else "healthy"
     return {
         "schema": 1,
@@ -73,8 +80,11 @@ def describe(parts: Parts) -> dict[str, Any]:
         "gateway": {"id": parts.settings.gateway.id, "site": parts.settings.gateway.site, "version": __version__},
         "problems": problems,
         "alarms": alarms,
-        "sources": [_source(source, parts) for source in parts.settings.sources],
-        "tag_models": [_snapshot(stage) for stage in parts.snapshots],
+        "sources": [
+            describe_source(source, parts.sources[source.name], parts.stages, parts.now_ns)
+            for source in parts.settings.sources
+        ],
+        "tag_models": [describe_tag_model(stage) for stage in parts.snapshots],
         "models": [{"name": m.name, "version": m.version, "threshold": m.threshold} for m in parts.models],
         "model_updates": dict(parts.model_updates),
         "outbox": _outbox(parts),
@@ -89,29 +99,19 @@ def describe(parts: Parts) -> dict[str, Any]:
     }
 
 
-def rfc3339(time_ns: int | None) -> str | None:
-    if time_ns is None:
-        return None
-    return datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _problem(what: str, since_ns: int | None, do: str | None) -> dict[str, Any]:
-    return {"what": what, "since": rfc3339(since_ns), "do": do}
-
-
 def _problems(parts: Parts) -> list[dict[str, Any]]:
     out = []
     for name, health in parts.sources.items():
         is_new = (parts.now_ns - health.since_ns) / 1e9 < STARTING_GRACE_S
         if health.state in (SourceState.LOST, SourceState.REJECTED):
-            out.append(_problem(_named(name, health.message), health.since_ns, health.hint))
+            out.append(problem(_named(name, health.message), health.since_ns, health.hint))
         elif health.state is SourceState.STARTING and not is_new:
-            out.append(_problem(f"{name}: no data yet", health.since_ns, "check that the device sends"))
+            out.append(problem(f"{name}: no data yet", health.since_ns, "check that the device sends"))
     for name, reason in parts.unscored.items():
         if name in parts.sources or any(name == m.name for m in parts.settings.tag_models):
-            out.append(_problem(f"{name} is not scored: {reason}", None, "install a bundle that fits"))
-    out += [_problem(what, None, do) for what, do in update_problems(parts.model_updates)]
-    out += _signal_problems(parts)
+            out.append(problem(f"{name} is not scored: {reason}", None, "install a bundle that fits"))
+    out += [problem(what, None, do) for what, do in update_problems(parts.model_updates)]
+    out += signal_problems(parts.stages, parts.snapshots)
     out += _delivery_problems(parts)
     return out
 
@@ -121,166 +121,38 @@ def _named(name: str, message: str) -> str:
     return message if message.startswith(f"{name}: ") else f"{name}: {message}"
 
 
-def _signal_problems(parts: Parts) -> list[dict[str, Any]]:
-    out = []
-    for stage in parts.stages:
-        if isinstance(stage, WaveformStage):
-            for channel, fault in zip(stage.line.channels, stage.line.faults, strict=True):
-                if fault.since_ns is not None:
-                    out.append(_problem(f"{stage.line.source} {channel.point}: {fault.detail}", fault.since_ns, None))
-            refused = stage.line.refusal
-            if refused.since_ns is not None:
-                out.append(_problem(f"{stage.line.source} is not scored: {refused.detail}", refused.since_ns, None))
-        else:
-            for name, span in stage.line.bad_tags.items():
-                out.append(_problem(f"{name}: {span.detail}", span.since_ns, "check the sensor and its address"))
-    for snapshot in parts.snapshots:
-        refusal = snapshot.line.refusal
-        if refusal.since_ns is not None:
-            name = snapshot.line.settings.name
-            out.append(_problem(f"{name} is not scored: {refusal.detail}", refusal.since_ns, None))
-    return out
-
-
 def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
     out = []
     uplink, writer = parts.uplink, parts.writer
     if parts.clock_set_back.since_ns is not None:
-        out.append(
-            _problem(parts.clock_set_back.detail, parts.clock_set_back.since_ns, "check NTP and the RTC battery")
-        )
+        out.append(problem(parts.clock_set_back.detail, parts.clock_set_back.since_ns, "check NTP and the RTC battery"))
     if parts.outbox_error is not None:
-        out.append(_problem(f"the outbox cannot be read: {parts.outbox_error}", None, "check the disk or flash card"))
+        out.append(problem(f"the outbox cannot be read: {parts.outbox_error}", None, "check the disk or flash card"))
     if writer.error is not None:
         what = f"the outbox takes nothing: {writer.error}; {writer.pending} records are held in memory"
-        out.append(_problem(what, parts.outbox.error_since_ns if parts.outbox else None, writer.hint))
+        out.append(problem(what, parts.outbox.error_since_ns if parts.outbox else None, writer.hint))
     broken = quarantine_problem(parts.outbox.quarantined if parts.outbox else ())
     if broken is not None:
-        out.append(_problem(broken[0], None, broken[1]))
+        out.append(problem(broken[0], None, broken[1]))
     offline_s = (parts.now_ns - uplink.since_ns) / 1e9
     if uplink.link in (LinkState.REFUSED, LinkState.REFUSES_ALL, LinkState.BLOCKED) or (
         uplink.link is LinkState.OFFLINE and offline_s > OFFLINE_GRACE_S
     ):
-        out.append(_problem(f"central: {uplink.error}", uplink.since_ns, uplink.hint))
+        out.append(problem(f"central: {uplink.error}", uplink.since_ns, uplink.hint))
     if parts.certificate is not None and uplink.link is not LinkState.REFUSED:  # then it is said there
-        out.append(_problem(parts.certificate[0], None, parts.certificate[1]))
+        out.append(problem(parts.certificate[0], None, parts.certificate[1]))
     differs = reconcile_problem(parts.reconcile)
     if differs is not None:
-        out.append(_problem(differs[0], None, differs[1]))
+        out.append(problem(differs[0], None, differs[1]))
     if parts.depth is not None and parts.depth.dead_letters:
         what = f"{parts.depth.dead_letters} records were refused by the central for good"
         out.append(
-            _problem(what, None, "read why: edge-agent outbox dead-letters; send again: edge-agent outbox requeue")
+            problem(what, None, "read why: edge-agent outbox dead-letters; send again: edge-agent outbox requeue")
         )
     if parts.depth is not None and parts.depth.file_bytes > 0.8 * parts.settings.outbox.max_bytes:
         used = parts.depth.file_bytes / parts.settings.outbox.max_bytes
-        out.append(_problem(f"the outbox is {used:.0%} full", None, "restore the link to the central"))
+        out.append(problem(f"the outbox is {used:.0%} full", None, "restore the link to the central"))
     return out
-
-
-def _alarms(parts: Parts) -> list[dict[str, Any]]:
-    out = []
-    for stage in parts.stages:
-        if not isinstance(stage, WaveformStage):
-            continue
-        for channel, tracker in zip(stage.line.channels, stage.line.alarms, strict=True):
-            if tracker.state.is_standing:
-                out.append(
-                    {
-                        "subject": f"{_asset(parts.settings, stage.line.source)}.{channel.point}",
-                        "since": rfc3339(tracker.state.since_ns),
-                        "model": stage.line.model.name,
-                        "score": channel.last_score,
-                        "threshold": stage.line.model.threshold,
-                        "anomalous_fraction": round(tracker.state.anomalous_fraction, 3),
-                        "pushed_by": channel.pushed_by,
-                    }
-                )
-    for snapshot in parts.snapshots:
-        line = snapshot.line
-        if line.alarm.state.is_standing:
-            out.append(
-                {
-                    "subject": line.settings.asset,
-                    "since": rfc3339(line.alarm.state.since_ns),
-                    "model": line.model.name,
-                    "score": line.state.last_score,
-                    "threshold": line.model.threshold,
-                    "anomalous_fraction": round(line.alarm.state.anomalous_fraction, 3),
-                    "pushed_by": line.pushed_by,
-                }
-            )
-    return out
-
-
-def _asset(settings: Settings, source: str) -> str:
-    return next(s.asset for s in settings.sources if isinstance(s, WaveformSettings) and s.name == source)
-
-
-def _source(source: SourceSettings, parts: Parts) -> dict[str, Any]:
-    health = parts.sources[source.name]
-    age_s = None if health.last_item_ns is None else max(0.0, (parts.now_ns - health.last_item_ns) / 1e9)
-    document: dict[str, Any] = {
-        "name": source.name,
-        "type": source.type,
-        "state": health.state.value,
-        "since": rfc3339(health.since_ns),
-        "message": health.message,
-        "hint": health.hint,
-        "last_data_age_s": None if age_s is None else round(age_s, 1),
-        "sample_rate_hz": health.sample_rate_hz,
-        "losses_total": health.losses_total,
-    }
-    stage = next((s for s in parts.stages if s.line.source == source.name), None)
-    if isinstance(stage, WaveformStage):
-        document["dropped_blocks_total"] = stage.inlet.stats().dropped_total
-        document["channels"] = [_channel(stage, i) for i in range(len(stage.line.channels))]
-    elif isinstance(source, ModbusSettings | OpcUaSettings) and stage is not None:
-        document["tags"] = [
-            {
-                "name": name,
-                "value": reading.value,
-                "unit": reading.tag.unit,
-                "quality": reading.quality.name.lower(),
-                "is_stale": health.state is not SourceState.RUNNING,
-                "status": reading.status,
-                "time": rfc3339(reading.time_ns),
-            }
-            for name, reading in sorted(stage.line.latest.items())
-        ]
-        document["readings_total"] = stage.line.readings_total
-    return document
-
-
-def _channel(stage: WaveformStage, i: int) -> dict[str, Any]:
-    channel, tracker = stage.line.channels[i], stage.line.alarms[i]
-    return {
-        "point": channel.point,
-        "windows_total": channel.windows_total,
-        "scored_total": channel.scored_total,
-        "anomalous_total": channel.anomalous_total,
-        "score": channel.last_score,
-        "threshold": stage.line.model.threshold,
-        "verdict": channel.last_verdict.value,
-        "is_alarm": tracker.state.is_standing,
-        "pushed_by": channel.pushed_by,
-    }
-
-
-def _snapshot(stage: SnapshotStage) -> dict[str, Any]:
-    line = stage.line
-    return {
-        "name": line.settings.name,
-        "asset": line.settings.asset,
-        "model": line.model.name,
-        "scored_total": line.state.scored_total,
-        "anomalous_total": line.state.anomalous_total,
-        "refused_total": line.state.refused_total,
-        "score": line.state.last_score,
-        "threshold": line.model.threshold,
-        "verdict": line.state.last_verdict.value,
-        "is_alarm": line.alarm.state.is_standing,
-    }
 
 
 def _outbox(parts: Parts) -> dict[str, Any]:

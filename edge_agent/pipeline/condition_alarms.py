@@ -57,6 +57,16 @@ class ZoneTracker:
             return AlarmChange.RAISED
         return AlarmChange.CLEARED if was_alarm else None
 
+    def in_words(self) -> str:
+        """For a technician: 'velocity in zone D (from 7.1 mm/s, 20816-3.group-1.rigid)'."""
+        limits = {
+            Zone.A: "below {0.a_b_mm_s:g}",
+            Zone.B: "from {0.a_b_mm_s:g}",
+            Zone.C: "from {0.b_c_mm_s:g}",
+            Zone.D: "from {0.c_d_mm_s:g}",
+        }
+        return f"velocity in zone {self.zone} ({limits[self.zone].format(self.group)} mm/s, {self.group.name})"
+
 
 class LineTracker:
     """One fault line of one channel: it stands once `windows` in a row are at or over `alarm_db`, and until as many

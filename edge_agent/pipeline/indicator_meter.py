@@ -79,6 +79,11 @@ class Meter:
         self._rows = [(number, statistic) for number, _, statistic in indicator.row_names()]
         self._series = [_series(indicator, subject, sensor_type, signal_unit) for subject in subjects]
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Nothing is wrong: the shaft does not turn."""
+        return self._withheld_cause is GapCause.AT_REST
+
     def tune(self, sample_rate_hz: float) -> FeatureSpec:
         """Compute for samples at this rate from here on. Raises SignalError when it cannot be."""
         self._extractor = None

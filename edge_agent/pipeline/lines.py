@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from edge_agent.core.channel import WhenFull
 from edge_agent.errors import ConfigurationError
+from edge_agent.pipeline.indicator_choice import check_rows, indicators_of
+from edge_agent.pipeline.indicators import IndicatorLine, Latest
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.tag_inputs import inputs_wanted
@@ -17,6 +20,7 @@ from edge_agent.settings import (
     OpcUaSettings,
     ReplaySettings,
     ReportSettings,
+    Settings,
     TagModelSettings,
     WaveformSettings,
 )
@@ -36,6 +40,35 @@ def waveform_line(
         alarm=source.alarm,
         report=report,
         recorder=recorder,
+    )
+
+
+def indicator_line(
+    source: WaveformSettings,
+    model: ScoringModel | None,
+    settings: Settings,
+    *,
+    recorder: Recorder,
+    latest: Latest,
+    now_ns: Callable[[], int],
+) -> IndicatorLine | None:
+    """A source's indicators, or None when it has none. Raises ConfigurationError for one that cannot be had."""
+    indicators = indicators_of(source, settings.tables)
+    check_rows(source, indicators, model.feature_names if model else ())
+    if not indicators:
+        return None
+    return IndicatorLine(
+        source=source.name,
+        asset=source.asset,
+        points=tuple(channel.point for channel in source.channels),
+        sensor_type=sensor_type(source),
+        signal_unit=signal_unit(source),
+        indicators=indicators,
+        interval_s=settings.report.interval_s,
+        recorder=recorder,
+        latest=latest,
+        now_ns=now_ns,
+        tells_gaps=model is None,
     )
 
 

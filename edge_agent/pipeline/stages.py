@@ -11,37 +11,70 @@ from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap
 from edge_agent.core.samples import SampleBlock
 from edge_agent.core.tags import Reading, Scan
+from edge_agent.pipeline.indicators import IndicatorLine
 from edge_agent.pipeline.tags import SnapshotLine, TagLine
 from edge_agent.pipeline.waveform import WaveformLine
 
 Put = Callable[[Sequence[Record]], Awaitable[None]]
 
 
-class WaveformStage:
-    """One waveform source: its blocks become records."""
+class _SampleStage:
+    """Blocks of one waveform source become records. `lines` see every item, in this order."""
 
-    def __init__(self, line: WaveformLine, inlet: Channel[SampleBlock | Gap], put: Put) -> None:
-        self.name = f"{line.source} pipeline"
-        self.line = line
+    def __init__(
+        self, lines: Sequence[WaveformLine | IndicatorLine], inlet: Channel[SampleBlock | Gap], put: Put
+    ) -> None:
+        self.name = f"{lines[0].source} pipeline"
         self.inlet = inlet
+        self._lines = lines
         self._put = put
 
     async def run(self) -> None:
         while True:
-            item = await self.inlet.receive()
-            await self._put_some(self.line.push(item))
+            await self._pass(await self.inlet.receive())
             # Arithmetic holds the loop for some milliseconds per second of signal: let the others in between.
             await asyncio.sleep(0)
 
     async def finish(self) -> None:
         """What still waits, then what is only partly reported. After the source has stopped."""
         for item in self.inlet.receive_ready():
-            await self._put_some(self.line.push(item))
-        await self._put_some(self.line.flush())
+            await self._pass(item)
+        for line in self._lines:
+            await self._put_some(line.flush())
+
+    async def _pass(self, item: SampleBlock | Gap) -> None:
+        for line in self._lines:
+            await self._put_some(line.push(item))
 
     async def _put_some(self, records: Sequence[Record]) -> None:
         if records:
             await self._put(records)
+
+
+class WaveformStage(_SampleStage):
+    """One waveform source with a model, and indicators of the same samples."""
+
+    def __init__(
+        self,
+        line: WaveformLine,
+        inlet: Channel[SampleBlock | Gap],
+        put: Put,
+        indicators: IndicatorLine | None = None,
+    ) -> None:
+        # Indicators first: the model's alarm tells the fault lines of its own window.
+        super().__init__([line] if indicators is None else [indicators, line], inlet, put)
+        self.line = line
+        self.indicators = indicators
+        if indicators is not None:
+            line.fault_lines = indicators.standing_lines
+
+
+class IndicatorStage(_SampleStage):
+    """One waveform source whose condition is looked at without a model."""
+
+    def __init__(self, line: IndicatorLine, inlet: Channel[SampleBlock | Gap], put: Put) -> None:
+        super().__init__([line], inlet, put)
+        self.line = self.indicators = line
 
 
 class TagStage:

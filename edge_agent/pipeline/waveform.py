@@ -8,6 +8,7 @@ Constraints
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,9 +31,14 @@ from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.observed import Observe, Observed
 from edge_agent.pipeline.reasons import Reasons
 from edge_agent.pipeline.recorder import Recorder
+from edge_agent.pipeline.stream_gaps import is_news
 from edge_agent.settings import AlarmSettings, ReportSettings
 
 UNUSABLE = "samples are constant or not finite; check cable, mounting and power of the sensor"
+
+
+FaultLines = Callable[[range], list[dict[str, Any]]]
+"""Channels -> the fault lines that stand there, as data."""
 
 
 @dataclass(slots=True)
@@ -81,9 +87,10 @@ class WaveformLine:
         self.gaps_total = 0
         self.last_gap: Gap | None = None
         self.observe: Observe | None = None
+        self.fault_lines: FaultLines = _none_known  # of indicators on the same samples
         self._newest_ns = 0
         self._sensor_type, self._signal_unit = sensor_type, signal_unit
-        self._subjects = tuple(f"{asset}.{point}" for point in points)
+        self.subjects = tuple(f"{asset}.{point}" for point in points)
         self._report = report
         self._recorder = recorder
         self._windower = Windower(
@@ -94,7 +101,7 @@ class WaveformLine:
             n_channels=n_channels,
         )
         self._sums = tuple(_Interval(len(model.spec.features)) for _ in points)
-        self._series = tuple(_channel_series(s, model, sensor_type, signal_unit) for s in self._subjects)
+        self._series = tuple(_channel_series(s, model, sensor_type, signal_unit) for s in self.subjects)
 
     def push(self, item: SampleBlock | Gap) -> list[Record]:
         """What one item from the driver leads to, in order."""
@@ -118,11 +125,16 @@ class WaveformLine:
             hop_samples=model.spec.hop_samples,
         )
         self.model = model
-        self._sums = tuple(_Interval(len(model.spec.features)) for _ in self._subjects)
+        self._sums = tuple(_Interval(len(model.spec.features)) for _ in self.subjects)
         self._series = tuple(
-            _channel_series(subject, model, self._sensor_type, self._signal_unit) for subject in self._subjects
+            _channel_series(subject, model, self._sensor_type, self._signal_unit) for subject in self.subjects
         )
         return records
+
+    def fault_lines_of(self, c: int) -> list[dict[str, Any]]:
+        """Bearing fault lines that stand now where this row of the model is measured."""
+        per_row = self.model.channels_per_row
+        return self.fault_lines(range(c * per_row, (c + 1) * per_row))
 
     def flush(self) -> list[Record]:
         """The reports of intervals that have begun and not ended: before a stop."""
@@ -133,9 +145,7 @@ class WaveformLine:
         return records
 
     def _pass_gap(self, gap: Gap) -> list[Record]:
-        if gap.cause is GapCause.END_OF_RECORDING:
-            return []  # the seam between two recordings of a replay is not a fault
-        if gap.cause is GapCause.DISCONTINUITY and self._is_told(gap):
+        if not is_news(gap, self.last_gap):
             return []
         if gap.cause is GapCause.MODEL_REFUSED:
             self.refused_total += 1
@@ -146,11 +156,6 @@ class WaveformLine:
         self.last_gap = gap
         self.gaps_total += 1
         return [self._recorder.gap(gap)]
-
-    def _is_told(self, gap: Gap) -> bool:
-        """A device that comes back jumps: that hole is already known as the time it was lost."""
-        last = self.last_gap
-        return last is not None and last.cause is GapCause.DEVICE_LOST and gap.start_ns <= last.end_ns
 
     def _pass_windows(self, windows: WindowBatch) -> list[Record]:
         try:
@@ -224,8 +229,9 @@ class WaveformLine:
             "score_max": interval.score_max,
             "anomalous_fraction": round(alarm.anomalous_fraction, 3),
             "pushed_by": self.channels[c].pushed_by,
+            "fault_lines": self.fault_lines_of(c),
         }
-        return self._recorder.alarm(self._subjects[c], end_ns, body)
+        return self._recorder.alarm(self.subjects[c], end_ns, body)
 
     def _end_refusal(self, end_ns: int) -> list[Record]:
         gap = self.refusal.end(end_ns)
@@ -238,6 +244,10 @@ class WaveformLine:
     def _end_fault(self, c: int, end_ns: int) -> list[Record]:
         gap = self.faults[c].end(end_ns)
         return [] if gap is None else [self._recorder.gap(gap)]
+
+
+def _none_known(_channels: range) -> list[dict[str, Any]]:
+    return []
 
 
 class _Interval:
