@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -32,18 +32,30 @@ class BundleVersion:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What is known of a model besides its file and card. `facts` join the hyperparameters, under names of their own;
+    of a metric the card has too, the card's counts."""
+
+    facts: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
 def build_from_file(
     loaded: LoadedModel,
     card: Card,
     folder: Path,
     called: BundleVersion,
     *,
+    origin: Origin | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> BundleContent:
     """The bundle's content. `folder` is the card's; `advance` is told parity rows done and rows in all.
 
     Raises UnsupportedModelError, CardError, RecordingError, and BundleError when graph and source disagree.
     """
+    origin = origin or Origin()
     names = card.features.names
     spec = feature_spec(card)
     converted = convert(loaded.model, feature_names=names, options=card.score.options())
@@ -58,7 +70,7 @@ def build_from_file(
     parity = compare(loaded.model, converted, rows, threshold=threshold, advance=advance)
     trained = TrainedModel(
         kind=source.kind,
-        hyperparameters=source.hyperparameters,
+        hyperparameters={**source.hyperparameters, **origin.facts},
         converter=source.converter,
         libraries=tuple(source.libraries),
         converted=converted,
@@ -66,7 +78,7 @@ def build_from_file(
         healthy_rows=healthy,
         threshold=threshold,
         split=card.split,
-        metrics=card.metrics,
+        metrics={**origin.metrics, **card.metrics},
     )
     words = ModelCard(
         name=called.name,
@@ -75,7 +87,13 @@ def build_from_file(
         description=card.description,
         training_data=card.training_data,
         limits=card.limits,
-        notes=(*card.notes, how, f"Converted from a {loaded.format} file, SHA-256 {loaded.sha256}.", *loaded.warnings),
+        notes=(
+            *card.notes,
+            how,
+            *origin.notes,
+            f"Converted from a {loaded.format} file, SHA-256 {loaded.sha256}.",
+            *loaded.warnings,
+        ),
     )
     arrays: dict[str, NDArray[np.floating]] = {
         golden.key: golden.inputs,

@@ -22,3 +22,7 @@ class CardError(BundleError):
     def __init__(self, message: str, *, where: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.where = where
+
+
+class RegistryError(BundleError):
+    """A model registry that cannot be asked, or does not have what was asked for."""
