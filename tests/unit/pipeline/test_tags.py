@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from cloud_sync.columns import RowColumns
@@ -7,6 +9,7 @@ from cloud_sync.records import Event
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Scan, Tag
+from edge_agent.errors import BundleError
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.tags import SnapshotLine, TagLine
 from edge_agent.settings import AlarmSettings, TagModelSettings
@@ -122,3 +125,34 @@ def test_a_refused_tag_is_one_gap_although_the_driver_says_it_twice() -> None:
     said_again = line.push(Gap("press-3.temperature", GapCause.DEVICE_REJECTED, START_NS, START_NS, "exception 2"))
     assert len(bad) == 1
     assert said_again == []
+
+
+def scored(line: SnapshotLine, value: float) -> list[Event]:
+    """The events of one snapshot of a tag with this value, just read."""
+    (reading,) = at(0, value).readings
+    return [record for record in line.score({reading.tag.name: reading}, START_NS) if isinstance(record, Event)]
+
+
+def test_a_row_the_model_will_not_take_is_a_gap_and_stops_nobody() -> None:
+    def broken(values: np.ndarray) -> np.ndarray:
+        raise BundleError("the model gave a score that is not finite")
+
+    line = snapshot_line()
+    line.swap(dataclasses.replace(line.model, score=broken))
+    (gap,) = scored(line, 0.1)
+    assert (gap.body["cause"], gap.body["detail"]) == ("model_refused", "the model gave a score that is not finite")
+    assert line.state.model_refused_total == line.state.refused_total == 1
+    line.swap(mean_model(family="tag_snapshot"))
+    (ended,) = scored(line, 0.1)
+    assert ended.body["cause"] == "model_refused"
+    assert line.state.scored_total == 1
+
+
+def test_a_snapshot_line_shows_what_it_scored() -> None:
+    line = snapshot_line()
+    seen = []
+    line.observe = seen.append
+    scored(line, 0.25)
+    (observed,) = seen
+    assert observed.values.shape == (1, 1, 1)
+    assert observed.scores.tolist() == [[0.25]]

@@ -1,0 +1,370 @@
+"""A new model on a running gateway: in through the inbox, beside the champion, champion, and back when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from cloud_sync.records import EventKind
+from cloud_sync.transports.memory import MemoryTransport
+from edge_agent.app import Agent
+from edge_agent.cli import models as command
+from edge_agent.core.clock import SystemClock
+from edge_agent.errors import BundleError
+from edge_agent.pipeline import lifecycle
+from edge_agent.scoring import arrival
+from edge_agent.scoring.champion import promote
+from edge_agent.scoring.promotion import Note, note_probation, read_pointer
+from edge_agent.settings_file import load_settings
+from tests.unit.scoring.bundle_workshop import VIBRATION, Workshop, make_workshop
+
+DEADLINE_S = 30
+
+
+@dataclass
+class Site:
+    """A gateway with one synthetic source, and a builder of newer versions.
+
+    The champion's threshold is out of reach, so every window is normal; the signal's rms is 1.4."""
+
+    folder: Path
+    workshop: Workshop
+    more: str = ""
+
+    @property
+    def config(self) -> Path:
+        path = self.folder / "edge.toml"
+        path.write_text(
+            f"""\
+[gateway]
+id = "gw-models"
+site = "test"
+state_dir = "state"
+runtime_dir = "run"
+[central]
+url = "https://central.test"
+[outbox]
+flush_interval_s = 0.05
+[report]
+interval_s = 0.2
+alarm_interval_s = 0.2
+[models]
+dir = "models"
+inbox = "inbox"
+shadow_windows = 40
+probation_windows = 60
+shadow_cpu_share = 1.0
+shadow_latency_ms = 1000
+{self.more}
+[[sources]]
+type = "synthetic"
+name = "rig"
+asset = "rig-1"
+sample_rate_hz = 20480
+amplitude = 2.0
+model = "{VIBRATION}"
+channels = [{{ point = "x" }}, {{ point = "y" }}]
+""",
+            encoding="utf-8",
+        )
+        return path
+
+    @property
+    def pointer(self) -> str:
+        return read_pointer(self.workshop.models / VIBRATION).version
+
+    def add(self, version: str, **changes: Any) -> Path:
+        path = self.workshop.add_version(VIBRATION, version)
+        self.workshop.change_manifest(path, lambda manifest: manifest.update(changes))
+        return path
+
+    def drop(self, version: str, **changes: Any) -> None:
+        made = self.add(version, **changes).rename(self.folder / f"{VIBRATION}-{version}")
+        (self.folder / "inbox").mkdir(exist_ok=True)
+        made.rename(self.folder / "inbox" / made.name)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setattr(arrival, "SETTLE_S", 0.1)
+    monkeypatch.setattr(lifecycle, "LOOK_EVERY_S", 0.2)
+    monkeypatch.setattr(lifecycle, "ROUND_S", 0.05)
+    workshop = make_workshop(tmp_path / "models", VIBRATION)
+    workshop.change_manifest(workshop.bundle(), lambda manifest: manifest.update(threshold=100.0))
+    return Site(tmp_path, workshop)
+
+
+@dataclass
+class Running:
+    agent: Agent
+    central: MemoryTransport
+
+    def reports(self, state: str) -> list[dict[str, Any]]:
+        events = [event for event in self.central.events.values() if event.kind is EventKind.MODEL_REPORT]
+        return [dict(event.body) for event in events if event.body["state"] == state]
+
+    async def until(self, condition: Callable[[], bool], what: str) -> None:
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while not condition():
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            pytest.fail(f"waited in vain for: {what}")
+
+    async def report(self, state: str) -> dict[str, Any]:
+        await self.until(lambda: bool(self.reports(state)), f"a model report {state!r}")
+        return self.reports(state)[0]
+
+    async def champion(self) -> dict[str, Any]:
+        champion: dict[str, Any] = (await self.agent._describe())["model_updates"]["champions"][0]
+        return champion
+
+    @property
+    def version(self) -> str:
+        (stage,) = self.agent.stages
+        assert hasattr(stage.line, "model")
+        return str(stage.line.model.version)
+
+
+@contextlib.asynccontextmanager
+async def running(site: Site) -> AsyncIterator[Running]:
+    central = MemoryTransport()
+    agent = Agent.build(load_settings(site.config), clock=SystemClock(), transport=central)
+    stop = asyncio.Event()
+    task = asyncio.create_task(agent.run(stop))
+    try:
+        yield Running(agent, central)
+    finally:
+        stop.set()
+        await task
+
+
+async def test_a_dropped_version_is_tried_said_to_be_ready_and_promoted_by_hand(site: Site) -> None:
+    async with running(site) as gateway:
+        site.drop("1.1.0")
+        assert (await gateway.report("installed"))["model_version"] == "1.1.0"
+        assert (await gateway.report("shadow"))["previous_version"] == "1.0.0"
+        assert "more anomalous" in (await gateway.report("ready"))["reason"]
+        challenger = (await gateway.champion())["challenger"]
+        assert challenger["state"] == "ready"
+        assert challenger["do"] == f"edge-agent models promote {VIBRATION} 1.1.0"
+        assert gateway.version == site.pointer == "1.0.0", "a person decides"
+        await asyncio.to_thread(command.promote_version, site.config, VIBRATION, "1.1.0", why="better", as_json=True)
+        report = await gateway.report("promoted")
+        assert (report["model_version"], report["previous_version"], report["reason"]) == ("1.1.0", "1.0.0", "better")
+        assert gateway.version == "1.1.0"
+        assert (await gateway.champion())["is_on_probation"]
+        await gateway.report("probation_passed")
+        assert (await gateway.champion())["challenger"] is None
+        await gateway.until(lambda: made_by(gateway, "1.1.0"), "rows of the new version")
+    assert read_pointer(site.workshop.models / VIBRATION).probation_starts is None
+
+
+def made_by(gateway: Running, version: str) -> bool:
+    rows = [row for (sensor_id, _), row in gateway.central.rows.items() if sensor_id.endswith(".score")]
+    return any(row.series.metadata["model_version"] == version for row in rows)
+
+
+async def test_no_window_is_lost_or_doubled_over_promotion_and_rollback(site: Site) -> None:
+    site.add("1.1.0")
+    async with running(site) as gateway:
+        line = gateway.agent.stages[0].line
+        for version, move in (("1.1.0", promote_by_hand), ("1.0.0", roll_back_by_hand)):
+            await asyncio.to_thread(move, site)
+            await gateway.until(lambda version=version: gateway.version == version, f"{version} in use")
+        blocks = gateway.agent.supervisors[0].health
+        assert blocks.losses_total == 0
+        scored = [channel.scored_total for channel in line.channels]
+    events = gateway.central.events.values()
+    causes = {event.body["cause"] for event in events if event.kind is EventKind.GAP}
+    assert causes <= {"queue_full"}, "a swap is no gap"
+    assert scored[0] == scored[1] > 0
+
+
+def promote_by_hand(site: Site) -> None:
+    command.promote_version(site.config, VIBRATION, "1.1.0", why="", as_json=False)
+
+
+def roll_back_by_hand(site: Site) -> None:
+    command.rollback(site.config, VIBRATION, None, why="", as_json=False)
+
+
+async def test_automatic_promotion_needs_nobody(site: Site) -> None:
+    site.more = 'promote = "automatic"'
+    async with running(site) as gateway:
+        site.drop("1.1.0")
+        report = await gateway.report("promoted")
+        assert report["by"] == "agent"
+        assert "its trial held" in report["reason"]
+        await gateway.report("probation_passed")
+    assert site.pointer == "1.1.0"
+
+
+async def test_a_version_that_alarms_too_much_never_becomes_champion(site: Site) -> None:
+    site.more = 'promote = "automatic"'
+    async with running(site) as gateway:
+        site.drop("1.1.0", threshold=-100.0)
+        report = await gateway.report("refused")
+        assert "anomalous that the champion calls normal" in report["reason"]
+        assert gateway.version == site.pointer == "1.0.0"
+        assert (await gateway.champion())["challenger"]["state"] == "refused"
+    async with running(site) as again:
+        await again.until(lambda: again.agent.model_life.lives[VIBRATION].challenger is not None, "the first look")
+        assert again.agent.model_life.lives[VIBRATION].shadow is None, "what was refused is not tried again"
+
+
+async def test_an_alarm_flood_after_a_promotion_goes_back_by_itself(site: Site) -> None:
+    site.add("1.1.0", threshold=-100.0)
+    async with running(site) as gateway:
+        await asyncio.to_thread(promote_by_hand, site)
+        report = await gateway.report("rolled_back")
+        assert (report["model_version"], report["previous_version"]) == ("1.0.0", "1.1.0")
+        assert "alarm flood" in report["reason"]
+        assert gateway.version == site.pointer == "1.0.0"
+    pointer = read_pointer(site.workshop.models / VIBRATION)
+    assert pointer.history[0].is_rolled_back
+    assert "alarm flood" in str(pointer.why)
+
+
+def not_a_number_above(path: Path, workshop: Workshop, rms: float) -> None:
+    """The same graph, but NaN for a window whose rms is higher: score + 0 * sqrt(rms limit - rms)."""
+    model = onnx.load(path / "model.onnx")
+    graph = model.graph
+    manifest = json.loads((path / "manifest.json").read_text())
+    constants = {"first": np.array(0, np.int64), "limit": np.array(rms, np.float32), "nil": np.array(0, np.float32)}
+    for name, value in constants.items():
+        kind = TensorProto.INT64 if value.dtype == np.int64 else TensorProto.FLOAT
+        graph.initializer.append(helper.make_tensor(name, kind, [], [value.item()]))
+    graph.node.extend(
+        [
+            helper.make_node("Gather", [manifest["input_name"], "first"], ["rms"], axis=1),
+            helper.make_node("Sub", ["limit", "rms"], ["room"]),
+            helper.make_node("Sqrt", ["room"], ["root"]),
+            helper.make_node("Mul", ["root", "nil"], ["nothing"]),
+            helper.make_node("Add", [manifest["output_name"], "nothing"], ["careful"]),
+        ]
+    )
+    graph.output.append(helper.make_tensor_value_info("careful", TensorProto.FLOAT, [None]))
+    workshop.change_manifest(path, lambda m: m.update(output_name="careful"))
+    workshop.replace_file(path, "model.onnx", model.SerializeToString())
+
+
+async def test_a_version_that_gives_no_number_goes_back_at_once_and_the_gap_is_told(site: Site) -> None:
+    not_a_number_above(site.add("1.1.0"), site.workshop, 0.5)
+    site.more = ""
+    async with running(site) as gateway:
+        await asyncio.to_thread(promote_by_hand, site)
+        report = await gateway.report("rolled_back")
+        assert "it did not take a window" in report["reason"]
+        assert "not finite" in report["reason"]
+        before = gateway.agent.stages[0].line.channels[0].scored_total
+        await gateway.until(
+            lambda: gateway.agent.stages[0].line.channels[0].scored_total > before, "windows scored by the old one"
+        )
+    gaps = [e.body for e in gateway.central.events.values() if e.kind is EventKind.GAP]
+    assert any(gap["cause"] == "model_refused" and gap["end_us"] > gap["start_us"] for gap in gaps)
+
+
+async def test_a_version_that_gives_no_number_fails_its_trial_and_costs_the_champion_nothing(site: Site) -> None:
+    not_a_number_above(site.add("1.1.0"), site.workshop, 0.5)
+    async with running(site) as gateway:
+        assert "not finite" in (await gateway.report("refused"))["reason"]
+        assert gateway.version == "1.0.0"
+        assert gateway.agent.stages[0].line.refused_total == 0
+
+
+async def test_a_refused_arrival_is_an_event_and_in_the_status_and_the_champion_stays(site: Site) -> None:
+    async with running(site) as gateway:
+        site.drop("0.9.0")
+        assert "is not newer than the champion" in (await gateway.report("refused"))["reason"]
+        await gateway.until(lambda: bool(gateway.agent.model_life.refused), "the refused folder")
+        document = await gateway.agent._describe()
+        assert document["model_updates"]["refused"][0]["entry"] == f"{VIBRATION}-0.9.0"
+        assert document["models"][0]["version"] == "1.0.0"
+
+
+async def test_a_pointer_at_what_cannot_be_used_is_a_problem_and_the_old_one_scores_on(site: Site) -> None:
+    site.add("1.1.0")
+    async with running(site) as gateway:
+        await gateway.report("shadow")
+        (site.workshop.bundle(version="1.1.0") / "model.onnx").write_bytes(b"damaged")
+        (site.workshop.models / VIBRATION / "champion.json").write_text('{"version": "1.1.0"}')
+        await gateway.until(lambda: gateway.agent.model_life.lives[VIBRATION].error is not None, "the error")
+        document = await gateway.agent._describe()
+        assert any("version 1.0.0 scores on" in problem["what"] for problem in document["problems"])
+        assert gateway.version == "1.0.0"
+
+
+def on_probation(site: Site, **changes: Any) -> Path:
+    path = site.add("1.1.0", **changes)
+    promote(
+        site.workshop.models, VIBRATION, "1.1.0", note=Note("anna", "try", "2026-05-04T12:00:00Z"), on_probation=True
+    )
+    return path
+
+
+async def test_a_champion_on_probation_that_cannot_be_loaded_goes_back_at_the_start(site: Site) -> None:
+    path = on_probation(site)
+    (path / "model.onnx").write_bytes(b"damaged")
+    async with running(site) as gateway:
+        report = await gateway.report("rolled_back")
+        assert "model.onnx does not match" in report["reason"]
+        assert gateway.version == site.pointer == "1.0.0"
+
+
+async def test_a_champion_that_takes_the_agent_down_goes_back_after_three_starts(site: Site) -> None:
+    on_probation(site)
+    note_probation(site.workshop.models / VIBRATION, "1.1.0", 3)
+    async with running(site) as gateway:
+        assert "started 3 times within its probation" in (await gateway.report("rolled_back"))["reason"]
+        assert gateway.version == site.pointer == "1.0.0"
+
+
+async def test_a_champion_in_service_that_is_damaged_is_not_replaced_behind_anybodys_back(site: Site) -> None:
+    path = on_probation(site)
+    note_probation(site.workshop.models / VIBRATION, "1.1.0", None)
+    (path / "model.onnx").write_bytes(b"damaged")
+    async with running(site) as gateway:
+        await gateway.until(lambda: bool(gateway.agent.unscored), "the source without a model")
+    assert site.pointer == "1.1.0"
+
+
+async def test_a_promotion_while_the_agent_is_dead_counts_from_its_start(site: Site) -> None:
+    site.add("1.1.0")
+    promote_by_hand(site)
+    async with running(site) as gateway:
+        assert gateway.version == "1.1.0"
+        await gateway.report("probation_passed")
+
+
+def test_an_older_version_is_not_promoted_but_rolled_back_to(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.add("1.1.0")
+    promote_by_hand(site)
+    with pytest.raises(BundleError, match="is older than the champion") as refused:
+        command.promote_version(site.config, VIBRATION, "1.0.0", why="", as_json=True)
+    assert "rollback" in str(refused.value.hint)
+    capsys.readouterr()
+    command.rollback(site.config, VIBRATION, None, why="too many alarms", as_json=True)
+    assert json.loads(capsys.readouterr().out)["version"] == site.pointer == "1.0.0"
+
+
+def test_list_and_verify_say_which_may_not_be_used(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.show_list(site.config, as_json=False) == 0
+    path = site.add("1.1.0")
+    (path / "golden.npz").write_bytes(b"damaged")
+    assert command.verify(site.config, None, None, as_json=False) == 1
+    out = capsys.readouterr().out
+    assert f"{VIBRATION} 1.0.0: proven" in out
+    assert f"{VIBRATION} 1.1.0: REFUSED: golden.npz does not match" in out
+    (site.workshop.bundle() / "model.onnx").write_bytes(b"damaged")
+    assert command.show_list(site.config, as_json=False) == 1
