@@ -35,6 +35,7 @@ from converters.training import (
     lightgbm_challenger,
     mimii_audio,
     prophet_forecaster,
+    pump_maintenance,
     tag_anomaly,
 )
 from edge_agent.errors import BundleError, EdgeError
@@ -54,6 +55,7 @@ RECIPES: Final[dict[str, Callable[[Path], BundleContent]]] = {
     femto_two_axes.NAME: femto_two_axes.build,
     ai4i_challengers.LIGHTGBM_NAME: ai4i_challengers.build_lightgbm,
     ai4i_challengers.SVC_NAME: ai4i_challengers.build_svc,
+    pump_maintenance.NAME: pump_maintenance.build,
 }
 
 BUNDLE_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
@@ -83,7 +85,7 @@ def train(
         raise typer.BadParameter(f"no recipe is called {unknown[0]!r}; there are: {', '.join(RECIPES)}")
     signing_key = load_or_make_key(key)
     reports = []
-    for name in names or RECIPES:
+    for name in names or _recipes_with_data(data):
         content = RECIPES[name](data)
         written = _write(content, models, signing_key)
         reports.append(
@@ -238,6 +240,15 @@ def _write(content: BundleContent, models: Path, key: Ed25519PrivateKey) -> Writ
         raise BundleError(
             f"{exc.filename or models} cannot be written: {exc.strerror}", hint="name another folder with --models"
         ) from exc
+
+
+def _recipes_with_data(data: Path) -> list[str]:
+    """All, but for the one whose table may not be in the repository: asked for by name, it says where to get it."""
+    if pump_maintenance.is_there(data):
+        return list(RECIPES)
+    note = f"note: {pump_maintenance.NAME} is left out: {data} does not hold its table, whose licence is not stated"
+    Console(stderr=True).print(note, style="yellow", markup=False, soft_wrap=True)
+    return [name for name in RECIPES if name != pump_maintenance.NAME]
 
 
 def _called(name: str, version: str) -> BundleVersion:

@@ -195,8 +195,8 @@ def _split_in_words(lives: tuple[Life, ...]) -> str:
     return (
         f"by time: fitted on the first {N_TRAINING} bursts of each of {len(lives)} bearings, threshold at percentile "
         f"{CALIBRATION_PERCENTILE:g} of the {calibration} bursts that follow in the first third of each run; "
-        "this_model: false alarms from there to half of each run; other_bearings_model: by bearing, each one judged by a model "
-        "fitted and calibrated on the others, false alarms over its whole first half"
+        "this_model: false alarms from there to half of each run; other_bearings_model: by bearing, each one judged by "
+        "a model fitted and calibrated on the others, false alarms over its whole first half"
     )
 
 

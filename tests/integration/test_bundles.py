@@ -18,8 +18,16 @@ MODELS = ROOT / "models_onnx"
 DATA = ROOT / "tests" / "data"
 NAMES = (
     "RandomForest_MIMII_Audio_Benchmark",
+    "ai4i_classifier_lightgbm_baseline",
     "ai4i_classifier_randomforest_baseline",
+    "ai4i_classifier_svc_baseline",
+    "anomaly_detector_refined_v2",
+    "lightgbm_forecaster_challenger",
+    "prophet_forecaster_enhanced_sensor-001",
+    "pump_randomforest_baseline",
     "vibration_anomaly_isolationforest",
+    "vibration_anomaly_oneclasssvm",
+    "xjtu_anomaly_isolation_forest",
 )
 
 
@@ -46,7 +54,7 @@ def anomalous(model: Champion, path: Path) -> np.ndarray:  # type: ignore[type-a
     return np.asarray(scores > model.bundle.manifest.threshold)
 
 
-def test_three_bundles_ship_and_each_has_a_champion() -> None:
+def test_each_shipped_bundle_has_a_champion() -> None:
     assert [(entry.name, entry.champion) for entry in list_bundles(MODELS)] == [(name, "1.0.0") for name in NAMES]
 
 
@@ -96,7 +104,7 @@ def test_normal_and_abnormal_sounds_of_the_known_fan_are_told_apart() -> None:
 
 
 def test_every_data_folder_names_licence_citation_and_source() -> None:
-    for folder in ("nasa_ims", "mimii", "ai4i"):
+    for folder in ("nasa_ims", "femto_pronostia", "mimii", "ai4i"):
         text = (DATA / folder / "README.md").read_text()
         assert all(word in text for word in ("Licence:", "Citation:", "Source:", "- Cut:"))
 
