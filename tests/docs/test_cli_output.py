@@ -14,14 +14,19 @@ import pytest
 from cloud_sync.transports.memory import MemoryTransport
 from edge_agent.app import Agent
 from edge_agent.cli import demo as demo_command
+from edge_agent.cli import models as models_command
 from edge_agent.cli.score import results_of, score_recording
 from edge_agent.cli.status import read_status
 from edge_agent.cli.validate import validate_file
 from edge_agent.core.clock import SystemClock
 from edge_agent.demo.audit import Audit
+from edge_agent.local.model_updates import describe_updates
 from edge_agent.pipeline.champions import scoring_model
+from edge_agent.scoring.arrival import Refused
+from edge_agent.scoring.challenger import Challenger, ChallengerState
 from edge_agent.scoring.champion import load_champion
 from edge_agent.settings_file import load_settings
+from tests.unit.scoring.bundle_workshop import AI4I, make_workshop
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = REPOSITORY / "docs" / "CLI_OUTPUT.md"
@@ -171,3 +176,36 @@ def test_the_readme_explains_every_field_of_the_demos_summary() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     table = readme.split("| field | what it counts |")[1].split("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", table.replace("`lost` and", ""))) == documented("demo")
+
+
+def test_the_fields_of_models_are_the_documented_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workshop = make_workshop(tmp_path / "models", AI4I)
+    workshop.add_version(AI4I, "1.1.0")
+    config = tmp_path / "edge.toml"
+    config.write_text(
+        '[gateway]\nid = "gw"\nsite = "test"\n[central]\nurl = "https://127.0.0.1:9"\n[models]\ndir = "models"\n'
+        '[[sources]]\ntype = "synthetic"\nname = "a"\nasset = "b"\nchannels = [{ point = "x" }]\n',
+        encoding="utf-8",
+    )
+    models_command.promote_version(config, AI4I, "1.1.0", why="", as_json=True)
+    assert set(json.loads(capsys.readouterr().out)) == documented("models promote")
+    models_command.rollback(config, AI4I, None, why="", as_json=True)
+    assert set(json.loads(capsys.readouterr().out)) == documented("models promote")
+    assert models_command.show_list(config, as_json=True) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert set(fields(listed)) == documented("models list")
+    assert models_command.verify(config, None, None, as_json=True) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [set(json.loads(line)) for line in lines] == [documented("models verify")] * 2
+
+
+def test_the_fields_of_model_updates_are_the_documented_ones(site: Path) -> None:
+    """With a version on trial, of which a healthy agent has none."""
+    agent = Agent.build(load_settings(site), clock=SystemClock(), transport=MemoryTransport())
+    life = next(iter(agent.model_life.lives.values()))
+    life.challenger = Challenger(version="9.0.0", state=ChallengerState.READY, since="2026-05-04T12:00:00Z")
+    agent.model_life.refused = (Refused("bundle.tar", "too old", "2026-05-04T12:00:00Z"),)
+    document = {"model_updates": describe_updates(agent.model_life)}
+    page = {name for name in documented("status") if name.startswith("model_updates.")}
+    found = {field for field in fields(document) if field != "model_updates.champions[].challenger"}
+    assert found == page
