@@ -248,6 +248,18 @@ def models_verify(
     raise typer.Exit(verify(config, name, version, as_json=as_json))
 
 
+@models_app.command("explain")
+def models_explain(
+    subject: Annotated[str | None, typer.Argument(help="Like pump-07.de-x; default: all that is scored.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Why the newest scores are what they are. Works when the daemon is dead."""
+    from edge_agent.cli.models_explain import explain_scores
+
+    raise typer.Exit(explain_scores(config, subject, as_json=as_json))
+
+
 @models_app.command("promote")
 def models_promote(
     name: Annotated[str, typer.Argument(help="As `list` shows it.")],

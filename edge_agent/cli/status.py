@@ -51,14 +51,23 @@ def read_status(config: Path | None) -> dict[str, Any]:
         document = resolve_paths(read_document(path), path.parent)
     except ConfigurationError as exc:
         return _misconfigured(exc)
-    gateway = document.get("gateway")
-    gateway = gateway if isinstance(gateway, dict) else {}
-    runtime_dir = _folder(gateway, "runtime_dir", "/run/edge-agent")
-    state_dir = _folder(gateway, "state_dir", "/var/lib/edge-agent")
+    gateway = _gateway(document)
+    runtime_dir, state_dir = folders_of(document)
     try:
         return ask_daemon(runtime_dir / "edge-agent.sock")
     except DaemonUnreachableError as exc:
         return _without_daemon(path, exc, StatusFile(runtime_dir / "status.json").read(), state_dir, gateway)
+
+
+def folders_of(document: dict[str, Any]) -> tuple[Path, Path]:
+    """The runtime and the state folder of a site's file, which may be wrong in everything else."""
+    gateway = _gateway(document)
+    return _folder(gateway, "runtime_dir", "/run/edge-agent"), _folder(gateway, "state_dir", "/var/lib/edge-agent")
+
+
+def _gateway(document: dict[str, Any]) -> dict[str, Any]:
+    gateway = document.get("gateway")
+    return gateway if isinstance(gateway, dict) else {}
 
 
 def _folder(gateway: dict[str, Any], name: str, default: str) -> Path:

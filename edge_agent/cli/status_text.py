@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from edge_agent.cli.instants import ago
+from edge_agent.cli.machine_text import alarms_text, indicator_lines
 from edge_agent.cli.model_text import model_lines
 
 
@@ -20,7 +22,7 @@ def as_text(document: dict[str, Any], now: datetime | None = None) -> str:
         lines += ["", "MODELS", *(f"  {line}" for line in news)]
     lines += ["", *_delivery(document, now)]
     if last := document.get("last_status"):
-        lines += ["", f"Last words, {_ago(last['time'], now)}: {last['summary']}"]
+        lines += ["", f"Last words, {ago(last['time'], now)}: {last['summary']}"]
     return "\n".join(lines).rstrip()
 
 
@@ -37,7 +39,7 @@ def _head(document: dict[str, Any], now: datetime) -> list[str]:
 def _problems(problems: list[dict[str, Any]], now: datetime) -> list[str]:
     lines = ["", "PROBLEMS"] if problems else []
     for problem in problems:
-        since = f"  since {_ago(problem['since'], now)}" if problem.get("since") else ""
+        since = f"  since {ago(problem['since'], now)}" if problem.get("since") else ""
         lines.append(f"  {problem['what']}{since}")
         if problem.get("do"):
             lines.append(f"    -> {problem['do']}")
@@ -46,15 +48,7 @@ def _problems(problems: list[dict[str, Any]], now: datetime) -> list[str]:
 
 def _alarms(alarms: list[dict[str, Any]], now: datetime) -> list[str]:
     lines = ["", "ALARMS"] if alarms else []
-    for alarm in alarms:
-        score = "-" if alarm["score"] is None else f"{alarm['score']:.3f}"
-        lines.append(
-            f"  {alarm['subject']}  since {_ago(alarm['since'], now)}  score {score}, limit {alarm['threshold']:.3f}"
-        )
-        if alarm["pushed_by"]:
-            pushed = ", ".join(f"{p['feature']} {p['value']:.4g} ({p['z']:+.0f} sigma)" for p in alarm["pushed_by"])
-            lines.append(f"    pushed by {pushed}")
-    return lines
+    return lines + alarms_text(alarms, now)
 
 
 def _sources(sources: list[dict[str, Any]], tag_models: list[dict[str, Any]]) -> list[str]:
@@ -64,6 +58,7 @@ def _sources(sources: list[dict[str, Any]], tag_models: list[dict[str, Any]]) ->
         rate = "" if source.get("sample_rate_hz") is None else f"{source['sample_rate_hz']:g} Hz"
         lines.append(f"{source['name']:30} {source['state']:9} {age:>10} {rate:>12}  {source['type']}")
         lines += [_scored(f"  {channel['point']}", channel) for channel in source.get("channels", [])]
+        lines += indicator_lines(source.get("indicators", []))
         for tag in source.get("tags", []):
             value = "bad" if tag["value"] is None else f"{tag['value']:.6g}"
             quality = "stale" if tag["is_stale"] else tag["quality"]
@@ -88,8 +83,8 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
         lines += [f"         {words}" for words in _room(outbox) + _given_up(outbox)]
     if central := document.get("central"):
         error = f": {central['error']}" if central["error"] else ""
-        settled = f"; last answer {_ago(central['last_settled'], now)}" if central["last_settled"] else ""
-        lines.append(f"CENTRAL  {central['state']} since {_ago(central['since'], now)}{error}{settled}")
+        settled = f"; last answer {ago(central['last_settled'], now)}" if central["last_settled"] else ""
+        lines.append(f"CENTRAL  {central['state']} since {ago(central['since'], now)}{error}{settled}")
         if outbox and outbox.get("appended_total") is not None:
             lines.append(
                 f"         {outbox['accepted_total']} accepted, {outbox['duplicates_total']} duplicates, "
@@ -115,7 +110,7 @@ def _reconciled(reconcile: dict[str, Any], now: datetime) -> list[str]:
     if reconcile.get("checked_at"):
         found = f"{reconcile['differences']} sensor hours differ" if reconcile["differences"] else "no difference"
         span = f"{reconcile['hours']} hours of {reconcile['sensors']} sensors"
-        lines.append(f"         compared {_ago(reconcile['checked_at'], now)}, {span}: {found}")
+        lines.append(f"         compared {ago(reconcile['checked_at'], now)}, {span}: {found}")
     if reconcile.get("error"):
         lines.append(f"         not compared: {reconcile['error']}")
     return lines
@@ -124,7 +119,7 @@ def _reconciled(reconcile: dict[str, Any], now: datetime) -> list[str]:
 def _outbox(outbox: dict[str, Any], now: datetime) -> str:
     if "records" not in outbox:
         return f"cannot be read: {outbox.get('error') or 'the disk does not answer'}"
-    oldest = f"; oldest from {_ago(outbox['oldest'], now)}" if outbox.get("oldest") else ""
+    oldest = f"; oldest from {ago(outbox['oldest'], now)}" if outbox.get("oldest") else ""
     limit = f" of {outbox['max_bytes'] / 1e6:.0f} MB" if outbox.get("max_bytes") else ""
     letters = f"; {outbox['dead_letters']} dead letters" if outbox.get("dead_letters") else ""
     return f"{outbox['records']} records wait, {outbox['file_bytes'] / 1e6:.1f} MB{limit}{oldest}{letters}"
@@ -146,14 +141,3 @@ def _given_up(outbox: dict[str, Any]) -> list[str]:
     if outbox.get("has_ballast") is False:
         lines.append("no ballast: the disk has no room for the file that would pay for emptying the outbox")
     return lines
-
-
-def _ago(time: str | None, now: datetime) -> str:
-    if time is None:
-        return "unknown"
-    then = datetime.fromisoformat(time.replace("Z", "+00:00"))
-    seconds = max(0.0, (now - then).total_seconds())
-    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= 2 * length:
-            return f"{then:%Y-%m-%d %H:%M:%S} ({seconds / length:.0f} {unit}s ago)"
-    return f"{then:%H:%M:%S} ({seconds:.0f} s ago)"

@@ -112,14 +112,3 @@ def _pushes(values: Vector, usual: Usual, score: Score) -> Vector | None:
     except EdgeError:
         return None
     return np.asarray(scores[0] - scores[1:])
-
-
-def in_words(explanation: Explanation) -> str:
-    """For a technician: 'rms 0.158 (usually 0.077, +4 sigma; 0.09 of the score), ...'."""
-    return ", ".join(_reason_in_words(reason) for reason in explanation.reasons)
-
-
-def _reason_in_words(reason: Reason) -> str:
-    far = f"{reason.z:+.0f} sigma" if abs(reason.z) < MOST_SIGMAS else "never varied before"
-    part = f"; {reason.push:.2g} of the score" if reason.push is not None and reason.push > 0 else ""
-    return f"{reason.feature} {reason.value:.4g} (usually {reason.usual:.4g}, {far}{part})"

@@ -1,0 +1,80 @@
+"""What `status` and `models explain` say of machines, as text: reasons of scores, zones of severity, fault lines.
+
+Imports nothing heavy, and takes a document that an older agent has left: its reasons know less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from edge_agent.cli.instants import ago
+
+MOST_SIGMAS: Final = 999.0
+"""Where an explanation ends: a feature that never varied, and does now."""
+
+WHOSE: Final = {
+    "machine": "usual is this machine's own",
+    "training": "usual is that of the training data: this machine's own is not learned yet",
+}
+
+
+def alarms_text(alarms: Sequence[dict[str, Any]], now: datetime) -> list[str]:
+    """Every alarm; a fault line only once, below the model's alarm where it explains one."""
+    explained = {alarm["subject"] for alarm in alarms if alarm.get("model") is not None}
+    shown = [a for a in alarms if not (a.get("kind") == "fault_line" and a["subject"] in explained)]
+    return [line for alarm in shown for line in alarm_lines(alarm, now)]
+
+
+def alarm_lines(alarm: dict[str, Any], now: datetime) -> list[str]:
+    """One alarm: where, since when, how far, and why."""
+    head = f"  {alarm['subject']}  since {ago(alarm['since'], now)}"
+    if words := alarm.get("words"):
+        return [f"{head}  {words}"]
+    score = "-" if alarm["score"] is None else f"{alarm['score']:.3f}"
+    lines = [f"{head}  score {score}, limit {alarm['threshold']:.3f}"]
+    for number, reason in enumerate(alarm["pushed_by"]):
+        lines.append(f"    {'pushed by' if number == 0 else '         '} {reason_in_words(reason)}")
+    return lines + [f"    {fault_line_in_words(line, now)}" for line in alarm.get("fault_lines", ())]
+
+
+def reason_in_words(reason: dict[str, Any]) -> str:
+    """'rms 0.158 (usually 0.077, +4 sigma; 0.09 of the score)'."""
+    is_new = abs(reason["z"]) >= MOST_SIGMAS
+    far = "never varied before" if is_new else f"{reason['z']:+.0f} sigma"
+    usual = "" if reason.get("usual") is None else f"usually {reason['usual']:.4g}, "
+    push = reason.get("push")
+    part = "" if push is None or push <= 0 else f"; {push:.2g} of the score"
+    return f"{reason['feature']} {reason['value']:.4g} ({usual}{far}{part})"
+
+
+def fault_line_in_words(line: dict[str, Any], now: datetime) -> str:
+    """'outer race: BPFO 236 Hz stands 26 dB above its background since 11:59:10 (50 s ago)'."""
+    return f"{line['words']} since {ago(line['since'], now)}"
+
+
+def indicator_lines(indicators: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each indicator of each point."""
+    return [
+        f"{'  ' + indicator['point'] + ' ' + indicator['name']:30} {_state(indicator):9} {_newest(indicator)}".rstrip()
+        for indicator in indicators
+    ]
+
+
+def _state(indicator: dict[str, Any]) -> str:
+    if indicator["withheld"]:
+        return "withheld"
+    if any(line["since"] is not None for line in indicator["fault_lines"]):
+        return "fault"
+    return f"zone {indicator['zone']}" if indicator["zone"] else ""
+
+
+def _newest(indicator: dict[str, Any]) -> str:
+    if indicator["withheld"]:
+        return str(indicator["withheld"])
+    if not indicator["features"]:
+        return "not reported yet"
+    shown = [f"{name} {value:.4g}" for name, value in indicator["features"].items()]
+    more = f", {len(shown) - 4} more" if len(shown) > 4 else ""
+    return f"{', '.join(shown[:4])}{more}"
