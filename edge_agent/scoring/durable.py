@@ -30,8 +30,9 @@ def locked(folder: Path) -> Iterator[None]:
 def replace_file(path: Path, text: str) -> None:
     """`path` holds the old or the new text at any moment. The caller holds the folder's lock. Raises OSError."""
     temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)  # left by a kill, perhaps another user's, who could be root
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8") as file:
             os.fchmod(file.fileno(), 0o644)
             file.write(text)
             file.flush()

@@ -73,8 +73,10 @@ def test_every_command_of_the_agent_is_told_somewhere() -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=shown)
 def test_a_document_gives_only_options_that_exist(path: Path) -> None:
     for name, command, rest in A_COMMAND.findall(code_in(path)):
-        parameters = get_command(OURS[name]).commands[command].params  # type: ignore[attr-defined]
-        known = {option for parameter in parameters for option in parameter.opts}
+        found = get_command(OURS[name]).commands[command]  # type: ignore[attr-defined]
+        if hasattr(found, "commands") and (below := re.match(r" ([a-z-]+)", rest)):
+            found = found.commands[below[1]]
+        known = {option for parameter in found.params for option in parameter.opts}
         assert set(re.findall(r"(?<!\S)--[\w-]+", re.split(r" # |  \(", rest)[0])) <= known, (name, command)
 
 
