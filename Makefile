@@ -45,10 +45,11 @@ models: dev  ## train, convert, prove and sign the shipped bundles from DATA
 lock:  ## renew the hashed locks (needs uv)
 	@sh .ci/lock.sh
 
-schema: dev  ## renew what is generated from the code: the JSON schema, docs/CONFIGURATION.md, docs/FEATURES.md
+schema: dev  ## renew what is generated: the JSON schema, docs/CONFIGURATION.md, docs/FEATURES.md, models_onnx/README.md
 	@$(BIN)/edge-agent validate --schema > config/edge.schema.json
 	@$(BIN)/python -m docs.configuration_reference > docs/CONFIGURATION.md
 	@$(BIN)/python -m docs.feature_reference > docs/FEATURES.md
+	@$(BIN)/python -m docs.model_reference > models_onnx/README.md
 
 clean:  ## remove what was generated, also the demo's state
 	@rm -rf .venv .demo .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
