@@ -24,7 +24,7 @@ from converters.card import read_card
 from converters.from_file import BundleVersion, Origin, build_from_file
 from converters.model_file import read_model
 from converters.refusals import CardError
-from converters.registry import CARD_FILE, fetch, is_address
+from converters.registry import CARD_FILE, copies_named, fetch, is_address
 from converters.signing import DEFAULT_KEY, load_or_make_key, make_key, publish
 from converters.training import (
     ai4i,
@@ -85,7 +85,7 @@ def train(
         raise typer.BadParameter(f"no recipe is called {unknown[0]!r}; there are: {', '.join(RECIPES)}")
     signing_key = load_or_make_key(key)
     reports = []
-    for name in names or _recipes_with_data(data):
+    for name in names or recipes_with_data(data):
         content = RECIPES[name](data)
         written = _write(content, models, signing_key)
         reports.append(
@@ -126,7 +126,11 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Turn a trained model and its card into a proven, signed bundle, and make it champion."""
-    with _progress(as_json=as_json) as progress, tempfile.TemporaryDirectory(prefix="edge-convert-") as scratch:
+    with (
+        _progress(as_json=as_json) as progress,
+        tempfile.TemporaryDirectory(prefix="edge-convert-") as scratch,
+        copies_named(scratch, model),
+    ):
         task = progress.add_task(f"reading {model}", total=None)
         asked = Asked(model, name, version, card)
         source = _in_registry(asked, registry, Path(scratch)) if is_address(model) else _in_file(asked)
@@ -242,7 +246,7 @@ def _write(content: BundleContent, models: Path, key: Ed25519PrivateKey) -> Writ
         ) from exc
 
 
-def _recipes_with_data(data: Path) -> list[str]:
+def recipes_with_data(data: Path) -> list[str]:
     """All, but for the one whose table may not be in the repository: asked for by name, it says where to get it."""
     if pump_maintenance.is_there(data):
         return list(RECIPES)

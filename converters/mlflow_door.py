@@ -38,6 +38,9 @@ _SETTINGS: Final = {
 }
 """Where the environment does not say otherwise."""
 
+_LONGEST: Final = 300
+"""Of what MLflow says, which may quote a whole page."""
+
 _NO_ENTRY: Final = frozenset({"CUSTOMER_UNAUTHORIZED", "UNAUTHENTICATED", "PERMISSION_DENIED"})
 _NOT_THERE: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"})
 _USERINFO: Final = re.compile(r"(?<=//)[^\s'\"]*@")
@@ -216,7 +219,7 @@ def _translated(address: str) -> Iterator[None]:
 def _refusal(exc: Any, address: str) -> RegistryError:
     from requests import RequestException
 
-    said = _clean(str(exc.message).strip().partition("\n")[0])
+    said = _clean(" ".join(str(exc.message).split()))[:_LONGEST]
     if exc.error_code in _NO_ENTRY:
         return RegistryError(
             f"{address} does not let us in",
@@ -248,7 +251,7 @@ def _check_file(path: Path, address: str) -> None:
             found = [str(row[0]) for row in database.execute("SELECT version_num FROM alembic_version")]
     except sqlite3.Error as exc:
         raise RegistryError(
-            f"{address} is no registry of MLflow: {exc}", hint="name the file the MLflow server was given"
+            f"{address} cannot be read as a registry of MLflow: {exc}", hint="name the file the MLflow server was given"
         ) from exc
     newest, known = _schemas()
     if found == [newest]:

@@ -7,9 +7,10 @@ Constraints
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -18,6 +19,7 @@ from converters.card import read_card
 from converters.from_file import Origin
 from converters.mlflow_door import Registry, open_registry
 from converters.refusals import CardError, RegistryError
+from edge_agent.errors import EdgeError
 
 SCHEME: Final = "models:/"
 CARD_FILE: Final = "edge-card.toml"
@@ -27,6 +29,8 @@ FLAVOURS: Final[Mapping[str, str]] = {"sklearn": "pickled_model", "lightgbm": "d
 SUFFIXES: Final = frozenset({".skops", ".lgb", ".txt", ".pr", ".json", ".pkl", ".joblib"})
 """Of model files that were logged without a flavour."""
 
+_MODEL: Final = "model"
+_CARD: Final = "card"
 _DESCRIPTION: Final = "MLmodel"
 _ADDRESS: Final = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))")
 
@@ -65,11 +69,21 @@ def fetch(address: str, registry_uri: str | None, into: Path, *, with_card: bool
     registry = open_registry(registry_uri)
     model, version = _version(registry, parsed["name"], parsed["alias"], parsed["number"])
     location = registry.location(version)
-    model_file = registry.take(*_model_file(registry, location, address), into / "model")
+    model_file = registry.take(*_model_file(registry, location, address), into / _MODEL)
     run = registry.run(version.run_id) if version.run_id else None
-    card = _card(registry, location, run, into / "card") if with_card else None
+    card = _card(registry, location, run, into / _CARD) if with_card else None
     origin = _origin(registry, model, version, run)
     return RegisteredModel(parsed["name"], int(version.version), model_file, card, origin)
+
+
+@contextlib.contextmanager
+def copies_named(folder: str, address: str) -> Iterator[None]:
+    """A refusal inside names a copy in `folder` by the address it came from: the copy is gone when it is read."""
+    try:
+        yield
+    except EdgeError as exc:
+        exc.message = re.sub(rf"{re.escape(folder)}/(?:{_MODEL}|{_CARD})/", f"{address}/", exc.message)
+        raise
 
 
 def _version(registry: Registry, name: str, alias: str | None, number: str | None) -> tuple[Any, Any]:
@@ -142,18 +156,25 @@ def _card(registry: Registry, location: str, run: Any, into: Path) -> Path | Non
     card = registry.take(found[0], CARD_FILE, into)
     for field, file in read_card(card).files:
         if file is not None:
-            _check_inside(field, file)
+            _check_beside(registry, found[0], field, file)
             registry.take(found[0], file, into)
     return card
 
 
-def _check_inside(field: str, file: str) -> None:
-    parts = PurePosixPath(file)
-    if parts.is_absolute() or ".." in parts.parts or "\\" in file:
+def _check_beside(registry: Registry, place: str, field: str, file: str) -> None:
+    path = PurePosixPath(file)
+    if path.is_absolute() or ".." in path.parts or "\\" in file:
         raise CardError(
             f"the card in the registry names {file}, outside of its folder",
             where=f"files.{field}",
             hint="log the file beside the card",
+        )
+    folder = place if path.parent == PurePosixPath() else f"{place}/{path.parent}"
+    if registry.files(folder).get(path.name) is not False:
+        raise CardError(
+            f"the card in the registry names {file}, which was not logged with it",
+            where=f"files.{field}",
+            hint="log the whole folder of the card: mlflow.log_artifacts(folder, 'edge')",
         )
 
 
@@ -172,7 +193,11 @@ def _origin(registry: Registry, model: Any, version: Any, run: Any) -> Origin:
     if run is None:
         return Origin(facts, {}, tuple(notes))
     facts |= {f"run.{name}": str(value) for name, value in sorted(run.data.params.items())}
-    metrics = {name: float(value) for name, value in sorted(run.data.metrics.items()) if math.isfinite(value)}
+    metrics = {name: float(value) for name, value in sorted(run.data.metrics.items())}
+    endless = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if endless:
+        notes.append(f"Without the run's metrics that are no finite numbers: {_list(endless)}.")
+        metrics = {name: value for name, value in metrics.items() if name not in endless}
     return Origin(facts, metrics, tuple(notes))
 
 

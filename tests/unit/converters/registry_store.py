@@ -1,4 +1,4 @@
-"""A small MLflow store in SQLite, written by MLflow itself: four models, logged as its users log them."""
+"""A small MLflow store in SQLite, written by MLflow itself: models logged as its users log them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
+import skops.io
 
+from converters.kinds import convert
 from converters.mlflow_door import open_registry
 from converters.prophet import prophet_library, quietly
 from converters.refusals import RegistryError
 from edge_agent.dsp.tag_forecast import LAYOUT
-from tests.unit.converters.card_folder import CARD, CardFolder, fitted_pipeline, make_card_folder
+from tests.unit.converters.card_folder import CARD, NAMES, CardFolder, fitted_pipeline, make_card_folder
 
 TREE = ["sklearn.tree._tree.Tree"]
 REQUIREMENTS = ["scikit-learn"]
@@ -26,7 +29,10 @@ REQUIREMENTS = ["scikit-learn"]
 
 @dataclass(frozen=True)
 class Store:
-    """`press` has versions 1 (skops) and 2 (pickle), `levels` a booster, `oil` a Prophet, `bare` no card."""
+    """`press` has versions 1 (skops) and 2 (pickle), `levels` is a booster, `oil` a Prophet, `graph` an ONNX file.
+
+    Without MLflow's flavours: `loose` is one skops file without a run, `words` holds no model, `gone` nothing any more.
+    """
 
     path: Path
     uri: str
@@ -51,6 +57,7 @@ def make_store(path: Path) -> Store:
 
 def _filled(path: Path, uri: str) -> Store:
     import mlflow.lightgbm
+    import mlflow.onnx
     import mlflow.prophet
     import mlflow.sklearn
 
@@ -86,7 +93,12 @@ def _filled(path: Path, uri: str) -> Store:
         client.log_model_artifacts(logged.model_id, str(path / "forecast"))
         runs["oil"] = run.info.run_id
 
-    runs["bare"] = _bare(client, experiment, path)
+    with mlflow.start_run(experiment_id=experiment) as run:
+        how = {"registered_model_name": "graph", "pip_requirements": REQUIREMENTS}
+        mlflow.onnx.log_model(_graph(model), name="model", **how)
+        runs["graph"] = run.info.run_id
+
+    runs["words"] = _without_flavour(client, experiment, path, model)
     return Store(path, uri, folder.rows, runs)
 
 
@@ -110,14 +122,23 @@ def _forecast(path: Path) -> Any:
     return prophet_library().Prophet(weekly_seasonality=False, yearly_seasonality=False).fit(frame, seed=0)
 
 
-def _bare(client: Any, experiment: str, path: Path) -> str:
+def _graph(model: Any) -> onnx.ModelProto:
+    return onnx.load_from_string(convert(model, feature_names=NAMES).onnx)
+
+
+def _without_flavour(client: Any, experiment: str, path: Path, model: Any) -> str:
     """As MLflow 2 and people without a flavour do it: a file in a run, and a version that points there."""
     run = client.create_run(experiment)
     file = path / "notes.md"
     file.write_text("Nothing that could be a model.")
     client.log_artifact(run.info.run_id, str(file), "model")
-    client.create_registered_model("bare")
-    client.create_model_version("bare", f"runs:/{run.info.run_id}/model", run_id=run.info.run_id)
+    skops.io.dump(model, _new(path / "loose") / "model.skops")
+    sources = {"words": f"runs:/{run.info.run_id}/model", "gone": f"runs:/{run.info.run_id}/elsewhere"}
+    for name, source in sources.items():
+        client.create_registered_model(name)
+        client.create_model_version(name, source, run_id=run.info.run_id)
+    client.create_registered_model("loose")
+    client.create_model_version("loose", (path / "loose" / "model.skops").as_uri())
     return str(run.info.run_id)
 
 

@@ -59,6 +59,7 @@ def test_manifest_keeps_where_it_came_from_and_what_the_run_knew(store: Store, t
     assert (facts["registry.model"], facts["registry.version"]) == ("press", "1")
     assert (facts["run.plant"], facts["run.n_estimators"], facts["n_estimators"]) == ("north", "10", 10)
     assert manifest.metrics == {"recall": 0.8125}
+    assert "Without the run's metrics that are no finite numbers: worst." in manifest.notes
     assert "Its tag sensor_type is manufacturing: meant for sources of that kind." in manifest.notes
 
 
@@ -75,6 +76,13 @@ def test_prophet_with_its_card_beside_it(store: Store, tmp_path: Path) -> None:
     assert manifest_of(tmp_path, "oil").task == "forecasting"
 
 
+def test_file_without_flavour_and_run_takes_the_card_it_is_given(store: Store, tmp_path: Path) -> None:
+    folder = make_card_folder(tmp_path)
+    done = run_convert(store, tmp_path, "models:/loose/1", "--card", str(folder.card), "--json")
+    assert done.exception is None, done.exception
+    assert json.loads(done.stdout)["origin"]["registry.run_id"] == ""
+
+
 def test_card_on_the_command_line_takes_the_place_of_the_runs(store: Store, tmp_path: Path) -> None:
     folder = make_card_folder(tmp_path)
     folder.change_card("Is a snapshot", "By another card: is a snapshot")
@@ -88,7 +96,7 @@ def test_pickle_in_the_registry_does_not_run_without_the_flag(store: Store, tmp_
     file.write_bytes(pickle.dumps(Writes(proof)))
     done = run_convert(store, tmp_path, "models:/press@challenger")
     assert isinstance(done.exception, ModelFileError)
-    assert "is a pickle: opening it runs" in done.exception.message
+    assert done.exception.message.startswith("models:/press@challenger/model.pkl is a pickle: opening it runs")
     assert not proof.exists()
     run_convert(store, tmp_path, "models:/press@challenger", "--trust-pickle")
     assert proof.exists()  # so it would have run
