@@ -1,7 +1,8 @@
 """`edge-agent validate`: a configuration checked without opening a source or the network.
 
-Of the files it names only the client certificate and its key are read: a renewed pair that does not fit, or is not
-valid today, is found before the agent needs it.
+Of the files it names only these are read: the client certificate and its key, because a renewed pair that does not fit,
+or is not valid today, is found before the agent needs it; and where there are indicators the tables they are looked up
+in, and the champions of the same sources, because two writers of one row are refused.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from edge_agent.errors import ConfigurationError
-from edge_agent.settings import Settings
+from edge_agent.errors import BundleError, ConfigurationError
+from edge_agent.settings import ModelSettings, Settings, WaveformSettings
 from edge_agent.settings_file import load_settings
 from edge_agent.site_file import find_settings_file
 
@@ -21,6 +22,7 @@ def validate_file(file: Path | None, *, as_json: bool) -> int:
     try:
         settings = load_settings(path)
         _check_files(settings)
+        _check_indicators(settings)
     except ConfigurationError as exc:
         if not as_json:
             raise
@@ -42,6 +44,32 @@ def _check_files(settings: Settings) -> None:
         from edge_agent.local.client_certificate import check_client_certificate
 
         check_client_certificate(settings.central)
+
+
+def _check_indicators(settings: Settings) -> None:
+    with_indicators = [s for s in settings.sources if isinstance(s, WaveformSettings) and s.indicators]
+    if with_indicators:
+        # Imported here: it loads the arithmetic.
+        from edge_agent.pipeline.indicator_choice import check_rows, indicators_of
+
+        for source in with_indicators:
+            check_rows(source, indicators_of(source, settings.tables), _features_of(source.model, settings.models))
+
+
+def _features_of(model: str | None, settings: ModelSettings) -> tuple[str, ...]:
+    """Names of a champion's features; none when there is no bundle that can be read, which the start then says."""
+    from edge_agent.scoring.bundle import read_bundle
+    from edge_agent.scoring.promotion import read_pointer
+
+    if model is None:
+        return ()
+    folder, keys_dir = settings.dir / model, settings.keys_dir or settings.dir / "keys"
+    try:
+        version = read_pointer(folder).version
+        bundle = read_bundle(folder / version, keys_dir=keys_dir, require_signature=settings.require_signature)
+    except BundleError:
+        return ()
+    return tuple(feature.name for feature in bundle.spec.features)
 
 
 def print_schema() -> None:
