@@ -58,6 +58,7 @@ from edge_agent.pipeline.lines import (
     when_full,
 )
 from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.model_pull import ModelPull
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import IndicatorStage, SnapshotStage, TagStage, WaveformStage
 from edge_agent.pipeline.tags import SnapshotLine
@@ -97,6 +98,7 @@ class Agent:
     models: dict[str, ScoringModel]
     model_errors: dict[str, BundleError]
     model_life: ModelLife = field(init=False)
+    model_pull: ModelPull = field(init=False)
     supervisors: list[Supervisor] = field(default_factory=list)
     stages: list[WaveformStage | IndicatorStage | TagStage] = field(default_factory=list)
     snapshots: list[SnapshotStage] = field(default_factory=list)
@@ -145,6 +147,9 @@ class Agent:
             say=_say,
             withdrawn=withdrawn,
         )
+        agent.model_pull = ModelPull(
+            settings.models, names=models, ca_file=settings.central.ca_file, clock=clock, say=_say
+        )
         agent._connect()
         return agent
 
@@ -168,6 +173,7 @@ class Agent:
                     "uplink": self.uplink.run(),
                     "reconciliation": self.reconciliation.run(),
                     "models": self.model_life.run(),
+                    "model index": self.model_pull.run(),
                     "baselines": self.baselines.run(self.clock),
                     "status file": self._keep_status_file(),
                     "watchdog": self._keep_watchdog(),
@@ -311,7 +317,7 @@ class Agent:
             snapshots=self.snapshots,
             unscored=self.unscored,
             models=list(self.models.values()),
-            model_updates=describe_updates(self.model_life),
+            model_updates=describe_updates(self.model_life, self.model_pull),
             model_errors=self.model_errors,
             depth=depth,
             counters=counters,

@@ -202,6 +202,12 @@ class ModelSettings(Strict):
         None,
         description="Bundles dropped here (folder, .zip, .tar, .tar.gz) are checked and installed.",
     )
+    pull_url: str | None = Field(
+        None,
+        pattern=r"^https://[^\s/]+/[^\s]*$",
+        description="An index of bundles (docs/MODELS.md); what is newer is fetched into the inbox.",
+    )
+    pull_every_s: float = Field(3_600.0, ge=10, description="How often the index is looked at, give or take a quarter.")
     promote: Literal["manual", "automatic"] = Field(
         "manual", description="Who makes a new version champion once its trial has held: a person, or the agent."
     )
@@ -227,6 +233,12 @@ class ModelSettings(Strict):
     probation_alarm_fraction: float = Field(
         0.5, gt=0, le=1, description="Share of anomalous windows in a probation that is an alarm flood."
     )
+
+    @model_validator(mode="after")
+    def _what_is_fetched_has_a_place(self) -> ModelSettings:
+        if self.pull_url is not None and self.inbox is None:
+            raise ValueError("pull_url needs an inbox to put the bundles in")
+        return self
 
 
 class TableSettings(Strict):

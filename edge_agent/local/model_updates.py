@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_agent.pipeline.lifecycle import Life, ModelLife
+from edge_agent.pipeline.model_pull import ModelPull
 from edge_agent.scoring.challenger import ChallengerState
 
 
-def describe_updates(life: ModelLife) -> dict[str, Any]:
+def describe_updates(life: ModelLife, pull: ModelPull) -> dict[str, Any]:
     """The field `model_updates`."""
     return {
         "inbox_error": life.inbox_error,
+        "pull_error": pull.error,
         "champions": [_champion(each) for each in life.lives.values()],
         "refused": [{"entry": r.entry, "reason": r.reason, "time": r.time} for r in life.refused],
     }
@@ -27,6 +29,8 @@ def update_problems(updates: Mapping[str, Any]) -> list[tuple[str, str]]:
     out = []
     if updates.get("inbox_error"):
         out.append((updates["inbox_error"], "models.inbox must be a folder the agent may write to"))
+    if updates.get("pull_error"):
+        out.append((f"no new models: {updates['pull_error']}", "the champions score on; check models.pull_url"))
     for champion in updates.get("champions", ()):
         if champion["error"]:
             what = f"model {champion['name']}: {champion['error']}; version {champion['version']} scores on"
