@@ -59,8 +59,8 @@ TAIL: Final = """\
 
 A scaler is never a bundle of its own: the platform's `MIMII_Audio_Scaler`, which it registers beside its classifier, is
 inside `RandomForest_MIMII_Audio_Benchmark`, so the two cannot be mixed up. In a forest every split is moved back
-through the scaler to raw units; in a support vector machine the scaler is the first affine step. Scores are those of scaler and
-model together, to the differences above.
+through the scaler to raw units; in a support vector machine the scaler is the first affine step. Scores are those of
+scaler and model together, to the differences above.
 
 ## Building them
 

@@ -74,7 +74,7 @@ def build(data: Path) -> BundleContent:
     machines = teaching_machines(clips)
     used = [index for machine in machines for index in clips.of(machine)]
     rows, labels = clips.rows(used)
-    scaler, forest = _fit(rows, labels)
+    scaler, forest = fit(rows, labels)
     converted = convert_random_forest(scaler, forest)
     trained = TrainedModel(
         kind="StandardScaler + RandomForestClassifier",
@@ -126,7 +126,7 @@ def leave_one_clip_out(clips: Clips, machines: list[str]) -> dict[str, float]:
     used = [index for machine in machines for index in clips.of(machine)]
     scores = {}
     for left_out in used:
-        scaler, forest = _fit(*clips.rows([index for index in used if index != left_out]))
+        scaler, forest = fit(*clips.rows([index for index in used if index != left_out]))
         scores[left_out] = forest.predict_proba(scaler.transform(clips.features[left_out]))[:, 1]
     figures: dict[str, float] = {}
     for machine in machines:
@@ -152,7 +152,7 @@ def _strangers(clips: Clips, machines: list[str], source_score: SourceScore) -> 
     return {"machines_never_heard_clips_right": float(np.mean(right)), "machines_never_heard_clips": float(len(others))}
 
 
-def _fit(rows: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[StandardScaler, RandomForestClassifier]:
+def fit(rows: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[StandardScaler, RandomForestClassifier]:
     scaler = StandardScaler().fit(rows)
     return scaler, RandomForestClassifier(**HYPERPARAMETERS, n_jobs=1).fit(scaler.transform(rows), labels)
 
