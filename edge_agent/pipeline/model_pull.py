@@ -23,6 +23,7 @@ from urllib.parse import urljoin
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cloud_sync.errors import SyncError
 from cloud_sync.transports.https import trust
 from edge_agent.core.clock import Clock
 from edge_agent.errors import BundleError
@@ -66,7 +67,7 @@ class Index(_Strict):
 
 
 class ModelPull:
-    """`names` are the models this agent scores with. Raises ConfigurationError when `ca_file` cannot be used."""
+    """`names` are the models this agent scores with; `ca_file` is for a private server's certificate."""
 
     def __init__(
         self,
@@ -108,7 +109,11 @@ class ModelPull:
         try:
             async with (
                 asyncio.timeout(PULL_TIMEOUT_S),
-                httpx.AsyncClient(verify=trust(self._ca_file), timeout=_ANSWER_TIMEOUT_S) as client,
+                httpx.AsyncClient(
+                    verify=trust(self._ca_file),
+                    timeout=_ANSWER_TIMEOUT_S,
+                    headers={"Accept-Encoding": "identity"},  # digests are of the bytes as they lie there
+                ) as client,
             ):
                 index = _parse(url, await _fetch_index(client, url))
                 wanted = await asyncio.to_thread(self._wanted, index, inbox)
@@ -116,6 +121,8 @@ class ModelPull:
                     await _fetch(client, urljoin(url, entry.file), entry, inbox)
         except TimeoutError as exc:
             raise BundleError(f"{url}: not done within {PULL_TIMEOUT_S:.0f} s") from exc
+        except SyncError as exc:  # the CA file
+            raise BundleError(f"{url}: {exc.message}", hint=exc.hint) from exc
         except _LIBRARY_ERRORS as exc:
             raise BundleError(f"{url}: {exc or type(exc).__name__}") from exc
         except OSError as exc:
@@ -144,7 +151,7 @@ async def _fetch_index(client: httpx.AsyncClient, url: str) -> bytes:
     body = bytearray()
     async with client.stream("GET", url) as response:
         _check_status(url, response)
-        async for chunk in response.aiter_bytes():
+        async for chunk in response.aiter_raw(_CHUNK):
             body += chunk
             if len(body) > MAX_INDEX_BYTES:
                 raise BundleError(f"{url}: the index is larger than {MAX_INDEX_BYTES} bytes")
@@ -158,7 +165,7 @@ async def _fetch(client: httpx.AsyncClient, url: str, entry: IndexEntry, inbox: 
         async with client.stream("GET", url) as response:
             _check_status(url, response)
             with await asyncio.to_thread(part.open, "wb") as file:
-                async for chunk in response.aiter_bytes(_CHUNK):
+                async for chunk in response.aiter_raw(_CHUNK):
                     size += len(chunk)
                     if size > entry.size_bytes:
                         raise BundleError(f"{url}: larger than the {entry.size_bytes} bytes of the index")
