@@ -1,1 +1,1 @@
-¼b	C¸’r×Œ®àBƒÕ*ö5bsÏô,çTVÄçùÇ$wKk,t´àPú:	2uícˆæO¦Sf;aAÉ
+ed25519 5cf509c44e983aa6 8daaa2db8495335dc190dd7b76bd4a39df0572ed83be5ff55534a6193fbf28ac9b359829aeae1b94d9a466b91b914f31afb3ec72bf5ef8de5ddfc5116610aa07

@@ -1,1 +1,1 @@
-šH*hşŞ"2›Ÿ_µMáÏ)â/ÉADñØ  NE’slé|œ·ı÷…»¥½gŞ³Á1±J²oèØ¸Ùõî¨
+ed25519 5cf509c44e983aa6 bb571e06cb6c1cdeb9dcc2af7d36f1104b405294d9728f9ba0b20eaa4236686c220d33686436333a1a2e24c268b4060cdabce6c3b4d501bf4c9bf26f2d03900a
