@@ -14,7 +14,7 @@ from edge_agent.scoring.champion import Champion, load_bundle, load_champion, ro
 from edge_agent.scoring.explain import SIGMAS_P01_TO_P99, Usual
 from edge_agent.scoring.manifest import FeatureBaseline
 from edge_agent.scoring.probation import MAX_STARTS
-from edge_agent.scoring.promotion import Note, note_probation, pointer_or_none
+from edge_agent.scoring.promotion import Note, pointer_or_none
 from edge_agent.settings import ModelSettings, Settings, WaveformSettings
 
 
@@ -59,7 +59,7 @@ def wanted_models(settings: Settings) -> list[str]:
 
 
 def settle_probations(settings: Settings, *, time: str, say: Callable[[str, str], None]) -> list[Withdrawn]:
-    """Count this start for each champion on probation; one that cannot be loaded, or had its starts, goes back.
+    """A champion on probation that cannot be loaded, or in whose probation the agent died too often, goes back.
 
     `time` is RFC 3339. What cannot be written is said and left as it is: `load_models` then speaks.
     """
@@ -79,10 +79,8 @@ def _settle_probation(settings: ModelSettings, name: str, time: str) -> Withdraw
     if pointer is None or pointer.probation_starts is None:
         return None
     keys, is_signed = settings.keys_dir or settings.dir / "keys", settings.require_signature
-    reason = f"the agent was started {MAX_STARTS} times within its probation"
+    reason = f"the agent died {MAX_STARTS} times within its probation"
     if pointer.probation_starts < MAX_STARTS:
-        # Counted before it is loaded: also a model that takes the process down there.
-        note_probation(settings.dir / name, pointer.version, pointer.probation_starts + 1)
         try:
             load_bundle(settings.dir, name, pointer.version, keys_dir=keys, require_signature=is_signed)
         except BundleError as exc:

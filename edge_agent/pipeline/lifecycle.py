@@ -118,6 +118,15 @@ class ModelLife:
             await self._tell(
                 "rolled_back", went.name, went.back_to, previous_version=went.version, reason=went.reason, by=AGENT
             )
+        for life in self.lives.values():
+            self._count_start(life, +1)
+        try:
+            await self._live()
+        finally:  # a stop is not a death
+            for life in self.lives.values():
+                self._count_start(life, -1)
+
+    async def _live(self) -> None:
         due_s = self._clock.monotonic_s()
         while True:
             for life in self.lives.values():
@@ -127,6 +136,19 @@ class ModelLife:
                 await self.look()
                 due_s = self._clock.monotonic_s() + LOOK_EVERY_S
             await self._clock.sleep(ROUND_S)
+
+    def _count_start(self, life: Life, change: int) -> None:
+        """In the files of what is on probation or on trial; milliseconds, and also while we are being cancelled."""
+        try:
+            pointer = read_pointer(self._folder(life))
+            if pointer.probation_starts is not None:
+                starts = max(0, pointer.probation_starts + change)
+                note_probation(self._folder(life), pointer.version, starts)
+            if change < 0 and life.shadow is not None and life.challenger is not None:
+                stopped = life.challenger.model_copy(update={"starts": max(0, life.challenger.starts + change)})
+                write_challenger(self._folder(life), stopped)
+        except BundleError as exc:
+            self._note_error(life, exc)
 
     async def look(self) -> None:
         """Everything that is due, once."""
@@ -239,7 +261,7 @@ class ModelLife:
         known = life.challenger if life.challenger and life.challenger.version == version else None
         starts = known.starts + 1 if known else 1
         if starts > MAX_STARTS:
-            reason = f"the agent ended {MAX_STARTS} times during its trial"
+            reason = f"the agent died {MAX_STARTS} times during its trial"
             await self._end_with(life, version, Finding(Outcome.FAILED, reason))
             return
         # Written before the bundle is loaded: also a model that takes the process down there is counted.

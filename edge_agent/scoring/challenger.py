@@ -40,7 +40,7 @@ class Challenger(BaseModel):
     state: ChallengerState
     since: str
     reason: str = ""
-    starts: int = Field(default=1, ge=1, description="How often its trial has begun.")
+    starts: int = Field(default=1, ge=0, description="How often its trial has begun and not ended, but by a stop.")
 
 
 def read_challenger(folder: Path) -> Challenger | None:

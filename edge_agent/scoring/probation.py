@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_STARTS: Final = 3
-"""Starts of the agent within one probation. A model that takes the process down cannot be told by its scores."""
+"""Starts of the agent within one probation that did not end with a stop. A model that takes the process down cannot be
+told by its scores."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,11 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *args: object) -> None:
+        """A client that does not believe us hangs up: that is its right."""
+
+
 class World:
     """A web server's folder, a gateway's models and inbox."""
 
@@ -98,7 +103,7 @@ class World:
 @contextlib.contextmanager
 def serving(world: World) -> Iterator[World]:
     handler = type("Asked", (Quiet,), {"asked": world.asked})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(world.web)))
+    server = Server(("127.0.0.1", 0), functools.partial(handler, directory=str(world.web)))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*world.authority.issue())
     server.socket = context.wrap_socket(server.socket, server_side=True)

@@ -23,6 +23,7 @@ from edge_agent.core.clock import SystemClock
 from edge_agent.errors import BundleError
 from edge_agent.pipeline import lifecycle
 from edge_agent.scoring import arrival
+from edge_agent.scoring.challenger import Challenger, ChallengerState, write_challenger
 from edge_agent.scoring.champion import promote
 from edge_agent.scoring.promotion import Note, note_probation, read_pointer
 from edge_agent.settings_file import load_settings
@@ -40,6 +41,7 @@ class Site:
     folder: Path
     workshop: Workshop
     more: str = ""
+    probation: int = 60
 
     @property
     def config(self) -> Path:
@@ -62,7 +64,7 @@ alarm_interval_s = 0.2
 dir = "models"
 inbox = "inbox"
 shadow_windows = 40
-probation_windows = 60
+probation_windows = {self.probation}
 shadow_cpu_share = 1.0
 shadow_latency_ms = 1000
 {self.more}
@@ -326,8 +328,31 @@ async def test_a_champion_that_takes_the_agent_down_goes_back_after_three_starts
     on_probation(site)
     note_probation(site.workshop.models / VIBRATION, "1.1.0", 3)
     async with running(site) as gateway:
-        assert "started 3 times within its probation" in (await gateway.report("rolled_back"))["reason"]
+        assert "died 3 times within its probation" in (await gateway.report("rolled_back"))["reason"]
         assert gateway.version == site.pointer == "1.0.0"
+
+
+async def test_a_stop_is_not_a_death_but_a_start_that_did_not_end_is_counted(site: Site) -> None:
+    on_probation(site)
+    site.probation = 1_000_000
+    folder = site.workshop.models / VIBRATION
+    for _ in range(4):
+        async with running(site) as gateway:
+            await gateway.until(lambda: read_pointer(folder).probation_starts == 1, "the start to be counted")
+        assert read_pointer(folder).probation_starts == 0
+    assert site.pointer == "1.1.0"
+
+
+async def test_a_trial_that_broke_off_too_often_is_over(site: Site) -> None:
+    site.add("1.1.0")
+    state = ChallengerState.SHADOW
+    write_challenger(
+        site.workshop.models / VIBRATION,
+        Challenger(version="1.1.0", state=state, since="2026-05-04T12:00:00Z", starts=5),
+    )
+    async with running(site) as gateway:
+        assert "the agent died 5 times during its trial" in (await gateway.report("refused"))["reason"]
+        assert gateway.version == "1.0.0"
 
 
 async def test_a_champion_in_service_that_is_damaged_is_not_replaced_behind_anybodys_back(site: Site) -> None:
