@@ -90,6 +90,14 @@ def _bearings(places: DemoPlaces) -> dict[str, Any]:
         "model": BEARING_MODEL,
         "channels": [{"point": point} for point in BEARING_POINTS],
         "alarm": {"over_windows": 40, "enter_fraction": 0.6, "leave_fraction": 0.2},
+        "indicators": [
+            {
+                "family": "envelope",
+                "bearing": "Rexnord ZA-2115",
+                "shaft_hz": 33.33,
+                "parameters": {"band_low_hz": 2000.0, "band_high_hz": 5000.0},
+            }
+        ],
     }
 
 

@@ -112,7 +112,8 @@ def _alarms(gateway: dict[str, Any]) -> Panel:
     lines = []
     for alarm in gateway["alarms"]:
         pushed = ", ".join(f"{p['feature']} {p['value']:.3g} ({p['z']:+.0f} sigma)" for p in alarm["pushed_by"])
-        lines.append(f"{alarm['subject']}  since {alarm['since'][11:19]} UTC  {pushed}")
+        why = alarm["words"] or pushed
+        lines.append(f"{alarm['subject']}  since {alarm['since'][11:19]} UTC  {why}")
     style = "red" if lines else "green"
     return Panel("\n".join(lines) or "none", title="alarms", title_align="left", border_style=style)
 
