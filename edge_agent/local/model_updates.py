@@ -17,10 +17,10 @@ from edge_agent.scoring.challenger import ChallengerState
 def describe_updates(life: ModelLife, pull: ModelPull) -> dict[str, Any]:
     """The field `model_updates`."""
     return {
-        "inbox_error": life.inbox_error,
+        "inbox_error": life.intake.error,
         "pull_error": pull.error,
         "champions": [_champion(each) for each in life.lives.values()],
-        "refused": [{"entry": r.entry, "reason": r.reason, "time": r.time} for r in life.refused],
+        "refused": [{"entry": r.entry, "reason": r.reason, "time": r.time} for r in life.intake.refused],
     }
 
 

@@ -15,17 +15,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cloud_sync.columns import Record
 from edge_agent.core.clock import Clock
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.champions import Withdrawn, scoring_model
+from edge_agent.pipeline.intake import Intake
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.shadow import ShadowRun, incomparable
 from edge_agent.pipeline.succession import Line, check_fit, counts_of, standing_channels, swap_model
-from edge_agent.scoring.arrival import Arrival, Inbox, Refused
+from edge_agent.scoring.arrival import Arrival
 from edge_agent.scoring.challenger import (
     MAX_STARTS,
     Challenger,
@@ -36,7 +37,6 @@ from edge_agent.scoring.challenger import (
     write_challenger,
 )
 from edge_agent.scoring.champion import bundle_folder, list_bundles, load_bundle, promote, roll_back
-from edge_agent.scoring.installation import install, sweep
 from edge_agent.scoring.probation import Counts, failure_of
 from edge_agent.scoring.promotion import Note, Pointer, move_pointer, note_probation, read_pointer
 from edge_agent.scoring.shadow import Finding, Gates, Outcome, Trial
@@ -90,8 +90,7 @@ class ModelLife:
         withdrawn: Sequence[Withdrawn] = (),
     ) -> None:
         self.lives: Mapping[str, Life] = {name: Life(name, model) for name, model in models.items()}
-        self.refused: tuple[Refused, ...] = ()
-        self.inbox_error: str | None = None
+        self.intake = Intake(settings, clock=clock, say=say)
         self._settings = settings
         self._models = models
         self._clock = clock
@@ -104,7 +103,6 @@ class ModelLife:
             keys_dir=settings.keys_dir or settings.dir / "keys",
             require_signature=settings.require_signature,
         )
-        self._inbox = Inbox(settings.inbox, self._install) if settings.inbox else None
         self._withdrawn = withdrawn
 
     def attach(self, line: Line) -> None:
@@ -113,7 +111,7 @@ class ModelLife:
 
     async def run(self) -> None:
         """Until cancelled."""
-        await self._tidy()
+        await self.intake.tidy()
         for went in self._withdrawn:
             await self._tell(
                 "rolled_back", went.name, went.back_to, previous_version=went.version, reason=went.reason, by=AGENT
@@ -152,7 +150,8 @@ class ModelLife:
 
     async def look(self) -> None:
         """Everything that is due, once."""
-        await self._take_in()
+        for arrival in await self.intake.take_in(time=self._now()):
+            await self._tell_arrival(arrival)
         for life in self.lives.values():
             try:
                 await self._look_after(life)
@@ -324,43 +323,11 @@ class ModelLife:
 
     # What arrives
 
-    async def _take_in(self) -> None:
-        if self._inbox is None:
-            return
-        look = partial(self._inbox.look, now_s=self._clock.monotonic_s(), time=self._now())
-        try:
-            arrivals = await asyncio.to_thread(look)
-            self.refused = await asyncio.to_thread(self._inbox.refused)
-        except BundleError as exc:
-            if self.inbox_error != exc.message:
-                self._say("error", f"{exc.message}{f'; {exc.hint}' if exc.hint else ''}")
-            self.inbox_error = exc.message
-            return
-        self.inbox_error = None
-        for arrival in arrivals:
-            await self._tell_arrival(arrival)
-
     async def _tell_arrival(self, arrival: Arrival) -> None:
         if arrival.installed is None:
             await self._tell("refused", arrival.entry, None, reason=arrival.reason)
         elif arrival.installed.is_new:
             await self._tell("installed", arrival.installed.name, arrival.installed.version, entry=arrival.entry)
-
-    def _install(self, path: Path) -> Any:
-        return install(
-            path,
-            self._settings.dir,
-            keys_dir=self._keys_dir,
-            require_signature=self._settings.require_signature,
-        )
-
-    async def _tidy(self) -> None:
-        if self._inbox is None:
-            return  # nobody installs here; the folder may belong to somebody else
-        try:
-            await asyncio.to_thread(sweep, self._settings.dir)
-        except BundleError as exc:
-            self._say("warning", exc.message)
 
     # Small things
 

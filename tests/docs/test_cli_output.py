@@ -204,7 +204,7 @@ def test_the_fields_of_model_updates_are_the_documented_ones(site: Path) -> None
     agent = Agent.build(load_settings(site), clock=SystemClock(), transport=MemoryTransport())
     life = next(iter(agent.model_life.lives.values()))
     life.challenger = Challenger(version="9.0.0", state=ChallengerState.READY, since="2026-05-04T12:00:00Z")
-    agent.model_life.refused = (Refused("bundle.tar", "too old", "2026-05-04T12:00:00Z"),)
+    agent.model_life.intake.refused = (Refused("bundle.tar", "too old", "2026-05-04T12:00:00Z"),)
     document = {"model_updates": describe_updates(agent.model_life, agent.model_pull)}
     page = {name for name in documented("status") if name.startswith("model_updates.")}
     found = {field for field in fields(document) if field != "model_updates.champions[].challenger"}

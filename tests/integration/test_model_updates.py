@@ -289,7 +289,7 @@ async def test_a_refused_arrival_is_an_event_and_in_the_status_and_the_champion_
     async with running(site) as gateway:
         site.drop("0.9.0")
         assert "is not newer than the champion" in (await gateway.report("refused"))["reason"]
-        await gateway.until(lambda: bool(gateway.agent.model_life.refused), "the refused folder")
+        await gateway.until(lambda: bool(gateway.agent.model_life.intake.refused), "the refused folder")
         document = await gateway.agent._describe()
         assert document["model_updates"]["refused"][0]["entry"] == f"{VIBRATION}-0.9.0"
         assert document["models"][0]["version"] == "1.0.0"
