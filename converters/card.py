@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from converters.kinds import ScoreOptions
+from converters.next_reading import NextReading
 from converters.refusals import CardError
 from edge_agent.scoring.manifest import Finite, Strict, Tolerances, TrainingData
 
@@ -62,6 +63,23 @@ class ScoreEntry(Strict):
         return ScoreOptions(self.anomalous_class, self.higher_is_anomalous, self.output)
 
 
+class ForecastEntry(Strict):
+    """The model foretells the next reading. `trained_on` are its inputs; `min_max` those scaled outside of its file."""
+
+    trained_on: tuple[Text, ...] = Field(min_length=1)
+    min_max: dict[str, tuple[Finite, Finite]] = Field(default_factory=dict)
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="after")
+    def _ranges_are_some(self) -> Self:
+        if not all(low < high for low, high in self.min_max.values()):
+            raise ValueError("min_max wants [low, high] with low below high")
+        return self
+
+    def next_reading(self) -> NextReading:
+        return NextReading(self.trained_on, self.min_max, self.scale)
+
+
 class FilesEntry(Strict):
     """`healthy` and `training` are tables of features, `golden` raw inputs, `golden_features` their features."""
 
@@ -81,6 +99,7 @@ class Card(Strict):
     task: Literal["anomaly_detection", "classification", "forecasting"] | None = None
     features: FeaturesEntry
     score: ScoreEntry = ScoreEntry()
+    forecast: ForecastEntry | None = None
     files: FilesEntry
     training_data: TrainingData
     metrics: dict[str, Finite] = Field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,10 @@ from converters.card import Card
 from converters.card_data import GoldenInputs, feature_spec, golden_inputs, table, tolerances
 from converters.converted import ConvertedModel
 from converters.golden_choice import largest_move
-from converters.kinds import compare, convert, describe
+from converters.kinds import SourceDescription, compare, convert, describe
 from converters.model_file import LoadedModel
+from converters.next_reading import convert_next_reading
+from converters.parity import measure
 from converters.refusals import CardError
 from converters.training.assemble import ModelCard, TrainedModel, assemble
 from edge_agent.scoring.manifest import Tolerances
@@ -58,16 +60,18 @@ def build_from_file(
     origin = origin or Origin()
     names = card.features.names
     spec = feature_spec(card)
-    converted = convert(loaded.model, feature_names=names, options=card.score.options())
-    source = describe(loaded.model, len(names))
     healthy = table(folder, card.files.healthy, names, where="files.healthy")
+    converted, source, counted = _converted(loaded.model, card, healthy)
     rows = healthy
     if card.files.training is not None:
         rows = table(folder, card.files.training, names, where="files.training")
     golden = golden_inputs(card, folder, spec)
     threshold, how = _threshold(card, converted, healthy)
     allowed = _checked_tolerances(tolerances(card), converted, golden, healthy)
-    parity = compare(loaded.model, converted, rows, threshold=threshold, advance=advance)
+    if card.forecast is None:
+        parity = compare(loaded.model, converted, rows, threshold=threshold, advance=advance)
+    else:
+        parity = measure(converted, rows, threshold=threshold, advance=advance)
     trained = TrainedModel(
         kind=source.kind,
         hyperparameters={**source.hyperparameters, **origin.facts},
@@ -90,6 +94,7 @@ def build_from_file(
         notes=(
             *card.notes,
             how,
+            *counted,
             *origin.notes,
             f"Converted from a {loaded.format} file, SHA-256 {loaded.sha256}.",
             *loaded.warnings,
@@ -101,6 +106,18 @@ def build_from_file(
         "scores": _scores(converted, golden),
     }
     return assemble(words, spec, trained, golden=arrays, tolerances=allowed, parity=parity)
+
+
+def _converted(
+    model: Any, card: Card, healthy: NDArray[np.float64]
+) -> tuple[ConvertedModel, SourceDescription, tuple[str, ...]]:
+    """The graph, its source in words, and what else the notes should say."""
+    names = card.features.names
+    if card.forecast is None:
+        return convert(model, feature_names=names, options=card.score.options()), describe(model, len(names)), ()
+    how = card.forecast.next_reading()
+    converted, source, words = convert_next_reading(model, how, features=names, healthy=healthy)
+    return converted, source, (words,)
 
 
 def _threshold(card: Card, converted: ConvertedModel, healthy: NDArray[np.float64]) -> tuple[float, str]:
