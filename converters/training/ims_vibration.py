@@ -112,7 +112,9 @@ def build_recipe(recipe: Recipe, data: Path) -> BundleContent:
         healthy_rows=rows,
         threshold=threshold,
         split=_split_in_words(int(is_training.sum()), int(is_calibration.sum()), len(run.times)),
-        metrics=metrics(run, is_anomalous) | alarm_metrics(run, is_anomalous),
+        metrics=metrics(run, is_anomalous)
+        | alarm_metrics(run, is_anomalous)
+        | other_bearings_metrics(run, recipe.fit, is_training, is_calibration),
     )
     golden = _golden(run, converted.source_score, rows.std(axis=0), recipe.tolerances)
     card = _card(recipe, int(is_training.sum()))
@@ -173,11 +175,32 @@ def alarm_metrics(run: Run, is_anomalous: NDArray[np.bool_]) -> dict[str, float]
     }
 
 
+def other_bearings_metrics(
+    run: Run,
+    fit: Callable[[NDArray[np.float64]], ConvertedModel],
+    is_training: NDArray[np.bool_],
+    is_calibration: NDArray[np.bool_],
+) -> dict[str, float]:
+    """Alarms of each bearing by a model that was fitted and calibrated on the other three, on the same days."""
+    n_bearings, n_features = run.features.shape[1], run.features.shape[-1]
+    is_anomalous = np.empty(run.features.shape[:3], np.bool_)
+    for bearing in range(n_bearings):
+        others = np.delete(run.features, bearing, axis=1)
+        score = fit(others[is_training].reshape(-1, n_features)).source_score
+        threshold = np.percentile(score(others[is_calibration].reshape(-1, n_features)), CALIBRATION_PERCENTILE)
+        own = run.features[:, bearing]
+        is_anomalous[:, bearing] = score(own.reshape(-1, n_features)).reshape(own.shape[:2]) > threshold
+    figures = alarm_metrics(run, is_anomalous)
+    names = ("lead_time_h_bearing_1", "false_alarms_per_day_healthy_days")
+    return {f"other_bearings_model_{name}": figures[name] for name in names}
+
+
 def _split_in_words(n_training: int, n_calibration: int, n_all: int) -> str:
     return (
         f"by time: fitted on {n_training} snapshots of all four bearings before {TRAINED_UNTIL:%d %B %Y}, threshold at "
         f"percentile {CALIBRATION_PERCENTILE:g} of {n_calibration} healthy snapshots of the next day, "
-        f"metrics over all {n_all} snapshots in time order"
+        f"metrics over all {n_all} snapshots in time order; other_bearings_model: by bearing, each one judged by "
+        "a model of the other three"
     )
 
 
@@ -266,7 +289,8 @@ COMMON_NOTES: Final = (
     ),
     (
         "Alarms are counted as the agent would raise them (12 of 20 windows), snapshot after snapshot. Days are the "
-        "clock's; of each only the snapshots' seconds were recorded."
+        "clock's; of each only the snapshots' seconds were recorded. The healthy days are those the model was fitted "
+        "and calibrated on, but for other_bearings_model, which never saw the bearing it judges."
     ),
 )
 _NOTES: Final = (
