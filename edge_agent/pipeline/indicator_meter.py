@@ -28,7 +28,7 @@ from edge_agent.pipeline.condition_alarms import LineTracker, ZoneTracker
 from edge_agent.pipeline.indicator_choice import SEVERITY, Indicator
 from edge_agent.pipeline.recorder import Recorder
 
-UNUSABLE: Final = "samples are constant or not finite, or the feature is undefined for them"
+UNUSABLE: Final = "samples are constant or not finite; check cable, mounting and power of the sensor"
 
 
 @dataclass(slots=True)
@@ -98,14 +98,18 @@ class Meter:
         speed = self._speed(latest, now_ns)
         if isinstance(speed, tuple):
             return self.withhold(*speed, end_ns)
-        values, is_usable = self._extract(self._samples_of(windows), speed)
+        samples = self._samples_of(windows)
+        values, is_usable = self._extract(samples, speed)
         records = self._resume(end_ns)
         quality = windows.quality if speed is None else max(windows.quality, speed.quality)
         shaft_hz = speed.hz if speed is not None else float(self.indicator.parameters.get("shaft_hz", 0.0))
         for c in range(len(self.states)):
             for w in range(windows.n_windows):
-                row = values[c, w] if is_usable[c, w] else None
-                records += self._pass_window(c, row, int(windows.end_ns[w]), quality, shaft_hz)
+                end_ns = int(windows.end_ns[w])
+                if is_usable[c, w]:
+                    records += self._pass_window(c, values[c, w], end_ns, quality, shaft_hz)
+                else:
+                    records += self._pass_unusable(c, samples[c, w], end_ns, speed)
         return records
 
     def withhold(self, cause: GapCause, detail: str, at_ns: int) -> list[Record]:
@@ -175,13 +179,21 @@ class Meter:
             raise SignalError(f"{self.indicator.settings.family} takes no speed")
         return extractor.extract_at(samples, np.full(samples.shape[:2], speed.hz))
 
+    def _pass_unusable(self, c: int, window: NDArray[np.float32], end_ns: int, speed: Speed | None) -> list[Record]:
+        """Bad samples are the sensor's fault; a speed at which nothing is defined is not."""
+        fault = self.states[c].fault
+        if np.isfinite(window).all() and window.max() > window.min():
+            at = "" if speed is None else f" at a speed of {speed.hz:.3g} Hz"
+            detail = f"{self.indicator.label} is not defined for windows of {self.indicator.settings.window_s:g} s{at}"
+            begun = fault.begin(GapCause.INVALID_SAMPLES, end_ns, detail, count=1)
+        else:
+            begun = fault.begin(GapCause.SENSOR_FAULT, end_ns, UNUSABLE, count=1)
+        return [] if begun is None else [self._recorder.gap(begun)]
+
     def _pass_window(
-        self, c: int, row: NDArray[np.float32] | None, end_ns: int, quality: Quality, shaft_hz: float
+        self, c: int, row: NDArray[np.float32], end_ns: int, quality: Quality, shaft_hz: float
     ) -> list[Record]:
         state, interval = self.states[c], self._intervals[c]
-        if row is None:
-            begun = state.fault.begin(GapCause.SENSOR_FAULT, end_ns, UNUSABLE, count=1)
-            return [] if begun is None else [self._recorder.gap(begun)]
         state.windows_total += 1
         ended = state.fault.end(end_ns)
         records: list[Record] = [] if ended is None else [self._recorder.gap(ended)]

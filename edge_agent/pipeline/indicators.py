@@ -10,7 +10,7 @@ Constraints
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from cloud_sync.columns import Record
 from edge_agent.core.gaps import Gap, GapCause
@@ -23,6 +23,9 @@ from edge_agent.pipeline.indicator_choice import Indicator
 from edge_agent.pipeline.indicator_meter import ChannelIndicator, Meter
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stream_gaps import is_news
+
+SAME_RATE: Final = 1e-6
+"""As the windower takes two rates for one."""
 
 Latest = Callable[[], Mapping[str, Reading]]
 
@@ -90,6 +93,11 @@ class IndicatorLine:
         """The reports of intervals that have begun and not ended, and the ends of gaps: before a stop."""
         return [record for meter in self.meters for record in meter.flush(self._newest_ns)]
 
+    @property
+    def row_names(self) -> frozenset[str]:
+        """What is written below the points."""
+        return frozenset(name for meter in self.meters for _, name, _ in meter.indicator.row_names())
+
     def standing_lines(self, channels: range) -> list[dict[str, Any]]:
         """Fault lines that stand now on these channels, as data."""
         return [
@@ -109,7 +117,8 @@ class IndicatorLine:
         ]
 
     def _follow_rate(self, block: SampleBlock) -> list[Record]:
-        if self._rate_hz == block.sample_rate_hz:
+        rate_hz = self._rate_hz
+        if rate_hz is not None and abs(block.sample_rate_hz - rate_hz) <= SAME_RATE * rate_hz:
             return []
         self._rate_hz = block.sample_rate_hz
         records: list[Record] = []

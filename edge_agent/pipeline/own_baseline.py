@@ -75,5 +75,6 @@ class OwnBaseline:
     def _summary(self) -> Usual:
         rows = np.stack(self._rows)
         centre = np.median(rows, axis=0)
-        spread = SIGMA_PER_MAD * np.median(np.abs(rows - centre), axis=0)
-        return Usual(centre, spread, "machine")
+        robust = SIGMA_PER_MAD * np.median(np.abs(rows - centre), axis=0)
+        # A line that rests on one bin for most reports has no median deviation, and varies all the same.
+        return Usual(centre, np.where(robust > 0, robust, rows.std(axis=0)), "machine")

@@ -66,7 +66,7 @@ class WaveformStage(_SampleStage):
         self.line = line
         self.indicators = indicators
         if indicators is not None:
-            line.fault_lines = indicators.standing_lines
+            line.fault_lines, line.rows_taken = indicators.standing_lines, indicators.row_names
 
 
 class IndicatorStage(_SampleStage):

@@ -75,6 +75,12 @@ def _check_waveform(line: WaveformLine, model: ScoringModel) -> None:
             f"{line.source} is scored {line.model.channels_per_row} at a time",
             hint="a model over other axes needs another model name",
         )
+    taken = sorted(line.rows_taken.intersection(model.feature_names))
+    if taken and model.channels_per_row == 1:
+        raise BundleError(
+            f"{model.name} {model.version} and an indicator of {line.source} would both write {', '.join(taken)}",
+            hint="give the indicator a prefix",
+        )
 
 
 def _check_tags(line: SnapshotLine, model: ScoringModel) -> None:

@@ -88,6 +88,7 @@ class WaveformLine:
         self.last_gap: Gap | None = None
         self.observe: Observe | None = None
         self.fault_lines: FaultLines = _none_known  # of indicators on the same samples
+        self.rows_taken: frozenset[str] = frozenset()  # names below the points that those indicators write
         self._newest_ns = 0
         self._sensor_type, self._signal_unit = sensor_type, signal_unit
         self.subjects = tuple(f"{asset}.{point}" for point in points)

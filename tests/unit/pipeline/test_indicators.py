@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cloud_sync.columns import Record
 from cloud_sync.records import Event, EventKind, Row
+from edge_agent.core.channel import Channel, WhenFull
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
 from edge_agent.core.samples import SampleBlock, read_only
 from edge_agent.core.tags import Reading, Tag
-from edge_agent.errors import ConfigurationError
+from edge_agent.errors import BundleError, ConfigurationError
 from edge_agent.pipeline.indicator_choice import check_rows, indicators_of
 from edge_agent.pipeline.indicators import IndicatorLine
 from edge_agent.pipeline.recorder import Recorder
+from edge_agent.pipeline.stages import WaveformStage
+from edge_agent.pipeline.succession import check_fit
 from edge_agent.settings import SyntheticSettings, TableSettings
 from tests.support.blocks import rows_in
+from tests.unit.pipeline.conftest import mean_model
+from tests.unit.pipeline.test_waveform import line_of
 
 RATE_HZ = 5_000
 START_NS = 1_700_000_000_000_000_000
@@ -160,6 +168,33 @@ def test_a_flat_line_is_a_fault_of_the_point_and_no_number() -> None:
     assert gaps(records) == [("rig-1.x.time_domain", "sensor_fault"), ("rig-1.y.time_domain", "sensor_fault")]
 
 
+def test_a_speed_too_low_for_the_window_is_not_called_a_fault_of_the_sensor() -> None:
+    plant = Plant({**ORDERS, "points": ["x"]})
+    plant.read_speed(90.0)  # 1.5 turns in a window
+    records = plant.second()
+    assert gaps(records) == [("rig-1.x.orders", "invalid_samples")]
+    (event,) = [r for r in records if isinstance(r, Event)]
+    assert event.body["detail"] == "orders is not defined for windows of 1 s at a speed of 1.5 Hz"
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(1, 4_000), min_size=1, max_size=12))
+def test_the_same_samples_in_other_blocks_give_the_same_rows(lengths: list[int]) -> None:
+    indicators = ({"family": "velocity", "window_s": 0.5}, {"family": "time_domain", "window_s": 0.3, "hop_s": 0.1})
+    samples = np.random.default_rng(3).standard_normal((2, sum(lengths))).astype(np.float32)
+    told = []
+    for cuts in (lengths, [sum(lengths)]):
+        plant, at, records = Plant(*indicators, interval_s=0.4), 0, []
+        for index, length in enumerate(cuts):
+            start_ns = START_NS + at * 200_000  # 5,000 samples a second
+            part = read_only(samples[:, at : at + length].copy())
+            records += plant.line.push(SampleBlock("rig", index, start_ns, RATE_HZ, "m/s2", part))
+            at += length
+        records += plant.line.flush()
+        told.append(sorted((row.series.sensor_id, row.time_us, row.value) for row in rows_in(records)))
+    assert told[0] == told[1]
+
+
 def test_a_rate_at_which_the_band_cannot_be_had_is_a_gap_until_it_can_again() -> None:
     plant = Plant({"family": "velocity"}, {"family": "time_domain"}, interval_s=0.5)
     slow = plant.second(rate_hz=1_000) + plant.second(rate_hz=1_000)
@@ -256,3 +291,17 @@ def test_two_writers_of_one_row_are_refused_and_a_prefix_or_other_points_part_th
         source_of({**rms, "points": ["x"]}, {**rms, "points": ["y"]}),
     ):
         check_rows(parted, indicators_of(parted, TableSettings()))
+
+
+def test_a_new_version_of_a_model_does_not_write_the_rows_of_an_indicator() -> None:
+    line = line_of(mean_model())
+    plant = Plant({"family": "time_domain", "features": ["mean", "peak"]})
+    channel: Channel[SampleBlock | Gap] = Channel("rig", capacity=1, when_full=WhenFull.BLOCK)
+    WaveformStage(line, channel, _nowhere, plant.line)
+    check_fit([line], mean_model(names=("rms",)))
+    with pytest.raises(BundleError, match="would both write mean"):
+        check_fit([line], mean_model())
+
+
+async def _nowhere(_records: Sequence[Record]) -> None:
+    """Where the records of this test go."""

@@ -31,6 +31,14 @@ def test_until_enough_is_learned_the_training_data_stands_in():
     assert taught(ENOUGH).usual.of == "machine"
 
 
+def test_a_feature_that_mostly_rests_has_the_spread_of_when_it_does_not():
+    own = baseline()
+    for i in range(ENOUGH):
+        own.learn(np.array([30.0 if i % 4 else 36.0, 1.0]))
+    assert own.usual.centre[0] == 30.0
+    np.testing.assert_allclose(own.usual.spread, [6.0 * np.sqrt(3 / 16), 0.0])
+
+
 def test_it_learns_median_and_spread():
     own = taught(FULL)
     np.testing.assert_allclose(own.usual.centre, [1.0, 0.0], atol=0.05)
