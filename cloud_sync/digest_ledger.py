@@ -23,6 +23,7 @@ from cloud_sync import wire
 from cloud_sync.digest import HOUR_US, HourDigest, HourKey, add_digests, digest_columns, hour_of
 from cloud_sync.errors import WireFormatError
 from cloud_sync.records import RecordClass, Settlement
+from cloud_sync.sqlite_errors import UNREADABLE
 
 if TYPE_CHECKING:  # the outbox calls us
     from cloud_sync.outbox import Block
@@ -139,7 +140,7 @@ def readable_ledger(old: sqlite3.Connection) -> ReadableLedger:
     if since_us is None:
         return ReadableLedger(None, is_whole=not _may_have_had_one(old))
     hours: list[_Hour] = []
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(*UNREADABLE):
         for row in old.execute(f"SELECT {_HOUR_COLUMNS} FROM digest_hour ORDER BY hour_us DESC, sensor DESC"):  # noqa: S608
             hour = _hour(row, sensors)
             if hour is None:
@@ -175,20 +176,20 @@ def _hour(row: Sequence[object], sensors: Mapping[object, str]) -> _Hour | None:
 
 
 def _begun(old: sqlite3.Connection) -> int | None:
-    with contextlib.suppress(sqlite3.Error, TypeError, ValueError):
+    with contextlib.suppress(*UNREADABLE, TypeError, ValueError):
         return known_since_us(old)
     return None
 
 
 def _sensors(old: sqlite3.Connection) -> dict[object, str]:
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(*UNREADABLE):
         found = old.execute("SELECT id, sensor_id FROM digest_sensor").fetchall()
         return {number: sensor_id for number, sensor_id in found if isinstance(sensor_id, str)}
     return {}
 
 
 def _may_have_had_one(old: sqlite3.Connection) -> bool:
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(*UNREADABLE):
         return bool(old.execute(_IS_THERE).fetchone()[0])
     return True
 
@@ -196,7 +197,7 @@ def _may_have_had_one(old: sqlite3.Connection) -> bool:
 def _countable(old: sqlite3.Connection) -> int:
     """Rows seen from the oldest on, as far as they can be read."""
     seen = 0
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(*UNREADABLE):
         for _ in old.execute("SELECT hour_us FROM digest_hour ORDER BY hour_us, sensor"):
             seen += 1
     return seen

@@ -23,7 +23,7 @@ from cloud_sync.outbox_file import connect, in_transaction, used_bytes
 from cloud_sync.outbox_retention import stored_bytes
 from cloud_sync.records import Batch, RecordClass
 from cloud_sync.retention import Bounds
-from cloud_sync.sqlite_errors import translated
+from cloud_sync.sqlite_errors import read_text, translated
 
 T = TypeVar("T")
 
@@ -55,6 +55,7 @@ def read_only(path: Path) -> Iterator[sqlite3.Connection]:
         translated(path),
         contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db,
     ):
+        db.text_factory = read_text
         yield db
 
 

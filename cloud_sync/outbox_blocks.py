@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cloud_sync import wire
@@ -153,7 +153,15 @@ def next_block(
         of_class = "AND +class != 'event'"
     besides = f"AND id NOT IN ({', '.join('?' * len(skip))})" if skip else ""
     row = db.execute(f"{_WITH_BODY} WHERE id > ? {of_class} {besides} ORDER BY id LIMIT 1", (after_id, *skip))
-    return _stored(row.fetchone())
+    found = _stored(row.fetchone())
+    if found is not None and (found.id <= after_id or not _is_found_by_id(db, found.id)):
+        # A reader would go in circles, and a settled block could not be removed: it would be sent for ever.
+        raise sqlite3.DataError(f"block {found.id} is not in its place")
+    return found
+
+
+def _is_found_by_id(db: sqlite3.Connection, block_id: int) -> bool:
+    return db.execute("SELECT 1 FROM block WHERE id = ?", (block_id,)).fetchone() is not None
 
 
 def iterate_blocks(db: sqlite3.Connection, *, up_to_id: int | None = None) -> Iterator[StoredBlock]:
@@ -174,6 +182,8 @@ def read_depth(db: sqlite3.Connection) -> Depth:
         "SELECT class, count(*), sum(count), sum(bytes), min(first_time_us), max(last_time_us)"
         " FROM block GROUP BY class ORDER BY class"
     ).fetchall()
+    if not all(isinstance(number, int) for _, *numbers in found for number in numbers):
+        raise sqlite3.DataError("the header of a block holds no numbers")
     by_class = tuple((name, Waiting(blocks, records, size)) for name, blocks, records, size, _, _ in found)
     letters = int(db.execute("SELECT count(*) FROM dead_letter").fetchone()[0])
     page_bytes, pages, free = pragma(db, "page_size"), pragma(db, "page_count"), pragma(db, "freelist_count")
@@ -191,14 +201,18 @@ def read_depth(db: sqlite3.Connection) -> Depth:
 
 
 def read_counters(db: sqlite3.Connection) -> dict[str, int]:
-    return dict(db.execute("SELECT name, value FROM counter"))
+    counters = dict(db.execute("SELECT name, value FROM counter"))
+    if not all(isinstance(value, int) for value in counters.values()):
+        raise sqlite3.DataError("a total is no number")
+    return counters
 
 
 def iterate_letters(db: sqlite3.Connection, *, limit: int) -> Iterator[DeadLetter]:
     """The oldest dead letters, one in memory at a time."""
     columns = "id, batch_id, position, code, detail, refused_at_us, content"
     for row in db.execute(f"SELECT {columns} FROM dead_letter ORDER BY id LIMIT ?", (limit,)):  # noqa: S608
-        yield DeadLetter(*row)
+        letter = DeadLetter(*row)
+        yield letter if isinstance(letter.content, bytes) else replace(letter, content=b"")
 
 
 def count(db: sqlite3.Connection, name: str, by: int) -> None:
@@ -211,13 +225,18 @@ def count(db: sqlite3.Connection, name: str, by: int) -> None:
 
 def _next_id(db: sqlite3.Connection) -> int:
     row = db.execute("UPDATE counter SET value = value + 1 WHERE name = 'last_id' RETURNING value").fetchone()
-    return int(row[0])
+    if row is None or not isinstance(row[0], int):
+        raise sqlite3.DataError("the newest block's id is not noted")
+    return row[0]
 
 
 def _stored(row: Sequence[Any] | None) -> StoredBlock | None:
     if row is None:
         return None
-    block_id, batch_id, record_class, first_time_us, last_time_us, records, crc32, body = row
+    block_id, batch_id, record_class, *numbers, body = row
+    # What is not of its type was damaged; its checksum no longer holds, whatever stands here instead.
+    first_time_us, last_time_us, records, crc32 = (n if isinstance(n, int) else 0 for n in numbers)
+    content = body if isinstance(body, bytes) else b""
     return StoredBlock(
-        block_id, batch_id, record_class, first_time_us, last_time_us, records, crc32, bytes(body or b"")
+        block_id, str(batch_id), str(record_class), first_time_us, last_time_us, records, crc32, content
     )  # fmt: skip

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from cloud_sync.errors import OutboxTooNewError
-from cloud_sync.sqlite_errors import translated
+from cloud_sync.sqlite_errors import read_text, translated
 
 SCHEMA_VERSION: Final = 2
 PAGE_BYTES: Final = 1024
@@ -35,6 +35,7 @@ def connect(path: Path) -> sqlite3.Connection:
     """Create or migrate the file. Raises OutboxUnavailableError, OutboxCorruptError or OutboxTooNewError."""
     with translated(path):
         connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        connection.text_factory = read_text
         try:
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")

@@ -38,12 +38,14 @@ from cloud_sync.outbox_blocks import (
 from cloud_sync.outbox_file import in_transaction
 from cloud_sync.records import Batch, RecordClass
 from cloud_sync.retention import Loss, LossCause, gap_event
+from cloud_sync.sqlite_errors import UNREADABLE, read_text
 
 logger = logging.getLogger(__name__)
 
 MARK: Final = ".corrupt-"
 _AT_ONCE: Final = 64  # blocks in a transaction: a megabyte or so
 _MOST_PROBED: Final = 1_000_000
+_LETTER_TYPES: Final = [str, int, str, str, int, bytes]
 
 
 @dataclass(slots=True)
@@ -117,12 +119,14 @@ def salvage(damaged: Path, db: sqlite3.Connection, *, subject: str, now_us: int)
 
 
 def _read_only(damaged: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{damaged.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    connection = sqlite3.connect(f"{damaged.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    connection.text_factory = read_text
+    return connection
 
 
 def _copy_counters(old: sqlite3.Connection, db: sqlite3.Connection) -> None:
     counters: dict[str, int] = {}
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(*UNREADABLE):
         for name, value in old.execute("SELECT name, value FROM counter WHERE typeof(value) = 'integer'"):
             counters[str(name)] = value
 
@@ -168,7 +172,7 @@ def _readable_blocks(old: sqlite3.Connection, done: Salvage) -> Iterator[StoredB
         while (block := next_block(old, after_id=last)) is not None:
             yield block
             last = block.id
-    except sqlite3.Error:
+    except UNREADABLE:
         highest = _highest_id(old)
         done.has_hole = highest == 0
     else:
@@ -181,11 +185,11 @@ def _readable_blocks(old: sqlite3.Connection, done: Salvage) -> Iterator[StoredB
 
 def _probed(old: sqlite3.Connection, block_id: int, done: Salvage) -> StoredBlock | None:
     """The block; without its body, when only its header can be read."""
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(*UNREADABLE):
         return find_block(old, block_id)
     try:
         return find_header(old, block_id)
-    except sqlite3.Error:
+    except UNREADABLE:
         done.has_hole = True
         return None
 
@@ -198,7 +202,7 @@ def _highest_id(old: sqlite3.Connection) -> int:
         "SELECT seq FROM sqlite_sequence WHERE name = 'block'",
         "SELECT max(id) FROM block",
     ):
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(*UNREADABLE):
             row = old.execute(statement).fetchone()
             highest = max(highest, int(row[0])) if row and isinstance(row[0], int) else highest
     return highest
@@ -206,10 +210,11 @@ def _highest_id(old: sqlite3.Connection) -> int:
 
 def _copy_letters(old: sqlite3.Connection, db: sqlite3.Connection, done: Salvage) -> None:
     letters = []
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(*UNREADABLE):
         columns = "batch_id, position, code, detail, refused_at_us, content"
         for row in old.execute(f"SELECT {columns} FROM dead_letter ORDER BY id"):  # noqa: S608 (constants)
-            letters.append(row)
+            if list(map(type, row)) == _LETTER_TYPES:
+                letters.append(row)
             if len(letters) >= _AT_ONCE:
                 _store_letters(db, letters, done)
     _store_letters(db, letters, done)
@@ -263,7 +268,7 @@ def loss_of_block(block: StoredBlock, *, now_us: int) -> Loss:
 
 def _copy_gaps(old: sqlite3.Connection, db: sqlite3.Connection) -> None:
     gaps: list[OwnGap] = []
-    with contextlib.suppress(sqlite3.Error, TypeError):
+    with contextlib.suppress(*UNREADABLE, TypeError):
         gaps = own_gaps(old)
     in_transaction(db, lambda db: insert_gaps(db, gaps))
 

@@ -20,6 +20,19 @@ _UNAVAILABLE: Final = {
 }
 
 
+UNREADABLE: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a damaged file may raise; the second, because SQLite's own words then quote damaged bytes."""
+
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
+"""The last two: rows that contradict each other or their types, which only changed bytes can make of ours."""
+_SCHEMA_DIFFERS: Final = ("no such ", "has no column named", "already exists")
+
+
+def read_text(stored: bytes) -> str:
+    """A text column, for `text_factory`: damage in it must be found by a checksum, and not end the reading."""
+    return stored.decode(errors="replace")
+
+
 def result_code(exc: sqlite3.Error) -> int:
     """The primary code; 0 when the error is the Python module's own."""
     return int(getattr(exc, "sqlite_errorcode", 0)) & 0xFF
@@ -32,11 +45,23 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as exc:
         code = result_code(exc)
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise OutboxCorruptError(
-                f"{path} is damaged: {exc}", hint="stop the agent, move the file aside, start again; keep the file"
-            ) from exc
+        if _is_damage(exc):
+            raise _damaged(path, exc) from exc
         if code in _UNAVAILABLE:
             reason, hint = _UNAVAILABLE[code]
             raise OutboxUnavailableError(f"{path}: {exc}", reason=reason, hint=hint) from exc
         raise OutboxError(f"{path}: {exc}") from exc
+    except UnicodeDecodeError as exc:
+        raise _damaged(path, exc) from exc
+
+
+def _is_damage(exc: sqlite3.Error) -> bool:
+    """Our statements are fixed: a table they do not find, and a row they cannot read, are not as we wrote them."""
+    if isinstance(exc, sqlite3.DataError) or result_code(exc) in _DAMAGED:
+        return True
+    return result_code(exc) == sqlite3.SQLITE_ERROR and any(words in str(exc) for words in _SCHEMA_DIFFERS)
+
+
+def _damaged(path: Path, exc: Exception) -> OutboxCorruptError:
+    hint = "stop the agent, move the file aside, start again; keep the file"
+    return OutboxCorruptError(f"{path} is damaged: {exc}", hint=hint)
