@@ -170,7 +170,7 @@ class ModelLife:
 
     # Who is champion
 
-    async def _follow(self, life: Life, pointer: Pointer, *, state: str = "promoted") -> None:
+    async def _follow(self, life: Life, pointer: Pointer) -> None:
         """Score with the version the pointer names. One that cannot be used goes back when it is on probation."""
         before = life.model
         try:
@@ -182,7 +182,9 @@ class ModelLife:
             note = self._note(f"it cannot be used here: {exc.message}")
             await asyncio.to_thread(move_pointer, self._folder(life), before.version, note, is_rollback=True)
             life.pointer = await asyncio.to_thread(read_pointer, self._folder(life))
-            await self._tell_rolled_back(life, before.version, pointer.version, note.why)
+            await self._tell(
+                "rolled_back", life.name, before.version, previous_version=pointer.version, reason=note.why, by=AGENT
+            )
             return
         self._end_trial(life)
         standing = standing_channels(life.lines)
@@ -194,15 +196,15 @@ class ModelLife:
         if life.challenger is not None and life.challenger.version == model.version:
             await asyncio.to_thread(forget_challenger, self._folder(life))
             life.challenger = None
-        if state == "promoted":
-            await self._tell(
-                state,
-                life.name,
-                model.version,
-                previous_version=before.version,
-                reason=pointer.why or "",
-                by=pointer.by or "",
-            )
+        is_rollback = any(step.version == before.version and step.is_rolled_back for step in pointer.history[:1])
+        await self._tell(
+            "rolled_back" if is_rollback else "promoted",
+            life.name,
+            model.version,
+            previous_version=before.version,
+            reason=pointer.why or "",
+            by=pointer.by or "",
+        )
 
     async def _watch_probation(self, life: Life, pointer: Pointer) -> None:
         if pointer.probation_starts is None or pointer.version != life.model.version:
@@ -226,7 +228,6 @@ class ModelLife:
             await self._tell("probation_passed", life.name, life.model.version, reason=f"{seen.scored} windows")
 
     async def _withdraw(self, life: Life, reason: str) -> None:
-        failed = life.model.version
         back = partial(
             roll_back,
             self._settings.dir,
@@ -237,8 +238,7 @@ class ModelLife:
         )
         await asyncio.to_thread(back)
         life.pointer = await asyncio.to_thread(read_pointer, self._folder(life))
-        await self._follow(life, life.pointer, state="rolled_back")
-        await self._tell_rolled_back(life, life.pointer.version, failed, reason)
+        await self._follow(life, life.pointer)
 
     # Who is on trial
 
@@ -330,9 +330,6 @@ class ModelLife:
             await self._tell("installed", arrival.installed.name, arrival.installed.version, entry=arrival.entry)
 
     # Small things
-
-    async def _tell_rolled_back(self, life: Life, version: str, failed: str, reason: str) -> None:
-        await self._tell("rolled_back", life.name, version, previous_version=failed, reason=reason, by=AGENT)
 
     async def _tell(self, state: str, name: str, version: str | None, **more: str) -> None:
         body = {"state": state, "model": name, "model_version": version, **{k: v for k, v in more.items() if v}}

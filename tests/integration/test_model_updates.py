@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from edge_agent.scoring.challenger import Challenger, ChallengerState, write_cha
 from edge_agent.scoring.champion import promote
 from edge_agent.scoring.promotion import Note, note_probation, read_pointer
 from edge_agent.settings_file import load_settings
-from tests.unit.scoring.bundle_workshop import VIBRATION, Workshop, make_workshop
+from tests.unit.scoring.bundle_workshop import AI4I, SHIPPED, VIBRATION, Workshop, make_workshop
 
 DEADLINE_S = 30
 
@@ -184,6 +185,9 @@ async def test_no_window_is_lost_or_doubled_over_promotion_and_rollback(site: Si
         for version, move in (("1.1.0", promote_by_hand), ("1.0.0", roll_back_by_hand)):
             await asyncio.to_thread(move, site)
             await gateway.until(lambda version=version: gateway.version == version, f"{version} in use")
+        report = await gateway.report("rolled_back")
+        assert (report["model_version"], report["previous_version"]) == ("1.0.0", "1.1.0")
+        assert report["reason"] == "rolled back by hand"
         blocks = gateway.agent.supervisors[0].health
         assert blocks.losses_total == 0
         scored = [channel.scored_total for channel in line.channels]
@@ -330,6 +334,20 @@ async def test_a_champion_that_takes_the_agent_down_goes_back_after_three_starts
     async with running(site) as gateway:
         assert "died 3 times within its probation" in (await gateway.report("rolled_back"))["reason"]
         assert gateway.version == site.pointer == "1.0.0"
+
+
+async def test_a_version_that_does_not_fit_the_source_goes_back_though_the_command_took_it(site: Site) -> None:
+    """The command knows bundles, not sources: here a model over tags under a waveform model's name."""
+    made = site.workshop.bundle(version="1.1.0")
+    shutil.copytree(SHIPPED / AI4I / "1.0.0", made)
+    site.workshop.change_manifest(made, lambda manifest: manifest.update(name=VIBRATION, version="1.1.0"))
+    async with running(site) as gateway:
+        assert "scores tags, and rig delivers samples" in (await gateway.report("refused"))["reason"]
+        await asyncio.to_thread(promote_by_hand, site)
+        report = await gateway.report("rolled_back")
+        assert "scores tags, and rig delivers samples" in report["reason"]
+        assert gateway.version == site.pointer == "1.0.0"
+        assert gateway.agent.stages[0].line.refused_total == 0
 
 
 async def test_a_stop_is_not_a_death_but_a_start_that_did_not_end_is_counted(site: Site) -> None:
