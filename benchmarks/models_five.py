@@ -157,7 +157,7 @@ def stock_graph(kind: str) -> bytes:
     from converters.tree_ensemble import INPUT_NAME, ML_OPSET, OPSET
 
     if kind == LIGHTGBM:
-        _teach_skl2onnx_lightgbm()
+        teach_skl2onnx_lightgbm()
     pipeline = trained_five().pipelines[kind]
     is_classifier = STOCK_SCORES[kind] == "probabilities"
     graph = to_onnx(
@@ -169,7 +169,7 @@ def stock_graph(kind: str) -> bytes:
     return bytes(graph.SerializeToString())
 
 
-def _teach_skl2onnx_lightgbm() -> None:
+def teach_skl2onnx_lightgbm() -> None:
     """As both projects document it."""
     from lightgbm import LGBMClassifier
     from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm

@@ -30,6 +30,12 @@ LIGHTGBM_NAME: Final = "ai4i_classifier_lightgbm_baseline"
 SVC_NAME: Final = "ai4i_classifier_svc_baseline"
 VERSION: Final = "1.0.0"
 
+LIGHTGBM_HYPERPARAMETERS: Final = {"random_state": 42, "verbosity": -1}
+LIGHTGBM_REPRODUCIBLE: Final = {"n_jobs": 1, "deterministic": True, "force_row_wise": True}
+"""Change no prediction but for the order of sums: the same bytes on every machine."""
+
+SVC_HYPERPARAMETERS: Final = {"kernel": "rbf", "C": 1.0, "gamma": "scale"}
+
 
 @dataclass(frozen=True, slots=True)
 class _Challenger:
@@ -85,12 +91,12 @@ def _threshold(failed: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
 
 
 def _fit_lightgbm(scaling: Scaling, rows: NDArray[np.float64], failed: NDArray[np.int64]) -> ConvertedModel:
-    model = lightgbm.LGBMClassifier(**_LIGHTGBM.hyperparameters, n_jobs=1, deterministic=True, force_row_wise=True)
+    model = lightgbm.LGBMClassifier(**LIGHTGBM_HYPERPARAMETERS, **LIGHTGBM_REPRODUCIBLE)
     return convert_lightgbm_classifier(scaling, model.fit(rows, failed))
 
 
 def _fit_svc(scaling: Scaling, rows: NDArray[np.float64], failed: NDArray[np.int64]) -> ConvertedModel:
-    return convert_svc(scaling, SVC(**_SVC.hyperparameters).fit(rows, failed))
+    return convert_svc(scaling, SVC(**SVC_HYPERPARAMETERS).fit(rows, failed))
 
 
 def _card(challenger: _Challenger, trained: TrainedModel) -> ModelCard:
@@ -117,7 +123,7 @@ def _card(challenger: _Challenger, trained: TrainedModel) -> ModelCard:
 _LIGHTGBM: Final = _Challenger(
     name=LIGHTGBM_NAME,
     kind="StandardScaler + LGBMClassifier",
-    hyperparameters={"random_state": 42, "verbosity": -1},
+    hyperparameters=LIGHTGBM_HYPERPARAMETERS,
     converter="converters.lightgbm_trees",
     libraries=("lightgbm", "scikit-learn", "numpy"),
     fit=_fit_lightgbm,
@@ -126,7 +132,7 @@ _LIGHTGBM: Final = _Challenger(
 _SVC: Final = _Challenger(
     name=SVC_NAME,
     kind="StandardScaler + SVC",
-    hyperparameters={"kernel": "rbf", "C": 1.0, "gamma": "scale"},
+    hyperparameters=SVC_HYPERPARAMETERS,
     converter="converters.svm",
     libraries=("scikit-learn", "numpy"),
     fit=_fit_svc,
