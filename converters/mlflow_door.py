@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import sqlite3
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -192,7 +193,6 @@ def _quietly() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", FutureWarning)
         yield
 
 
@@ -206,20 +206,38 @@ def _translated(address: str) -> Iterator[None]:
     except MlflowException as exc:
         raise _refusal(exc, address) from exc
     except ImportError as exc:
+        needed = {"botocore": "boto3"}.get(str(exc.name), exc.name)
         raise RegistryError(
-            f"the files of {address} lie in a store that needs {exc.name}, which is not installed here",
-            hint=f"pip install {exc.name}",
+            f"the files of {address} lie in a store that needs {needed}, which is not installed here",
+            hint=f"pip install {needed}",
         ) from exc
-    except OSError as exc:
+    except _storage_errors() as exc:
         raise RegistryError(
-            f"{address}: {_clean(str(exc))}", hint="check that the files of the run are still there"
+            f"the files of {address} cannot be had: {_shown(str(exc))}",
+            hint="check that they are still there, and the access to the store they are in",
         ) from exc
+
+
+def _storage_errors() -> tuple[type[Exception], ...]:
+    """What reading an artifact store ends in; MLflow passes on what the cloud stores' libraries raise.
+
+    Of these only those in use are looked up.
+    """
+    known = (
+        ("botocore.exceptions", "BotoCoreError"),
+        ("botocore.exceptions", "ClientError"),
+        ("azure.core.exceptions", "AzureError"),
+        ("google.api_core.exceptions", "GoogleAPIError"),
+        ("google.auth.exceptions", "GoogleAuthError"),
+    )
+    in_use = (getattr(sys.modules[module], name) for module, name in known if module in sys.modules)
+    return (OSError, ValueError, *in_use)
 
 
 def _refusal(exc: Any, address: str) -> RegistryError:
     from requests import RequestException
 
-    said = _clean(" ".join(str(exc.message).split()))[:_LONGEST]
+    said = _shown(str(exc.message))
     if exc.error_code in _NO_ENTRY:
         return RegistryError(
             f"{address} does not let us in",
@@ -233,11 +251,14 @@ def _refusal(exc: Any, address: str) -> RegistryError:
         return RegistryError(
             f"what answers at {address} is no MLflow server", hint="give the address MLflow's own pages are under"
         )
-    return RegistryError(f"{address}: {said}", hint="the MLflow server's log says more")
+    return RegistryError(
+        f"{address}: {said}", hint="look at this version in MLflow's own pages, or at its server's log"
+    )
 
 
-def _clean(text: str) -> str:
-    return _USERINFO.sub("", text)
+def _shown(text: str) -> str:
+    """On one line, without passwords, not longer than a person reads."""
+    return _USERINFO.sub("", " ".join(text.split()))[:_LONGEST]
 
 
 def _check_file(path: Path, address: str) -> None:

@@ -31,7 +31,8 @@ REQUIREMENTS = ["scikit-learn"]
 class Store:
     """`press` has versions 1 (skops) and 2 (pickle), `levels` is a booster, `oil` a Prophet, `graph` an ONNX file.
 
-    Without MLflow's flavours: `loose` is one skops file without a run, `words` holds no model, `gone` nothing any more.
+    Without MLflow's flavours: `loose` is one skops file without a run, `words` holds no model, `gone` nothing any more,
+    `astray` points to a server that is none.
     """
 
     path: Path
@@ -137,6 +138,8 @@ def _without_flavour(client: Any, experiment: str, path: Path, model: Any) -> st
     for name, source in sources.items():
         client.create_registered_model(name)
         client.create_model_version(name, source, run_id=run.info.run_id)
+    client.create_registered_model("astray")
+    client.create_model_version("astray", "http://me:secret@127.0.0.1:1/elsewhere/model")
     client.create_registered_model("loose")
     client.create_model_version("loose", (path / "loose" / "model.skops").as_uri())
     return str(run.info.run_id)

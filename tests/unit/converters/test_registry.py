@@ -90,6 +90,20 @@ def test_card_on_the_command_line_takes_the_place_of_the_runs(store: Store, tmp_
     assert manifest_of(tmp_path, "press").description.startswith("By another card")
 
 
+def test_tables_may_lie_in_folders_below_the_card(store: Store, tmp_path: Path) -> None:
+    folder = store.artifacts("press") / "edge"
+    card = folder / "edge-card.toml"
+    whole = card.read_text()
+    (folder / "tables").mkdir()
+    (folder / "healthy.csv").rename(folder / "tables" / "healthy.csv")
+    card.write_text(whole.replace("healthy.csv", "tables/healthy.csv"))
+    done = run_convert(store, tmp_path, "models:/press/1")
+    (folder / "tables" / "healthy.csv").rename(folder / "healthy.csv")
+    (folder / "tables").rmdir()
+    card.write_text(whole)
+    assert done.exception is None, done.exception
+
+
 def test_pickle_in_the_registry_does_not_run_without_the_flag(store: Store, tmp_path: Path) -> None:
     proof, file = tmp_path / "it-ran", next(store.path.glob("artifacts/**/model.pkl"))
     whole = file.read_bytes()

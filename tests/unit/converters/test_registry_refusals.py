@@ -32,6 +32,7 @@ def refusal(registry: str | None, address: str, tmp_path: Path, *more: str) -> E
     done = CliRunner(env={"MLFLOW_TRACKING_URI": None}).invoke(app, ["convert", address, *where, *places, *more])
     assert isinstance(done.exception, EdgeError), (done.output, done.exception)
     assert "\n" not in done.exception.message
+    assert "secret@" not in done.exception.message
     assert done.exception.hint
     return done.exception
 
@@ -39,7 +40,7 @@ def refusal(registry: str | None, address: str, tmp_path: Path, *more: str) -> E
 @pytest.mark.parametrize(
     ("address", "words", "hint"),
     [
-        ("models:/pumps/1", "has no model 'pumps'", "there are: gone, graph, levels, loose, oil, press, words"),
+        ("models:/pumps/1", "has no model 'pumps'", "there are: astray, gone, graph, levels, loose, oil, press, words"),
         ("models:/press/9", "press has no version 9", "there are: 1, 2"),
         (
             "models:/press@best",
@@ -51,6 +52,7 @@ def refusal(registry: str | None, address: str, tmp_path: Path, *more: str) -> E
         ("models:/press/latest", "does not name one version", "models:/pump/3"),
         ("models:/graph/1", "is of the flavour onnx; converted are sklearn, lightgbm, prophet", "as it was trained"),
         ("models:/words/1", "holds notes.md, of which 0 look like a model file", "sklearn, lightgbm, prophet"),
+        ("models:/astray/1", "the files of sqlite:", "still there"),
         ("models:/gone/1", "are gone from its artifact store", "log the model again"),
     ],
 )
