@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +13,11 @@ from cloud_sync.transports.memory import MemoryTransport
 from edge_agent.app import Agent
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError
-from edge_agent.local.api import ask_daemon
-from edge_agent.settings import Settings
+from edge_agent.settings import ReportSettings, Settings
+from tests.integration.test_agent import BEARING_MODEL, ROOT, ask, running, until
+from tests.integration.test_agent import settings_of as agent_settings
+from tests.peers.scripted_modbus import Memory, scripted_device
 
-ROOT = Path(__file__).parents[2]
-BEARING_MODEL = "vibration_anomaly_isolationforest"
 LINES = {
     "family": "envelope",
     "bearing": "Rexnord ZA-2115",
@@ -30,14 +27,8 @@ LINES = {
 
 
 def settings_of(folder: Path, *sources: dict[str, Any], interval_s: float = 5.0) -> Settings:
-    return Settings(
-        gateway={"id": "gw-test", "site": "lab", "state_dir": folder / "state", "runtime_dir": folder / "run"},
-        central={"url": "https://central.test", "backoff_max_s": 0.05},
-        outbox={"flush_interval_s": 0.05},
-        report={"interval_s": interval_s, "alarm_interval_s": interval_s},
-        models={"dir": ROOT / "models_onnx"},
-        sources=list(sources),
-    )  # type: ignore[arg-type]
+    report = ReportSettings(interval_s=interval_s, alarm_interval_s=interval_s)
+    return agent_settings(folder, *sources).model_copy(update={"report": report})
 
 
 def run_to_failure(**more: Any) -> dict[str, Any]:
@@ -53,31 +44,6 @@ def healthy(**more: Any) -> dict[str, Any]:
         "type": "synthetic", "name": "rig", "asset": "rig-2", "channels": [{"point": "x"}], "sample_rate_hz": 20_480,
         **more,
     }  # fmt: skip
-
-
-@contextlib.asynccontextmanager
-async def running(settings: Settings, central: MemoryTransport) -> AsyncIterator[Agent]:
-    agent = Agent.build(settings, clock=SystemClock(), transport=central)
-    stop = asyncio.Event()
-    task = asyncio.create_task(agent.run(stop))
-    try:
-        yield agent
-    finally:
-        stop.set()
-        await task
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    try:
-        async with asyncio.timeout(60):
-            while not condition():
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        pytest.fail(f"waited in vain for: {what}")
-
-
-async def ask(settings: Settings) -> dict[str, Any]:
-    return await asyncio.to_thread(ask_daemon, settings.gateway.runtime_dir / "edge-agent.sock")
 
 
 def has_ended(agent: Agent) -> bool:
@@ -146,22 +112,45 @@ async def test_a_source_with_indicators_and_no_model_is_healthy(tmp_path: Path) 
     assert not [event for event in central.events.values() if event.kind is EventKind.GAP]
 
 
-async def test_a_speed_that_nobody_reads_is_a_gap_with_a_cause_and_the_rest_goes_on(tmp_path: Path) -> None:
-    central = MemoryTransport()
-    plc = {
-        "type": "modbus", "name": "plc", "host": "127.0.0.1", "port": 9,
-        "poll_groups": [{"tags": [{"name": "rig-2.speed", "unit": "1/min", "address": 0}]}],
+def drive(port: int) -> dict[str, Any]:
+    return {
+        "type": "modbus", "name": "drive", "host": "127.0.0.1", "port": port,
+        "poll_groups": [{"interval_s": 0.1, "tags": [{"name": "rig-2.speed", "unit": "1/min", "address": 0}]}],
     }  # fmt: skip
-    orders = {"family": "orders", "shaft_tag": "rig-2.speed", "shaft_tag_scale": 1 / 60, "window_s": 0.5}
-    rig = healthy(indicators=[orders, {"family": "time_domain", "window_s": 0.5}])
-    settings = settings_of(tmp_path, rig, plc, interval_s=0.5)
-    async with running(settings, central):
-        await until(lambda: len(central.rows) > 8, "rows at the central")
-        document = await ask(settings)
-    assert not {sensor_id for sensor_id, _ in central.rows if ".order_" in sensor_id}
-    gaps = [event for event in central.events.values() if event.kind is EventKind.GAP]
-    assert ("rig.orders", "stale") in {(event.subject, event.body["cause"]) for event in gaps}
-    assert any("rig-2.speed has not been read yet" in problem["what"] for problem in document["problems"])
+
+
+async def test_orders_follow_the_speed_a_drive_tells_and_stop_with_a_cause_when_it_stops_or_is_silent(
+    tmp_path: Path,
+) -> None:
+    central, memory = MemoryTransport(), Memory({0: 1_782})
+    orders = {
+        "family": "orders", "shaft_tag": "rig-2.speed", "shaft_tag_scale": 1 / 60, "window_s": 0.25, "max_age_s": 0.5,
+        "features": ["order_1"],
+    }  # fmt: skip
+    rig = healthy(indicators=[orders, {"family": "time_domain", "window_s": 0.25}])
+
+    def rows_of(feature: str) -> list[float]:
+        return [row.value for (sensor_id, _), row in central.rows.items() if sensor_id == f"rig-2.x.{feature}"]
+
+    def causes() -> list[str]:
+        gaps = [event for event in central.events.values() if event.kind is EventKind.GAP]
+        return [event.body["cause"] for event in gaps if event.subject == "rig.orders"]
+
+    async with scripted_device(memory) as device:
+        settings = settings_of(tmp_path, rig, drive(device.port), interval_s=0.25)
+        async with running(settings, central):
+            await until(lambda: len(rows_of("order_1")) > 3, "orders at the speed the drive tells")
+            assert max(rows_of("order_1")) == pytest.approx(0.1, rel=0.2), "the sine's amplitude, at 29.7 Hz"
+            memory.registers[0] = 0
+            await until(lambda: "at_rest" in causes(), "the machine to be at rest")
+            assert (await ask(settings))["state"] == "healthy", "a machine at rest is no problem"
+            known = causes().count("stale")  # it was not read yet at the start
+            device.script = lambda _request: None
+            await until(lambda: causes().count("stale") > known, "the speed to be stale")
+            before, others = len(rows_of("order_1")), len(rows_of("rms"))
+            await until(lambda: len(rows_of("rms")) > others + 3, "what needs no speed")
+            assert len(rows_of("order_1")) == before
+            assert "rig: no orders: rig-2.speed is stale" in str((await ask(settings))["problems"])
 
 
 def test_an_indicator_that_would_write_a_row_of_the_model_stops_the_start_by_name(tmp_path: Path) -> None:

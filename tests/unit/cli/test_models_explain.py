@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from edge_agent.cli import machine_text
 from edge_agent.cli.machine_text import alarms_text, indicator_lines, reason_in_words
+from edge_agent.cli.main import app
 from edge_agent.cli.models_explain import as_text, explain_scores
 from edge_agent.errors import ConfigurationError
 from edge_agent.local.api import StatusFile
@@ -113,6 +115,13 @@ def test_a_subject_that_is_not_scored_is_refused_with_those_that_are(site: Path)
     with pytest.raises(ConfigurationError, match=r"nothing scored is called 'rig-9\.x'") as refused:
         explain_scores(site, "rig-9.x", as_json=False)
     assert refused.value.hint == "known: rig-1.x, press-3.risk"
+
+
+def test_the_command_line_knows_it(site: Path) -> None:
+    leave_status(site)
+    answer = CliRunner().invoke(app, ["models", "explain", "rig-1.x", "--config", str(site), "--json"])
+    assert answer.exit_code == 0
+    assert json.loads(answer.stdout)["explanations"][0]["pushed_by"] == [REASON]
 
 
 def test_where_no_agent_ever_ran_the_code_is_2(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
