@@ -19,6 +19,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
 from cloud_sync.central.answers import AWAY_DETAIL, RETRY_AFTER_S, settled, too_fast
 from cloud_sync.central.bodies import CONTENT_TYPES, ENCODINGS, BodyLimits, collect, media_type, read_batch
@@ -195,6 +196,8 @@ async def _batch(request: Request, gateway_id: str) -> ColumnBatch:
         raise Refused(413, exc.message) from exc
     except WireFormatError as exc:
         raise Refused(422, exc.message) from exc
+    except ClientDisconnect as exc:  # nobody hears the answer; the log shows what happened, and it is no fault of ours
+        raise Refused(400, "the connection ended before the body did") from exc
     limiter.count_rows(gateway_id, len(batch), now_s=time.monotonic())
     return batch
 

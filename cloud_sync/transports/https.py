@@ -199,8 +199,14 @@ def _unreachable(where: str, own: ClientCertificate | None, exc: Exception) -> T
         if isinstance(cause, ssl.SSLError):
             return _tls_failure(where, own, cause)
         cause = cause.__cause__ or cause.__context__
-    if isinstance(exc, httpx.ReadError) and where.startswith("https://"):
-        return _hung_up(where, own, "the connection was lost before an answer")
+    if isinstance(exc, httpx.ReadError):
+        lost = "the connection was lost before an answer"
+        if where.startswith("https://"):
+            return _hung_up(where, own, lost)
+        return TransientSyncError(
+            f"{where}: {lost}",
+            hint="does the central run? If it speaks TLS on this port, central.url begins with https",
+        )
     return TransientSyncError(
         f"{where}: {str(exc) or type(exc).__name__}",
         hint="check that the central runs, that central.url is right, and that name, route and firewall let it through",

@@ -8,7 +8,9 @@ import datetime
 import inspect
 import json
 import logging
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -253,6 +255,19 @@ async def test_plain_http_where_tls_is_expected_is_said():
         with pytest.raises(TransientSyncError) as caught:
             await send(f"https://127.0.0.1:{port}")
     assert "plain http" in str(caught.value.hint)
+
+
+async def test_tls_where_plain_http_is_spoken_is_said():
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, as uvicorn sends it
+        writer.transport.abort()
+
+    async with listening(hang_up) as port:
+        with pytest.raises(TransientSyncError, match="the connection was lost before an answer") as caught:
+            await send(f"http://127.0.0.1:{port}")
+    assert "https" in str(caught.value.hint)
 
 
 async def test_the_real_service_takes_batches_over_tls(authority: Authority, store: Store):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import uuid
@@ -11,6 +12,9 @@ import pytest
 
 from cloud_sync import wire
 from cloud_sync.central.logs import JsonFormatter, request_id
+from cloud_sync.central.server import Listen, running
+from cloud_sync.central.service import create_app
+from cloud_sync.central.store import Store
 from tests.contract.check_transport import batch
 from tests.support.central import API_KEY, Database
 
@@ -106,3 +110,18 @@ def test_a_traceback_is_one_line_too():
     assert "ValueError" in line["traceback"]
     assert "request_id" not in line
     assert request_id.get() is None
+
+
+async def test_a_sender_that_hangs_up_in_the_middle_is_a_line_and_no_fault(store: Store, log):
+    async with running(create_app(store), Listen()) as url:
+        port = int(url.rpartition(":")[2])
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = "".join(f"{name}: {value}\r\n" for name, value in {"Host": "central", **HEADERS}.items())
+        writer.write(f"POST {INGEST} HTTP/1.1\r\n{head}Content-Length: 9999\r\n\r\nabc".encode())
+        await writer.drain()
+        writer.close()
+        async with asyncio.timeout(10):
+            while not log:
+                await asyncio.sleep(0.01)
+    assert [line["status"] for line in log] == [400]
+    assert not any("traceback" in line for line in log)
