@@ -74,7 +74,10 @@ class GatewaySettings(Strict):
 
     id: Name = Field(description="Unique per fleet; part of every batch's idempotency key.")
     site: Name = Field(description="Where the gateway stands; shown by `status`.")
-    state_dir: Path = Field(Path("/var/lib/edge-agent"), description="The outbox; nothing else may write here.")
+    state_dir: Path = Field(
+        Path("/var/lib/edge-agent"),
+        description="The outbox, and what is learned of the machines; nobody else may write here.",
+    )
     runtime_dir: Path = Field(Path("/run/edge-agent"), description="The socket `status` asks; in memory on a real box.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
     log_format: Literal["console", "json"] = Field("console", description="Text for people, or one JSON object a line.")

@@ -86,7 +86,7 @@ class IndicatorSettings(Strict):
     line_alarm_db: float = Field(
         10.0,
         gt=0,
-        description="envelope: a fault line this far above its background is told; noise reads 1 to 5.",
+        description="envelope: a fault line this far above its background is told; noise alone reads 0 to 8.",
     )
     line_windows: int = Field(5, ge=1, le=10_000, description="So many windows in a row make a fault line.")
 
@@ -116,7 +116,7 @@ class WaveformSettings(Strict):
     asset: Name = Field(description="The machine this is mounted on.")
     channels: tuple[ChannelSettings, ...] = Field(min_length=1, max_length=64, description="In the sensor's own order.")
     model: ModelName | None = Field(
-        None, description="Bundle that scores every window; none reports nothing but health."
+        None, description="Bundle that scores every window; none leaves indicators, or nothing but health."
     )
     alarm: AlarmSettings = AlarmSettings()
     indicators: tuple[IndicatorSettings, ...] = Field(
