@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_agent.pipeline.baseline_files import BaselineFiles
+from edge_agent.core.clock import FakeClock
+from edge_agent.pipeline.baseline_files import SAVE_EVERY_S, BaselineFiles
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.own_baseline import ENOUGH
 from edge_agent.pipeline.reasons import NormalIntervals, Reasons
@@ -109,6 +111,23 @@ async def test_nothing_new_is_not_written_again(tmp_path: Path) -> None:
     path.unlink()
     await kept.save()
     assert not path.exists()
+
+
+async def test_while_the_agent_runs_it_is_saved_every_ten_minutes(tmp_path: Path) -> None:
+    clock, kept = FakeClock(), files(tmp_path, taught(mean_model()), Log())
+    saving = asyncio.create_task(kept.run(clock))
+    path = tmp_path / "baselines" / "rig-1.x.json"
+    try:
+        async with asyncio.timeout(20):
+            for seconds, is_there in ((SAVE_EVERY_S - 1, False), (1, True)):
+                await asyncio.sleep(0)
+                clock.advance(seconds)
+                while is_there and not path.exists():
+                    await asyncio.sleep(0.005)
+                assert path.exists() is is_there
+    finally:
+        saving.cancel()
+        await asyncio.wait([saving])
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema": 1}', '{"rows": "x"}', "\x00\x01"])
