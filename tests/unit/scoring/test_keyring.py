@@ -70,6 +70,7 @@ def test_an_unknown_key_is_named_with_what_to_do(workshop: Workshop) -> None:
 
 def test_a_known_key_named_over_another_keys_signature_does_not_fit(workshop: Workshop) -> None:
     path, other = workshop.bundle(), Ed25519PrivateKey.generate()
+    publish(other, workshop.keys)
     line = signature_line(other, (path / "manifest.json").read_bytes()).split()
     line[1] = key_id_of(workshop.key.public_key()).encode()
     (path / "manifest.sig").write_bytes(b" ".join(line) + b"\n")
