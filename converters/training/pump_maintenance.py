@@ -53,6 +53,9 @@ LABEL: Final = "Operational Status"
 ANOMALOUS: Final = "Under Maintenance"
 OTHER_LABEL: Final = "Fault Detected"
 
+TABLE_ROWS: Final = 500
+"""As published."""
+
 TRAINED_SHARE: Final = 0.8
 THRESHOLD: Final = 0.505
 """The majority of 100 trees, between two scores the forest can take."""
@@ -223,7 +226,7 @@ def _card(table: Table, figures: Mapping[str, float]) -> ModelCard:
             source="Kaggle",
             licence="not stated: no row of it is part of this bundle or its repository",
             citation="sensor_maintenance_data.csv, Kaggle; author not stated",
-            part_used=f"{len(table.status)} rows, eight measured columns and the operational status",
+            part_used=f"{len(table.status)} of {TABLE_ROWS} rows, eight measured columns and the operational status",
         ),
         limits=(
             (
