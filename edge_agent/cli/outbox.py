@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from cloud_sync.records import Batch, RecordClass
 from cloud_sync.retention import Bounds
 from cloud_sync.sneakernet import PUBLIC_KEY_FILE, gateway_key, public_key, read_blocks, write_blocks
 from edge_agent.errors import EdgeError
+from edge_agent.local.document import instant
 from edge_agent.local.outbox_status import describe_outbox
 from edge_agent.settings import Settings
 from edge_agent.settings_file import load_settings
@@ -152,7 +152,7 @@ def _records(batch: Batch) -> list[dict[str, Any]]:
 
 
 def _time(time_us: int | None) -> str | None:
-    return None if time_us is None else datetime.fromtimestamp(time_us / 1e6, UTC).isoformat().replace("+00:00", "Z")
+    return None if time_us is None else instant(time_us)
 
 
 def _print(document: dict[str, Any], as_json: bool) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Final
 from edge_agent.cli.status_text import as_text
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
 from edge_agent.local.api import StatusFile, ask_daemon
+from edge_agent.local.document import instant
 from edge_agent.site_file import find_settings_file, read_document, resolve_paths
 
 EXIT_CODES: Final = {"healthy": 0, "degraded": 1, "down": 2, "misconfigured": 3}
@@ -125,6 +126,7 @@ def _last(last: dict[str, Any] | None) -> dict[str, Any] | None:
 def _outbox(state_dir: Path) -> dict[str, Any] | None:
     """What waits, read without disturbing anything; None when there is no outbox that can be read."""
     from cloud_sync.outbox_blocks import read_counters, read_depth
+    from cloud_sync.sqlite_errors import UNREADABLE, read_text
     from edge_agent.local.outbox_status import describe_outbox
 
     path = state_dir / "outbox.db"
@@ -132,15 +134,15 @@ def _outbox(state_dir: Path) -> dict[str, Any] | None:
         if not path.exists():
             return None
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0)) as db:
+            db.text_factory = read_text
             depth, counters = read_depth(db), read_counters(db)
-    except (sqlite3.Error, OSError) as exc:  # the folder may be closed to whoever asks
+    except (*UNREADABLE, OSError) as exc:  # damaged, or the folder is closed to whoever asks
         return {"path": str(path), "error": str(exc)}
-    oldest = None if depth.oldest_time_us is None else datetime.fromtimestamp(depth.oldest_time_us / 1e6, UTC)
     return {
         "path": str(path),
         "records": depth.records,
         "file_bytes": depth.file_bytes,
-        "oldest": None if oldest is None else oldest.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "oldest": None if depth.oldest_time_us is None else instant(depth.oldest_time_us, "seconds"),
         "dead_letters": depth.dead_letters,
         **describe_outbox(depth, counters, None),
     }

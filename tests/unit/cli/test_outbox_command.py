@@ -162,3 +162,25 @@ def test_missing_outbox_is_said(site: Path):
     for words in (["stats"], ["peek"], ["requeue", "--all"], ["export", "x"]):
         with pytest.raises(EdgeError, match="there is no outbox"):
             run(site, *words)
+
+
+@pytest.mark.parametrize("time_us", [-(2**63), 2**63 - 1, 0])
+def test_a_time_that_no_calendar_holds_is_shown_as_it_is(site: Path, time_us: int):
+    with Outbox(site.parent / "state" / "outbox.db", max_bytes=10_000_000, gateway_id=GATEWAY) as outbox:
+        outbox.append([block_of([Row(series(), time_us, 1.0, 1.0)])])
+    shown = "1970-01-01T00:00:00Z" if time_us == 0 else f"{time_us} us"
+    assert [record["time"] for record in run(site, "peek")] == [shown]
+    assert run(site, "stats")[0]["oldest"] == shown
+    result = CliRunner().invoke(app, ["status", "--config", str(site)])
+    assert result.exit_code == 2
+    assert shown.partition("T")[0] in result.stdout
+
+
+def test_status_without_the_daemon_stands_a_damaged_outbox(site: Path, outbox: Outbox):
+    outbox.close()
+    with contextlib.closing(sqlite3.connect(site.parent / "state" / "outbox.db")) as db, db:
+        db.execute("UPDATE counter SET name = CAST(x'ff6c' AS TEXT) WHERE name = 'thinned_to'")
+        db.execute("UPDATE block SET count = 'x' WHERE id = 3")
+    result = CliRunner().invoke(app, ["status", "--config", str(site)])
+    assert result.exit_code == 2
+    assert "no numbers" in result.stdout
