@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edge_agent.drivers.supervisor import SourceHealth, SourceState
@@ -77,6 +77,11 @@ def describe_alarms(stages: Sequence[Stage], snapshots: Sequence[SnapshotStage])
     out = [alarm for stage in stages if isinstance(stage, WaveformStage) for alarm in _model_alarms(stage)]
     out += [_snapshot_alarm(stage) for stage in snapshots if stage.line.alarm.state.is_standing]
     return out + [alarm for stage in stages if not isinstance(stage, TagStage) for alarm in _condition_alarms(stage)]
+
+
+def points_in_alarm(alarms: Sequence[Mapping[str, Any]]) -> int:
+    """A fault line at a point whose model is in alarm explains that alarm: a person counts it once."""
+    return len({alarm["subject"] for alarm in alarms})
 
 
 def signal_problems(stages: Sequence[Stage], snapshots: Sequence[SnapshotStage]) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from edge_agent.local.machine_status import (
     describe_alarms,
     describe_source,
     describe_tag_model,
+    points_in_alarm,
     signal_problems,
 )
 from edge_agent.local.model_updates import update_problems
@@ -204,7 +205,8 @@ def _reconcile(state: ReconcileState) -> dict[str, Any]:
 
 def _summary(problems: list[dict[str, Any]], alarms: list[dict[str, Any]], parts: Parts) -> str:
     waiting = "" if parts.depth is None else f", {parts.depth.records} records waiting"
-    alarm_text = f"{len(alarms)} alarm{'' if len(alarms) == 1 else 's'}"
+    standing = points_in_alarm(alarms)
+    alarm_text = f"{standing} alarm{'' if standing == 1 else 's'}"
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         return f"{problems[0]['what']}{more}; {alarm_text}{waiting}"
