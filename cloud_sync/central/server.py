@@ -23,7 +23,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from cloud_sync.central.errors import EmbeddedPostgresError, SchemaTooNewError, UsageError
+from cloud_sync.central.errors import DatabaseAwayError, EmbeddedPostgresError, SchemaTooNewError, UsageError
 from cloud_sync.central.maintenance import Maintenance, Upkeep, maintaining
 from cloud_sync.central.mqtt import consuming
 from cloud_sync.central.postgres import EmbeddedPostgres
@@ -77,14 +77,17 @@ async def serve_database(
     with _told_to_end(exit_with_parent=exit_with_parent) as told:
         policy = policy or Policy()
         limiter = RateLimiter(policy.rates)  # one for both roads: what a gateway may send does not double
-        async with (
-            Store(database_url) as store,
-            running(create_app(store, limiter=limiter), listen) as url,
-            consuming(broker, store, limiter),
-            maintaining(Maintenance(store, policy.upkeep, metrics=store.metrics)),
-        ):
-            ready(url, database_url)
-            await told.wait()
+        async with Store(database_url) as store:
+            # Here and not only when the service starts: its server would show tables it must not touch as a traceback.
+            with contextlib.suppress(DatabaseAwayError):
+                await store.prepare()
+            async with (
+                running(create_app(store, limiter=limiter), listen) as url,
+                consuming(broker, store, limiter),
+                maintaining(Maintenance(store, policy.upkeep, metrics=store.metrics)),
+            ):
+                ready(url, database_url)
+                await told.wait()
 
 
 async def serve_embedded(

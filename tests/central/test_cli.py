@@ -159,3 +159,13 @@ def test_it_serves_while_its_database_is_away_and_hides_the_password():
         assert central.ready["database"] == "postgresql://u@127.0.0.1:1/x"
         assert httpx.get(central.ready["url"] + "/health").json()["status"] == "database_away"
         assert central.post("any").status_code == 503
+
+
+async def test_tables_that_cannot_be_adopted_are_said_in_words(database: Database):
+    await database.fetch("DROP TABLE sensor_readings CASCADE")
+    await database.fetch("DROP TABLE schema_version")
+    await database.fetch("CREATE TABLE sensor_readings (id serial PRIMARY KEY, sensor_id text, value text)")
+    result = edge_central("serve", "--database-url", database.url)
+    assert result.returncode != 0
+    assert "edge-central: " in result.stderr
+    assert "Traceback" not in result.stderr
