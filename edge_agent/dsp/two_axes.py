@@ -102,14 +102,18 @@ class TwoAxisExtractor:
         with np.errstate(all="ignore"):
             for pair, window in np.ndindex(*pairs):
                 first = pair * self.channels_per_row
-                row = self._row(samples[first : first + self.channels_per_row, window].astype(np.float64))
+                axes = samples[first : first + self.channels_per_row, window].astype(np.float64)
+                lowest, highest = axes.min(axis=-1), axes.max(axis=-1)
+                if not (np.isfinite(lowest) & np.isfinite(highest) & (highest > lowest)).all():
+                    continue
+                row = self._row(axes)
                 if np.isfinite(row).all():
                     values[pair, window] = row
                     is_usable[pair, window] = True
         return values, is_usable
 
     def _row(self, axes: Window) -> Row:
-        """Both axes (2, n) to (n_features,) as float32; NaN somewhere when an axis is not finite or flat."""
+        """Both axes (2, n) to (n_features,) as float32; not finite somewhere when a feature is undefined."""
         return np.concatenate([self._axis(axis) for axis in axes])[self._columns].astype(np.float32)
 
     def _axis(self, x: Window) -> Row:
@@ -130,5 +134,6 @@ class TwoAxisExtractor:
         magnitude = np.abs(scipy.fft.rfft(x, workers=1))[: len(self._frequencies_hz)]
         strongest = int(np.argmax(magnitude))
         high = magnitude[self._is_high]
-        centroid = float(self._frequencies_hz @ magnitude) / float(magnitude.sum())
-        return float(self._frequencies_hz[strongest]), float(magnitude[strongest]), centroid, float(high @ high)
+        # NumPy's scalars: a slice of zeros has a centroid of NaN, where Python's floats would raise.
+        centroid = (self._frequencies_hz @ magnitude) / magnitude.sum()
+        return float(self._frequencies_hz[strongest]), float(magnitude[strongest]), float(centroid), float(high @ high)

@@ -70,18 +70,27 @@ def test_the_spectrum_ignores_what_lies_outside_its_slice() -> None:
 
 
 @pytest.mark.parametrize("axis", range(len(AXES)))
-@pytest.mark.parametrize("bad", [np.nan, np.inf, "flat"])
-def test_a_bad_axis_takes_its_pair_and_no_other(axis: int, bad: float | str) -> None:
+@pytest.mark.parametrize("bad", [np.nan, np.inf, "flat", "dead"])
+@pytest.mark.parametrize("names", [(), ("h_rms",), ("v_mean", "v_dominant_amplitude")])
+def test_a_bad_axis_takes_its_pair_and_no_other(axis: int, bad: float | str, names: tuple[str, ...]) -> None:
     samples = bursts(2_560)
-    good, _ = build_extractor(spec(2_560)).extract(samples)
-    if bad == "flat":
-        samples[axis, 1] = 9.81
+    good, _ = build_extractor(spec(2_560, *names)).extract(samples)
+    if isinstance(bad, str):
+        samples[axis, 1] = {"flat": 9.81, "dead": 0.0}[bad]
     else:
         samples[axis, 1, 1_000] = bad
-    values, is_usable = build_extractor(spec(2_560)).extract(samples)
+    values, is_usable = build_extractor(spec(2_560, *names)).extract(samples)
     assert is_usable.tolist() == [[True, False, True], [True, True, True]]
     assert np.isnan(values[0, 1]).all()
     np.testing.assert_array_equal(values[is_usable], good[is_usable])
+
+
+def test_a_slice_of_zeros_has_no_centroid_and_its_burst_no_features() -> None:
+    samples = bursts(2_560, n_channels=2)
+    samples[1, 1, 640 : 640 + 2_048] = 0.0
+    values, is_usable = build_extractor(spec(2_560)).extract(samples)
+    assert is_usable.tolist() == [[True, False, True]]
+    assert np.isnan(values[0, 1]).all()
 
 
 def test_an_odd_number_of_channels_is_refused_by_name() -> None:
