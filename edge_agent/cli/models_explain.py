@@ -91,4 +91,5 @@ def _newest_status(config: Path | None) -> tuple[dict[str, Any] | None, bool]:
     try:
         return ask_daemon(runtime_dir / "edge-agent.sock"), True
     except DaemonUnreachableError:
-        return StatusFile(runtime_dir / "status.json").read(), False
+        last = StatusFile(runtime_dir / "status.json").read()
+        return (last if last is not None and "sources" in last else None), False

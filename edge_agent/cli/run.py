@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import signal
+import time
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 from cloud_sync.errors import CredentialsError, OutboxTooNewError, SyncError
 from cloud_sync.transports.auto import transport_for
@@ -16,7 +19,9 @@ from edge_agent.app import Agent
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError, EdgeError
 from edge_agent.health.logs import set_up_logging
+from edge_agent.local.api import StatusFile
 from edge_agent.local.client_certificate import client_certificate, warn_of_dates
+from edge_agent.local.document import problem
 from edge_agent.settings import CentralMqttSettings, Settings
 from edge_agent.settings_file import load_settings
 from edge_agent.site_file import find_settings_file
@@ -24,6 +29,12 @@ from edge_agent.site_secrets import central_api_key, central_mqtt_password
 
 log = logging.getLogger("edge_agent")
 E = TypeVar("E", bound=BaseException)
+
+BETWEEN_STARTS_S: Final = 60.0
+"""systemd gives up after ten starts in ten minutes: one a minute goes on until somebody has mended the disk."""
+
+_FOR_THE_OPERATOR: Final = (ConfigurationError, CredentialsError, OutboxTooNewError)
+"""Somebody has to change something first: another start would end the same way."""
 
 
 def run_daemon(config: Path | None) -> None:
@@ -40,7 +51,7 @@ def run_daemon(config: Path | None) -> None:
         asyncio.run(_run(settings, api_key, mqtt_password))
     except* EdgeError as group:
         raise _first(group) from group
-    except* (CredentialsError, OutboxTooNewError) as group:  # somebody has to change something first
+    except* (CredentialsError, OutboxTooNewError) as group:
         wrong = _first(group)
         raise ConfigurationError(wrong.message, hint=wrong.hint) from group
     except* SyncError as group:  # a disk that is not there yet, a file that is held: worth another start
@@ -55,7 +66,39 @@ async def _run(settings: Settings, api_key: str, mqtt_password: str | None) -> N
         loop.add_signal_handler(number, stop.set)
     transport = build_transport(settings, api_key=api_key, mqtt_password=mqtt_password)
     agent = Agent.build(settings, clock=SystemClock(), transport=transport)
-    await agent.run(stop)
+    started_s = time.monotonic()
+    try:
+        await agent.run(stop)
+    except* (EdgeError, SyncError) as group:
+        error: EdgeError | SyncError = _first(group)
+        if not isinstance(error, _FOR_THE_OPERATOR):
+            _leave_word(settings, error)
+            await _hold_off(stop, BETWEEN_STARTS_S - (time.monotonic() - started_s))
+        raise
+
+
+def _leave_word(settings: Settings, error: EdgeError | SyncError) -> None:
+    """Beside the last status, for `status` to say why nobody answers; the same failure again keeps its first time."""
+    folder = settings.gateway.runtime_dir
+    with contextlib.suppress(OSError):  # then the journal is the only one that tells
+        folder.mkdir(parents=True, exist_ok=True)
+    file = StatusFile(folder / "status.json")
+    last: dict[str, Any] = file.read() or {}
+    failure = problem(f"the agent cannot go on: {error.message}", SystemClock().now_ns(), error.hint)
+    before = last.get("failure")
+    if isinstance(before, dict) and before.get("what") == failure["what"]:
+        failure["since"] = before.get("since")
+    file.write(last | {"failure": failure})
+
+
+async def _hold_off(stop: asyncio.Event, seconds: float) -> None:
+    """Under systemd, wait before the end that makes it start us again."""
+    if seconds <= 0 or "NOTIFY_SOCKET" not in os.environ:
+        return
+    log.error("ending in %.0f s, so that systemd goes on starting the agent", seconds)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
 
 
 def build_transport(settings: Settings, *, api_key: str, mqtt_password: str | None) -> Transport:

@@ -85,8 +85,12 @@ def _without_daemon(
         load_settings(path)
     except ConfigurationError as wrong:
         return _misconfigured(wrong) | {"last_status": _last(last), "outbox": _outbox(state_dir)}
+    failure = last.get("failure") if last is not None else None
+    since = last.get("time") if last else None
     if exc.hint is not None:
         what, do = exc.message, exc.hint
+    elif isinstance(failure, dict):
+        what, do, since = failure["what"], failure["do"], failure["since"]
     elif last is not None and last.get("state") == "stopped":
         what, do = "the agent was stopped on request", "start it: systemctl start edge-agent"
     elif last is not None:
@@ -99,7 +103,7 @@ def _without_daemon(
         "summary": what,
         "time": _now(),
         "gateway": {"id": gateway.get("id"), "site": gateway.get("site")},
-        "problems": [{"what": what, "since": last.get("time") if last else None, "do": do}],
+        "problems": [{"what": what, "since": since, "do": do}],
         "last_status": _last(last),
         "outbox": _outbox(state_dir),
     }
@@ -118,7 +122,7 @@ def _misconfigured(exc: ConfigurationError) -> dict[str, Any]:
 
 def _last(last: dict[str, Any] | None) -> dict[str, Any] | None:
     """The part of the last status that still means something."""
-    if last is None:
+    if last is None or "time" not in last:  # a start that failed before the first status
         return None
     return {key: last.get(key) for key in ("time", "state", "summary", "problems", "alarms")}
 
