@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from cloud_sync.central.errors import CentralError, DatabaseAwayError
+from cloud_sync.central.writing import AWAY
 from cloud_sync.records import Settlement
 
 RETRY_AFTER_S: Final = 2  # a PostgreSQL that restarts is back within a second or two
-AWAY_DETAIL: Final = "the database is away; nothing was stored"
+
+
+def not_stored(error: CentralError) -> str:
+    """What a gateway is told: never the message for the log, which may name hosts and users."""
+    return error.told if isinstance(error, DatabaseAwayError) else AWAY
 
 
 def too_fast(gateway_id: str) -> str:

@@ -20,7 +20,11 @@ class CentralError(Exception):
 
 
 class DatabaseAwayError(CentralError):
-    """The database did not answer, or did not finish; the transaction did not count."""
+    """The database did not answer, or did not finish; the transaction did not count. `told` may leave the house."""
+
+    def __init__(self, message: str, *, told: str = "the database is away; nothing was stored") -> None:
+        super().__init__(message)
+        self.told = told
 
 
 class SchemaTooNewError(CentralError):

@@ -84,13 +84,15 @@ class Metrics:
         self.records.add(gateway_id, "refused", by=len(settlement.refused))
         self.commit_s.observe(seconds)
 
-    def text(self, *, database_up: bool) -> str:
+    def text(self, *, database_up: bool, refuses_writes: bool = False) -> str:
         """Everything, in Prometheus' text format."""
         counters = (self.batches, self.records, self.received, self.limited, self.requests, self.jobs)
         lines = [line for counter in counters for line in counter.lines()]
         lines += self.commit_s.lines()
         lines += _heading("edge_central_database_up", "Whether the database answered just now.", "gauge")
         lines.append(_sample("edge_central_database_up", (), int(database_up)))
+        lines += _heading("edge_central_writes_refused", "Whether the database refused the last batch.", "gauge")
+        lines.append(_sample("edge_central_writes_refused", (), int(refuses_writes)))
         return "\n".join(lines) + "\n"
 
 

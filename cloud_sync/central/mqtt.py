@@ -24,7 +24,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cloud_sync.central.answers import AWAY_DETAIL, RETRY_AFTER_S, settled, too_fast
+from cloud_sync.central.answers import RETRY_AFTER_S, not_stored, settled, too_fast
 from cloud_sync.central.bodies import CONTENT_TYPES, ENCODINGS, BodyLimits, media_type, read_batch
 from cloud_sync.central.errors import CentralError
 from cloud_sync.central.rates import RateLimiter, RateLimits
@@ -213,7 +213,7 @@ class MqttConsumer:
             return settled(batch_id, await self._store.store_batch(batch, gateway_id=gateway_id))
         except CentralError as exc:
             logger.warning("not stored: %s", exc.message)  # its words stay here: they may name hosts and users
-            raise Refused("busy", AWAY_DETAIL, retry_after_s=RETRY_AFTER_S) from exc
+            raise Refused("busy", not_stored(exc), retry_after_s=RETRY_AFTER_S) from exc
 
     def _admit(self, gateway_id: str) -> None:
         wait_s = self._limiter.admit(gateway_id, now_s=time.monotonic())

@@ -21,7 +21,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
-from cloud_sync.central.answers import AWAY_DETAIL, RETRY_AFTER_S, settled, too_fast
+from cloud_sync.central.answers import RETRY_AFTER_S, not_stored, settled, too_fast
 from cloud_sync.central.bodies import CONTENT_TYPES, ENCODINGS, BodyLimits, collect, media_type, read_batch
 from cloud_sync.central.errors import CentralError, DatabaseAwayError, SchemaDiffersError, SchemaTooNewError
 from cloud_sync.central.metrics import CONTENT_TYPE
@@ -104,7 +104,15 @@ async def digest(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """What this process counted since it started, for Prometheus."""
     store: Store = request.app.state.store
-    return Response(store.metrics.text(database_up=await _answers(store)), media_type=CONTENT_TYPE)
+    return Response(
+        store.metrics.text(database_up=await _answers(store), refuses_writes=_refuses_writes(store)),
+        media_type=CONTENT_TYPE,
+    )
+
+
+def _refuses_writes(store: Store) -> bool:
+    refusal = store.writing.failure
+    return refusal is not None and refusal.is_fresh
 
 
 async def _answers(store: Store) -> bool:
@@ -117,20 +125,25 @@ async def _answers(store: Store) -> bool:
 
 
 async def health(request: Request) -> JSONResponse:
-    """200 when the database answers, 503 when it does not; the same fields in both."""
+    """200 when the database answers and took the last batch, 503 when not; the same fields in all."""
     store: Store = request.app.state.store
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
     try:
         found = await store.health()
     except CentralError as exc:
-        headers = {"Retry-After": str(RETRY_AFTER_S)}
         return JSONResponse(_health_fields("database_away", detail=exc.message), status_code=503, headers=headers)
     warnings = [] if found.timescaledb else ["plain PostgreSQL: sensor_readings is not a hypertable"]
-    return JSONResponse(_health_fields("ok", timescaledb=found.timescaledb, rows=found.rows, warnings=warnings))
+    refusal = store.writing.failure
+    if refusal is not None and refusal.is_fresh:
+        fields = _health_fields("writes_fail", refusal.reason, found.timescaledb, found.rows, warnings)
+        return JSONResponse(fields, status_code=503, headers=headers)
+    if refusal is not None:
+        warnings.append(f"the last batch came {refusal.age_s:.0f} s ago and was not stored: {refusal.reason}")
+    return JSONResponse(_health_fields("ok", None, found.timescaledb, found.rows, warnings))
 
 
 def _health_fields(
     status: str,
-    *,
     detail: str | None = None,
     timescaledb: str | None = None,
     rows: int | None = None,
@@ -214,9 +227,10 @@ async def _say_refused(_: Request, refused: Exception) -> JSONResponse:
 
 async def _say_away(_: Request, error: Exception) -> JSONResponse:
     """Nothing was stored. The words for the log stay here: they may name hosts and users."""
+    assert isinstance(error, CentralError)  # noqa: S101 (registered for this class only)
     logger.warning("not stored: %s", error)
     headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return JSONResponse({"detail": AWAY_DETAIL}, status_code=503, headers=headers)
+    return JSONResponse({"detail": not_stored(error)}, status_code=503, headers=headers)
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ from cloud_sync.central.errors import DatabaseAwayError, UsageError
 from cloud_sync.central.ingest import Ingest
 from cloud_sync.central.metrics import Metrics
 from cloud_sync.central.migrations import Features, migrate
+from cloud_sync.central.writing import WriteWatch, words_of
 from cloud_sync.columns import ColumnBatch
 from cloud_sync.digest import HourDigest, HourKey
 from cloud_sync.records import Batch, Settlement
@@ -75,6 +76,7 @@ class Store:
         self._database_url = database_url
         self._now = now
         self.metrics = metrics or Metrics()
+        self.writing = WriteWatch()
         self._pool: asyncpg.Pool[Any] | None = None
         self._features: Features | None = None
         self._migrating = asyncio.Lock()
@@ -106,7 +108,12 @@ class Store:
         """Store what can be stored, in one transaction, and say what became of each row and event."""
         started_s = time.monotonic()
         columns = batch if isinstance(batch, ColumnBatch) else columns_of(batch)
-        settlement = await self._stored(columns, gateway_id)
+        try:
+            settlement = await self._stored(columns, gateway_id)
+        except DatabaseAwayError as exc:
+            self.writing.failed(exc.told)
+            raise
+        self.writing.stored()
         self.metrics.count_settled(gateway_id, settlement, seconds=time.monotonic() - started_s)
         return settlement
 
@@ -228,4 +235,4 @@ def _translated() -> Iterator[None]:
     except TimeoutError as exc:
         raise DatabaseAwayError("the database did not answer in time") from exc
     except _LIBRARY_ERRORS as exc:
-        raise DatabaseAwayError(f"the database is away: {type(exc).__name__}: {exc}") from exc
+        raise DatabaseAwayError(f"the database is away: {type(exc).__name__}: {exc}", told=words_of(exc)) from exc

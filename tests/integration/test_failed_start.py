@@ -19,6 +19,8 @@ from tests.chaos.disks import SmallDisk, small_disk
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 60.0
 
+pytestmark = pytest.mark.root  # it mounts a disk of its own
+
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
