@@ -9,6 +9,8 @@ CentralError
   UsageError            the command line cannot be carried out as given
 """
 
+from cloud_sync.central.writing import AWAY
+
 
 class CentralError(Exception):
     """Root. `hint` is what the person at the machine can do, when there is something."""
@@ -22,7 +24,7 @@ class CentralError(Exception):
 class DatabaseAwayError(CentralError):
     """The database did not answer, or did not finish; the transaction did not count. `told` may leave the house."""
 
-    def __init__(self, message: str, *, told: str = "the database is away; nothing was stored") -> None:
+    def __init__(self, message: str, *, told: str = AWAY) -> None:
         super().__init__(message)
         self.told = told
 
