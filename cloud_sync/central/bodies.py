@@ -1,11 +1,15 @@
 """Request bodies: read up to a limit, decompressed up to a limit, parsed into columns from either form.
 
-A few kilobytes can claim to be gigabytes; nothing here allocates more than its limit.
+Constraints
+- A few kilobytes can claim to be gigabytes; nothing here allocates more than its limit.
+- Whoever sends slowly on purpose holds a connection for half a minute, not for ever.
 """
 
 from __future__ import annotations
 
+import asyncio
 import io
+import time
 import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -31,18 +35,35 @@ class BodyLimits:
     body_bytes: int = 8_000_000
     decoded_bytes: int = 32_000_000
     rows: int = 100_000
+    idle_s: float = 30.0
+    bytes_per_s: float = 500.0
+    """A twelfth of what the slowest mobile links carry (GPRS, 50 kbit/s)."""
+
+    def patience_s(self, received_bytes: int, began_ago_s: float) -> float:
+        """How long the next bytes may take: `idle_s` without progress, and on the whole at least `bytes_per_s`."""
+        return min(self.idle_s, self.idle_s + received_bytes / self.bytes_per_s - began_ago_s)
 
 
-async def collect(chunks: AsyncIterator[bytes], *, declared_bytes: int | None, limit_bytes: int) -> bytes:
-    """The whole body. Raises BatchTooLargeError as soon as it is known to be larger than the limit."""
+class TooSlowError(Exception):
+    """The body did not arrive within its time."""
+
+
+async def collect(chunks: AsyncIterator[bytes], *, declared_bytes: int | None, limits: BodyLimits) -> bytes:
+    """The whole body. Raises TooSlowError; BatchTooLargeError as soon as it is known to be larger than the limit."""
+    limit_bytes = limits.body_bytes
     if declared_bytes is not None and declared_bytes > limit_bytes:
         raise BatchTooLargeError(f"the body has {declared_bytes} bytes; the limit is {limit_bytes}")
-    body = bytearray()
-    async for chunk in chunks:
-        body += chunk
+    body, began_s = bytearray(), time.monotonic()
+    while True:
+        try:
+            async with asyncio.timeout(limits.patience_s(len(body), time.monotonic() - began_s)):
+                body += await anext(chunks)
+        except StopAsyncIteration:
+            return bytes(body)
+        except TimeoutError as exc:
+            raise TooSlowError(f"the body came too slowly: {len(body)} bytes, then no more in time") from exc
         if len(body) > limit_bytes:
             raise BatchTooLargeError(f"the body has more than {limit_bytes} bytes")
-    return bytes(body)
 
 
 def read_batch(body: bytes, *, encoding: str, limits: BodyLimits, content_type: str = "") -> ColumnBatch:

@@ -23,6 +23,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
+from cloud_sync.central.connections import waiting_for
 from cloud_sync.central.errors import DatabaseAwayError, EmbeddedPostgresError, SchemaTooNewError, UsageError
 from cloud_sync.central.maintenance import Maintenance, Upkeep, maintaining
 from cloud_sync.central.mqtt import consuming
@@ -46,6 +47,8 @@ class Listen:
     port: int = 0
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    request_s: float = 30.0
+    """How long a connection may be open without a whole request's headers."""
 
     @property
     def scheme(self) -> str:
@@ -163,6 +166,7 @@ class _Server(uvicorn.Server):
 def _server(app: FastAPI, listen: Listen) -> _Server:
     config = uvicorn.Config(
         app,
+        http=waiting_for(listen.request_s),
         log_config=None,
         access_log=False,
         lifespan="on",

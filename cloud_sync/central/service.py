@@ -4,6 +4,7 @@ Constraints
 - 200 is answered after COMMIT, never before; any other answer means that nothing was stored.
 - The service starts and stays up without its database; it says 503 with Retry-After until it is back.
 - Nothing of a body is read for a caller without a valid key, or for one that sends too fast.
+- A body that comes too slowly is 408, and the connection is closed.
 - A key sees its own gateway's data and nothing else.
 """
 
@@ -22,7 +23,15 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from cloud_sync.central.answers import RETRY_AFTER_S, not_stored, settled, too_fast
-from cloud_sync.central.bodies import CONTENT_TYPES, ENCODINGS, BodyLimits, collect, media_type, read_batch
+from cloud_sync.central.bodies import (
+    CONTENT_TYPES,
+    ENCODINGS,
+    BodyLimits,
+    TooSlowError,
+    collect,
+    media_type,
+    read_batch,
+)
 from cloud_sync.central.errors import CentralError, DatabaseAwayError, SchemaDiffersError, SchemaTooNewError
 from cloud_sync.central.metrics import CONTENT_TYPE
 from cloud_sync.central.rates import RateLimiter, RateLimits
@@ -201,7 +210,7 @@ async def _batch(request: Request, gateway_id: str) -> ColumnBatch:
     if content_type and content_type not in CONTENT_TYPES:
         raise Refused(415, f"Content-Type {content_type!r} is not one of {', '.join(CONTENT_TYPES)}")
     try:
-        body = await collect(request.stream(), declared_bytes=_content_length(request), limit_bytes=limits.body_bytes)
+        body = await collect(request.stream(), declared_bytes=_content_length(request), limits=limits)
         store.metrics.received.add(gateway_id, by=len(body))
         # A large body takes tenths of a second to decode; other gateways are answered meanwhile.
         batch = await asyncio.to_thread(read_batch, body, encoding=encoding, limits=limits, content_type=content_type)
@@ -209,6 +218,8 @@ async def _batch(request: Request, gateway_id: str) -> ColumnBatch:
         raise Refused(413, exc.message) from exc
     except WireFormatError as exc:
         raise Refused(422, exc.message) from exc
+    except TooSlowError as exc:
+        raise Refused(408, str(exc), headers={"Connection": "close"}) from exc
     except ClientDisconnect as exc:  # nobody hears the answer; the log shows what happened, and it is no fault of ours
         raise Refused(400, "the connection ended before the body did") from exc
     limiter.count_rows(gateway_id, len(batch), now_s=time.monotonic())
