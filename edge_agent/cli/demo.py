@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from rich.live import Live
 from edge_agent.demo.audit import Audit
 from edge_agent.demo.road import Road, prepare_places
 from edge_agent.demo.view import as_line, render, windows_scored
+from edge_agent.errors import ConfigurationError
+from edge_agent.local.state_lock import only_one
 
 LOOK_EVERY_S: Final = 0.5
 LINE_EVERY_S: Final = 10.0
@@ -27,13 +30,27 @@ def run_demo(*, duration_s: float | None, as_json: bool, state_dir: Path, data_d
     """0 when nothing was lost and nothing doubled, 1 otherwise. Raises EdgeError when a part cannot start."""
     places = prepare_places(state_dir, data_dir)
     try:
-        summary = asyncio.run(_run(Road(places), duration_s=duration_s, as_json=as_json))
+        with _only_demo(places.state_dir):
+            summary = asyncio.run(_run(Road(places), duration_s=duration_s, as_json=as_json))
     finally:
         shutil.rmtree(places.runtime_dir, ignore_errors=True)
     if summary is None:
         return 1
     print(json.dumps(summary) if as_json else _as_text(summary, places.state_dir))
     return 0 if summary["lost"] == summary["duplicated"] == 0 else 1
+
+
+@contextlib.contextmanager
+def _only_demo(state_dir: Path) -> Iterator[None]:
+    """Before anything is started: a second demo would write over the logs and keys of the first."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(only_one(state_dir))
+        except ConfigurationError as exc:
+            raise ConfigurationError(
+                f"another demo is running on {state_dir}", hint="stop it with Ctrl-C, or choose another --state"
+            ) from exc
+        yield
 
 
 async def _run(road: Road, *, duration_s: float | None, as_json: bool) -> dict[str, Any] | None:

@@ -60,10 +60,16 @@ def score_paths(
         raise ConfigurationError(
             f"{bundle} scores tags, not recordings", hint="choose a bundle trained on vibration or sound"
         )
+    recordings = find_recordings(paths)
+    if not recordings:
+        raise RecordingError(
+            f"no recording in {', '.join(map(str, paths))}",
+            hint="of a folder, .wav, .flac, .csv, .tsv, .txt and .mat are taken; name other files one by one",
+        )
     failed = 0
     if not as_json:
         print(f"{'FILE':40} {'CH':>3} {'WINDOWS':>8} {'ANOMALOUS':>10} {'SCORE MEAN':>11} {'MAX':>7}  VERDICT")
-    for path in find_recordings(paths):
+    for path in recordings:
         try:
             scored = score_recording(path, model, rate)
             for line in results_of(scored, model):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +75,7 @@ def drawing(request: PlotRequest) -> Draw:
                 hint="give a folder to --plot, and recordings of different names",
             )
         _save(picture(scored, request), target)
+        print(f"wrote {target}", file=sys.stderr)
         drawn[target] = scored.path
 
     return draw

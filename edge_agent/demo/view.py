@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any, Final
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +15,7 @@ from rich.text import Text
 from edge_agent.demo.road import Snapshot
 
 BAR_WIDTH: Final = 24
+NARROWEST_BAR: Final = 6
 
 
 def render(snapshot: Snapshot, elapsed_s: float) -> Group:
@@ -31,7 +35,8 @@ def as_line(snapshot: Snapshot, elapsed_s: float) -> str:
     if snapshot.gateway is None:
         return f"{elapsed_s:5.0f} s  the gateway is starting"
     gateway, central = snapshot.gateway, snapshot.central or {}
-    alarms = ", ".join(alarm["subject"] for alarm in gateway["alarms"]) or "none"
+    raised = Counter(alarm["subject"] for alarm in gateway["alarms"])  # a model and an indicator may both raise one
+    alarms = ", ".join(subject + (f" ({n})" if n > 1 else "") for subject, n in raised.items()) or "none"
     return (
         f"{elapsed_s:5.0f} s  {windows_scored(gateway)} windows scored, {gateway['outbox'].get('records', 0)} waiting, "
         f"{central.get('rows', 0)} rows committed, {gateway['gaps']['total']} gaps, alarms: {alarms}"
@@ -64,7 +69,7 @@ def _waveforms(gateway: dict[str, Any]) -> Panel:
     return Panel(table, title="scored on this box", title_align="left")
 
 
-def _score_cells(item: dict[str, Any]) -> tuple[str, str, Text, Text]:
+def _score_cells(item: dict[str, Any]) -> tuple[str, str, Bar | Text, Text]:
     if item["score"] is None:
         return "-", f"{item['threshold']:.3f}", Text(""), Text("unknown")
     style = "red" if item["is_alarm"] else "yellow" if item["verdict"] == "anomalous" else "green"
@@ -72,18 +77,29 @@ def _score_cells(item: dict[str, Any]) -> tuple[str, str, Text, Text]:
     return (
         f"{item['score']:.3f}",
         f"{item['threshold']:.3f}",
-        _bar(item["score"], item["threshold"], style),
+        Bar(item["score"], item["threshold"], style),
         Text(verdict, style=style),
     )
 
 
-def _bar(score: float, threshold: float, style: str) -> Text:
+@dataclass(frozen=True, slots=True)
+class Bar:
     """Filled up to the score; the mark stands at the limit. The scale ends at 1, where all three models do."""
-    filled = round(min(max(score, 0.0), 1.0) * BAR_WIDTH)
-    mark = min(round(threshold * BAR_WIDTH), BAR_WIDTH - 1)
-    cells = ["█" if i < filled else "·" for i in range(BAR_WIDTH)]
-    cells[mark] = "│"
-    return Text("".join(cells), style=style)
+
+    score: float
+    threshold: float
+    style: str
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(NARROWEST_BAR, BAR_WIDTH)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = min(options.max_width, BAR_WIDTH)
+        filled = round(min(max(self.score, 0.0), 1.0) * width)
+        mark = min(round(self.threshold * width), width - 1)
+        cells = ["█" if i < filled else "·" for i in range(width)]
+        cells[mark] = "│"
+        yield Text("".join(cells), style=self.style)
 
 
 def _tags(gateway: dict[str, Any]) -> Panel:

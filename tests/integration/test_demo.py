@@ -42,13 +42,19 @@ def test_the_demo_loses_and_doubles_nothing_and_the_next_run_continues(tmp_path:
 
 
 @pytest.mark.timeout(120)
-def test_ctrl_c_stops_the_whole_process_tree_and_still_counts(tmp_path: Path) -> None:
+def test_a_second_demo_is_turned_away_and_ctrl_c_stops_the_whole_process_tree_and_still_counts(tmp_path: Path) -> None:
     process = demo(tmp_path)
     assert process.stderr is not None
     while "windows scored" not in (line := process.stderr.readline()):
         assert line, "the demo ended before it ran"
     tree = psutil.Process(process.pid).children(recursive=True)
     assert len(tree) >= 4
+    another = demo(tmp_path)
+    _, err = another.communicate(timeout=60)
+    assert (another.returncode, err) == (
+        3,
+        f"edge-agent: another demo is running on {tmp_path}\n  stop it with Ctrl-C, or choose another --state\n",
+    )
     process.send_signal(signal.SIGINT)
     summary = summary_of(process)
     assert summary["lost"] == summary["duplicated"] == 0

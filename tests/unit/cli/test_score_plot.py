@@ -74,6 +74,7 @@ def test_the_command_writes_a_picture_and_still_prints_its_results(tmp_path):
     assert done.exit_code == 0
     assert target.read_bytes().startswith(b"\x89PNG")
     assert len([json.loads(line) for line in done.stdout.splitlines()]) == 4
+    assert done.stderr == f"wrote {target}\n"
 
 
 def test_recordings_of_one_name_in_two_folders_get_a_picture_each(tmp_path):
@@ -90,6 +91,15 @@ def test_recordings_of_one_name_in_two_folders_get_a_picture_each(tmp_path):
     assert sorted(path.name for path in target.iterdir()) == [
         f"after-{FAILING.name}.png", f"before-{FAILING.name}.png",
     ]  # fmt: skip
+
+
+def test_a_folder_without_recordings_is_said_instead_of_an_empty_table(tmp_path):
+    (tmp_path / "notes.md").write_text("nothing here")
+    done = CliRunner().invoke(app, ["score", str(tmp_path), "-b", BUNDLE, "--models", str(MODELS)])
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert isinstance(done.exception, RecordingError)
+    assert done.exception.message == f"no recording in {tmp_path}"
 
 
 def test_two_recordings_in_one_file_are_said_and_the_first_is_kept(tmp_path):
