@@ -66,7 +66,7 @@ class OutboxFullError(OutboxError):
 
 
 class OutboxUnavailableError(OutboxError):
-    """The disk refuses for now. `reason` is one of full, io, readonly, cannot_open, busy."""
+    """The disk refuses for now. `reason` is one of full, io, readonly, cannot_open, busy, moved."""
 
     def __init__(self, message: str, *, reason: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)

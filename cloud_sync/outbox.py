@@ -6,6 +6,7 @@ Constraints
   are given up and the central is told, in the same transaction.
 - What the central refused goes to the dead letters in the same transaction that settles its block.
 - A read that fails raises; it never looks like an empty queue. A file that is damaged is put aside and salvaged.
+- A file that was removed or replaced under us takes nothing more: it is written again first, or the append is refused.
 - On a full disk it can still be emptied: a ballast file beside it gives its room back for that, and nothing is
   appended until the ballast is back in its place.
 
@@ -24,7 +25,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from cloud_sync import wire
 from cloud_sync.ballast import BALLAST_BYTES, Ballast
 from cloud_sync.digest_ledger import note_taken, taken_hours
 from cloud_sync.errors import (
@@ -32,7 +32,6 @@ from cloud_sync.errors import (
     OutboxError,
     OutboxTooNewError,
     OutboxUnavailableError,
-    WireFormatError,
 )
 from cloud_sync.gap_ledger import OwnGap, own_gaps
 from cloud_sync.outbox_blocks import (
@@ -46,15 +45,19 @@ from cloud_sync.outbox_blocks import (
     count,
     insert_block,
     iterate_letters,
+    letters_of,
     newest_id,
     next_block,
     read_counters,
     read_depth,
     remove_block,
 )
-from cloud_sync.outbox_file import Work, connect, in_transaction, shrink, shrink_on_a_full_disk
+from cloud_sync.outbox_file import Work, connect, in_transaction, shrink, shrink_on_a_full_disk, used_bytes
+from cloud_sync.outbox_quarantine import put_aside, remove_old
+from cloud_sync.outbox_rescue import OpenFile, put_in_place, tell_rescue, write_again
 from cloud_sync.outbox_retention import Retention, stored_bytes
-from cloud_sync.outbox_salvage import loss_of_block, put_aside, salvage, tell_damage
+from cloud_sync.outbox_room import DiskFloor, free_bytes
+from cloud_sync.outbox_salvage import loss_of_block, salvage, tell_damage
 from cloud_sync.records import RecordClass, Settlement
 from cloud_sync.retention import Bounds
 from cloud_sync.sqlite_errors import result_code, translated
@@ -75,6 +78,7 @@ class Outbox:
     """One process writes. `open` acquires; the constructor does not.
 
     `max_age_us` bounds the age of readings while `may_expire()`: a clock that cannot be trusted must cost nothing.
+    `min_free_bytes` of the disk stay free for others (0: none); `free_bytes` tells what is free in a folder.
     """
 
     def __init__(
@@ -87,12 +91,15 @@ class Outbox:
         ballast_bytes: int = BALLAST_BYTES,
         now_ns: Callable[[], int] = time.time_ns,
         may_expire: Callable[[], bool] = lambda: True,
+        min_free_bytes: int = 0,
+        free_bytes: Callable[[Path], int | None] = free_bytes,
     ) -> None:
         self.path = path
         self.max_bytes = max_bytes
         self._gateway_id = gateway_id
         self._ballast = Ballast(path.with_name(f"{path.name}.ballast"), size_bytes=ballast_bytes)
         self._max_age_us = max_age_us
+        self._floor = DiskFloor(path, min_free_bytes, free_bytes)
         self._retention = Retention(gateway_id, now_us=lambda: now_ns() // 1000, may_expire=may_expire)
         self._is_clock_right = may_expire
         self._held: deque[int] = deque(maxlen=_HELD)
@@ -101,6 +108,18 @@ class Outbox:
         self._now_ns = now_ns
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._file: OpenFile | None = None
+        self._removed = 0
+        self._is_to_tell = False
+        self._stranger: Path | None = None
+
+    @property
+    def min_free_bytes(self) -> int:
+        return self._floor.min_free_bytes
+
+    def bounds(self, used: int) -> Bounds:
+        """As they are now, for an outbox that holds `used` bytes without its free pages."""
+        return self._floor.within(Bounds(self.max_bytes, self._max_age_us), used_bytes=used)
 
     @property
     def has_ballast(self) -> bool:
@@ -110,20 +129,23 @@ class Outbox:
     def open(self) -> Self:
         """Create, migrate or salvage the file. Raises OutboxUnavailableError or OutboxTooNewError."""
         with self._lock:
-            try:
-                self._connection = self._connect()
-            except OutboxTooNewError:
-                raise
-            except OutboxCorruptError as exc:
-                self._replace(exc)
-            self._has_room = self._place_ballast()
+            put_in_place(self.path, now_ns=self._now_ns())  # a kill may have come before the end of a rescue
+            self._acquire()
+            self._remove_old(newest=None)
         return self
 
     def close(self) -> None:
+        """What was committed stays, also when the file was removed under us since the last append."""
         with self._lock:
+            if self._connection is None:
+                return
+            try:
+                self._look_for_the_file()
+            except OutboxError as exc:
+                logger.critical("%s; what waited in it is lost with this stop", exc.message)
             if self._connection is not None:
                 self._connection.close()
-                self._connection = None
+            self._connection = self._file = None
 
     def __enter__(self) -> Self:
         return self if self._connection is not None else self.open()
@@ -134,8 +156,8 @@ class Outbox:
     def append(self, blocks: Sequence[NewBlock]) -> None:
         """Make these blocks durable, all or none, in one transaction; readings are given up for it at a bound.
 
-        Raises OutboxFullError when events alone fill the bound and OutboxUnavailableError when the disk refuses;
-        nothing is appended then, and the same call may be repeated.
+        Raises OutboxFullError when events alone fill the bound and OutboxUnavailableError when the disk refuses, or
+        when the file is gone and cannot be written again; nothing is appended then, and the call may be repeated.
         """
 
         def work(db: sqlite3.Connection) -> None:
@@ -150,7 +172,11 @@ class Outbox:
             in_transaction(db, lambda db: self._insert(db, blocks))
             self._retention.commit()
             self._was_full = False
+            self._removed = 0
+            self._floor.give_back(db)
 
+        with self._lock:
+            self._look_for_the_file()
         self._do(work)
 
     def peek(self, *, after_id: int = 0, record_class: RecordClass | None = None) -> Block | None:
@@ -175,7 +201,7 @@ class Outbox:
     def settle_all(self, settled: Sequence[tuple[Block, Settlement]], *, now_us: int) -> None:
         """Like `settle`, for blocks that were delivered together: all or none, in one transaction."""
         letters = {
-            block.id: [(block.batch_id, *letter, now_us, content) for *letter, content in _letters(block, settlement)]
+            block.id: [(block.batch_id, *letter, now_us, content) for *letter, content in letters_of(block, settlement)]
             for block, settlement in settled
         }
         taken = {block.id: taken_hours(block, settlement) for block, settlement in settled}
@@ -203,7 +229,7 @@ class Outbox:
 
     def counters(self) -> dict[str, int]:
         """Totals since the file was made: appended, appended_bytes, accepted, duplicates, refused, requeued, thinned,
-        evicted, damaged, ballast_released; and last_append_us, last_id, thinned_to."""
+        evicted, damaged, ballast_released, rescued, quarantine_removed; and last_append_us, last_id, thinned_to."""
         return self._do(read_counters)
 
     def gaps(self) -> list[OwnGap]:
@@ -214,11 +240,12 @@ class Outbox:
         return self._do(lambda db: list(iterate_letters(db, limit=limit)))
 
     def _insert(self, db: sqlite3.Connection, blocks: Sequence[NewBlock]) -> None:
-        self._retention.make_room(db, blocks, Bounds(self.max_bytes, self._max_age_us), held=tuple(self._held))
+        self._retention.make_room(db, blocks, self.bounds(used_bytes(db)), held=tuple(self._held))
         for block in blocks:
             insert_block(db, block)
         count(db, "appended", sum(block.count for block in blocks))
         count(db, "appended_bytes", sum(stored_bytes(db, block) for block in blocks))
+        count(db, "quarantine_removed", self._removed)
         newest = max((block.last_time_us for block in blocks), default=0)
         # What a clock that stood in the future left is taken back once the clock is right.
         latest_us = self._now_ns() // 1000 if self._is_clock_right() else _LATEST_US
@@ -270,6 +297,44 @@ class Outbox:
         with self._reading() as db:
             return work(db)
 
+    def _acquire(self) -> None:
+        try:
+            self._connection = self._connect()
+        except OutboxTooNewError:
+            raise
+        except OutboxCorruptError as exc:
+            self._replace(exc)
+        self._file = OpenFile.at(self.path)
+        self._has_room = self._place_ballast()
+
+    def _look_for_the_file(self) -> None:
+        """Whether what is open is still what a start would find; if not, make it so, and say it."""
+        if self._is_to_tell and self._connection is not None:
+            self._tell_rescue()
+        if self._file is None or self._file.is_in_place:
+            return
+        if self._connection is not None:
+            self._stranger = write_again(self._connection, self._file, now_ns=self._now_ns())
+            self._is_to_tell = True
+            self._connection.close()
+            self._connection = None
+        self._acquire()
+        if self._is_to_tell:
+            self._tell_rescue()
+
+    def _tell_rescue(self) -> None:
+        now_us = self._now_ns() // 1000
+        with translated(self.path):
+            db = self._opened()
+            in_transaction(db, lambda db: tell_rescue(db, self._stranger, subject=self._gateway_id, now_us=now_us))
+        self._is_to_tell = False
+        logger.error("%s was removed or replaced while it was open; it was written again, nothing is lost", self.path)
+        self._remove_old(newest=self._stranger)
+
+    def _remove_old(self, *, newest: Path | None) -> None:
+        """Files put aside are bounded like the outbox itself. Counted with the next append: now it may not take it."""
+        self._removed += remove_old(self.path, most_bytes=self.max_bytes, newest=newest)
+
     def _connect(self) -> sqlite3.Connection:
         try:
             connection = connect(self.path)
@@ -295,10 +360,12 @@ class Outbox:
                 self._connection.close()
             self._connection = None
         aside = put_aside(self.path, now_ns=self._now_ns())
+        self._remove_old(newest=aside)  # before the salvage, which needs room
         connection = connect(self.path)
         with translated(self.path):
             salvage(aside, connection, subject=self._gateway_id, now_us=self._now_ns() // 1000)
         self._connection = connection
+        self._file = OpenFile.at(self.path)
 
     def _empty(self, work: Work) -> None:
         """A transaction that removes. On a full disk the ballast pays for it."""
@@ -337,20 +404,6 @@ class Outbox:
         except OSError as exc:
             logger.warning("%s: no ballast: %s", self.path, exc)
             return True
-
-
-def _letters(block: Block, settlement: Settlement) -> list[tuple[int, str, str, bytes]]:
-    """Each refused record as a batch of one, so that it can be looked at and sent again."""
-    if not settlement.refused:
-        return []
-    try:
-        batch = block.decode()
-    except WireFormatError as exc:
-        return [(WHOLE_BLOCK, "unreadable_block", str(exc), block.body)]
-    return [
-        (r.index, r.code, r.detail, block.body if r.index == WHOLE_BLOCK else wire.encode(batch.only(r.index)))
-        for r in settlement.refused
-    ]
 
 
 def _counted(db: sqlite3.Connection, work: Work) -> None:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cloud_sync import wire
+from cloud_sync.errors import WireFormatError
 from cloud_sync.outbox_file import pragma
-from cloud_sync.records import Batch, RecordClass
+from cloud_sync.records import Batch, RecordClass, Settlement
 
 WHOLE_BLOCK: Final = -1
 """The position of a dead letter that is a block as it was stored, because its records cannot be read."""
@@ -213,6 +214,20 @@ def iterate_letters(db: sqlite3.Connection, *, limit: int) -> Iterator[DeadLette
     for row in db.execute(f"SELECT {columns} FROM dead_letter ORDER BY id LIMIT ?", (limit,)):  # noqa: S608
         letter = DeadLetter(*row)
         yield letter if isinstance(letter.content, bytes) else replace(letter, content=b"")
+
+
+def letters_of(block: Block, settlement: Settlement) -> list[tuple[int, str, str, bytes]]:
+    """Each refused record as a batch of one, so that it can be looked at and sent again."""
+    if not settlement.refused:
+        return []
+    try:
+        batch = block.decode()
+    except WireFormatError as exc:
+        return [(WHOLE_BLOCK, "unreadable_block", str(exc), block.body)]
+    return [
+        (r.index, r.code, r.detail, block.body if r.index == WHOLE_BLOCK else wire.encode(batch.only(r.index)))
+        for r in settlement.refused
+    ]
 
 
 def count(db: sqlite3.Connection, name: str, by: int) -> None:

@@ -73,9 +73,13 @@ def used_bytes(db: sqlite3.Connection) -> int:
     return (pragma(db, "page_count") - pragma(db, "freelist_count")) * pragma(db, "page_size")
 
 
+def free_page_bytes(db: sqlite3.Connection) -> int:
+    return pragma(db, "freelist_count") * pragma(db, "page_size")
+
+
 def shrink(db: sqlite3.Connection) -> None:
     """After a removal: give back a part of what is free beyond a reserve."""
-    if pragma(db, "freelist_count") * pragma(db, "page_size") > _FREE_BYTES_KEPT:
+    if free_page_bytes(db) > _FREE_BYTES_KEPT:
         _vacuum(db, _VACUUM_BYTES)
 
 

@@ -3,6 +3,8 @@
 Constraints
 - What is given up and the gap event that says so are one transaction.
 - Blocks that may be on their way to the central are taken last.
+- The disk's floor is soft: with no reading left to give up what comes is still taken, and given up next. Otherwise a
+  disk that others have filled would stop a gateway whose link is up.
 - While the central stays away the gap events do not pile up: one that nobody has read yet grows instead.
 
 Knows the tables; `retention` knows the policy.
@@ -15,7 +17,7 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from cloud_sync import wire
 from cloud_sync.errors import OutboxFullError, WireFormatError
@@ -41,10 +43,37 @@ _RUN_RECORDS: Final = 5_000
 _EXPIRED_AT_ONCE: Final = 256
 """A box that was off for weeks gives up its backlog over some flushes, not in one long transaction."""
 
+
+class _Why(NamedTuple):
+    """Each has a gap of its own."""
+
+    cause: LossCause
+    at_floor: bool
+
+
 _DETAILS: Final = {
-    LossCause.THINNED: "the outbox was full: every second reading was given up",
-    LossCause.EVICTED: "readings were given up, because the outbox was full or they had become too old",
+    _Why(LossCause.THINNED, False): "the outbox was full: every second reading was given up",
+    _Why(LossCause.EVICTED, False): "readings were given up, because the outbox was full or they had become too old",
+    _Why(LossCause.THINNED, True): (
+        "the disk's free space was at its floor (outbox.min_free_bytes): every second reading was given up"
+    ),
+    _Why(LossCause.EVICTED, True): (
+        "readings were given up, because the disk's free space was at its floor (outbox.min_free_bytes)"
+    ),
 }
+
+
+@dataclass(slots=True)
+class _Losses:
+    """Of one append. `at_floor` while it is the disk that asks for room."""
+
+    at_floor: bool = False
+    found: dict[_Why, Loss] = field(default_factory=dict)
+
+    def add(self, cause: LossCause, loss: Loss) -> None:
+        why = _Why(cause, self.at_floor)
+        known = self.found.get(why)
+        self.found[why] = loss if known is None else known.plus(loss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,48 +92,47 @@ class Retention:
     now_us: Callable[[], int]
     may_expire: Callable[[], bool] = lambda: True
     _thinner: Thinner = field(default_factory=Thinner)
-    _said: dict[LossCause, _Said] = field(default_factory=dict)
-    _saying: dict[LossCause, _Said] = field(default_factory=dict)
+    _said: dict[_Why, _Said] = field(default_factory=dict)
+    _saying: dict[_Why, _Said] = field(default_factory=dict)
 
     def make_room(
         self, db: sqlite3.Connection, blocks: Sequence[NewBlock], bounds: Bounds, *, held: Sequence[int]
     ) -> None:
         """Inside a transaction: give up what must be, so that these blocks fit. Raises OutboxFullError."""
         self._saying = {}
-        losses: dict[LossCause, Loss] = {}
+        losses = _Losses()
         self._expire(db, bounds, losses, held)
         needed = sum(stored_bytes(db, block) for block in blocks)
         has_readings = any(block.record_class is RecordClass.READING for block in blocks)
-        limit = bounds.reading_bytes if has_readings else bounds.max_bytes
-        if used_bytes(db) + needed > limit:
-            target = limit - needed
+        own = bounds.own_bytes(has_readings=has_readings) - needed
+        target = bounds.bytes_for(has_readings=has_readings) - needed
+        if used_bytes(db) > target:
+            losses.at_floor = target < own
             self._give_up(db, target - bounds.slack_bytes, losses, held)
-            if used_bytes(db) > target and held:
-                self._give_up(db, target, losses, ())  # what may be on its way too, rather than stop
-            if used_bytes(db) > target:
+        if used_bytes(db) > own:
+            losses.at_floor = False
+            self._give_up(db, own, losses, ())  # what may be on its way too, rather than stop
+            if used_bytes(db) > own:
                 raise OutboxFullError(
                     f"the outbox has reached its bound of {bounds.max_bytes} bytes, and only events are in it",
                     hint="restore the link to the central, or raise outbox.max_bytes",
                 )
-        for cause, loss in losses.items():
-            self._say(db, cause, loss)
+        for why, loss in losses.found.items():
+            self._say(db, why, loss)
 
     def commit(self) -> None:
         """The transaction of the last `make_room` is durable."""
-        for cause, said in self._saying.items():
-            loss = said.loss
-            if cause not in self._said or self._said[cause].loss.start_us != loss.start_us:
-                logger.warning("the outbox gives up readings (%s); `edge-agent status` counts them", cause.value)
+        for why, said in self._saying.items():
+            if why not in self._said or self._said[why].loss.start_us != said.loss.start_us:
+                logger.warning("%s; `edge-agent status` counts them", _DETAILS[why])
         self._said |= self._saying
         self._saying = {}
 
     def note_read(self, block_id: int) -> None:
         """This block was read and may be sent: a gap event in it must not change any more."""
-        self._said = {cause: said for cause, said in self._said.items() if said.block_id != block_id}
+        self._said = {why: said for why, said in self._said.items() if said.block_id != block_id}
 
-    def _expire(
-        self, db: sqlite3.Connection, bounds: Bounds, losses: dict[LossCause, Loss], held: Sequence[int]
-    ) -> None:
+    def _expire(self, db: sqlite3.Connection, bounds: Bounds, losses: _Losses, held: Sequence[int]) -> None:
         """The oldest readings, while they are beyond the age bound; never while the clock cannot be trusted."""
         limit_us = bounds.expired_before_us(self.now_us())
         if limit_us is None or not self.may_expire():
@@ -115,7 +143,7 @@ class Retention:
                 return
             _drop(db, block, losses)
 
-    def _give_up(self, db: sqlite3.Connection, goal: int, losses: dict[LossCause, Loss], held: Sequence[int]) -> None:
+    def _give_up(self, db: sqlite3.Connection, goal: int, losses: _Losses, held: Sequence[int]) -> None:
         """Until the file's used bytes are at the goal, or there is nothing left to give up."""
         thinned_bytes, whole_bytes = _reading_bytes(db)
         while used_bytes(db) > goal:
@@ -132,9 +160,7 @@ class Retention:
             else:
                 break
 
-    def _thin(
-        self, db: sqlite3.Connection, run: Sequence[StoredBlock], losses: dict[LossCause, Loss]
-    ) -> tuple[int, int]:
+    def _thin(self, db: sqlite3.Connection, run: Sequence[StoredBlock], losses: _Losses) -> tuple[int, int]:
         """Replace the run by one block of what is kept. Returns the bytes of the bodies before and after."""
         try:
             whole = _joined([wire.decode(block.body) for block in run])
@@ -152,18 +178,18 @@ class Retention:
         db.execute("UPDATE counter SET value = ? WHERE name = 'thinned_to'", (run[-1].id,))
         if loss is not None:
             count(db, "thinned", loss.count or 0)
-            _add(losses, LossCause.THINNED, loss)
+            losses.add(LossCause.THINNED, loss)
         return sum(len(block.body) for block in run), len(new.body) if new is not None else 0
 
-    def _say(self, db: sqlite3.Connection, cause: LossCause, loss: Loss) -> None:
-        note_gap(db, cause, loss, now_us=self.now_us(), detail=_DETAILS[cause])
-        said = self._said.get(cause)
+    def _say(self, db: sqlite3.Connection, why: _Why, loss: Loss) -> None:
+        note_gap(db, why.cause, loss, now_us=self.now_us(), detail=_DETAILS[why])
+        said = self._said.get(why)
         if said is not None and remove_block(db, said.block_id):
             loss = said.loss.plus(loss)
         else:
             count(db, "appended", 1)
-        event = gap_event(cause, loss, subject=self.subject, now_us=self.now_us(), detail=_DETAILS[cause])
-        self._saying[cause] = _Said(insert_block(db, _block_of(Batch(self.subject, events=(event,)))), loss)
+        event = gap_event(why.cause, loss, subject=self.subject, now_us=self.now_us(), detail=_DETAILS[why])
+        self._saying[why] = _Said(insert_block(db, _block_of(Batch(self.subject, events=(event,)))), loss)
 
 
 def stored_bytes(db: sqlite3.Connection, block: NewBlock) -> int:
@@ -224,15 +250,10 @@ def _block_of(batch: Batch) -> NewBlock:
     return NewBlock(uuid.uuid4().hex, record_class, min(times), max(times), len(batch), wire.encode(batch))
 
 
-def _drop(db: sqlite3.Connection, block: _Header, losses: dict[LossCause, Loss]) -> None:
+def _drop(db: sqlite3.Connection, block: _Header, losses: _Losses) -> None:
     remove_block(db, block.id)
     count(db, "evicted", block.count)
-    _add(losses, LossCause.EVICTED, Loss(block.first_time_us, block.last_time_us, block.count))
-
-
-def _add(losses: dict[LossCause, Loss], cause: LossCause, loss: Loss) -> None:
-    known = losses.get(cause)
-    losses[cause] = loss if known is None else known.plus(loss)
+    losses.add(LossCause.EVICTED, Loss(block.first_time_us, block.last_time_us, block.count))
 
 
 def _reading_bytes(db: sqlite3.Connection) -> tuple[int, int]:

@@ -1,7 +1,7 @@
-"""A damaged outbox file: put aside as it is, and everything in it that is provably whole taken over.
+"""A damaged outbox file that was put aside: everything in it that is provably whole taken over.
 
 Constraints
-- The damaged file is never written to and never deleted; it keeps its name with `.corrupt-<time>` behind it.
+- The damaged file is never written to.
 - A block is taken over only when its checksum holds. It keeps its id, so that the order stays.
 - The ledger of what was acknowledged is taken over from its newest hour back to the first that cannot be read; before
   that it begins later, and says so.
@@ -16,13 +16,11 @@ import sqlite3
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from cloud_sync import wire
 from cloud_sync.digest_ledger import readable_ledger, take_over
-from cloud_sync.errors import OutboxError
 from cloud_sync.gap_ledger import OwnGap, insert_gaps, note_gap, own_gaps
 from cloud_sync.outbox_blocks import (
     INSERT_LETTER,
@@ -42,7 +40,6 @@ from cloud_sync.sqlite_errors import UNREADABLE, read_text
 
 logger = logging.getLogger(__name__)
 
-MARK: Final = ".corrupt-"
 _AT_ONCE: Final = 64  # blocks in a transaction: a megabyte or so
 _MOST_PROBED: Final = 1_000_000
 _LETTER_TYPES: Final = [str, int, str, str, int, bytes]
@@ -70,30 +67,6 @@ class Salvage:
         self.lost_records += max(0, block.count)
         self.start_us = block.first_time_us if self.start_us is None else min(self.start_us, block.first_time_us)
         self.end_us = block.last_time_us if self.end_us is None else max(self.end_us, block.last_time_us)
-
-
-def quarantined(path: Path) -> list[Path]:
-    """The damaged files that were put aside beside this outbox, oldest first, without their logs."""
-    found = path.parent.glob(f"{path.name}{MARK}*")
-    return sorted(file for file in found if not file.name.endswith(("-wal", "-shm")))
-
-
-def put_aside(path: Path, *, now_ns: int) -> Path:
-    """Move the file and its log away, under one new name. Raises OutboxError."""
-    stamp = datetime.fromtimestamp(now_ns / 1e9, UTC).strftime("%Y%m%dT%H%M%S")
-    number, target = 0, path.with_name(f"{path.name}{MARK}{stamp}")
-    while target.exists():
-        number += 1
-        target = path.with_name(f"{path.name}{MARK}{stamp}.{number}")
-    try:
-        for end in ("-wal", "-shm", ""):
-            with contextlib.suppress(FileNotFoundError):
-                path.with_name(path.name + end).rename(target.with_name(target.name + end))
-    except OSError as exc:
-        raise OutboxError(
-            f"{path} is damaged and cannot be put aside: {exc}", hint="move it away by hand; keep it"
-        ) from exc
-    return target
 
 
 def salvage(damaged: Path, db: sqlite3.Connection, *, subject: str, now_us: int) -> Salvage:

@@ -12,7 +12,7 @@ Does not know SQLite.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -24,6 +24,8 @@ RESERVE_SHARE: Final = 16
 SLACK_SHARE: Final = 64
 MOST_SLACK_BYTES: Final = 256_000
 """A little more is given up than asked for, so that the next flushes find room; 1/4 MB is a second's work."""
+RETREAT_BYTES: Final = 128 << 10
+"""Given up at most with each append for what others have taken of the disk's floor: 100 MB in a quarter of an hour."""
 
 
 class LossCause(StrEnum):
@@ -34,6 +36,13 @@ class LossCause(StrEnum):
     DAMAGED = "damaged"
 
 
+class Limit(StrEnum):
+    """What ends the room of readings, by the name of its setting."""
+
+    BYTES = "max_bytes"
+    FLOOR = "min_free_bytes"
+
+
 class Step(StrEnum):
     THIN = "thin"  # the oldest that are still whole
     DROP = "drop"  # the oldest
@@ -41,15 +50,37 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Bytes of the file, and microseconds of age of a reading (None: any age)."""
+    """Bytes of the file, and microseconds of age of a reading (None: any age).
+
+    `disk_bytes`: what the file may hold before the disk's free space is at its floor; None when there is no floor.
+    """
 
     max_bytes: int
     max_age_us: int | None = None
+    disk_bytes: int | None = None
+
+    def on_disk(self, disk_bytes: int, *, used_bytes: int) -> Bounds:
+        """With the disk's floor. Where others have gone below it, the outbox retreats in steps and not at once."""
+        return replace(self, disk_bytes=max(0, disk_bytes, used_bytes - RETREAT_BYTES))
+
+    def own_bytes(self, *, has_readings: bool) -> int:
+        """The bound that nothing passes; the last part of it is for events."""
+        return self.max_bytes - self.max_bytes // RESERVE_SHARE if has_readings else self.max_bytes
+
+    def bytes_for(self, *, has_readings: bool) -> int:
+        """From here on readings are given up for an append."""
+        own = self.own_bytes(has_readings=has_readings)
+        return own if self.disk_bytes is None else min(own, self.disk_bytes)
 
     @property
     def reading_bytes(self) -> int:
         """Readings fill the file up to here; the rest is for events."""
-        return self.max_bytes - self.max_bytes // RESERVE_SHARE
+        return self.bytes_for(has_readings=True)
+
+    @property
+    def limit(self) -> Limit:
+        """Which of the two bounds counts for readings now."""
+        return Limit.BYTES if self.reading_bytes == self.own_bytes(has_readings=True) else Limit.FLOOR
 
     @property
     def slack_bytes(self) -> int:

@@ -368,6 +368,7 @@ def _outbox(settings: Settings, clock: Clock, is_clock_synced: ClockQuality) -> 
     return Outbox(
         settings.gateway.state_dir / "outbox.db",
         max_bytes=settings.outbox.max_bytes,
+        min_free_bytes=settings.outbox.min_free_bytes,
         max_age_us=None if days == "none" else int(days * US_PER_DAY),
         gateway_id=settings.gateway.id,
         now_ns=clock.now_ns,

@@ -177,6 +177,11 @@ class OutboxSettings(Strict):
     """The durable queue."""
 
     max_bytes: int = Field(1_000_000_000, ge=1_000_000, description="Bound of the outbox file.")
+    min_free_bytes: int = Field(
+        100_000_000,
+        ge=0,
+        description="So much of the disk stays free for others; at it readings are given up as at max_bytes. 0: none.",
+    )
     max_age_days: Annotated[float, Field(gt=0)] | Literal["none"] = Field(
         7.0,
         description='Older readings are given up, because the central compresses after 7 days; "none" keeps them.',

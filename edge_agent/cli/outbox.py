@@ -16,12 +16,13 @@ from cloud_sync.errors import OutboxUnavailableError, SyncError, WireFormatError
 from cloud_sync.outbox_access import add_blocks, check_room, read_only, requeue
 from cloud_sync.outbox_blocks import NewBlock, iterate_blocks, iterate_letters, newest_id, read_counters, read_depth
 from cloud_sync.outbox_rate import days_left, rate_of_backlog
+from cloud_sync.outbox_room import DiskFloor
 from cloud_sync.records import Batch, RecordClass
 from cloud_sync.retention import Bounds
 from cloud_sync.sneakernet import PUBLIC_KEY_FILE, gateway_key, public_key, read_blocks, write_blocks
 from edge_agent.errors import EdgeError
 from edge_agent.local.document import instant
-from edge_agent.local.outbox_status import describe_outbox
+from edge_agent.local.outbox_status import describe_bounds, describe_outbox
 from edge_agent.settings import Settings
 from edge_agent.settings_file import load_settings
 from edge_agent.site_file import find_settings_file
@@ -31,7 +32,9 @@ def show_stats(config: Path | None, *, as_json: bool) -> None:
     settings = _settings(config)
     with _errors(), read_only(_file(settings)) as db:
         depth, counters = read_depth(db), read_counters(db)
-    days = days_left(Bounds(settings.outbox.max_bytes), depth.used_bytes, rate_of_backlog(depth))
+    floor = DiskFloor(_file(settings), settings.outbox.min_free_bytes)
+    bounds = floor.within(Bounds(settings.outbox.max_bytes), used_bytes=depth.used_bytes)
+    days = days_left(bounds, depth.used_bytes, rate_of_backlog(depth))
     document = {
         "path": str(_file(settings)),
         "records": depth.records,
@@ -42,6 +45,7 @@ def show_stats(config: Path | None, *, as_json: bool) -> None:
         "newest": _time(depth.newest_time_us),
         "dead_letters": depth.dead_letters,
         "room_days": None if days is None else round(days, 1),
+        **describe_bounds(bounds, settings.outbox.min_free_bytes),
         **describe_outbox(depth, counters, None),
     }
     _print(document, as_json)

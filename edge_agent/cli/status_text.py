@@ -80,7 +80,7 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
     lines = []
     if outbox := document.get("outbox"):
         lines.append(f"OUTBOX   {_outbox(outbox, now)}")
-        lines += [f"         {words}" for words in _room(outbox) + _given_up(outbox)]
+        lines += [f"         {words}" for words in _room(outbox) + _given_up(outbox) + _file(outbox)]
     if central := document.get("central"):
         error = f": {central['error']}" if central["error"] else ""
         settled = f"; last answer {ago(central['last_settled'], now)}" if central["last_settled"] else ""
@@ -126,11 +126,16 @@ def _outbox(outbox: dict[str, Any], now: datetime) -> str:
 
 
 def _room(outbox: dict[str, Any]) -> list[str]:
-    if outbox.get("room_days") is None:
-        return []
-    return [
-        f"room for {outbox['room_days']} days at the present rate; then every second reading of the oldest is given up"
-    ]
+    lines = []
+    if outbox.get("room_days") is not None:
+        lines.append(
+            f"room for {outbox['room_days']} days at the present rate; "
+            "then every second reading of the oldest is given up"
+        )
+    if outbox.get("limited_by") == "min_free_bytes":
+        floor = f"{outbox['min_free_bytes'] / 1e6:.0f} MB stay free for others"
+        lines.append(f"the disk ends it at {outbox['room_bytes'] / 1e6:.1f} MB: {floor} (outbox.min_free_bytes)")
+    return lines
 
 
 def _given_up(outbox: dict[str, Any]) -> list[str]:
@@ -140,4 +145,16 @@ def _given_up(outbox: dict[str, Any]) -> list[str]:
         lines.append(f"{given_up} readings were given up for room, each told to the central as part of a gap")
     if outbox.get("has_ballast") is False:
         lines.append("no ballast: the disk has no room for the file that would pay for emptying the outbox")
+    return lines
+
+
+def _file(outbox: dict[str, Any]) -> list[str]:
+    """What the file costs the flash, and what happened to it."""
+    lines = []
+    if (cost := outbox.get("written_bytes_per_record")) is not None:
+        lines.append(f"{cost:.0f} bytes reach the disk per record (wear of a flash card)")
+    if rescued := outbox.get("rescued_total"):
+        lines.append(f"the file was removed or replaced {rescued} times while in use, and written again without loss")
+    if removed := outbox.get("quarantine_removed_total"):
+        lines.append(f"{removed} old files that had been put aside were removed for room")
     return lines

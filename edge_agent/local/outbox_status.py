@@ -10,8 +10,8 @@ from typing import Any
 
 from cloud_sync.outbox import Depth, Outbox
 from cloud_sync.outbox_blocks import Waiting
+from cloud_sync.outbox_quarantine import is_stranger, quarantined
 from cloud_sync.outbox_rate import FillRate, days_left, written_bytes
-from cloud_sync.outbox_salvage import quarantined
 from cloud_sync.records import RecordClass
 from cloud_sync.retention import Bounds
 
@@ -25,6 +25,8 @@ class OutboxHealth:
     bytes_per_reading: float | None
     quarantined: Sequence[Path]
     error_since_ns: int | None
+    bounds: Bounds | None = None
+    min_free_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -43,21 +45,24 @@ class OutboxWatch:
             self._error_since_ns = None
         elif self._error_since_ns is None:
             self._error_since_ns = now_ns
+        bounds = None if depth is None else self.outbox.bounds(depth.used_bytes)
         return OutboxHealth(
             has_ballast=self.outbox.has_ballast,
-            room_days=self._room_days(depth, counters),
+            room_days=self._room_days(depth, bounds, counters),
             bytes_per_reading=self._bytes_per_reading(counters),
             quarantined=quarantined(self.outbox.path),
             error_since_ns=self._error_since_ns,
+            bounds=bounds,
+            min_free_bytes=self.outbox.min_free_bytes,
         )
 
-    def _room_days(self, depth: Depth | None, counters: Mapping[str, int]) -> float | None:
+    def _room_days(self, depth: Depth | None, bounds: Bounds | None, counters: Mapping[str, int]) -> float | None:
         total, now_s = counters.get("appended_bytes"), self.monotonic_s()
-        if depth is None or total is None:
+        if depth is None or bounds is None or total is None:
             return None
         rate = self._rate.bytes_per_day(total, now_s=now_s)
         self._rate.note(total, now_s=now_s)
-        return days_left(Bounds(self.outbox.max_bytes), depth.used_bytes, rate)
+        return days_left(bounds, depth.used_bytes, rate)
 
     def _bytes_per_reading(self, counters: Mapping[str, int]) -> float | None:
         appended, written = counters.get("appended"), written_bytes()
@@ -80,6 +85,8 @@ def describe_outbox(depth: Depth | None, counters: Mapping[str, int], health: Ou
         "thinned_total": counters.get("thinned"),
         "evicted_total": counters.get("evicted"),
         "damaged_total": counters.get("damaged"),
+        "rescued_total": counters.get("rescued", 0),
+        "quarantine_removed_total": counters.get("quarantine_removed", 0),
     }
     if depth is not None:
         waiting = dict(depth.by_class)
@@ -100,12 +107,24 @@ def describe_outbox(depth: Depth | None, counters: Mapping[str, int], health: Ou
             ),
             "quarantined": [str(path) for path in health.quarantined],
         }
+        if health.bounds is not None:
+            document |= describe_bounds(health.bounds, health.min_free_bytes)
     return document
+
+
+def describe_bounds(bounds: Bounds, min_free_bytes: int) -> dict[str, Any]:
+    """Which of the two bounds ends the room of readings now, and where."""
+    return {"limited_by": bounds.limit.value, "room_bytes": bounds.reading_bytes, "min_free_bytes": min_free_bytes}
 
 
 def quarantine_problem(files: Sequence[Path]) -> tuple[str, str] | None:
     """What is wrong, and what to do."""
     if not files:
         return None
+    if is_stranger(files[-1]):
+        what = (
+            f"another file was put in the outbox's place; the outbox was written again, that file is {files[-1].name}"
+        )
+        return what, f"see whether anything in {files[-1]} is needed, then remove it; stop the agent before a restore"
     what = f"the outbox was damaged; what was whole was saved, and the damaged file is kept as {files[-1].name}"
     return what, f"check the disk or flash card; keep a copy of {files[-1]} for support, then remove it"

@@ -17,7 +17,7 @@ from cloud_sync.errors import OutboxTooNewError
 from cloud_sync.gap_ledger import note_gap
 from cloud_sync.outbox import Outbox
 from cloud_sync.outbox_file import PAGE_BYTES, SCHEMA_VERSION, in_transaction
-from cloud_sync.outbox_salvage import quarantined
+from cloud_sync.outbox_quarantine import quarantined
 from cloud_sync.records import Event, Refusal, Row, Settlement
 from cloud_sync.retention import Loss, LossCause
 from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows, series
