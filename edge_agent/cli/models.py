@@ -50,6 +50,8 @@ def show_list(config: Path | None, *, as_json: bool) -> int:
 def verify(config: Path | None, name: str | None, version: str | None, *, as_json: bool) -> int:
     """Signature, digests and the golden run; 1 when one of the bundles may not be used."""
     settings = _settings(config)
+    if name is None and not list_bundles(settings.dir):
+        raise _no_bundle(settings.dir)
     failed = 0
     for each_name, each_version in _chosen(settings.dir, name, version):
         document = _verified(settings, each_name, each_version)
@@ -111,6 +113,11 @@ def _settings(config: Path | None) -> ModelSettings:
 
 def _keys(settings: ModelSettings) -> Path:
     return settings.keys_dir or settings.dir / "keys"
+
+
+def _no_bundle(models_dir: Path) -> BundleError:
+    what = f"{models_dir}: no bundle" if models_dir.is_dir() else f"there is no folder {models_dir}"
+    return BundleError(what, hint="models.dir in the site's file says where the bundles are")
 
 
 def _chosen(models_dir: Path, name: str | None, version: str | None) -> Iterator[tuple[str, str]]:
