@@ -60,6 +60,27 @@ def test_graph_agrees_when_trees_see_a_part_of_the_columns() -> None:
     assert figures.max_abs_difference < 1e-6
 
 
+def test_an_even_split_of_the_trees_is_normal_on_both_sides() -> None:
+    rows = rows_of_mixed_scales()
+    converted = fitted_random_forest(rows)
+    assert converted.own_threshold is not None
+    tried = parity_rows(converted, rows)
+    source = converted.source_score(tried.astype(np.float64))
+    ties = tried[source == 0.5]
+    assert len(ties) > 100
+    assert (runtime_scores(converted, ties) > 0.5).any()  # float32's sum of twentieths: why 0.5 itself will not do
+    assert not (runtime_scores(converted, ties) > converted.own_threshold).any()
+    figures = measure(converted, rows, threshold=converted.own_threshold)
+    assert (figures.verdict_flips, figures.flips_in_band) == (0, 0)
+
+
+def test_a_threshold_on_a_score_that_trees_take_is_refused() -> None:
+    rows = rows_of_mixed_scales()
+    with pytest.raises(BundleError, match="verdicts flip") as refusal:
+        measure(fitted_random_forest(rows), rows, threshold=0.5)
+    assert "move it between two of them" in refusal.value.hint
+
+
 def test_anomaly_score_is_higher_for_outliers() -> None:
     rows = rows_of_mixed_scales()
     converted = fitted_isolation_forest(rows)
