@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import random
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -211,3 +212,58 @@ def test_new_outbox_in_a_read_only_folder_is_said(disk: Path):
         Outbox(disk / "outbox.db", max_bytes=1_000_000_000).open()
     assert caught.value.reason in ("readonly", "cannot_open")
     assert caught.value.hint
+
+
+FLOOR_BYTES = 2 << 20
+
+
+def free_on(disk: Path) -> int:
+    found = os.statvfs(disk)
+    return found.f_bavail * found.f_frsize
+
+
+def append_noise(outbox: Outbox, flushes: int) -> None:
+    values = random.Random(flushes)
+    for _ in range(flushes):
+        rows = [replace(row, value=values.random()) for row in fresh_rows(500)]
+        outbox.append([block_of(rows)])
+
+
+def test_floor_leaves_room_on_a_real_disk_for_everybody_else(disk: Path):
+    with Outbox(disk / "outbox.db", max_bytes=1_000_000_000, min_free_bytes=FLOOR_BYTES) as outbox:
+        append_noise(outbox, 1_200)
+        assert outbox.counters()["thinned"] > 0
+        assert free_on(disk) >= FLOOR_BYTES // 2
+        (disk / "journal").write_bytes(bytes(FLOOR_BYTES // 2))
+        append_noise(outbox, 100)
+        assert free_on(disk) >= FLOOR_BYTES // 2
+        assert all("floor" in gap.detail for gap in outbox.gaps())
+
+
+def test_file_removed_on_a_disk_without_room_for_a_copy_is_said_and_comes_back_with_room(disk: Path):
+    outbox = Outbox(disk / "outbox.db", max_bytes=1_000_000_000).open()
+    held = []
+    for _ in range(100):
+        block = opaque()
+        outbox.append([block])
+        held.append(block.batch_id)
+    (disk / "outbox.db").unlink()
+    stranger = fill_with_a_stranger(disk)
+    for _ in range(2):
+        with pytest.raises(OutboxUnavailableError) as caught:
+            outbox.append([opaque()])
+        assert caught.value.reason == "moved"
+    assert waiting(outbox) == held
+    assert not list(disk.glob("*.rescue*"))
+    stranger.unlink()
+    (disk / "outbox.db.ballast").unlink()
+    settle_oldest(outbox)
+    for _ in held[1:60]:
+        settle_oldest(outbox)  # half of the disk is still the unlinked file's
+    block = opaque()
+    outbox.append([block])
+    outbox.close()
+    with Outbox(disk / "outbox.db", max_bytes=1_000_000_000) as again:
+        found = waiting(again)
+        assert [name for name in found if name in held] == held[60:]
+        assert found[-1] == block.batch_id

@@ -1,4 +1,4 @@
-"""Whatever is appended, delivered and given up: each reading is waiting, delivered, or said to be lost."""
+"""Whatever is appended, delivered and given up, on any disk: each reading is waiting, delivered, or said to be lost."""
 
 from __future__ import annotations
 
@@ -17,13 +17,21 @@ from cloud_sync.records import Batch, Event, EventKind, RecordClass, Row, Settle
 from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows
 
 BOUND = 200_000
+FLOOR = 50_000
 
 
 class RetentionMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.outbox = Outbox(Path(self.folder.name) / "outbox.db", max_bytes=BOUND, gateway_id=GATEWAY)
+        self.free_bytes = 10 * FLOOR
+        self.outbox = Outbox(
+            Path(self.folder.name) / "outbox.db",
+            max_bytes=BOUND,
+            gateway_id=GATEWAY,
+            min_free_bytes=FLOOR,
+            free_bytes=lambda _: self.free_bytes,
+        )
         self._open()
         self.values = random.Random(1)
         self.offered: set[tuple[str, int]] = set()
@@ -75,10 +83,21 @@ class RetentionMachine(RuleBasedStateMachine):
     def _note_delivered(self, batch: Batch) -> None:
         self.delivered |= {row.key for row in batch.rows}
         for event in batch.events:
+            if event.kind is EventKind.ANNOTATION:
+                continue
             if event.kind is EventKind.GAP:
                 self.said[event.body["cause"]] += event.body["count"]
             else:
                 self.alarms.remove(event.event_id)
+
+    @rule(free_bytes=st.integers(0, 2 * FLOOR))
+    def others_write_to_the_disk(self, free_bytes: int) -> None:
+        self.free_bytes = free_bytes
+
+    @rule()
+    def lose_the_file(self) -> None:
+        for file in Path(self.folder.name).glob("outbox.db*"):
+            file.unlink()
 
     @rule()
     def reopen(self) -> None:

@@ -68,3 +68,29 @@ def test_an_outbox_that_gave_no_counts_does_not_stop_the_status() -> None:
     text = as_text(document(outbox=outbox, central=central), NOW)
     assert "cannot be read: the disk does not answer" in text
     assert "accepted" not in text
+
+
+def outbox_of(**more: Any) -> dict[str, Any]:
+    return {"records": 12, "file_bytes": 2_000_000, "max_bytes": 1_000_000_000, **more}
+
+
+def test_what_a_record_costs_the_flash_is_in_the_text() -> None:
+    assert "OUTBOX   12 records wait" in (
+        text := as_text(document(outbox=outbox_of(written_bytes_per_record=9.4)), NOW)
+    )
+    assert "9 bytes reach the disk per record (wear of a flash card)" in text
+    assert "wear" not in as_text(document(outbox=outbox_of(written_bytes_per_record=None)), NOW)
+
+
+def test_disk_that_ends_the_room_before_the_byte_bound_is_named() -> None:
+    room = {"room_days": 0.4, "room_bytes": 30_000_000, "min_free_bytes": 100_000_000}
+    text = as_text(document(outbox=outbox_of(limited_by="min_free_bytes", **room)), NOW)
+    assert "room for 0.4 days" in text
+    assert "the disk ends it at 30.0 MB: 100 MB stay free for others (outbox.min_free_bytes)" in text
+    assert "min_free_bytes" not in as_text(document(outbox=outbox_of(limited_by="max_bytes", **room)), NOW)
+
+
+def test_file_that_was_taken_away_and_old_files_that_were_removed_are_told() -> None:
+    text = as_text(document(outbox=outbox_of(rescued_total=2, quarantine_removed_total=3)), NOW)
+    assert "the file was removed or replaced 2 times while in use, and written again without loss" in text
+    assert "3 old files that had been put aside were removed for room" in text
