@@ -16,6 +16,7 @@ from cloud_sync import wire
 from cloud_sync.errors import WireFormatError
 from cloud_sync.outbox_file import pragma
 from cloud_sync.records import Batch, RecordClass, Settlement
+from cloud_sync.transports.answers import NO_EVENTS
 
 WHOLE_BLOCK: Final = -1
 """The position of a dead letter that is a block as it was stored, because its records cannot be read."""
@@ -94,6 +95,8 @@ class Depth:
     dead_letters: int
     by_class: tuple[tuple[str, Waiting], ...] = ()
     used_bytes: int = 0
+    no_place: int = 0
+    """Of the dead letters: events that were offered to a central that takes readings only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +189,9 @@ def read_depth(db: sqlite3.Connection) -> Depth:
     if not all(isinstance(number, int) for _, *numbers in found for number in numbers):
         raise sqlite3.DataError("the header of a block holds no numbers")
     by_class = tuple((name, Waiting(blocks, records, size)) for name, blocks, records, size, _, _ in found)
-    letters = int(db.execute("SELECT count(*) FROM dead_letter").fetchone()[0])
+    letters, no_place = db.execute(
+        "SELECT count(*), count(*) FILTER (WHERE code = ?) FROM dead_letter", (NO_EVENTS,)
+    ).fetchone()
     page_bytes, pages, free = pragma(db, "page_size"), pragma(db, "page_count"), pragma(db, "freelist_count")
     return Depth(
         blocks=sum(waiting.blocks for _, waiting in by_class),
@@ -195,9 +200,10 @@ def read_depth(db: sqlite3.Connection) -> Depth:
         file_bytes=pages * page_bytes,
         oldest_time_us=min((oldest for *_, oldest, _ in found), default=None),
         newest_time_us=max((newest for *_, newest in found), default=None),
-        dead_letters=letters,
+        dead_letters=int(letters),
         by_class=by_class,
         used_bytes=(pages - free) * page_bytes,
+        no_place=int(no_place),
     )
 
 

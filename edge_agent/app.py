@@ -21,7 +21,7 @@ from cloud_sync.outbox import Outbox
 from cloud_sync.reconcile_hourly import HourlyReconciliation
 from cloud_sync.records import Event
 from cloud_sync.retention import US_PER_DAY
-from cloud_sync.transports.auto import worth_of
+from cloud_sync.transports.auto import way_of, worth_of
 from cloud_sync.transports.base import Transport
 from cloud_sync.uplink import Policy, Uplink
 from cloud_sync.writer import OutboxWriter
@@ -326,6 +326,7 @@ class Agent:
             writer=self.writer.state,
             uplink=self.uplink.state,
             worth=worth_of(self.transport),
+            way=way_of(self.transport),
             ledger=self.ledger,
             reconcile=self.reconciliation.state,
             certificate=await asyncio.to_thread(certificate_problem, self.settings.central),

@@ -12,12 +12,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.records import Settlement
 from cloud_sync.transports.base import Transport
+from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.single import IN_FLIGHT, SingleReadingTransport
 from cloud_sync.transports.tls import ClientCertificate
@@ -41,13 +43,16 @@ class AutoTransport:
         single: SingleReadingTransport,
         *,
         monotonic_s: Callable[[], float] = time.monotonic,
+        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._batch = batch
         self._single = single
         self._monotonic_s = monotonic_s
+        self._now_ns = now_ns
         self._asked_at_s = 0.0
         self._is_certain = False
         self.mode: Literal["batch", "single"] | None = None
+        self.changed_at_ns: int | None = None
 
     def __repr__(self) -> str:
         return f"AutoTransport({self._batch!r}, {self._single!r})"
@@ -76,6 +81,7 @@ class AutoTransport:
         self._asked_at_s = self._monotonic_s()
         self._is_certain = True
         if self.mode != before:
+            self.changed_at_ns = self._now_ns()
             logger.info("the central takes %s: %s", _TAKES[self.mode], worth_of(self))
 
 
@@ -137,3 +143,31 @@ def worth_of(transport: Transport) -> str:
             return "not known yet: the central has not said what it takes"
         case _:
             return COMMITTED
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How batches reach the central now. `name` is None while that is not known."""
+
+    name: str | None
+    since_ns: int | None = None
+    """When it was taken; None: from the start."""
+    instead_of: str | None = None
+    """The preferred way, while this one stands in for it."""
+    takes_events: bool | None = True
+    """None while that is not known."""
+
+
+def way_of(transport: Transport) -> Way:
+    """Which way is in use, since when, and whether events have a place at its end."""
+    match transport:
+        case FailoverTransport():
+            return Way(transport.name, transport.changed_at_ns, transport.instead_of)
+        case AutoTransport(mode=None):
+            return Way(None, takes_events=None)
+        case AutoTransport(mode=mode):
+            return Way("https" if mode == "batch" else "single", transport.changed_at_ns, takes_events=mode == "batch")
+        case SingleReadingTransport():
+            return Way(transport.name, takes_events=False)
+        case _:
+            return Way(transport.name)

@@ -21,8 +21,9 @@ logger = logging.getLogger(__name__)
 
 
 class FailoverTransport:
-    """`name` is the way in use. After `after_failures` in a row the other way is taken.
+    """`name` is the way in use, since `changed_at_ns` (None: from the start).
 
+    After `after_failures` in a row the other way is taken.
     While the fallback is in use, the preferred way is tried again every `probe_every_s`, with a batch that waits
     anyway.
     """
@@ -35,17 +36,20 @@ class FailoverTransport:
         after_failures: int = 3,
         probe_every_s: float = 300.0,
         now_s: Callable[[], float] = time.monotonic,
+        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._preferred = preferred
         self._fallback = fallback
         self._after_failures = after_failures
         self._probe_every_s = probe_every_s
         self._now_s = now_s
+        self._now_ns = now_ns
         self._active = preferred
         self._failures = 0
         self._probe_at_s = 0.0
         self.name = preferred.name
         self.switches_total = 0
+        self.changed_at_ns: int | None = None
 
     def __repr__(self) -> str:
         return f"FailoverTransport({self._preferred!r}, {self._fallback!r})"
@@ -68,6 +72,11 @@ class FailoverTransport:
             self._note_reached(way)
             return settlement
         return await self._active.send(body, batch_id=batch_id)
+
+    @property
+    def instead_of(self) -> str | None:
+        """The preferred way, while the other one stands in for it."""
+        return None if self._active is self._preferred else self._preferred.name
 
     async def close(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -114,3 +123,4 @@ class FailoverTransport:
         self._probe_at_s = self._now_s() + self._probe_every_s
         self.name = way.name
         self.switches_total += 1
+        self.changed_at_ns = self._now_ns()

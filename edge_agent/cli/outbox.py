@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,10 +89,16 @@ def put_back(config: Path | None, ids: list[int], *, everything: bool, as_json: 
     settings = _settings(config)
     file = _file(settings)
     with _errors():
-        with read_only(file):
-            pass  # a missing file is said, not made
+        with read_only(file) as db:  # a missing file is said, not made
+            no_place = read_depth(db).no_place
         done = requeue(file, None if everything else ids, max_bytes=settings.outbox.max_bytes)
     _print({"requeued": done.records, "unreadable": done.unreadable}, as_json)
+    if everything and no_place:
+        print(
+            f"{no_place} of them are events that found no place: they come back unless the central takes batches now; "
+            "`edge-agent status` says what it takes",
+            file=sys.stderr,
+        )
 
 
 def export_file(config: Path | None, target: Path, *, as_json: bool) -> None:

@@ -148,6 +148,7 @@ def _outbox(state_dir: Path) -> dict[str, Any] | None:
         "file_bytes": depth.file_bytes,
         "oldest": None if depth.oldest_time_us is None else instant(depth.oldest_time_us, "seconds"),
         "dead_letters": depth.dead_letters,
+        "no_place": depth.no_place,
         **describe_outbox(depth, counters, None),
     }
 

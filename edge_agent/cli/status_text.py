@@ -90,6 +90,7 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
                 f"         {outbox['accepted_total']} accepted, {outbox['duplicates_total']} duplicates, "
                 f"{outbox['refused_total']} refused of {outbox['appended_total']} ever appended"
             )
+        lines += [f"         {words}" for words in _way(central, now) + _no_place(central, outbox or {})]
         lines += _reconciled(central.get("reconcile") or {}, now)
     if gaps := document.get("gaps"):
         causes = ", ".join(f"{cause} {count}" for cause, count in sorted(gaps["by_cause"].items()))
@@ -103,6 +104,26 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
 def _lost_in_the_outbox(records: dict[str, int | None]) -> list[str]:
     told = [f"{cause} {'unknown' if number is None else number}" for cause, number in sorted(records.items())]
     return [f"         records the outbox gave up or lost: {', '.join(told)}"] if told else []
+
+
+def _way(central: dict[str, Any], now: datetime) -> list[str]:
+    """Said when it is not the one that `central.url` shows."""
+    preferred = central.get("way_instead_of")
+    if preferred is None and central.get("way") != "mqtt":
+        return []
+    instead = f" instead of {preferred}" if preferred else ""
+    since = f" since {ago(central['way_since'], now)}" if central.get("way_since") else ""
+    return [f"delivers over {central['way']}{instead}{since}"]
+
+
+def _no_place(central: dict[str, Any], outbox: dict[str, Any]) -> list[str]:
+    kept = outbox.get("no_place")
+    if not kept or central.get("takes_events"):
+        return []
+    return [
+        f"{kept} events have no place at this central and are kept here: it takes single readings only",
+        "with a central that takes batches: edge-agent outbox requeue --all (docs/PLATFORM.md)",
+    ]
 
 
 def _reconciled(reconcile: dict[str, Any], now: datetime) -> list[str]:

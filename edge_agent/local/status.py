@@ -6,12 +6,16 @@ RFC 3339; durations in seconds. Pure: parts in, one JSON-able document out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from cloud_sync.outbox import Depth
 from cloud_sync.reconcile_hourly import ReconcileState
+from cloud_sync.transports.auto import Way
 from cloud_sync.uplink import LinkState, UplinkState
 from cloud_sync.writer import WriterState
 from edge_agent import __version__
@@ -60,6 +64,7 @@ class Parts:
     writer: WriterState
     uplink: UplinkState
     worth: str
+    way: Way
     ledger: GapLedger
     outbox: OutboxHealth | None = None
     reconcile: ReconcileState | None = None
@@ -132,9 +137,10 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
     if writer.error is not None:
         what = f"the outbox takes nothing: {writer.error}; {writer.pending} records are held in memory"
         out.append(problem(what, parts.outbox.error_since_ns if parts.outbox else None, writer.hint))
-    broken = quarantine_problem(parts.outbox.quarantined if parts.outbox else ())
+    quarantined = parts.outbox.quarantined if parts.outbox else ()
+    broken = quarantine_problem(quarantined)
     if broken is not None:
-        out.append(problem(broken[0], None, broken[1]))
+        out.append(problem(broken[0], put_aside_at_ns(quarantined[-1]), broken[1]))
     offline_s = (parts.now_ns - uplink.since_ns) / 1e9
     if uplink.link in (LinkState.REFUSED, LinkState.REFUSES_ALL, LinkState.BLOCKED) or (
         uplink.link is LinkState.OFFLINE and offline_s > OFFLINE_GRACE_S
@@ -145,15 +151,39 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
     differs = reconcile_problem(parts.reconcile)
     if differs is not None:
         out.append(problem(differs[0], None, differs[1]))
-    if parts.depth is not None and parts.depth.dead_letters:
-        what = f"{parts.depth.dead_letters} records were refused by the central for good"
-        out.append(
-            problem(what, None, "read why: edge-agent outbox dead-letters; send again: edge-agent outbox requeue")
-        )
+    out += letter_problems(parts.depth, parts.way)
     if parts.depth is not None and parts.depth.file_bytes > 0.8 * parts.settings.outbox.max_bytes:
         used = parts.depth.file_bytes / parts.settings.outbox.max_bytes
         out.append(problem(f"the outbox is {used:.0%} full", None, "restore the link to the central"))
     return out
+
+
+def letter_problems(depth: Depth | None, way: Way) -> list[dict[str, Any]]:
+    """Events that no try can bring to this central are a fact, shown with the central; here is what can be mended."""
+    if depth is None:
+        return []
+    out = []
+    refused = depth.dead_letters - depth.no_place
+    if refused:
+        what = f"{refused} records were refused by the central for good"
+        out.append(
+            problem(what, None, "read why: edge-agent outbox dead-letters; send again: edge-agent outbox requeue")
+        )
+    if depth.no_place and way.takes_events:
+        what = f"{depth.no_place} events had no place at the central and are kept here; now it takes them"
+        out.append(problem(what, None, "send them: edge-agent outbox requeue --all"))
+    return out
+
+
+def put_aside_at_ns(file: Path) -> int | None:
+    """When a damaged outbox was put aside: its name says so."""
+    stamp = re.search(r"-(\d{8}T\d{6})(\.\d+)?$", file.name)
+    if stamp is None:
+        return None
+    try:
+        return int(datetime.strptime(stamp[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()) * 10**9
+    except ValueError:  # somebody gave it another name
+        return None
 
 
 def _outbox(parts: Parts) -> dict[str, Any]:
@@ -173,6 +203,7 @@ def _outbox(parts: Parts) -> dict[str, Any]:
             "file_bytes": depth.file_bytes,
             "oldest": rfc3339(None if depth.oldest_time_us is None else depth.oldest_time_us * 1000),
             "dead_letters": depth.dead_letters,
+            "no_place": depth.no_place,
         }
     return document
 
@@ -188,6 +219,10 @@ def _central(parts: Parts) -> dict[str, Any]:
         "last_settled": rfc3339(uplink.last_settled_ns),
         "sent_bytes_total": uplink.sent_bytes_total,
         "worth": parts.worth,
+        "way": parts.way.name,
+        "way_since": rfc3339(parts.way.since_ns),
+        "way_instead_of": parts.way.instead_of,
+        "takes_events": parts.way.takes_events,
         "reconcile": _reconcile(parts.reconcile or ReconcileState()),
     }
 

@@ -9,16 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, SyncError, TransientSyncError
-from cloud_sync.transports.auto import ASK_AGAIN_S, COMMITTED, AutoTransport, transport_for, worth_of
+from cloud_sync.outbox import NewBlock, Outbox
+from cloud_sync.outbox_access import requeue
+from cloud_sync.records import Batch, RecordClass
+from cloud_sync.transports.auto import ASK_AGAIN_S, COMMITTED, AutoTransport, Way, transport_for, way_of, worth_of
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.memory import MemoryTransport
 from cloud_sync.transports.single import WORTH, SingleReadingTransport
+from cloud_sync.uplink import Uplink
 from edge_agent.cli.run import build_transport
 from edge_agent.errors import ConfigurationError
+from edge_agent.local.status import letter_problems
 from edge_agent.settings_file import load_settings
 from tests.central.test_https_transport import answering, reply
-from tests.support.blocks import GATEWAY
+from tests.support.blocks import GATEWAY, START_US, gap_event
 from tests.support.central import API_KEY as REFERENCE_KEY
 from tests.support.central import Database
 from tests.support.platform import API_KEY, Answer, Platform, body_of, readings, sensor, serving
@@ -235,3 +241,27 @@ def test_single_readings_and_a_broker_do_not_go_together(tmp_path: Path):
 def test_the_worth_of_any_other_way_is_committed():
     assert worth_of(MemoryTransport()) == COMMITTED
     assert worth_of(transport_for("single", "http://localhost", gateway_id=GATEWAY, api_key=SECRET)) == WORTH
+
+
+async def test_events_wait_as_a_fact_and_can_be_sent_once_the_central_takes_batches(
+    auto: AutoTransport, platform: Platform, hours: Hours, tmp_path: Path
+):
+    assert way_of(auto) == Way(None, takes_events=None)
+    with Outbox(tmp_path / "outbox.db", max_bytes=10_000_000, gateway_id=GATEWAY) as outbox:
+        body = wire.encode(Batch(GATEWAY, (), (gap_event("ev-1"),)))
+        outbox.append([NewBlock("e1", RecordClass.EVENT, START_US, START_US, 1, body)])
+        uplink = Uplink(outbox, auto, backoff_max_s=1.0)
+        assert await uplink.drain()
+        assert (outbox.depth().dead_letters, outbox.depth().no_place) == (1, 1)
+        assert (way_of(auto).name, way_of(auto).takes_events) == ("single", False)
+        assert letter_problems(outbox.depth(), way_of(auto)) == []
+
+        platform.upgrade()
+        hours.now_s = ASK_AGAIN_S
+        await auto.send(body_of(*readings(1, 1)), batch_id="b1")
+        (found,) = letter_problems(outbox.depth(), way_of(auto))
+        assert "requeue --all" in found["do"]
+        assert requeue(outbox.path, None, max_bytes=outbox.max_bytes).records == 1
+        assert await uplink.drain()
+        assert outbox.depth().dead_letters == 0
+    assert set(platform.batches.events) == {"ev-1"}

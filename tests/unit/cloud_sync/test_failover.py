@@ -8,6 +8,7 @@ import pytest
 
 from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, SyncError, TransientSyncError
+from cloud_sync.transports.auto import Way, way_of
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.memory import Fault, MemoryTransport
 from tests.contract.check_transport import batch, keys_of
@@ -35,6 +36,7 @@ class Ways:
         self.transport = FailoverTransport(
             self.preferred, self.fallback,
             after_failures=after_failures, probe_every_s=PROBE_EVERY_S, now_s=self.clock,
+            now_ns=lambda: int(self.clock.now_s * 1e9),
         )  # fmt: skip
 
     async def send(self, batch_id: str = "b1"):
@@ -189,3 +191,15 @@ async def test_both_ways_are_closed():
     await ways.transport.close()
     assert ways.preferred.closed
     assert ways.fallback.closed
+
+
+async def test_which_way_delivers_and_since_when_can_be_told():
+    ways = Ways(after_failures=1)
+    assert way_of(ways.transport) == Way("first")
+    ways.preferred.script(Fault.UNREACHABLE)
+    ways.clock.now_s = 7.0
+    await ways.send()
+    assert way_of(ways.transport) == Way("second", 7_000_000_000, instead_of="first")
+    ways.clock.now_s = 7.0 + PROBE_EVERY_S
+    await ways.send()
+    assert way_of(ways.transport) == Way("first", 107_000_000_000)
