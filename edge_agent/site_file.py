@@ -60,7 +60,7 @@ def resolve_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _absolute(table: dict[str, Any], keys: Iterable[str], folder: Path) -> dict[str, Any]:
     return {
-        key: str((folder / value).absolute()) if key in keys and isinstance(value, str) else value
+        key: str((folder / value).resolve()) if key in keys and isinstance(value, str) else value
         for key, value in table.items()
     }
 

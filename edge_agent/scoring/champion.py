@@ -158,6 +158,10 @@ def _warm_up(bundle: ModelBundle, model: OnnxModel) -> None:
 def bundle_folder(models_dir: Path, name: str) -> Path:
     """Where the versions of `name` lie. Raises BundleError for a name that has none; lists those that have."""
     folder = models_dir / name
+    if not models_dir.is_dir():
+        raise BundleError(
+            f"the folder of bundles {models_dir} is not there", hint="models.dir in the site's file says where it is"
+        )
     if not _is_bundle_name(name) or not _versions(folder):
         known = ", ".join(listing.name for listing in list_bundles(models_dir)) or "none"
         raise BundleError(

@@ -35,9 +35,16 @@ def test_name_that_leads_elsewhere_is_unknown(workshop: Workshop, name: str) -> 
 
 
 def test_empty_models_folder_has_no_bundles(tmp_path: Path) -> None:
-    assert list_bundles(tmp_path / "nowhere") == ()
+    assert list_bundles(tmp_path) == ()
     with pytest.raises(BundleError, match="there are: none"):
-        load_champion(tmp_path / "nowhere", VIBRATION, keys_dir=tmp_path)
+        load_champion(tmp_path, VIBRATION, keys_dir=tmp_path / "keys")
+
+
+def test_a_folder_that_is_not_there_is_named_with_its_setting(tmp_path: Path) -> None:
+    assert list_bundles(tmp_path / "absent") == ()
+    with pytest.raises(BundleError, match=r"absent is not there") as refused:
+        load_champion(tmp_path / "absent", VIBRATION, keys_dir=tmp_path / "keys")
+    assert "models.dir" in (refused.value.hint or "")
 
 
 def test_list_names_versions_in_order_and_the_champion(workshop: Workshop) -> None:
