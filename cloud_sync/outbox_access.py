@@ -3,7 +3,7 @@
 Constraints
 - Looking changes nothing and never waits for the daemon.
 - Putting back is one transaction per thousand letters: a letter is in one place, always.
-- Nothing is put in beyond the byte bound: live data would be given up for it soon after.
+- Nothing is put in beyond the byte bound or the disk's floor: live data would be given up for it soon after.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from cloud_sync.errors import OutboxFullError, OutboxUnavailableError, WireForma
 from cloud_sync.outbox_blocks import DeadLetter, NewBlock, count, insert_block
 from cloud_sync.outbox_file import connect, in_transaction, used_bytes
 from cloud_sync.outbox_retention import stored_bytes
+from cloud_sync.outbox_room import DiskFloor
 from cloud_sync.records import Batch, RecordClass
-from cloud_sync.retention import Bounds
+from cloud_sync.retention import Bounds, Limit
 from cloud_sync.sqlite_errors import read_text, translated
 
 T = TypeVar("T")
@@ -59,61 +60,82 @@ def read_only(path: Path) -> Iterator[sqlite3.Connection]:
         yield db
 
 
-def requeue(path: Path, ids: Sequence[int] | None, *, max_bytes: int) -> Requeued:
+def requeue(path: Path, ids: Sequence[int] | None, *, max_bytes: int, min_free_bytes: int = 0) -> Requeued:
     """Put these dead letters (None: all) behind what waits.
 
     Raises OutboxUnavailableError, reason `busy` among them, and OutboxFullError when there is no room for more: those
     that were not put back stay dead letters.
     """
     done, unreadable, after_id = 0, 0, 0
+    room = _Room(path, max_bytes, min_free_bytes)
     with contextlib.closing(connect(path)) as db, translated(path):
         while letters := _letters(db, after_id, ids):
             after_id = letters[-1].id
             found = [(letter, batch) for letter in letters if (batch := _batch(letter)) is not None]
             unreadable += len(letters) - len(found)
             try:
-                in_transaction(db, lambda db, found=found: _bounded(db, max_bytes, _put_back, found))  # type: ignore[misc]
+                in_transaction(db, lambda db, found=found: _bounded(db, room, _put_back, found))  # type: ignore[misc]
             except OutboxFullError as exc:
                 raise OutboxFullError(f"{exc.message}; {done} records were put back before", hint=exc.hint) from exc
             done += sum(len(batch) for _, batch in found)
     return Requeued(done, unreadable)
 
 
-def add_blocks(path: Path, blocks: Iterable[NewBlock], *, max_bytes: int) -> int:
+def add_blocks(path: Path, blocks: Iterable[NewBlock], *, max_bytes: int, min_free_bytes: int = 0) -> int:
     """Put blocks of another file behind what waits, one transaction each. Returns the records.
 
     Raises OutboxFullError like `requeue`; what was added before stays.
     """
     records = 0
+    room = _Room(path, max_bytes, min_free_bytes)
     with contextlib.closing(connect(path)) as db, translated(path):
         for block in blocks:
-            in_transaction(db, lambda db, block=block: _bounded(db, max_bytes, _add, block))  # type: ignore[misc]
+            in_transaction(db, lambda db, block=block: _bounded(db, room, _add, block))  # type: ignore[misc]
             records += block.count
     return records
 
 
-def check_room(path: Path, blocks: Iterable[NewBlock], *, max_bytes: int) -> None:
+def check_room(path: Path, blocks: Iterable[NewBlock], *, max_bytes: int, min_free_bytes: int = 0) -> None:
     """Before anything is added. Raises OutboxFullError when there is no room for all of these blocks."""
     with contextlib.closing(connect(path)) as db, translated(path):
         needed = sum(stored_bytes(db, block) for block in blocks)
-        room = max(0, Bounds(max_bytes).reading_bytes - used_bytes(db))
-    if needed > room:
-        raise _no_room(room, needed)
+        used = used_bytes(db)
+        bounds = _Room(path, max_bytes, min_free_bytes).bounds(used)
+    if used + needed > bounds.reading_bytes:
+        raise _no_room(bounds, used, needed)
 
 
-def _bounded(db: sqlite3.Connection, max_bytes: int, work: Callable[[sqlite3.Connection, T], None], what: T) -> None:
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What bounds a file, from outside of its agent."""
+
+    path: Path
+    max_bytes: int
+    min_free_bytes: int
+
+    def bounds(self, used: int) -> Bounds:
+        return DiskFloor(self.path, self.min_free_bytes).within(Bounds(self.max_bytes), used_bytes=used)
+
+
+def _bounded(db: sqlite3.Connection, room: _Room, work: Callable[[sqlite3.Connection, T], None], what: T) -> None:
     """Inside a transaction: the work, when it fits; what takes no more room than it frees always does."""
     before = used_bytes(db)
+    bounds = room.bounds(before)
     work(db, what)
-    limit = Bounds(max_bytes).reading_bytes
     after = used_bytes(db)
-    if after > max(limit, before):
-        raise _no_room(max(0, limit - before), after - before)
+    if after > max(bounds.reading_bytes, before):
+        raise _no_room(bounds, before, after - before)
 
 
-def _no_room(room: int, needed: int) -> OutboxFullError:
+def _no_room(bounds: Bounds, used: int, needed: int) -> OutboxFullError:
+    free = max(0, bounds.reading_bytes - used)
+    if bounds.limit is Limit.FLOOR:
+        return OutboxFullError(
+            f"there is no room on the disk: {needed} bytes are needed, {free} are free above outbox.min_free_bytes",
+            hint="free space on the disk that holds the outbox; nothing newer is given up for it",
+        )
     return OutboxFullError(
-        f"there is no room in the outbox: {needed} bytes are needed, {room} are free below outbox.max_bytes",
+        f"there is no room in the outbox: {needed} bytes are needed, {free} are free below outbox.max_bytes",
         hint="let it empty over the link first, or raise outbox.max_bytes; nothing newer is given up for it",
     )
 

@@ -91,7 +91,7 @@ def put_back(config: Path | None, ids: list[int], *, everything: bool, as_json: 
     with _errors():
         with read_only(file) as db:  # a missing file is said, not made
             no_place = read_depth(db).no_place
-        done = requeue(file, None if everything else ids, max_bytes=settings.outbox.max_bytes)
+        done = requeue(file, None if everything else ids, **_bounds(settings))
     _print({"requeued": done.records, "unreadable": done.unreadable}, as_json)
     if everything and no_place:
         print(
@@ -125,14 +125,17 @@ def import_file(config: Path | None, source: Path, *, key: Path | None, as_json:
                 f"{source} is from gateway {gateway_id!r}, this is {settings.gateway.id!r}",
                 hint="the central would refuse it; import it there with `edge-central import`",
             )
-        bound = settings.outbox.max_bytes
-        check_room(_file(settings), read_blocks(source, [trusted])[1], max_bytes=bound)
-        records = add_blocks(_file(settings), blocks, max_bytes=bound)
+        check_room(_file(settings), read_blocks(source, [trusted])[1], **_bounds(settings))
+        records = add_blocks(_file(settings), blocks, **_bounds(settings))
     _print({"file": str(source), "records": records}, as_json)
 
 
 def _settings(config: Path | None) -> Settings:
     return load_settings(find_settings_file(config))
+
+
+def _bounds(settings: Settings) -> dict[str, int]:
+    return {"max_bytes": settings.outbox.max_bytes, "min_free_bytes": settings.outbox.min_free_bytes}
 
 
 def _file(settings: Settings) -> Path:

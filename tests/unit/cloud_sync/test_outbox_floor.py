@@ -13,8 +13,9 @@ import pytest
 from cloud_sync import wire
 from cloud_sync.errors import OutboxFullError
 from cloud_sync.outbox import NewBlock, Outbox
+from cloud_sync.outbox_access import add_blocks, check_room, requeue
 from cloud_sync.outbox_room import free_bytes
-from cloud_sync.records import Batch, Event, EventKind, RecordClass, Row, Settlement
+from cloud_sync.records import Batch, Event, EventKind, RecordClass, Refusal, Row, Settlement
 from cloud_sync.retention import MOST_SLACK_BYTES, RETREAT_BYTES, Bounds, Limit
 from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows
 
@@ -203,3 +204,21 @@ def test_readings_come_back_to_the_byte_bound_when_there_is_space_again(new_outb
         outbox.append([flush()])
     assert outbox.counters()["thinned"] == thinned
     assert outbox.bounds(outbox.depth().used_bytes).limit is Limit.BYTES
+
+
+def test_nothing_is_put_in_by_hand_beyond_the_floor(tmp_path: Path):
+    """The real disk, and a floor that no disk has."""
+    path, floor = tmp_path / "outbox.db", 1 << 62
+    with Outbox(path, max_bytes=1_000_000) as outbox:
+        block = flush()
+        outbox.append([block])
+        found = outbox.peek()
+        assert found is not None
+        refused = tuple(Refusal(index, "conflict", "why") for index in range(found.count))
+        outbox.settle(found, Settlement(0, 0, refused), now_us=START_US)
+    with pytest.raises(OutboxFullError, match=r"no room on the disk.*outbox\.min_free_bytes"):
+        check_room(path, [flush()], max_bytes=1_000_000, min_free_bytes=floor)
+    with pytest.raises(OutboxFullError, match="no room on the disk"):
+        add_blocks(path, [flush(5_000)], max_bytes=1_000_000, min_free_bytes=floor)
+    assert requeue(path, None, max_bytes=1_000_000, min_free_bytes=floor).records == 500, "it takes less room behind"
+    assert add_blocks(path, [flush()], max_bytes=1_000_000, min_free_bytes=0) == 500
