@@ -34,6 +34,7 @@ from cloud_sync.central.rates import RateLimits
 from cloud_sync.central.server import Listen, Policy, serve_database, serve_embedded
 from cloud_sync.central.store import Store
 from cloud_sync.transports.mqtt_broker import Broker
+from cloud_sync.transports.tls import ClientCertificate
 
 app = typer.Typer(
     name="edge-central",
@@ -123,6 +124,8 @@ def loadtest(
     batch_rows: Annotated[int, typer.Option(min=1, max=100_000, help="Rows in one batch.")] = 1_000,
     key_file: Annotated[Path | None, typer.Option(help='JSON {"gateway_id": "key", ...} of existing keys.')] = None,
     ca_file: Annotated[Path | None, typer.Option(help="The CA that signed the central's certificate.")] = None,
+    client_certificate: Annotated[Path | None, typer.Option(help="Shown to a central that asks for one (PEM).")] = None,
+    client_key: Annotated[Path | None, typer.Option(help="Its private key (PEM, no password).")] = None,
     database_url: DatabaseUrl = None,
     embedded: Embedded = None,
 ) -> None:
@@ -130,7 +133,8 @@ def loadtest(
 
     Keys come from --key-file, or are made in the database (and revoked again). The rows stay.
     """
-    load = Load(url, secrets.token_hex(4), seconds, batch_rows, rate, ca_file)
+    certificate = _client_certificate(client_certificate, client_key)
+    load = Load(url, secrets.token_hex(4), seconds, batch_rows, rate, ca_file, certificate)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line per request is not a result
     _run(_loadtest(load, gateways, key_file, database_url, embedded))
 
@@ -206,6 +210,14 @@ async def _maintain(
             await maintenance.mark_hours(hours_since.replace(tzinfo=UTC))
         for ran in await maintenance.run_once():
             print(json.dumps(asdict(ran)))
+
+
+def _client_certificate(certificate: Path | None, key: Path | None) -> ClientCertificate | None:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise typer.BadParameter("--client-certificate and --client-key belong together")
+    return ClientCertificate(certificate, key)
 
 
 async def _loadtest(

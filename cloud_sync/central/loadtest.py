@@ -37,9 +37,10 @@ from cloud_sync.digest import (
     differences,
     digest_columns,
 )
-from cloud_sync.errors import SyncError, TransientSyncError
+from cloud_sync.errors import CredentialsError, SyncError, TransientSyncError
 from cloud_sync.records import Series
-from cloud_sync.transports.https import HttpsTransport, retry_after_s, trust
+from cloud_sync.transports.https import HttpsTransport, retry_after_s
+from cloud_sync.transports.tls import ClientCertificate, ClientTls
 
 SENSORS: Final = 20
 _SPACING_US: Final = 1_000  # between two rows of one sensor
@@ -59,6 +60,7 @@ class Load:
     batch_rows: int = 1_000
     rate: float | None = None
     ca_file: Path | None = None
+    client_certificate: ClientCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,13 @@ async def _gateway(load: Load, gateway_id: str, key: str, start_us: int) -> _Sen
     series = tuple(
         Series(f"{_prefix(load, gateway_id)}{n:02d}", "general", "1", {"load_test": True}) for n in range(SENSORS)
     )
-    transport = HttpsTransport(load.url, gateway_id=gateway_id, api_key=key, ca_file=load.ca_file)
+    transport = HttpsTransport(
+        load.url,
+        gateway_id=gateway_id,
+        api_key=key,
+        ca_file=load.ca_file,
+        client_certificate=load.client_certificate,
+    )
     started_s = time.monotonic()
     try:
         while time.monotonic() - started_s < load.seconds:
@@ -209,7 +217,7 @@ async def _settle(transport: HttpsTransport, body: bytes, batch_id: str, rows: R
 async def _compared(load: Load, keys: Mapping[str, str], sent: Mapping[str, _Sent]) -> list[Difference]:
     """Where the central's rows of this run are not the settled ones, asked with each gateway's own key."""
     found: list[Difference] = []
-    async with httpx.AsyncClient(verify=trust(load.ca_file), timeout=_DIGEST_TIMEOUT_S) as client:
+    async with httpx.AsyncClient(verify=_tls(load).context, timeout=_DIGEST_TIMEOUT_S) as client:
         for gateway_id, one in sent.items():
             found += differences(one.digests, await _stored(client, load, gateway_id, keys[gateway_id], one.digests))
     return found
@@ -239,6 +247,13 @@ async def _asked(client: httpx.AsyncClient, url: str, query: Mapping[str, str], 
             answer.raise_for_status()
             return answer.content
         await asyncio.sleep(wait_s)
+
+
+def _tls(load: Load) -> ClientTls:
+    try:
+        return ClientTls(load.ca_file, load.client_certificate)
+    except CredentialsError as exc:
+        raise LoadTestError(exc.message) from exc
 
 
 def _prefix(load: Load, gateway_id: str) -> str:

@@ -17,8 +17,11 @@ from cloud_sync.central.server import Listen, running
 from cloud_sync.central.service import create_app
 from cloud_sync.central.store import Store
 from tests.central.test_cli import Serving, edge_central
+from tests.central.test_https_client_certificates import tls_of
 from tests.support.authority import Authority
 from tests.support.central import API_KEY, Database
+from tests.support.relay import Relay
+from tests.support.sockets import listening
 
 NOW_US = time.time_ns() // 1_000
 
@@ -112,3 +115,24 @@ async def test_the_command_prints_one_line_of_json(store: Store, database: Datab
         report = json.loads(done.stdout)
         assert (report["gateways"], report["lost"], report["doubled"]) == (gateways, 0, 0)
         assert report["rows"] > 0
+
+
+async def test_a_central_behind_a_proxy_that_asks_for_certificates_can_be_tested(
+    store: Store, service_url: str, tmp_path: Path
+):
+    authority = Authority(tmp_path)
+    keys_file = tmp_path / "keys.json"
+    keys_file.write_text(json.dumps({"gw-1": API_KEY}))
+    certificate, key = authority.issue()
+    shown = ["--client-certificate", certificate, "--client-key", key]
+    async with listening(Relay(service_url).handle, tls=tls_of(authority, authority)) as port:
+        asked = ["loadtest", "--url", f"https://127.0.0.1:{port}", "--seconds", 0.3, "--batch-rows", 50]
+        asked += ["--gateways", 1, "--key-file", keys_file, "--ca-file", authority.ca_file]
+        let_in, half = await asyncio.gather(
+            asyncio.to_thread(edge_central, *asked, *shown),
+            asyncio.to_thread(edge_central, *asked, *shown[:2]),
+        )
+    assert let_in.returncode == 0, let_in.stderr
+    assert json.loads(let_in.stdout)["rows"] > 0
+    assert half.returncode == 2
+    assert "belong together" in half.stderr
