@@ -71,7 +71,9 @@ FAMILIES: Final = {
     "velocity": Family(
         "Vibration severity",
         "From acceleration; parameters `signal_unit` (`m/s2` or `g`), `low_hz`, `high_hz`. Calibration point: 10 m/s2"
-        " RMS at 159.155 Hz is 10 mm/s. Zones A to D are a table of values that you answer for"
+        " RMS at 159.155 Hz is 10 mm/s. A tone on a limit of the band itself reads 10 % low, or up to 30 % where the"
+        " limit falls between two bins: set low_hz clearly below the shaft's speed. Zones A to D are a table of values"
+        " that you answer for"
         " (`edge_agent/health/severity_zones.toml`). Windows of one second.",
         20_480,
         {"signal_unit": "g"},
@@ -79,19 +81,23 @@ FAMILIES: Final = {
     "envelope": Family(
         "Envelope and bearing fault lines",
         "Parameters `band_low_hz`, `band_high_hz`, the bearing's geometry or orders, `shaft_hz` (or a speed per"
-        " window), `n_harmonics`, `tolerance`. Windows of one second, band 2000-5000 Hz, Rexnord ZA-2115 at 2,000 rpm.",
+        " window), `n_harmonics` (3), `tolerance` (0.01). The band is cut out of the whole window's spectrum. A line's"
+        " bins are round(f T) +- max(1, round(tolerance f T)), T the window in seconds; its background is the median of"
+        " the 16 bins on either side beyond two guard bins, from bin 2 on. Windows of one second, band 2000-5000 Hz,"
+        " Rexnord ZA-2115 at 2,000 rpm.",
         20_480,
         {"band_low_hz": 2000, "band_high_hz": 5000, "shaft_hz": SHAFT_HZ, **_BEARING},
     ),
     "spectral_kurtosis": Family(
         "Spectral kurtosis",
-        "Where a signal is impulsive; `choose_band` uses it to set up the envelope. Windows of one second.",
+        "Where a signal is impulsive; `choose_band` uses it to set up the envelope. Parameter: `frame_samples` (128)."
+        " Windows of one second.",
         20_480,
     ),
     "orders": Family(
         "Order spectrum",
-        "Amplitudes at multiples of the shaft's speed, resampled to equal angles; parameter `shaft_hz`, or a speed per"
-        " window from a tag. Windows of one second.",
+        "Amplitudes at multiples of the shaft's speed, resampled to equal angles, as many per turn as the next power of"
+        " two; parameters `shaft_hz`, or a speed per window from a tag, and `tolerance` (0.01). Windows of one second.",
         20_480,
         {"shaft_hz": SHAFT_HZ},
     ),

@@ -40,7 +40,7 @@ FORMULAS: Final = tuple(
         ("dominant_freq_amplitude", "signal", "the largest |FFT|, no taper, not divided by n", 1e-6, 0.0),
         ("spectral_centroid", "Hz", "sum(f |X|) / sum(|X|), DC and Nyquist excluded", 1e-6, 0.0),
         ("high_freq_energy", "", "sum(|X|^2, f > 1000 Hz) / sum(|X|^2), DC and Nyquist excluded", 1e-6, 0.0),
-        ("mean", "signal", "sum(x) / n", 1e-6, 0.0),
+        ("mean", "signal", "sum(x) / n; atol is for an rms up to 1 and grows with it", 1e-6, 1e-7),
         (
             "high_freq_energy_sum",
             "signal^2",

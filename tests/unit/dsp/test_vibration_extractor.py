@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from edge_agent.core.features import FeatureSpec
 from edge_agent.dsp import spectral, time_domain
 from edge_agent.dsp.catalog import build_extractor, feature_ids
-from edge_agent.dsp.vibration import VIBRATION_FEATURES
+from edge_agent.dsp.vibration import FORMULAS, VIBRATION_FEATURES
 from edge_agent.errors import SignalError
 
 RATE_HZ = 20_000.0
@@ -255,3 +255,14 @@ def test_high_frequency_energy_is_refused_where_no_frequency_is_high():
 def test_a_parameter_is_refused_by_name():
     with pytest.raises(SignalError, match="no parameters, not cutoff_hz"):
         build_extractor(spec(cutoff_hz=500))
+
+
+def test_a_mean_near_zero_is_within_its_stated_tolerance() -> None:
+    """AC-coupled sensors have means a thousandth of the rms: no share of the mean itself can be promised there."""
+    (formula,) = [formula for formula in FORMULAS if formula.name == "mean"]
+    samples = np.random.default_rng(8).standard_normal((1, 500, 2048)).astype(np.float32) * np.float32(0.9)
+    spec = FeatureSpec("vibration", feature_ids("vibration", "mean"), 20_480.0, 2048, 2048)
+    values, _ = build_extractor(spec).extract(samples)
+    exact = samples.astype(np.float64).mean(axis=-1)
+    assert (np.abs(exact) < 1e-3).any()
+    np.testing.assert_allclose(values[..., 0], exact, rtol=formula.rtol, atol=formula.atol)
