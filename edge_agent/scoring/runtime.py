@@ -11,6 +11,7 @@ Constraints
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
@@ -34,6 +35,9 @@ ORT_ERRORS: Final[tuple[type[Exception], ...]] = (
     ValueError,
 )
 """What the runtime raises: classes without a common base, and plain ones from its Python side."""
+
+_SOURCE_PLACE: Final = re.compile(r"\S*/onnxruntime_src/\S+:\d+ .*?\) ")
+"""The file, line and C++ signature that the runtime puts before what it has to say."""
 
 _ONLY_FATAL: Final = 4
 _FLOAT32: Final = np.dtype(np.float32)
@@ -153,9 +157,8 @@ def _load(model: bytes | Path) -> Any:
             model if isinstance(model, bytes) else str(model), _options(), providers=["CPUExecutionProvider"]
         )
     except ORT_ERRORS as exc:
-        raise BundleError(
-            f"model.onnx cannot be loaded: {_first_line(exc)}", hint="copy the bundle again; it may be cut short"
-        ) from exc
+        reason = _first_line(exc)
+        raise BundleError(f"model.onnx cannot be loaded: {reason}", hint=_what_to_do(reason)) from exc
 
 
 def _options() -> Any:
@@ -169,4 +172,14 @@ def _options() -> Any:
 
 
 def _first_line(exc: Exception) -> str:
-    return str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
+    """What the runtime says, without its own source's place and signature, at most two sentences long."""
+    text = str(exc).strip()
+    if not text:
+        return type(exc).__name__
+    return ". ".join(_SOURCE_PLACE.sub("", text.splitlines()[0]).split(". ")[:2])
+
+
+def _what_to_do(reason: str) -> str:
+    if "opset" in reason:
+        return "the graph is for a newer runtime: build the bundle again with this release's edge-convert"
+    return "copy the bundle again; it may be cut short"

@@ -132,6 +132,16 @@ def test_file_that_is_no_graph_is_a_bundle_error(content: bytes) -> None:
         OnnxModel(content, input_name="features", output_name="score", n_features=10)
 
 
+def test_graph_for_a_newer_runtime_is_refused_in_words_for_a_technician() -> None:
+    graph = onnx.load_from_string(GRAPH.read_bytes())
+    graph.opset_import[0].version = 99
+    with pytest.raises(BundleError, match="Opset 99 is under development") as refusal:
+        OnnxModel(graph.SerializeToString(), input_name="features", output_name="score", n_features=10)
+    assert "onnxruntime_src" not in refusal.value.message
+    assert "std::" not in refusal.value.message
+    assert "build the bundle again" in (refusal.value.hint or "")
+
+
 def test_missing_graph_file_is_a_bundle_error(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"model\.onnx cannot be loaded"):
         OnnxModel(tmp_path / "model.onnx", input_name="features", output_name="score", n_features=10)
