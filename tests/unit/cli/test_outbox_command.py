@@ -18,6 +18,7 @@ from cloud_sync.errors import OutboxFullError
 from cloud_sync.outbox import Outbox
 from cloud_sync.outbox_access import requeue
 from cloud_sync.records import Refusal, Row, Settlement
+from cloud_sync.transports.answers import NO_EVENTS
 from edge_agent.cli.main import app
 from edge_agent.errors import EdgeError
 from tests.support.blocks import GATEWAY, START_US, block_of, rows, series
@@ -184,3 +185,14 @@ def test_status_without_the_daemon_stands_a_damaged_outbox(site: Path, outbox: O
     result = CliRunner().invoke(app, ["status", "--config", str(site)])
     assert result.exit_code == 2
     assert "no numbers" in result.stdout
+
+
+def test_requeue_says_when_it_cannot_help(site: Path, outbox: Outbox) -> None:
+    block = outbox.peek()
+    assert block is not None
+    outbox.settle(block, Settlement(9, 0, (Refusal(0, NO_EVENTS, "why"),)), now_us=START_US)
+    result = CliRunner().invoke(app, ["outbox", "requeue", "--all", "--config", str(site), "--json"])
+    assert json.loads(result.stdout) == {"requeued": 3, "unreadable": 0}
+    assert "1 of them are events that found no place" in result.stderr
+    again = CliRunner().invoke(app, ["outbox", "requeue", "--all", "--config", str(site), "--json"])
+    assert again.stderr == ""
