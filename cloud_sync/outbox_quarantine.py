@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 DAMAGED: Final = ".corrupt-"
 REPLACED: Final = ".replaced-"
 KEPT_FILES: Final = 4
-"""The first damage and the last ones tell more than the hundredth."""
+"""Enough to see whether it is always the same damage."""
 _LOGS: Final = ("-wal", "-shm")
 
 

@@ -64,7 +64,9 @@ def write_again(db: sqlite3.Connection, file: OpenFile, *, now_ns: int) -> Path 
     """
     part = _beside(file.path, _PART)
     with _said(file.path):
-        file.path.parent.mkdir(mode=file.folder_mode, exist_ok=True)
+        if not file.path.parent.exists():
+            file.path.parent.mkdir(mode=file.folder_mode)
+            _sync(file.path.parent.parent)
         part.unlink(missing_ok=True)
         try:
             _check_room(db, file.path)
@@ -78,19 +80,26 @@ def write_again(db: sqlite3.Connection, file: OpenFile, *, now_ns: int) -> Path 
             with contextlib.suppress(OSError):
                 part.unlink()
             raise
-    return put_in_place(file.path, our_log=file.log, now_ns=now_ns)
+    try:
+        return put_in_place(file.path, our_log=file.log, now_ns=now_ns)
+    except OutboxUnavailableError:
+        with contextlib.suppress(OSError):
+            _beside(file.path, _WHOLE).unlink()  # a start much later must not take it for the newest
+        raise
 
 
 def put_in_place(path: Path, *, our_log: tuple[int, int] | None = None, now_ns: int) -> Path | None:
     """Give a whole copy the outbox's name, when there is one: the end of `write_again`, also after a kill in it."""
     whole = _beside(path, _WHOLE)
+    with contextlib.suppress(OSError):
+        _beside(path, _PART).unlink()  # of a kill in the middle: no use to anybody
     with _said(path):
         if not whole.exists():
             return None
+        _sync(path.parent)  # a folder that cannot be synced is found out before anything is moved, and not after
         aside = _make_way(path, our_log, now_ns=now_ns)
         whole.replace(path)
         _sync(path.parent)
-        _sync(path.parent.parent)  # the folder itself may be new
     return aside
 
 

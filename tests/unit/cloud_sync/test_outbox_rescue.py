@@ -259,10 +259,25 @@ def test_unfinished_copy_is_not_taken_for_the_outbox(folder: Path):
     (folder / "outbox.db.rescue-part").write_bytes(os.urandom(5_000))
     outbox.close()
     assert waiting_at_a_start(folder) == before
+    assert not (folder / "outbox.db.rescue-part").exists()
     outbox.open()
+    (folder / "outbox.db.rescue-part").write_bytes(os.urandom(5_000))
     unlink_main(outbox.path)
     block: NewBlock = block_of(fresh_rows(1))
     outbox.append([block])
     outbox.close()
     assert waiting_at_a_start(folder) == [*before, block.batch_id]
     assert not (folder / "outbox.db.rescue-part").exists()
+
+
+def test_copy_that_could_not_get_its_name_is_not_left_for_a_later_start(folder: Path):
+    outbox = opened(folder)
+    before = append_some(outbox)
+    unlink_all(outbox.path)
+    (folder / "outbox.db-wal").mkdir()  # cannot be unlinked
+    with pytest.raises(OutboxUnavailableError, match="cannot be written again"):
+        outbox.append([block_of(fresh_rows(1))])
+    assert [file.name for file in folder.iterdir()] == ["outbox.db-wal"]
+    (folder / "outbox.db-wal").rmdir()
+    outbox.close()
+    assert waiting_at_a_start(folder) == before
