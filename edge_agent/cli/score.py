@@ -67,11 +67,13 @@ def score_paths(
             hint="of a folder, .wav, .flac, .csv, .tsv, .txt and .mat are taken; name other files one by one",
         )
     failed = 0
+    is_rate_assumed = False
     if not as_json:
         print(f"{'FILE':40} {'CH':>3} {'WINDOWS':>8} {'ANOMALOUS':>10} {'SCORE MEAN':>11} {'MAX':>7}  VERDICT")
     for path in recordings:
         try:
             scored = score_recording(path, model, rate)
+            is_rate_assumed |= rate is None and scored.recording.rate_source == "given"
             for line in results_of(scored, model):
                 print(json.dumps(line) if as_json else _as_text(line), flush=True)
             if draw is not None:
@@ -79,6 +81,12 @@ def score_paths(
         except EdgeError as exc:
             failed += 1
             print(f"edge-agent: {exc.message}{f' ({exc.hint})' if exc.hint else ''}", file=sys.stderr)
+    if is_rate_assumed and not as_json:
+        print(
+            f"edge-agent: files that carry no sampling rate were read at the model's, {model.spec.sample_rate_hz:g} Hz"
+            " (--rate says the rate they were recorded at)",
+            file=sys.stderr,
+        )
     return 1 if failed else 0
 
 

@@ -87,6 +87,12 @@ def test_a_result_names_file_channel_scores_threshold_and_features() -> None:
     assert list(line["features"])[:3] == ["rms", "peak_to_peak", "kurtosis"]
 
 
+def test_a_rate_that_no_file_and_nobody_said_is_named_as_the_models() -> None:
+    snapshot = min(IMS.iterdir())
+    assert "read at the model's, 20480 Hz (--rate says" in edge("score", snapshot, "--bundle", BEARINGS).stderr
+    assert not edge("score", snapshot, "--bundle", BEARINGS, "--rate", "20480").stderr
+
+
 def test_normal_and_abnormal_sound_are_told_apart_on_the_machine_it_was_trained_on() -> None:
     normal = scored(FAN / "normal", "--bundle", SOUND)
     abnormal = scored(FAN / "abnormal", "--bundle", SOUND)
