@@ -25,6 +25,10 @@ Matrix = NDArray[np.float64]
 POWER_FLOOR: Final = 1e-10
 DYNAMIC_RANGE_DB: Final = 80.0
 
+MAX_FFT: Final = 32_768
+MAX_MELS: Final = 1_024
+"""Both at once take 134 MB of filters; beyond, a slip of the pen in a bundle would fill the memory."""
+
 _FRAMES_PER_BLOCK: Final = 32
 _BANDS_PER_GROUP: Final = 16
 """Mel bands overlap only their neighbours: eight narrow matrices do an eighth of the work of one full one."""
@@ -51,6 +55,10 @@ class MelParameters:
             raise SignalError(f"the sample rate must be above 0 Hz, not {self.sample_rate_hz}")
         if self.n_fft < 4 or self.n_fft % 2:
             raise SignalError(f"n_fft must be even and at least 4, not {self.n_fft}")
+        if self.n_fft > MAX_FFT:
+            raise SignalError(f"n_fft must be at most {MAX_FFT}, not {self.n_fft}")
+        if self.n_mels > MAX_MELS:
+            raise SignalError(f"n_mels must be at most {MAX_MELS}, not {self.n_mels}")
         for name in ("hop_length", "n_mels", "n_mfcc"):
             if getattr(self, name) < 1:
                 raise SignalError(f"{name} must be at least 1, not {getattr(self, name)}")

@@ -59,6 +59,8 @@ class Resampler:
         self._up, self._down = target // divisor, source // divisor
         if self._up > _MAX_PHASES:
             raise SignalError(f"resampling from {source} to {target} Hz needs {self._up} filters, more than we hold")
+        if target * _POINTS_PER_CROSSING < source:
+            raise SignalError(f"resampling from {source} to {target} Hz is further down than the filter reaches")
         self._from_rate_hz, self._to_rate_hz = float(source), float(target)
         self._is_identity = self._up == self._down
         self._before, self._groups = (0, []) if self._is_identity else _phase_groups(self._up, self._down)

@@ -97,6 +97,8 @@ def test_the_taper_is_the_periodic_hann_window():
     [
         ({"sample_rate_hz": 0.0}, "sample rate"),
         ({"n_fft": 2047}, "n_fft must be even"),
+        ({"n_fft": 1_000_000_000}, "n_fft must be at most"),
+        ({"n_mels": 1_000_000_000}, "n_mels must be at most"),
         ({"hop_length": 0}, "hop_length"),
         ({"n_mels": 0}, "n_mels"),
         ({"n_mfcc": 0}, "n_mfcc"),

@@ -73,6 +73,12 @@ def test_rates_without_a_common_divisor_worth_the_name_are_refused():
         Resampler(from_rate_hz=22_050, to_rate_hz=96_001)
 
 
+@pytest.mark.parametrize("rate_hz", [22_050.0 * 513, 1e300])
+def test_a_step_down_beyond_the_filters_reach_is_refused(rate_hz):
+    with pytest.raises(SignalError, match="further down than the filter reaches"):
+        Resampler(from_rate_hz=rate_hz, to_rate_hz=22_050)
+
+
 def test_too_few_samples_are_refused():
     with pytest.raises(SignalError, match="1 samples are too few"):
         Resampler(from_rate_hz=48_000, to_rate_hz=22_050).resample(np.ones(1, np.float32))
