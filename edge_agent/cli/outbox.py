@@ -81,6 +81,8 @@ def show_letters(config: Path | None, *, limit: int, as_json: bool) -> None:
                 "refused": _time(letter.refused_at_us),
             }
             _line({**head, **record}, as_json)
+        if not as_json and next(iterate_letters(db, limit=1), None) is None:
+            print("there are no dead letters: the central has refused nothing")
 
 
 def put_back(config: Path | None, ids: list[int], *, everything: bool, as_json: bool) -> None:

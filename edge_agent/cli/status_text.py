@@ -52,7 +52,7 @@ def _alarms(alarms: list[dict[str, Any]], now: datetime) -> list[str]:
 
 
 def _sources(sources: list[dict[str, Any]], tag_models: list[dict[str, Any]]) -> list[str]:
-    lines = [f"{'SOURCE':30} {'STATE':9} {'LAST DATA':>10} {'VALUE':>12}  {'':14}"]
+    lines = [f"{'SOURCE':30} {'STATE':9} {'LAST DATA':>10} {'VALUE':>12}"]
     for source in sources:
         age = "-" if source["last_data_age_s"] is None else f"{source['last_data_age_s']:.1f} s ago"
         rate = "" if source.get("sample_rate_hz") is None else f"{source['sample_rate_hz']:g} Hz"

@@ -33,7 +33,10 @@ def validate_file(file: Path | None, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"file": str(path), "is_valid": True, "errors": []}))
     else:
-        counted = f"{len(settings.sources)} sources, {tags} tags, {len(settings.tag_models)} tag models"
+        counted = ", ".join(
+            _counted(*of)
+            for of in ((len(settings.sources), "source"), (tags, "tag"), (len(settings.tag_models), "tag model"))
+        )
         print(f"{path}: valid; gateway {settings.gateway.id}, {counted}")
     return 0
 
@@ -74,3 +77,7 @@ def _features_of(model: str | None, settings: ModelSettings) -> tuple[str, ...]:
 
 def print_schema() -> None:
     print(json.dumps(Settings.model_json_schema(), indent=2))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
