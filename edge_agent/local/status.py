@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cloud_sync.outbox import Depth
 from cloud_sync.reconcile_hourly import ReconcileState
+from cloud_sync.retention import Limit
 from cloud_sync.transports.auto import Way
 from cloud_sync.uplink import LinkState, UplinkState
 from cloud_sync.writer import WriterState
@@ -155,7 +156,18 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
     if parts.depth is not None and parts.depth.file_bytes > 0.8 * parts.settings.outbox.max_bytes:
         used = parts.depth.file_bytes / parts.settings.outbox.max_bytes
         out.append(problem(f"the outbox is {used:.0%} full", None, "restore the link to the central"))
+    if _is_at_the_floor(parts):
+        what = "the disk is down to the room that is kept free: the oldest readings are given up"
+        out.append(problem(what, None, "free space on the disk that holds the outbox, or restore the link"))
     return out
+
+
+def _is_at_the_floor(parts: Parts) -> bool:
+    """Readings wait, and the disk leaves them no more room."""
+    bounds = parts.outbox.bounds if parts.outbox else None
+    if bounds is None or parts.depth is None or bounds.limit is not Limit.FLOOR:
+        return False
+    return parts.depth.records > 0 and parts.depth.used_bytes >= bounds.reading_bytes
 
 
 def letter_problems(depth: Depth | None, way: Way) -> list[dict[str, Any]]:

@@ -72,3 +72,15 @@ async def test_status_tells_the_floor_of_the_disk_and_the_wear_in_words(tmp_path
     assert document["outbox"]["min_free_bytes"] == floor
     is_known = document["outbox"]["written_bytes_per_record"] is not None  # a kernel without accounting tells nothing
     assert ("bytes reach the disk per record" in as_text(document)) == is_known
+
+
+async def test_a_disk_at_its_floor_is_a_problem_while_readings_wait(tmp_path: Path) -> None:
+    central = MemoryTransport()
+    central.reachable = False
+    settings = settings_of(tmp_path, synthetic())
+    settings = settings.model_copy(update={"outbox": settings.outbox.model_copy(update={"min_free_bytes": 1 << 62})})
+    async with running(settings, central) as agent:
+        await until(lambda: agent.writer.state.flushed_total > 20, "records in the outbox")
+        document = await ask(settings)
+    said = [problem["what"] for problem in document["problems"]]
+    assert any("the room that is kept free" in what for what in said)
