@@ -7,9 +7,27 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from cloud_sync.outbox_file import free_page_bytes, shrink_on_a_full_disk
-from cloud_sync.retention import RETREAT_BYTES, Bounds
+from cloud_sync.retention import Bounds
+
+USUAL_FLOOR_BYTES: Final = 100_000_000
+FLOOR_SHARE: Final = 10
+"""On a small disk a tenth of it: a floor above what is free would leave the outbox no room at all."""
+WORTH_GIVING_BACK_BYTES: Final = 128 << 10
+
+
+def floor_of(folder: Path, wanted: int | None) -> int:
+    """The bytes to keep free on the disk of a folder that may not be there yet: `wanted`, or what is usual."""
+    if wanted is not None:
+        return wanted
+    there = next((parent for parent in (folder, *folder.parents) if parent.exists()), Path("/"))
+    try:
+        disk = os.statvfs(there)
+    except OSError:
+        return USUAL_FLOOR_BYTES
+    return min(USUAL_FLOOR_BYTES, disk.f_blocks * disk.f_frsize // FLOOR_SHARE)
 
 
 def free_bytes(folder: Path) -> int | None:
@@ -43,8 +61,8 @@ class DiskFloor:
         return bounds.on_disk(held + free - self.min_free_bytes, used_bytes=used_bytes)
 
     def give_back(self, db: sqlite3.Connection) -> None:
-        """After an append: while others are below the floor, what is free inside the file is theirs, in steps."""
-        if self.min_free_bytes == 0 or free_page_bytes(db) < RETREAT_BYTES:
+        """After an append: while the disk is below its floor, what is free inside the file goes back to it."""
+        if self.min_free_bytes == 0 or free_page_bytes(db) < WORTH_GIVING_BACK_BYTES:
             return
         free = self.free_bytes(self.path.parent)
         if free is not None and free < self.min_free_bytes:

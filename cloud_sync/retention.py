@@ -24,8 +24,6 @@ RESERVE_SHARE: Final = 16
 SLACK_SHARE: Final = 64
 MOST_SLACK_BYTES: Final = 256_000
 """A little more is given up than asked for, so that the next flushes find room; 1/4 MB is a second's work."""
-RETREAT_BYTES: Final = 128 << 10
-"""Given up at most with each append for what others have taken of the disk's floor: 100 MB in a quarter of an hour."""
 
 
 class LossCause(StrEnum):
@@ -60,8 +58,8 @@ class Bounds:
     disk_bytes: int | None = None
 
     def on_disk(self, disk_bytes: int, *, used_bytes: int) -> Bounds:
-        """With the disk's floor. Where others have gone below it, the outbox retreats in steps and not at once."""
-        return replace(self, disk_bytes=max(0, disk_bytes, used_bytes - RETREAT_BYTES))
+        """With the disk's floor. Below it the outbox stops growing; its backlog does not pay for what others took."""
+        return replace(self, disk_bytes=max(disk_bytes, used_bytes))
 
     def own_bytes(self, *, has_readings: bool) -> int:
         """The bound that nothing passes; the last part of it is for events."""

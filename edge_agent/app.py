@@ -18,6 +18,7 @@ from cloud_sync.columns import Record
 from cloud_sync.errors import OutboxError
 from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import Outbox
+from cloud_sync.outbox_room import floor_of
 from cloud_sync.reconcile_hourly import HourlyReconciliation
 from cloud_sync.records import Event
 from cloud_sync.retention import US_PER_DAY
@@ -369,7 +370,7 @@ def _outbox(settings: Settings, clock: Clock, is_clock_synced: ClockQuality) -> 
     return Outbox(
         settings.gateway.state_dir / "outbox.db",
         max_bytes=settings.outbox.max_bytes,
-        min_free_bytes=settings.outbox.min_free_bytes,
+        min_free_bytes=floor_of(settings.gateway.state_dir, settings.outbox.min_free_bytes),
         max_age_us=None if days == "none" else int(days * US_PER_DAY),
         gateway_id=settings.gateway.id,
         now_ns=clock.now_ns,

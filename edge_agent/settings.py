@@ -177,10 +177,10 @@ class OutboxSettings(Strict):
     """The durable queue."""
 
     max_bytes: int = Field(1_000_000_000, ge=1_000_000, description="Bound of the outbox file.")
-    min_free_bytes: int = Field(
-        100_000_000,
-        ge=0,
-        description="So much of the disk stays free for others; at it readings are given up as at max_bytes. 0: none.",
+    min_free_bytes: Annotated[int, Field(ge=0)] | None = Field(
+        None,
+        description="So much of the disk stays free for others: at it the outbox stops growing, as at max_bytes."
+        " 0: none. Default: 100 MB, on a small disk a tenth of it.",
     )
     max_age_days: Annotated[float, Field(gt=0)] | Literal["none"] = Field(
         7.0,

@@ -17,7 +17,7 @@ from cloud_sync.errors import OutboxUnavailableError, SyncError, WireFormatError
 from cloud_sync.outbox_access import add_blocks, check_room, read_only, requeue
 from cloud_sync.outbox_blocks import NewBlock, iterate_blocks, iterate_letters, newest_id, read_counters, read_depth
 from cloud_sync.outbox_rate import days_left, rate_of_backlog
-from cloud_sync.outbox_room import DiskFloor
+from cloud_sync.outbox_room import DiskFloor, floor_of
 from cloud_sync.records import Batch, RecordClass
 from cloud_sync.retention import Bounds
 from cloud_sync.sneakernet import PUBLIC_KEY_FILE, gateway_key, public_key, read_blocks, write_blocks
@@ -33,7 +33,7 @@ def show_stats(config: Path | None, *, as_json: bool) -> None:
     settings = _settings(config)
     with _errors(), read_only(_file(settings)) as db:
         depth, counters = read_depth(db), read_counters(db)
-    floor = DiskFloor(_file(settings), settings.outbox.min_free_bytes)
+    floor = DiskFloor(_file(settings), _floor(settings))
     bounds = floor.within(Bounds(settings.outbox.max_bytes), used_bytes=depth.used_bytes)
     days = days_left(bounds, depth.used_bytes, rate_of_backlog(depth))
     document = {
@@ -46,7 +46,7 @@ def show_stats(config: Path | None, *, as_json: bool) -> None:
         "newest": _time(depth.newest_time_us),
         "dead_letters": depth.dead_letters,
         "room_days": None if days is None else round(days, 1),
-        **describe_bounds(bounds, settings.outbox.min_free_bytes),
+        **describe_bounds(bounds, floor.min_free_bytes),
         **describe_outbox(depth, counters, None),
     }
     _print(document, as_json)
@@ -137,7 +137,7 @@ def _settings(config: Path | None) -> Settings:
 
 
 def _bounds(settings: Settings) -> dict[str, int]:
-    return {"max_bytes": settings.outbox.max_bytes, "min_free_bytes": settings.outbox.min_free_bytes}
+    return {"max_bytes": settings.outbox.max_bytes, "min_free_bytes": _floor(settings)}
 
 
 def _file(settings: Settings) -> Path:
@@ -181,3 +181,7 @@ def _print(document: dict[str, Any], as_json: bool) -> None:
 
 def _line(record: dict[str, Any], as_json: bool) -> None:
     print(json.dumps(record) if as_json else "  ".join(f"{name}={value}" for name, value in record.items()))
+
+
+def _floor(settings: Settings) -> int:
+    return floor_of(settings.gateway.state_dir, settings.outbox.min_free_bytes)

@@ -175,7 +175,7 @@ class AgentWorld(World):
                 "url": self.relay.url, "allow_plaintext": True, "connect_timeout_s": 2.0, "answer_timeout_s": 2.0,
                 "backoff_max_s": 2.0, "stagger_s": 0.5,
             },
-            "outbox": {"flush_interval_s": FLUSH_EVERY_S, "key_journal": str(self.journal)},
+            "outbox": {"flush_interval_s": FLUSH_EVERY_S, "key_journal": str(self.journal), "min_free_bytes": 0},
             "report": {"interval_s": REPORT_EVERY_S, "alarm_interval_s": REPORT_EVERY_S},
             "models": {"dir": str(REPOSITORY / "models_onnx")},
             "sources": [self.plant.source(device_port, interval_s=POLL_EVERY_S), _shaft()],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import uuid
 from collections import Counter
@@ -14,9 +15,9 @@ from cloud_sync import wire
 from cloud_sync.errors import OutboxFullError
 from cloud_sync.outbox import NewBlock, Outbox
 from cloud_sync.outbox_access import add_blocks, check_room, requeue
-from cloud_sync.outbox_room import free_bytes
+from cloud_sync.outbox_room import floor_of, free_bytes
 from cloud_sync.records import Batch, Event, EventKind, RecordClass, Refusal, Row, Settlement
-from cloud_sync.retention import MOST_SLACK_BYTES, RETREAT_BYTES, Bounds, Limit
+from cloud_sync.retention import MOST_SLACK_BYTES, Bounds, Limit
 from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows
 
 FLOOR = 1_000_000
@@ -105,9 +106,17 @@ def test_lesser_of_the_two_bounds_counts():
     assert (narrow.reading_bytes, narrow.limit) == (700_000, Limit.FLOOR)
 
 
-def test_retreat_from_others_is_made_in_steps():
-    assert Bounds(1_600_000).on_disk(-5_000_000, used_bytes=900_000).reading_bytes == 900_000 - RETREAT_BYTES
-    assert Bounds(1_600_000).on_disk(-5_000_000, used_bytes=1_000).reading_bytes == 0
+def test_below_the_floor_it_stops_growing_and_keeps_what_it_holds():
+    assert Bounds(1_600_000).on_disk(-5_000_000, used_bytes=900_000).reading_bytes == 900_000
+    assert Bounds(1_600_000).on_disk(-5_000_000, used_bytes=1_000).reading_bytes == 1_000
+
+
+def test_the_usual_floor_fits_the_disk(tmp_path: Path):
+    disk = os.statvfs(tmp_path)
+    tenth = disk.f_blocks * disk.f_frsize // 10
+    assert floor_of(tmp_path, None) == floor_of(tmp_path / "not" / "yet", None) == min(100_000_000, tenth)
+    assert floor_of(tmp_path, 0) == 0
+    assert floor_of(tmp_path, 7) == 7
 
 
 def test_backlog_stops_growing_at_the_floor_and_every_loss_is_said(new_outbox, disk: Disk, tmp_path: Path):
