@@ -199,6 +199,7 @@ async def _add_key(gateway_id: str, key_file: Path | None, database_url: str | N
             print(api_key)
         else:
             _write_key(key_file, api_key)
+            print(f"{gateway_id} may send with the key in {key_file}", file=sys.stderr)
 
 
 async def _maintain(

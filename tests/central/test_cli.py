@@ -114,7 +114,9 @@ def test_keys_are_listed_by_digest_and_revoked(database: Database):
 def test_a_key_file_that_exists_is_registered_again_for_its_gateway_only(database: Database, tmp_path: Path):
     key_file = tmp_path / "key"
     arguments = ["--database-url", database.url, "--key-file", key_file]
-    assert edge_central("add-key", "gw-1", *arguments).returncode == 0
+    first = edge_central("add-key", "gw-1", *arguments)
+    assert first.returncode == 0
+    assert f"gw-1 may send with the key in {key_file}" in first.stderr
     written = key_file.read_text()
     assert edge_central("add-key", "gw-1", *arguments).returncode == 0
     assert key_file.read_text() == written
