@@ -46,6 +46,7 @@ from cloud_sync.outbox_blocks import (
     insert_block,
     iterate_letters,
     letters_of,
+    looked_through,
     newest_id,
     next_block,
     read_counters,
@@ -343,14 +344,7 @@ class Outbox:
             if exc.reason not in ("full", "io") or not self._ballast.release():
                 raise
             connection = connect(self.path)
-        try:
-            with translated(self.path):
-                read_depth(connection)  # every header once: damage there is found now, not in a month
-                read_counters(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return looked_through(connection, self.path)
 
     def _replace(self, damage: OutboxCorruptError) -> None:
         """Put the damaged file aside and go on with what can be saved of it."""

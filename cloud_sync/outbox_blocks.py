@@ -10,13 +10,14 @@ import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 from cloud_sync import wire
 from cloud_sync.errors import WireFormatError
 from cloud_sync.outbox_file import pragma
-from cloud_sync.records import Batch, RecordClass, Settlement
-from cloud_sync.transports.answers import NO_EVENTS
+from cloud_sync.records import NO_EVENTS, Batch, RecordClass, Settlement
+from cloud_sync.sqlite_errors import translated
 
 WHOLE_BLOCK: Final = -1
 """The position of a dead letter that is a block as it was stored, because its records cannot be read."""
@@ -178,6 +179,18 @@ def iterate_blocks(db: sqlite3.Connection, *, up_to_id: int | None = None) -> It
 
 def newest_id(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT coalesce(max(id), 0) FROM block").fetchone()[0])
+
+
+def looked_through(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    """Every header read once: damage there is found now, not in a month. Closes it and raises OutboxCorruptError."""
+    try:
+        with translated(path):
+            read_depth(connection)
+            read_counters(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def read_depth(db: sqlite3.Connection) -> Depth:

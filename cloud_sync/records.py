@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 
 class RecordClass(StrEnum):
@@ -87,6 +87,10 @@ class Batch:
             raise IndexError(f"positions {start}..{stop} of {len(self)}")
         n = len(self.rows)
         return Batch(self.gateway_id, self.rows[start:stop], self.events[max(start - n, 0) : max(stop - n, 0)])
+
+
+NO_EVENTS: Final = "no_events_in_single_mode"
+"""The code of a refusal that says what this central is, not what is wrong with the record."""
 
 
 @dataclass(frozen=True, slots=True)

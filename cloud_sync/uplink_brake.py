@@ -14,8 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from cloud_sync.records import RecordClass, Refusal, Settlement
-from cloud_sync.transports.answers import NO_EVENTS
+from cloud_sync.records import NO_EVENTS, RecordClass, Refusal, Settlement
 
 PATIENCE: Final = 3
 """Blocks refused altogether, or single records of a block that was halved, without one that was taken between them."""

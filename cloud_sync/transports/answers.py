@@ -17,9 +17,6 @@ MAX_ANSWER_BYTES: Final = 32_000_000  # 100,000 refusals with their reasons
 MAX_RETRY_AFTER_S: Final = 3_600.0  # a central that asks for more is mistaken, not busy
 DETAIL_CHARS: Final = 500
 
-NO_EVENTS: Final = "no_events_in_single_mode"
-"""The code of a refusal that says what this central is, not what is wrong with the record."""
-
 
 def settlement_of(answer: bytes, *, batch_id: str, hint: str | None = None) -> Settlement:
     """What an answer says. Raises TransientSyncError, with `hint`, unless it settles this batch."""

@@ -31,8 +31,8 @@ import httpx
 from cloud_sync import wire
 from cloud_sync.admission import judge, timestamp
 from cloud_sync.errors import BatchRefusedError, CredentialsError, TransientSyncError, WireFormatError
-from cloud_sync.records import Batch, Refusal, Row, Settlement
-from cloud_sync.transports.answers import DETAIL_CHARS, NO_EVENTS
+from cloud_sync.records import NO_EVENTS, Batch, Refusal, Row, Settlement
+from cloud_sync.transports.answers import DETAIL_CHARS
 from cloud_sync.transports.https import check_certificate_taken, failure_of, header_value, read_answer, translated
 from cloud_sync.transports.tls import ClientCertificate, ClientTls
 

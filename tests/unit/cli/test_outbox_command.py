@@ -17,8 +17,7 @@ from cloud_sync import outbox_file
 from cloud_sync.errors import OutboxFullError
 from cloud_sync.outbox import Outbox
 from cloud_sync.outbox_access import requeue
-from cloud_sync.records import Refusal, Row, Settlement
-from cloud_sync.transports.answers import NO_EVENTS
+from cloud_sync.records import NO_EVENTS, Refusal, Row, Settlement
 from edge_agent.cli.main import app
 from edge_agent.errors import EdgeError
 from tests.support.blocks import GATEWAY, START_US, block_of, rows, series

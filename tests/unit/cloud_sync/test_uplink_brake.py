@@ -15,8 +15,7 @@ from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, TransientSyncError
 from cloud_sync.outbox import NewBlock, Outbox
 from cloud_sync.outbox_access import requeue
-from cloud_sync.records import Batch, Event, RecordClass, Refusal, Row, Settlement
-from cloud_sync.transports.answers import NO_EVENTS
+from cloud_sync.records import NO_EVENTS, Batch, Event, RecordClass, Refusal, Row, Settlement
 from cloud_sync.transports.memory import MemoryTransport
 from cloud_sync.uplink import LinkState, Policy, Uplink
 from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows, gap_event, series
