@@ -18,16 +18,14 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from edge_agent.core.features import FeatureId, FeatureSpec
-from edge_agent.core.samples import Samples
+from edge_agent.core.features import FeatureSpec
 from edge_agent.dsp.bearing import GEOMETRY_PARAMETERS, ORDER_PARAMETERS, FaultLine, orders_from
-from edge_agent.dsp.extractor import Extracted
 from edge_agent.dsp.fault_lines import LineSearch
 from edge_agent.dsp.formula import Formula
 from edge_agent.dsp.parameters import Parameters
-from edge_agent.dsp.shaft_speed import Speeds, checked_speeds, fixed_speed_hz, refuse_without_speed, same_speed
+from edge_agent.dsp.shaft_speed import WindowsAtSpeed, fixed_speed_hz
 from edge_agent.dsp.tapered_spectrum import Spectrum, amplitude_spectrum, band_bins, hann, power_spectrum
-from edge_agent.dsp.window_by_window import Row, Window, check_sampling, check_windows, columns_of, each_window
+from edge_agent.dsp.window_by_window import Row, Window, check_sampling, columns_of
 from edge_agent.errors import SignalError
 
 _SOURCE: Final = "Randall, Antoni, Rolling element bearing diagnostics - a tutorial, MSSP 25 (2011)"
@@ -76,7 +74,7 @@ FORMULAS: Final = (*_BAND_FORMULAS, *(formula for line in FaultLine for formula 
 _N_BAND: Final = len(_BAND_FORMULAS)
 
 
-class EnvelopeExtractor:
+class EnvelopeExtractor(WindowsAtSpeed):
     """Level, impulsiveness and fault lines of a band's envelope.
 
     Parameters: band_low_hz and band_high_hz (a resonance; must be given); the bearing as n_rollers, ball_diameter,
@@ -93,13 +91,11 @@ class EnvelopeExtractor:
     def __init__(self, spec: FeatureSpec) -> None:
         parameters = Parameters("envelope", spec.parameters, known=_PARAMETERS)
         check_sampling("envelope", window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
-        self.features: tuple[FeatureId, ...] = spec.features
+        super().__init__(spec, shaft_hz=fixed_speed_hz(parameters))
         self._columns = columns_of(spec.features, FORMULAS)
-        self._window_samples = spec.window_samples
         low_hz, high_hz = parameters.positive("band_low_hz"), parameters.positive("band_high_hz")
         self._band = envelope_band(spec.window_samples, spec.sample_rate_hz, low_hz, high_hz)
         self._search = _search(parameters, spec, high_hz - low_hz)
-        self._shaft_hz = fixed_speed_hz(parameters)
         self._lines = self._wanted_lines(orders_from(parameters))
         self._taper = hann(spec.window_samples)
 
@@ -124,23 +120,6 @@ class EnvelopeExtractor:
     def needs_speed(self) -> bool:
         """See `SpeedAwareExtractor.needs_speed`."""
         return bool(self._lines) and self._shaft_hz is None
-
-    def extract(self, samples: Samples) -> Extracted:
-        """See `Extractor.extract`. Raises SignalError if a line is asked for and the spec fixes no shaft_hz."""
-        if self.needs_speed:
-            raise refuse_without_speed("envelope")
-        check_windows(samples, self._window_samples)
-        return self._extract(samples, same_speed(self._shaft_hz, samples))
-
-    def extract_at(self, samples: Samples, shaft_hz: NDArray[np.floating]) -> Extracted:
-        """See `SpeedAwareExtractor.extract_at`."""
-        check_windows(samples, self._window_samples)
-        return self._extract(samples, checked_speeds(shaft_hz, samples))
-
-    def _extract(self, samples: Samples, speeds: Speeds) -> Extracted:
-        return each_window(
-            samples, len(self._columns), lambda window, at: self._window_features(window, float(speeds[at]))
-        )
 
     def _window_features(self, window: Window, shaft_hz: float) -> Row:
         row = np.full(len(FORMULAS), np.nan)

@@ -16,14 +16,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.core.features import FeatureId, FeatureSpec
-from edge_agent.core.samples import Samples
-from edge_agent.dsp.extractor import Extracted
+from edge_agent.core.features import FeatureSpec
 from edge_agent.dsp.formula import Formula
 from edge_agent.dsp.parameters import Parameters
-from edge_agent.dsp.shaft_speed import Speeds, checked_speeds, fixed_speed_hz, refuse_without_speed, same_speed
+from edge_agent.dsp.shaft_speed import WindowsAtSpeed, fixed_speed_hz
 from edge_agent.dsp.tapered_spectrum import Spectrum, amplitude_spectrum, hann
-from edge_agent.dsp.window_by_window import Row, Window, check_sampling, check_windows, columns_of, each_window
+from edge_agent.dsp.window_by_window import Row, Window, check_sampling, columns_of
 from edge_agent.errors import SignalError
 
 MAX_ORDER: Final = 10
@@ -56,7 +54,7 @@ FORMULAS: Final = tuple(
 )
 
 
-class OrderExtractor:
+class OrderExtractor(WindowsAtSpeed):
     """`order_0_5` and `order_1` to `order_10`: parameters shaft_hz, unless speeds come with the windows, and
     tolerance (0.01 of the order: how wrong the speed may be).
 
@@ -69,40 +67,16 @@ class OrderExtractor:
     def __init__(self, spec: FeatureSpec) -> None:
         parameters = Parameters("orders", spec.parameters, known=("shaft_hz", "tolerance"))
         check_sampling("orders", window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
-        self.features: tuple[FeatureId, ...] = spec.features
+        super().__init__(spec, shaft_hz=fixed_speed_hz(parameters))
         self._orders = [_ORDERS[column] for column in columns_of(spec.features, FORMULAS)]
-        self._window_samples = spec.window_samples
         self._rate_hz = spec.sample_rate_hz
         self._tolerance = parameters.number("tolerance", 0.01)
         if not 0 <= self._tolerance < 0.2:
             raise SignalError(
                 f"orders: tolerance is a share of the order, from 0 to below 0.2, not {self._tolerance:g}"
             )
-        self._shaft_hz = fixed_speed_hz(parameters)
         if self._shaft_hz is not None and (problem := self._problem(self._shaft_hz)) is not None:
             raise SignalError(f"orders of {self._shaft_hz:g} Hz cannot be had: {problem}")
-
-    @property
-    def needs_speed(self) -> bool:
-        """See `SpeedAwareExtractor.needs_speed`."""
-        return self._shaft_hz is None
-
-    def extract(self, samples: Samples) -> Extracted:
-        """See `Extractor.extract`. Raises SignalError if the spec fixes no shaft_hz."""
-        if self.needs_speed:
-            raise refuse_without_speed("orders")
-        check_windows(samples, self._window_samples)
-        return self._extract(samples, same_speed(self._shaft_hz, samples))
-
-    def extract_at(self, samples: Samples, shaft_hz: NDArray[np.floating]) -> Extracted:
-        """See `SpeedAwareExtractor.extract_at`. A speed that gives too few turns or too high orders is not usable."""
-        check_windows(samples, self._window_samples)
-        return self._extract(samples, checked_speeds(shaft_hz, samples))
-
-    def _extract(self, samples: Samples, speeds: Speeds) -> Extracted:
-        return each_window(
-            samples, len(self._orders), lambda window, at: self._window_features(window, float(speeds[at]))
-        )
 
     def _problem(self, shaft_hz: float) -> str | None:
         turns = self._window_samples / self._rate_hz * shaft_hz
@@ -120,6 +94,7 @@ class OrderExtractor:
         return None
 
     def _window_features(self, window: Window, shaft_hz: float) -> Row:
+        """A speed that gives too few turns or too high orders gives none."""
         if not np.isfinite(shaft_hz) or self._problem(shaft_hz) is not None:
             return np.full(len(self._orders), np.nan)
         amplitudes, n_turns = order_spectrum(window, sample_rate_hz=self._rate_hz, shaft_hz=shaft_hz)

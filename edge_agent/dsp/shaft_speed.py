@@ -6,14 +6,17 @@ raised. A fixed speed that is none is a mistake in the spec, and is refused.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
 from edge_agent.dsp.extractor import Extracted, Extractor
 from edge_agent.dsp.parameters import Parameters
+from edge_agent.dsp.window_by_window import Row, Window, check_windows, each_window
 from edge_agent.errors import SignalError
 
 Speeds = NDArray[np.float64]
@@ -35,6 +38,42 @@ class SpeedAwareExtractor(Extractor, Protocol):
         where a feature depends on it. Raises SignalError for speeds of another shape.
         """
         ...
+
+
+class WindowsAtSpeed(ABC):
+    """What families share whose features depend on the shaft's speed: each window, at a fixed or at its own speed."""
+
+    def __init__(self, spec: FeatureSpec, *, shaft_hz: float | None) -> None:
+        self.features: tuple[FeatureId, ...] = spec.features
+        self._family = spec.extractor
+        self._window_samples = spec.window_samples
+        self._shaft_hz = shaft_hz
+
+    @property
+    def needs_speed(self) -> bool:
+        """See `SpeedAwareExtractor.needs_speed`."""
+        return self._shaft_hz is None
+
+    def extract(self, samples: Samples) -> Extracted:
+        """See `Extractor.extract`. Raises SignalError if a feature needs a speed and the spec fixes no shaft_hz."""
+        if self.needs_speed:
+            raise refuse_without_speed(self._family)
+        check_windows(samples, self._window_samples)
+        return self._each(samples, same_speed(self._shaft_hz, samples))
+
+    def extract_at(self, samples: Samples, shaft_hz: NDArray[np.floating]) -> Extracted:
+        """See `SpeedAwareExtractor.extract_at`."""
+        check_windows(samples, self._window_samples)
+        return self._each(samples, checked_speeds(shaft_hz, samples))
+
+    def _each(self, samples: Samples, speeds: Speeds) -> Extracted:
+        return each_window(
+            samples, len(self.features), lambda window, at: self._window_features(window, float(speeds[at]))
+        )
+
+    @abstractmethod
+    def _window_features(self, window: Window, shaft_hz: float) -> Row:
+        """Features in the order of the spec; NaN where this speed gives none."""
 
 
 def fixed_speed_hz(parameters: Parameters) -> float | None:
