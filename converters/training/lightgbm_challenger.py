@@ -31,6 +31,7 @@ from converters.training.prophet_forecaster import (
     N_BEFORE_CALIBRATION,
     N_EVALUATED,
     N_TRAINING,
+    SPLIT,
 )
 from converters.training.synthetic_sensors import (
     N_READINGS,
@@ -70,11 +71,7 @@ def build(_data: Path) -> BundleContent:
         rows=rows,
         healthy_rows=rows,
         threshold=threshold,
-        split=(
-            f"in time: readings 1 to {N_TRAINING} train (the last {N_TRAINING - N_BEFORE_CALIBRATION} choose the "
-            f"threshold for a model without them), the next {N_READINGS - N_TRAINING} test the error, three days "
-            "after that test the verdicts"
-        ),
+        split=SPLIT,
         metrics=_metrics(converted, series, scale, threshold),
     )
     return assemble(_CARD, _SPEC, trained, golden=_golden(converted, series), tolerances=TOLERANCES)

@@ -49,6 +49,11 @@ HYPERPARAMETERS: Final = {
 N_TRAINING: Final = N_READINGS * 8 // 10
 N_BEFORE_CALIBRATION: Final = N_TRAINING * 8 // 10
 N_EVALUATED: Final = N_READINGS + 3 * READINGS_PER_DAY
+SPLIT: Final = (
+    f"in time: readings 1 to {N_TRAINING} train (the last {N_TRAINING - N_BEFORE_CALIBRATION} choose the "
+    f"threshold for a model without them), the next {N_READINGS - N_TRAINING} test the error, three days "
+    "after that test the verdicts"
+)
 FAULT_STARTS: Final = tuple(range(N_READINGS, N_EVALUATED - 100, 97))
 CALIBRATION_QUANTILE: Final = 0.97
 """Every fiftieth reading is an outlier by construction: so much may be over it without being wrong."""
@@ -74,11 +79,7 @@ def build(_data: Path) -> BundleContent:
         rows=rows[:N_TRAINING],
         healthy_rows=rows[:N_TRAINING],
         threshold=threshold,
-        split=(
-            f"in time: readings 1 to {N_TRAINING} train (the last {N_TRAINING - N_BEFORE_CALIBRATION} choose the "
-            f"threshold for a model without them), the next {N_READINGS - N_TRAINING} test the error, three days "
-            "after that test the verdicts"
-        ),
+        split=SPLIT,
         metrics=_metrics(model, converted, series, threshold),
     )
     parity = measure_prophet(converted, model, threshold=threshold)
