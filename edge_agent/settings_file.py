@@ -83,7 +83,8 @@ def _is_union_label(part: int | str, location: tuple[int | str, ...]) -> bool:
 def _say(error: Any, location: tuple[int | str, ...]) -> str:
     match error["type"]:
         case "extra_forbidden":
-            guess = get_close_matches(str(location[-1]), sorted(_all_field_names()), n=1)
+            name = str(location[-1])  # which may be a setting elsewhere
+            guess = get_close_matches(name, sorted(_all_field_names() - {name}), n=1)
             return "there is no such setting" + (f"; did you mean {guess[0]}?" if guess else "")
         case "missing":
             return "is missing and has no default"

@@ -94,6 +94,11 @@ def test_a_misspelt_setting_is_named_with_its_line_and_a_suggestion(
     assert said in error.message
 
 
+def test_a_setting_that_belongs_elsewhere_is_not_suggested_for_itself(site: Path) -> None:
+    error = mistake(site, GOOD.replace("address = 4", 'address = 4\ntype = "float32"'))
+    assert "did you mean data_type?" in error.message
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "said"),
     [
