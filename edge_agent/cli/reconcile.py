@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from typing import Any, Final
 from cloud_sync.errors import SyncError
 from cloud_sync.reconcile import Cause, Comparison, Finding
 from cloud_sync.reconcile import reconcile as compared
+from edge_agent.core.clock import Clock, SystemClock
 from edge_agent.errors import ConfigurationError
 from edge_agent.local.reconciliation import asking
 from edge_agent.settings_file import load_settings
@@ -41,8 +41,9 @@ _MEANING: Final = {
 }
 
 
-def reconcile(config: Path | None, *, hours: int, as_json: bool) -> int:
+def reconcile(config: Path | None, *, hours: int, as_json: bool, clock: Clock | None = None) -> int:
     """Print the comparison. 0 when nothing differs, 1 when something does, 2 when one side cannot be asked."""
+    now_us = (clock or SystemClock()).now_ns() // 1000
     settings = load_settings(find_settings_file(config))
     outbox = settings.gateway.state_dir / "outbox.db"
     try:
@@ -52,7 +53,7 @@ def reconcile(config: Path | None, *, hours: int, as_json: bool) -> int:
     if not is_there:
         raise ConfigurationError(f"there is no outbox at {outbox}", hint="has the agent run with this configuration?")
     try:
-        found = asyncio.run(compared(outbox, hours, asking(settings), now_us=time.time_ns() // 1000))
+        found = asyncio.run(compared(outbox, hours, asking(settings), now_us=now_us))
     except SyncError as exc:
         print(f"edge-agent: not compared: {exc.message}", *([f"\n  {exc.hint}"] if exc.hint else []), file=sys.stderr)
         return EXIT_NOT_COMPARED

@@ -59,11 +59,21 @@ async def test_rows_that_vanish_or_are_too_many_are_found(store: Store, database
     assert report.differing_hours == 2  # that one, and the row that changed its time
 
 
+class BusyAtFirst(RateLimiter):
+    """Asks the first request to come again; how fast the machine is plays no part in it."""
+
+    asked = 0
+
+    def admit(self, gateway_id: str, *, now_s: float) -> int:
+        self.asked += 1
+        return 1 if self.asked == 1 else RateLimiter.admit(self, gateway_id, now_s=now_s)
+
+
 async def test_a_central_that_limits_is_obeyed(store: Store):
-    limits = RateLimits(requests_per_s=5, request_burst=1)
-    async with running(create_app(store, limiter=RateLimiter(limits)), Listen()) as url:
+    async with running(create_app(store, limiter=BusyAtFirst(RateLimits())), Listen()) as url:
         report = await run_load(load(url), {"gw-1": API_KEY}, start_us=NOW_US)
-    assert report.retries > 0
+    assert report.retries == 1
+    assert report.rows > 0
     assert report.is_clean
 
 

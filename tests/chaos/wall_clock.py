@@ -11,7 +11,7 @@ import shutil
 import struct
 import subprocess
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,14 +22,15 @@ _SOURCE = REPOSITORY / "tests" / "chaos" / "wall_clock.c"
 
 
 class WallClock:
-    """Compiled into `folder`. Starts with the true time."""
+    """Compiled into `folder`. Starts with the true time; processes share a clock by its `name`."""
 
-    def __init__(self, folder: Path) -> None:
-        self._library, self._file = folder / "wall_clock.so", folder / "wall_clock"
-        subprocess.run(
-            [_compiler(), "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", self._library, _SOURCE], check=True
-        )
-        self._file.write_bytes(bytes(8))
+    def __init__(self, folder: Path, name: str = "wall_clock") -> None:
+        self._library, self._file = folder / "wall_clock.so", folder / name
+        if not self._library.exists():
+            flags = ["-O1", "-Wall", "-Werror", "-shared", "-fPIC"]
+            subprocess.run([_compiler(), *flags, "-o", self._library, _SOURCE], check=True)
+        if not self._file.exists():
+            self._file.write_bytes(bytes(8))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -41,7 +42,16 @@ class WallClock:
             file.write(struct.pack("=q", round(seconds * 1e9)))
 
     def set_to(self, moment: datetime) -> None:
-        self.step_s(moment.timestamp() - time.time())
+        self.step_s(moment.timestamp() - self.true_time().timestamp())
+
+    def true_time(self) -> datetime:
+        """Return the machine's time, also to a process that lives by this clock."""
+        offset_s = self._offset_s() if os.environ.get("WALL_CLOCK_FILE") == str(self._file) else 0.0
+        return datetime.fromtimestamp(time.time() - offset_s, UTC)
+
+    def _offset_s(self) -> float:
+        (offset_ns,) = struct.unpack("=q", self._file.read_bytes())
+        return float(offset_ns) / 1e9
 
     def set_right(self) -> None:
         self.step_s(0.0)

@@ -6,7 +6,6 @@ import json
 import re
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -21,12 +20,18 @@ from cloud_sync.outbox import Outbox
 from cloud_sync.outbox_file import in_transaction
 from cloud_sync.records import Row, Settlement
 from cloud_sync.retention import LossCause, loss_of
-from edge_agent.cli.reconcile import reconcile
+from edge_agent.cli import reconcile as command
+from edge_agent.core.clock import FakeClock
 from tests.support.blocks import block_of, series
 
 PAGE = Path(__file__).parents[3] / "docs" / "CLI_OUTPUT.md"
-NOW_HOUR_US = hour_of(time.time_ns() // 1000)
+CLOCK = FakeClock()
+NOW_HOUR_US = hour_of(CLOCK.now_ns() // 1000)
 ROWS = [Row(series(), NOW_HOUR_US - HOUR_US + n * 1_000_000, 1.0, 1.0) for n in range(100)]
+
+
+def reconcile(site: Path, *, hours: int, as_json: bool) -> int:
+    return command.reconcile(site, hours=hours, as_json=as_json, clock=CLOCK)
 
 
 @dataclass

@@ -16,14 +16,18 @@ DATA = Path(__file__).parents[2] / "data"
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("x.csv", b"", "x.csv is empty"),
-        ("x.csv.gz", gzip.compress(b""), "x.csv.gz is empty once unpacked"),
-        ("x.csv.gz", gzip.compress(b"1,2\n" * 900)[:-9], "x.csv.gz is cut off"),
-        ("x.csv.gz", b"\x1f\x8b\x08\x00" + b"\xff" * 60, "x.csv.gz is damaged and cannot be unpacked"),
-        ("x.bin", bytes(range(256)), "x.bin: unknown format"),
-        ("x.wav", b"1,2\n3,4\n", "x.wav is not a sound file, whatever its name says"),
-        ("x.mat", b"RIFF\x00\x00\x00\x00WAVE", "x.mat is not a MATLAB file, whatever its name says"),
-        ("x.csv", b"1,2\n3,4\n", "x.csv does not say its sampling rate"),
+        pytest.param("x.csv", b"", "x.csv is empty", id="empty"),
+        pytest.param("x.csv.gz", gzip.compress(b""), "x.csv.gz is empty once unpacked", id="empty-gzip"),
+        pytest.param("x.csv.gz", gzip.compress(b"1,2\n" * 900)[:-9], "x.csv.gz is cut off", id="cut-gzip"),
+        pytest.param(
+            "x.csv.gz", b"\x1f\x8b\x08\x00" + b"\xff" * 60, "x.csv.gz is damaged and cannot be unpacked", id="bad-gzip"
+        ),
+        pytest.param("x.bin", bytes(range(256)), "x.bin: unknown format", id="unknown"),
+        pytest.param("x.wav", b"1,2\n3,4\n", "x.wav is not a sound file, whatever its name says", id="no-wav"),
+        pytest.param(
+            "x.mat", b"RIFF\x00\x00\x00\x00WAVE", "x.mat is not a MATLAB file, whatever its name says", id="no-mat"
+        ),
+        pytest.param("x.csv", b"1,2\n3,4\n", "x.csv does not say its sampling rate", id="no-rate"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_with_its_name_and_a_hint(
