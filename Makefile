@@ -47,6 +47,10 @@ models: dev  ## train, convert, prove and sign the shipped bundles from DATA
 lock:  ## renew the hashed locks (needs uv)
 	@sh .ci/lock.sh
 
+.PHONY: locks
+locks:  ## make each lock's environment from nothing with each Python there is; LOCKS="..." PYTHONS="..." choose
+	@sh .ci/locks.sh
+
 schema: dev  ## renew what is generated: the JSON schema, docs/CONFIGURATION.md, docs/FEATURES.md, models_onnx/README.md
 	@$(BIN)/edge-agent validate --schema > config/edge.schema.json
 	@$(BIN)/python -m docs.configuration_reference > docs/CONFIGURATION.md

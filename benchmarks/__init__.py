@@ -23,3 +23,5 @@ To add an area, write one module in this package with decorated functions; nothi
   from a floor: `ratio` = ours / baseline. A quantity that is better when larger is turned into a cost first.
 - Import heavy baselines (librosa, scipy.stats) inside the function: `--only` must not pay for the others.
 """
+
+import edge_agent as edge_agent  # first: it keeps onnxruntime from reporting home

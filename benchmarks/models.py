@@ -150,7 +150,7 @@ def bare_run(graph: bytes, output: str, row: NDArray[np.float32]) -> Callable[[]
 
 def open_session(graph: bytes | str) -> Any:
     """A session set up as the agent's own."""
-    import onnxruntime as ort  # after edge_agent.scoring.runtime, which keeps it from reporting home
+    import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1

@@ -4,13 +4,11 @@ Constraints
 - A value that is not finite never reaches the graph, and none comes out of it. One dot product tells: it is finite
   unless a value is not, or is beyond 1e19; only then is every value looked at (at one row 0.5 us instead of 1 us).
 - One intra-op and one inter-op thread that do not spin: the box has other work, and these models take microseconds.
-- No telemetry: onnxruntime 1.31 and newer report by default, so it is switched off before the import.
 - No onnxruntime error leaves this file.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from math import isfinite
@@ -18,14 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from edge_agent.errors import BundleError, SignalError
-
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 RUNTIME_VERSION: Final[str] = ort.__version__
 

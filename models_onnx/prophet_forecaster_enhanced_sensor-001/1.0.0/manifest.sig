@@ -1,2 +1,1 @@
-g?GS7F‘O›ήεθξN I#¬_Β#ΉZ5e”θ³X`ζΒ	jl}†Ν…)<I-KJ
-όχθ
+ed25519 c0696c7a0925103a f4aaeff1a05389c4851d5caced75ad4deabfc9fe5c4f202c22d237248e52f86af9b0ef9aa4bf5944395fc0ef3909b5c73b3fa70f5f859acc1533459d6e8c580d

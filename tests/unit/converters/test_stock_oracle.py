@@ -113,7 +113,7 @@ def stock_conversion(
         options=options,
         target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
     )
-    import onnxruntime as ort  # after edge_agent.scoring.runtime, which keeps it from reporting home
+    import onnxruntime as ort
 
     one_thread = ort.SessionOptions()
     one_thread.intra_op_num_threads = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -159,16 +160,35 @@ def test_graph_of_another_width_than_the_manifest_lists_is_refused() -> None:
         OnnxModel(graph, input_name="features", output_name="score", n_features=10)
 
 
-def test_telemetry_is_off_before_the_runtime_is_imported() -> None:
-    """1.31 and newer report by default; below it there is nothing to switch off, and we do it all the same."""
-    program = "import edge_agent.scoring.runtime, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
-    done = subprocess.run([sys.executable, "-c", program], env={}, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "1"
+@pytest.mark.parametrize("way_in", ["edge_agent.scoring.runtime", "converters", "benchmarks"])
+@pytest.mark.parametrize("said", [{}, {"ORT_DISABLE_TELEMETRY": "0"}], ids=["nothing said", "allowed"])
+def test_the_runtime_is_told_not_to_report_before_it_is_imported(way_in: str, said: dict[str, str]) -> None:
+    """The second guard: a newer runtime reports at its import, also where somebody set the variable otherwise."""
+    program = (
+        "import os, sys\n"
+        "class Told:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'onnxruntime':\n"
+        "            print(os.environ.get('ORT_DISABLE_TELEMETRY'))\n"
+        "sys.meta_path.insert(0, Told())\n"
+        f"import {way_in}, onnxruntime\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=said, capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
 
 
-def test_pinned_runtime_is_one_that_does_not_report() -> None:
-    major, minor = (int(part) for part in onnxruntime.__version__.split(".")[:2])
-    assert (major, minor) < (1, 31)
+def test_the_runtime_has_no_means_to_report() -> None:
+    """The first guard. From 1.29 on its library imports these from the C library; with none it reaches no network."""
+    (library,) = Path(onnxruntime.__file__).parent.glob("capi/onnxruntime_pybind11_state*.so")
+    names = set(library.read_bytes().split(b"\0"))
+    assert b"getenv" in names
+    assert names & {b"socket", b"connect", b"getaddrinfo", b"popen", b"fork", b"execve", b"system"} == set()
+
+
+@pytest.mark.parametrize("lock", sorted(SHIPPED.parent.glob("requirements*.lock")), ids=lambda path: path.name)
+def test_every_lock_holds_a_runtime_that_cannot_report(lock: Path) -> None:
+    (version,) = re.findall(r"^onnxruntime==(\d+)\.(\d+)\.", lock.read_text(), re.MULTILINE)
+    assert tuple(map(int, version)) < (1, 29)
 
 
 def test_scoring_loads_no_workshop_and_no_heavy_library() -> None:
