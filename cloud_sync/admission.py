@@ -5,6 +5,7 @@ Constraints
 - Rows are judged as columns; only of a row that is refused or repeated is anything made.
 - Within one batch a key counts once: the first wins, an equal repeat is a duplicate, a different one is refused.
 - Everything that passes can be stored: no text PostgreSQL cannot hold, no key longer than an index takes.
+- What is refused is named in a few words, however long it is; what its rows would grow to is bounded as a whole.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_sync.columns import ColumnBatch, RowColumns
+from cloud_sync.errors import BatchTooLargeError
+from cloud_sync.quoting import bounded, quoted
 from cloud_sync.records import Batch, Event, Refusal, Row, Series
 
 SENSOR_TYPES: Final = frozenset({
@@ -35,6 +38,12 @@ FUTURE_MARGIN: Final = timedelta(days=1)
 MAX_ID_CHARS: Final = 255
 """A btree entry holds about 2,700 bytes; 255 characters of four bytes stay below it."""
 MAX_UNIT_CHARS: Final = 64
+MAX_METADATA_BYTES: Final = 8_192
+"""Of one series, as JSON; it is stored with every row. What the agent writes has under 300."""
+MAX_EVENT_BODY_BYTES: Final = 262_144
+MAX_EXPANDED_BYTES: Final = 32_000_000
+"""The texts of a batch, once for every row that they are stored with: a row's share of it need not have travelled."""
+MAX_DETAIL_CHARS: Final = 300
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _OLDEST_US: Final = (OLDEST - EPOCH) // _MICROSECOND
@@ -44,7 +53,7 @@ _encoder: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # js
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a row or event can never be stored."""
+    """Why a row or event can never be stored, in at most MAX_DETAIL_CHARS."""
 
     code: str
     detail: str
@@ -83,9 +92,13 @@ def judge(batch: Batch, *, now: datetime) -> Judgement:
 
 
 def judge_columns(batch: ColumnBatch, *, now: datetime) -> ColumnJudgement:
-    """Sort a batch by the rules above. `now` is the central's clock, with a time zone."""
+    """Sort a batch by the rules above. `now` is the central's clock, with a time zone.
+
+    Raises BatchTooLargeError when its texts, once for every row, are more than MAX_EXPANDED_BYTES.
+    """
     latest_us = (now + FUTURE_MARGIN - EPOCH) // _MICROSECOND
     metadata, series_faults = _described(batch.rows.series)
+    _check_expanded(batch.rows, metadata, series_faults)
     sound, row_refusals = _sound_rows(batch.rows, series_faults, latest_us)
     kept, row_repeats, row_conflicts = _first_of_each_key(batch.rows, sound)
     events, event_repeats, event_refusals = _judged_events(batch, latest_us)
@@ -143,11 +156,22 @@ def _described(series: Sequence[Series]) -> tuple[tuple[str | None, ...], list[F
     return tuple(texts), faults
 
 
+def _check_expanded(rows: RowColumns, metadata: Sequence[str | None], series_faults: Sequence[Fault | None]) -> None:
+    """Of what is stored; a refused series costs nothing more."""
+    sizes = [
+        len(one.sensor_id) + len(one.sensor_type) + len(one.unit) + len(text or "") if fault is None else 0
+        for one, text, fault in zip(rows.series, metadata, series_faults, strict=True)
+    ]
+    expanded = int(np.array(sizes, np.int64)[rows.of_row].sum())
+    if expanded > MAX_EXPANDED_BYTES:
+        raise BatchTooLargeError(f"the texts of the rows come to {expanded} bytes; the limit is {MAX_EXPANDED_BYTES}")
+
+
 def _series_fault(series: Series) -> Fault | None:
     """What is wrong with a sensor's description, metadata aside."""
     if series.sensor_type not in SENSOR_TYPES:
         known = ", ".join(sorted(SENSOR_TYPES))
-        return Fault("unknown_sensor_type", f"sensor_type {series.sensor_type!r} is not one of {known}")
+        return Fault("unknown_sensor_type", f"sensor_type {quoted(series.sensor_type)} is not one of {known}")
     return _text_fault("sensor_id", series.sensor_id, MAX_ID_CHARS) or _text_fault(
         "unit", series.unit, MAX_UNIT_CHARS, may_be_empty=True
     )
@@ -262,17 +286,24 @@ def _text_fault(name: str, text: str, longest: int, *, may_be_empty: bool = Fals
 
 def _body_fault(body: Mapping[str, Any]) -> Fault | None:
     try:
-        json_text(body)
+        text = json_text(body)
     except (TypeError, ValueError, RecursionError) as exc:
-        return Fault("text_not_storable", f"body: {exc}")
-    return None
+        return Fault("text_not_storable", bounded(f"body: {exc}", MAX_DETAIL_CHARS))
+    return _size_fault("body", text, MAX_EVENT_BODY_BYTES)
 
 
 def _metadata_text(metadata: Mapping[str, Any]) -> tuple[str | None, Fault | None]:
     try:
-        return (json_text(metadata) if metadata else None), None
+        text = json_text(metadata) if metadata else None
     except (TypeError, ValueError, RecursionError) as exc:
-        return None, Fault("text_not_storable", f"metadata: {exc}")
+        return None, Fault("text_not_storable", bounded(f"metadata: {exc}", MAX_DETAIL_CHARS))
+    fault = _size_fault("metadata", text or "", MAX_METADATA_BYTES)
+    return (text, None) if fault is None else (None, fault)
+
+
+def _size_fault(name: str, text: str, most: int) -> Fault | None:
+    """JSON text is ASCII."""
+    return Fault("text_length", f"{name} has {len(text)} bytes; the limit is {most}") if len(text) > most else None
 
 
 def _refuse_unstorable(value: object) -> None:

@@ -22,9 +22,12 @@ from numpy.typing import NDArray
 
 from cloud_sync.columns import ColumnBatch, RowColumns
 from cloud_sync.errors import WireFormatError
+from cloud_sync.quoting import bounded, quoted
 from cloud_sync.records import Batch, Event, EventKind, Row, Series
 
 SCHEMA_VERSION: Final = 1
+MAX_VALUES: Final = 1_000_000
+"""In one document, by its commas and brackets: 100,000 rows are 400,000. A value of three bytes takes 70 in memory."""
 
 _INT64: Final = np.iinfo(np.int64)
 
@@ -71,6 +74,8 @@ def read_columns(text: bytes) -> ColumnBatch:
 
 def parsed(text: bytes) -> Any:
     """Any JSON value. Raises WireFormatError; infinities and NaN are not JSON."""
+    if sum(map(text.count, (b",", b"{", b"["))) > MAX_VALUES:
+        raise WireFormatError(f"the body has more than {MAX_VALUES} JSON values")
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as exc:
@@ -118,12 +123,13 @@ def _read(text: bytes) -> tuple[str, _Columns, tuple[Event, ...]]:
         raise WireFormatError("the body is not a JSON object")
     version = document.get("schema")
     if type(version) is not int or version != SCHEMA_VERSION:  # True is 1 to Python
-        raise WireFormatError(f"schema version {version!r} is not known here (this program reads {SCHEMA_VERSION})")
+        known = f"(this program reads {SCHEMA_VERSION})"
+        raise WireFormatError(f"schema version {quoted(version)} is not known here {known}")
     try:
         gateway_id = text_of(document["gateway_id"])
         return gateway_id, _columns(document["series"], document["rows"]), events_of(document["events"])
     except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as exc:
-        raise WireFormatError(f"the batch is malformed: {type(exc).__name__}: {exc}") from exc
+        raise WireFormatError(f"the batch is malformed: {type(exc).__name__}: {bounded(str(exc))}") from exc
 
 
 def _columns(series: Any, columns: Any) -> _Columns:
@@ -131,7 +137,7 @@ def _columns(series: Any, columns: Any) -> _Columns:
     of_row = _integers(columns["series"])
     outside = next((place for place in of_row if not 0 <= place < len(catalogue)), None)
     if outside is not None:
-        raise IndexError(f"series {outside} of {len(catalogue)}")
+        raise IndexError(f"series {quoted(outside)} of {len(catalogue)}")
     times_us = list(accumulate(_integers(columns["time_us"])))
     values, qualities = _numbers(columns["value"]), _numbers(columns["quality"])
     if not len(of_row) == len(times_us) == len(values) == len(qualities):
@@ -168,16 +174,23 @@ def events_of(items: Any) -> tuple[Event, ...]:
 def _event(item: Any) -> Event:
     return Event(
         text_of(item["id"]),
-        EventKind(item["kind"]),
+        _kind(item["kind"]),
         text_of(item["subject"]),
         _integer(item["time_us"]),
         mapping_of(item["body"]),
     )
 
 
+def _kind(name: Any) -> EventKind:
+    try:
+        return EventKind(name)
+    except ValueError as exc:
+        raise ValueError(f"{quoted(name)} is not a kind of event") from exc
+
+
 def _integer(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is not an integer")
+        raise TypeError(f"{quoted(value)} is not an integer")
     return value
 
 
@@ -190,7 +203,7 @@ def _integers(column: Any) -> list[int]:
 def _numbers(column: Any) -> NDArray[np.float64]:
     wrong = set(map(type, _list(column))) - {int, float}
     if wrong:
-        raise TypeError(f"{next(value for value in column if type(value) in wrong)!r} is not a number")
+        raise TypeError(f"{quoted(next(value for value in column if type(value) in wrong))} is not a number")
     numbers = np.array(column, np.float64)
     if not np.isfinite(numbers).all():  # 1e999 is JSON, and infinite
         raise ValueError(f"{numbers[~np.isfinite(numbers)][0]} is not a value")
@@ -199,7 +212,7 @@ def _numbers(column: Any) -> NDArray[np.float64]:
 
 def text_of(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a text")
+        raise TypeError(f"{quoted(value)} is not a text")
     return value
 
 
@@ -211,6 +224,6 @@ def _list(value: object) -> list[Any]:
 
 def mapping_of(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is not an object")
+        raise TypeError(f"{quoted(value)} is not an object")
     json.dumps(value, allow_nan=False)  # raises ValueError for 1e999 at any depth
     return value

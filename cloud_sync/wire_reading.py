@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cloud_sync.columns import ColumnBatch, RowColumns
 from cloud_sync.errors import WireFormatError
+from cloud_sync.quoting import bounded
 from cloud_sync.records import Batch, Series
 from cloud_sync.wire_binary import CRC_BYTES, HEADER, MAGIC, MAX_RECORDS, VERSION, by_series
 from cloud_sync.wire_catalogue import read_catalogue
@@ -59,6 +60,8 @@ class KnownCatalogues:
         return series
 
     def _keep(self, text: bytes, places: bytes, series: tuple[Series, ...]) -> None:
+        if len(text) > self._max_bytes // 2:
+            return  # one gateway shall not push out what all the others send
         with self._lock:
             self._forget(text)
             self._known[text] = (places, series)
@@ -96,7 +99,7 @@ def read_columns(document: bytes) -> ColumnBatch:
     try:
         batch = ColumnBatch(gateway_id, rows, events_of(events))
     except (KeyError, TypeError, ValueError, RecursionError) as exc:
-        raise WireFormatError(f"an event is malformed: {type(exc).__name__}: {exc}") from exc
+        raise WireFormatError(f"an event is malformed: {type(exc).__name__}: {bounded(str(exc))}") from exc
     if len(batch.events) != event_count:
         raise WireFormatError(f"the batch claims {event_count} events and has {len(batch.events)}")
     return batch

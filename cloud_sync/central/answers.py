@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
+from cloud_sync.admission import MAX_DETAIL_CHARS
 from cloud_sync.central.errors import CentralError, DatabaseAwayError
 from cloud_sync.central.writing import AWAY
-from cloud_sync.records import Settlement
+from cloud_sync.quoting import bounded
+from cloud_sync.records import Refusal, Settlement
 
+TOLD_IN_FULL: Final = 100
+"""Refusals of one code in one answer: 100,000 of them then take 6 MB and not 30."""
 RETRY_AFTER_S: Final = 2  # a PostgreSQL that restarts is back within a second or two
 
 
@@ -22,11 +27,27 @@ def too_fast(gateway_id: str) -> str:
 
 
 def settled(batch_id: str, settlement: Settlement) -> dict[str, Any]:
-    """The answer after COMMIT: every row and event is accounted for."""
+    """The answer after COMMIT: every row and event is accounted for.
+
+    Of many refusals with one code the first are told in full, the others by the position of the first.
+    """
     return {
         "batch_id": batch_id,
         "committed": True,
         "accepted": settlement.accepted,
         "duplicates": settlement.duplicates,
-        "rejected": [{"index": r.index, "code": r.code, "detail": r.detail} for r in settlement.refused],
+        "rejected": _rejected(settlement.refused),
     }
+
+
+def _rejected(refusals: Sequence[Refusal]) -> list[dict[str, Any]]:
+    told: dict[str, list[int]] = {}
+    listed = []
+    for refusal in refusals:
+        alike = told.setdefault(refusal.code, [])
+        is_told = len(alike) < TOLD_IN_FULL
+        if is_told:
+            alike.append(refusal.index)
+        detail = bounded(refusal.detail, MAX_DETAIL_CHARS) if is_told else f"as position {alike[0]}"
+        listed.append({"index": refusal.index, "code": refusal.code, "detail": detail})
+    return listed

@@ -20,9 +20,12 @@ import zstandard
 from cloud_sync import wire
 from cloud_sync.columns import ColumnBatch
 from cloud_sync.errors import BatchTooLargeError, WireFormatError
+from cloud_sync.quoting import quoted
 
 ENCODINGS: Final = ("zstd", "gzip", "identity")
 CONTENT_TYPES: Final = (wire.CONTENT_TYPE, wire.JSON_CONTENT_TYPE)
+
+MAX_BATCH_ID_BYTES: Final = 256
 
 _CHUNK_BYTES: Final = 1 << 20
 _GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's way to say: a gzip header, nothing else
@@ -86,7 +89,7 @@ def media_type(header: str | None) -> str:
 
 def _check_form(document: bytes, named: str) -> None:
     if named and wire.is_binary(document) != (named == wire.CONTENT_TYPE):
-        raise WireFormatError(f"the body is not what its Content-Type {named!r} says")
+        raise WireFormatError(f"the body is not what its Content-Type {quoted(named)} says")
 
 
 def _check_count(count: int | None, limits: BodyLimits) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cloud_sync.central.errors import UsageError
 from cloud_sync.central.store import Store
-from cloud_sync.errors import SyncError
+from cloud_sync.columns import ColumnBatch
+from cloud_sync.errors import BatchTooLargeError, SyncError
+from cloud_sync.records import Settlement
 from cloud_sync.sneakernet import public_key, read_blocks
 from cloud_sync.wire import decode_columns
 
@@ -34,17 +36,31 @@ async def import_file(store: Store, file: Path, keys: Sequence[Path]) -> Importe
             batch = decode_columns(block.body)
             if batch.gateway_id != gateway_id:
                 raise UsageError(f"{file} of gateway {gateway_id!r} holds a batch of {batch.gateway_id!r}")
-            settled = await store.store_batch(batch, gateway_id=gateway_id)
-            done = Imported(
-                gateway_id,
-                done.blocks + 1,
-                done.accepted + settled.accepted,
-                done.duplicates + settled.duplicates,
-                done.refused + len(settled.refused),
-            )
+            done = replace(done, blocks=done.blocks + 1)
+            for settled in await _stored(store, batch):
+                done = replace(
+                    done,
+                    accepted=done.accepted + settled.accepted,
+                    duplicates=done.duplicates + settled.duplicates,
+                    refused=done.refused + len(settled.refused),
+                )
     except SyncError as exc:
         raise UsageError(exc.message, hint=exc.hint) from exc
     return done
+
+
+async def _stored(store: Store, batch: ColumnBatch) -> list[Settlement]:
+    """What became of a batch; one whose rows have too much text is stored in halves."""
+    try:
+        return [await store.store_batch(batch, gateway_id=batch.gateway_id)]
+    except BatchTooLargeError:
+        if len(batch) == 1:
+            raise
+    middle = len(batch) // 2
+    return [
+        *await _stored(store, batch.part(0, middle)),
+        *await _stored(store, batch.part(middle, len(batch))),
+    ]
 
 
 def _files(keys: Sequence[Path], *, gateway_id: str | None) -> list[Path]:

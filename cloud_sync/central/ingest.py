@@ -17,6 +17,7 @@ from cloud_sync.admission import ColumnJudgement, timestamp
 from cloud_sync.central import statements
 from cloud_sync.central.offered import OfferedEvents, OfferedRows
 from cloud_sync.columns import RowColumns
+from cloud_sync.quoting import bounded, quoted
 from cloud_sync.records import Refusal, Settlement
 
 _Offered = TypeVar("_Offered", OfferedRows, OfferedEvents)
@@ -87,7 +88,7 @@ class Ingest:
             found = await self._not_ours(of_sensor)
         foreign = [record["sensor_id"] for record in found if record["is_known"]]
         return faults | {
-            sensor_id: ("sensor_of_other_gateway", f"{sensor_id} is registered by another gateway")
+            sensor_id: ("sensor_of_other_gateway", f"{quoted(sensor_id)} is registered by another gateway")
             for sensor_id in foreign
         }
 
@@ -112,7 +113,7 @@ class Ingest:
                 )
         except ROW_ERRORS as exc:
             if len(series) == 1:
-                return {series[0].sensor_id: ("database_refused", str(exc))}
+                return {series[0].sensor_id: ("database_refused", bounded(str(exc)))}
         else:
             return {}
         middle = len(places) // 2
@@ -137,7 +138,7 @@ class Ingest:
                 return await insert(offered)
         except ROW_ERRORS as exc:
             if len(offered) == 1:
-                self._refused.append(Refusal(offered.first_position, "database_refused", str(exc)))
+                self._refused.append(Refusal(offered.first_position, "database_refused", bounded(str(exc))))
                 return 0
         middle = len(offered) // 2
         first, second = offered.part(0, middle), offered.part(middle, len(offered))
@@ -158,7 +159,7 @@ class Ingest:
         found = await self._connection.fetch(statements.FOREIGN_EVENTS, events.ids(), self._gateway_id)
         foreign = {record["event_id"] for record in found}
         self._refused += [
-            Refusal(index, "event_of_other_gateway", f"event {event.event_id} was stored for another gateway")
+            Refusal(index, "event_of_other_gateway", f"event {quoted(event.event_id)} was stored for another gateway")
             for index, event in events.placed
             if event.event_id in foreign
         ]

@@ -25,12 +25,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cloud_sync.central.answers import RETRY_AFTER_S, not_stored, settled, too_fast
-from cloud_sync.central.bodies import CONTENT_TYPES, ENCODINGS, BodyLimits, media_type, read_batch
+from cloud_sync.central.bodies import CONTENT_TYPES, ENCODINGS, MAX_BATCH_ID_BYTES, BodyLimits, media_type, read_batch
 from cloud_sync.central.errors import CentralError
 from cloud_sync.central.rates import RateLimiter, RateLimits
 from cloud_sync.central.store import Store
 from cloud_sync.columns import ColumnBatch
 from cloud_sync.errors import BatchTooLargeError, CredentialsError, SyncError, TransientSyncError, WireFormatError
+from cloud_sync.quoting import bounded, quoted
 from cloud_sync.transports.mqtt_broker import BATCHES, Broker, Topics
 from cloud_sync.transports.mqtt_link import Link, Message
 
@@ -42,7 +43,6 @@ CONCURRENCY: Final = 8  # one per connection of the store's pool
 _RECONNECT_FIRST_S: Final = 0.5
 _RECONNECT_MAX_S: Final = 30.0
 _SIGN_IN_TIMEOUT_S: Final = 5.0
-_MAX_BATCH_ID_BYTES: Final = 256
 
 
 class Refused(Exception):  # noqa: N818 (an answer, not a fault of ours)
@@ -50,7 +50,7 @@ class Refused(Exception):  # noqa: N818 (an answer, not a fault of ours)
 
     def __init__(self, error: str, detail: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(detail)
-        self.document = {"error": error, "detail": detail, "retry_after_s": retry_after_s}
+        self.document = {"error": error, "detail": bounded(detail), "retry_after_s": retry_after_s}
 
 
 @dataclass(slots=True)
@@ -208,9 +208,11 @@ class MqttConsumer:
         batch = await self._read(message, gateway_id)
         self._limiter.count_rows(gateway_id, len(batch), now_s=time.monotonic())
         if batch.gateway_id != gateway_id:
-            raise Refused("credentials", f"the batch of gateway {batch.gateway_id!r} came on {message.topic}")
+            raise Refused("credentials", f"the batch of gateway {quoted(batch.gateway_id)} came on {message.topic}")
         try:
             return settled(batch_id, await self._store.store_batch(batch, gateway_id=gateway_id))
+        except BatchTooLargeError as exc:
+            raise Refused("too_large", exc.message) from exc
         except CentralError as exc:
             logger.warning("not stored: %s", exc.message)  # its words stay here: they may name hosts and users
             raise Refused("busy", not_stored(exc), retry_after_s=RETRY_AFTER_S) from exc
@@ -224,10 +226,10 @@ class MqttConsumer:
     async def _read(self, message: Message, gateway_id: str) -> ColumnBatch:
         encoding = (message.content_encoding or "identity").strip().lower()
         if encoding not in ENCODINGS:
-            raise Refused("refused", f"content-encoding {encoding!r} is not one of {', '.join(ENCODINGS)}")
+            raise Refused("refused", f"content-encoding {quoted(encoding)} is not one of {', '.join(ENCODINGS)}")
         content_type = media_type(message.content_type)
         if content_type and content_type not in CONTENT_TYPES:
-            raise Refused("refused", f"content-type {content_type!r} is not one of {', '.join(CONTENT_TYPES)}")
+            raise Refused("refused", f"content-type {quoted(content_type)} is not one of {', '.join(CONTENT_TYPES)}")
         if len(message.payload) > self._limits.body_bytes:
             detail = f"the body has {len(message.payload)} bytes; the limit is {self._limits.body_bytes}"
             raise Refused("too_large", detail)
@@ -267,6 +269,6 @@ def _batch_id(message: Message) -> str:
         batch_id = correlation.decode()
     except UnicodeDecodeError as exc:
         raise Refused("refused", "the correlation data is not a batch id in UTF-8") from exc
-    if not 0 < len(correlation) <= _MAX_BATCH_ID_BYTES:
-        raise Refused("refused", f"the correlation data is not a batch id of 1 to {_MAX_BATCH_ID_BYTES} bytes")
+    if not 0 < len(correlation) <= MAX_BATCH_ID_BYTES:
+        raise Refused("refused", f"the correlation data is not a batch id of 1 to {MAX_BATCH_ID_BYTES} bytes")
     return batch_id

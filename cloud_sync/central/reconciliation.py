@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cloud_sync.admission import timestamp
+from cloud_sync.quoting import quoted
 
 MAX_HOURS: Final = 100_000
 """Sensors times hours in one answer: about 15 MB of JSON."""
@@ -26,7 +27,7 @@ def _moment(parameters: Mapping[str, str], name: str) -> datetime:
     try:
         moment = timestamp(int(text)) if text.isdecimal() else datetime.fromisoformat(text)
     except (ValueError, OverflowError) as exc:
-        raise ValueError(f"`{name}` must be microseconds since the epoch or an ISO 8601 time: {text!r}") from exc
+        raise ValueError(f"`{name}` must be microseconds since the epoch or an ISO 8601 time: {quoted(text)}") from exc
     if moment.tzinfo is None:
-        raise ValueError(f"`{name}` needs a time zone, such as Z: {text!r}")
+        raise ValueError(f"`{name}` needs a time zone, such as Z: {quoted(text)}")
     return moment

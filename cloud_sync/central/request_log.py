@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from cloud_sync.central.logs import request_id
 from cloud_sync.central.metrics import Metrics
+from cloud_sync.quoting import bounded
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _App = Callable[[_Scope, _Receive, _Send], Awaitable[None]]
 
 _HEADER: Final = b"x-request-id"
+_PATH_CHARS: Final = 200
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _QUIET: Final = frozenset({"/health", "/metrics"})
 """Asked every few seconds by machines; logged only when they fail."""
@@ -62,7 +64,8 @@ class RequestLog:
     def _tell(self, scope: _Scope, status: int, seconds: float, notes: dict[str, object]) -> None:
         self._metrics.requests.add(str(status))
         level = logging.DEBUG if scope["path"] in _QUIET and status < 400 else logging.INFO
-        fields = {"method": scope["method"], "path": scope["path"], "status": status, "seconds": round(seconds, 6)}
+        path = bounded(scope["path"], _PATH_CHARS)
+        fields = {"method": scope["method"], "path": path, "status": status, "seconds": round(seconds, 6)}
         logger.log(level, "answered", extra={"fields": fields | notes})
 
 

@@ -26,6 +26,7 @@ from cloud_sync.central.answers import RETRY_AFTER_S, not_stored, settled, too_f
 from cloud_sync.central.bodies import (
     CONTENT_TYPES,
     ENCODINGS,
+    MAX_BATCH_ID_BYTES,
     BodyLimits,
     TooSlowError,
     collect,
@@ -41,6 +42,7 @@ from cloud_sync.central.store import Store
 from cloud_sync.columns import ColumnBatch
 from cloud_sync.digest import encode_digests
 from cloud_sync.errors import BatchTooLargeError, WireFormatError
+from cloud_sync.quoting import bounded, quoted
 
 logger = logging.getLogger(__name__)
 
@@ -52,12 +54,12 @@ _CHALLENGE: Final = {"WWW-Authenticate": "X-API-Key"}
 
 
 class Refused(Exception):  # noqa: N818 (an answer, not a fault of ours)
-    """An answer other than 200: its status and the words for the person at the gateway."""
+    """An answer other than 200: its status and the words for the person at the gateway, which are never long."""
 
     def __init__(self, status: int, detail: str, *, headers: dict[str, str] | None = None) -> None:
-        super().__init__(detail)
+        self.detail = bounded(detail)
+        super().__init__(self.detail)
         self.status = status
-        self.detail = detail
         self.headers = headers
 
 
@@ -78,20 +80,23 @@ def create_app(store: Store, *, limits: BodyLimits | None = None, limiter: RateL
     return app
 
 
-async def ingest_batch(request: Request) -> dict[str, Any]:
+async def ingest_batch(request: Request) -> JSONResponse:
     """Store one batch and say what became of each of its rows and events."""
     store: Store = request.app.state.store
     gateway_id = await _admitted(request, store)
     idempotency_gateway, batch_id = _idempotency_key(request)
     batch = await _batch(request, gateway_id)
     if batch.gateway_id != gateway_id:
-        raise Refused(403, f"this key does not belong to gateway {batch.gateway_id!r}")
+        raise Refused(403, f"this key does not belong to gateway {quoted(batch.gateway_id)}")
     if idempotency_gateway != batch.gateway_id:
         raise Refused(422, "the gateway in Idempotency-Key is not the one in the batch")
-    settlement = await store.store_batch(batch, gateway_id=gateway_id)
+    try:
+        settlement = await store.store_batch(batch, gateway_id=gateway_id)
+    except BatchTooLargeError as exc:
+        raise Refused(413, exc.message) from exc
     counts = {"accepted": settlement.accepted, "duplicates": settlement.duplicates, "refused": len(settlement.refused)}
     request.state.notes.update(batch_id=batch_id, **counts)
-    return settled(batch_id, settlement)
+    return JSONResponse(settled(batch_id, settlement))
 
 
 async def digest(request: Request) -> Response:
@@ -196,6 +201,8 @@ def _idempotency_key(request: Request) -> tuple[str, str]:
     gateway_id, separator, batch_id = request.headers.get("Idempotency-Key", "").partition(":")
     if not (gateway_id and separator and batch_id):
         raise Refused(422, "the Idempotency-Key header must be <gateway_id>:<batch_id>")
+    if len(batch_id) > MAX_BATCH_ID_BYTES:
+        raise Refused(422, f"the batch id in Idempotency-Key has more than {MAX_BATCH_ID_BYTES} characters")
     return gateway_id, batch_id
 
 
@@ -205,10 +212,10 @@ async def _batch(request: Request, gateway_id: str) -> ColumnBatch:
     limiter: RateLimiter = request.app.state.limiter
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ENCODINGS:
-        raise Refused(415, f"Content-Encoding {encoding!r} is not one of {', '.join(ENCODINGS)}")
+        raise Refused(415, f"Content-Encoding {quoted(encoding)} is not one of {', '.join(ENCODINGS)}")
     content_type = media_type(request.headers.get("Content-Type"))
     if content_type and content_type not in CONTENT_TYPES:
-        raise Refused(415, f"Content-Type {content_type!r} is not one of {', '.join(CONTENT_TYPES)}")
+        raise Refused(415, f"Content-Type {quoted(content_type)} is not one of {', '.join(CONTENT_TYPES)}")
     try:
         body = await collect(request.stream(), declared_bytes=_content_length(request), limits=limits)
         store.metrics.received.add(gateway_id, by=len(body))

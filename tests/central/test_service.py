@@ -5,13 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
 import zstandard
 
-from cloud_sync import wire
+from cloud_sync import wire, wire_json
 from cloud_sync.central.store import Store, key_digest
+from cloud_sync.errors import WireFormatError
 from cloud_sync.records import Batch
 from tests.contract.check_transport import batch, rows
 from tests.support.central import API_KEY, MAX_BODY_BYTES, Database
@@ -195,3 +197,68 @@ async def test_health_and_stats_tell_committed_figures(client: httpx.AsyncClient
     assert stats["gateways"][0]["gateway_id"] == "gw-1"
     assert stats["last_commit_at"].startswith("20")
     json.dumps(stats)
+
+
+LONG = "z" * 400_000
+
+
+def as_json(**changes: object) -> dict[str, Any]:
+    document = json.loads(wire.decompress(wire.encode_json(batch(300))))
+    return document | changes
+
+
+def with_series(name: str, value: object) -> dict[str, Any]:
+    (series,) = as_json()["series"]
+    return as_json(series=[series | {name: value}])
+
+
+def with_event(name: str, value: object) -> dict[str, Any]:
+    (event,) = as_json()["events"]
+    return as_json(events=[event | {name: value}])
+
+
+LONG_TEXTS = {
+    "sensor_id": with_series("id", LONG),
+    "sensor_type": with_series("type", LONG),
+    "unit": with_series("unit", LONG),
+    "metadata's value": with_series("meta", {"a": LONG}),
+    "metadata's key": with_series("meta", {LONG: 1}),
+    "unstorable metadata": with_series("meta", {LONG: "\0"}),
+    "event's id": with_event("id", LONG),
+    "event's subject": with_event("subject", LONG),
+    "event's body": with_event("body", {"a": LONG}),
+    "event's kind": with_event("kind", LONG),
+    "gateway_id": as_json(gateway_id=LONG),
+    "schema": as_json(schema=LONG),
+    "number": as_json(rows=as_json()["rows"] | {"value": [LONG] + [1.0] * 299}),
+    "list": as_json(series=LONG),
+    "object": with_series("meta", [LONG]),
+    "missing member": as_json(series=[{LONG: 1}]),
+}
+
+
+async def test_no_answer_repeats_what_is_too_long(client: httpx.AsyncClient):
+    for name, document in LONG_TEXTS.items():
+        body = zstandard.ZstdCompressor().compress(json.dumps(document).encode())
+        answer = await client.post(INGEST, content=body)
+        assert len(answer.content) < 50_000, name
+        assert answer.status_code in {200, 403, 422}, name
+        assert answer.status_code != 200 or len(answer.json()["rejected"]) in {1, 300}, name
+    long = LONG[:9_000]
+    for header in ("Content-Encoding", "Content-Type", "Idempotency-Key"):
+        answer = await client.post(INGEST, content=wire.encode(batch()), headers={header: f"gw-1:{long}"})
+        assert (answer.status_code in {415, 422}, len(answer.content) < 1_000) == (True, True), header
+
+
+async def test_an_answer_to_many_refusals_tells_the_first_and_points_to_them(client: httpx.AsyncClient):
+    document = as_json(rows=as_json()["rows"] | {"quality": [7.0 + n for n in range(300)]})
+    answer = await client.post(INGEST, content=json.dumps(document), headers={"Content-Encoding": "identity"})
+    rejected = answer.json()["rejected"]
+    assert [one["index"] for one in rejected] == list(range(300))
+    assert rejected[99]["detail"] == "quality 106.0 is not within 0 to 1"
+    assert rejected[100] == {"index": 100, "code": "quality_out_of_range", "detail": "as position 0"}
+
+
+def test_a_document_of_a_few_bytes_does_not_become_millions_of_objects():
+    with pytest.raises(WireFormatError, match="more than 1000000 JSON values"):
+        wire_json.parsed(b"[" + b"{}," * 600_000 + b"{}]")

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from cloud_sync.admission import columns_of, judge, judge_columns
+from cloud_sync.admission import MAX_DETAIL_CHARS, MAX_METADATA_BYTES, columns_of, judge, judge_columns
 from cloud_sync.columns import ColumnBatch, RowColumns
+from cloud_sync.errors import BatchTooLargeError
 from cloud_sync.records import Batch, Event, EventKind, Refusal, Row, Series
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -115,6 +116,9 @@ def test_a_sensor_is_named_before_its_rows():
         (replace(SERIES, sensor_id="a\0"), "text_not_storable", "sensor_id: a text with a NUL"),
         (replace(SERIES, sensor_id="ä\udfff"), "text_not_storable", "sensor_id: a text with half a surrogate"),
         (replace(SERIES, unit="x" * 65), "text_length", "unit has 65 characters"),
+        (replace(SERIES, sensor_type="z" * 1_000_000), "unknown_sensor_type", "sensor_type 'zzz"),
+        (replace(SERIES, metadata={"a": "m" * 8_185}), "text_length", "metadata has 8193 bytes; the limit is 8192"),
+        (replace(SERIES, metadata={"m" * 300_000: 1}), "text_length", "metadata has 300006 bytes"),
         (replace(SERIES, metadata={"a": ["\0"]}), "text_not_storable", "metadata: a text with a NUL"),
         (replace(SERIES, metadata={"a": math.nan}), "text_not_storable", "metadata: "),
     ],
@@ -124,7 +128,31 @@ def test_a_sensor_that_cannot_be_stored_costs_only_its_own_rows(series: Series, 
     found = judge(Batch("gw-1", tuple(offered)), now=NOW)
     assert [(refusal.index, refusal.code) for refusal in found.refused] == [(2, code), (3, code)]
     assert all(refusal.detail.startswith(words) for refusal in found.refused)
+    assert all(len(refusal.detail) <= MAX_DETAIL_CHARS for refusal in found.refused)
     assert [position for position, _ in found.rows] == [0, 1, 4, 5]
+
+
+def test_metadata_at_the_limit_is_taken():
+    assert refused(*rows(1, replace(SERIES, metadata={"a": "m" * (MAX_METADATA_BYTES - 8)}))) == []
+
+
+def test_rows_whose_texts_come_to_too_much_are_to_be_sent_in_parts():
+    heavy = replace(SERIES, metadata={"a": "m" * 8_000})
+    with pytest.raises(BatchTooLargeError, match="the limit is 32000000"):
+        judge(Batch("gw-1", tuple(rows(4_000, heavy))), now=NOW)
+    assert len(judge(Batch("gw-1", tuple(rows(3_900, heavy))), now=NOW).rows) == 3_900
+
+
+def test_a_refused_series_does_not_make_a_batch_too_large():
+    heavy = replace(SERIES, metadata={"a": "m" * 100_000})
+    found = judge(Batch("gw-1", (*rows(1_000, heavy), *rows(2, replace(SERIES, sensor_id="ok")))), now=NOW)
+    assert (len(found.refused), len(found.rows)) == (1_000, 2)
+
+
+def test_an_event_with_too_long_a_body_is_refused():
+    event = Event("e", EventKind.ANNOTATION, "pump-07", NOW_US, {"a": "x" * 262_144})
+    (refusal,) = judge(Batch("gw-1", (), (event,)), now=NOW).refused
+    assert (refusal.code, refusal.detail) == ("text_length", "body has 262152 bytes; the limit is 262144")
 
 
 def test_of_one_key_the_first_wins_wherever_the_others_stand():
