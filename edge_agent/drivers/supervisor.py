@@ -4,7 +4,8 @@ Constraints
 - A lost device never ends the daemon and never stops another source.
 - One warning when it goes away, one line when it comes back; in between only counters.
 - The time without the device is a gap: announced when it begins, whole when it ends.
-- Cancellation passes; the driver is closed whatever happens, within a bound.
+- Cancellation passes, also one that the driver's library swallowed; the driver is closed whatever happens, within
+  a bound.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from edge_agent.core.cancellation import check_cancelled
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.samples import SampleBlock
@@ -79,6 +81,7 @@ class Supervisor:
         """Until the recording ends or the task is cancelled."""
         try:
             while not await self._run_once():
+                check_cancelled()
                 await self._clock.sleep(self._wait_s())
         finally:
             await self._end_loss()
@@ -88,10 +91,13 @@ class Supervisor:
         """One connection. True when the source came to its natural end."""
         try:
             await self._driver.open()
+            check_cancelled()
             async with contextlib.aclosing(self._driver.stream()) as items:  # type: ignore[type-var]
                 async for item in items:
                     await self._take(item)
+                    check_cancelled()
         except DriverError as exc:
+            check_cancelled()  # the loss may be nothing but our own cancellation
             await self._note_loss(exc)
             return False
         finally:

@@ -29,6 +29,7 @@ from pymodbus.exceptions import (
 )
 from pymodbus.pdu import ModbusPDU
 
+from edge_agent.core.cancellation import check_cancelled
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.tags import Reading, Scan, Tag
@@ -246,6 +247,7 @@ class ModbusDriver:
         try:
             with self._translated():
                 answer = await _request(client, block, self._settings.unit_id)
+            check_cancelled()
             cells = self._checked(block, answer)
             is_settled = True
         except _ExceptionAnswer:

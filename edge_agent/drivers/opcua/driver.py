@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from asyncua import Client, ua
 
+from edge_agent.core.cancellation import check_cancelled
 from edge_agent.core.channel import Channel, ChannelStats, WhenFull
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap, GapCause
@@ -90,7 +91,9 @@ class OpcUaDriver:
             with translated(self.name, self._settings.endpoint):
                 await apply_identity(client, self._settings)
                 await client.connect(auto_reconnect=False)
+                check_cancelled()
                 await self._subscribe(client)
+                check_cancelled()
                 self._refused = await self._monitor(client, range(len(self._tags)))
             is_open = True
         finally:

@@ -13,6 +13,8 @@ from edge_agent.drivers.base import Item
 from edge_agent.drivers.supervisor import SourceState, Supervisor
 from edge_agent.errors import DeviceRejectedError, DriverError, TransientDriverError
 
+DEADLINE_S = 10.0
+
 
 def block(index: int) -> SampleBlock:
     return SampleBlock("s", index, index, 100.0, "g", read_only(np.zeros((1, 1), np.float32)))
@@ -124,3 +126,51 @@ async def test_cancellation_passes_and_closes_the_driver(clock: FakeClock) -> No
     with pytest.raises(asyncio.CancelledError):
         await task
     assert driver.closed == 1
+
+
+class Swallowing(ScriptedDriver):
+    """Its library keeps a cancellation for itself, once, in the phase it is told; then it goes on as if nothing was."""
+
+    def __init__(self, phase: str) -> None:
+        super().__init__()
+        self._phase = phase
+        self._has_swallowed = False
+        self.is_waiting = asyncio.Event()
+
+    async def open(self) -> None:
+        if self._phase == "open":
+            await self._wait()
+
+    async def stream(self) -> AsyncIterator[Item]:
+        index = 0
+        while True:
+            yield block(index)
+            index += 1
+            if self._phase == "answer":
+                await self._wait()
+            elif self._phase == "link error":
+                await self._wait()
+                raise TransientDriverError("the connection broke")
+
+    async def _wait(self) -> None:
+        self.is_waiting.set()
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            if self._has_swallowed:
+                raise
+            self._has_swallowed = True
+
+
+@pytest.mark.parametrize("phase", ["open", "answer", "link error"])
+async def test_a_cancellation_that_a_library_swallowed_ends_the_source_all_the_same(
+    clock: FakeClock, phase: str
+) -> None:
+    driver = Swallowing(phase)
+    supervisor, _ = supervise(driver, clock)
+    task = asyncio.create_task(supervisor.run())
+    await driver.is_waiting.wait()
+    task.cancel()
+    await asyncio.wait([task], timeout=DEADLINE_S)
+    assert task.cancelled()
+    assert driver.closed > 0
