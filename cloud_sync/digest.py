@@ -16,20 +16,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cloud_sync.printable import printable
+from cloud_sync.strict_json import parse_json
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
 HOUR_US: Final = 3_600_000_000
 MODULUS: Final = 1 << 63
+MAX_DIGEST_BYTES: Final = 32_000_000
+"""9,000 sensors, with 24 hours to a question and 150 bytes to an hour."""
+_MOST_VALUES: Final = 14 * MAX_DIGEST_BYTES // 150
+_HASH: Final = re.compile(r"[0-7][0-9a-f]{15}")
 _AT_ONCE: Final = 20_000  # keys: as many as one request takes
 
 HourKey = tuple[str, int]
@@ -144,14 +152,26 @@ def encode_digests(gateway_id: str, hours: Mapping[HourKey, HourDigest]) -> byte
 def decode_digests(body: bytes) -> dict[HourKey, HourDigest]:
     """The digests in an answer. Raises ValueError when it is not one."""
     try:
-        return {
-            (str(one["sensor_id"]), int(one["hour_us"])): HourDigest(
-                int(one["count"]), int(one["min_us"]), int(one["max_us"]), int(one["hash"], 16)
-            )
-            for one in json.loads(body)["hours"]
-        }
+        said = parse_json(body, max_bytes=MAX_DIGEST_BYTES, max_values=_MOST_VALUES)
+        return dict(map(_hour, said["hours"]))
     except (KeyError, TypeError) as exc:
-        raise ValueError(f"these are no digests: {exc!r}") from exc
+        raise ValueError(f"these are no digests: {printable(exc, limit=200)}") from exc
+
+
+def _hour(one: dict[str, Any]) -> tuple[HourKey, HourDigest]:
+    sensor_id, digits = one["sensor_id"], one["hash"]
+    if not isinstance(sensor_id, str) or not _HASH.fullmatch(digits):
+        raise TypeError("a sensor_id or a hash that is none")
+    hour_us, count, min_us, max_us = (_number(one[name]) for name in ("hour_us", "count", "min_us", "max_us"))
+    if count < 1:
+        raise TypeError("an hour without rows")
+    return (sensor_id, hour_us), HourDigest(count, min_us, max_us, int(digits, 16))
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or not -MODULUS <= value < MODULUS:
+        raise TypeError("a number that is none of 64 bits")
+    return value
 
 
 def _changes(column: NDArray[np.int64]) -> NDArray[np.bool_]:

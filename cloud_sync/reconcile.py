@@ -13,6 +13,7 @@ The comparison is pure; reading the outbox and asking the central are two functi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,11 +23,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from cloud_sync import wire
 from cloud_sync.digest import (
     HOUR_US,
+    MAX_DIGEST_BYTES,
     Difference,
     HourDigest,
     HourKey,
@@ -42,7 +42,8 @@ from cloud_sync.gap_ledger import own_gaps
 from cloud_sync.outbox_access import read_only
 from cloud_sync.records import EventKind
 from cloud_sync.retention import LossCause
-from cloud_sync.transports.https import check_certificate_taken, failure_of, header_value, read_answer, translated
+from cloud_sync.transports.http_exchange import HttpExchange
+from cloud_sync.transports.https import failure_of, header_value
 from cloud_sync.transports.tls import ClientTls
 
 DIGEST_PATH: Final = "/api/v1/data/digest"
@@ -207,26 +208,23 @@ async def ask_central(
     """The central's digests of this gateway's rows. Raises like a transport."""
     digests: dict[HourKey, HourDigest] = {}
     headers = {"X-API-Key": header_value(api_key)}
-    tls = tls or ClientTls()
-    async with httpx.AsyncClient(headers=headers, timeout=timeout_s, verify=tls.context) as client:
+    http = HttpExchange(
+        headers=headers, tls=tls or ClientTls(), connect_timeout_s=timeout_s, answer_timeout_s=timeout_s
+    )
+    async with contextlib.aclosing(http):
         for start_us in range(span.start_us, span.end_us, HOURS_PER_QUESTION * HOUR_US):
             end_us = min(start_us + HOURS_PER_QUESTION * HOUR_US, span.end_us)
             question = {"gateway_id": gateway_id, "from": str(start_us), "to": str(end_us)}
-            digests |= await _ask(client, tls, url.rstrip("/") + DIGEST_PATH, question, timeout_s)
+            digests |= await _ask(http, url.rstrip("/") + DIGEST_PATH, question)
     return digests
 
 
-async def _ask(
-    client: httpx.AsyncClient, tls: ClientTls, url: str, question: Mapping[str, str], timeout_s: float
-) -> dict[HourKey, HourDigest]:
-    with translated(url, tls.own):
-        async with asyncio.timeout(timeout_s), client.stream("GET", url, params=question) as response:
-            answer = await read_answer(response)
-    check_certificate_taken(url, tls.own, response.status_code, answer)
-    if response.status_code != 200:
-        raise failure_of(response.status_code, response.headers, answer, now=datetime.now(UTC))
+async def _ask(http: HttpExchange, url: str, question: Mapping[str, str]) -> dict[HourKey, HourDigest]:
+    answer = await http.ask("GET", url, params=question, max_bytes=MAX_DIGEST_BYTES)
+    if answer.status != 200:
+        raise failure_of(answer, now=datetime.now(UTC))
     try:
-        return decode_digests(answer)
+        return decode_digests(answer.body)
     except ValueError as exc:
         raise TransientSyncError(f"{url}: {exc}", hint="is central.url the reference central?") from exc
 

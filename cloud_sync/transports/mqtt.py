@@ -19,7 +19,7 @@ from typing import Any, Final
 from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, SyncError, TransientSyncError
 from cloud_sync.records import Settlement
-from cloud_sync.transports.answers import DETAIL_CHARS, MAX_ANSWER_BYTES, MAX_RETRY_AFTER_S, settlement_of
+from cloud_sync.transports.answers import MAX_RETRY_AFTER_S, detail_in, said_in, settlement_of, shown
 from cloud_sync.transports.mqtt_broker import Broker, Topics
 from cloud_sync.transports.mqtt_link import NO_SUBSCRIBERS, Link, Message, Will
 
@@ -196,19 +196,14 @@ class MqttTransport:
 
 def answer_of(answer: bytes, *, batch_id: str) -> Settlement:
     """What the central said: a settlement, or the error that its error document names."""
-    if len(answer) > MAX_ANSWER_BYTES:
-        raise TransientSyncError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
-    try:
-        said = json.loads(answer)
-    except (ValueError, RecursionError):
-        said = None
-    if isinstance(said, dict) and "error" in said:
+    said = said_in(answer)
+    if "error" in said:
         raise _failure_of(said)
     return settlement_of(answer, batch_id=batch_id, hint="something else than the central answers on the ack topic")
 
 
 def _failure_of(said: dict[str, Any]) -> SyncError:
-    detail = str(said.get("detail", "no detail given"))[:DETAIL_CHARS]
+    detail = detail_in(said)
     match said["error"]:
         case "too_large":
             return BatchTooLargeError(f"the central takes only smaller batches: {detail}")
@@ -224,7 +219,7 @@ def _failure_of(said: dict[str, Any]) -> SyncError:
                 f"the central is busy: {detail}", retry_after_s=_retry_after_s(said.get("retry_after_s"))
             )
         case other:
-            return TransientSyncError(f"the central answered {str(other)[:40]!r}: {detail}")
+            return TransientSyncError(f"the central answered {shown(other)}: {detail}")
 
 
 def _retry_after_s(value: object) -> float | None:

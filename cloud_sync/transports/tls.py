@@ -185,6 +185,10 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except OSError as exc:  # ssl.SSLError is one
+        if ca_file is None:
+            raise CredentialsError(
+                f"TLS cannot be set up: {exc}", hint="check SSL_CERT_FILE and SSLKEYLOGFILE"
+            ) from exc
         raise CredentialsError(
             f"the CA file {ca_file} cannot be used: {exc}", hint="it must hold PEM certificates and be readable"
         ) from exc

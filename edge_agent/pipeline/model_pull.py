@@ -24,7 +24,10 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cloud_sync.errors import SyncError
-from cloud_sync.transports.https import trust
+from cloud_sync.printable import printable
+from cloud_sync.transports.http_errors import LIBRARY_ERRORS
+from cloud_sync.transports.http_exchange import client_for
+from cloud_sync.transports.tls import trusting
 from edge_agent.core.clock import Clock
 from edge_agent.errors import BundleError
 from edge_agent.scoring.archive import MAX_ARCHIVE_BYTES
@@ -39,7 +42,6 @@ PULL_TIMEOUT_S: Final = 900.0
 _ANSWER_TIMEOUT_S: Final = 30.0
 _FIRST_WITHIN_S: Final = 60.0
 _CHUNK: Final = 1 << 18
-_LIBRARY_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 
 
 class _Strict(BaseModel):
@@ -109,11 +111,7 @@ class ModelPull:
         try:
             async with (
                 asyncio.timeout(PULL_TIMEOUT_S),
-                httpx.AsyncClient(
-                    verify=trust(self._ca_file),
-                    timeout=_ANSWER_TIMEOUT_S,
-                    headers={"Accept-Encoding": "identity"},  # digests are of the bytes as they lie there
-                ) as client,
+                client_for(url, trusting(self._ca_file), httpx.Timeout(_ANSWER_TIMEOUT_S)) as client,
             ):
                 index = _parse(url, await _fetch_index(client, url))
                 wanted = await asyncio.to_thread(self._wanted, index, inbox)
@@ -121,10 +119,10 @@ class ModelPull:
                     await _fetch(client, urljoin(url, entry.file), entry, inbox)
         except TimeoutError as exc:
             raise BundleError(f"{url}: not done within {PULL_TIMEOUT_S:.0f} s") from exc
-        except SyncError as exc:  # the CA file
+        except SyncError as exc:  # the CA file, or a proxy variable
             raise BundleError(f"{url}: {exc.message}", hint=exc.hint) from exc
-        except _LIBRARY_ERRORS as exc:
-            raise BundleError(f"{url}: {exc or type(exc).__name__}") from exc
+        except LIBRARY_ERRORS as exc:
+            raise BundleError(f"{url}: {printable(exc, limit=300) or type(exc).__name__}") from exc
         except OSError as exc:
             raise BundleError(f"the inbox {inbox} cannot be used: {exc.strerror or exc}") from exc
         return [entry.local_name for entry in wanted]
@@ -189,4 +187,4 @@ def _parse(url: str, body: bytes) -> Index:
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BundleError(f"{url}: not an index of bundles: {where}: {first['msg']}") from exc
+        raise BundleError(f"{url}: not an index of bundles: {printable(where, limit=100)}: {first['msg']}") from exc

@@ -20,13 +20,13 @@ from edge_agent.dsp.extractor import Extractor
 from edge_agent.errors import BundleError, SignalError
 from edge_agent.scoring.bundle import MANIFEST_FILE, ModelBundle, read_bundle
 from edge_agent.scoring.golden import GoldenReport, open_extractor, open_model, prove
-from edge_agent.scoring.manifest import version_key
+from edge_agent.scoring.manifest import VERSION_PATTERN, version_key
 from edge_agent.scoring.promotion import Note, Pointer, move_pointer, pointer_or_none, read_pointer
 from edge_agent.scoring.runtime import OnnxModel
 
 KEYS_DIR: Final = "keys"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
+_VERSION: Final = re.compile(VERSION_PATTERN)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,7 +19,10 @@ MODEL_FILE: Final = "model.onnx"
 GOLDEN_FILE: Final = "golden.npz"
 
 BundleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]
-BundleVersion = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+VERSION_PATTERN: Final = r"[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9}"
+"""Digits of ASCII, and few enough that a number is made of them in no time (Python refuses one of 4,301)."""
+
+BundleVersion = Annotated[str, Field(pattern=rf"^{VERSION_PATTERN}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Scalar = float | int | str | bool | None

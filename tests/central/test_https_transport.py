@@ -28,7 +28,8 @@ from cloud_sync.errors import (
     SyncError,
     TransientSyncError,
 )
-from cloud_sync.transports.https import HttpsTransport, retry_after_s, translated
+from cloud_sync.transports.http_errors import translated
+from cloud_sync.transports.https import HttpsTransport, retry_after_s
 from tests.contract.check_transport import batch
 from tests.support.authority import Authority
 from tests.support.central import API_KEY
@@ -146,7 +147,11 @@ async def test_bytes_that_are_no_whole_answer_are_transient(raw: bytes):
 @pytest.mark.parametrize(
     ("header", "expected_s"),
     [("17", 17.0), ("0", 0.0), ("99999999", 3_600.0), ("Sun, 15 Jun 2025 12:00:30 GMT", 30.0),
-     ("Sun, 15 Jun 2025 11:00:00 GMT", 0.0), ("soon", None), ("", None), ("-5", None), ("²", None)],
+     ("Sun, 15 Jun 2025 11:00:00 GMT", 0.0), ("soon", None), ("", None), ("-5", None), ("²", None), ("1.5", None),
+     ("9" * 5_000, 3_600.0), ("Mon, 01 Jan 2026 99999999999999999999:00:00 GMT", None),
+     ("Fri, 31 Dec 9999999 23:59:59 GMT", None), ("Fri, 31 Dec 9999 23:59:59 GMT", 3_600.0),
+     ("Sun, 15 Jun 2025 12:00:30 +9999", None), ("Sun, 99 Jun 2025 12:00:30 GMT", None),
+     ("Sun, 00 Xyz 0000 00:00:00 GMT", None)],
 )  # fmt: skip
 def test_retry_after_is_read_in_both_forms(header: str, expected_s: float | None):
     headers = httpx.Headers([(b"Retry-After", header.encode())])

@@ -174,6 +174,17 @@ async def test_what_is_not_as_the_index_says_leaves_nothing_behind(
     assert world.in_inbox == []
 
 
+@pytest.mark.parametrize(
+    "version", ["1" * 5_000 + ".0.0", "1.0." + "9" * 4_000, "٩٩.0.0", "1.0", "1.0.0\n", "-1.0.0", 2]
+)
+async def test_a_version_that_is_none_is_refused_by_name(world: World, version: object) -> None:
+    world.write({"schema": 1, "bundles": [world.offer("1.1.0") | {"version": version}]})
+    with pytest.raises(BundleError, match=r"not an index of bundles: bundles\.0\.version") as caught:
+        await world.pull().pull()
+    assert caught.value.message.isprintable()
+    assert len(caught.value.message) < 300
+
+
 @pytest.mark.parametrize("file", ["../secret.tar", "https://elsewhere.test/a.tar", "/etc/a.tar", "a.exe", ".tar"])
 async def test_an_index_leads_nowhere_else(world: World, file: str) -> None:
     world.offer("1.1.0", file=file)

@@ -1,0 +1,99 @@
+"""What a failure of an HTTP exchange means for the person at the machine, and that only our errors leave it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import ssl
+from collections.abc import Iterator
+from typing import Final
+
+import httpx
+
+from cloud_sync.errors import CredentialsError, TransientSyncError
+from cloud_sync.printable import printable
+from cloud_sync.transports.tls import ClientCertificate, certificate_refused, own_out_of_date, refused_alert
+
+_PROXY_WANTS_CERTIFICATE: Final = re.compile(rb"No required SSL certificate was sent|The SSL certificate error")
+
+# A UnicodeError: a host name that no resolver takes.
+LIBRARY_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict, UnicodeError)
+
+# OpenSSL's X509_V_ERR_* numbers, for the causes that somebody at the machine can mend.
+_CERTIFICATE_CAUSES: Final = {
+    9: ("is not valid yet", "check this box's clock"),
+    10: ("has expired", "renew it on the central; check this box's clock"),
+    18: ("is self-signed", "name it in central.ca_file if it is the right one"),
+    19: ("was signed by an unknown CA", "name the CA in central.ca_file"),
+    20: ("was signed by an unknown CA", "name the CA in central.ca_file"),
+    21: ("was signed by an unknown CA", "name the CA in central.ca_file; the central should send its whole chain"),
+    62: ("is for another host name", "use the name in the certificate in central.url"),
+    64: ("is for another address", "use the name or address in the certificate in central.url"),
+}
+
+
+def check_certificate_taken(where: str, own: ClientCertificate | None, status: int, answer: bytes) -> None:
+    """Raises CredentialsError when a proxy says by an HTTP answer that it wants another client certificate.
+
+    nginx ends no handshake for it: it answers 400 with a page of its own.
+    """
+    if status == 400 and (found := _PROXY_WANTS_CERTIFICATE.search(answer)):
+        raise certificate_refused(where, own, found[0].decode())
+
+
+@contextlib.contextmanager
+def translated(where: str, own: ClientCertificate | None = None) -> Iterator[None]:
+    """Let only our errors out of this block; cancellation passes."""
+    try:
+        yield
+    except TimeoutError as exc:
+        raise TransientSyncError(f"{where}: the answer did not end in time") from exc
+    except LIBRARY_ERRORS as exc:
+        raise _unreachable(where, own, exc) from exc
+    except OSError as exc:  # what the library lets through while it reads from or closes a broken connection
+        raise _unreachable(where, own, exc) from exc
+
+
+def _unreachable(where: str, own: ClientCertificate | None, exc: Exception) -> TransientSyncError | CredentialsError:
+    cause: BaseException | None = exc
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return _tls_failure(where, own, cause)
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(exc, httpx.ReadError):
+        lost = "the connection was lost before an answer"
+        if where.startswith("https://"):
+            return _hung_up(where, own, lost)
+        return TransientSyncError(
+            f"{where}: {lost}",
+            hint="does the central run? If it speaks TLS on this port, central.url begins with https",
+        )
+    return TransientSyncError(
+        f"{where}: {printable(exc, limit=300) or type(exc).__name__}",
+        hint="check that the central runs, that central.url is right, and that name, route and firewall let it through",
+    )
+
+
+def _tls_failure(
+    where: str, own: ClientCertificate | None, cause: ssl.SSLError
+) -> TransientSyncError | CredentialsError:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        said, hint = _CERTIFICATE_CAUSES.get(cause.verify_code, (f"is not trusted: {cause.verify_message}", None))
+        return TransientSyncError(f"{where}: the central's certificate {said}", hint=hint)
+    if alert := refused_alert(str(cause.reason)):
+        return certificate_refused(where, own, alert)
+    if cause.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+        return TransientSyncError(f"{where}: no TLS there", hint="does the central listen for plain http on this port?")
+    if cause.reason == "UNEXPECTED_EOF_WHILE_READING":
+        return _hung_up(where, own, "the other side ended the TLS handshake")
+    return TransientSyncError(f"{where}: TLS failed: {cause.reason or cause}")
+
+
+def _hung_up(where: str, own: ClientCertificate | None, said: str) -> TransientSyncError | CredentialsError:
+    """The other side ended the connection without a word; some servers (asyncio's) do so to a wrong certificate."""
+    if (old := own_out_of_date(own)) is not None:
+        return certificate_refused(where, own, old)
+    return TransientSyncError(
+        f"{where}: {said}",
+        hint="does the central run? Does it ask for another client certificate (central.client_certificate_file)?",
+    )

@@ -1,0 +1,158 @@
+"""One HTTP request and its whole answer: one deadline, one bound. Every answer over HTTP comes in through here.
+
+Constraints
+- The deadline moves only with what this side has sent. From the last byte of the request on the answer, its headers
+  and its body together, has `answer_timeout_s`: a server that sends a byte now and then gains nothing by it.
+- The body is taken as it travels. No compression is asked for and none is undone, so what is counted is what is held.
+  Headers are bounded by the library (100 kB, `httpcore`). No redirect is followed, no cookie kept.
+- The library's client is made at the first exchange: proxy variables that no client can be made with are a failure of
+  the link, said and tried again, and not the end of whoever made the transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Final
+
+import httpx
+
+from cloud_sync.errors import TransientSyncError
+from cloud_sync.printable import printable
+from cloud_sync.transports.answers import MAX_ANSWER_BYTES
+from cloud_sync.transports.http_errors import check_certificate_taken, translated
+from cloud_sync.transports.tls import ClientTls
+
+_PIECE_BYTES: Final = 16_384
+"""At 500 bytes a second, slower than any link (GPRS has 6,000), a piece takes 33 s."""
+
+_CANNOT_BE_MADE: Final = (httpx.InvalidURL, ValueError, ImportError)
+_REASON_CHARS: Final = 200
+_PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
+class HttpExchange:
+    """A keep-alive client that asks one server at a time as often as one likes."""
+
+    def __init__(
+        self,
+        *,
+        headers: Mapping[str, str],
+        tls: ClientTls,
+        connect_timeout_s: float,
+        answer_timeout_s: float,
+        max_connections: int | None = None,
+    ) -> None:
+        self._headers = dict(headers)
+        self._tls = tls
+        self._timeout = httpx.Timeout(answer_timeout_s, connect=connect_timeout_s)
+        self._answer_timeout_s = answer_timeout_s
+        self._unsent_s = 2 * connect_timeout_s + answer_timeout_s  # TCP, then TLS; a proxy may stand between the two
+        self._limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=20)
+        self._client: httpx.AsyncClient | None = None
+        self._is_closed = False
+
+    async def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        max_bytes: int = MAX_ANSWER_BYTES,
+    ) -> Answer:
+        """The whole answer, whatever its status. Raises TransientSyncError or CredentialsError."""
+        if self._is_closed:
+            raise TransientSyncError("the transport was closed")
+        self._tls.refresh()
+        with translated(url, self._tls.own):
+            if self._client is None:
+                self._client = client_for(url, self._tls.context, self._timeout, self._headers, limits=self._limits)
+            async with asyncio.timeout(self._unsent_s) as deadline:
+                more = {**(headers or {}), "Content-Length": str(len(body))} if body else headers
+                content = self._sent(body, deadline) if body else None
+                async with self._client.stream(method, url, params=params, content=content, headers=more) as response:
+                    answer = Answer(response.status_code, response.headers, await _body(url, response, max_bytes))
+        check_certificate_taken(url, self._tls.own, answer.status, answer.body)
+        return answer
+
+    async def aclose(self) -> None:
+        self._is_closed = True
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _sent(self, body: bytes, deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
+        """The body in pieces, each with time of its own; the library comes for the next when one has gone out."""
+        loop = asyncio.get_running_loop()
+        for start in range(0, len(body), _PIECE_BYTES):
+            deadline.reschedule(loop.time() + self._answer_timeout_s)
+            yield body[start : start + _PIECE_BYTES]
+        deadline.reschedule(loop.time() + self._answer_timeout_s)
+
+
+def client_for(
+    url: str,
+    verify: ssl.SSLContext,
+    timeout: httpx.Timeout,
+    headers: Mapping[str, str] | None = None,
+    *,
+    limits: httpx.Limits | None = None,
+) -> httpx.AsyncClient:
+    """Make a client that asks for nothing packed and keeps no cookie. Raises TransientSyncError naming the proxy
+    variable that no client can be made with."""
+    try:
+        return httpx.AsyncClient(
+            headers={**(headers or {}), "Accept-Encoding": "identity"},
+            timeout=timeout,
+            verify=verify,
+            limits=limits or httpx.Limits(),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )
+    except _CANNOT_BE_MADE as exc:
+        raise TransientSyncError(
+            f"{url}: {_proxy_variables(verify)} cannot be used: {printable(exc, limit=_REASON_CHARS)}",
+            hint="a proxy is http://HOST:PORT; mend the variable in the unit's environment, then restart the agent",
+        ) from exc
+
+
+def _proxy_variables(verify: ssl.SSLContext) -> str:
+    """Name those that cannot be used, each tried alone; their values may hold a password, and are not shown."""
+    bad = [name for name, value in os.environ.items() if name.upper() in _PROXIES and not _is_usable(value, verify)]
+    return f"the environment variable {' and '.join(sorted(bad) or ['NO_PROXY'])}"
+
+
+def _is_usable(proxy: str, verify: ssl.SSLContext) -> bool:
+    with contextlib.suppress(*_CANNOT_BE_MADE):
+        httpx.AsyncHTTPTransport(verify=verify, proxy=proxy if "://" in proxy else f"http://{proxy}")
+        return True
+    return False
+
+
+async def _body(url: str, response: httpx.Response, max_bytes: int) -> bytes:
+    packed = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if packed not in ("", "identity"):
+        if response.is_success:
+            raise TransientSyncError(
+                f"{url}: the answer is packed ({printable(packed, limit=40)}), which was not asked for",
+                hint="a proxy before the central packs answers: it must keep to Accept-Encoding: identity",
+            )
+        return b""  # an error's page; its status says enough
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > max_bytes:
+            raise TransientSyncError(f"{url}: the answer is longer than {max_bytes} bytes")
+    return bytes(body)
