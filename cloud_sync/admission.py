@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from cloud_sync.columns import ColumnBatch, RowColumns
 from cloud_sync.errors import BatchTooLargeError
+from cloud_sync.printable import is_printable, printable_tree
 from cloud_sync.quoting import bounded, quoted
 from cloud_sync.records import Batch, Event, Refusal, Row, Series
 
@@ -48,6 +50,8 @@ MAX_DETAIL_CHARS: Final = 300
 _MICROSECOND: Final = timedelta(microseconds=1)
 _OLDEST_US: Final = (OLDEST - EPOCH) // _MICROSECOND
 _INT64: Final = np.iinfo(np.int64)
+_MAY_STEER: Final = re.compile(r"\\[unrtbf]|\x7f")
+"""What a control character in a text looks like in JSON."""
 _encoder: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # json.dumps makes one for each call
 
 
@@ -132,7 +136,7 @@ def timestamp(time_us: int) -> datetime:
 
 
 def json_text(value: Mapping[str, Any]) -> str:
-    """JSON that PostgreSQL's jsonb holds. Raises ValueError for what it cannot hold."""
+    """JSON that PostgreSQL's jsonb holds, control characters written out. Raises ValueError for what it cannot hold."""
     try:
         text = _encoder.encode(value)
     except (TypeError, ValueError, RecursionError):
@@ -140,6 +144,8 @@ def json_text(value: Mapping[str, Any]) -> str:
         raise
     if "\\u" in text:  # without an escape there is nothing to refuse
         _refuse_unstorable(value)
+    if _MAY_STEER.search(text):
+        text = _encoder.encode(printable_tree(value, limit=len(text)))
     return text
 
 
@@ -281,6 +287,8 @@ def _text_fault(name: str, text: str, longest: int, *, may_be_empty: bool = Fals
         _refuse_unstorable(text)
     except ValueError as exc:
         return Fault("text_not_storable", f"{name}: {exc}")
+    if not is_printable(text):  # no gateway makes such a name; written out it would be another sensor's
+        return Fault("text_not_storable", f"{name}: a text with a control character is not stored")
     return None
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TextIO
 
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -19,6 +20,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from cloud_sync.printable import printable, printable_tree
+from cloud_sync.terminal import guard_standard_streams, unguarded
 from converters.bundle_writer import BundleContent, WrittenBundle, write_bundle
 from converters.card import read_card
 from converters.from_file import BundleVersion, Origin, build_from_file
@@ -64,7 +67,12 @@ BUNDLE_VERSION: Final = r"\d+\.\d+\.\d+"
 DEFAULT_DATA: Final = Path("tests/data")
 DEFAULT_MODELS: Final = Path("models_onnx")
 
-app = typer.Typer(help="The workshop: train, convert, prove and sign model bundles.", no_args_is_help=True)
+app = typer.Typer(
+    help="The workshop: train, convert, prove and sign model bundles.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for machines.")]
 ModelsDir = Annotated[Path, typer.Option("--models", help="Folder of the bundles and their keys.")]
@@ -148,7 +156,7 @@ def convert(
         progress.update(task, description="proving and signing")
         written = _write(content, models, load_or_make_key(key))
     for warning in loaded.warnings:
-        Console(stderr=True).print(f"note: {warning}", style="yellow", markup=False, soft_wrap=True)
+        _console(sys.stderr).print(f"note: {printable(warning)}", style="yellow", soft_wrap=True)
     report = _report(content.manifest, written.golden) | {"path": str(written.path)} | _sizes(content, written)
     report |= {"kind": content.manifest.source_model.kind, "warnings": list(loaded.warnings)}
     report |= {"origin": dict(source.origin.facts)}
@@ -165,7 +173,7 @@ def keygen(key: KeyFile = DEFAULT_KEY, models: ModelsDir = DEFAULT_MODELS, as_js
     if as_json:
         typer.echo(json.dumps({"private_key": str(key), "public_key": str(public)}, indent=2))
     else:
-        Console().print(f"private key {key} (keep it secret)\npublic key  {public}")
+        print(f"private key {key} (keep it secret)\npublic key  {public}")
 
 
 @app.command()
@@ -185,13 +193,14 @@ def verify(
 
 def run() -> None:
     """Entry point: what we refuse on purpose is said in words, not as a traceback."""
+    guard_standard_streams()
     try:
         app()
     except EdgeError as exc:
-        console = Console(stderr=True)
-        console.print(f"edge-convert: {exc.message}", style="red", markup=False, soft_wrap=True)
+        console = _console(sys.stderr)
+        console.print(f"edge-convert: {exc.message}", style="red", soft_wrap=True)
         if exc.hint:
-            console.print(f"  {exc.hint}", markup=False, soft_wrap=True)
+            console.print(f"  {exc.hint}", soft_wrap=True)
         raise SystemExit(1) from exc
 
 
@@ -251,7 +260,7 @@ def recipes_with_data(data: Path) -> list[str]:
     if pump_maintenance.is_there(data):
         return list(RECIPES)
     note = f"note: {pump_maintenance.NAME} is left out: {data} does not hold its table, whose licence is not stated"
-    Console(stderr=True).print(note, style="yellow", markup=False, soft_wrap=True)
+    _console(sys.stderr).print(printable(note), style="yellow", soft_wrap=True)
     return [name for name in RECIPES if name != pump_maintenance.NAME]
 
 
@@ -265,7 +274,7 @@ def _called(name: str, version: str) -> BundleVersion:
 def _progress(*, as_json: bool) -> Progress:
     """On stderr, and only for people."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True, disable=as_json)
+    return Progress(*columns, console=_console(sys.stderr), transient=True, disable=as_json)
 
 
 def _report(manifest: Manifest, golden: GoldenReport) -> dict[str, Any]:
@@ -285,6 +294,7 @@ def _sizes(content: BundleContent, written: WrittenBundle) -> dict[str, int]:
 
 def _show(report: dict[str, Any]) -> None:
     parity, golden = report["parity"], report["golden"]
+    report = printable_tree(report)
     table = Table(title=f"{report['name']} {report['version']}", title_justify="left", show_header=False)
     table.add_row("path", report["path"])
     if "model_bytes" in report:
@@ -305,7 +315,12 @@ def _show(report: dict[str, Any]) -> None:
     for name, value in report["metrics"].items():
         table.add_row(name, f"{value:g}")
     table.columns[0].no_wrap = True  # the metrics' names are what one reads
-    Console().print(table)
+    _console(sys.stdout).print(table)
+
+
+def _console(stream: TextIO) -> Console:
+    """Colours go beneath the guarded stream: what is shown is made printable first, and brackets are no markup."""
+    return Console(file=unguarded(stream), markup=False, emoji=False)
 
 
 if __name__ == "__main__":

@@ -10,24 +10,29 @@ EdgeError
   BundleError               this model cannot be used; keep the champion we have
   DaemonUnreachableError    the daemon does not answer; `status` says what it left behind
 
-Every error carries an optional `hint`: what the person at the machine can do.
+Every error carries an optional `hint`: what the person at the machine can do. Texts of devices, files and libraries
+come in here, so message and hint are made printable here.
 """
+
+from cloud_sync.printable import printable, printable_lines
 
 
 class EdgeError(Exception):
     """Root of everything this package raises on purpose."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = printable(message)
+        self.hint = None if hint is None else printable(hint)
+        super().__init__(self.message)
 
 
 class ConfigurationError(EdgeError):
-    """The configuration cannot be used. `where` names the file and line when known."""
+    """The configuration cannot be used, a mistake a line. `where` names the file and line when known."""
 
     def __init__(self, message: str, *, hint: str | None = None, where: str | None = None) -> None:
         super().__init__(message, hint=hint)
+        self.message = printable_lines(message)
+        self.args = (self.message,)
         self.where = where
 
 

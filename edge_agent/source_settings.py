@@ -6,9 +6,11 @@ Strict and frozen; opens nothing. `settings` puts them together with everything 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from cloud_sync.printable import is_printable, printable
 
 # Names end up in central keys, topics and file names: keep them plain.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
@@ -32,6 +34,14 @@ Factor = Annotated[float, AfterValidator(_not_zero)]
 class Strict(BaseModel):
     # TOML can write nan and inf; no setting has a use for them.
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _no_control_characters(cls, value: Any) -> Any:
+        """TOML writes them as escapes; a name, unit or path with one would steer whatever shows it."""
+        if isinstance(value, str | Path) and not is_printable(str(value)):
+            raise ValueError(f"must not hold control characters (it is {printable(value, limit=100)})")
+        return value
 
 
 class AlarmSettings(Strict):

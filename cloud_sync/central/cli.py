@@ -33,6 +33,7 @@ from cloud_sync.central.postgres import EmbeddedPostgres, running_url
 from cloud_sync.central.rates import RateLimits
 from cloud_sync.central.server import Listen, Policy, serve_database, serve_embedded
 from cloud_sync.central.store import Store
+from cloud_sync.terminal import guard_standard_streams
 from cloud_sync.transports.mqtt_broker import Broker
 from cloud_sync.transports.tls import ClientCertificate
 
@@ -42,6 +43,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 DatabaseUrl = Annotated[
@@ -181,6 +183,7 @@ def import_command(
 
 def run() -> None:
     """The entry point."""
+    guard_standard_streams()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     app()
 

@@ -10,15 +10,16 @@ CentralError
 """
 
 from cloud_sync.central.writing import AWAY
+from cloud_sync.printable import printable
 
 
 class CentralError(Exception):
-    """Root. `hint` is what the person at the machine can do, when there is something."""
+    """Root. `hint` is what the person at the machine can do, when there is something; both are printable."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = printable(message)
+        self.hint = None if hint is None else printable(hint)
+        super().__init__(self.message)
 
 
 class DatabaseAwayError(CentralError):

@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Final
 
+from cloud_sync.printable import printable, printable_lines, printable_tree
+
 request_id: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
 """The request that is being answered; None outside of requests."""
 
@@ -21,13 +23,13 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": printable(record.getMessage()),
         }
         if (current := request_id.get()) is not None:
             line["request_id"] = current
-        line |= getattr(record, "fields", {})
+        line |= printable_tree(getattr(record, "fields", {}))
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = printable_lines(self.formatException(record.exc_info))
         return json.dumps(line, default=str)
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.live import Live
 
+from cloud_sync.terminal import unguarded
 from edge_agent.demo.audit import Audit
 from edge_agent.demo.road import Road, prepare_places
 from edge_agent.demo.view import as_line, render, windows_scored
@@ -72,7 +73,8 @@ async def _run(road: Road, *, duration_s: float | None, as_json: bool) -> dict[s
 
 
 async def _watch_screen(road: Road, stop: asyncio.Event, started_s: float, duration_s: float | None) -> None:
-    with Live(console=Console(), refresh_per_second=4, screen=True) as live:
+    console = Console(file=unguarded(sys.stdout), markup=False, emoji=False)  # a text in brackets is no markup
+    with Live(console=console, refresh_per_second=4, screen=True) as live:
         while not _is_over(stop, started_s, duration_s):
             live.update(render(await road.look(), time.monotonic() - started_s))
             await _pause(stop, LOOK_EVERY_S)

@@ -13,6 +13,7 @@ from typing import Annotated, Final
 
 import typer
 
+from cloud_sync.terminal import guard_standard_streams
 from edge_agent import __version__
 from edge_agent.errors import ConfigurationError, EdgeError
 
@@ -297,6 +298,7 @@ def _one_blas_thread() -> None:
 
 def run() -> None:
     """Entry point of the console script."""
+    guard_standard_streams()
     try:
         app()
     except ConfigurationError as exc:

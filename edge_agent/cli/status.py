@@ -12,11 +12,13 @@ import contextlib
 import json
 import os
 import sqlite3
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from cloud_sync.terminal import unguarded
 from edge_agent.cli.status_text import as_text
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
 from edge_agent.local.api import StatusFile, ask_daemon
@@ -41,7 +43,11 @@ def show_status(config: Path | None, *, as_json: bool, watch: bool) -> int:
 
 def _show(config: Path | None, *, as_json: bool, prefix: str) -> int:
     document = read_status(config)
-    print(prefix + (json.dumps(document) if as_json else as_text(document)), flush=True)
+    if prefix:
+        print(end="", flush=True)
+        unguarded(sys.stdout).write(prefix)
+        unguarded(sys.stdout).flush()
+    print(json.dumps(document) if as_json else as_text(document), flush=True)
     return EXIT_CODES[document["state"]]
 
 

@@ -6,6 +6,8 @@ import os
 import socket
 from collections.abc import Mapping
 
+from cloud_sync.printable import printable
+
 
 class SystemdNotifier:
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
@@ -14,10 +16,10 @@ class SystemdNotifier:
         self.watchdog_interval_s = int(watchdog_usec) / 1e6 / 2 if watchdog_usec.isdigit() else None
 
     def ready(self, status: str) -> None:
-        self._send(f"READY=1\nSTATUS={status}")
+        self._send(f"READY=1\nSTATUS={printable(status)}")
 
     def status(self, text: str) -> None:
-        self._send(f"STATUS={text}")
+        self._send(f"STATUS={printable(text)}")
 
     def alive(self) -> None:
         self._send("WATCHDOG=1")

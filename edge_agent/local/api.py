@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from cloud_sync.printable import printable_tree
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
 
 SOCKET_PATH_MAX: Final = 107  # bytes; Linux's sun_path
@@ -56,7 +57,7 @@ class LocalApi:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError):
-            writer.write(json.dumps(await self._describe()).encode())
+            writer.write(json.dumps(printable_tree(await self._describe())).encode())
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 await writer.drain()
         writer.close()
@@ -72,7 +73,7 @@ class StatusFile:
         temporary = self._path.with_suffix(".tmp")
         # A full or lost runtime folder must not stop the agent: the socket still answers.
         with contextlib.suppress(OSError):
-            temporary.write_text(json.dumps(document), encoding="utf-8")
+            temporary.write_text(json.dumps(printable_tree(document)), encoding="utf-8")
             temporary.replace(self._path)
 
     def read(self) -> dict[str, Any] | None:
@@ -81,7 +82,7 @@ class StatusFile:
             document = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return document if isinstance(document, dict) else None
+        return printable_tree(document) if isinstance(document, dict) else None
 
 
 def ask_daemon(path: Path) -> dict[str, Any]:
@@ -103,4 +104,5 @@ def ask_daemon(path: Path) -> dict[str, Any]:
         raise DaemonUnreachableError(f"nobody answers on {path}") from exc
     if not isinstance(document, dict):
         raise DaemonUnreachableError(f"{path} answers with something else than a status")
-    return document
+    found: dict[str, Any] = printable_tree(document)
+    return found

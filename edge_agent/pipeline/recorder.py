@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from cloud_sync.columns import RowColumns
+from cloud_sync.printable import printable_tree
 from cloud_sync.records import Event, EventKind, Series
 from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.quality import CENTRAL_QUALITY, UNSYNCED_CLOCK_CAP, Quality
@@ -160,4 +161,5 @@ class Rows:
 
 def _event(kind: EventKind, subject: str, time_ns: int, body: Mapping[str, Any]) -> Event:
     # The id is made once, here, and stored with the event: sending it again cannot double it.
-    return Event(uuid.uuid4().hex, kind, subject, (time_ns + 500) // 1000, body)
+    # What devices, files and libraries said is in the body; nobody who shows it should have to think of that.
+    return Event(uuid.uuid4().hex, kind, subject, (time_ns + 500) // 1000, printable_tree(body))
