@@ -40,6 +40,10 @@ chaos: dev debian  ## break everything for a while, then count; ARGS="--world mq
 	@$(BIN)/python -m tests.chaos $(ARGS)
 .PHONY: chaos
 
+.PHONY: soak
+soak: dev debian  ## run the whole road for hours and look whether anything grows; ARGS="--hours 24 --json"
+	@$(BIN)/python -m tests.soak $(ARGS)
+
 DATA ?= tests/data
 models: dev  ## train, convert, prove and sign the shipped bundles from DATA
 	@$(BIN)/edge-convert train --data $(DATA) $(ARGS)

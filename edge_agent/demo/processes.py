@@ -84,6 +84,11 @@ class Child:
             await process.wait()
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None  # noqa: S101 - asked only after `start`
+        return self._process.pid
+
+    @property
     def has_ended(self) -> bool:
         return self._process is not None and self._process.returncode is not None
 

@@ -57,6 +57,7 @@ class Road:
         self._central_url = ""
         self._database_url = ""
         self._client: httpx.AsyncClient | None = None
+        self._ways = contextlib.AsyncExitStack()
         self._old_keys = 0
         self._started_us = 0
 
@@ -72,6 +73,7 @@ class Road:
         finally:
             self._client = None
             await self._gateway.stop()
+            await self._ways.aclose()
             await self._plant.stop()
             await self._central.stop()
 
@@ -106,9 +108,15 @@ class Road:
         await self._add_key.run_to_end()
         await self._plant.start()
         ports = await self._plant.ready_line()
-        write_configuration(self.places, central_url=self._central_url, **ports)
+        way = await self._ways.enter_async_context(self._way_to_the_central(self._central_url))
+        write_configuration(self.places, central_url=way, **ports)
         self._started_us = time.time_ns() // 1000
         await self._gateway.start()
+
+    @contextlib.asynccontextmanager
+    async def _way_to_the_central(self, central_url: str) -> AsyncIterator[str]:
+        """The address the gateway is told; something that stands in the way may say another."""
+        yield central_url
 
     async def _ask_central(self) -> dict[str, Any] | None:
         if self._client is None:
