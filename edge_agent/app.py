@@ -41,6 +41,7 @@ from edge_agent.health.systemd import SystemdNotifier
 from edge_agent.local.api import LocalApi, StatusFile
 from edge_agent.local.client_certificate import certificate_problem
 from edge_agent.local.document import rfc3339
+from edge_agent.local.machine_status import describe_alarms
 from edge_agent.local.model_updates import describe_updates
 from edge_agent.local.outbox_status import OutboxWatch
 from edge_agent.local.reconciliation import hourly
@@ -142,10 +143,12 @@ class Agent:
         agent.model_life = ModelLife(
             settings.models,
             models,
+            state_dir=settings.gateway.state_dir,
             clock=clock,
             recorder=agent.recorder,
             put=agent._put,
             say=_say,
+            alarms=lambda: {alarm["subject"] for alarm in describe_alarms(agent.stages, agent.snapshots)},
             withdrawn=withdrawn,
         )
         agent.model_pull = ModelPull(

@@ -233,10 +233,22 @@ class ModelSettings(Strict):
     shadow_alarm_fraction: float = Field(
         0.05, ge=0, le=1, description="Of the windows the champion calls normal, the share a trial may call anomalous."
     )
+    shadow_missed_fraction: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Of the windows in an alarm by the champion, the share for which a trial may raise none; "
+        "it holds in a probation too, there beside the version before.",
+    )
     probation_windows: int = Field(
         500,
         ge=20,
         description="So many windows are watched after a promotion; on failure the old one comes back.",
+    )
+    probation_s: float = Field(
+        3_600.0,
+        ge=0,
+        description="It also lasts at least this long: a model that falls silent is found beside the version before.",
     )
     probation_alarm_fraction: float = Field(
         0.5, gt=0, le=1, description="Share of anomalous windows in a probation that is an alarm flood."

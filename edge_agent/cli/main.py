@@ -267,13 +267,20 @@ def models_promote(
     version: Annotated[str, typer.Argument(help="A version that is installed.")],
     config: ConfigOption = None,
     why: WhyOption = "",
+    despite_refusal: Annotated[
+        bool,
+        typer.Option(
+            "--despite-refusal",
+            help="Also one that was refused or cannot alarm. Needs --why; both stay in the record and in `status`.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a version champion, once it is proven here. Safe while the agent runs."""
     _one_blas_thread()
     from edge_agent.cli.models import promote_version
 
-    promote_version(config, name, version, why=why, as_json=as_json)
+    promote_version(config, name, version, why=why, despite_refusal=despite_refusal, as_json=as_json)
 
 
 @models_app.command("rollback")

@@ -20,19 +20,46 @@ def model_lines(updates: dict[str, Any]) -> list[str]:
 def _champion(champion: dict[str, Any]) -> list[str]:
     lines = []
     label = f"{champion['name']} {champion['version']}"
+    if champion["since"]:
+        lines += _judges(label, champion)
     if champion["is_on_probation"]:
-        lines.append(f"{label} is on probation, {champion['probation_windows'] or 0} windows so far")
+        unwatched = f"; its silence is not watched: {champion['unwatched']}" if champion["unwatched"] else ""
+        lines.append(f"{label} is on probation, {champion['probation_windows'] or 0} windows so far{unwatched}")
     challenger = champion["challenger"]
     if challenger is not None:
         lines += _challenger(champion["name"], challenger)
     return lines
 
 
+def _judges(label: str, champion: dict[str, Any]) -> list[str]:
+    lines = [f"{label} judges since {champion['since']}, promoted by {champion['by'] or 'unknown'}"]
+    if champion["despite"]:
+        lines.append(f"  although {champion['despite']}")
+    if champion["alarms"]:
+        before = champion["alarms_before"]
+        told = f"; before it, version {before['version']}: {_alarmed(before)}" if before else ""
+        lines.append(f"  alarms since: {_alarmed(champion['alarms'])}{told}")
+    return lines
+
+
+def _alarmed(seen: dict[str, Any]) -> str:
+    per_day = f", {seen['per_day']:g} a day" if seen["per_day"] is not None else ""
+    return f"{seen['total']} in {_time(seen['watched_s'])} of scoring{per_day}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 7_200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3_600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
+
+
 def _challenger(name: str, challenger: dict[str, Any]) -> list[str]:
     label = f"{name} {challenger['version']}"
     if challenger["state"] == "shadow":
         skipped = f", {challenger['skipped']} passed over" if challenger["skipped"] else ""
-        return [f"{label} scores beside the champion, {challenger['windows'] or 0} windows so far{skipped}"]
+        lines = [f"{label} scores beside the champion, {challenger['windows'] or 0} windows so far{skipped}"]
+        return lines + ([f"  waits: {challenger['waits']}"] if challenger["waits"] else [])
     if challenger["state"] == "ready":
-        return [f"{label} is ready: {challenger['reason']}", f"  -> {challenger['do']}"]
+        waits = [f"  waits: {challenger['waits']}"] if challenger["waits"] else []
+        return [f"{label} is ready: {challenger['reason']}", *waits, f"  -> {challenger['do']}"]
     return [f"{label} was refused: {challenger['reason']}"]

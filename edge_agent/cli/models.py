@@ -5,15 +5,19 @@ A running agent notices a moved pointer within seconds. Everything is verified a
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.errors import BundleError
+from edge_agent.pipeline.examination import examine
 from edge_agent.scoring.bundle import read_bundle
 from edge_agent.scoring.challenger import Challenger, ChallengerState, forget_challenger, read_challenger
 from edge_agent.scoring.champion import (
@@ -28,7 +32,8 @@ from edge_agent.scoring.champion import (
 )
 from edge_agent.scoring.manifest import version_key
 from edge_agent.scoring.promotion import Note, Pointer, pointer_or_none
-from edge_agent.settings import ModelSettings
+from edge_agent.scoring.silence import alarm_problem
+from edge_agent.settings import ModelSettings, Settings
 from edge_agent.settings_file import load_settings
 from edge_agent.site_file import find_settings_file
 
@@ -55,31 +60,42 @@ def verify(config: Path | None, name: str | None, version: str | None, *, as_jso
     failed = 0
     for each_name, each_version in _chosen(settings.dir, name, version):
         document = _verified(settings, each_name, each_version)
-        failed += not document["is_proven"]
+        failed += not document["is_proven"] or document["cannot_alarm"] is not None
         print(json.dumps(document) if as_json else _verdict(document), flush=True)
     return REFUSED if failed else 0
 
 
-def promote_version(config: Path | None, name: str, version: str, *, why: str, as_json: bool) -> None:
-    """Raises BundleError, with the champion kept, for one that is older or may not be used."""
-    settings = _settings(config)
+def promote_version(
+    config: Path | None, name: str, version: str, *, why: str, as_json: bool, despite_refusal: bool = False
+) -> None:
+    """Raises BundleError, with the champion kept, for one that is older or may not be used.
+
+    One that was refused in its trial, cannot alarm or is silent where the champion alarms needs `despite_refusal`, and
+    then `why`.
+    """
+    site = load_settings(find_settings_file(config))
+    settings = site.models
     before = pointer_or_none(bundle_folder(settings.dir, name))
     if before is not None and version_key_of(version) < version_key(before.version):
         raise BundleError(
             f"{name} {version} is older than the champion {before.version}",
             hint=f"to go back: edge-agent models rollback {name} {version}",
         )
+    known = read_challenger(bundle_folder(settings.dir, name))
+    trial = known if known is not None and known.version == version else None
+    against = _what_speaks_against(site, name, version, before, trial)
+    if against is not None:
+        _check_overruled(f"{name} {version}", against, why, despite_refusal=despite_refusal)
     champion = promote(
         settings.dir,
         name,
         version,
         keys_dir=_keys(settings),
         require_signature=settings.require_signature,
-        note=_note(why or "promoted by hand"),
+        note=replace(_note(why or "promoted by hand"), despite=against),
         on_probation=True,
     )
-    known = read_challenger(bundle_folder(settings.dir, name))
-    if known is not None and known.version == version:
+    if trial is not None:
         forget_challenger(bundle_folder(settings.dir, name))
     _print_moved(settings, champion, before, as_json)
 
@@ -88,6 +104,11 @@ def rollback(config: Path | None, name: str, version: str | None, *, why: str, a
     """Raises BundleError when there is nothing to go back to, or it may not be used."""
     settings = _settings(config)
     before = pointer_or_none(bundle_folder(settings.dir, name))
+    if before is not None and version is not None and version_key_of(before.version) < version_key_of(version):
+        raise BundleError(
+            f"{name} {version} is newer than the champion {before.version}",
+            hint=f"to go forward: edge-agent models promote {name} {version}",
+        )
     champion = roll_back(
         settings.dir,
         name,
@@ -97,6 +118,36 @@ def rollback(config: Path | None, name: str, version: str | None, *, why: str, a
         note=_note(why or "rolled back by hand"),
     )
     _print_moved(settings, champion, before, as_json)
+
+
+def _what_speaks_against(
+    site: Settings, name: str, version: str, before: Pointer | None, trial: Challenger | None
+) -> str | None:
+    """Why it should not be champion, or None. Raises BundleError when the version cannot be used at all."""
+    if before is not None and before.version == version:
+        return None  # it is already
+    if trial is not None and trial.state is ChallengerState.REFUSED:
+        return f"its trial refused it: {trial.reason}"
+    load = partial(load_bundle, keys_dir=_keys(site.models), require_signature=site.models.require_signature)
+    candidate = load(site.models.dir, name, version)
+    champion = None
+    if before is not None:
+        with contextlib.suppress(BundleError):  # a damaged champion is a reason to promote, not one against it
+            champion = load(site.models.dir, name, before.version)
+    missed, state_dir = site.models.shadow_missed_fraction, site.gateway.state_dir
+    return examine(candidate, champion, missed_fraction=missed, state_dir=state_dir).problem
+
+
+def _check_overruled(label: str, against: str, why: str, *, despite_refusal: bool) -> None:
+    if not despite_refusal:
+        raise BundleError(
+            f"{label} is not promoted: {against}",
+            hint="the champion stays; if it is meant all the same, add --despite-refusal and --why with your reason",
+        )
+    if not why:
+        raise BundleError(
+            f"{label}: --despite-refusal needs --why", hint="the reason stays in the record of this model"
+        )
 
 
 def version_key_of(version: str) -> tuple[int, ...]:
@@ -139,6 +190,7 @@ def _listed(listing: BundleListing, settings: ModelSettings) -> dict[str, Any]:
         "since": pointer.since if pointer else None,
         "by": pointer.by if pointer else None,
         "why": pointer.why if pointer else None,
+        "despite": pointer.despite if pointer else None,
         "previous": pointer.previous(listing.versions) if pointer else None,
         "is_on_probation": pointer is not None and pointer.probation_starts is not None,
         "shadow": challenger.version if challenger and challenger.state is ChallengerState.SHADOW else None,
@@ -175,7 +227,7 @@ def _verified(settings: ModelSettings, name: str, version: str) -> dict[str, Any
     document: dict[str, Any] = {
         "name": name, "version": version, "is_proven": False, "refusal": None, "do": None, "key_id": None,
         "golden_windows": None, "worst_feature": None, "worst_feature_share": None, "max_score_difference": None,
-        "score_tolerance": None,
+        "score_tolerance": None, "cannot_alarm": None,
     }  # fmt: skip
     try:
         champion = load_bundle(
@@ -192,6 +244,7 @@ def _verified(settings: ModelSettings, name: str, version: str) -> dict[str, Any
         "worst_feature_share": golden.worst_feature_share,
         "max_score_difference": golden.max_score_difference,
         "score_tolerance": champion.bundle.manifest.tolerances.score_atol,
+        "cannot_alarm": alarm_problem(champion),
     }
 
 
@@ -225,12 +278,15 @@ def _verdict(document: dict[str, Any]) -> str:
         f"{label}: proven: {signer}; {document['golden_windows']} golden windows, worst feature "
         f"{document['worst_feature']} at {document['worst_feature_share']:.1%} of its tolerance, scores off by "
         f"{document['max_score_difference']:.2g} (tolerance {document['score_tolerance']:.2g})"
+        + (f"\n  -> but {document['cannot_alarm']}" if document["cannot_alarm"] else "")
     )
 
 
 def _as_text(document: dict[str, Any]) -> list[str]:
     since = f" since {document['since']} by {document['by']}: {document['why']}" if document["since"] else ""
     lines = [f"{document['name']}  champion {document['champion'] or 'none'}{since}"]
+    if document["despite"]:
+        lines.append(f"  promoted although {document['despite']}")
     if document["is_on_probation"]:
         lines.append(f"  on probation; a failure goes back to {document['previous']}")
     for version in document["versions"]:

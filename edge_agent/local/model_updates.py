@@ -7,11 +7,16 @@ on; a folder that cannot be used is one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from edge_agent.pipeline.lifecycle import Life, ModelLife
+from edge_agent.pipeline.alarm_record import VersionAlarms
+from edge_agent.pipeline.life import Life
+from edge_agent.pipeline.lifecycle import ModelLife
 from edge_agent.pipeline.model_pull import ModelPull
 from edge_agent.scoring.challenger import ChallengerState
+
+DAY_S: Final = 86_400.0
+ENOUGH_S: Final = 3_600.0
 
 
 def describe_updates(life: ModelLife, pull: ModelPull) -> dict[str, Any]:
@@ -32,10 +37,20 @@ def update_problems(updates: Mapping[str, Any]) -> list[tuple[str, str]]:
     if updates.get("pull_error"):
         out.append((f"no new models: {updates['pull_error']}", "the champions score on; check models.pull_url"))
     for champion in updates.get("champions", ()):
+        if champion["cannot_alarm"]:
+            told = f"; promoted by {champion['by']} although that was known" if champion["despite"] else ""
+            what = f"model {champion['name']} {champion['version']} watches nothing: {champion['cannot_alarm']}{told}"
+            out.append((what, _instead(champion)))
         if champion["error"]:
             what = f"model {champion['name']}: {champion['error']}; version {champion['version']} scores on"
             out.append((what, f"see: edge-agent models verify {champion['name']}"))
     return out
+
+
+def _instead(champion: Mapping[str, Any]) -> str:
+    if champion["previous"]:
+        return f"edge-agent models rollback {champion['name']}"
+    return "build the model again with a threshold inside of its own scores, and promote that"
 
 
 def _champion(life: Life) -> dict[str, Any]:
@@ -46,11 +61,30 @@ def _champion(life: Life) -> dict[str, Any]:
         "since": pointer.since if pointer else None,
         "by": pointer.by if pointer else None,
         "why": pointer.why if pointer else None,
+        "despite": pointer.despite if pointer else None,
         "previous": life.previous,
         "is_on_probation": life.probation is not None,
         "probation_windows": life.seen.scored if life.seen else None,
+        "unwatched": life.probation.unwatched or None if life.probation else None,
+        "cannot_alarm": life.model.cannot_alarm,
+        "alarms": _alarms(life.alarms.now),
+        "alarms_before": _alarms(life.alarms.before),
         "error": life.error,
         "challenger": _challenger(life),
+    }
+
+
+def _alarms(seen: VersionAlarms | None) -> dict[str, Any] | None:
+    """`per_day` is None within the first hour: it would be a guess."""
+    if seen is None:
+        return None
+    per_day = seen.alarms * DAY_S / seen.watched_s if seen.watched_s >= ENOUGH_S else None
+    return {
+        "version": seen.version,
+        "since": seen.since,
+        "total": seen.alarms,
+        "watched_s": round(seen.watched_s),
+        "per_day": None if per_day is None else round(per_day, 2),
     }
 
 
@@ -68,6 +102,9 @@ def _challenger(life: Life) -> dict[str, Any] | None:
         "windows": trial.windows_total if trial else None,
         "skipped": life.shadow.skipped_total if life.shadow else None,
         "more_fraction": trial.more_fraction if trial else None,
+        "alarm_windows": trial.alarm_windows if trial else None,
+        "missed_windows": trial.missed_windows if trial else None,
         "latency_ms": trial.latency_ms if trial else None,
+        "waits": trial.waits if trial else life.waits,
         "do": f"edge-agent models promote {life.name} {challenger.version}" if is_ready else None,
     }

@@ -36,6 +36,7 @@ class AlarmTracker:
         self._recent: deque[bool] = deque(maxlen=settings.over_windows)
         self._since_ns: int | None = None
         self._seen = 0
+        self.raised_total = 0
 
     def push(self, verdict: Verdict, end_ns: int) -> AlarmChange | None:
         """The change this window makes, if any. No alarm before `over_windows` windows were seen."""
@@ -47,6 +48,7 @@ class AlarmTracker:
         is_full = len(self._recent) == self._settings.over_windows
         if self._since_ns is None and is_full and fraction >= self._settings.enter_fraction:
             self._since_ns = end_ns
+            self.raised_total += 1
             return AlarmChange.RAISED
         if self._since_ns is not None and fraction <= self._settings.leave_fraction:
             self._since_ns = None
@@ -58,6 +60,10 @@ class AlarmTracker:
         self._recent.clear()
 
     @property
+    def is_standing(self) -> bool:
+        return self._since_ns is not None
+
+    @property
     def state(self) -> AlarmState:
         fraction = sum(self._recent) / len(self._recent) if self._recent else 0.0
-        return AlarmState(self._since_ns is not None, self._since_ns, fraction, self._seen)
+        return AlarmState(self.is_standing, self._since_ns, fraction, self._seen)

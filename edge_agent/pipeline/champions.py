@@ -15,6 +15,7 @@ from edge_agent.scoring.explain import SIGMAS_P01_TO_P99, Usual
 from edge_agent.scoring.manifest import FeatureBaseline
 from edge_agent.scoring.probation import MAX_STARTS
 from edge_agent.scoring.promotion import Note, pointer_or_none
+from edge_agent.scoring.silence import alarm_problem, check_can_alarm
 from edge_agent.settings import ModelSettings, Settings, WaveformSettings
 
 
@@ -33,6 +34,7 @@ def scoring_model(champion: Champion) -> ScoringModel:
         baseline_std=np.array([b.std for b in baselines]),
         training=_robust(baselines),
         channels_per_row=channels_per_row(champion.extractor),
+        cannot_alarm=alarm_problem(champion),
     )
 
 
@@ -82,7 +84,9 @@ def _settle_probation(settings: ModelSettings, name: str, time: str) -> Withdraw
     reason = f"the agent died {MAX_STARTS} times within its probation"
     if pointer.probation_starts < MAX_STARTS:
         try:
-            load_bundle(settings.dir, name, pointer.version, keys_dir=keys, require_signature=is_signed)
+            loaded = load_bundle(settings.dir, name, pointer.version, keys_dir=keys, require_signature=is_signed)
+            if pointer.despite is None:
+                check_can_alarm(loaded)
         except BundleError as exc:
             reason = f"it cannot be used: {exc.message}"
         else:

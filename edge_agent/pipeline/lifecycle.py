@@ -10,8 +10,7 @@ Constraints
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,12 +19,24 @@ from typing import Final
 from cloud_sync.columns import Record
 from edge_agent.core.clock import Clock
 from edge_agent.errors import BundleError
-from edge_agent.pipeline.champions import Withdrawn, scoring_model
+from edge_agent.pipeline.alarm_record import AlarmRecord
+from edge_agent.pipeline.beside import Beside
+from edge_agent.pipeline.champions import Withdrawn
 from edge_agent.pipeline.intake import Intake
+from edge_agent.pipeline.life import Life, Probation
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
-from edge_agent.pipeline.shadow import ShadowRun, incomparable
-from edge_agent.pipeline.succession import Line, check_fit, counts_of, standing_channels, swap_model
+from edge_agent.pipeline.shadow import ShadowRun
+from edge_agent.pipeline.succession import (
+    Line,
+    alarms_raised,
+    check_fit,
+    counts_of,
+    machine_of,
+    machines_of,
+    standing_channels,
+    swap_model,
+)
 from edge_agent.scoring.arrival import Arrival
 from edge_agent.scoring.challenger import (
     MAX_STARTS,
@@ -36,10 +47,11 @@ from edge_agent.scoring.challenger import (
     read_challenger,
     write_challenger,
 )
-from edge_agent.scoring.champion import bundle_folder, list_bundles, load_bundle, promote, roll_back
+from edge_agent.scoring.champion import bundle_folder, list_bundles, promote, roll_back
+from edge_agent.scoring.manifest import version_key
 from edge_agent.scoring.probation import Counts, failure_of
 from edge_agent.scoring.promotion import Note, Pointer, move_pointer, note_probation, read_pointer
-from edge_agent.scoring.shadow import Finding, Gates, Outcome, Trial
+from edge_agent.scoring.shadow import MIN_WINDOWS, AlarmWindows, Finding, Outcome, quiet_problem
 from edge_agent.settings import ModelSettings
 
 ROUND_S: Final = 0.5
@@ -51,30 +63,6 @@ LOOK_EVERY_S: Final = 2.0
 AGENT: Final = "agent"
 
 
-@dataclass(slots=True)
-class Probation:
-    """`left_out`: channels on which an alarm stood when it began."""
-
-    since: Counts
-    left_out: frozenset[tuple[str, int]]
-
-
-@dataclass(slots=True)
-class Life:
-    """One model that this agent scores with."""
-
-    name: str
-    model: ScoringModel
-    lines: list[Line] = field(default_factory=list)
-    pointer: Pointer | None = None
-    previous: str | None = None
-    challenger: Challenger | None = None
-    shadow: ShadowRun | None = None
-    probation: Probation | None = None
-    error: str | None = None  # why the files cannot be followed; the model in memory scores on
-    seen: Counts | None = None  # since its promotion, while it is on probation
-
-
 class ModelLife:
     """`models` is the agent's own table: a swapped model is put into it."""
 
@@ -83,13 +71,17 @@ class ModelLife:
         settings: ModelSettings,
         models: dict[str, ScoringModel],
         *,
+        state_dir: Path,
         clock: Clock,
         recorder: Recorder,
         put: Callable[[Sequence[Record]], Awaitable[None]],
         say: Callable[[str, str], None],
+        alarms: Callable[[], Collection[str]] = tuple,
         withdrawn: Sequence[Withdrawn] = (),
     ) -> None:
-        self.lives: Mapping[str, Life] = {name: Life(name, model) for name, model in models.items()}
+        self.lives: Mapping[str, Life] = {
+            name: Life(name, model, AlarmRecord(state_dir, name, model.spec, say=say)) for name, model in models.items()
+        }
         self.intake = Intake(settings, clock=clock, say=say)
         self._settings = settings
         self._models = models
@@ -97,17 +89,15 @@ class ModelLife:
         self._recorder = recorder
         self._put = put
         self._say = say
-        self._load = partial(
-            load_bundle,
-            settings.dir,
-            keys_dir=settings.keys_dir or settings.dir / "keys",
-            require_signature=settings.require_signature,
-        )
+        self._beside = Beside(settings, state_dir=state_dir, clock=clock)
+        self._alarms = alarms
         self._withdrawn = withdrawn
 
     def attach(self, line: Line) -> None:
         """A line that scores with one of the models."""
-        self.lives[line.model.name].lines.append(line)
+        life = self.lives[line.model.name]
+        life.lines.append(line)
+        life.look_on()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -117,19 +107,23 @@ class ModelLife:
                 "rolled_back", went.name, went.back_to, previous_version=went.version, reason=went.reason, by=AGENT
             )
         for life in self.lives.values():
+            await asyncio.to_thread(life.alarms.restore)
             self._count_start(life, +1)
         try:
             await self._live()
         finally:  # a stop is not a death
             for life in self.lives.values():
                 self._count_start(life, -1)
+                self._count_alarms(life)
+                life.alarms.save(self._clock.monotonic_s())
 
     async def _live(self) -> None:
         due_s = self._clock.monotonic_s()
         while True:
             for life in self.lives.values():
-                if life.shadow is not None and life.shadow.has_work:
-                    await asyncio.to_thread(life.shadow.work)
+                for run in life.runs:
+                    if run.has_work:
+                        await asyncio.to_thread(run.work)
             if self._clock.monotonic_s() >= due_s:
                 await self.look()
                 due_s = self._clock.monotonic_s() + LOOK_EVERY_S
@@ -143,8 +137,8 @@ class ModelLife:
                 starts = max(0, pointer.probation_starts + change)
                 note_probation(self._folder(life), pointer.version, starts)
             if change < 0 and life.shadow is not None and life.challenger is not None:
-                stopped = life.challenger.model_copy(update={"starts": max(0, life.challenger.starts + change)})
-                write_challenger(self._folder(life), stopped)
+                starts = max(0, life.challenger.starts + change)
+                write_challenger(self._folder(life), _seen_so_far(life.challenger, life.shadow, starts))
         except BundleError as exc:
             self._note_error(life, exc)
 
@@ -167,6 +161,14 @@ class ModelLife:
             await self._follow(life, life.pointer)
         await self._watch_probation(life, life.pointer)
         await self._watch_trial(life)
+        self._count_alarms(life)
+        if life.alarms.is_due(now_s := self._clock.monotonic_s()):
+            await asyncio.to_thread(life.alarms.save, now_s)
+
+    def _count_alarms(self, life: Life) -> None:
+        since = life.pointer.since if life.pointer else None
+        raised, now_s = alarms_raised(life.lines), self._clock.monotonic_s()
+        life.alarms.count(life.model.version, life.model.spec, since, raised, now_s)
 
     # Who is champion
 
@@ -174,8 +176,9 @@ class ModelLife:
         """Score with the version the pointer names. One that cannot be used goes back when it is on probation."""
         before = life.model
         try:
-            model = scoring_model(await asyncio.to_thread(self._load, life.name, pointer.version))
+            model = await asyncio.to_thread(self._beside.model, life.name, pointer.version)
             check_fit(life.lines, model)
+            self._check_allowed(model, pointer, before)
         except BundleError as exc:
             if pointer.probation_starts is None:
                 raise
@@ -187,12 +190,14 @@ class ModelLife:
             )
             return
         self._end_trial(life)
+        self._count_alarms(life)
         standing = standing_channels(life.lines)
         await self._put(swap_model(life.lines, model))
         life.model = self._models[life.name] = model
         life.probation = None
         if pointer.probation_starts is not None:
-            life.probation = Probation(counts_of(life.lines, standing), standing)
+            await self._begin_probation(life, pointer, counts_of(life.lines, standing), standing)
+        life.look_on()
         if life.challenger is not None and life.challenger.version == model.version:
             await asyncio.to_thread(forget_challenger, self._folder(life))
             life.challenger = None
@@ -203,15 +208,39 @@ class ModelLife:
             model.version,
             previous_version=before.version,
             reason=pointer.why or "",
+            despite=pointer.despite or "",
             by=pointer.by or "",
         )
 
+    def _check_allowed(self, model: ScoringModel, pointer: Pointer, before: ScoringModel) -> None:
+        """Raises BundleError for a model that cannot alarm, unless a person overruled that, or it is gone back to."""
+        is_newer = version_key(model.version) > version_key(before.version)
+        if model.cannot_alarm is not None and pointer.despite is None and is_newer:
+            raise BundleError(
+                f"{model.name} {model.version}: {model.cannot_alarm}",
+                hint="to have it all the same: edge-agent models promote --despite-refusal",
+            )
+
+    async def _begin_probation(
+        self, life: Life, pointer: Pointer, since: Counts, left_out: frozenset[tuple[str, int]]
+    ) -> None:
+        """With the version before beside it, unless a person has overruled what speaks against this one."""
+        life.probation = Probation(since, left_out, self._clock.monotonic_s())
+        versions = await asyncio.to_thread(self._versions, life.name)
+        try:
+            life.probation.before = await asyncio.to_thread(self._beside.before, life, pointer, versions)
+        except BundleError as exc:
+            life.probation.unwatched = exc.message
+        life.look_on()
+
     async def _watch_probation(self, life: Life, pointer: Pointer) -> None:
         if pointer.probation_starts is None or pointer.version != life.model.version:
-            life.probation = life.seen = None
+            self._end_probation(life)
             return
         if life.probation is None:  # the agent was started within it
-            life.probation = Probation(Counts(), frozenset())
+            await self._begin_probation(life, pointer, Counts(), frozenset())
+        if life.probation is None:
+            return
         seen = counts_of(life.lines, life.probation.left_out).since(life.probation.since)
         life.seen = seen
         failure = failure_of(
@@ -219,13 +248,24 @@ class ModelLife:
             windows=self._settings.probation_windows,
             alarm_fraction=self._settings.probation_alarm_fraction,
             detail=next((line.refusal.detail for line in life.lines if line.refusal.detail), ""),
-        )
+        ) or self._silence(life.probation)
+        is_long = self._clock.monotonic_s() - life.probation.began_s >= self._settings.probation_s
         if failure is not None:
             await self._withdraw(life, failure)
-        elif seen.scored >= self._settings.probation_windows:
+        elif seen.scored >= self._settings.probation_windows and is_long:
             await asyncio.to_thread(note_probation, self._folder(life), life.model.version, None)
-            life.probation = life.seen = None
+            self._end_probation(life)
             await self._tell("probation_passed", life.name, life.model.version, reason=f"{seen.scored} windows")
+
+    def _silence(self, probation: Probation) -> str | None:
+        if probation.before is None:
+            return None
+        alarms, version = probation.before.trial.alarms, probation.before.model.version
+        return quiet_problem(alarms, self._settings.shadow_missed_fraction, before=version)
+
+    def _end_probation(self, life: Life) -> None:
+        life.probation = life.seen = None
+        life.look_on()
 
     async def _withdraw(self, life: Life, reason: str) -> None:
         back = partial(
@@ -254,6 +294,7 @@ class ModelLife:
             await self._begin_trial(life, wanted)
         if life.shadow is not None and (finding := life.shadow.finding(self._clock.monotonic_s())) is not None:
             await self._end_with(life, life.shadow.model.version, finding)
+        await self._save_trial(life)
         await self._promote_if_ready(life, versions)
 
     async def _begin_trial(self, life: Life, version: str) -> None:
@@ -264,39 +305,45 @@ class ModelLife:
             await self._end_with(life, version, Finding(Outcome.FAILED, reason))
             return
         # Written before the bundle is loaded: also a model that takes the process down there is counted.
-        await self._write(life, version, ChallengerState.SHADOW, "", starts)
+        alarms = {} if known is None else {key: AlarmWindows(*seen) for key, seen in known.alarms.items()}
+        await self._write(life, version, ChallengerState.SHADOW, "", starts, alarms=alarms)
         try:
-            model = scoring_model(await asyncio.to_thread(self._load, life.name, version))
-            check_fit(life.lines, model)
+            life.shadow = await asyncio.to_thread(partial(self._beside.on_trial, life, version, alarms=alarms))
         except BundleError as exc:
             await self._end_with(life, version, Finding(Outcome.FAILED, exc.message))
             return
-        if (difference := incomparable(model, life.model)) is not None:
-            reason = f"{difference}; there is no trial: look at it with `models verify` and promote it by hand"
-            await self._end_with(life, version, Finding(Outcome.FAILED, reason))
-            return
-        trial = Trial(self._gates, self._clock.monotonic_s())
-        life.shadow = ShadowRun(
-            model, life.model, trial, cpu_share=self._settings.shadow_cpu_share, now_s=self._clock.monotonic_s
-        )
-        for line in life.lines:
-            line.observe = life.shadow.offer
+        life.look_on()
         if known is None:
             await self._tell("shadow", life.name, version, previous_version=life.model.version)
 
+    async def _save_trial(self, life: Life) -> None:
+        """What it missed so far, so that no kill lets it begin with a clean slate."""
+        if life.shadow is None or life.challenger is None:
+            return
+        now = _seen_so_far(life.challenger, life.shadow, life.challenger.starts)
+        if _missed(now) - _missed(life.challenger) >= MIN_WINDOWS:
+            await asyncio.to_thread(write_challenger, self._folder(life), now)
+            life.challenger = now
+
     async def _end_with(self, life: Life, version: str, finding: Finding) -> None:
+        trial = life.shadow.trial if life.shadow else None
         self._end_trial(life)
         is_ready = finding.outcome is Outcome.HELD
         state = ChallengerState.READY if is_ready else ChallengerState.REFUSED
-        await self._write(life, version, state, finding.reason, life.challenger.starts if life.challenger else 1)
+        starts = life.challenger.starts if life.challenger else 1
+        is_judged = trial is not None and trial.is_judged_on_alarms
+        await self._write(life, version, state, finding.reason, starts, is_judged_on_alarms=is_judged)
         await self._tell(state.value, life.name, version, previous_version=life.model.version, reason=finding.reason)
 
     async def _promote_if_ready(self, life: Life, versions: Sequence[str]) -> None:
-        ready = life.challenger
+        ready, life.waits = life.challenger, None
         if self._settings.promote != "automatic" or ready is None or ready.state is not ChallengerState.READY:
             return
         if candidate(versions, life.pointer, None) != ready.version:
             return  # somebody has decided otherwise meanwhile
+        if (waits := self._waits_for(life, ready)) is not None:
+            life.waits = waits
+            return
         step = partial(
             promote,
             self._settings.dir,
@@ -311,13 +358,39 @@ class ModelLife:
         life.pointer = await asyncio.to_thread(read_pointer, self._folder(life))
         await self._follow(life, life.pointer)
 
-    def _end_trial(self, life: Life) -> None:
-        for line in life.lines:
-            line.observe = None
-        life.shadow = None
+    def _waits_for(self, life: Life, ready: Challenger) -> str | None:
+        """Why nobody but a person may make it champion now, or None."""
+        machines = machines_of(life.lines)
+        if standing := sorted(subject for subject in self._alarms() if machine_of(subject) in machines):
+            return f"an alarm stands on {', '.join(standing)}: while it does, no model is changed by itself"
+        if not ready.is_judged_on_alarms:
+            return "nothing that is anomalous to the champion was there to try it on: a person decides"
+        return None
 
-    async def _write(self, life: Life, version: str, state: ChallengerState, reason: str, starts: int) -> None:
-        challenger = Challenger(version=version, state=state, since=self._now(), reason=reason, starts=starts)
+    def _end_trial(self, life: Life) -> None:
+        life.shadow = None
+        life.look_on()
+
+    async def _write(
+        self,
+        life: Life,
+        version: str,
+        state: ChallengerState,
+        reason: str,
+        starts: int,
+        *,
+        alarms: Mapping[str, AlarmWindows] | None = None,
+        is_judged_on_alarms: bool = False,
+    ) -> None:
+        challenger = Challenger(
+            version=version,
+            state=state,
+            since=self._now(),
+            reason=reason,
+            starts=starts,
+            alarms={channel: (seen.champion, seen.missed) for channel, seen in (alarms or {}).items()},
+            is_judged_on_alarms=is_judged_on_alarms,
+        )
         await asyncio.to_thread(write_challenger, self._folder(life), challenger)
         life.challenger = challenger
 
@@ -361,7 +434,11 @@ class ModelLife:
     def _keys_dir(self) -> Path:
         return self._settings.keys_dir or self._settings.dir / "keys"
 
-    @property
-    def _gates(self) -> Gates:
-        s = self._settings
-        return Gates(s.shadow_windows, s.shadow_s, s.shadow_latency_ms, s.shadow_alarm_fraction)
+
+def _seen_so_far(challenger: Challenger, run: ShadowRun, starts: int) -> Challenger:
+    alarms = {channel: (seen.champion, seen.missed) for channel, seen in run.trial.alarms.items() if seen.champion}
+    return challenger.model_copy(update={"starts": starts, "alarms": alarms})
+
+
+def _missed(challenger: Challenger) -> int:
+    return sum(missed for _, missed in challenger.alarms.values())

@@ -23,7 +23,8 @@ class ScoringModel:
     """`extract`: samples (channels, windows, n) -> features (rows, windows, f), usable (rows, windows); a row is one
     channel, or `channels_per_row` neighbours that are scored together.
     `score`: features (rows, f) -> scores (rows,), higher is more anomalous; over `threshold` is anomalous.
-    `baseline_mean`, `baseline_std`: per feature, of healthy training data, shape (f,); `training`: the same, robust."""
+    `baseline_mean`, `baseline_std`: per feature, of healthy training data, shape (f,); `training`: the same, robust.
+    `cannot_alarm`: why it never or always alarms, whatever it is given; None as it should be."""
 
     name: str
     version: str
@@ -35,6 +36,7 @@ class ScoringModel:
     baseline_std: NDArray[np.float64]
     training: Usual | None = None
     channels_per_row: int = 1
+    cannot_alarm: str | None = None
 
     @property
     def feature_names(self) -> tuple[str, ...]:

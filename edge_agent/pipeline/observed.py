@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.core.samples import Samples
+from edge_agent.settings import AlarmSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,13 +17,17 @@ class Observed:
     """Windows, or one row of tags as one window of one channel.
 
     `values` are features (channels, windows, f), `is_usable` and `scores` (channels, windows); a score is NaN where
-    the window is not usable. `samples` (channels, windows, n) is None for tags.
+    the window is not usable. `samples` (channels, windows, n) is None for tags. `subjects` name the channels;
+    `is_standing` says where the champion's alarm stood before these windows, `alarm` what raises one.
     """
 
     values: NDArray[np.float32]
     is_usable: NDArray[np.bool_]
     scores: NDArray[np.float32]
     samples: Samples | None
+    subjects: tuple[str, ...]
+    is_standing: tuple[bool, ...]
+    alarm: AlarmSettings
 
     @property
     def n_usable(self) -> int:

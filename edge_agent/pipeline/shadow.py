@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.errors import EdgeError
+from edge_agent.pipeline.alarm_pairs import AlarmPairs
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.observed import Observed
-from edge_agent.scoring.shadow import Compared, Finding, Trial
+from edge_agent.scoring.shadow import AlarmWindows, Compared, Finding, Trial
 
 QUEUED: Final = 64
 """Batches of windows; at a tenth of a second each, several seconds of signal."""
@@ -51,6 +52,7 @@ class ShadowRun:
         self.trial = trial
         self._champion = champion
         self._shares_features = model.spec == champion.spec
+        self._alarms = AlarmPairs()
         self._queue: deque[Observed] = deque()
         self._budget = _Budget(cpu_share, now_s)
         self.overflow_total = 0  # windows that found the queue full
@@ -106,7 +108,24 @@ class ShadowRun:
                 cpu_s=cpu_s,
                 unfamiliar=unfamiliar_share(self.model, own),
                 champion_unfamiliar=unfamiliar_share(self._champion, champion),
+                alarms=self._in_alarm(observed, is_usable, scores),
             )
+        )
+
+    def _in_alarm(
+        self, observed: Observed, is_usable: NDArray[np.bool_], scores: NDArray[np.float32]
+    ) -> dict[str, AlarmWindows]:
+        """`is_usable` and `scores` as from `_features` and the model."""
+        is_scored = observed.is_usable.copy()
+        is_scored[observed.is_usable] = is_usable
+        is_anomalous = np.zeros(is_scored.shape, np.bool_)
+        is_anomalous[is_scored] = scores > self.model.threshold
+        return self._alarms.push(
+            observed.subjects,
+            observed.alarm,
+            is_scored=is_scored,
+            champion=observed.scores > self._champion.threshold,
+            shadow=is_anomalous,
         )
 
     def _features(self, observed: Observed) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

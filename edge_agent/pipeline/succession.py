@@ -42,6 +42,23 @@ def standing_channels(lines: Sequence[Line]) -> frozenset[ChannelKey]:
     return frozenset(key for line in lines for key, _, _, is_standing in _channels(line) if is_standing)
 
 
+def machine_of(subject: str) -> str:
+    """Name the machine of a point or tag model: `<asset>.<point>`."""
+    return subject.partition(".")[0]
+
+
+def machines_of(lines: Sequence[Line]) -> frozenset[str]:
+    """Name the machines that the lines score."""
+    subjects = [s for line in lines for s in ([line.subject] if isinstance(line, SnapshotLine) else line.subjects)]
+    return frozenset(map(machine_of, subjects))
+
+
+def alarms_raised(lines: Sequence[Line]) -> int:
+    """Alarms since the agent's start."""
+    trackers = [t for line in lines for t in ([line.alarm] if isinstance(line, SnapshotLine) else line.alarms)]
+    return sum(tracker.raised_total for tracker in trackers)
+
+
 def counts_of(lines: Sequence[Line], left_out: frozenset[ChannelKey]) -> Counts:
     """Since the agent's start, over all channels but those; a refusal counts wherever it was."""
     channels = [(scored, bad) for line in lines for key, scored, bad, _ in _channels(line) if key not in left_out]

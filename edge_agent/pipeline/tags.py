@@ -133,7 +133,8 @@ class SnapshotLine:
         self.model = model
         self.state = SnapshotState()
         self.alarm = AlarmTracker(settings.alarm)
-        self.refusal = GapSpan(f"{settings.asset}.{settings.name}")
+        self.subject = f"{settings.asset}.{settings.name}"
+        self.refusal = GapSpan(self.subject)
         self.reasons = Reasons(model, beside=_TERMS_OF_TIME)  # time itself is never what is wrong
         self._normal = NormalIntervals(learn_s)
         self._scored: NDArray[np.float64] | None = None  # the newest row
@@ -176,7 +177,17 @@ class SnapshotLine:
     def _show(self, values: NDArray[np.float64], score: float) -> None:
         if self.observe is not None:
             row = values.astype(np.float32)[None, None, :]
-            self.observe(Observed(row, np.ones((1, 1), np.bool_), np.array([[score]], np.float32), None))
+            self.observe(
+                Observed(
+                    values=row,
+                    is_usable=np.ones((1, 1), np.bool_),
+                    scores=np.array([[score]], np.float32),
+                    samples=None,
+                    subjects=(self.subject,),
+                    is_standing=(self.alarm.is_standing,),
+                    alarm=self.settings.alarm,
+                )
+            )
 
     def flush(self, now_ns: int) -> list[Record]:
         ended = self.refusal.end(now_ns)

@@ -92,6 +92,7 @@ class WaveformLine:
         self._newest_ns = 0
         self._sensor_type, self._signal_unit = sensor_type, signal_unit
         self.subjects = tuple(f"{asset}.{point}" for point in points)
+        self._alarm = alarm
         self._report = report
         self._recorder = recorder
         self._windower = Windower(
@@ -166,7 +167,17 @@ class WaveformLine:
             end_ns = int(windows.end_ns[-1])
             return self._pass_gap(Gap(windows.source, GapCause.MODEL_REFUSED, end_ns, end_ns, exc.message))
         if self.observe is not None:
-            self.observe(Observed(features.values, features.is_usable, scores.values, windows.samples))
+            self.observe(
+                Observed(
+                    values=features.values,
+                    is_usable=features.is_usable,
+                    scores=scores.values,
+                    samples=windows.samples,
+                    subjects=self.subjects,
+                    is_standing=tuple(alarm.is_standing for alarm in self.alarms),
+                    alarm=self._alarm,
+                )
+            )
         records = self._end_refusal(int(windows.end_ns[0]))
         for c in range(len(self.channels)):
             for w in range(windows.n_windows):

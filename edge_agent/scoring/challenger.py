@@ -32,7 +32,10 @@ class ChallengerState(StrEnum):
 
 
 class Challenger(BaseModel):
-    """challenger.json. `reason` says why it is ready or refused, in figures."""
+    """challenger.json. `reason` says why it is ready or refused, in figures.
+
+    `alarms` outlive a restart: what a version missed is not forgotten with the rest of a trial that broke off.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,6 +44,10 @@ class Challenger(BaseModel):
     since: str
     reason: str = ""
     starts: int = Field(default=1, ge=0, description="How often its trial has begun and not ended, but by a stop.")
+    alarms: dict[str, tuple[int, int]] = Field(
+        default_factory=dict, description="By channel: windows in alarm, and of them those it missed."
+    )
+    is_judged_on_alarms: bool = Field(default=False, description="Of one that is ready.")
 
 
 def read_challenger(folder: Path) -> Challenger | None:

@@ -47,7 +47,7 @@ class GoldenReport:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Golden:
+class GoldenVectors:
     """`inputs` are samples or rows; `features` (n_windows in all, n_features); `scores` (n_windows in all,)."""
 
     inputs: NDArray[np.float32]
@@ -89,8 +89,8 @@ def prove(bundle: ModelBundle, *, extractor: Extractor | None = None, model: Onn
     """
     extractor = extractor or open_extractor(bundle)
     model = model or open_model(bundle)
-    golden = _load(bundle)
-    features = (_extract_rows if is_tabular(bundle) else _extract)(bundle, golden, extractor)
+    golden = golden_vectors(bundle)
+    features = golden_features(bundle, golden, extractor)
     if features.shape != golden.features.shape:
         raise BundleError(
             f"{bundle.label}: golden run gave {features.shape} features, the source {golden.features.shape}",
@@ -108,7 +108,8 @@ def is_tabular(bundle: ModelBundle) -> bool:
     return bundle.spec.window_samples == 0
 
 
-def _load(bundle: ModelBundle) -> _Golden:
+def golden_vectors(bundle: ModelBundle) -> GoldenVectors:
+    """Return what golden.npz holds. Raises BundleError when it cannot be read or has another shape."""
     key = "rows" if is_tabular(bundle) else "samples"
     width = len(bundle.spec.features)
     try:
@@ -118,7 +119,7 @@ def _load(bundle: ModelBundle) -> _Golden:
             scores = np.asarray(archive["scores"], np.float64)
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as exc:
         raise BundleError(f"{bundle.label}: golden.npz cannot be read: {exc}", hint="build the bundle again") from exc
-    golden = _Golden(inputs, features.reshape(-1, features.shape[-1]), scores.reshape(-1))
+    golden = GoldenVectors(inputs, features.reshape(-1, features.shape[-1]), scores.reshape(-1))
     if inputs.dtype != np.float32 or inputs.ndim != 2 or not len(golden.scores) or features.shape[-1] != width:
         raise BundleError(f"{bundle.label}: golden.npz has the wrong shape", hint="build the bundle again")
     if len(golden.scores) != len(golden.features):
@@ -126,7 +127,15 @@ def _load(bundle: ModelBundle) -> _Golden:
     return golden
 
 
-def _extract(bundle: ModelBundle, golden: _Golden, extractor: Extractor) -> NDArray[np.float32]:
+def golden_features(bundle: ModelBundle, golden: GoldenVectors, extractor: Extractor) -> NDArray[np.float32]:
+    """Compute the features of golden inputs, this bundle's or another's, as `bundle` cuts and sees them: (n, f).
+
+    Raises BundleError when the feature code does not take them.
+    """
+    return (_extract_rows if is_tabular(bundle) else _extract)(bundle, golden, extractor)
+
+
+def _extract(bundle: ModelBundle, golden: GoldenVectors, extractor: Extractor) -> NDArray[np.float32]:
     """Features of all windows, channel by channel: (n_channels * n_windows, n_features)."""
     batches: list[NDArray[np.float32]] = []
     for windows in _windows(bundle, golden.inputs):
@@ -143,7 +152,7 @@ def _extract(bundle: ModelBundle, golden: _Golden, extractor: Extractor) -> NDAr
     return np.ascontiguousarray(joined.reshape(-1, joined.shape[-1]))
 
 
-def _extract_rows(bundle: ModelBundle, golden: _Golden, extractor: Extractor) -> NDArray[np.float32]:
+def _extract_rows(bundle: ModelBundle, golden: GoldenVectors, extractor: Extractor) -> NDArray[np.float32]:
     """Features of all rows, each as its own window: (n, n_features)."""
     try:
         values, is_usable = extractor.extract(golden.inputs[np.newaxis])

@@ -20,6 +20,7 @@ from edge_agent.scoring.bundle import MANIFEST_FILE, MAX_FILE_BYTES, ModelBundle
 from edge_agent.scoring.champion import BundleListing, list_bundles, ready
 from edge_agent.scoring.durable import locked, publish_folder, remove_folder, sync
 from edge_agent.scoring.manifest import version_key
+from edge_agent.scoring.silence import check_can_alarm
 
 KEPT_VERSIONS: Final = 5
 _INCOMING: Final = ".incoming-"
@@ -52,7 +53,7 @@ def install(arrived: Path, models_dir: Path, *, keys_dir: Path, require_signatur
             if _is_there(bundle, models_dir):
                 return Installed(bundle.manifest.name, bundle.manifest.version, is_new=False)
             _check_successor(bundle, models_dir)
-            ready(bundle)
+            check_can_alarm(ready(bundle))
             _put(built, bundle, models_dir)
     except OSError as exc:
         raise BundleError(

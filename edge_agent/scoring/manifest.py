@@ -114,6 +114,25 @@ class ParityFigures(Strict):
     flips_in_band: int = Field(default=0, ge=0)
 
 
+class TrainingScores(Strict):
+    """How the builder's rows are scored by the source, and which share of them is above the threshold.
+
+    `anomalous_*` are None where the builder had no rows that are known to be anomalous. `silent_because` is why a
+    threshold that nothing reaches was allowed.
+    """
+
+    healthy_rows: int = Field(ge=1)
+    healthy_lowest: Finite
+    healthy_highest: Finite
+    healthy_above: float = Field(ge=0, le=1)
+    training_rows: int = Field(ge=1)
+    training_highest: Finite
+    training_above: float = Field(ge=0, le=1)
+    anomalous_rows: int | None = Field(default=None, ge=1)
+    anomalous_above: float | None = Field(default=None, ge=0, le=1)
+    silent_because: str | None = None
+
+
 class Tolerances(Strict):
     """How far a golden run may be off, with x the golden value:
     features |got - x| <= feature_rtol |x| + feature_atol_std * (baseline std); scores |got - x| <= score_atol."""
@@ -147,6 +166,7 @@ class Manifest(Strict):
     toolchain: Toolchain
     parity: ParityFigures
     tolerances: Tolerances
+    scores: TrainingScores | None = Field(default=None, description="None in bundles of before it was measured.")
     files: dict[str, Sha256]
 
     @model_validator(mode="after")

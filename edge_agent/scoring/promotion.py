@@ -27,11 +27,12 @@ _CHOOSE: Final = "choose a version with `edge-agent models promote`"
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Who moved a pointer, why, and when (RFC 3339)."""
+    """Who moved a pointer, why, and when (RFC 3339); `despite` is what spoke against it and was overruled."""
 
     by: str
     why: str
     time: str
+    despite: str | None = None
 
 
 class Step(BaseModel):
@@ -43,6 +44,7 @@ class Step(BaseModel):
     since: str | None = None
     by: str | None = None
     why: str | None = None
+    despite: str | None = None
     until: str | None = None
     until_why: str | None = None
     is_rolled_back: bool = False
@@ -58,6 +60,7 @@ class Pointer(BaseModel):
     since: str | None = None
     by: str | None = None
     why: str | None = None
+    despite: str | None = None
     probation_starts: int | None = Field(default=None, ge=0)
     history: tuple[Step, ...] = ()
 
@@ -77,6 +80,7 @@ class Pointer(BaseModel):
             since=self.since,
             by=self.by,
             why=self.why,
+            despite=self.despite,
             until=note.time if note else None,
             until_why=note.why if note else None,
             is_rolled_back=is_rollback,
@@ -154,6 +158,7 @@ def _pointer(version: str, note: Note | None, *, on_probation: bool, history: tu
         since=note.time if note else None,
         by=note.by if note else None,
         why=note.why if note else None,
+        despite=note.despite if note else None,
         probation_starts=0 if on_probation else None,
         history=history,
     )

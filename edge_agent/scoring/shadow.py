@@ -2,6 +2,8 @@
 
 Constraints
 - Nothing is decided on fewer than MIN_WINDOWS windows that the champion calls normal; but one failure is enough.
+- Silence is judged by alarms, channel by channel: a few anomalous windows of a healthy machine are chance, on which two
+  good models need not agree. One channel on which the shadow is silent is not made up for by others.
 - The two models' scores have no common scale: they are compared by verdict, never by size.
 - Every refusal says its figure and the limit.
 """
@@ -9,12 +11,15 @@ Constraints
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edge_agent.scoring.silence import Missed
 
 MIN_WINDOWS: Final = 20
 UNFAMILIAR_LIMIT: Final = 0.5
@@ -32,6 +37,23 @@ class Gates:
     duration_s: float
     latency_ms: float
     alarm_fraction: float
+    missed_fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmWindows:
+    """Windows of one channel while an alarm stands by one model's verdicts, and of them those while none does by the
+    other's; both alarms by the channel's own settings. `quiet` are the champion's in the shadow's alarms."""
+
+    champion: int = 0
+    missed: int = 0
+    shadow: int = 0
+    quiet: int = 0
+
+    def __add__(self, more: AlarmWindows) -> AlarmWindows:
+        return AlarmWindows(
+            self.champion + more.champion, self.missed + more.missed, self.shadow + more.shadow, self.quiet + more.quiet
+        )
 
 
 class Outcome(StrEnum):
@@ -59,13 +81,26 @@ class Compared:
     cpu_s: float
     unfamiliar: float = 0.0
     champion_unfamiliar: float = 0.0
+    alarms: Mapping[str, AlarmWindows] = field(default_factory=dict)
 
 
 class Trial:
-    """One version's time beside the champion. `started_s` is monotonic."""
+    """One version's time beside the champion.
 
-    def __init__(self, gates: Gates, started_s: float) -> None:
+    `started_s` is monotonic. `evidence` was found before it began; `alarms` are from a part of it that a stop ended.
+    """
+
+    def __init__(
+        self,
+        gates: Gates,
+        started_s: float,
+        *,
+        evidence: Sequence[Missed] = (),
+        alarms: Mapping[str, AlarmWindows] | None = None,
+    ) -> None:
         self.gates = gates
+        self.evidence = tuple(evidence)
+        self.alarms = dict(alarms or {})
         self.windows_total = 0
         self.skipped_total = 0  # passed over: the processor budget was used up, or the queue was full
         self.anomalous_total = 0
@@ -98,6 +133,8 @@ class Trial:
         self._champion_highest = max(self._champion_highest, float(compared.champion.max()))
         self._unfamiliar += n * compared.unfamiliar
         self._champion_unfamiliar += n * compared.champion_unfamiliar
+        for channel, more in compared.alarms.items():
+            self.alarms[channel] = self.alarms.get(channel, AlarmWindows()) + more
 
     def skip(self, windows: int) -> None:
         self.skipped_total += windows
@@ -118,6 +155,28 @@ class Trial:
         """Of the windows the champion calls normal, the share called anomalous here; None without any."""
         return self.more_total / self.normal_total if self.normal_total else None
 
+    @property
+    def alarm_windows(self) -> int:
+        """Windows during alarms of the champion, over all channels."""
+        return sum(seen.champion for seen in self.alarms.values())
+
+    @property
+    def missed_windows(self) -> int:
+        """Of them, those during which no alarm stands by the shadow's verdicts."""
+        return sum(seen.missed for seen in self.alarms.values())
+
+    @property
+    def is_judged_on_alarms(self) -> bool:
+        """Whether anything that the champion calls anomalous was there to be missed."""
+        return self.alarm_windows >= MIN_WINDOWS or any(found.is_judged for found in self.evidence)
+
+    @property
+    def waits(self) -> str | None:
+        """What a trial that has seen enough windows in all still lacks, or None."""
+        if self.windows_total < self.gates.windows or self.normal_total >= MIN_WINDOWS:
+            return None
+        return f"the champion calls {self.normal_total} windows normal so far, and at least {MIN_WINDOWS} are compared"
+
     def finding(self, now_s: float) -> Finding | None:
         """None while the trial goes on."""
         if self.failure is not None:
@@ -125,8 +184,10 @@ class Trial:
         is_long = now_s - self._started_s >= self.gates.duration_s
         if self.windows_total < (MIN_WINDOWS if is_long else self.gates.windows):
             return None
+        if (problem := missed_problem(self.alarms, self.gates.missed_fraction)) is not None:
+            return Finding(Outcome.FAILED, problem)
         if self.normal_total < MIN_WINDOWS:
-            return None  # while the champion alarms there is nothing to hold it against
+            return None  # while the champion alarms there is nothing to hold its other gates against
         problem = self._latency_problem() or self._alarm_problem() or self._distribution_problem()
         if problem is not None:
             return Finding(Outcome.FAILED, problem)
@@ -160,5 +221,33 @@ class Trial:
     def _figures(self) -> str:
         return (
             f"{self.windows_total} windows: {self.more_fraction or 0.0:.1%} more anomalous than the champion's, "
-            f"{self.latency_ms or 0.0:.2f} ms of processor time each"
+            f"{self.latency_ms or 0.0:.2f} ms of processor time each; {self._judged_on()}"
         )
+
+    def _judged_on(self) -> str:
+        told = [f"{found.windows - found.missed} of {found.windows} {found.what}" for found in self.evidence]
+        if self.alarm_windows >= MIN_WINDOWS:
+            told.insert(0, f"{self.alarm_windows - self.missed_windows} of {self.alarm_windows} windows in alarm")
+        return f"it sees {', '.join(told)}" if told else "no alarm was there to judge it on"
+
+
+def missed_problem(alarms: Mapping[str, AlarmWindows], missed_fraction: float) -> str | None:
+    """Why the shadow is too quiet on one of the channels, or None."""
+    for channel, seen in sorted(alarms.items()):
+        if seen.champion >= MIN_WINDOWS and seen.missed > missed_fraction * seen.champion:
+            return (
+                f"it is silent where the champion alarms: on {channel} it raises no alarm for {seen.missed} of "
+                f"{seen.champion} windows in alarm, more than {missed_fraction:.0%}"
+            )
+    return None
+
+
+def quiet_problem(alarms: Mapping[str, AlarmWindows], missed_fraction: float, *, before: str) -> str | None:
+    """Why the champion is too quiet beside the version `before` it, which is the shadow here, or None."""
+    for channel, seen in sorted(alarms.items()):
+        if seen.shadow >= MIN_WINDOWS and seen.quiet > missed_fraction * seen.shadow:
+            return (
+                f"it is silent where {before} alarms: on {channel} it raises no alarm for {seen.quiet} of "
+                f"{seen.shadow} windows in alarm, more than {missed_fraction:.0%}"
+            )
+    return None

@@ -37,7 +37,7 @@ DEADLINE_S = 30
 class Site:
     """A gateway with one synthetic source, and a builder of newer versions.
 
-    The champion's threshold is out of reach, so every window is normal; the signal's rms is 1.4."""
+    The signal's score is 0.704 to the champion and its threshold 0.72, so every window is normal; its rms is 1.4."""
 
     folder: Path
     workshop: Workshop
@@ -66,6 +66,7 @@ dir = "models"
 inbox = "inbox"
 shadow_windows = 40
 probation_windows = {self.probation}
+probation_s = 0
 shadow_cpu_share = 1.0
 shadow_latency_ms = 1000
 {self.more}
@@ -103,7 +104,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setattr(lifecycle, "LOOK_EVERY_S", 0.2)
     monkeypatch.setattr(lifecycle, "ROUND_S", 0.05)
     workshop = make_workshop(tmp_path / "models", VIBRATION)
-    workshop.change_manifest(workshop.bundle(), lambda manifest: manifest.update(threshold=100.0))
+    workshop.change_manifest(workshop.bundle(), lambda manifest: manifest.update(threshold=0.72))
     return Site(tmp_path, workshop)
 
 
@@ -201,6 +202,12 @@ def promote_by_hand(site: Site) -> None:
     command.promote_version(site.config, VIBRATION, "1.1.0", why="", as_json=False)
 
 
+def promote_all_the_same(site: Site) -> None:
+    command.promote_version(
+        site.config, VIBRATION, "1.1.0", why="the plant wants it", despite_refusal=True, as_json=False
+    )
+
+
 def roll_back_by_hand(site: Site) -> None:
     command.rollback(site.config, VIBRATION, None, why="", as_json=False)
 
@@ -219,7 +226,7 @@ async def test_automatic_promotion_needs_nobody(site: Site) -> None:
 async def test_a_version_that_alarms_too_much_never_becomes_champion(site: Site) -> None:
     site.more = 'promote = "automatic"'
     async with running(site) as gateway:
-        site.drop("1.1.0", threshold=-100.0)
+        site.drop("1.1.0", threshold=0.65)
         report = await gateway.report("refused")
         assert "anomalous that the champion calls normal" in report["reason"]
         assert gateway.version == site.pointer == "1.0.0"
@@ -230,7 +237,7 @@ async def test_a_version_that_alarms_too_much_never_becomes_champion(site: Site)
 
 
 async def test_an_alarm_flood_after_a_promotion_goes_back_by_itself(site: Site) -> None:
-    site.add("1.1.0", threshold=-100.0)
+    site.add("1.1.0", threshold=0.65)
     async with running(site) as gateway:
         await asyncio.to_thread(promote_by_hand, site)
         report = await gateway.report("rolled_back")
@@ -269,7 +276,7 @@ async def test_a_version_that_gives_no_number_goes_back_at_once_and_the_gap_is_t
     not_a_number_above(site.add("1.1.0"), site.workshop, 0.5)
     site.more = ""
     async with running(site) as gateway:
-        await asyncio.to_thread(promote_by_hand, site)
+        await asyncio.to_thread(promote_all_the_same, site)
         report = await gateway.report("rolled_back")
         assert "it did not take a window" in report["reason"]
         assert "not finite" in report["reason"]
@@ -343,7 +350,7 @@ async def test_a_version_that_does_not_fit_the_source_goes_back_though_the_comma
     site.workshop.change_manifest(made, lambda manifest: manifest.update(name=VIBRATION, version="1.1.0"))
     async with running(site) as gateway:
         assert "scores tags, and rig delivers samples" in (await gateway.report("refused"))["reason"]
-        await asyncio.to_thread(promote_by_hand, site)
+        await asyncio.to_thread(promote_all_the_same, site)
         report = await gateway.report("rolled_back")
         assert "scores tags, and rig delivers samples" in report["reason"]
         assert gateway.version == site.pointer == "1.0.0"

@@ -14,10 +14,11 @@ from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.observed import Observed
 from edge_agent.pipeline.shadow import QUEUED, ShadowRun, incomparable, unfamiliar_share
 from edge_agent.scoring.shadow import Gates, Outcome, Trial
+from edge_agent.settings import AlarmSettings
 from tests.unit.pipeline.conftest import WINDOW
 from tests.unit.pipeline.test_waveform import feed, line_of
 
-GATES = Gates(windows=40, duration_s=3_600.0, latency_ms=50.0, alarm_fraction=0.05)
+GATES = Gates(windows=40, duration_s=3_600.0, latency_ms=50.0, alarm_fraction=0.05, missed_fraction=0.5)
 
 
 def run_of(model: ScoringModel, champion: ScoringModel, *, cpu_share: float = 1.0, clock: FakeClock) -> ShadowRun:
@@ -29,7 +30,7 @@ def observed(champion: ScoringModel, levels: np.ndarray) -> Observed:
     samples = np.repeat(levels.astype(np.float32)[None, :, None], WINDOW, axis=2)
     values, is_usable = champion.extract(samples)
     scores = np.where(is_usable, values[..., 0], np.nan).astype(np.float32)
-    return Observed(values, is_usable, scores, samples)
+    return Observed(values, is_usable, scores, samples, ("rig-1.x",), (False,), AlarmSettings())
 
 
 def other(model: ScoringModel, **more: object) -> ScoringModel:

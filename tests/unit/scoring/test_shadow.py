@@ -8,7 +8,7 @@ import pytest
 from edge_agent.scoring.probation import Counts, failure_of
 from edge_agent.scoring.shadow import MIN_WINDOWS, Compared, Finding, Gates, Outcome, Trial
 
-GATES = Gates(windows=100, duration_s=3_600.0, latency_ms=50.0, alarm_fraction=0.05)
+GATES = Gates(windows=100, duration_s=3_600.0, latency_ms=50.0, alarm_fraction=0.05, missed_fraction=0.5)
 
 
 def windows(

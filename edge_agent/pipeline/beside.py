@@ -1,0 +1,104 @@
+"""Who scores beside the champion: a version on trial, or, in a probation, the version before.
+
+Opens bundles, so its methods are for a thread; it changes no file and tells nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from edge_agent.core.clock import Clock
+from edge_agent.errors import BundleError
+from edge_agent.pipeline.champions import scoring_model
+from edge_agent.pipeline.examination import examine
+from edge_agent.pipeline.life import Life
+from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.shadow import ShadowRun, incomparable
+from edge_agent.pipeline.succession import check_fit
+from edge_agent.scoring.champion import Champion, load_bundle
+from edge_agent.scoring.promotion import Pointer
+from edge_agent.scoring.shadow import AlarmWindows, Gates, Trial
+from edge_agent.scoring.silence import Missed
+from edge_agent.settings import ModelSettings
+
+
+class Beside:
+    """Makes the runs. `state_dir` holds what was kept of alarms."""
+
+    def __init__(self, settings: ModelSettings, *, state_dir: Path, clock: Clock) -> None:
+        self._settings = settings
+        self._state_dir = state_dir
+        self._clock = clock
+        self._load = partial(
+            load_bundle,
+            settings.dir,
+            keys_dir=settings.keys_dir or settings.dir / "keys",
+            require_signature=settings.require_signature,
+        )
+
+    def model(self, name: str, version: str) -> ScoringModel:
+        """Return the version, verified and proven. Raises BundleError."""
+        return scoring_model(self._load(name, version))
+
+    def on_trial(self, life: Life, version: str, *, alarms: Mapping[str, AlarmWindows]) -> ShadowRun:
+        """Return the version beside the champion. `alarms` are of a trial of it that broke off.
+
+        Raises BundleError with the reason when there is nothing to try: it cannot be used or compared here, cannot
+        alarm, or misses already what was kept and provoked.
+        """
+        candidate = self._load(life.name, version)
+        model = scoring_model(candidate)
+        check_fit(life.lines, model)
+        if (difference := incomparable(model, life.model)) is not None:
+            raise BundleError(
+                f"{difference}; there is no trial: look at it with `models verify` and promote it by hand, with "
+                "--despite-refusal"
+            )
+        found = examine(
+            candidate,
+            self._champion(life),
+            missed_fraction=self._settings.shadow_missed_fraction,
+            state_dir=self._state_dir,
+        )
+        if found.problem is not None:
+            raise BundleError(found.problem)
+        return self._run(life, model, found.evidence, alarms)
+
+    def before(self, life: Life, pointer: Pointer, versions: Sequence[str]) -> ShadowRun:
+        """Return the version before, beside the one on probation. Raises BundleError with the reason for going without.
+
+        `versions` are installed.
+        """
+        if pointer.despite is not None:
+            raise BundleError("overruled at its promotion")
+        version = pointer.previous(versions)
+        if version is None:
+            raise BundleError("no version before it is here")
+        model = self.model(life.name, version)
+        check_fit(life.lines, model)
+        if (difference := incomparable(model, life.model)) is not None:
+            raise BundleError(f"of {version} {difference}")
+        return self._run(life, model)
+
+    def _champion(self, life: Life) -> Champion | None:
+        """None when its files cannot be read any more: it scores on from memory, and that is told elsewhere."""
+        try:
+            return self._load(life.name, life.model.version)
+        except BundleError:
+            return None
+
+    def _run(
+        self,
+        life: Life,
+        model: ScoringModel,
+        evidence: Sequence[Missed] = (),
+        alarms: Mapping[str, AlarmWindows] | None = None,
+    ) -> ShadowRun:
+        s, now_s = self._settings, self._clock.monotonic_s
+        gates = Gates(
+            s.shadow_windows, s.shadow_s, s.shadow_latency_ms, s.shadow_alarm_fraction, s.shadow_missed_fraction
+        )
+        trial = Trial(gates, now_s(), evidence=evidence, alarms=alarms)
+        return ShadowRun(model, life.model, trial, cpu_share=s.shadow_cpu_share, now_s=now_s)

@@ -1,0 +1,70 @@
+"""What a running agent knows of one model that it scores with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edge_agent.pipeline.alarm_record import AlarmRecord
+from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.observed import Observe, Observed
+from edge_agent.pipeline.shadow import ShadowRun
+from edge_agent.pipeline.succession import Line
+from edge_agent.scoring.challenger import Challenger
+from edge_agent.scoring.probation import Counts
+from edge_agent.scoring.promotion import Pointer
+
+
+@dataclass(slots=True)
+class Probation:
+    """`left_out`: channels on which an alarm stood when it began; `began_s` is monotonic.
+
+    `before` is the version before, scoring beside this one, so that silence is noticed; `unwatched` says why it is not.
+    """
+
+    since: Counts
+    left_out: frozenset[tuple[str, int]]
+    began_s: float
+    before: ShadowRun | None = None
+    unwatched: str = ""
+
+
+@dataclass(slots=True)
+class Life:
+    """One model, the lines that it scores, and what is under way."""
+
+    name: str
+    model: ScoringModel
+    alarms: AlarmRecord
+    lines: list[Line] = field(default_factory=list)
+    pointer: Pointer | None = None
+    previous: str | None = None
+    challenger: Challenger | None = None
+    shadow: ShadowRun | None = None
+    probation: Probation | None = None
+    error: str | None = None  # why the files cannot be followed; the model in memory scores on
+    seen: Counts | None = None  # since its promotion, while it is on probation
+    waits: str | None = None  # why what is ready is not promoted by itself, or what a trial waits for
+
+    @property
+    def runs(self) -> list[ShadowRun]:
+        """Those who score beside the champion."""
+        before = self.probation.before if self.probation is not None else None
+        return [run for run in (self.shadow, before) if run is not None]
+
+    def look_on(self) -> None:
+        """Show every line's windows to all who want them; at each change of who does."""
+        wanted = [self.alarms.offer, *(run.offer for run in self.runs)]
+        for line in self.lines:
+            line.observe = _all_of(wanted)
+
+
+def _all_of(wanted: Sequence[Observe]) -> Observe:
+    if len(wanted) == 1:
+        return wanted[0]
+
+    def show(observed: Observed) -> None:
+        for observe in wanted:
+            observe(observed)
+
+    return show
