@@ -142,3 +142,23 @@ def test_values_far_from_the_training_rows_are_unfamiliar(model: ScoringModel) -
     assert unfamiliar_share(model, np.array([[0.0], [0.1], [0.9], [-0.9]], np.float32)) == 0.5
     constant = other(model, baseline_std=np.zeros(1))
     assert unfamiliar_share(constant, np.array([[9.0]], np.float32)) == 0.0
+
+
+def test_alarms_are_compared_by_the_channels_own_settings(model: ScoringModel) -> None:
+    """Both thresholds are the model's; the other is quiet above it."""
+    run = run_of(other(model, score=lambda values: np.minimum(values[:, 0], 0.1)), model, clock=FakeClock())
+    run.offer(observed(model, np.linspace(0.0, 0.4, 20)))
+    run.offer(observed(model, np.full(40, 5.0)))
+    run.work()
+    seen = run.trial.alarms["rig-1.x"]
+    assert seen.champion == seen.missed > 20
+    assert seen.shadow == seen.quiet == 0
+
+
+def test_single_anomalous_windows_are_chance_and_no_alarm(model: ScoringModel) -> None:
+    run = run_of(other(model, score=lambda values: np.minimum(values[:, 0], 0.1)), model, clock=FakeClock())
+    levels = np.where(np.arange(400) % 10 == 0, 5.0, 0.1)
+    run.offer(observed(model, levels))
+    run.work()
+    assert run.trial.alarms == {}
+    assert run.trial.missed_windows == 0

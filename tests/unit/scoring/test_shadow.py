@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from edge_agent.scoring.probation import Counts, failure_of
-from edge_agent.scoring.shadow import MIN_WINDOWS, Compared, Finding, Gates, Outcome, Trial
+from edge_agent.scoring.shadow import MIN_WINDOWS, AlarmWindows, Compared, Finding, Gates, Outcome, Trial, quiet_problem
+from edge_agent.scoring.silence import Missed
 
 GATES = Gates(windows=100, duration_s=3_600.0, latency_ms=50.0, alarm_fraction=0.05, missed_fraction=0.5)
 
@@ -19,6 +20,7 @@ def windows(
     cpu_s: float = 0.001,
     unfamiliar: float = 0.0,
     champion_unfamiliar: float = 0.0,
+    alarms: dict[str, AlarmWindows] | None = None,
 ) -> Compared:
     """Both thresholds are 0.5."""
     spread = np.linspace(0.0, 0.4, n)
@@ -27,6 +29,7 @@ def windows(
     return Compared(
         champion=np.array(theirs, np.float32), champion_threshold=0.5, shadow=np.array(ours, np.float32),
         shadow_threshold=0.5, cpu_s=cpu_s * n, unfamiliar=unfamiliar, champion_unfamiliar=champion_unfamiliar,
+        alarms=alarms or {},
     )  # fmt: skip
 
 
@@ -104,6 +107,64 @@ def test_alarms_that_the_champion_shares_do_not_count() -> None:
 
 def test_while_the_champion_alarms_there_is_no_decision() -> None:
     assert found(windows(champion=np.full(100, 0.9), shadow=np.full(100, 0.1)), now_s=10_000.0) is None
+
+
+@pytest.mark.parametrize(("missed", "is_refused"), [(0, False), (20, False), (21, True), (40, True)])
+def test_a_version_that_raises_no_alarm_where_the_champion_does_is_refused(missed: int, is_refused: bool) -> None:
+    finding = found(windows(alarms={"press.de-x": AlarmWindows(champion=40, missed=missed)}))
+    assert finding is not None
+    assert finding.outcome is (Outcome.FAILED if is_refused else Outcome.HELD)
+    if is_refused:
+        assert f"on press.de-x it raises no alarm for {missed} of 40 windows in alarm, more than 50%" in finding.reason
+    else:
+        assert f"it sees {40 - missed} of 40 windows in alarm" in finding.reason
+
+
+def test_one_machine_on_which_it_is_silent_is_not_made_up_for_by_others() -> None:
+    loud = {f"press-{n}.x": AlarmWindows(champion=1_000) for n in range(5)}
+    assert "on press-9.x" in reason(windows(alarms=loud | {"press-9.x": AlarmWindows(champion=20, missed=20)}))
+
+
+def test_silence_is_found_while_the_champion_alarms_all_the_time() -> None:
+    alarms = {"press.x": AlarmWindows(champion=100, missed=100)}
+    assert "silent" in reason(windows(champion=np.full(100, 0.9), shadow=np.full(100, 0.1), alarms=alarms))
+
+
+def test_what_was_missed_before_a_restart_is_not_forgotten() -> None:
+    trial = Trial(GATES, 0.0, alarms={"press.x": AlarmWindows(champion=30, missed=30)})
+    assert trial.finding(0.0) is None, "it has seen no window yet"
+    trial.push(windows())
+    finding = trial.finding(0.0)
+    assert finding is not None
+    assert finding.outcome is Outcome.FAILED
+
+
+def test_a_trial_says_what_it_was_judged_on_and_whether_that_was_anything() -> None:
+    calm = Trial(GATES, 0.0)
+    calm.push(windows())
+    assert not calm.is_judged_on_alarms
+    finding = calm.finding(0.0)
+    assert finding is not None
+    assert "no alarm was there to judge it on" in finding.reason
+    held = Trial(GATES, 0.0, evidence=[Missed("golden windows", 3, 1, 0.5)])
+    held.push(windows())
+    assert held.is_judged_on_alarms
+    finding = held.finding(0.0)
+    assert finding is not None
+    assert "it sees 2 of 3 golden windows" in finding.reason
+
+
+def test_a_trial_under_a_standing_alarm_says_what_it_waits_for() -> None:
+    trial = Trial(GATES, 0.0)
+    assert trial.waits is None
+    trial.push(windows(champion=np.full(100, 0.9), shadow=np.full(100, 0.9)))
+    assert "the champion calls 0 windows normal so far" in str(trial.waits)
+
+
+def test_a_champion_quieter_than_the_version_before_is_found_by_the_same_figure() -> None:
+    alarms = {"press.x": AlarmWindows(shadow=40, quiet=21)}
+    assert "silent where 1.0.0 alarms: on press.x" in str(quiet_problem(alarms, 0.5, before="1.0.0"))
+    assert quiet_problem({"press.x": AlarmWindows(shadow=19, quiet=19)}, 0.5, before="1.0.0") is None
 
 
 def test_a_version_that_does_not_look_at_its_input_is_refused() -> None:
