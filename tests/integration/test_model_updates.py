@@ -20,6 +20,7 @@ from cloud_sync.records import EventKind
 from cloud_sync.transports.memory import MemoryTransport
 from edge_agent.app import Agent
 from edge_agent.cli import models as command
+from edge_agent.cli.model_text import model_lines
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import BundleError
 from edge_agent.pipeline import lifecycle
@@ -43,6 +44,7 @@ class Site:
     workshop: Workshop
     more: str = ""
     probation: int = 60
+    windows: int = 40
 
     @property
     def config(self) -> Path:
@@ -64,7 +66,7 @@ alarm_interval_s = 0.2
 [models]
 dir = "models"
 inbox = "inbox"
-shadow_windows = 40
+shadow_windows = {self.windows}
 probation_windows = {self.probation}
 probation_s = 0
 shadow_cpu_share = 1.0
@@ -355,6 +357,150 @@ async def test_a_version_that_does_not_fit_the_source_goes_back_though_the_comma
         assert "scores tags, and rig delivers samples" in report["reason"]
         assert gateway.version == site.pointer == "1.0.0"
         assert gateway.agent.stages[0].line.refused_total == 0
+
+
+# A model that would not see what is seen today
+
+BLIND = 0.999
+IN_ALARM = 0.69  # the signal's score is 0.704
+CALM = 0.72
+
+
+def blind_of(site: Site) -> Path:
+    return site.add("1.1.0", threshold=BLIND)
+
+
+async def test_a_blind_model_is_refused_at_arrival_in_the_trial_and_at_promotion(site: Site) -> None:
+    site.more = 'promote = "automatic"'
+    async with running(site) as gateway:
+        site.drop("1.2.0", threshold=BLIND)
+        arrival_report = await gateway.report("refused")
+        assert "1.2.0: it never alarms: its threshold is 0.999" in arrival_report["reason"]
+        blind_of(site)
+        await gateway.until(lambda: len(gateway.reports("refused")) == 2, "the trial to refuse it")
+        assert "it never alarms" in gateway.reports("refused")[1]["reason"]
+        with pytest.raises(
+            BundleError, match=r"1\.1\.0 is not promoted: its trial refused it: it never alarms"
+        ) as refused:
+            await asyncio.to_thread(promote_by_hand, site)
+        assert "--despite-refusal" in str(refused.value.hint)
+        assert gateway.version == site.pointer == "1.0.0"
+
+
+async def test_a_blind_model_whose_pointer_was_moved_by_other_means_goes_back(site: Site) -> None:
+    async with running(site) as gateway:
+        blind_of(site)
+        await gateway.report("refused")
+        note = Note("anna", "try", "2026-05-04T12:00:00Z")
+        promote(site.workshop.models, VIBRATION, "1.1.0", note=note, on_probation=True)
+        assert "it never alarms" in (await gateway.report("rolled_back"))["reason"]
+        assert gateway.version == site.pointer == "1.0.0"
+
+
+async def test_a_blind_model_on_probation_goes_back_at_the_start(site: Site) -> None:
+    on_probation(site, threshold=BLIND)
+    async with running(site) as gateway:
+        assert "it never alarms" in (await gateway.report("rolled_back"))["reason"]
+        assert gateway.version == site.pointer == "1.0.0"
+
+
+async def test_a_person_may_overrule_and_status_does_not_let_it_rest(site: Site) -> None:
+    blind_of(site)
+    with pytest.raises(BundleError, match="--despite-refusal needs --why"):
+        command.promote_version(site.config, VIBRATION, "1.1.0", why="", despite_refusal=True, as_json=False)
+    await asyncio.to_thread(promote_all_the_same, site)
+    async with running(site) as gateway:
+        assert gateway.version == "1.1.0"
+        await gateway.report("probation_passed")
+        document = await gateway.agent._describe()
+        (problem,) = [p for p in document["problems"] if "watches nothing" in p["what"]]
+        assert "1.1.0 watches nothing: it never alarms" in problem["what"]
+        assert "although that was known" in problem["what"]
+        assert problem["do"] == f"edge-agent models rollback {VIBRATION}"
+    pointer = read_pointer(site.workshop.models / VIBRATION)
+    assert pointer.why == "the plant wants it"
+    assert "it never alarms" in str(pointer.despite)
+
+
+def champion_alarms(site: Site) -> None:
+    site.workshop.change_manifest(site.workshop.bundle(), lambda manifest: manifest.update(threshold=IN_ALARM))
+
+
+async def test_a_version_that_is_silent_on_the_machine_in_alarm_is_refused(site: Site) -> None:
+    """It passes all that is tried offline: its threshold is a little higher, and that is where this machine stands."""
+    champion_alarms(site)
+    async with running(site) as gateway:
+        site.drop("1.1.0", threshold=CALM)
+        reason = (await gateway.report("refused"))["reason"]
+        assert "it is silent where the champion alarms: on rig-1." in reason
+
+
+async def test_what_a_trial_missed_before_a_stop_is_known_after_it(site: Site) -> None:
+    champion_alarms(site)
+    site.windows = 100_000
+    site.add("1.1.0", threshold=CALM)
+    async with running(site) as gateway:
+        life = gateway.agent.model_life.lives[VIBRATION]
+        await gateway.until(
+            lambda: life.shadow is not None and life.shadow.trial.missed_windows >= 40, "missed windows"
+        )
+    site.windows = 40
+    site.workshop.change_manifest(site.workshop.bundle(), lambda manifest: manifest.update(threshold=CALM))
+    async with running(site) as calm:
+        assert "silent where the champion alarms" in (await calm.report("refused"))["reason"]
+
+
+async def test_nothing_is_promoted_by_itself_while_an_alarm_stands(site: Site) -> None:
+    champion_alarms(site)
+    site.more = 'promote = "automatic"'
+    site.add("1.1.0", threshold=IN_ALARM)
+    ready = ChallengerState.READY
+    known = Challenger(version="1.1.0", state=ready, since="2026-05-04T12:00:00Z", is_judged_on_alarms=True)
+    async with running(site) as gateway:
+        line = gateway.agent.stages[0].line
+        await gateway.until(lambda: all(alarm.is_standing for alarm in line.alarms), "the alarms")
+        write_challenger(site.workshop.models / VIBRATION, known)
+        life = gateway.agent.model_life.lives[VIBRATION]
+        await gateway.until(lambda: life.waits is not None, "the agent to wait")
+        challenger = (await gateway.champion())["challenger"]
+        assert challenger["waits"].startswith("an alarm stands on rig-1.x, rig-1.y: while it does, no model is changed")
+        assert gateway.version == site.pointer == "1.0.0"
+
+
+async def test_a_version_that_falls_silent_in_its_probation_goes_back(site: Site) -> None:
+    champion_alarms(site)
+    site.probation = 1_000_000
+    site.add("1.1.0", threshold=CALM)
+    promote_by_hand(site)  # nothing offline speaks against it
+    async with running(site) as gateway:
+        report = await gateway.report("rolled_back")
+        assert "it is silent where 1.0.0 alarms: on rig-1." in report["reason"]
+        assert gateway.version == site.pointer == "1.0.0"
+
+
+async def test_status_tells_which_version_judges_since_when_and_how_often_both_alarmed(site: Site) -> None:
+    champion_alarms(site)
+    async with running(site) as gateway:
+        line = gateway.agent.stages[0].line
+        await gateway.until(lambda: all(alarm.is_standing for alarm in line.alarms), "the alarms")
+    site.add("1.1.0", threshold=IN_ALARM - 0.01)
+    promote_by_hand(site)
+    async with running(site) as again:
+        record = again.agent.model_life.lives[VIBRATION].alarms
+        await again.until(lambda: record.before is not None and record.versions[0].alarms == 2, "two alarms again")
+        champion = await again.champion()
+        assert champion["alarms_before"]["version"] == "1.0.0"
+        assert champion["alarms_before"]["total"] == 2
+        text = "\n".join(model_lines({"champions": [champion]}))
+        assert f"{VIBRATION} 1.1.0 judges since {champion['since']}, promoted by {champion['by']}" in text
+        assert "alarms since: 2 in 0 min of scoring; before it, version 1.0.0: 2 in 0 min of scoring" in text
+
+
+def test_rollback_never_leads_forward(site: Site) -> None:
+    site.add("1.1.0", threshold=BLIND)
+    with pytest.raises(BundleError, match="is newer than the champion"):
+        command.rollback(site.config, VIBRATION, "1.1.0", why="", as_json=False)
+    assert command.verify(site.config, VIBRATION, "1.1.0", as_json=False) == 1
 
 
 async def test_a_stop_is_not_a_death_but_a_start_that_did_not_end_is_counted(site: Site) -> None:
