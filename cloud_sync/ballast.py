@@ -11,6 +11,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from cloud_sync.private_files import open_private
+
 BALLAST_BYTES: Final = 1 << 20
 """Twice what the write-ahead log usually holds."""
 
@@ -37,7 +39,7 @@ class Ballast:
         if self.is_there:
             return True
         try:
-            with self.path.open("wb") as file:
+            with open_private(self.path, "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, self.size_bytes)
         except OSError as exc:
             self.release()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cloud_sync.columns import RowColumns
 from cloud_sync.errors import OutboxError
+from cloud_sync.private_files import open_private
 
 
 class KeyJournal:
@@ -25,7 +26,7 @@ class KeyJournal:
             if not self._is_whole:
                 _cut_torn_line(self._path)
             self._is_whole = False
-            with self._path.open("a", encoding="utf-8") as file:
+            with open_private(self._path, "a", encoding="utf-8") as file:
                 file.write(lines)
         except OSError as exc:
             raise OutboxError(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from cloud_sync.errors import OutboxTooNewError
+from cloud_sync.private_files import make_private_file
 from cloud_sync.sqlite_errors import read_text, translated
 
 SCHEMA_VERSION: Final = 2
@@ -34,6 +35,9 @@ Work = Callable[[sqlite3.Connection], None]
 def connect(path: Path) -> sqlite3.Connection:
     """Create or migrate the file. Raises OutboxUnavailableError, OutboxCorruptError or OutboxTooNewError."""
     with translated(path):
+        if not path.exists():
+            with contextlib.suppress(OSError):  # SQLite has the better words
+                make_private_file(path)  # its log and index take this file's mode
         connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         connection.text_factory = read_text
         try:

@@ -23,6 +23,7 @@ from cloud_sync.errors import OutboxUnavailableError
 from cloud_sync.outbox_blocks import NewBlock, count, insert_block
 from cloud_sync.outbox_file import used_bytes
 from cloud_sync.outbox_quarantine import REPLACED, free_name
+from cloud_sync.private_files import make_private_file
 from cloud_sync.records import Batch, Event, EventKind, RecordClass
 
 _PART: Final = ".rescue-part"  # being written
@@ -70,6 +71,7 @@ def write_again(db: sqlite3.Connection, file: OpenFile, *, now_ns: int) -> Path 
         part.unlink(missing_ok=True)
         try:
             _check_room(db, file.path)
+            make_private_file(part)
             db.execute("VACUUM INTO ?", (str(part),))
             part.chmod(file.main.st_mode & 0o7777)
             if os.geteuid() == 0:

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from cloud_sync.errors import OutboxError, WireFormatError
 from cloud_sync.outbox_blocks import NewBlock
+from cloud_sync.private_files import open_private
 from cloud_sync.records import RecordClass
 
 MAGIC: Final = b"smart-maintenance-outbox 1\n"
@@ -185,6 +186,7 @@ def _make_key(file: Path, public_file: Path) -> None:
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )  # fmt: skip
-    public_file.write_bytes(public)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+    with open_private(public_file, "wb") as out:
+        out.write(public)
+    with open_private(file, "xb") as out:
         out.write(pem)

@@ -45,7 +45,7 @@ from edge_agent.local.machine_status import describe_alarms
 from edge_agent.local.model_updates import describe_updates
 from edge_agent.local.outbox_status import OutboxWatch
 from edge_agent.local.reconciliation import hourly
-from edge_agent.local.state_lock import only_one
+from edge_agent.local.state_lock import own_state
 from edge_agent.local.status import Parts, describe
 from edge_agent.pipeline.baseline_files import BaselineFiles
 from edge_agent.pipeline.champions import load_models, settle_probations
@@ -159,7 +159,7 @@ class Agent:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set, or something fails that cannot be gone on without."""
-        with only_one(self.settings.gateway.state_dir), self.outbox:
+        with own_state(self.settings.gateway.state_dir, say=_say), self.outbox:
             await self._note_absence()
             await self._begin_unscored()
             await self.baselines.restore()

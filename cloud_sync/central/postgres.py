@@ -25,6 +25,7 @@ import asyncpg
 from cloud_sync.central.errors import EmbeddedPostgresError
 from cloud_sync.central.postgres_home import PostgresHome, find_home
 from cloud_sync.central.processes import die_with_parent, end_process, foreign_process_in
+from cloud_sync.private_files import open_private
 
 DATABASE: Final = "central"
 USER: Final = "edge"
@@ -211,7 +212,7 @@ async def _connect(home: PostgresHome, database: str) -> asyncpg.Connection[Any]
 
 def _locked(home: PostgresHome) -> IO[bytes]:
     """The folder's lock, held until closed; also released when this process is killed."""
-    lock = home.lock.open("ab")
+    lock: IO[bytes] = open_private(home.lock, "ab")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as exc:
@@ -240,7 +241,7 @@ def _spawn(home: PostgresHome) -> subprocess.Popen[bytes]:
     settings = [
         word for setting in (*_SETTINGS, f"unix_socket_directories={home.socket_dir}") for word in ("-c", setting)
     ]
-    with home.log.open("wb") as log:
+    with open_private(home.log, "wb") as log:
         return subprocess.Popen(
             [home.bin / "postgres", "-D", home.data, *settings],
             stdin=subprocess.DEVNULL,

@@ -22,12 +22,14 @@ from edge_agent.health.logs import set_up_logging
 from edge_agent.local.api import StatusFile
 from edge_agent.local.client_certificate import client_certificate, warn_of_dates
 from edge_agent.local.document import problem
+from edge_agent.local.state_lock import make_runtime_folder
 from edge_agent.settings import CentralMqttSettings, Settings
 from edge_agent.settings_file import load_settings
 from edge_agent.site_file import find_settings_file
 from edge_agent.site_secrets import central_api_key, central_mqtt_password
 
 log = logging.getLogger("edge_agent")
+OWNER_ONLY: Final = 0o077
 E = TypeVar("E", bound=BaseException)
 
 BETWEEN_STARTS_S: Final = 60.0
@@ -39,6 +41,7 @@ _FOR_THE_OPERATOR: Final = (ConfigurationError, CredentialsError, OutboxTooNewEr
 
 def run_daemon(config: Path | None) -> None:
     """Raises ConfigurationError before anything is opened, EdgeError when the daemon cannot go on."""
+    os.umask(OWNER_ONLY)  # what is made here is the agent's own; what its group may read says so itself
     settings = load_settings(find_settings_file(config))
     api_key, mqtt_password = central_api_key(settings), central_mqtt_password(settings)
     set_up_logging(settings.gateway.log_level, settings.gateway.log_format)
@@ -81,7 +84,7 @@ def _leave_word(settings: Settings, error: EdgeError | SyncError) -> None:
     """Beside the last status, for `status` to say why nobody answers; the same failure again keeps its first time."""
     folder = settings.gateway.runtime_dir
     with contextlib.suppress(OSError):  # then the journal is the only one that tells
-        folder.mkdir(parents=True, exist_ok=True)
+        make_runtime_folder(folder)
     file = StatusFile(folder / "status.json")
     last: dict[str, Any] = file.read() or {}
     failure = problem(f"the agent cannot go on: {error.message}", SystemClock().now_ns(), error.hint)

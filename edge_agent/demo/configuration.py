@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from cloud_sync.private_files import open_private
 from edge_agent.demo.plant_sources import modbus_source, opcua_source
 from edge_agent.errors import ConfigurationError
 
@@ -72,7 +73,8 @@ def write_configuration(places: DemoPlaces, *, central_url: str, modbus_port: in
     text += "".join(f"\n[{name}]\n{_lines(table)}" for name, table in document.items())
     text += "".join(f"\n[[sources]]\n{_lines(source)}" for source in sources)
     text += f"\n[[tag_models]]\n{_lines(_press_model())}"
-    places.config_file.write_text(text, encoding="utf-8")
+    with open_private(places.config_file, "w", encoding="utf-8") as file:
+        file.write(text)
     return places.config_file
 
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from cloud_sync.private_files import open_private
 from edge_agent.errors import EdgeError
 
 READY_TIMEOUT_S: Final = 60.0  # initdb and the first import on a slow box
@@ -36,7 +37,7 @@ class Child:
 
     async def start(self) -> None:
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
-        with self._log_file.open("wb") as log:
+        with open_private(self._log_file, "wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._arguments,
                 stdin=asyncio.subprocess.PIPE,

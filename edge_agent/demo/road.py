@@ -140,7 +140,7 @@ def prepare_places(state_dir: Path, data_dir: Path | None) -> DemoPlaces:
             )
     state = state_dir.absolute()
     try:
-        state.mkdir(parents=True, exist_ok=True)
+        state.mkdir(mode=0o755, parents=True, exist_ok=True)  # PostgreSQL may run as another user below it
     except OSError as exc:
         raise ConfigurationError(f"{state} cannot be made: {exc.strerror}", hint="choose another --state") from exc
     # The socket's path must be short, whatever folder the checkout lies in.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,10 +17,15 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from cloud_sync.printable import printable_tree
+from cloud_sync.private_files import open_private
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
+from edge_agent.local.state_lock import only_socket
 
 SOCKET_PATH_MAX: Final = 107  # bytes; Linux's sun_path
 ANSWER_TIMEOUT_S: Final = 3.0
+SOCKET_MODE: Final = 0o660
+STATUS_MODE: Final = 0o640
+"""The agent's group may look, also when the agent is dead; nobody else. What waits in the outbox is in neither."""
 
 
 class LocalApi:
@@ -29,6 +35,8 @@ class LocalApi:
         self._path = path
         self._describe = describe
         self._server: asyncio.Server | None = None
+        self._held = contextlib.ExitStack()
+        self._inode: tuple[int, int] | None = None
 
     async def __aenter__(self) -> Self:
         if len(str(self._path).encode()) > SOCKET_PATH_MAX:
@@ -36,16 +44,29 @@ class LocalApi:
                 f"{self._path} is too long for a unix socket", hint="choose a shorter gateway.runtime_dir"
             )
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.unlink(missing_ok=True)  # left by a killed daemon; the state folder's lock says we are alone
-            self._server = await asyncio.start_unix_server(self._answer, self._path)
-            self._path.chmod(0o660)  # the agent's group may look
+            self._held.enter_context(only_socket(self._path.parent))
+            self._path.unlink(missing_ok=True)  # left by a killed daemon; the folder's lock says we are alone
+            self._server = await asyncio.start_unix_server(self._answer, sock=self._bound())
         except OSError as exc:
+            self._held.close()
             raise ConfigurationError(
                 f"{self._path} cannot be opened: {exc.strerror}",
                 hint="gateway.runtime_dir must be a folder the agent may write to",
             ) from exc
         return self
+
+    def _bound(self) -> socket.socket:
+        """The mode is given before anybody can connect: listening begins later."""
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            link.bind(str(self._path))
+            self._path.chmod(SOCKET_MODE)
+            found = self._path.stat()
+        except OSError:
+            link.close()
+            raise
+        self._inode = (found.st_dev, found.st_ino)
+        return link
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
@@ -53,7 +74,14 @@ class LocalApi:
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
-        self._path.unlink(missing_ok=True)
+        self._remove_ours()
+        self._held.close()
+
+    def _remove_ours(self) -> None:
+        with contextlib.suppress(OSError):  # the folder may be gone by now
+            found = self._path.stat()
+            if (found.st_dev, found.st_ino) == self._inode:
+                self._path.unlink()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, TimeoutError):
@@ -73,7 +101,9 @@ class StatusFile:
         temporary = self._path.with_suffix(".tmp")
         # A full or lost runtime folder must not stop the agent: the socket still answers.
         with contextlib.suppress(OSError):
-            temporary.write_text(json.dumps(printable_tree(document)), encoding="utf-8")
+            with open_private(temporary, "w", encoding="utf-8") as file:
+                os.fchmod(file.fileno(), STATUS_MODE)
+                file.write(json.dumps(printable_tree(document)))
             temporary.replace(self._path)
 
     def read(self) -> dict[str, Any] | None:

@@ -1,4 +1,7 @@
-"""One agent per state folder: a lock that goes with the process, also when it is killed."""
+"""One agent per state folder and per runtime folder: locks that go with the process, also when it is killed.
+
+The state folder is the agent's own: closed to everybody else, also when it was made wider before.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +9,127 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+import pwd
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from cloud_sync.private_files import FILE_MODE, make_private_folder, tighten
 from edge_agent.errors import ConfigurationError, EdgeError
+
+RUNTIME_MODE: Final = 0o750
+"""The group may come in and ask the socket, and read the last status of a dead agent."""
 
 _WRONG_PATHS: Final = (errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
 """The path itself is wrong. All else is what somebody mends at the disk, and another start may then go well."""
 
+_OURS: Final = ("lock", "outbox.db*", "baselines", "export.key", "export.pub")
+_PID_BYTES: Final = 32
+
+
+@contextlib.contextmanager
+def own_state(state_dir: Path, *, say: Callable[[str, str], None]) -> Iterator[None]:
+    """Hold the state folder as `only_one` does, closed to everybody else; what was open is said in one line."""
+    with only_one(state_dir):
+        if opened := close_to_others(state_dir):
+            say("warning", f"{state_dir} was open to others in {opened} places; now it is the agent's alone")
+        yield
+
 
 @contextlib.contextmanager
 def only_one(state_dir: Path) -> Iterator[None]:
-    """Hold the folder while entered. Raises ConfigurationError when another agent has it or it is no folder.
+    """Hold the state folder while entered. Raises ConfigurationError when another agent has it or it is no folder.
 
     Raises EdgeError when the disk does not let us: read-only, full, failing, or closed to this user.
     """
     try:
-        state_dir.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        make_private_folder(state_dir)
+        descriptor = _open_lock(state_dir / "lock")
     except OSError as exc:
         raise _unusable(state_dir, exc) from exc
+    with _held(descriptor) as other:
+        if other is not None:
+            raise ConfigurationError(
+                f"another agent{other} is running on {state_dir}",
+                hint="`edge-agent status` shows it; stop it first, or give each agent a gateway.state_dir of its own",
+            )
+        yield
+
+
+@contextlib.contextmanager
+def only_socket(runtime_dir: Path) -> Iterator[None]:
+    """Hold the runtime folder while entered. Raises ConfigurationError when another agent has it, OSError."""
+    make_runtime_folder(runtime_dir)
+    with _held(_open_lock(runtime_dir / "edge-agent.lock")) as other:
+        if other is not None:
+            raise ConfigurationError(
+                f"another agent{other} is running with its socket in {runtime_dir}",
+                hint="give each agent a gateway.runtime_dir of its own",
+            )
+        yield
+
+
+def make_runtime_folder(runtime_dir: Path) -> None:
+    """Make it where it is missing; one that is there keeps its mode. Raises OSError."""
+    if not runtime_dir.is_dir():
+        make_private_folder(runtime_dir)
+        runtime_dir.chmod(RUNTIME_MODE)
+
+
+def close_to_others(state_dir: Path) -> int:
+    """Take everybody else's rights to the state folder and our files in it away. Returns how many were open.
+
+    Raises ConfigurationError for a folder that is not the agent's own, EdgeError when the disk does not let us.
+    """
+    try:
+        found = state_dir.stat()
+        if found.st_mode & stat.S_ISVTX:
+            raise ConfigurationError(
+                f"{state_dir} is a folder that everybody shares", hint="gateway.state_dir must be the agent's own"
+            )
+        if found.st_uid != os.geteuid() != 0:
+            raise ConfigurationError(
+                f"{state_dir} belongs to {user_name(found.st_uid)}, and the agent runs as {user_name(os.geteuid())}",
+                hint=f"run it as that user, or: chown -R {user_name(os.geteuid())} {state_dir}",
+            )
+        return tighten(state_dir, _OURS)
+    except OSError as exc:
+        raise _unusable(state_dir, exc) from exc
+
+
+def user_name(uid: int) -> str:
+    """Return the user's name, or the number of one that this box (or container) does not know."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _open_lock(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+
+
+@contextlib.contextmanager
+def _held(descriptor: int) -> Iterator[str | None]:
+    """None when the lock is ours; else who has it, in words."""
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise ConfigurationError(
-                f"another agent is running on {state_dir}", hint="`edge-agent status` shows it; stop it first"
-            ) from exc
-        yield
+        except BlockingIOError:
+            yield _holder(descriptor)
+            return
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without the number
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield None
     finally:
         os.close(descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    number = os.pread(descriptor, _PID_BYTES, 0).strip()
+    return f" (process {int(number)})" if number.isdigit() else ""
 
 
 def _unusable(state_dir: Path, exc: OSError) -> EdgeError:

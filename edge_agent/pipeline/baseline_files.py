@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from cloud_sync.private_files import make_private_folder
 from edge_agent.core.clock import Clock
 from edge_agent.pipeline.reasons import Reasons
 from edge_agent.scoring.durable import replace_file
@@ -87,7 +88,7 @@ class BaselineFiles:
     def _write_all(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
         for subject, document in documents.items():
             try:
-                self._folder.mkdir(parents=True, exist_ok=True)
+                make_private_folder(self._folder)
                 replace_file(self._path(subject), json.dumps(document))
             except OSError as exc:  # scoring does not depend on it; the next try is ten minutes away
                 self._say("warning", f"{self._path(subject)} cannot be written: {exc.strerror or exc}")

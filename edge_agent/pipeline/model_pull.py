@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cloud_sync.errors import SyncError
 from cloud_sync.printable import printable
+from cloud_sync.private_files import make_private_folder, open_private
 from cloud_sync.transports.http_errors import LIBRARY_ERRORS
 from cloud_sync.transports.http_exchange import client_for
 from cloud_sync.transports.tls import trusting
@@ -129,7 +130,7 @@ class ModelPull:
 
     def _wanted(self, index: Index, inbox: Path) -> list[IndexEntry]:
         """Of each model the newest, when it is newer than all that was ever here."""
-        inbox.mkdir(parents=True, exist_ok=True)
+        make_private_folder(inbox)
         listings = {listing.name: listing for listing in list_bundles(self._settings.dir)}
         out = []
         for name in self._names:
@@ -162,7 +163,7 @@ async def _fetch(client: httpx.AsyncClient, url: str, entry: IndexEntry, inbox: 
     try:
         async with client.stream("GET", url) as response:
             _check_status(url, response)
-            with await asyncio.to_thread(part.open, "wb") as file:
+            with await asyncio.to_thread(open_private, part, "wb") as file:
                 async for chunk in response.aiter_raw(_CHUNK):
                     size += len(chunk)
                     if size > entry.size_bytes:

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, Protocol
 
+from cloud_sync.private_files import open_private
 from edge_agent.errors import BundleError
 from edge_agent.scoring.bundle import MANIFEST_FILE, MAX_FILE_BYTES, SIGNATURE_FILE
 from edge_agent.scoring.manifest import GOLDEN_FILE, MODEL_FILE
@@ -84,7 +85,7 @@ class _Sink:
         if target.exists():
             raise self.refusal(f"{target.name} is in it twice")
         room = MAX_FILE_BYTES
-        with target.open("xb") as file:
+        with open_private(target, "xb") as file:
             while chunk := content.read(_CHUNK):
                 room -= len(chunk)
                 self._left -= len(chunk)

@@ -11,6 +11,7 @@ Constraints
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from cloud_sync.private_files import make_private_folder, open_private, tighten
 from edge_agent.errors import BundleError
 from edge_agent.scoring.archive import BUNDLE_FILES, MAX_ARCHIVE_BYTES, CutShortError
 from edge_agent.scoring.installation import Installed
@@ -75,7 +77,7 @@ class Inbox:
         Raises BundleError when the inbox itself cannot be used.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self.folder)
             for left in self.folder.glob(f"{_DOOMED}*"):
                 shutil.rmtree(left)
             entries = [path for path in sorted(self.folder.iterdir()) if _is_entry(path)][:MAX_WAITING]
@@ -118,11 +120,13 @@ class Inbox:
 
     def _refuse(self, path: Path, exc: BundleError, time: str) -> Arrival:
         kept = self.folder / REFUSED_DIR
-        kept.mkdir(exist_ok=True)
+        make_private_folder(kept)
         _remove(kept / path.name)
         reason: dict[str, Any] = {"entry": path.name, "reason": exc.message, "do": exc.hint, "time": time}
-        (kept / f"{path.name}{REASON_SUFFIX}").write_text(json.dumps(reason) + "\n", encoding="utf-8")
+        with open_private(kept / f"{path.name}{REASON_SUFFIX}", "w", encoding="utf-8") as file:
+            file.write(json.dumps(reason) + "\n")
         path.rename(kept / path.name)
+        tighten(kept, [glob.escape(path.name)])
         _make_room(kept)
         return Arrival(path.name, None, exc.message, exc.hint)
 
@@ -135,7 +139,7 @@ def _counted(path: Path) -> Iterator[None]:
     if tries >= MAX_TRIES:
         mark.unlink()
         raise BundleError(f"{path.name}: the agent ended {tries} times while trying it", hint="look at it elsewhere")
-    with mark.open("ab") as file:
+    with open_private(mark, "ab") as file:
         file.write(b".")
         file.flush()
         os.fsync(file.fileno())

@@ -15,6 +15,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from cloud_sync.private_files import mode_beside
+
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
@@ -28,12 +30,15 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """`path` holds the old or the new text at any moment. The caller holds the folder's lock. Raises OSError."""
+    """`path` holds the old or the new text at any moment. The caller holds the folder's lock. Raises OSError.
+
+    It is as open to read as its folder: root may have written what the agent has to read.
+    """
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)  # left by a kill, perhaps another user's, who could be root
     try:
         with temporary.open("x", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o644)
+            os.fchmod(file.fileno(), mode_beside(path.parent, 0o644))
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -53,7 +58,9 @@ def remove_file(path: Path) -> None:
 def publish_folder(built: Path, place: Path) -> None:
     """Move a folder of files to `place`, which does not exist, on the same file system. Raises OSError."""
     for file in built.iterdir():
+        file.chmod(mode_beside(place.parent, 0o644))
         sync(file)
+    built.chmod(mode_beside(place.parent, 0o755))
     sync(built)
     os.replace(built, place)  # noqa: PTH105
     sync(place.parent)

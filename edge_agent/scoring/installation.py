@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cloud_sync.private_files import make_private_file, mode_beside
 from edge_agent.errors import BundleError
 from edge_agent.scoring.archive import BUNDLE_FILES, MAX_UNPACKED_BYTES, is_archive, unpack
 from edge_agent.scoring.bundle import MANIFEST_FILE, MAX_FILE_BYTES, ModelBundle, read_bundle
@@ -47,7 +48,7 @@ def install(arrived: Path, models_dir: Path, *, keys_dir: Path, require_signatur
     try:
         with tempfile.TemporaryDirectory(dir=models_dir, prefix=_INCOMING, ignore_cleanup_errors=True) as scratch:
             built = Path(scratch) / "bundle"
-            built.mkdir(mode=0o755)
+            built.mkdir(mode=0o700)
             _take(arrived, built)
             bundle = read_bundle(built, keys_dir=keys_dir, require_signature=require_signature)
             if _is_there(bundle, models_dir):
@@ -95,6 +96,7 @@ def _copy_folder(source: Path, into: Path) -> None:
         left -= (size := file.stat().st_size)
         if size > MAX_FILE_BYTES or left < 0:
             raise BundleError(f"{file.name} in {source.name} is larger than {MAX_FILE_BYTES} bytes")
+        make_private_file(into / file.name)
         shutil.copyfile(file, into / file.name)
 
 
@@ -123,7 +125,8 @@ def _check_successor(bundle: ModelBundle, models_dir: Path) -> None:
 def _put(built: Path, bundle: ModelBundle, models_dir: Path) -> None:
     folder = models_dir / bundle.manifest.name
     if not folder.is_dir():
-        folder.mkdir(mode=0o755)
+        folder.mkdir(mode=0o700)
+        folder.chmod(mode_beside(models_dir, 0o755))
         sync(models_dir)
     with locked(folder):
         _make_room(bundle.manifest.name, models_dir)
