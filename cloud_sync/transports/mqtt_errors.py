@@ -15,6 +15,9 @@ from cloud_sync.transports.tls import refused_alert
 FAILURE: Final = 0x80
 """Reason codes from here on are failures."""
 
+TOO_LONG: Final = "a packet longer than"
+"""Ours, of a packet that no answer is as long as; said through paho's log like the next."""
+
 MALFORMED: Final = "malformed packet"
 """paho's words for an answer that MQTT 5 does not allow. It says them in its log and drops the connection."""
 
@@ -101,6 +104,11 @@ def disconnected(broker: Broker, code: int | None, said: str, *, before_answer: 
         return TransientSyncError(
             f"{broker.where} answered something that is not MQTT 5",
             hint="mosquitto refuses a message over its message_size_limit so; use max_packet_size, which it tells us",
+        )
+    if TOO_LONG in said:
+        return TransientSyncError(
+            f"{broker.where} sends {TOO_LONG} an answer can be",
+            hint="is this the central's broker, and does only the central publish on the ack topic?",
         )
     if code == _TAKEN_OVER:
         return TransientSyncError(

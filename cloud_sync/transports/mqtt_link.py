@@ -1,11 +1,13 @@
-"""One connection to an MQTT 5 broker, as asyncio sees it. The only importer of paho.
+"""One connection to an MQTT 5 broker, as asyncio sees it. Only this file and mqtt_client.py import paho.
 
 Constraints
 - paho runs its network loop in a thread of its own; nothing of ours runs there but the hand-over to the loop.
 - A link is used once: when the connection is lost, everything that waits on it fails, and a new link is made.
   So nothing is sent again behind the caller's back.
 - The broker keeps no session for us (expiry 0): what must survive is in the outbox, not in the broker.
-- At most `max_in_flight` publishes wait for the broker; the password is in no repr, message or log.
+- At most `max_in_flight` publishes wait for the broker, and as many messages of it wait for us: a broker that sends
+  more than we allow is parted from, and what it sends at QoS 0 beyond that is dropped.
+- The password is in no repr, message or log.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from cloud_sync.errors import BatchTooLargeError, SyncError, TransientSyncError
 from cloud_sync.transports import mqtt_errors as errors
 from cloud_sync.transports.mqtt_broker import Broker
+from cloud_sync.transports.mqtt_client import KEEPALIVE_S, MAX_PACKET_BYTES, BoundedClient
 
-KEEPALIVE_S: Final = 30
 CLOSE_TIMEOUT_S: Final = 2.0
 NO_SUBSCRIBERS: Final = 0x10
 """A PUBACK that is no failure and yet says that nobody has the message."""
@@ -45,6 +47,7 @@ class Message:
     topic: str
     payload: bytes
     mid: int = 0
+    qos: int = 1
     response_topic: str | None = None
     correlation: bytes | None = None
     content_type: str | None = None
@@ -87,6 +90,8 @@ class Link:
         self._subscribing: dict[int, asyncio.Future[None]] = {}
         self._topics: dict[int, str] = {}
         self._max_packet_bytes: int | None = None
+        self._handed_over = self._received_total = 0  # messages, by paho's thread and by the loop
+        self._unacknowledged = 0
         self._failure: SyncError | None = None
         self._said = ""  # paho tells why a connection broke only in its log
         self.lost = asyncio.Event()
@@ -161,7 +166,8 @@ class Link:
 
     def acknowledge(self, message: Message) -> None:
         """Let the broker forget a message and send the next one. On a lost link there is nothing to do."""
-        if self._client is not None:
+        if message.qos == 1 and self._client is not None:
+            self._unacknowledged -= 1
             self._client.ack(message.mid, 1)
 
     async def close(self, *, with_will: bool = False) -> None:
@@ -178,8 +184,9 @@ class Link:
 
     def _new_client(self) -> paho.Client:
         self._broker.check_host()
-        client = paho.Client(
+        client = BoundedClient(
             CallbackAPIVersion.VERSION2,
+            on_end=lambda: self._hand_over(self._ended),
             client_id=self._client_id,
             protocol=paho.MQTTv5,
             reconnect_on_failure=False,
@@ -198,6 +205,7 @@ class Link:
         wishes = _properties(PacketTypes.CONNECT)
         wishes.SessionExpiryInterval = 0
         wishes.ReceiveMaximum = self._max_in_flight
+        wishes.MaximumPacketSize = MAX_PACKET_BYTES
         client.connect_async(
             self._broker.host, self._broker.port, keepalive=KEEPALIVE_S, clean_start=True, properties=wishes
         )
@@ -229,10 +237,13 @@ class Link:
             self._hand_over(self._published, mid, reason.value)
 
         def on_subscribe(_: Any, __: Any, mid: int, reasons: list[ReasonCode], ___: Any) -> None:
-            self._hand_over(self._subscribed, mid, max(reason.value for reason in reasons))
+            self._hand_over(self._subscribed, mid, max((reason.value for reason in reasons), default=errors.FAILURE))
 
         def on_message(_: Any, __: Any, message: paho.MQTTMessage) -> None:
-            self._hand_over(self._on_message, _read(message))
+            if message.qos == 0 and self._handed_over - self._received_total >= self._max_in_flight:
+                return
+            self._handed_over += 1
+            self._hand_over(self._received, _read(message))
 
         def on_log(_: Any, __: Any, level: int, text: str) -> None:
             if level == paho.MQTT_LOG_ERR or errors.MALFORMED in text:
@@ -264,6 +275,20 @@ class Link:
     def _disconnected(self, code: int | None, said: str) -> None:
         before_answer = self._opening is not None and not self._opening.done()
         self._lose(errors.disconnected(self._broker, code, said, before_answer=before_answer))
+
+    def _ended(self) -> None:
+        """paho's thread is over; when nothing was heard before of why, that is all there is to say."""
+        self._lose(errors.disconnected(self._broker, None, self._said, before_answer=False))
+
+    def _received(self, message: Message) -> None:
+        self._received_total += 1
+        if self.lost.is_set():
+            return
+        self._unacknowledged += message.qos == 1
+        if self._unacknowledged > self._max_in_flight:
+            self._lose(errors.disconnected(self._broker, None, errors.MALFORMED, before_answer=False))
+        else:
+            self._on_message(message)
 
     def _published(self, mid: int, code: int) -> None:
         waiting, topic = self._publishing.pop(mid, None), self._topics.pop(mid, "")
@@ -330,12 +355,20 @@ def _read(message: paho.MQTTMessage) -> Message:
     properties = message.properties
     users: list[tuple[str, str]] = getattr(properties, "UserProperty", [])
     return Message(
-        topic=message.topic,
+        topic=_topic(message),
         payload=bytes(message.payload),
         mid=message.mid,
+        qos=message.qos,
         response_topic=getattr(properties, "ResponseTopic", None),
         correlation=getattr(properties, "CorrelationData", None),
         content_type=getattr(properties, "ContentType", None),
         content_encoding=dict(users).get(_ENCODING),
         retain=message.retain,
     )
+
+
+def _topic(message: paho.MQTTMessage) -> str:
+    try:
+        return message.topic
+    except UnicodeDecodeError:
+        return ""  # no topic of anybody's
