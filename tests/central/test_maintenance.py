@@ -42,8 +42,10 @@ def spread(hours: int, *, per_hour: int = 3, name: str = "pump-07.de-x.rms") -> 
     return tuple(row_at(NOW - n * step, float(n % 17), name) for n in range(hours * per_hour))
 
 
-def at(store: Store, moment: datetime = NOW, upkeep: Upkeep = SMALL_STEPS) -> Maintenance:
-    return Maintenance(store, upkeep, now=lambda: moment)
+def at(
+    store: Store, moment: datetime = NOW, upkeep: Upkeep = SMALL_STEPS, metrics: Metrics | None = None
+) -> Maintenance:
+    return Maintenance(store, upkeep, metrics=metrics, now=lambda: moment)
 
 
 async def send(store: Store, *offered: Row, gateway_id: str = "gw-1") -> None:
@@ -155,7 +157,7 @@ async def test_many_instances_on_a_schedule_share_the_runs(database: Database, s
     await send(store, *spread(10))
     async with asyncio.timeout(DEADLINE_S):
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(Maintenance(store, upkeep, metrics=metrics).run()) for _ in range(4)]
+            tasks = [group.create_task(at(store, upkeep=upkeep, metrics=metrics).run()) for _ in range(4)]
             while 'outcome="not_due"} 4' not in metrics.text(database_up=True):
                 await asyncio.sleep(0.01)
             for task in tasks:
@@ -169,7 +171,7 @@ async def test_the_schedule_outlives_a_database_that_goes_away(database: Databas
     metrics = Metrics()
     upkeep = Upkeep(pause_s=0.01, every_s=((Job.HOURLY, 0.0),))
     await send(store, *spread(3))
-    async with asyncio.timeout(DEADLINE_S), maintaining(Maintenance(store, upkeep, metrics=metrics)):
+    async with asyncio.timeout(DEADLINE_S), maintaining(at(store, upkeep=upkeep, metrics=metrics)):
         await database.server.stop()
         while 'outcome="failed"' not in metrics.text(database_up=False):
             await asyncio.sleep(0.01)

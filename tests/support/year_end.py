@@ -1,9 +1,10 @@
 """Run the suite with every test at the end of a year, which ends an hour, a day and a month as well.
 
-    python -m tests.support.year_end [PYTEST ARGUMENTS]
+    [YEARS_AHEAD=2] python -m tests.support.year_end [PYTEST ARGUMENTS]
 
-Each worker has a wall clock of its own. It stands at half a minute before midnight while a test is set up, and at
-`LEAD_S` before midnight when its body begins, so that the year ends inside it. Monotonic time is the machine's.
+Years ahead find fixed dates that are compared with today's. Each worker has a wall clock of its own. It stands at half
+a minute before midnight while a test is set up, and at `LEAD_S` before midnight when its body begins, so that the year
+ends inside it. Monotonic time is the machine's.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ _FOLDER = "YEAR_END_FOLDER"
 
 
 def midnight(now: datetime) -> datetime:
-    """Return the next 1 January, 00:00 UTC."""
-    return datetime(now.year + 1, 1, 1, tzinfo=UTC)
+    """Return the next 1 January, 00:00 UTC, or one so many years ahead."""
+    return datetime(now.year + 1 + int(os.environ.get("YEARS_AHEAD", "0")), 1, 1, tzinfo=UTC)
 
 
 class YearEnd:
