@@ -40,6 +40,10 @@ chaos: dev debian  ## break everything for a while, then count; ARGS="--world mq
 	@$(BIN)/python -m tests.chaos $(ARGS)
 .PHONY: chaos
 
+fuzz: dev  ## what nobody would send, into every door; ARGS="--door https-answer --inputs 100000 --seed 5"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+.PHONY: fuzz
+
 .PHONY: soak
 soak: dev debian  ## run the whole road for hours and look whether anything grows; ARGS="--hours 24 --json"
 	@$(BIN)/python -m tests.soak $(ARGS)

@@ -15,6 +15,9 @@ from typing import Any, Final
 
 from edge_agent.errors import ConfigurationError
 
+MAX_BYTES: Final = 4_000_000
+"""Some thousand sources; a file that is larger is another one."""
+
 DEFAULT_PATHS: Final = (Path("edge.toml"), Path("/etc/edge-agent/edge.toml"))
 
 
@@ -67,7 +70,12 @@ def _absolute(table: dict[str, Any], keys: Iterable[str], folder: Path) -> dict[
 
 def read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")  # editors on Windows put a mark in front
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigurationError(f"{path} is larger than {MAX_BYTES} bytes", hint="is it the right file?")
+        text = content.decode("utf-8-sig")  # editors on Windows put a mark in front
+        return text.replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError as exc:
         raise ConfigurationError(f"{path} does not exist", hint="name the file with --config FILE") from exc
     except UnicodeDecodeError as exc:
@@ -87,6 +95,10 @@ def parse(path: Path, text: str) -> dict[str, Any]:
             where=where,
             hint='texts need quotes ("pump-7"), tables stand in brackets ([central])',
         ) from exc
+    except ValueError as exc:  # the library lets through what Python says of a number of 4,301 digits
+        raise ConfigurationError(f"{path}: not valid TOML: a number has too many digits") from exc
+    except RecursionError as exc:
+        raise ConfigurationError(f"{path}: not valid TOML: lists or tables are nested too deep") from exc
 
 
 def line_of(text: str, location: tuple[int | str, ...]) -> int:

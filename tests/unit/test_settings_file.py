@@ -198,3 +198,21 @@ def test_the_key_is_masked_in_the_settings_of_the_central() -> None:
     central = CentralSettings(url="https://central.example.com", api_key=SECRET)  # type: ignore[arg-type]
     assert "**" in repr(central)
     assert SECRET not in repr(central)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a = " + b"[" * 5_000,
+        b"a = " + b"9" * 5_000,
+        b"#" * 4_000_001,
+        b"a" + b".a" * 5_000 + b"=1",
+        b"a = 1\r\nb = [\r\n",
+    ],
+    ids=["nested", "digits", "size", "dots", "cut short"],
+)
+def test_a_file_that_no_toml_reader_ends_well_with_is_refused_by_name(tmp_path: Path, content: bytes):
+    site = tmp_path / "edge.toml"
+    site.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"edge\.toml"):
+        load_settings(site)
