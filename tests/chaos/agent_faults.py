@@ -6,7 +6,7 @@ import asyncio
 import random
 from datetime import UTC, datetime
 
-from tests.chaos.agent_world import AT_A_STOP_S, AgentWorld
+from tests.chaos.agent_world import AgentWorld
 from tests.chaos.faults import AGENT_KILLED, AGENT_PAUSED, DATABASE_FAULTS, DISK_FAULTS, ROAD_FAULTS, Fault, Target
 
 AT_THE_EPOCH = datetime(1970, 1, 1, 0, 5, tzinfo=UTC)
@@ -17,9 +17,8 @@ _SOME_ROAD_FAULTS = {"central_killed", "answers_lost", "answers_repeated", "link
 
 
 async def agent_stopped(world: AgentWorld, rng: random.Random) -> None:
-    """As an update does it. What was read is durable before it goes, or was read too late."""
-    with world.may_miss(before_s=AT_A_STOP_S):
-        await world.stop_gateway()
+    """As an update does it. What was read is durable before it goes."""
+    await world.stop_gateway()
     await world.start_gateway()
 
 
@@ -37,11 +36,11 @@ async def clock_far_ahead(world: AgentWorld, rng: random.Random) -> None:
     """Rows of 2099 are refused with a reason. Then nothing is newer than they are, until the agent is started again."""
     world.clock.set_to(FAR_AHEAD)
     await asyncio.sleep(rng.uniform(1.0, 3.0))
-    with world.may_miss(before_s=AT_A_STOP_S):
+    with world.may_miss():
         with world.set_back():
             world.clock.set_right()
             await asyncio.sleep(1.0)
-        await asyncio.sleep(AT_A_STOP_S)
+        await asyncio.sleep(0.5)
         await world.stop_gateway()
     await world.start_gateway()
 
@@ -63,12 +62,11 @@ async def device_mute(world: AgentWorld, rng: random.Random) -> None:
 
 
 async def _set_back(world: AgentWorld, rng: random.Random, seconds: float) -> None:
-    with world.may_miss(before_s=AT_A_STOP_S):
-        with world.set_back():
-            world.clock.step_s(seconds)
-            await asyncio.sleep(rng.uniform(1.5, 3.0))
-        world.clock.set_right()
-        await asyncio.sleep(0.2)
+    with world.set_back():
+        world.clock.step_s(seconds)
+        await asyncio.sleep(rng.uniform(1.5, 3.0))
+    world.clock.set_right()
+    await asyncio.sleep(0.2)
 
 
 AGENT_FAULTS = (

@@ -7,34 +7,28 @@ gap that says the clock was set back.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import math
 import signal
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloud_sync import wire
 from cloud_sync.journal import read_journal
 from cloud_sync.records import Batch
+from tests.chaos.accounts import Life, Span, unaccounted
 from tests.chaos.oracle import Arrived, Key, Verdict, judge
 from tests.chaos.plant import NumberedPlant, number_of
 from tests.chaos.wall_clock import WallClock
 from tests.chaos.world import API_KEY, World
 from tests.peers.scripted_modbus import scripted_device
 from tests.support.databases import REPOSITORY, DatabaseServer, execute, remove, short_folder
+from tests.support.patience import Patience
 
 POLL_EVERY_S, FLUSH_EVERY_S, REPORT_EVERY_S = 0.1, 0.2, 0.5
-START_DEADLINE_S = 60.0
-IN_MEMORY_S = 2.0
-"""Before a kill: the poll, the flush interval and the commit, on a busy machine."""
-AT_A_STOP_S = 0.5
-"""Before a polite end: what is being read is given up."""
 CLOCK_REASONS = {"timestamp_in_future", "timestamp_too_old"}
 
 
@@ -45,20 +39,21 @@ class AgentWorld(World):
         super().__init__(server, folder)
         self.clock = WallClock(folder)
         self.plant = NumberedPlant()
-        self._set_back: list[tuple[float, float]] = []
+        self._set_back: list[Span] = []
         self._runtime = short_folder()
         self._config = folder / "edge.toml"
-        self._untold: list[tuple[float, float]] = []
+        self._lives_of_agent: list[Life] = []
+        self._untold: list[Span] = []
         self._calm: set[Key] = set()
 
     @contextlib.contextmanager
-    def may_miss(self, *, before_s: float = IN_MEMORY_S) -> Iterator[None]:
-        """What is read meanwhile, and shortly before, may never become durable."""
-        began_s = time.monotonic() - before_s
+    def may_miss(self) -> Iterator[None]:
+        """What is read meanwhile, and what is on its way then, may never become durable."""
+        began_s = time.monotonic()
         try:
             yield
         finally:
-            self._untold.append((began_s, time.monotonic() + POLL_EVERY_S))
+            self._untold.append((began_s, time.monotonic()))
 
     @contextlib.contextmanager
     def set_back(self) -> Iterator[None]:
@@ -73,25 +68,27 @@ class AgentWorld(World):
         """Returns once something new is durable; the gap that tells of its absence is so as well."""
         before = self._journal_bytes()
         command, environment = self._gateway_command()
+        self._lives_of_agent.append(Life(time.monotonic()))
         self.gateway.spawn(*command, **environment)
-        async with asyncio.timeout(START_DEADLINE_S):
-            while self._journal_bytes() <= before:
-                assert self.gateway.is_running, self.gateway.last_words()
-                await asyncio.sleep(0.05)
+
+        def has_stored() -> bool:
+            assert self.gateway.is_running, self.gateway.last_words()
+            return self._journal_bytes() > before
+
+        await self.gateway.patience().until(has_stored, "something durable from the agent that was started")
         self._lives += 1
 
     async def kill_gateway(self) -> None:
-        with self.may_miss():
-            await self.gateway.kill()
+        self._lives_of_agent[-1].is_killed = True
+        await self.gateway.kill()
 
     async def device_is_read(self, *, within_s: float) -> None:
         """Raises TimeoutError when the agent does not read it in time."""
         before = len(self.plant.handed)
-        async with asyncio.timeout(within_s):
-            while len(self.plant.handed) == before:
-                await asyncio.sleep(0.05)
+        await Patience(within_s).until(lambda: len(self.plant.handed) > before, "a reading of the device")
 
     async def stop_gateway(self) -> None:
+        self._lives_of_agent[-1].asked_s = time.monotonic()
         assert await self.gateway.end(signal.SIGTERM) == 0, self.gateway.last_words()
 
     async def calm(self) -> None:
@@ -100,19 +97,20 @@ class AgentWorld(World):
 
     async def is_settled(self) -> bool:
         there = {key for key, _ in await self.rows()}
-        return self._calm <= there | self._refused_keys()
+        self.missing = len(self._calm - there - self._refused_keys())
+        return self.missing == 0
 
     async def verdict(self) -> Verdict:
-        with self.may_miss(before_s=AT_A_STOP_S):
-            await self.stop_gateway()
+        await self.stop_gateway()
         marked = set(read_journal(self.journal))
-        expected = marked - self._refused_keys() - _keys(self._bodies("SELECT content FROM body"))
+        expected = marked - self._refused_keys() - self.keys_waiting()
         return judge(expected, await self.rows(), _is_intact)
 
     async def figures(self, arrived: Sequence[Arrived]) -> Mapping[str, int]:
         refused = self._refused_keys()
-        reasons = Counter(code for (code,) in self._query("SELECT code FROM dead_letter"))
+        reasons = Counter(code for (code,) in self.query("SELECT code FROM dead_letter"))
         gaps = await self._gap_causes()
+        missing = self._missing(arrived)
         numbers = Counter((tag, number_of(tag, value)) for (tag, _), value in arrived if _is_tag(tag))
         return {
             **await super().figures(arrived),
@@ -120,11 +118,11 @@ class AgentWorld(World):
             **{f"gaps_{cause}": count for cause, count in sorted(gaps.items())},
             "starts": self._lives,
             "clock_set_back": len(self._set_back),
-            "clock_set_back_and_withheld": self._withheld(self._missing(arrived)),
-            "waiting": len(_keys(self._bodies("SELECT content FROM body"))),
+            "clock_set_back_and_withheld": self._withheld(missing),
+            "waiting": len(self.keys_waiting()),
             "readings": len(self.plant.handed),
-            "readings_not_durable": len(self._missing(arrived)),
-            "readings_unaccounted": sum(not self._is_told(number) for number in self._missing(arrived)),
+            "readings_not_durable": len(missing),
+            "readings_unaccounted": len(self._unaccounted(missing)),
             "refused_and_stored": len(refused & {key for key, _ in arrived}),
             "one_reading_twice": sum(count - 1 for count in numbers.values()),
             "refused_for_another_reason": sum(n for code, n in reasons.items() if code not in CLOCK_REASONS),
@@ -186,13 +184,13 @@ class AgentWorld(World):
         return self.journal.stat().st_size if self.journal.exists() else 0
 
     def _refused_keys(self) -> set[Key]:
-        return _keys(self._bodies("SELECT content FROM dead_letter"))
+        return _keys(self.bodies("SELECT content FROM dead_letter"))
 
     async def _gap_causes(self) -> Counter[str]:
         """Gaps that have begun: announced at the central, or refused for their time and kept here with the reason."""
         stored = await execute(self._database_url, "SELECT body FROM edge_events WHERE kind = 'gap'")
         bodies = [json.loads(row["body"]) for row in stored]
-        for batch in self._bodies("SELECT content FROM dead_letter"):
+        for batch in self.bodies("SELECT content FROM dead_letter"):
             bodies += [event.body for event in batch.events if event.kind == "gap"]
         begun = {(body["cause"], body["start_us"]) for body in bodies}
         return Counter(cause for cause, _ in begun)
@@ -200,25 +198,17 @@ class AgentWorld(World):
     def _missing(self, arrived: Sequence[Arrived]) -> set[int]:
         """Numbers of readings of which nothing is at the central, in the dead letters or waiting."""
         seen = {number_of(tag, value) for (tag, _), value in arrived if _is_tag(tag)}
-        for batch in self._bodies("SELECT content FROM dead_letter UNION ALL SELECT content FROM body"):
+        for batch in self.bodies("SELECT content FROM dead_letter UNION ALL SELECT content FROM body"):
             seen |= {number_of(row.series.sensor_id, row.value) for row in batch.rows if _is_tag(row.series.sensor_id)}
         return self.plant.handed.keys() - seen
 
     def _withheld(self, missing: set[int]) -> int:
         """How often the clock was set back and something that was read is missing; a mute device gives nothing."""
-        times = [self.plant.handed[number] for number in missing]
+        times = [self.plant.handed[number].at_s for number in missing]
         return sum(any(begin < handed_s < end for handed_s in times) for begin, end in self._set_back)
 
-    def _is_told(self, number: int) -> bool:
-        handed_s = self.plant.handed[number]
-        return any(begin <= handed_s <= end for begin, end in self._untold)
-
-    def _bodies(self, statement: str) -> list[Batch]:
-        return [wire.decode(body) for (body,) in self._query(statement)]
-
-    def _query(self, statement: str) -> list[Any]:
-        with contextlib.closing(sqlite3.connect(f"file:{self.outbox_file}?mode=ro", uri=True)) as db:
-            return db.execute(statement).fetchall()
+    def _unaccounted(self, missing: set[int]) -> list[int]:
+        return unaccounted(self.plant.handed, missing, self._lives_of_agent, [*self._untold, *self._set_back])
 
 
 def _is_tag(sensor_id: str) -> bool:

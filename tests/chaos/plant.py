@@ -8,6 +8,7 @@ import struct
 import time
 from typing import Any
 
+from tests.chaos.accounts import Handed
 from tests.peers.scripted_modbus import Request, register_answer
 
 TAGS = 8
@@ -35,15 +36,14 @@ class NumberedPlant:
     """A script for `tests.peers.scripted_modbus`: every read gives all tags anew."""
 
     def __init__(self) -> None:
-        self.handed: dict[int, float] = {}
-        """When (monotonic seconds) each number was given out."""
+        self.handed: dict[int, Handed] = {}
         self.is_mute = False
 
     def __call__(self, request: Request) -> bytes | None:
         if self.is_mute:
             return None
         number = len(self.handed) + 1
-        self.handed[number] = time.monotonic()
+        self.handed[number] = Handed(time.monotonic(), request.connection)
         cells = b"".join(struct.pack(">d", value_of_reading(tag_name(place), number)) for place in range(TAGS))
         registers = list(struct.unpack(f">{TAGS * _REGISTERS_OF_ONE}H", cells))
         return register_answer(request.function, registers[request.address : request.address + request.count])

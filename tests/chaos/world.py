@@ -8,19 +8,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+from cloud_sync import wire
 from cloud_sync.central.store import Store
 from cloud_sync.digest import differences, digest_keys
 from cloud_sync.digest_ledger import acknowledged
 from cloud_sync.journal import read_journal
 from cloud_sync.outbox import Outbox
+from cloud_sync.records import Batch
 from tests.chaos.children import Child
 from tests.chaos.disks import SmallDisk, small_disk
 from tests.chaos.gateway import GATEWAY
-from tests.chaos.oracle import Arrived, Verdict, judge, value_of
+from tests.chaos.oracle import Arrived, Key, Verdict, judge, value_of
 from tests.chaos.relays import ChaosRelay
 from tests.support.databases import TEMPLATE, DatabaseServer, execute
 from tests.support.sockets import listening
@@ -48,6 +52,8 @@ class World:
         self._ports: dict[Child, int] = {}
         self._lives = 0
         self._counted = -1
+        self.missing = 0
+        """What was marked and had not arrived when last looked; as long as it changes, rows arrive."""
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -97,7 +103,8 @@ class World:
     async def is_settled(self) -> bool:
         """As many rows are there as were marked, and no more come."""
         before, self._counted = self._counted, await self.count()
-        return self._counted == before and self._counted >= sum(1 for _ in read_journal(self.journal))
+        self.missing = sum(1 for _ in read_journal(self.journal)) - self._counted
+        return self._counted == before and self.missing <= 0
 
     async def verdict(self) -> Verdict:
         """Ends the gateway, and judges what is at the central then."""
@@ -110,13 +117,26 @@ class World:
             counters, dead_letters = outbox.counters(), outbox.depth().dead_letters
             with outbox._reading() as db:
                 ours = acknowledged(db, 0, 1 << 62)
-        differs = len(differences(ours, digest_keys(key for key, _ in arrived)))
+        # What arrived and whose answer did not waits here still: the ledger is right not to have it.
+        waiting = self.keys_waiting()
+        differs = len(differences(ours, digest_keys(key for key, _ in arrived if key not in waiting)))
         return {
             "sent_again": counters.get("duplicates", 0),
             "dead_letters": dead_letters,
             "ledger_differs": differs,
             **self.relay.counts,
         }
+
+    def keys_waiting(self) -> set[Key]:
+        return {row.key for batch in self.bodies("SELECT content FROM body") for row in batch.rows}
+
+    def bodies(self, statement: str) -> list[Batch]:
+        """Batches of the outbox's file, by a statement that gives their bodies."""
+        return [wire.decode(body) for (body,) in self.query(statement)]
+
+    def query(self, statement: str) -> list[Any]:
+        with contextlib.closing(sqlite3.connect(f"file:{self.outbox_file}?mode=ro", uri=True)) as db:
+            return db.execute(statement).fetchall()
 
     def problems(self, figures: Mapping[str, int]) -> list[str]:
         """What must not be, beside what the judge looks at."""

@@ -9,7 +9,7 @@ import asyncio
 import struct
 from collections.abc import Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _HEADER = struct.Struct(">HHHB")  # transaction, protocol, length, unit
 
@@ -19,6 +19,8 @@ class Request:
     function: int
     address: int
     count: int
+    connection: int = field(default=0, compare=False)
+    """Which of the connections it came over, counted from 1."""
 
 
 def exception(function: int, code: int) -> bytes:
@@ -63,11 +65,12 @@ class ScriptedDevice:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections_total += 1
+        connection = self.connections_total
         try:
             while True:
                 transaction, protocol, length, unit = _HEADER.unpack(await reader.readexactly(_HEADER.size))
                 pdu = await reader.readexactly(length - 1)
-                request = Request(pdu[0], *struct.unpack(">HH", pdu[1:5]))
+                request = Request(pdu[0], *struct.unpack(">HH", pdu[1:5]), connection)
                 self.requests.append(request)
                 answer = self.script(request)
                 if answer is not None:

@@ -5,11 +5,11 @@ Both can be killed and started again; each test gets its own database, copied fr
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,10 +18,11 @@ import asyncpg
 from cloud_sync.central.migrations import migrate
 from cloud_sync.central.postgres import EmbeddedPostgres, database_url
 from cloud_sync.central.processes import die_with_parent
+from tests.support.patience import Patience, cpu_seconds
 
 REPOSITORY = Path(__file__).parents[2]
 TEMPLATE = "template_central"
-START_DEADLINE_S = 30.0
+PATIENCE_S = 30.0
 
 
 class DatabaseServer(Protocol):
@@ -79,14 +80,14 @@ class UnpackedTimescale:
             file.write(settings)
 
     async def start(self) -> None:
-        deadline = time.monotonic() + START_DEADLINE_S
-        while time.monotonic() < deadline:
+        patience = Patience(PATIENCE_S, lambda: self._process and cpu_seconds(self._process.pid))
+        while not patience.is_over:
             if self._process is None or self._process.poll() is not None:
                 self._process = self._spawn()  # again: the memory of a killed one is freed a moment later
             try:
                 connection = await asyncpg.connect(self.url("postgres"))
             except (OSError, asyncpg.PostgresError):
-                time.sleep(0.02)
+                await asyncio.sleep(0.02)
                 continue
             await connection.close()
             return
@@ -95,12 +96,12 @@ class UnpackedTimescale:
     async def stop(self) -> None:
         if self._process is not None:
             self._process.send_signal(2)
-            self._process.wait(START_DEADLINE_S)
+            await _ended(self._process)
 
     async def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
-        self._process.wait(START_DEADLINE_S)
+        await _ended(self._process)
 
     def url(self, database: str) -> str:
         return f"postgresql://edge@/{database}?host={self._root}/tmp"
@@ -118,6 +119,11 @@ class UnpackedTimescale:
     def _run(self, program: str, *arguments: str) -> None:
         command = ["chroot", "--userspec=5432:5432", self._root, f"{self._BIN}/{program}", *arguments]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> None:
+    """The event loop goes on meanwhile: a world's relays and devices run in it."""
+    await Patience(PATIENCE_S).until(lambda: process.poll() is not None, "the end of the database")
 
 
 async def make_template(server: DatabaseServer) -> None:

@@ -21,10 +21,11 @@ import pytest
 from cloud_sync.central.processes import die_with_parent
 from cloud_sync.transports.mqtt_broker import Broker
 from tests.support.databases import REPOSITORY, remove, short_folder
+from tests.support.patience import Patience
 from tests.support.relay import Relay
 from tests.support.sockets import listening
 
-START_DEADLINE_S = 15.0
+PATIENCE_S = 15.0
 
 
 def documented_acl() -> str:
@@ -73,8 +74,8 @@ class Mosquitto:
                 [self._program, "-v", "-c", self.folder / "mosquitto.conf"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent(9),
             )  # fmt: skip
-        deadline = time.monotonic() + START_DEADLINE_S
-        while time.monotonic() < deadline and self._process.poll() is None:
+        patience = Patience(PATIENCE_S)
+        while self._process.poll() is None and not patience.is_over:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
                 return
             time.sleep(0.01)
