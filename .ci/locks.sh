@@ -9,7 +9,9 @@ trap 'rm -rf "$root"' EXIT INT TERM
 
 pythons() {
   for version in 3.11 3.12 3.13; do
-    command -v "python$version" || find "${PYENV_ROOT:-$HOME/.pyenv}/versions" -path "*/$version.*/bin/python$version" 2>/dev/null | sort | tail -n 1
+    for python in "python$version" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python; do
+      if "$python" -c '' 2>/dev/null; then echo "$python"; break; fi
+    done
   done
 }
 
@@ -28,7 +30,7 @@ make_one() {
   git ls-files -z | xargs -0 tar -c | tar -x -C "$clone"
   (
     cd "$clone"
-    PYTHON=$1 sh .ci/venv.sh "$2" && .venv/bin/python -m pip --disable-pip-version-check check &&
+    "$1" -m venv .venv && sh .ci/venv.sh "$2" && .venv/bin/python -m pip --disable-pip-version-check check &&
     for command in $(commands_of "$2"); do .venv/bin/"$command" --help >/dev/null || exit 1; done
   ) >"$root/log" 2>&1
 }
