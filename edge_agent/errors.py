@@ -8,6 +8,7 @@ EdgeError
     TransientDriverError    try again later: no answer, busy, link down
     DeviceRejectedError     asking again will not help: illegal address, access denied
   BundleError               this model cannot be used; keep the champion we have
+  ParserDiedError           a child process that parsed a foreign file ended; whoever asked names the file
   DaemonUnreachableError    the daemon does not answer; `status` says what it left behind
 
 Every error carries an optional `hint`: what the person at the machine can do. Texts of devices, files and libraries
@@ -58,6 +59,10 @@ class DeviceRejectedError(DriverError):
 
 class BundleError(EdgeError):
     """A model bundle that must not be used, and why."""
+
+
+class ParserDiedError(EdgeError):
+    """The process that parsed a foreign file ended by a signal, took too long or wanted too much memory."""
 
 
 class DaemonUnreachableError(EdgeError):

@@ -107,6 +107,15 @@ def score(
     rate: Annotated[
         float | None, typer.Option("--rate", min=0.001, help="Sampling rate in Hz of formats that carry none.")
     ] = None,
+    unit: Annotated[
+        str | None, typer.Option("--unit", help="Unit of the samples, whatever the file says: g, mg, m/s2, ...")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option("--columns", help="Columns that are channels: numbers from 1 or names, like 2,3.")
+    ] = None,
+    decimal: Annotated[
+        str | None, typer.Option("--decimal", help="comma or point, of texts that leave it open.")
+    ] = None,
     allow_unsigned: Annotated[bool, typer.Option("--allow-unsigned", help="Accept a bundle nobody signed.")] = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw what was scored: a .png file, or a folder for several.")
@@ -126,15 +135,25 @@ def score(
 ) -> None:
     """Score recordings offline through the live windower, features and model."""
     _one_blas_thread()
-    from edge_agent.cli.score import score_paths
+    from edge_agent.cli.score import said_of, score_paths
 
+    said = said_of(unit=unit, columns=columns, decimal=decimal)
     draw = None
     if plot is not None:
         from edge_agent.cli.score_plot import drawing, plot_request
 
         draw = drawing(plot_request(plot, channel=channel, band=band, bearing=bearing, shaft_hz=shaft_hz))
     raise typer.Exit(
-        score_paths(paths, bundle, as_json=as_json, models=models, rate=rate, allow_unsigned=allow_unsigned, draw=draw)
+        score_paths(
+            paths,
+            bundle,
+            as_json=as_json,
+            models=models,
+            rate=rate,
+            allow_unsigned=allow_unsigned,
+            draw=draw,
+            said=said,
+        )
     )
 
 

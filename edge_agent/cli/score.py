@@ -1,39 +1,48 @@
-"""`edge-agent score`: recordings through the live windower, extractor and model, one line per file and channel."""
+"""`edge-agent score`: recordings through the live windower, extractor and model, one line per file and channel.
+
+A channel whose sensor is at fault gets that for a verdict, and none on the machine.
+"""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from edge_agent.cli.score_progress import Progress
 from edge_agent.core.features import FeatureBatch
-from edge_agent.core.gaps import Gap
+from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.samples import SampleBlock
 from edge_agent.core.scores import ScoreBatch
+from edge_agent.core.windows import WindowBatch
+from edge_agent.dsp.sensor_faults import SensorFault, sensor_fault
 from edge_agent.dsp.windower import Windower
 from edge_agent.errors import BundleError, ConfigurationError, EdgeError, RecordingError
 from edge_agent.pipeline.champions import scoring_model
 from edge_agent.pipeline.model import ScoringModel
-from edge_agent.recordings import Recording, find_recordings, load_recording
+from edge_agent.recordings import DECIMAL_SIGNS, ENDINGS, Recording, Said, find_recordings, load_recording
 from edge_agent.scoring.champion import load_champion
 
 VERDICT_FRACTION: Final = 0.5
 """A recording is called anomalous when more than half of its scored windows are."""
 
 
+_SOUND_FAMILIES: Final = frozenset({"mfcc_mean", "log_mel"})
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """A recording with what a model makes of its windows."""
+    """A recording with what a model makes of its windows. `faults` are one per channel."""
 
     path: Path
     recording: Recording
     features: FeatureBatch
     scores: ScoreBatch
+    faults: tuple[SensorFault | None, ...]
 
     @property
     def channels_per_row(self) -> int:
@@ -53,9 +62,11 @@ def score_paths(
     rate: float | None,
     allow_unsigned: bool,
     draw: Draw | None = None,
+    said: Said | None = None,
 ) -> int:
     """0 when every recording was scored, 1 when some could not be (each said in one line on standard error)."""
     model = load_model(bundle, models, allow_unsigned=allow_unsigned)
+    said = replace(said or Said(), rate_hz=rate)
     if model.spec.window_samples == 0:
         raise ConfigurationError(
             f"{bundle} scores tags, not recordings", hint="choose a bundle trained on vibration or sound"
@@ -64,37 +75,51 @@ def score_paths(
     if not recordings:
         raise RecordingError(
             f"no recording in {', '.join(map(str, paths))}",
-            hint="of a folder, .wav, .flac, .csv, .tsv, .txt and .mat are taken; name other files one by one",
+            hint=f"of a folder, {', '.join(ENDINGS)} are taken; name other files one by one",
         )
-    failed = 0
-    is_rate_assumed = False
+    progress = Progress(len(recordings), as_json=as_json)
     if not as_json:
         print(f"{'FILE':40} {'CH':>3} {'WINDOWS':>8} {'ANOMALOUS':>10} {'SCORE MEAN':>11} {'MAX':>7}  VERDICT")
     for path in recordings:
+        progress.begin(path)
         try:
-            scored = score_recording(path, model, rate)
-            is_rate_assumed |= rate is None and scored.recording.rate_source == "given"
-            for line in results_of(scored, model):
+            scored = score_recording(path, model, rate, said)
+            lines = list(results_of(scored, model))
+            progress.clear()
+            for line in lines:
                 print(json.dumps(line) if as_json else _as_text(line), flush=True)
+            progress.scored(lines, scored.recording, is_rate_assumed=rate is None)
             if draw is not None:
                 draw(scored)
         except EdgeError as exc:
-            failed += 1
-            print(f"edge-agent: {exc.message}{f' ({exc.hint})' if exc.hint else ''}", file=sys.stderr)
-    if is_rate_assumed and not as_json:
-        print(
-            f"edge-agent: files that carry no sampling rate were read at the model's, {model.spec.sample_rate_hz:g} Hz"
-            " (--rate says the rate they were recorded at)",
-            file=sys.stderr,
-        )
-    return 1 if failed else 0
+            progress.refused(exc)
+    progress.end(model.spec.sample_rate_hz)
+    return 1 if progress.n_refused or progress.n_faults else 0
 
 
-def score_recording(path: Path, model: ScoringModel, rate: float | None) -> Scored:
+def said_of(*, unit: str | None, columns: str | None, decimal: str | None) -> Said:
+    """The command line's words about recordings. Raises ConfigurationError for words that mean nothing."""
+    if decimal is not None and decimal not in DECIMAL_SIGNS:
+        raise ConfigurationError(f"--decimal is comma or point, not {decimal!r}", hint="write --decimal comma")
+    names = tuple(name.strip() for name in (columns or "").split(",") if name.strip())
+    return Said(unit=unit, columns=names, decimal=None if decimal is None else DECIMAL_SIGNS[decimal])
+
+
+def score_recording(path: Path, model: ScoringModel, rate: float | None, said: Said | None = None) -> Scored:
     """Raises RecordingError when the file cannot be scored with this model."""
     # Formats without a rate are read at the rate the model was trained on, and the result says so.
-    recording = load_recording(path, sample_rate_hz=rate or model.spec.sample_rate_hz)
-    return Scored(path, recording, *_run(recording, model, path))
+    said = replace(
+        said or Said(), rate_hz=rate, expected_rate_hz=model.spec.sample_rate_hz, wanted_unit=signal_unit(model)
+    )
+    recording = load_recording(path, said=said)
+    features, scores = _run(recording, model, path)
+    faults = tuple(sensor_fault(channel, recording.sample_rate_hz) for channel in recording.samples)
+    return Scored(path, recording, features, scores, faults)
+
+
+def signal_unit(model: ScoringModel) -> str:
+    """What a model's samples are measured in: sound in parts of full scale, vibration in g."""
+    return "FS" if model.spec.extractor in _SOUND_FAMILIES else "g"
 
 
 def results_of(scored: Scored, model: ScoringModel) -> Iterator[dict[str, Any]]:
@@ -104,24 +129,55 @@ def results_of(scored: Scored, model: ScoringModel) -> Iterator[dict[str, Any]]:
 
 
 def _run(recording: Recording, model: ScoringModel, path: Path) -> tuple[FeatureBatch, ScoreBatch]:
-    n_channels, n_samples = recording.samples.shape
+    batches = [model.features_of(windows) for windows in _windows(recording, model, path)]
+    if not batches:
+        raise RecordingError(
+            f"{path}: {recording.n_samples / recording.sample_rate_hz:.2f} s is shorter than one window of "
+            f"{model.spec.window_samples / model.spec.sample_rate_hz:.2f} s"
+            + (" (between holes in its times)" if len(recording.starts) > 1 else "")
+        )
+    features = FeatureBatch(
+        batches[0].source,
+        batches[0].features,
+        np.concatenate([batch.end_ns for batch in batches]),
+        np.concatenate([batch.values for batch in batches], axis=1),
+        np.concatenate([batch.is_usable for batch in batches], axis=1),
+    )
+    return features, model.scores_of(features)
+
+
+def _windows(recording: Recording, model: ScoringModel, path: Path) -> Iterator[WindowBatch]:
+    """Of each stretch without a hole."""
     windower = Windower(
         str(path),
         sample_rate_hz=model.spec.sample_rate_hz,
         window_samples=model.spec.window_samples,
         hop_samples=model.spec.hop_samples,
-        n_channels=n_channels,
+        n_channels=recording.n_channels,
     )
-    block = SampleBlock(str(path), 0, recording.start_ns or 0, recording.sample_rate_hz, "", recording.samples)
-    for part in windower.push(block):
-        if isinstance(part, Gap):
-            raise RecordingError(f"{path}: {part.detail}", hint="--rate says the rate of a format that carries none")
-        features = model.features_of(part)
-        return features, model.scores_of(features)
-    raise RecordingError(
-        f"{path}: {n_samples / recording.sample_rate_hz:.2f} s is shorter than one window of "
-        f"{model.spec.window_samples / model.spec.sample_rate_hz:.2f} s"
-    )
+    for index, block in enumerate(_blocks(recording, path)):
+        for part in windower.push(block):
+            if isinstance(part, WindowBatch):
+                yield part
+            elif index == 0 or part.cause is GapCause.MODEL_REFUSED:
+                raise RecordingError(
+                    f"{path}: {part.detail}", hint="--rate says the rate of a format that carries none"
+                )
+
+
+def _rate_hint(recording: Recording) -> str:
+    if recording.rate_source == "file":
+        return "that is the rate the file says"
+    return "--rate says the rate of a format that carries none"
+
+
+def _blocks(recording: Recording, path: Path) -> Iterator[SampleBlock]:
+    start_ns, ends = recording.start_ns or 0, (*recording.starts[1:], recording.n_samples)
+    for index, (begin, end) in enumerate(zip(recording.starts, ends, strict=True)):
+        at_ns = start_ns + round(begin * 1e9 / recording.sample_rate_hz)
+        gap = Gap(str(path), GapCause.DISCONTINUITY, at_ns, at_ns, "a hole in the file's times") if index else None
+        piece = recording.samples[:, begin:end]
+        yield SampleBlock(str(path), index, at_ns, recording.sample_rate_hz, "", piece, gap_before=gap)
 
 
 def _result(scored: Scored, model: ScoringModel, row: int) -> dict[str, Any]:
@@ -133,12 +189,17 @@ def _result(scored: Scored, model: ScoringModel, row: int) -> dict[str, Any]:
     n = int(usable.sum())
     means = features.values[row][usable].mean(axis=0, dtype=np.float64) if n else None
     verdict = "unknown" if n == 0 else "anomalous" if anomalous / n > VERDICT_FRACTION else "normal"
+    fault = next((fault for fault in scored.faults[first : first + scored.channels_per_row] if fault), None)
+    if fault is not None:
+        verdict = f"sensor fault: {fault.words}"
     return {
         "file": str(scored.path),
         "channel": first + 1,
         "channel_name": " + ".join(recording.channel_names[first : first + scored.channels_per_row]),
         "sample_rate_hz": recording.sample_rate_hz,
         "sample_rate_source": recording.rate_source,
+        "unit": recording.unit or None,
+        "notes": list(recording.notes),
         "bundle": model.name,
         "bundle_version": model.version,
         "windows": n,
@@ -149,6 +210,7 @@ def _result(scored: Scored, model: ScoringModel, row: int) -> dict[str, Any]:
         "score_max": float(values.max()) if n else None,
         "threshold": model.threshold,
         "verdict": verdict,
+        "sensor_fault": None if fault is None else fault.kind,
         "features": {} if means is None else dict(zip(model.feature_names, means.tolist(), strict=True)),
     }
 
@@ -156,7 +218,10 @@ def _result(scored: Scored, model: ScoringModel, row: int) -> dict[str, Any]:
 def _as_text(line: dict[str, Any]) -> str:
     name = line["file"] if len(line["file"]) <= 40 else "…" + line["file"][-39:]
     if line["windows"] == 0:
-        return f"{name:40} {line['channel']:>3} {0:>8} {'-':>10} {'-':>11} {'-':>7}  unknown: no usable samples"
+        verdict = "unknown: no usable samples" if line["verdict"] == "unknown" else line["verdict"]
+        return f"{name:40} {line['channel']:>3} {0:>8} {'-':>10} {'-':>11} {'-':>7}  {verdict}"
+    if line["sensor_fault"]:
+        return f"{name:40} {line['channel']:>3} {line['windows']:>8} {'-':>10} {'-':>11} {'-':>7}  {line['verdict']}"
     return (
         f"{name:40} {line['channel']:>3} {line['windows']:>8} {line['anomalous_fraction']:>10.0%}"
         f" {line['score_mean']:>11.4f} {line['score_max']:>7.4f}  {line['verdict']}"

@@ -1,30 +1,50 @@
-"""WAV and FLAC, through libsndfile. A file that promises more samples than it holds is refused, not shortened."""
+"""WAV of every kind, FLAC, AIFF and W64, through libsndfile in a process of its own.
+
+A file that promises more samples than it holds is refused, not shortened: libsndfile shortens without a word, so the
+headers are looked at here first.
+"""
 
 from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 
-from edge_agent.core.samples import Samples, read_only
+from edge_agent.core.samples import Samples
 from edge_agent.errors import RecordingError
-from edge_agent.recordings.recording import Content, numbered
 
-_UNKNOWN_SIZE: Final = 0xFFFFFFFF  # what a recorder writes that cannot go back to fill in the size
+_UNKNOWN_SIZES: Final = 0x7FFFF000
+"""What recorders write that cannot go back to fill in the size: arecord 0x80000000, sox 0x7FFFF000 and more, others
+0xFFFFFFFF. No file here is that long."""
+_DS64_DATA: Final = 16
 _PIECE_FRAMES: Final = 2**18
 _MAX_VALUES: Final = 2**27  # 512 MiB as float32
+_W64_RIFF: Final = bytes.fromhex("726966662e91cf11a5d628db04c10000")
+_W64_TAIL: Final = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 
 
-def read_audio(data: bytes, name: str) -> Content:
-    """Samples in full scale [-1, 1] (floating-point files as they are), with the file's rate."""
-    _refuse_truncated_wav(data, name)
+def is_audio(data: bytes) -> bool:
+    """Whether these bytes begin as a file of sound that is read here."""
+    if data[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
+        return data[8:12] == b"WAVE"
+    if data[:4] == b"FORM":
+        return data[8:12] in (b"AIFF", b"AIFC")
+    return data[:4] == b"fLaC" or data[:16] == _W64_RIFF
+
+
+def read_audio(data: bytes, name: str) -> dict[str, Any]:
+    """Samples (n_channels, n) in full scale [-1, 1], floating-point files as they are; the rate in Hz.
+
+    Runs in the parser's process. Raises RecordingError.
+    """
     import soundfile  # late: loads libsndfile, which only recordings of sound need
 
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
-            promised, rate_hz, n_channels = int(file.frames), float(file.samplerate), int(file.channels)
+            promised, rate_hz = int(file.frames), float(file.samplerate)
             samples = _read_all(file, name)
     except MemoryError as exc:
         # cffi's call-backs need memory that is writable and executable, which a hardened unit forbids.
@@ -42,7 +62,7 @@ def read_audio(data: bytes, name: str) -> Content:
         raise RecordingError(
             f"{name} has no samples in it", hint="the recorder may have been stopped before it wrote any"
         )
-    return Content(read_only(np.ascontiguousarray(samples.T)), numbered(n_channels), rate_hz)
+    return {"samples": np.ascontiguousarray(samples.T), "rate_hz": rate_hz}
 
 
 def _read_all(file: Any, name: str) -> Samples:
@@ -62,24 +82,54 @@ def _truncated(name: str, promised: int, present: int) -> RecordingError:
     )
 
 
-def _refuse_truncated_wav(data: bytes, name: str) -> None:
-    """libsndfile reads a short WAV without a word, so the sizes are compared here."""
-    if data[:4] != b"RIFF":
+def refuse_truncated(data: bytes, name: str) -> None:
+    """Raise RecordingError for a header that promises more than there is. Reads nothing but the headers."""
+    if data[:4] == b"fLaC":
         return
-    at, frame_bytes = 12, 0
-    while at + 8 <= len(data):
-        chunk, size = struct.unpack_from("<4sI", data, at)
-        if chunk == b"fmt " and at + 22 <= len(data):
-            (frame_bytes,) = struct.unpack_from("<H", data, at + 20)
-        if chunk == b"data":
-            present = len(data) - at - 8
-            if size == 0 and present > 1:
-                raise RecordingError(
-                    f"{name}: the header says no samples, yet {present} bytes follow",
-                    hint="the recorder was stopped before it finished the file; repair the header with a sound editor",
-                )
-            if size != _UNKNOWN_SIZE and size > present and frame_bytes:
-                raise _truncated(name, size // frame_bytes, present // frame_bytes)
+    frame_bytes = 0
+    long_bytes: int | None = None
+    for chunk, size, at in _w64_chunks(data) if data[:16] == _W64_RIFF else _chunks(data):
+        present = len(data) - at
+        if chunk == b"ds64" and present >= _DS64_DATA:
+            (long_bytes,) = struct.unpack_from("<Q", data, at + 8)
+        elif chunk == b"fmt " and present >= 14:
+            (frame_bytes,) = struct.unpack_from((">" if data[:4] == b"RIFX" else "<") + "H", data, at + 12)
+        elif chunk == b"COMM" and present >= 8:
+            n_channels, _, bits = struct.unpack_from(">hIh", data, at)
+            frame_bytes = n_channels * ((bits + 7) // 8)
+        elif chunk in (b"data", b"SSND"):
+            _check_size(
+                long_bytes if size == 0xFFFFFFFF and long_bytes is not None else size, present, frame_bytes, name
+            )
             return
-        at += 8 + size + (size & 1)
     raise RecordingError(f"{name} is cut off: it ends before the samples begin", hint="copy the file again")
+
+
+def _check_size(size: int, present: int, frame_bytes: int, name: str) -> None:
+    if size == 0 and present > 1:
+        raise RecordingError(
+            f"{name}: the header says no samples, yet {present} bytes follow",
+            hint="the recorder was stopped before it finished the file; repair the header with a sound editor",
+        )
+    if size > present and frame_bytes and not _UNKNOWN_SIZES <= size <= 0xFFFFFFFF:
+        raise _truncated(name, size // frame_bytes, present // frame_bytes)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, size and place of each chunk of RIFF, RIFX, RF64 and FORM."""
+    order = ">" if data[:4] in (b"RIFX", b"FORM") else "<"
+    at = 12
+    while at + 8 <= len(data):
+        chunk, size = struct.unpack_from(order + "4sI", data, at)
+        yield chunk, size, at + 8
+        at += 8 + size + (size & 1)
+
+
+def _w64_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    at = 40
+    while at + 24 <= len(data):
+        chunk, tail, size = struct.unpack_from("<4s12sQ", data, at)
+        yield chunk if tail == _W64_TAIL else b"", max(0, size - 24), at + 24
+        if size < 24:
+            return
+        at += (size + 7) // 8 * 8

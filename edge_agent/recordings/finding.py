@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent.errors import RecordingError
+from edge_agent.recordings.formats import FORMATS
 from edge_agent.recordings.loading import IMS_NAME
 
-_ENDINGS: Final = frozenset({".wav", ".wave", ".flac", ".mat", ".csv", ".tsv", ".txt"})
+ENDINGS: Final = tuple(ending for form in FORMATS for ending in form.endings)
 # Tables that lie beside recordings. Each of them would otherwise be read as samples.
 _NOT_SAMPLES: Final = re.compile(r"^(readme|licen[cs]e|manifest|changelog|.*features?\.|temp_\d+\.)", re.IGNORECASE)
 
@@ -46,4 +47,4 @@ def _is_recording(path: Path, folder: Path) -> bool:
     if any(part.startswith(".") for part in path.relative_to(folder).parts) or _NOT_SAMPLES.match(path.name):
         return False
     bare = Path(path.name.removesuffix(".gz"))
-    return bool(bare.suffix.lower() in _ENDINGS or IMS_NAME.match(path.name)) and path.is_file()
+    return bool(bare.suffix.lower() in ENDINGS or IMS_NAME.match(path.name)) and path.is_file()

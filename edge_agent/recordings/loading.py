@@ -3,6 +3,7 @@
 Constraints
 - Everything that can be wrong with a file is a RecordingError with the file's name in it and what to do.
 - A file's own sampling rate wins over a given one; formats without a rate need a given one.
+- Samples come in the unit that is wanted: converted where the file's measures the same, refused where it does not.
 - At most 512 MiB unpacked: a recording is held in memory as a whole.
 """
 
@@ -12,51 +13,48 @@ import gzip
 import io
 import re
 import zlib
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
+from edge_agent.core.samples import read_only
 from edge_agent.errors import RecordingError
-from edge_agent.recordings.audio import read_audio
-from edge_agent.recordings.matlab import read_matlab
-from edge_agent.recordings.recording import Recording, usable_rate
-from edge_agent.recordings.text import read_text
+from edge_agent.recordings.formats import format_of
+from edge_agent.recordings.recording import Content, Recording, usable_rate
+from edge_agent.recordings.said import NOTHING_SAID, Said
+from edge_agent.recordings.table import Table
+from edge_agent.recordings.units import factor_between, known_unit
 
 MAX_BYTES: Final = 512 * 2**20
 _CHUNK_BYTES: Final = 2**20
 IMS_NAME: Final = re.compile(r"^(\d{4})\.(\d\d)\.(\d\d)\.(\d\d)\.(\d\d)\.(\d\d)(?:\.gz)?$")
 
 
-class _Format(StrEnum):
-    AUDIO = "sound"
-    MATLAB = "MATLAB"
-    TEXT = "text"
-    UNKNOWN = "unknown"
-
-
-_PROMISED_BY_ENDING: Final = {
-    ".wav": _Format.AUDIO,
-    ".wave": _Format.AUDIO,
-    ".flac": _Format.AUDIO,
-    ".mat": _Format.MATLAB,
-}
-_READERS: Final = {_Format.AUDIO: read_audio, _Format.MATLAB: read_matlab, _Format.TEXT: read_text}
-
-
-def load_recording(path: Path | str, *, sample_rate_hz: float | None = None) -> Recording:
+def load_recording(path: Path | str, *, sample_rate_hz: float | None = None, said: Said = NOTHING_SAID) -> Recording:
     """Read a whole recording into memory.
 
-    `sample_rate_hz` is for formats that do not carry their rate (text, most .mat files).
-    Raises RecordingError: unreadable, empty, cut off, unknown format, not a number, or no rate known.
+    `sample_rate_hz` is for formats that do not carry their rate (text, most .mat files); `said` is all else that a
+    person knows about it.
+    Raises RecordingError: unreadable, empty, cut off, unknown format, not a number, no rate known, or another unit.
     """
     path = Path(path)
+    if said.near_hz is None and sample_rate_hz is not None:
+        said = replace(said, rate_hz=sample_rate_hz)
+    given_hz = sample_rate_hz if sample_rate_hz is not None else said.near_hz
     data = _unpacked(_bytes_of(path), path.name)
-    content = _READERS[_format(data, path)](data, path.name)
-    rate_hz = content.rate_hz if content.rate_hz is not None else sample_rate_hz
+    form = format_of(data, path.name, _ending(path))
+    content = _in_wanted_unit(form.content(data, path.name, said), path.name, said)
+    if said.columns and len(content.channel_names) > len(said.columns):
+        content = _picked(content, said.columns, path.name)
+    rate_hz = content.rate_hz if content.rate_hz is not None else given_hz
     if rate_hz is None:
         raise RecordingError(
-            f"{path.name} does not say its sampling rate", hint="give the rate it was recorded at (sample_rate_hz)"
+            f"{path.name} does not say its sampling rate",
+            hint="--rate says the rate it was recorded at (setting `sample_rate_hz` of a replay source)",
         )
     return Recording(
         path=path,
@@ -64,10 +62,86 @@ def load_recording(path: Path | str, *, sample_rate_hz: float | None = None) -> 
         sample_rate_hz=usable_rate(rate_hz, path.name),
         rate_source="given" if content.rate_hz is None else "file",
         channel_names=content.channel_names,
-        given_rate_hz=sample_rate_hz,
-        unit=content.unit,
-        start_ns=_start_ns(path.name),
+        given_rate_hz=given_hz,
+        unit=content.units[0] if content.units else "",
+        start_ns=_start_ns(path.name) or content.start_ns,
+        starts=content.starts,
+        notes=content.notes,
     )
+
+
+def load_table(path: Path | str, *, said: Said = NOTHING_SAID) -> Table:
+    """Read a table of tags: a text or Parquet file with named columns. Raises RecordingError."""
+    path = Path(path)
+    data = _unpacked(_bytes_of(path), path.name)
+    return format_of(data, path.name, _ending(path)).rows(data, path.name, said)
+
+
+def _ending(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).suffix.lower()
+
+
+def _picked(content: Content, words: Sequence[str], name: str) -> Content:
+    """The channels a person named, of a format without columns of its own."""
+    places = []
+    for word in words:
+        if word in content.channel_names:
+            places.append(content.channel_names.index(word))
+        elif word.isdigit() and 1 <= int(word) <= len(content.channel_names):
+            places.append(int(word) - 1)
+        else:
+            raise RecordingError(
+                f"{name} has no channel {word!r}", hint=f"its channels are: {', '.join(content.channel_names)}"
+            )
+    return replace(
+        content,
+        samples=read_only(np.ascontiguousarray(content.samples[places])),
+        channel_names=tuple(content.channel_names[place] for place in places),
+        units=tuple(content.units[place] for place in places) if content.units else (),
+    )
+
+
+def _in_wanted_unit(content: Content, name: str, said: Said) -> Content:
+    """The same samples in the unit that is wanted, or in the one that a person says they have."""
+    units = (said.unit,) * len(content.channel_names) if said.unit is not None else content.units
+    if said.wanted_unit is None or not any(units):
+        return replace(content, units=_common(units))
+    factors = []
+    for place, unit in enumerate(units):
+        factor = 1.0 if not unit else factor_between(unit, said.wanted_unit)
+        if factor is None:
+            raise _other_unit(content.channel_names[place], unit, name, said.wanted_unit)
+        factors.append(factor)
+    if all(factor == 1.0 for factor in factors):
+        return replace(content, units=(said.wanted_unit,))
+    made = sorted(
+        {f"{unit} to {said.wanted_unit}" for unit, factor in zip(units, factors, strict=True) if factor != 1.0}
+    )
+    scaled = content.samples * np.array(factors, np.float64)[:, np.newaxis]
+    return replace(
+        content,
+        samples=read_only(np.ascontiguousarray(scaled, np.float32)),
+        units=(said.wanted_unit,),
+        notes=(*content.notes, f"converted from {', '.join(made)}"),
+    )
+
+
+def _common(units: Sequence[str]) -> tuple[str, ...]:
+    """The unit all channels have; empty when they differ or say nothing."""
+    return (next(iter(set(units))),) if len(set(units)) == 1 else ()
+
+
+def _other_unit(channel: str, unit: str, name: str, wanted: str) -> RecordingError:
+    if unit == "counts":
+        hint = f"multiply by the converter's scale first; --unit {wanted} takes the numbers as they are"
+    elif known_unit(unit) in ("V", "mV", "uV"):
+        hint = (
+            f"divide by the sensor's sensitivity first (100 mV/g: volts times 10); --unit {wanted} takes "
+            f"them as they are"
+        )
+    else:
+        hint = f"--columns says which columns to take; --unit {wanted} takes the numbers as they are"
+    return RecordingError(f"{name}: {channel} is in {unit}, {wanted} is wanted", hint=hint)
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -105,35 +179,6 @@ def _unpacked(data: bytes, name: str) -> bytes:
     if not out:
         raise RecordingError(f"{name} is empty once unpacked")
     return bytes(out)
-
-
-def _format(data: bytes, path: Path) -> _Format:
-    found = _by_content(data)
-    promised = _PROMISED_BY_ENDING.get(Path(path.name.removesuffix(".gz")).suffix.lower())
-    if promised is not None and found is not promised:
-        raise RecordingError(
-            f"{path.name} is not a {promised} file, whatever its name says", hint="the copy may be damaged"
-        )
-    if found is _Format.UNKNOWN:
-        raise RecordingError(
-            f"{path.name}: unknown format",
-            hint="known are WAV, FLAC, CSV and other columns of numbers, MATLAB 5, and .gz of these",
-        )
-    return found
-
-
-def _by_content(data: bytes) -> _Format:
-    if (data[:4] in (b"RIFF", b"RF64") and data[8:12] == b"WAVE") or data[:4] == b"fLaC":
-        return _Format.AUDIO
-    # Bytes 126 and 127 of a MATLAB 5 header say the byte order; the text before is free, mostly.
-    if data[:6] == b"MATLAB" or (len(data) >= 128 and data[124:128] in (b"\x00\x01IM", b"\x01\x00MI")):
-        return _Format.MATLAB
-    return _Format.UNKNOWN if b"\x00" in data[:4096] or _is_binary(data[:4096]) else _Format.TEXT
-
-
-def _is_binary(head: bytes) -> bool:
-    """Control characters that no text holds."""
-    return bool(re.search(rb"[\x01-\x08\x0e-\x1f\x7f]", head))
 
 
 def _start_ns(name: str) -> int | None:

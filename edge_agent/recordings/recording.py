@@ -20,8 +20,10 @@ class Recording:
 
     `rate_source` says whether `sample_rate_hz` stands in the file or was given by the caller; the file's
     wins. `given_rate_hz` is what the caller gave, so that it can judge a difference.
-    `unit` is empty when the file does not say. `start_ns` is the recording's own start, when the name
-    carries one: the recorder's local time read as if it were UTC, since the zone is not written.
+    `unit` is empty when the file does not say. `start_ns` is the recording's own start, when its name or its time
+    column carries one: the recorder's local time read as if it were UTC where no zone is written.
+    `starts` are the samples that do not continue the ones before: 0, and each one after a hole in the file's times.
+    `notes` say what was taken from the file or made of it: sentences for a person.
     """
 
     path: Path
@@ -32,6 +34,8 @@ class Recording:
     given_rate_hz: float | None = None
     unit: str = ""
     start_ns: int | None = None
+    starts: tuple[int, ...] = (0,)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 2 or self.samples.flags.writeable or self.samples.dtype != np.float32:
@@ -58,12 +62,18 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Content:
-    """What one format's reader found in the bytes. `rate_hz` is None when the format does not carry it."""
+    """What one format's reader found in the bytes. `rate_hz` is None when the format does not carry it.
+
+    `units` are one per channel, empty where the file does not say; the rest is as in `Recording`.
+    """
 
     samples: Samples
     channel_names: tuple[str, ...]
     rate_hz: float | None = None
-    unit: str = ""
+    units: tuple[str, ...] = ()
+    starts: tuple[int, ...] = (0,)
+    start_ns: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 def numbered(count: int) -> tuple[str, ...]:

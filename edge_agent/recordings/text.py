@@ -1,158 +1,357 @@
-"""Columns of numbers as text: raw snapshots and CSV, one row per sample.
+"""Rows of numbers as text: raw snapshots, CSV in all local forms, logger exports. Parsed in process: no C parser of
+foreign structure is involved, numpy reads plain numbers only.
 
 Constraints
-- Tab, ';', ',' or blanks between columns; CRLF or LF; a header or none; a decimal comma when ';' separates.
-- Every row has the columns of the first; a row that has not, or a field that is no number, is named by its line.
-- The ordinary case is parsed by numpy as a whole; line by line we only look for what is wrong.
+- UTF-8, UTF-16, Latin-1; CRLF, LF or CR; what `dialect` tells apart; comments; any number of lines before the rows.
+- Every row has the columns of the others; a row that has not, or a field that is no number, is named by its line.
+- The ordinary case is parsed by numpy as a whole; field by field only where there is more than plain numbers.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.core.samples import read_only
 from edge_agent.errors import RecordingError
-from edge_agent.recordings.recording import Content, numbered
+from edge_agent.recordings.dialect import MISSING, OVER_RANGE, Dialect, dialect_of
+from edge_agent.recordings.instants import UnclearDateError, clocks, instants, is_clock, is_instant, past_midnight
+from edge_agent.recordings.preamble import COMMENT_SIGNS, is_unit_row, rate_in, unit_of_row
+from edge_agent.recordings.table import Table
+from edge_agent.recordings.time_column import is_count
+from edge_agent.recordings.units import unit_in_name
 
 _NEWLINE: Final = 10
-_TIME_COLUMN: Final = re.compile(r"^(t|time)\s*([\[(_ ]\s*(s|sec|seconds)\s*[\])]?)?$", re.IGNORECASE)
-_UNIT: Final = re.compile(r"[\[(]\s*([^\])]+?)\s*[\])]\s*$")
+_HEAD_LINES: Final = 400
+"""Lines that are looked at for where the rows begin: LVM and TEDS preambles have some 25 to 60."""
+_TAIL_BYTES: Final = 32_768
+_MANY_LINES: Final = 20
+_CHUNK_ROWS: Final = 100_000
 _FEMTO_ACCELERATION: Final = re.compile(r"^acc_\d+\.csv(\.gz)?$")
 _FEMTO_TEMPERATURE: Final = re.compile(r"^temp_\d+\.csv(\.gz)?$")
 _FEMTO_COLUMNS: Final = 6  # hour, minute, second, microsecond, horizontal, vertical
-_EVEN_WITHIN: Final = 0.01  # a time column may be rounded, but steps this different are not one rate
+_TWO_BLANKS: Final = re.compile(r"\s{2,}|\t")
+_NAME_AND_UNIT: Final = re.compile(r"[^\s\[(]+(?:\s*[\[(][^\])]*[\])])?")
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How the rows are written; `header` is empty when there is none, `first_line` counts from 1."""
+    """`kinds` says of each column: n number, d date, c time of day, t text. `first_line` counts from 1."""
 
-    separator: bytes
+    dialect: Dialect
+    kinds: str
     header: tuple[str, ...]
+    units: tuple[str, ...]
     first_line: int
+    has_trailing_separator: bool
+    preamble: tuple[str, ...]
 
 
-def read_text(data: bytes, name: str) -> Content:
-    """Samples from rows of numbers. Raises RecordingError with the file's name and, where it helps, the line."""
+def read_text(data: bytes, name: str, *, decimal: str | None = None) -> Table:
+    """The rows as a table. Raises RecordingError with the file's name and, where it helps, the line."""
     if _FEMTO_TEMPERATURE.match(name):
         raise RecordingError(f"{name} is a table of temperatures, not a waveform", hint="play the acc_ files instead")
-    layout, body = _layout(data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n"), name)
+    text, cut = _without_cut_line(_as_utf8(data))
+    layout, body = _layout(text, name, decimal)
     table = _table(body, layout, name)
-    if layout.header and len(layout.header) != table.shape[1]:
-        raise RecordingError(f"{name}: the header names {len(layout.header)} columns, the rows have {table.shape[1]}")
-    if _FEMTO_ACCELERATION.match(name) and not layout.header and table.shape[1] == _FEMTO_COLUMNS:
-        return _content(table[:, 4:], ("horizontal", "vertical"), unit="g")
-    return _named_columns(table, layout.header, name)
+    first = table.columns[0]
+    is_named_short = 0 < len(layout.header) == len(table.columns) - 1
+    if is_named_short and first.dtype.kind == "f" and is_count(first, least=2):
+        # The names of the rows have none themselves.
+        layout = replace(layout, header=("", *layout.header))
+        table = replace(table, names=layout.header, units=("", *table.units) if table.units else ())
+    if layout.header and len(layout.header) != len(table.columns):
+        raise RecordingError(
+            f"{name}: the header names {len(layout.header)} columns, the rows have {len(table.columns)}",
+            hint="correct the header, or remove it",
+        )
+    if _FEMTO_ACCELERATION.match(name) and not layout.header and len(table.columns) == _FEMTO_COLUMNS:
+        return replace(table, columns=table.columns[4:], names=("horizontal", "vertical"), units=("g", "g"))
+    rate = rate_in(layout.preamble, name)
+    table = replace(table, notes=(*table.notes, *cut))
+    return table if rate is None else replace(table, rate_hz=rate.hz, rate_words=rate.words)
 
 
-def _named_columns(table: NDArray[np.float64], header: tuple[str, ...], name: str) -> Content:
-    names = header or numbered(table.shape[1])
-    if header and table.shape[1] > 1 and _TIME_COLUMN.match(header[0]):
-        return _content(table[:, 1:], names[1:], rate_hz=_rate_of(table[:, 0], name), unit=_common_unit(names[1:]))
-    return _content(table, names, unit=_common_unit(names))
+def _as_utf8(data: bytes) -> bytes:
+    """UTF-8 with LF. Bytes that are no UTF-8 are Latin-1, as a degree sign of an older logger is."""
+    encoding = utf16_of(data)
+    if encoding is not None:
+        data = data.decode(encoding, "replace").encode()
+    data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    data = data.rstrip(b"\x1a\x00")
+    lines = data[:_TAIL_BYTES].count(b"\n")
+    if lines and len(_MILLISECONDS.findall(data[:_TAIL_BYTES])) >= 0.9 * lines - 1:
+        data = _MILLISECONDS.sub(rb"\1.\2", data)
+    return data
 
 
-def _content(
-    table: NDArray[np.float64], names: tuple[str, ...], *, rate_hz: float | None = None, unit: str = ""
-) -> Content:
-    with np.errstate(over="ignore"):  # beyond float32 it becomes infinite, which the feature stage refuses by name
-        samples = np.ascontiguousarray(table.T, dtype=np.float32)
-    return Content(read_only(samples), names, rate_hz, unit)
+_MILLISECONDS: Final = re.compile(rb"(:\d\d),(\d{3})(?=,)")
+"""What Python's logging writes: a comma before the milliseconds, in a table of commas."""
 
 
-def _common_unit(names: tuple[str, ...]) -> str:
-    """The unit all column names end with, as in "de x [g]"; empty when they differ or say nothing."""
-    units = {match.group(1) if (match := _UNIT.search(column)) else "" for column in names}
-    return units.pop() if len(units) == 1 else ""
+def _without_cut_line(text: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Leave out a last line that does not end and is shorter than every line near it: its number may be cut."""
+    start = text.rfind(b"\n") + 1
+    if 0 < start < len(text):
+        before = text[max(0, start - _TAIL_BYTES) : start - 1].split(b"\n")[1:]
+        if len(before) >= _MANY_LINES and len(text) - start < min(map(len, before)):
+            return text[:start], ("the last line is cut off and left out",)
+    return text, ()
 
 
-def _rate_of(times_s: NDArray[np.float64], name: str) -> float:
-    steps = np.diff(times_s)
-    if steps.size == 0 or not np.isfinite(steps).all() or not (steps > 0).all():
-        raise RecordingError(f"{name}: the time column does not run forward", hint="remove it and give the rate")
-    mean = (times_s[-1] - times_s[0]) / steps.size
-    if np.abs(np.median(steps) - mean) > _EVEN_WITHIN * mean or steps.max() > 2.5 * mean:
-        raise RecordingError(f"{name}: the samples are not evenly spaced in time", hint="resample or split it first")
-    return float(1 / mean)
+def utf16_of(data: bytes) -> str | None:
+    """Which UTF-16 this text is in, with or without its mark; None when it is in none."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    head = data[:400]
+    if len(head) < 8:
+        return None
+    for encoding, zeros, signs in (("utf-16-le", head[1::2], head[::2]), ("utf-16-be", head[::2], head[1::2])):
+        if not zeros.strip(b"\x00") and b"\x00" not in signs:
+            return encoding
+    return None
 
 
-def _layout(data: bytes, name: str) -> tuple[_Layout, bytes]:
-    """Look at the first line that says something; give back the rows that follow the header."""
-    line_number, at = 1, 0
-    while at < len(data):
-        end = data.find(b"\n", at)
-        end = len(data) if end < 0 else end
-        line = data[at:end].strip()
-        if line and not line.startswith(b"#"):
-            separator = _separator(line)
-            header = _header(line, separator)
-            return (
-                (_Layout(separator, header, line_number + 1), data[end + 1 :])
-                if header
-                else (_Layout(separator, (), line_number), data[at:])
-            )
-        line_number, at = line_number + 1, end + 1
-    raise RecordingError(f"{name} has no samples in it", hint="the recorder may have been stopped before it wrote any")
-
-
-def _separator(line: bytes) -> bytes:
-    return next((separator for separator in (b"\t", b";", b",") if separator in line), b" ")
-
-
-def _header(line: bytes, separator: bytes) -> tuple[str, ...]:
-    fields = _fields(line, separator)
-    if all(_number(field) is not None for field in fields):
-        return ()
-    names = tuple(field.decode("utf-8", "replace").strip().strip('"') for field in fields)
-    # A row of numbers with one damaged field is a damaged row, not a header.
-    return () if any(_number(field) is not None for field in fields if field) else names
-
-
-def _fields(line: bytes, separator: bytes) -> list[bytes]:
-    if separator == b" ":
-        return line.split()
-    if separator == b";":
-        line = line.replace(b",", b".")
-    return [field.strip() for field in line.rstrip(b" \n").split(separator)]
-
-
-def _number(field: bytes) -> float | None:
+def _text(line: bytes) -> str:
     try:
-        return float(field)
-    except ValueError:
-        return None
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
 
 
-def _table(body: bytes, layout: _Layout, name: str) -> NDArray[np.float64]:
-    """float64, shape (n_rows, n_columns)."""
-    rows = body.strip(b"\n ")
-    if not rows:
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith(COMMENT_SIGNS)
+
+
+def _layout(text: bytes, name: str, decimal: str | None) -> tuple[_Layout, bytes]:
+    """Where the rows begin and how they are written; the bytes from the first row on."""
+    head = [_text(line) for line in text.split(b"\n", _HEAD_LINES)[:_HEAD_LINES]]
+    written = [(number, line) for number, line in enumerate(head, 1) if line.strip() and not _is_comment(line)]
+    if not written:
+        raise RecordingError(
+            f"{name} has no samples in it", hint="the recorder may have been stopped before it wrote any"
+        )
+    sample = _sample(text, [line for _, line in written])
+    first_guess = next((index for index, (_, line) in enumerate(written) if _looks_like_row(line)), None)
+    if first_guess is None:
         raise RecordingError(f"{name} has a header and no samples", hint="the recorder may have been stopped early")
-    if layout.separator == b";":
-        rows = rows.replace(b",", b".")
-    fast = _parse_whole(rows, layout.separator)
-    return fast if fast is not None else _parse_by_line(body, layout, name)
+    before = [line for _, line in written[:first_guess]]
+    dialect = dialect_of(sample, before, name, decimal=decimal)
+    n_columns = Counter(len(dialect.fields(line)) for line in sample).most_common(1)[0][0]
+    has_trailing = (
+        dialect.separator not in ("", " ")
+        and _share(line.rstrip().endswith(dialect.separator) for line in sample) > 0.9
+    )
+    n_columns -= has_trailing and n_columns > 1
+    kinds = _kinds([_cut(dialect.fields(line), n_columns) for line in sample], dialect)
+    first = _first_row(written, dialect, kinds, name)
+    number = written[first][0]
+    lines_before = head[: number - 1]
+    names, units = _header([line for line in lines_before if line.strip()], dialect, n_columns)
+    at = _offset(text, number)
+    layout = _Layout(dialect, kinds, names, units, number, bool(has_trailing), tuple(lines_before))
+    return layout, text[at:]
 
 
-def _parse_whole(rows: bytes, separator: bytes) -> NDArray[np.float64] | None:
-    """All rows at once, or None when anything is unusual: blanks as separators, other columns, other signs."""
-    if separator == b" " and b" " in rows:
-        return None
-    columns = _columns_when_even(rows, separator)
+def _sample(text: bytes, head: Sequence[str]) -> list[str]:
+    """Lines that are rows for certain where the file has any: from further down, else from its second half."""
+    tail = [_text(line) for line in text[-_TAIL_BYTES:].split(b"\n")[1:]] if len(text) > 2 * _TAIL_BYTES else []
+    rows = [line for line in head if _looks_like_row(line)]
+    later = [line for line in tail if line.strip() and not _is_comment(line)]
+    return (rows + later) or list(head)
+
+
+_NUMBERS: Final = re.compile(r"\d")
+_PLAIN_WORDS: Final = re.compile(r"[^\W\d_]+")
+_IN_NUMBERS: Final = MISSING | OVER_RANGE | {"e", "d", "t", "z", "am", "pm", "a", "p", "m", "n", "utc", "gmt"}
+
+
+def _looks_like_row(line: str) -> bool:
+    """More fields with digits than words that no number has in it."""
+    words = [word for word in _PLAIN_WORDS.findall(line) if word.lower() not in _IN_NUMBERS]
+    if not _NUMBERS.search(line):
+        return False
+    first = re.split(r"[\t;,|]", line.strip())[0].strip('" ')
+    starts_as_number = bool(re.match(r"[+-]?[.,]?\d", first)) or first == ""
+    return (not words) or (starts_as_number and len(words) <= len(re.findall(r"\d+", line)))
+
+
+def _share(answers: Iterator[bool]) -> float:
+    found = list(answers)
+    return sum(found) / len(found) if found else 0.0
+
+
+def _cut(fields: list[str], n_columns: int) -> list[str]:
+    return fields[:n_columns] if len(fields) == n_columns + 1 and fields[-1] == "" else fields
+
+
+def _kinds(rows: Sequence[Sequence[str]], dialect: Dialect) -> str:
+    """What each column holds, by what most of its fields are."""
+    width = Counter(len(row) for row in rows).most_common(1)[0][0]
+    return "".join(_kind([row[column] for row in rows if len(row) == width], dialect) for column in range(width))
+
+
+def _kind(fields: Sequence[str], dialect: Dialect) -> str:
+    counts = Counter(_kind_of_field(field, dialect) for field in fields)
+    del counts["-"]
+    if not counts:
+        return "n"
+    return max("ndct", key=lambda kind: (counts[kind], kind == "n"))
+
+
+def _kind_of_field(field: str, dialect: Dialect) -> str:
+    if field.lower() in MISSING:
+        return "-"
+    if dialect.number(field) is not None:
+        return "n"
+    return "d" if is_instant(field) else "c" if is_clock(field) else "t"
+
+
+def _first_row(written: Sequence[tuple[int, str]], dialect: Dialect, kinds: str, name: str) -> int:
+    for index, (number, line) in enumerate(written):
+        fields = _cut(dialect.fields(line), len(kinds))
+        if len(fields) != len(kinds):
+            if len(kinds) > 1 and _is_short_row(fields, dialect):
+                raise _other_columns(name, number, len(fields), len(kinds))
+            continue
+        found = [_kind_of_field(field, dialect) for field in fields]
+        if any(kind != "-" for kind in found) and all(
+            kind in ("-", wanted) or wanted == "t" for kind, wanted in zip(found, kinds, strict=True)
+        ):
+            if any(kind in "ndc" for kind in found):
+                return index
+        elif found[0] in "ndc" and (index == 0 or len(kinds) > 1) and any(kind in "ndc" for kind in kinds):
+            wrong = next(
+                i for i, (kind, wanted) in enumerate(zip(found, kinds, strict=True)) if kind not in ("-", wanted)
+            )
+            raise _no_number(name, number, fields[wrong])
+    raise RecordingError(f"{name} has a header and no samples", hint="the recorder may have been stopped early")
+
+
+def _is_short_row(fields: Sequence[str], dialect: Dialect) -> bool:
+    """Numbers and nothing else, but another count of them: a cut row, no preamble."""
+    return len(fields) > 1 and all(field and dialect.number(field) is not None for field in fields)
+
+
+def _offset(text: bytes, line_number: int) -> int:
+    at = 0
+    for _ in range(line_number - 1):
+        at = text.index(b"\n", at) + 1
+    return at
+
+
+def _header(lines: Sequence[str], dialect: Dialect, n_columns: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and units of the columns, from the lines right above the rows."""
+    units: tuple[str, ...] = ()
+    for line in reversed(lines):
+        is_comment = _is_comment(line)
+        bare = line.lstrip("#%/! \t").strip() if is_comment else line
+        fields = _header_fields(bare, dialect, n_columns)
+        if is_comment and not _is_column_comment(fields, n_columns, dialect):
+            return (), units  # a remark
+        if not units and is_unit_row(fields) and len(fields) == n_columns and len(lines) > 1:
+            units = tuple(unit_of_row(field) for field in fields)
+            continue
+        if len(fields) == 1 < n_columns and not is_comment and ":" not in bare and len(lines) > 1:
+            return (), units  # a title
+        if _is_setting(fields, n_columns):
+            return (), units
+        names = tuple(fields)
+        return names, units or tuple(unit_in_name(column) for column in names)
+    return (), units
+
+
+def _is_setting(fields: Sequence[str], n_columns: int) -> bool:
+    """A line like "Sample rate;25600" or "fs=25600" above the rows is no header."""
+    if n_columns == 1 and re.search(r"[=:]\s*[+-]?\d", fields[0]):
+        return True
+    return len(fields) <= n_columns and any(re.fullmatch(r"[+-]?\d+([.,]\d+)?", field) for field in fields[1:])
+
+
+def _is_column_comment(fields: Sequence[str], n_columns: int, dialect: Dialect) -> bool:
+    if len(fields) != n_columns or not all(re.search(r"[^\W\d_]", field) for field in fields):
+        return False
+    if any("=" in field for field in fields):
+        return False
+    # A remark of as many words as there are columns is a header only when one of them is known.
+    is_word_list = dialect.separator in (" ", "")
+    known = any(
+        unit_in_name(field) or re.fullmatch(r"(?i)t|time|zeit|index|acc.*|ch\w*\d|[xyz]", field) for field in fields
+    )
+    return known or not is_word_list
+
+
+def _header_fields(line: str, dialect: Dialect, n_columns: int) -> list[str]:
+    """The header may be separated otherwise than the rows; a name may hold blanks."""
+    if n_columns == 1:
+        whole = line.strip().strip("\t;,|").strip().strip('"')
+        return [whole]
+    quoted = Dialect(dialect.separator, ".", has_quotes='"' in line)
+    ways = [quoted.fields(line)]
+    ways += [Dialect(sign, ".", has_quotes='"' in line).fields(line) for sign in "\t;,|"]
+    ways += [_TWO_BLANKS.split(line.strip()), _NAME_AND_UNIT.findall(line), line.split()]
+    for fields in ways:
+        fields = fields[:-1] if len(fields) == n_columns + 1 and fields[-1] == "" else fields
+        if len(fields) == n_columns:
+            return [field.strip().strip('"') for field in fields]
+    return [field.strip('"') for field in ways[0]]
+
+
+def _other_columns(name: str, line: int, found: int, wanted: int) -> RecordingError:
+    return RecordingError(
+        f"{name}, line {line}: {found} columns, the other rows have {wanted}",
+        hint="the file may be cut off; copy it again or remove the line",
+    )
+
+
+def _no_number(name: str, line: int, field: str) -> RecordingError:
+    shown = "".join(sign if sign.isprintable() else "\ufffd" for sign in field[:40])
+    return RecordingError(
+        f"{name}, line {line}: {shown!r} is not a number",
+        hint="a missing sample is written NaN; a table with text in it is not a waveform",
+    )
+
+
+def _table(body: bytes, layout: _Layout, name: str) -> Table:
+    rows = body.strip(b"\n ")
+    columns: Sequence[NDArray[Any]] | None = None
+    lines: NDArray[np.int64] | range | None = None
+    notes: tuple[str, ...] = ()
+    if set(layout.kinds) == {"n"} and not layout.has_trailing_separator:
+        values = _parse_whole(rows, layout)
+        if values is not None:
+            columns, lines = list(values.T), range(layout.first_line, layout.first_line + len(values))
     if columns is None:
+        columns, lines, notes = _parse_by_field(body, layout, name)
+    return Table(name, tuple(columns), layout.header, layout.units, lines=lines, notes=notes)
+
+
+def _parse_whole(rows: bytes, layout: _Layout) -> NDArray[np.float64] | None:
+    """All rows at once, or None when anything is unusual: blanks as separators, other columns, other signs."""
+    dialect, n_columns = layout.dialect, len(layout.kinds)
+    if dialect.has_groups or dialect.has_quotes:
         return None
+    if dialect.separator == " " and (b" " in rows or b"\t" in rows):
+        return None
+    separator = dialect.separator.encode() or b"\x00"
+    if _columns_when_even(rows, separator) != n_columns:
+        return None
+    if dialect.decimal == ",":
+        rows = rows.replace(b",", b".")
     # fromstring accepts any white space around a number, so a separator of blank reads tabs and line ends alike.
-    flat = rows if separator in b"\t " else rows.replace(separator, b" ")
+    flat = rows if separator in b"\t \x00" else rows.replace(separator, b" ")
     try:
         values = np.fromstring(flat.decode("ascii"), dtype=np.float64, sep=" ")
     except (ValueError, DeprecationWarning):
         return None
-    return values.reshape(-1, columns) if values.size == columns * (rows.count(b"\n") + 1) else None
+    if values.size != n_columns * (rows.count(b"\n") + 1):
+        return None
+    return np.where(np.isinf(values), np.nan, values).reshape(-1, n_columns)
 
 
 def _columns_when_even(rows: bytes, separator: bytes) -> int | None:
@@ -163,29 +362,90 @@ def _columns_when_even(rows: bytes, separator: bytes) -> int | None:
     return int(per_row[0]) + 1 if (per_row == per_row[0]).all() else None
 
 
-def _parse_by_line(body: bytes, layout: _Layout, name: str) -> NDArray[np.float64]:
-    table: list[list[float]] = []
-    for number, line in enumerate(body.split(b"\n"), start=layout.first_line):
+def _parse_by_field(
+    body: bytes, layout: _Layout, name: str
+) -> tuple[list[NDArray[Any]], NDArray[np.int64], tuple[str, ...]]:
+    """Field by field, `_CHUNK_ROWS` at a time."""
+    parts: list[list[NDArray[Any]]] = [[] for _ in layout.kinds]
+    numbers: list[int] = []
+    over: list[int] = []
+    for chunk in _chunks(_rows(body, layout, name)):
+        numbers += [number for number, _ in chunk]
+        for column, kind in enumerate(layout.kinds):
+            fields = [fields[column] for _, fields in chunk]
+            lines = numbers[-len(chunk) :]
+            parts[column].append(_column(fields, kind, layout.dialect, lines, name, over))
+    if not numbers:
+        raise RecordingError(f"{name} has no samples in it")
+    whole = [np.concatenate(pieces) for pieces in parts]
+    columns = [past_midnight(column) if column.dtype.kind == "m" else column for column in whole]
+    said = (
+        (f"{len(over)} samples are missing: the file says over range or error, first in line {min(over)}",)
+        if over
+        else ()
+    )
+    return columns, np.array(numbers, np.int64), said
+
+
+def _chunks(rows: Iterator[tuple[int, list[str]]]) -> Iterator[list[tuple[int, list[str]]]]:
+    chunk: list[tuple[int, list[str]]] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == _CHUNK_ROWS:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _rows(body: bytes, layout: _Layout, name: str) -> Iterator[tuple[int, list[str]]]:
+    n_columns, at, number = len(layout.kinds), 0, layout.first_line - 1
+    while at < len(body):
+        end = body.find(b"\n", at)
+        end = len(body) if end < 0 else end
+        line, number, at = _text(body[at:end]), number + 1, end + 1
         if not line.strip():
             continue
-        fields = _fields(line, layout.separator)
-        if table and len(fields) != len(table[0]):
-            raise RecordingError(
-                f"{name}, line {number}: {len(fields)} columns, the rows before it have {len(table[0])}",
-                hint="the file may be cut off; copy it again or remove the line",
-            )
-        table.append([_value(field, name, number) for field in fields])
-    if not table:
-        raise RecordingError(f"{name} has no samples in it")
-    return np.array(table, dtype=np.float64)
+        fields = _cut(layout.dialect.fields(line), n_columns)
+        if _is_comment(line) and fields[0].lower() not in MISSING:
+            continue  # a remark between the rows; #N/A is none
+        if len(fields) != n_columns:
+            raise _other_columns(name, number, len(fields), n_columns)
+        yield number, fields
 
 
-def _value(field: bytes, name: str, line_number: int) -> float:
-    value = _number(field)
-    if value is None:
-        text = field[:40].decode("utf-8", "replace")
+def _column(
+    fields: list[str], kind: str, dialect: Dialect, lines: Sequence[int], name: str, over: list[int]
+) -> NDArray[Any]:
+    if kind == "t":
+        return np.array(fields, dtype=np.str_)
+    if kind in "dc":
+        return _times(fields, kind, lines, name)
+    return np.array([_value(field, dialect, line, name, over) for field, line in zip(fields, lines, strict=True)])
+
+
+def _times(fields: list[str], kind: str, lines: Sequence[int], name: str) -> NDArray[Any]:
+    found: NDArray[Any]
+    try:
+        found = instants(fields) if kind == "d" else clocks(fields)
+    except UnclearDateError as exc:
         raise RecordingError(
-            f"{name}, line {line_number}: {text!r} is not a number",
-            hint="a missing sample is written NaN; a table with text in it is not a waveform",
+            f"{name}, line {lines[0]}: {str(exc)!r} may be day/month or month/day",
+            hint="export the dates as 2026-04-03, or leave them out and give --rate",
+        ) from exc
+    wrong = np.flatnonzero(np.isnat(found))
+    if wrong.size:
+        raise RecordingError(
+            f"{name}, line {lines[int(wrong[0])]}: {fields[int(wrong[0])][:40]!r} is no time like the ones before",
+            hint="write all times in one form, or leave them out and give --rate",
         )
+    return found
+
+
+def _value(field: str, dialect: Dialect, line: int, name: str, over: list[int]) -> float:
+    value = dialect.number(field)
+    if value is None:
+        raise _no_number(name, line, field)
+    if value != value and field.strip().lower() in OVER_RANGE:
+        over.append(line)
     return value

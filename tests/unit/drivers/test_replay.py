@@ -157,7 +157,7 @@ async def test_a_text_recording_without_a_configured_rate_is_a_gap_with_a_hint(t
     (tmp_path / "a.csv").write_text("1\n2\n")
     (gap,) = await played(driver_of(tmp_path, FakeClock()))
     assert isinstance(gap, Gap)
-    assert "does not say its sampling rate (give the rate" in gap.detail
+    assert "does not say its sampling rate (--rate says the rate it was recorded at" in gap.detail
 
 
 async def test_each_channel_has_its_scale_and_surplus_channels_are_left_out(tmp_path: Path) -> None:

@@ -23,11 +23,14 @@ DATA = Path(__file__).parents[2] / "data"
             "x.csv.gz", b"\x1f\x8b\x08\x00" + b"\xff" * 60, "x.csv.gz is damaged and cannot be unpacked", id="bad-gzip"
         ),
         pytest.param("x.bin", bytes(range(256)), "x.bin: unknown format", id="unknown"),
+        pytest.param("x.xlsx", b"PK\x03\x04" + b"xl/worksheets" * 9, "x.xlsx is an Excel workbook", id="excel"),
+        pytest.param("x.csv", b"\x80\x04" + bytes(90), "x.csv is a Python pickle", id="pickle"),
+        pytest.param("x.mf4", b"MDF     4.10" + bytes(90), "x.mf4 is ASAM MDF", id="mdf"),
         pytest.param("x.wav", b"1,2\n3,4\n", "x.wav is not a sound file, whatever its name says", id="no-wav"),
         pytest.param(
             "x.mat", b"RIFF\x00\x00\x00\x00WAVE", "x.mat is not a MATLAB file, whatever its name says", id="no-mat"
         ),
-        pytest.param("x.csv", b"1,2\n3,4\n", "x.csv does not say its sampling rate", id="no-rate"),
+        pytest.param("x.csv", b"1.5,2\n3,4\n", "x.csv does not say its sampling rate", id="no-rate"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_with_its_name_and_a_hint(

@@ -16,10 +16,15 @@ from hypothesis import strategies as st
 
 from edge_agent.errors import RecordingError
 from edge_agent.recordings import load_recording
-from edge_agent.recordings.audio import read_audio
+from edge_agent.recordings.audio import read_audio, refuse_truncated
 
 RATE_HZ = 16_000
 SAMPLES = (0.5 * np.sin(np.arange(3200)[:, None] * [0.01, 0.02])).astype(np.float32)
+
+
+def read(data: bytes, name: str = "x.wav") -> np.ndarray:
+    refuse_truncated(data, name)
+    return read_audio(data, name)["samples"]
 
 
 def sound(subtype: str, container: str = "WAV") -> bytes:
@@ -53,40 +58,81 @@ def test_sixteen_bit_samples_are_exact_parts_of_full_scale() -> None:
     file = io.BytesIO()
     values = np.array([-32768, -1, 0, 1, 32767], dtype=np.int16)
     soundfile.write(file, values, RATE_HZ, subtype="PCM_16", format="WAV")
-    np.testing.assert_array_equal(read_audio(file.getvalue(), "x.wav").samples[0], values / np.float32(32768))
+    np.testing.assert_array_equal(read(file.getvalue())[0], values / np.float32(32768))
 
 
 def test_a_truncated_wav_says_how_much_is_there() -> None:
     with pytest.raises(
         RecordingError, match=r"x\.wav is cut off: .* promises 3200 samples per channel, 3100 are there"
     ):
-        read_audio(sound("PCM_16")[:-400], "x.wav")
+        read(sound("PCM_16")[:-400], "x.wav")
 
 
 def test_a_truncated_flac_is_refused() -> None:
     data = sound("PCM_16", "FLAC")
     with pytest.raises(RecordingError, match=r"x\.flac"):
-        read_audio(data[: len(data) // 2], "x.flac")
+        read(data[: len(data) // 2], "x.flac")
 
 
 def test_a_wav_whose_header_was_never_finished_is_refused_by_that_name() -> None:
     data = bytearray(sound("PCM_16"))
     struct.pack_into("<I", data, data.index(b"data") + 4, 0)
     with pytest.raises(RecordingError, match="the header says no samples, yet 12800 bytes follow") as caught:
-        read_audio(bytes(data), "x.wav")
+        read(bytes(data), "x.wav")
     assert "recorder was stopped" in str(caught.value.hint)
 
 
 def test_a_wav_that_ends_before_its_samples_is_refused() -> None:
     with pytest.raises(RecordingError, match="ends before the samples begin"):
-        read_audio(sound("PCM_16")[:30], "x.wav")
+        read(sound("PCM_16")[:30], "x.wav")
 
 
 def test_a_wav_without_samples_is_refused() -> None:
     file = io.BytesIO()
     soundfile.write(file, np.zeros((0, 1)), RATE_HZ, subtype="PCM_16", format="WAV")
     with pytest.raises(RecordingError, match=r"x\.wav has no samples in it"):
-        read_audio(file.getvalue(), "x.wav")
+        read(file.getvalue(), "x.wav")
+
+
+@pytest.mark.parametrize("suffix", ["wav", "aiff", "w64", "rf64"])
+def test_every_container_is_read_and_a_cut_one_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x.{suffix}"
+    data = sound("PCM_16", suffix.upper())
+    path.write_bytes(data)
+    assert np.abs(load_recording(path).samples - SAMPLES.T).max() <= 2**-15
+    path.write_bytes(data[:-4000])
+    with pytest.raises(RecordingError, match=r"promises 3\d\d\d samples per channel, 2\d\d\d are there"):
+        load_recording(path)
+
+
+@pytest.mark.parametrize(("subtype", "step"), [("PCM_U8", 2**-7), ("ALAW", 2**-5), ("ULAW", 2**-5), ("DOUBLE", 0.0)])
+def test_every_coding_is_read(subtype: str, step: float) -> None:
+    assert np.abs(read(sound(subtype)) - SAMPLES.T).max() <= step
+
+
+def test_a_big_endian_wav_is_read(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, SAMPLES, RATE_HZ, subtype="PCM_16", format="WAV", endian="BIG")
+    path = tmp_path / "x.wav"
+    path.write_bytes(file.getvalue())
+    assert file.getvalue()[:4] == b"RIFX"
+    assert np.abs(load_recording(path).samples - SAMPLES.T).max() <= 2**-15
+
+
+@pytest.mark.parametrize("size", [0x7FFFF000, 0x80000000, 0xFFFFFFFF])
+def test_a_size_that_a_recorder_could_not_know_is_no_promise(size: int) -> None:
+    data = bytearray(sound("PCM_16"))
+    struct.pack_into("<I", data, data.index(b"data") + 4, size)
+    assert read(bytes(data)).shape == SAMPLES.T.shape
+
+
+def test_a_rate_of_zero_is_refused(tmp_path: Path) -> None:
+    data = bytearray(sound("PCM_16"))
+    struct.pack_into("<I", data, 24, 0)
+    path = tmp_path / "x.wav"
+    path.write_bytes(data)
+    with pytest.raises(RecordingError, match=r"x\.wav"):
+        load_recording(path)
 
 
 @settings(max_examples=150, deadline=None)
@@ -97,4 +143,4 @@ def test_a_damaged_sound_file_is_samples_or_a_recording_error(container: str, cu
     data = bytearray(sound("PCM_16", container)[:cut])
     data[at % len(data)] = value
     with contextlib.suppress(RecordingError):  # anything else fails the test
-        assert read_audio(bytes(data), "x.wav").samples.size > 0
+        assert read(bytes(data)).size > 0

@@ -1,0 +1,250 @@
+"""How a text writes its rows: what separates columns, and what the decimal sign is. Decided from the rows, never
+guessed.
+
+Constraints
+- A comma is the hard part: "0,5" is a half or two columns. What the rows themselves prove is taken; what they leave
+  open
+  is refused, and `decimal` (a person's word) decides.
+- After `plain`, rows have '.' as decimal sign, no thousands signs and no quotes.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from edge_agent.errors import RecordingError
+
+MISSING: Final = frozenset({
+    "", "-", "--", "---", "?", "*", ".", "na", "n/a", "#n/a", "nan", "-nan", "+nan", "nan(ind)", "-nan(ind)",
+    "1.#qnan", "1.#ind",
+    "-1.#ind", "null", "none", "nil", "missing", "invalid", "bad", "fail", "#num!", "#value!", "#div/0!", "#ref!",
+    "#name?",
+    "leer", "void",
+})  # fmt: skip
+"""Words for a sample that is not there."""
+OVER_RANGE: Final = frozenset({
+    "over", "overflow", "overload", "ovl", "ol", "over range", "overrange", "+over", "-over", "ovf", "ovr", "clip",
+    "clipped",
+    "saturated", "under", "underflow", "underrange", "+ol", "-ol", "inf", "+inf", "-inf", "infinity", "-infinity",
+    "+infinity",
+    "1.#inf", "-1.#inf", "\u221e", "-\u221e", "err", "error", "fault",
+})  # fmt: skip
+"""Words for a sample beyond the range of the device, or that it calls wrong."""
+
+_POINT: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?")
+_COMMA: Final = re.compile(r"[+-]?(\d+,?\d*|,\d+)([eEdD][+-]?\d+)?")
+_GROUPS: Final = {
+    ".": re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?"),
+    ",": re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?"),
+}
+_INTEGER: Final = re.compile(r"[+-]?\d+")
+_BLANKS: Final = re.compile(r"\s+")
+_WORD: Final = re.compile(r"[^\W\d_]{2,}")
+_INNER_APOSTROPHE: Final = re.compile(r"(?<=\d)['\u2019\u00a0\u202f\u2009](?=\d{3})")
+_ENOUGH_ROWS: Final = 200
+"""Fractions without a leading zero so often in a row do not happen: one in ten begins with one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """`separator` is a tab, ';', '|', ',', ' ' (any blanks) or '' (one column). `decimal` is '.' or ','."""
+
+    separator: str
+    decimal: str
+    has_groups: bool = False
+    has_quotes: bool = False
+
+    def fields(self, line: str) -> list[str]:
+        """The fields of one line as written, without quotes and outer blanks."""
+        if self.has_quotes and '"' in line and self.separator not in ("", " "):
+            return [field.strip() for field in next(csv.reader([line], delimiter=self.separator), [])]
+        if self.separator == " ":
+            return [field.strip('"') for field in line.split()] if self.has_quotes else line.split()
+        if self.separator == "":
+            return [line.strip().strip('"')]
+        return [field.strip() for field in line.split(self.separator)]
+
+    def plain(self, field: str) -> str:
+        """A field with '.' as decimal sign and no thousands signs."""
+        field = _INNER_APOSTROPHE.sub("", field)
+        if self.has_groups:
+            field = field.replace("." if self.decimal == "," else ",", "")
+        return field.replace(",", ".") if self.decimal == "," else field
+
+    def number(self, field: str) -> float | None:
+        """The field as a number; NaN where it says that there is none; None for any other text."""
+        word = field.strip().lower()
+        if word in MISSING or word in OVER_RANGE:
+            return float("nan")
+        plain = self.plain(field)
+        try:
+            return float(plain)
+        except ValueError:
+            # Fortran writes 1.5D-03.
+            return float(plain.upper().replace("D", "E")) if _POINT.fullmatch(plain) else None
+
+
+def dialect_of(rows: Sequence[str], header: Sequence[str], name: str, *, decimal: str | None = None) -> Dialect:
+    """What the rows are written in. `header` are lines before them; `decimal` is what a person said.
+
+    Raises RecordingError where the rows do not tell.
+    """
+    has_quotes = any('"' in row for row in rows)
+    separator = _separator(rows, has_quotes=has_quotes)
+    if separator == ",":
+        return _with_commas(rows, header, name, decimal, has_quotes=has_quotes)
+    splitter = Dialect(separator, ".", has_quotes=has_quotes)
+    fields = [field for row in rows for field in splitter.fields(row) if _is_numeric(field)]
+    sign, has_groups = _decimal_sign(fields, separator, name, decimal)
+    return Dialect(separator, sign, has_groups, has_quotes)
+
+
+def _separator(rows: Sequence[str], *, has_quotes: bool) -> str:
+    for candidate in ("\t", ";", "|"):
+        if _mostly(candidate in row for row in rows):
+            return candidate
+    has_comma = _mostly("," in row for row in rows)
+    if has_quotes and has_comma and _mostly('",' in row or ',"' in row for row in rows):
+        return ","
+    tokens = [_BLANKS.split(row.strip()) for row in rows]
+    has_blanks = _mostly(len(parts) > 1 for parts in tokens)
+    if not has_comma:
+        return " " if has_blanks else ""
+    if has_blanks and _mostly(all(_COMMA.fullmatch(part) for part in parts) for parts in tokens):
+        return " "
+    return ","
+
+
+def _mostly(answers: object) -> bool:
+    count = Counter(bool(answer) for answer in answers)  # type: ignore[attr-defined]
+    return count[True] > 9 * count[False]
+
+
+def _is_numeric(field: str) -> bool:
+    bare = _INNER_APOSTROPHE.sub("", field)
+    return bool(
+        _POINT.fullmatch(bare) or _COMMA.fullmatch(bare) or any(group.fullmatch(bare) for group in _GROUPS.values())
+    )
+
+
+def _decimal_sign(fields: Sequence[str], separator: str, name: str, said: str | None) -> tuple[str, bool]:
+    """The sign, and whether thousands are grouped by the other one."""
+    both = [field for field in fields if "," in field and "." in field]
+    if both:
+        sign = "," if both[0].rindex(",") > both[0].rindex(".") else "."
+        return sign, True
+    commas = [field for field in fields if "," in field]
+    points = [field for field in fields if "." in field]
+    if commas and points:
+        return _of_two_signs(commas, points, name, said)
+    if not commas:
+        is_grouped = points and any(field.count(".") > 1 for field in points)
+        return (",", True) if is_grouped else (".", False)
+    if any(field.count(",") > 1 for field in commas):
+        return ".", True
+    if said is not None:
+        return said, said == "."
+    is_open = all(_GROUPS["."].fullmatch(field) for field in commas)
+    # A list separated by ';' is how programs write that keep the comma for decimals.
+    if is_open and separator != ";" and not any(_INTEGER.fullmatch(field) and len(field) > 4 for field in fields):
+        raise _ambiguous(name, commas[0], "one and a bit, or thousands")
+    return ",", False
+
+
+def _of_two_signs(commas: Sequence[str], points: Sequence[str], name: str, said: str | None) -> tuple[str, bool]:
+    """Commas in some fields, points in others: one of them groups thousands."""
+    comma_groups = all(_GROUPS["."].fullmatch(field) for field in commas)
+    point_groups = all(_GROUPS[","].fullmatch(field) for field in points)
+    if said is not None or comma_groups != point_groups:
+        sign = said or ("." if comma_groups else ",")
+        return sign, True
+    raise RecordingError(
+        f"{name} writes {commas[0]!r} and {points[0]!r}: both signs cannot be the decimal sign",
+        hint="export it again with one decimal sign; --decimal says which of the two it is",
+    )
+
+
+def _with_commas(
+    rows: Sequence[str], header: Sequence[str], name: str, said: str | None, *, has_quotes: bool
+) -> Dialect:
+    """Commas and nothing else that separates."""
+    columns, single = Dialect(",", ".", has_quotes=has_quotes), Dialect("", ",")
+    if has_quotes:
+        fields = [field for row in rows for field in columns.fields(row) if _is_numeric(field)]
+        if any("," in field for field in fields):  # a comma inside quotes separates nothing
+            sign, has_groups = _decimal_sign(fields, ",", name, said)
+            return Dialect(",", sign, has_groups, has_quotes=True)
+        return columns
+    split = [columns.fields(row) for row in rows]
+    n_fields = Counter(len(fields) for fields in split).most_common(1)[0][0]
+    if all(_GROUPS["."].fullmatch(row.strip()) or "," not in row for row in rows) and any("." in row for row in rows):
+        return _grouped_or_two_columns(rows, split, name, said)
+    if not _may_be_decimal(split) or said == ".":
+        return columns
+    if n_fields != 2:
+        if n_fields % 2 == 0 and _has_leading_zeros(fields[1::2] for fields in split):
+            raise RecordingError(
+                f"{name}: its commas separate columns and are the decimal sign as well ({rows[0].strip()!r})",
+                hint="export it again with ';' or a tab between the columns",
+            )
+        return columns
+    if said == "," or _has_leading_zeros(fields[1:] for fields in split):
+        return single
+    names = header[-1] if header else ""
+    if names.count(",") == 1 and _WORD.search(names):
+        return columns
+    if any(fields[1].startswith(("-", "+")) for fields in split) or _is_counting(split):
+        return columns
+    if header and "," not in names and _WORD.search(names) and not any(sign in names for sign in "\t;|"):
+        return single
+    if len(rows) >= _ENOUGH_ROWS and any(len(fields[1]) > 1 for fields in split):
+        return columns
+    raise _ambiguous(name, rows[0].strip(), "a decimal comma, or two columns of whole numbers")
+
+
+def _may_be_decimal(split: Sequence[Sequence[str]]) -> bool:
+    """Whole numbers (an exponent behind the last) are all there is between the commas."""
+    for fields in split:
+        for number, field in enumerate(fields):
+            if not (
+                _INTEGER.fullmatch(field) or (number % 2 and re.fullmatch(r"\d+[eE][+-]?\d+", field)) or field == ""
+            ):
+                return False
+    return True
+
+
+def _has_leading_zeros(parts: object) -> bool:
+    """An integer is not written 007; a fraction is."""
+    return any(len(field) > 1 and field[0] == "0" for fields in parts for field in fields)  # type: ignore[attr-defined]
+
+
+def _is_counting(split: Sequence[Sequence[str]]) -> bool:
+    """The first part counts the rows."""
+    first = [fields[0] for fields in split[:_ENOUGH_ROWS]]
+    if len(first) < 3 or not all(_INTEGER.fullmatch(field) for field in first):
+        return False
+    return all(int(after) - int(before) == 1 for before, after in pairwise(first[:20]))
+
+
+def _grouped_or_two_columns(
+    rows: Sequence[str], split: Sequence[Sequence[str]], name: str, said: str | None
+) -> Dialect:
+    """ "1,234.5": thousands, or 1 and 234.5."""
+    if len({len(fields) for fields in split}) > 1 or any(row.count(",") > 1 for row in rows):
+        return Dialect("", ".", has_groups=True)
+    if _is_counting(split):
+        return Dialect(",", ".")
+    raise _ambiguous(name, rows[0].strip(), "thousands, or two columns")
+
+
+def _ambiguous(name: str, example: str, between: str) -> RecordingError:
+    return RecordingError(
+        f"{name}: {example!r} may be {between}; the file does not tell",
+        hint="--decimal comma or --decimal point says which (setting `decimal` of a replay source)",
+    )

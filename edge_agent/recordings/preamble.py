@@ -1,0 +1,124 @@
+"""What stands before the rows: names, units, and the sampling rate of loggers that write it there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from edge_agent.errors import RecordingError
+from edge_agent.recordings.units import known_unit
+
+COMMENT_SIGNS: Final = ("#", "%", "//", "!")
+
+_RATE_NAMES: Final = frozenset({
+    "fs", "sr", "f_s", "samplerate", "samplingrate", "samplefrequency", "samplingfrequency", "samplefreq",
+    "samplingfreq",
+    "fsamp", "fsample", "sampfreq", "samprate", "samplespersecond", "samplespersec", "samplessec", "sps", "abtastrate",
+    "abtastfrequenz", "samplingratehz", "scanrate", "datarate", "acquisitionrate", "frequencedechantillonnage",
+    "samplesps",
+    "frecuenciademuestreo", "samplerateperchannel", "fabtast", "sratehz", "srate", "framerate", "fech", "fe",
+})  # fmt: skip
+_STEP_NAMES: Final = frozenset({
+    "dt", "ts", "deltat", "deltax", "sampletime", "sampleinterval", "samplinginterval", "samplingperiod",
+    "sampleperiod",
+    "samplingtime", "tsample", "tsamp", "timestep", "timeincrement", "increment", "xincrement", "wfincrement",
+    "abtastintervall", "abtastzeit", "timeinterval", "interval", "xinc", "timebase", "samplestep",
+})  # fmt: skip
+_SCALES: Final = {
+    "hz": 1.0, "khz": 1e3, "mhz": 1e6, "sps": 1.0, "ksps": 1e3, "s/s": 1.0, "ks/s": 1e3, "samples/s": 1.0, "1/s": 1.0,
+    "samples/sec": 1.0, "samples/second": 1.0, "s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6,
+    "\u00b5s": 1e-6,
+    "\u03bcs": 1e-6, "ns": 1e-9,
+}  # fmt: skip
+_PAIR: Final = re.compile(
+    r"^\W*(?P<key>[^\d:=;\t,|]*?[^\d:=;\t,|\s])\s*(?:[\[(]\s*(?P<unit>[^\])]*)[\])])?\s*[:=;\t,|\s]\s*\"?"
+    r"(?P<value>[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?)\s*[;,|\t\s\"']*(?P<after>[^\s\d\"';,|]*)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A sampling rate and the words that said it."""
+
+    hz: float
+    words: str
+
+
+def rate_of_pair(key: str, value: float, unit: str = "") -> float | None:
+    """The rate that a name and a number say, in Hz; None when the name is none of a rate's or an interval's.
+
+    `unit` may be empty: hertz, or seconds. A name may end in its unit (fs_khz, dt_ms).
+    """
+    bare, scale = _bare(key), _SCALES.get(unit.strip().lower(), 1.0 if not unit.strip() else 0.0)
+    for ending in ("khz", "mhz", "hz", "sps", "ms", "us", "sec", "s"):
+        stem = bare.removesuffix(ending)
+        if bare not in _RATE_NAMES | _STEP_NAMES and bare.endswith(ending) and stem in _RATE_NAMES | _STEP_NAMES:
+            is_time = ending in ("ms", "us", "sec", "s")
+            if is_time == (stem in _STEP_NAMES):
+                bare, scale = stem, _SCALES[ending]
+                break
+    if scale == 0.0 or not value > 0:
+        return None
+    if bare in _RATE_NAMES:
+        return value * scale
+    return 1.0 / (value * scale) if bare in _STEP_NAMES else None
+
+
+def _bare(key: str) -> str:
+    text = key.strip().lower().translate(str.maketrans("\u00e9\u00e8\u00ea\u00e4\u00f6\u00fc", "eeeaou"))
+    return re.sub(r"[^a-z]", "", text)
+
+
+def rate_in(lines: Sequence[str], name: str) -> Rate | None:
+    """The sampling rate that these lines say. Raises RecordingError when they say two."""
+    found = [rate for line in lines if (rate := _rate_in_line(line)) is not None]
+    return agreed(found, name)
+
+
+def agreed(found: Sequence[Rate], name: str) -> Rate | None:
+    """The one rate that several words say. Raises RecordingError when they differ by more than 0.1 %."""
+    if not found:
+        return None
+    for other in found[1:]:
+        if abs(other.hz - found[0].hz) > 1e-3 * found[0].hz:
+            raise RecordingError(
+                f"{name} says two sampling rates: {found[0].words!r} and {other.words!r}",
+                hint="--rate says the right one (setting `sample_rate_hz` of a replay source)",
+            )
+    return found[0]
+
+
+def _rate_in_line(line: str) -> Rate | None:
+    for piece in re.split(r";\s+|,\s+(?=[A-Za-z])|\t(?=[A-Za-z])", line.lstrip("#%/! \t")):
+        match = _PAIR.match(piece)
+        if match is None:
+            continue
+        value = float(match["value"].replace(",", "."))
+        unit = match["unit"] or ""
+        after = match["after"].strip("()[]").lower()
+        hz = rate_of_pair(match["key"], value, unit or (after if after in _SCALES else ""))
+        if hz is not None:
+            return Rate(hz, piece.strip())
+    return None
+
+
+def is_unit_row(fields: Sequence[str]) -> bool:
+    """Whether a row under the names holds their units: "[s];[g]", "ms,g"."""
+    said = [field.strip() for field in fields if field.strip()]
+    return bool(said) and all(
+        (field[0] in "[(" and field[-1] in ")]")
+        or known_unit(field) == field
+        or (len(field) > 1 and known_unit(field) is not None)
+        or field in ("-", "--")
+        for field in said
+    )
+
+
+def unit_of_row(field: str) -> str:
+    """The unit in a field of a units row."""
+    text = field.strip()
+    if text[:1] in ("[", "(") and text[-1:] in ("]", ")"):
+        text = text[1:-1].strip()
+    return "" if text in ("", "-", "--") else known_unit(text) or text

@@ -1,0 +1,351 @@
+"""What each column of a table is: a channel, the time, or a count of the rows. Nothing is scored as something else.
+
+Constraints
+- A column of dates, one named like a time, and one that rises evenly are no channels; a count of the rows is none
+  either.
+- The rate comes from the time column, or from the lines before the rows; when both speak they must agree.
+- What a column is, and cannot be told, is refused with the option that tells.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.core.samples import read_only
+from edge_agent.errors import RecordingError
+from edge_agent.recordings.recording import Content, numbered
+from edge_agent.recordings.said import Said
+from edge_agent.recordings.table import Table
+from edge_agent.recordings.time_column import is_count, is_ramp, quantum_of, spacing
+from edge_agent.recordings.units import known_unit
+
+_TIME_WORDS: Final = (
+    r"t|time|times|zeit|zeitpunkt|temps|tempo|tiempo|tijd|czas|tid|timestamp|time[ _]?stamp|zeitstempel|"
+    r"datetime|date|datum|"
+    r"date[ _/-]?time|elapsed(?:[ _]?time)?|rel(?:ative)?[ _]?time|abs(?:olute)?[ _]?time|x[ _]value|"
+    r"uhrzeit|epoch|unix(?:[ _]?time)?|"
+    r"sample[ _]?time|time[ _]?(?:axis|vector|vec|base|index)|messzeit|seconds|sec|milliseconds|ms|"
+    r"microseconds|us|utc|local[ _]?time"
+)
+_TIME_NAME: Final = re.compile(
+    rf"^(?:{_TIME_WORDS})$|^(?:time|timestamp|zeit|x[ _]value)[ _]*\d$|"
+    r"^(?:time|timestamp|zeit)\b(?!.*(?:domain|constant))",
+    re.IGNORECASE,
+)
+_INDEX_NAME: Final = re.compile(
+    r"^(?:index|idx|i|n|nr|no|num|number|#|id|count|counter|sample|samples|sample[ _]?(?:no|nr|number|"
+    r"index|id|#)|point|points|row|"
+    r"rows|line|record|unnamed.*|messpunkt|lfd\.?[ _]?nr|punkt|zeile|seq|sequence|scan|step|level_0)\.?$",
+    re.IGNORECASE,
+)
+_BRACKET: Final = re.compile(r"\s*[\[({].*?[\])}]\s*$")
+_TRAILING_UNIT: Final = re.compile(
+    r"(?:\s+in\s+|[\s_/,]+)(s|secs?|seconds?|ms|msec|milliseconds?|us|\u00b5s|\u03bcs|usec|ns|min|minutes?|h|hours?|d|days?)\s*$",
+    re.IGNORECASE,
+)
+_WORD_UNITS: Final = {"seconds": "s", "sec": "s", "milliseconds": "ms", "ms": "ms", "microseconds": "us", "us": "us"}
+_TO_SECONDS: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+_EPOCHS: Final = ((1e9, 1e10, 1.0), (1e12, 1e13, 1e-3), (1e15, 1e16, 1e-6), (1e18, 1e19, 1e-9))
+"""Numbers of seconds, ms, us and ns since 1970, of the years 2001 to 2286."""
+_SERIAL_DAYS: Final = (30_000.0, 80_000.0)
+"""A spreadsheet's dates of the years 1982 to 2119, in days."""
+_AGREE_WITHIN: Final = 0.01
+_SUFFIX: Final = "or --columns says which columns are channels (setting `columns` of a replay source)"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Times:
+    """One time column in seconds from its first row."""
+
+    column: int
+    values_s: NDArray[np.float64]
+    quantum_s: float
+    start_ns: int | None
+
+
+def content_of(table: Table, said: Said) -> Content:
+    """The channels of a table with their rate. Raises RecordingError for what cannot be told."""
+    wanted = _wanted(table, said.columns)
+    times, counts, channels = _sorted_out(table, wanted, said)
+    if not channels:
+        raise RecordingError(
+            f"{table.name} has no column of samples: {_kinds(table, times, counts)}", hint="export the signal with it"
+        )
+    for column in channels:
+        _refuse_text(table, column)
+    rate_hz, starts, notes = _rate(table, times, counts, said)
+    values = np.stack([table.columns[column].astype(np.float64) for column in channels])
+    with np.errstate(over="ignore"):  # beyond float32 it becomes infinite, which the feature stage refuses by name
+        samples = np.ascontiguousarray(values, dtype=np.float32)
+    names = [table.names[column] if table.names and table.names[column] else "" for column in channels]
+    fallback = numbered(len(channels))
+    return Content(
+        samples=read_only(samples),
+        channel_names=tuple(name or fallback[place] for place, name in enumerate(names)),
+        rate_hz=rate_hz,
+        units=tuple(_unit(table, column) for column in channels),
+        starts=starts,
+        start_ns=times[0].start_ns if times else None,
+        notes=(*table.notes, *notes),
+    )
+
+
+def _unit(table: Table, column: int) -> str:
+    return table.unit(column) or ("counts" if column in table.integers else "")
+
+
+def _wanted(table: Table, columns: Sequence[str]) -> list[int] | None:
+    """The columns a person named; None for all."""
+    if not columns:
+        return None
+    lower = [name.strip().lower() for name in table.names]
+    bare = [_BRACKET.sub("", name).strip() for name in lower]
+    return [_column(table, word, lower, bare) for word in columns]
+
+
+def _column(table: Table, word: str, lower: list[str], bare: list[str]) -> int:
+    key = word.strip().lower()
+    for names in (lower, bare):
+        if names.count(key) == 1:
+            return names.index(key)
+    if key.isdigit() and 1 <= int(key) <= len(table.columns):
+        return int(key) - 1
+    known = ", ".join(name for name in table.names if name) or f"1 to {len(table.columns)}"
+    raise RecordingError(f"{table.name} has no column {word!r}", hint=f"its columns are: {known}")
+
+
+def _sorted_out(table: Table, wanted: list[int] | None, said: Said) -> tuple[list[_Times], list[int], list[int]]:
+    """Time columns, counts of the rows, channels."""
+    if wanted is not None and said.rate_hz is not None:
+        return [], [], wanted  # a person has said all there is to say
+    times: list[_Times] = []
+    counts: list[int] = []
+    channels: list[int] = []
+    clocks = [column for column, values in enumerate(table.columns) if values.dtype.kind in "Mm"]
+    if clocks:
+        times.append(_of_clocks(table, clocks))
+    for column, values in enumerate(table.columns):
+        if column in clocks:
+            continue
+        is_chosen = wanted is not None and column in wanted
+        role = "channel" if is_chosen or values.dtype.kind == "U" else _role(table, column, values)
+        if role == "time":
+            times.append(_of_numbers(table, column, values, said))
+        elif role == "count":
+            counts.append(column)
+        elif (wanted is None or is_chosen) and not _is_blank(table, column, values):
+            channels.append(column)
+    if wanted is not None:
+        channels = [column for column in wanted if column in channels]
+    return times, counts, channels
+
+
+def _is_blank(table: Table, column: int, values: NDArray[Any]) -> bool:
+    """A column without a name and without a number: two separators with nothing between them."""
+    return bool(table.names) and not table.names[column] and values.dtype.kind == "f" and bool(np.isnan(values).all())
+
+
+def _role(table: Table, column: int, values: NDArray[np.float64]) -> str:
+    name = table.names[column].strip() if table.names else ""
+    unit = known_unit(table.unit(column)) if table.unit(column) else None
+    if unit is not None and unit not in _TO_SECONDS and not is_ramp(values):
+        return "channel"  # T [degC] is no time
+    is_named_time = _time_unit(table, column) is not None or _TIME_NAME.match(_bare(name))
+    # One letter may be a temperature or a torque: those do not run forward all the time.
+    if is_named_time and (len(_bare(name)) > 1 or unit in _TO_SECONDS or bool((np.diff(values) >= 0).all())):
+        return "time"
+    if (_INDEX_NAME.match(_bare(name)) or (table.names and not name)) and _counts_upwards(values):
+        return "count"
+    if is_count(values):
+        return "count"
+    if is_ramp(values):
+        return "time"
+    return "channel"
+
+
+def _bare(name: str) -> str:
+    text = _BRACKET.sub("", name.strip().strip('"')).strip()
+    return _TRAILING_UNIT.sub("", text).strip(" :_") or text
+
+
+def _time_unit(table: Table, column: int) -> str | None:
+    """The unit of a column that measures time, by its unit or by its name; None for any other column."""
+    name = table.names[column] if table.names else ""
+    unit = known_unit(table.unit(column)) if table.unit(column) else None
+    if unit in _TO_SECONDS and (unit not in ("d", "h", "min") or _TIME_NAME.match(_bare(name))):
+        return unit
+    if not _TIME_NAME.match(_bare(name)):
+        return None
+    word = _TRAILING_UNIT.search(name.strip())
+    if word is not None and _bare(name) != name.strip():
+        return known_unit(word.group(1))
+    return _WORD_UNITS.get(_bare(name).lower())
+
+
+def _counts_upwards(values: NDArray[np.float64]) -> bool:
+    finite = bool(np.isfinite(values).all())
+    return finite and len(values) > 1 and bool((np.diff(values) >= 1).all() and (values % 1 == 0).all())
+
+
+def _of_clocks(table: Table, columns: list[int]) -> _Times:
+    """Dates, times of day, or a date beside a time of day."""
+    dates = [column for column in columns if table.columns[column].dtype.kind == "M"]
+    of_day = [column for column in columns if table.columns[column].dtype.kind == "m"]
+    chosen = dates[0] if dates else of_day[0]
+    values = table.columns[chosen]
+    if dates and of_day and (values == values.astype("datetime64[D]")).all():
+        values = values[0] + table.columns[of_day[0]]
+        chosen = of_day[0]
+    for other in dates[1:]:
+        if len(dates) > 1 and (table.columns[other] != table.columns[dates[0]]).any():
+            raise _two_times(table, dates[0], other)
+    ns = values.astype(np.int64)
+    start_ns = int(ns[0]) if values.dtype.kind == "M" else None
+    relative = ns - ns[0]
+    quantum_ns = next(10**digits for digits in range(9, -1, -1) if not (ns % 10**digits).any())
+    return _Times(chosen, relative / 1e9, quantum_ns / 1e9, start_ns)
+
+
+def _of_numbers(table: Table, column: int, values: NDArray[np.float64], said: Said) -> _Times:
+    missing = np.flatnonzero(~np.isfinite(values))
+    if missing.size:
+        raise RecordingError(
+            f"{table.name}, {table.where(int(missing[0]))}: {table.label(column)} has no time there",
+            hint="remove the row, or leave the column out and give --rate",
+        )
+    scale, start_ns = _scale(table, column, values, said)
+    return _Times(column, (values - values[0]) * scale, quantum_of(values) * scale, start_ns)
+
+
+def _scale(table: Table, column: int, values: NDArray[np.float64], said: Said) -> tuple[float, int | None]:
+    """Seconds per unit of this column; the first instant when the numbers are dates."""
+    unit = _time_unit(table, column)
+    step = float(values[-1] - values[0]) / max(1, len(values) - 1)
+    for low, high, seconds in _EPOCHS:
+        if low <= values[0] < high and (unit is None or abs(_TO_SECONDS[unit] - seconds) < 1e-12):
+            return seconds, round(values[0] * seconds * 1e3) * 1_000_000
+    if unit is not None:
+        return _TO_SECONDS[unit], None
+    name = table.names[column] if table.names else ""
+    if _SERIAL_DAYS[0] <= values[0] <= _SERIAL_DAYS[1]:
+        return _serial_days(table, column, step), _serial_start_ns(float(values[0]))
+    if step <= 0:
+        return 1.0, None  # refused as times that do not run forward
+    if not _TIME_NAME.match(_bare(name)):
+        return _unnamed(table, column, step, said), None
+    return _seconds_by_custom(table, column, step, said), None
+
+
+def _serial_days(table: Table, column: int, step: float) -> float:
+    name = table.names[column].lower() if table.names else ""
+    if step < 1e-6 or any(word in name for word in ("date", "datum", "serial", "excel")):
+        return 86_400.0
+    raise RecordingError(
+        f"{table.name}: {table.label(column)} may be seconds, or days of a spreadsheet's date",
+        hint="name it 'time (s)' or 'date (d)' in the header, or leave it out and give --rate",
+    )
+
+
+def _serial_start_ns(days: float) -> int:
+    return round((days - 25_569.0) * 86_400e3) * 1_000_000  # 25569 is 1970-01-01
+
+
+def _unnamed(table: Table, column: int, step: float, said: Said) -> float:
+    """A column that rises evenly and does not say what it is: time when a rate that is known says so."""
+    known = table.rate_hz or said.rate_hz
+    for scale in (1.0, 1e-3, 1e-6, 1e-9):
+        if known is not None and abs(step * scale * known - 1) < 0.01:
+            return scale
+    if known is None and said.expected_rate_hz is not None and abs(step * said.expected_rate_hz - 1) < 1e-3:
+        return 1.0
+    raise RecordingError(
+        f"{table.name}: {table.label(column)} rises evenly by {step:.6g} a row: a time without a unit, or a count",
+        hint=f"name it in a header, as 'time (s)', 'time (ms)' or 'index', {_SUFFIX}",
+    )
+
+
+def _seconds_by_custom(table: Table, column: int, step: float, said: Said) -> float:
+    """A time without a unit is in seconds, unless a known rate says otherwise."""
+    known = table.rate_hz or said.near_hz
+    other = next(
+        (unit for unit in ("ms", "us", "ns") if known and abs(step * _TO_SECONDS[unit] * known - 1) < 0.01), None
+    )
+    is_counting = step >= 1 and step % 1 == 0
+    if other is None and not is_counting:
+        return 1.0
+    as_seconds = f"as seconds it runs at {1 / step:.6g} Hz"
+    guess = f", as {other} at {1 / (step * _TO_SECONDS[other]):.6g} Hz" if other else ", or it counts rows"
+    raise RecordingError(
+        f"{table.name}: {table.label(column)} has no unit: {as_seconds}{guess}",
+        hint=f"name it 'time ({other or 's'})' or 'index' in the header, {_SUFFIX}",
+    )
+
+
+def _rate(
+    table: Table, times: list[_Times], counts: list[int], said: Said
+) -> tuple[float | None, tuple[int, ...], tuple[str, ...]]:
+    """The rate the table says, the rows where samples begin anew, and what a person should know about both."""
+    notes = tuple(f"{table.label(column)} counts the rows: it is no channel" for column in counts)
+    if not times:
+        return table.rate_hz, _count_starts(table, counts), notes
+    first = times[0]
+    for other in times[1:]:
+        if not np.allclose(other.values_s, first.values_s, rtol=1e-3, atol=2 * (first.quantum_s + other.quantum_s)):
+            raise _two_times(table, first.column, other.column)
+    near = table.rate_hz or said.near_hz
+    found = spacing(first.values_s, first.quantum_s, table.name, table.where, near_hz=near)
+    notes += (f"{table.label(first.column)} is the time: it gives the rate, {found.rate_hz:.6g} Hz",)
+    if len(found.starts) > 1:
+        holes = f"{len(found.starts) - 1} holes in the time, the first before {table.where(found.starts[1])}"
+        notes += (f"{holes}: no window spans one",)
+    if table.rate_hz is not None and abs(table.rate_hz - found.rate_hz) > _AGREE_WITHIN * table.rate_hz:
+        raise RecordingError(
+            f"{table.name} says {table.rate_words!r}, and its time column runs at {found.rate_hz:.6g} Hz",
+            hint="one of the two is wrong: remove that one, or both and give --rate",
+        )
+    return found.rate_hz, found.starts, notes
+
+
+def _count_starts(table: Table, counts: list[int]) -> tuple[int, ...]:
+    """Rows where a count jumps: samples are missing before them."""
+    if not counts:
+        return (0,)
+    steps = np.diff(table.columns[counts[0]])
+    usual = np.median(steps) if steps.size else 1.0
+    return (0, *(int(row) + 1 for row in np.flatnonzero(steps != usual)))
+
+
+def _two_times(table: Table, first: int, other: int) -> RecordingError:
+    return RecordingError(
+        f"{table.name} has two time columns that differ, {table.label(first)} and {table.label(other)}",
+        hint="export the channels one by one, each with its own time",
+    )
+
+
+def _refuse_text(table: Table, column: int) -> None:
+    values = table.columns[column]
+    if values.dtype.kind in "Mm":
+        raise RecordingError(f"{table.name}: {table.label(column)} holds times, no samples", hint="--columns took it")
+    if values.dtype.kind != "U":
+        return
+    for row, text in enumerate(values.tolist()):
+        try:
+            float(text)
+        except ValueError:
+            shown = "".join(sign if sign.isprintable() else "\ufffd" for sign in text[:40])
+            raise RecordingError(
+                f"{table.name}, {table.where(row)}: {shown!r} is not a number",
+                hint=f"{table.label(column)} holds text: --columns says which columns are channels",
+            ) from None
+
+
+def _kinds(table: Table, times: list[_Times], counts: list[int]) -> str:
+    said = [f"{table.label(time.column)} is the time" for time in times]
+    said += [f"{table.label(column)} counts the rows" for column in counts]
+    return ", ".join(said) or "it has no columns"
