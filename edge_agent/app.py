@@ -1,16 +1,16 @@
 """The composition root: settings become objects, objects run in one TaskGroup.
 
-The only place that creates long-lived tasks. Shut-down follows the flow: sources first, then what they
-left in the pipeline, then the outbox, then a bounded try to deliver.
+The only place that creates long-lived tasks; each is started again when it fails (`supervision`). A stop follows
+the flow, with a bound on every step (`shutdown`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,14 +18,14 @@ from cloud_sync.columns import Record
 from cloud_sync.errors import OutboxError
 from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import Outbox
-from cloud_sync.outbox_room import floor_of
 from cloud_sync.reconcile_hourly import HourlyReconciliation
 from cloud_sync.records import Event
-from cloud_sync.retention import US_PER_DAY
+from cloud_sync.stopping import Patience, unless_stopped
 from cloud_sync.transports.auto import way_of, worth_of
 from cloud_sync.transports.base import Transport
-from cloud_sync.uplink import Policy, Uplink
+from cloud_sync.uplink import Uplink
 from cloud_sync.writer import OutboxWriter
+from edge_agent.assembly import outbox_of, policy_of
 from edge_agent.core.channel import Channel, WhenFull
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap, GapCause, GapSpan
@@ -65,18 +65,22 @@ from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import IndicatorStage, SnapshotStage, TagStage, WaveformStage
 from edge_agent.pipeline.tags import SnapshotLine
 from edge_agent.settings import (
-    CentralSettings,
     ModbusSettings,
     OpcUaSettings,
     Settings,
     WaveformSettings,
 )
+from edge_agent.shutdown import CLOSE_S, OPENING_S, Shutdown
+from edge_agent.supervision import RESTART_MAX_S, Supervision
+
+_AnyStage = WaveformStage | IndicatorStage | TagStage | SnapshotStage
 
 log = logging.getLogger("edge_agent")
 
 BLOCKS_QUEUED: Final = 64  # some seconds of signal: the loop is never away that long, and memory stays small
 SCANS_QUEUED: Final = 64
-DELIVER_AT_STOP_S: Final = 5.0
+STAGE_RESTART_MAX_S: Final = 5.0
+"""What a source sends meanwhile waits in front of the stage."""
 STATUS_FILE_EVERY_S: Final = 5.0
 
 
@@ -106,6 +110,7 @@ class Agent:
     snapshots: list[SnapshotStage] = field(default_factory=list)
     unscored: dict[str, str] = field(default_factory=dict)
     refused: dict[str, GapSpan] = field(default_factory=dict)
+    supervision: Supervision = field(init=False)
 
     @classmethod
     def build(cls, settings: Settings, *, clock: Clock, transport: Transport) -> Agent:
@@ -113,8 +118,8 @@ class Agent:
         withdrawn = settle_probations(settings, time=rfc3339(clock.now_ns()) or "", say=_say)
         models, model_errors = load_models(settings, say=_say)
         is_clock_synced = ClockQuality()
-        outbox = _outbox(settings, clock, is_clock_synced)
-        uplink = Uplink(outbox, transport, policy=_policy(settings.central), now_ns=clock.now_ns)
+        outbox = outbox_of(settings, clock, is_clock_synced)
+        uplink = Uplink(outbox, transport, policy=policy_of(settings.central), now_ns=clock.now_ns)
         journal = KeyJournal(settings.outbox.key_journal) if settings.outbox.key_journal else None
         writer = OutboxWriter(
             outbox,
@@ -140,6 +145,7 @@ class Agent:
             models=models,
             model_errors=model_errors,
         )
+        agent.supervision = Supervision(clock)
         agent.model_life = ModelLife(
             settings.models,
             models,
@@ -157,54 +163,75 @@ class Agent:
         agent._connect()
         return agent
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set, or something fails that cannot be gone on without."""
-        with own_state(self.settings.gateway.state_dir, say=_say), self.outbox:
-            await self._note_absence()
-            await self._begin_unscored()
-            await self.baselines.restore()
-            async with LocalApi(self._socket_path, self._describe), self._closing_transport():
-                await self._run_parts(stop)
+    async def run(self, stop: asyncio.Event, patience: Patience | None = None) -> None:
+        """Until `stop` is set; `patience` has the waits of the stop."""
+        patience = patience or Patience()
+        with own_state(self.settings.gateway.state_dir, say=_say):
+            try:
+                if await unless_stopped(stop, self._open(), within_s=OPENING_S) is None:
+                    log.warning("stopped while the outbox was being opened; the next start goes on with it")
+                    return
+                async with LocalApi(self._socket_path, self._describe):
+                    await self._run_parts(stop, patience)
+            finally:
+                await patience.finish("closing the link", self.transport.close(), CLOSE_S)
+                await patience.finish("closing the outbox", asyncio.to_thread(self.outbox.close), CLOSE_S)
 
-    async def _run_parts(self, stop: asyncio.Event) -> None:
-        async with asyncio.TaskGroup() as group:
-            sources = [group.create_task(s.run(), name=s.name) for s in self.supervisors]
-            pipeline = [group.create_task(s.run(), name=s.name) for s in [*self.stages, *self.snapshots]]
-            carriers = [
-                group.create_task(part, name=name)
-                for name, part in {
-                    "outbox writer": self.writer.run(),
-                    "uplink": self.uplink.run(),
-                    "reconciliation": self.reconciliation.run(),
-                    "models": self.model_life.run(),
-                    "model index": self.model_pull.run(),
-                    "baselines": self.baselines.run(self.clock),
-                    "status file": self._keep_status_file(),
-                    "watchdog": self._keep_watchdog(),
-                }.items()
-            ]
+    async def _open(self) -> None:
+        await asyncio.to_thread(self.outbox.open)
+        await self._note_absence()
+        await self._begin_unscored()
+        await self.baselines.restore()
+
+    async def _run_parts(self, stop: asyncio.Event, patience: Patience) -> None:
+        asyncio.get_running_loop().set_exception_handler(self.supervision.note_callback)
+        sources = [self._start(source) for source in self.supervisors]
+        pipeline = [self._start(stage, restart_max_s=STAGE_RESTART_MAX_S) for stage in self._pipeline]
+        carriers = [
+            self.supervision.start("outbox writer", self.writer.run),
+            self.supervision.start("uplink", self.uplink.run),
+            self.supervision.start("reconciliation", self.reconciliation.run),
+            self.supervision.start("models", self.model_life.run),
+            self.supervision.start("model index", self.model_pull.run),
+            self.supervision.start("baselines", partial(self.baselines.run, self.clock)),
+            self.supervision.start("status file", self._keep_status_file),
+            self.supervision.start("watchdog", self.notifier.keep_alive),
+        ]
+        shutdown = Shutdown(
+            sources=sources,
+            pipeline=pipeline,
+            carriers=carriers,
+            finish_sources=[source.finish for source in self.supervisors],
+            finish_pipeline=[*(partial(self._finish, stage) for stage in self._pipeline), self._end_unscored],
+            writer=self.writer,
+            keep=self.baselines.save,
+            deliver=self.uplink.drain,
+            last_word=self._leave_last_word,
+        )
+        try:
             self.notifier.ready(f"{len(sources)} sources")
             log.info("running: %d sources, central %s", len(sources), self.settings.central.url)
             await stop.wait()
             self.notifier.stopping()
             log.info("stopping")
-            self.writer.stop_waiting()
-            await _cancelled(sources)
-            await _cancelled(pipeline)
-            for stage in [*self.stages, *self.snapshots]:
-                await stage.finish()
-            await self.baselines.save()
-            await self._end_unscored()
-            await _cancelled(carriers)
-        await self._deliver_the_rest()
+            await shutdown.run(patience)
+        finally:  # also when we are cancelled ourselves
+            for task in [*sources, *pipeline, *carriers]:
+                task.cancel()
 
-    async def _deliver_the_rest(self) -> None:
-        if not await self.writer.flush():
-            state = self.writer.state
-            log.error("%d records could not be stored before the stop: %s", state.pending, state.error)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DELIVER_AT_STOP_S):
-                await self.uplink.drain()
+    def _start(self, part: Supervisor | _AnyStage, *, restart_max_s: float = RESTART_MAX_S) -> asyncio.Task[None]:
+        return self.supervision.start(part.name, part.run, after_failure=part.note_fault, restart_max_s=restart_max_s)
+
+    async def _finish(self, stage: _AnyStage) -> None:
+        await self.supervision.finish(
+            stage.name, stage.finish, after_failure=stage.note_fault, has_items=lambda: stage.has_items
+        )
+
+    @property
+    def _pipeline(self) -> list[_AnyStage]:
+        return [*self.stages, *self.snapshots]
+
+    async def _leave_last_word(self) -> None:
         document = await self._describe() | {"state": "stopped", "summary": "stopped on request"}
         waiting = document["outbox"].get("records", "an unknown number of")  # the disk may be gone by now
         log.info("stopped; %s records wait in the outbox for the next start", waiting)
@@ -273,13 +300,13 @@ class Agent:
             if source.model or indicators is None:
                 self.unscored[source.name] = error.message if error else "no model is configured"
             if indicators is not None:
-                self.stages.append(IndicatorStage(indicators, inlet, self._put))
+                self.stages.append(IndicatorStage(indicators, inlet, self._put, self.clock))
             return
         line = waveform_line(source, model, self.settings.report, self.recorder)
         for row, (state, reasons) in enumerate(zip(line.channels, line.reasons, strict=True)):
             self.baselines.add(f"{source.asset}.{state.point}", reasons, measured_by(source, line.model, row))
         self.model_life.attach(line)
-        self.stages.append(WaveformStage(line, inlet, self._put, indicators))
+        self.stages.append(WaveformStage(line, inlet, self._put, self.clock, indicators))
 
     def _connect_tags(self, source: ModbusSettings | OpcUaSettings, inlet: Channel[Scan | Gap]) -> None:
         line = tag_line(source, self.settings.report, self.recorder)
@@ -354,49 +381,6 @@ class Agent:
             self.notifier.status(document["summary"])
             await self.clock.sleep(STATUS_FILE_EVERY_S)
 
-    async def _keep_watchdog(self) -> None:
-        """Alive means: this loop turns. A lost device or central is not a reason to be restarted."""
-        while self.notifier.watchdog_interval_s is not None:
-            self.notifier.alive()
-            await asyncio.sleep(self.notifier.watchdog_interval_s)
-
-    @contextlib.asynccontextmanager
-    async def _closing_transport(self) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            await self.transport.close()
-
-
-def _outbox(settings: Settings, clock: Clock, is_clock_synced: ClockQuality) -> Outbox:
-    days = settings.outbox.max_age_days
-    return Outbox(
-        settings.gateway.state_dir / "outbox.db",
-        max_bytes=settings.outbox.max_bytes,
-        min_free_bytes=floor_of(settings.gateway.state_dir, settings.outbox.min_free_bytes),
-        max_age_us=None if days == "none" else int(days * US_PER_DAY),
-        gateway_id=settings.gateway.id,
-        now_ns=clock.now_ns,
-        may_expire=is_clock_synced,  # a clock that jumps must not cost the backlog
-    )
-
-
-def _policy(central: CentralSettings) -> Policy:
-    return Policy(
-        central.backoff_max_s,
-        live_weight=central.live_weight,
-        in_flight=central.batches_in_flight,
-        max_bytes_per_s=None if central.max_kbit_s is None else central.max_kbit_s * 1000 / 8,
-        stagger_s=central.stagger_s,
-    )
-
 
 def _say(level: str, line: str) -> None:
     log.log(logging.getLevelNamesMapping()[level.upper()], "%s", line)
-
-
-async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)

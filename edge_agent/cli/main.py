@@ -7,7 +7,9 @@ No traceback reaches a technician: every error of ours becomes one line and what
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -53,6 +55,7 @@ def main(
 @app.command("run")
 def run_command(config: ConfigOption = None) -> None:
     """Run the daemon in the foreground (systemd starts it like this)."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # from the first moment on; soon after, the log says that it came
     _one_blas_thread()
     from edge_agent.cli.run import run_daemon
 
@@ -325,6 +328,17 @@ def _one_blas_thread() -> None:
 def run() -> None:
     """Entry point of the console script."""
     guard_standard_streams()
+    try:
+        _run()
+    except SystemExit as end:
+        if threading.active_count() > 1:
+            from cloud_sync.stopping import leave
+
+            leave(end.code if isinstance(end.code, int) else 0)
+        raise
+
+
+def _run() -> None:
     try:
         app()
     except ConfigurationError as exc:

@@ -1,4 +1,8 @@
-"""`edge-agent run`: the daemon in the foreground, until SIGTERM or SIGINT."""
+"""`edge-agent run`: the daemon in the foreground, until SIGTERM or SIGINT.
+
+The first asks for the orderly stop (`shutdown`); the second ends it as soon as what is in memory is durable. SIGHUP
+changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,14 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from cloud_sync.errors import CredentialsError, OutboxTooNewError, SyncError
+from cloud_sync.stopping import Patience, StopSignals, run_bounded, unless_stopped
 from cloud_sync.transports.auto import transport_for
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.failover import FailoverTransport
@@ -25,15 +31,18 @@ from edge_agent.local.document import problem
 from edge_agent.local.state_lock import make_runtime_folder
 from edge_agent.settings import CentralMqttSettings, Settings
 from edge_agent.settings_file import load_settings
+from edge_agent.shutdown import ENDED_WITHIN_S
 from edge_agent.site_file import find_settings_file
 from edge_agent.site_secrets import central_api_key, central_mqtt_password
+from edge_agent.supervision import Supervision
 
 log = logging.getLogger("edge_agent")
 OWNER_ONLY: Final = 0o077
-E = TypeVar("E", bound=BaseException)
 
 BETWEEN_STARTS_S: Final = 60.0
 """systemd gives up after ten starts in ten minutes: one a minute goes on until somebody has mended the disk."""
+
+_UNEXPECTED_HINT: Final = "the log says more: journalctl -u edge-agent -n 100; send it to whoever maintains the agent"
 
 _FOR_THE_OPERATOR: Final = (ConfigurationError, CredentialsError, OutboxTooNewError)
 """Somebody has to change something first: another start would end the same way."""
@@ -45,39 +54,49 @@ def run_daemon(config: Path | None) -> None:
     settings = load_settings(find_settings_file(config))
     api_key, mqtt_password = central_api_key(settings), central_mqtt_password(settings)
     set_up_logging(settings.gateway.log_level, settings.gateway.log_format)
+    signals = StopSignals(within_s=ENDED_WITHIN_S).listen()
     if settings.central.url.startswith("http://"):
         log.warning("central.url is plain http: anyone on the path can read and forge what is sent")
     if settings.central.mqtt is not None and settings.central.mqtt.allow_plaintext:
         log.warning("central.mqtt is without TLS: anyone on the path can read and forge what is sent")
     warn_of_dates(settings.central)
     try:
-        asyncio.run(_run(settings, api_key, mqtt_password))
-    except* EdgeError as group:
-        raise _first(group) from group
-    except* (CredentialsError, OutboxTooNewError) as group:
-        wrong = _first(group)
-        raise ConfigurationError(wrong.message, hint=wrong.hint) from group
-    except* SyncError as group:  # a disk that is not there yet, a file that is held: worth another start
-        error = _first(group)
-        raise EdgeError(error.message, hint=error.hint) from group
+        run_bounded(_run(settings, api_key, mqtt_password, signals))
+    except (CredentialsError, OutboxTooNewError) as wrong:
+        raise ConfigurationError(wrong.message, hint=wrong.hint) from wrong
+    except SyncError as error:  # a disk that is not there yet, a file that is held: worth another start
+        raise EdgeError(error.message, hint=error.hint) from error
 
 
-async def _run(settings: Settings, api_key: str, mqtt_password: str | None) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    transport = build_transport(settings, api_key=api_key, mqtt_password=mqtt_password)
-    agent = Agent.build(settings, clock=SystemClock(), transport=transport)
+async def _run(settings: Settings, api_key: str, mqtt_password: str | None, signals: StopSignals) -> None:
+    signals.attach()
     started_s = time.monotonic()
     try:
-        await agent.run(stop)
-    except* (EdgeError, SyncError) as group:
-        error: EdgeError | SyncError = _first(group)
+        await _supervised(partial(_run_agent, settings, api_key, mqtt_password, signals))
+    except (EdgeError, SyncError) as error:
         if not isinstance(error, _FOR_THE_OPERATOR):
             _leave_word(settings, error)
-            await _hold_off(stop, BETWEEN_STARTS_S - (time.monotonic() - started_s))
+            await _hold_off(signals.asked, BETWEEN_STARTS_S - (time.monotonic() - started_s))
         raise
+
+
+async def _supervised(run: Callable[[], Awaitable[None]]) -> None:
+    """Raises EdgeError also for what nobody foresaw: what a technician gets is a sentence, not a traceback."""
+    supervision = Supervision(SystemClock())
+    if not await supervision.attempt("the agent", run, passing=(EdgeError, SyncError)):
+        raise EdgeError(f"it failed unexpectedly: {supervision.failures[0].what}", hint=_UNEXPECTED_HINT)
+
+
+async def _run_agent(settings: Settings, api_key: str, mqtt_password: str | None, signals: StopSignals) -> None:
+    transport = build_transport(settings, api_key=api_key, mqtt_password=mqtt_password)
+    # In a thread: models are proven here, for tens of seconds on a small box, and a stop does not wait for it.
+    build = asyncio.to_thread(Agent.build, settings, clock=SystemClock(), transport=transport)
+    built = await unless_stopped(signals.asked, build, within_s=0.0)
+    if built is None:
+        log.info("stopped while starting; nothing was measured yet")
+        return
+    (agent,) = built
+    await agent.run(signals.asked, Patience(signals.hurried, signals=signals))
 
 
 def _leave_word(settings: Settings, error: EdgeError | SyncError) -> None:
@@ -137,10 +156,3 @@ def _mqtt_transport(settings: Settings, mqtt: CentralMqttSettings, password: str
         answer_timeout_s=settings.central.answer_timeout_s,
         reconnect_max_s=settings.central.backoff_max_s,
     )
-
-
-def _first(group: BaseExceptionGroup[E]) -> E:
-    error: E | BaseExceptionGroup[E] = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

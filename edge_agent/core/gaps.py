@@ -25,6 +25,7 @@ class GapCause(StrEnum):
     CLOCK_SET_BACK = "clock_set_back"  # rows are withheld until the clock passes the newest one
     AT_REST = "at_rest"  # the machine does not turn: what is a multiple of its speed is not there
     AGENT_STOPPED = "agent_stopped"
+    AGENT_FAULT = "agent_fault"  # a part of the agent failed at this, and was started again
     END_OF_RECORDING = "end_of_recording"
 
 

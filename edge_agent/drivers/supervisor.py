@@ -78,14 +78,25 @@ class Supervisor:
         self._loss = GapSpan(driver.name)
 
     async def run(self) -> None:
-        """Until the recording ends or the task is cancelled."""
-        try:
-            while not await self._run_once():
-                check_cancelled()
-                await self._clock.sleep(self._wait_s())
-        finally:
-            await self._end_loss()
+        """Until the recording ends or the task is cancelled. Call `finish` after it."""
+        while not await self._run_once():
+            check_cancelled()
+            await self._clock.sleep(self._wait_s())
+        await self._end_loss()
         self._become(SourceState.ENDED, "the recording has been played")
+
+    async def finish(self) -> None:
+        """End the gap that is open at a stop."""
+        await self._end_loss()
+
+    async def note_fault(self, what: str) -> None:
+        """Tell that the driver failed in a way nobody foresaw: a gap until it delivers again."""
+        begun = self._loss.begin(GapCause.AGENT_FAULT, self.health.last_item_ns or self._clock.now_ns(), what)
+        if self.health.state is SourceState.RUNNING:
+            self.health = replace(self.health, losses_total=self.health.losses_total + 1)
+        self._become(SourceState.STARTING, f"{self.name}: its driver failed: {what}")
+        if begun is not None:
+            await self._deliver(begun)
 
     async def _run_once(self) -> bool:
         """One connection. True when the source came to its natural end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Mapping
@@ -23,6 +24,15 @@ class SystemdNotifier:
 
     def alive(self) -> None:
         self._send("WATCHDOG=1")
+
+    async def keep_alive(self) -> None:
+        """Say it until cancelled; at once over without a watchdog.
+
+        Alive means: this loop turns. A lost device or central is not a reason to be restarted.
+        """
+        while self.watchdog_interval_s is not None:
+            self.alive()
+            await asyncio.sleep(self.watchdog_interval_s)
 
     def stopping(self) -> None:
         self._send("STOPPING=1")

@@ -26,6 +26,7 @@ ANSWER_TIMEOUT_S: Final = 3.0
 SOCKET_MODE: Final = 0o660
 STATUS_MODE: Final = 0o640
 """The agent's group may look, also when the agent is dead; nobody else. What waits in the outbox is in neither."""
+CLOSE_TIMEOUT_S: Final = 0.5
 
 
 class LocalApi:
@@ -73,7 +74,9 @@ class LocalApi:
     ) -> None:
         if self._server is not None:
             self._server.close()
-            await self._server.wait_closed()
+            with contextlib.suppress(TimeoutError):  # from Python 3.12 on it waits for whoever reads slowly, too
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await self._server.wait_closed()
         self._remove_ours()
         self._held.close()
 

@@ -108,16 +108,7 @@ class Recorder:
             self._told.append(self.gap(ended))
 
     def gap(self, gap: Gap) -> Event:
-        body: dict[str, Any] = {
-            "cause": gap.cause.value,
-            "start_us": gap.start_ns // 1000,
-            "end_us": gap.end_ns // 1000,
-        }
-        if gap.detail:
-            body["detail"] = gap.detail
-        if gap.count is not None:
-            body["count"] = gap.count
-        return _event(EventKind.GAP, gap.subject, gap.end_ns, body)
+        return gap_event(gap)
 
     def alarm(self, subject: str, time_ns: int, body: Mapping[str, Any]) -> Event:
         return _event(EventKind.ALARM, subject, time_ns, body)
@@ -157,6 +148,20 @@ class Rows:
             return []
         columns = (np.array(column) for column in (self._of_row, self._time_us, self._value, self._quality))
         return [RowColumns(self._recorder.table, *columns)]
+
+
+def gap_event(gap: Gap) -> Event:
+    """Return the event that tells of this gap."""
+    body: dict[str, Any] = {
+        "cause": gap.cause.value,
+        "start_us": gap.start_ns // 1000,
+        "end_us": gap.end_ns // 1000,
+    }
+    if gap.detail:
+        body["detail"] = gap.detail
+    if gap.count is not None:
+        body["count"] = gap.count
+    return _event(EventKind.GAP, gap.subject, gap.end_ns, body)
 
 
 def _event(kind: EventKind, subject: str, time_ns: int, body: Mapping[str, Any]) -> Event:

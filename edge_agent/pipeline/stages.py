@@ -1,54 +1,112 @@
-"""The only asyncio of the pipeline: channel in, pure step, records out."""
+"""The only asyncio of the pipeline: channel in, pure step, records out.
+
+A stage that fails is started again (`supervision`) and goes on with the next item; a gap stands for the one it failed
+at, so that nothing is missing in silence.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
 
 from cloud_sync.columns import Record
 from edge_agent.core.channel import Channel
 from edge_agent.core.clock import Clock
-from edge_agent.core.gaps import Gap
+from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.samples import SampleBlock
 from edge_agent.core.tags import Reading, Scan
 from edge_agent.pipeline.indicators import IndicatorLine
+from edge_agent.pipeline.recorder import gap_event
 from edge_agent.pipeline.tags import SnapshotLine, TagLine
 from edge_agent.pipeline.waveform import WaveformLine
 
 Put = Callable[[Sequence[Record]], Awaitable[None]]
+ItemT = TypeVar("ItemT", SampleBlock, Scan)
 
 
-class _SampleStage:
-    """Blocks of one waveform source become records. `lines` see every item, in this order."""
+class _Stage(Generic[ItemT]):
+    """Items of one source become records, one after the other."""
 
-    def __init__(
-        self, lines: Sequence[WaveformLine | IndicatorLine], inlet: Channel[SampleBlock | Gap], put: Put
-    ) -> None:
-        self.name = f"{lines[0].source} pipeline"
-        self.inlet = inlet
-        self._lines = lines
+    def __init__(self, source: str, inlet: Channel[ItemT | Gap], put: Put, clock: Clock) -> None:
+        self.name = f"{source} pipeline"
+        self.inlet: Channel[ItemT | Gap] = inlet
         self._put = put
+        self._clock = clock
+        self._in_work: ItemT | Gap | None = None
+        self._fault = GapSpan(source)
 
     async def run(self) -> None:
+        """Until cancelled."""
         while True:
-            await self._pass(await self.inlet.receive())
+            await self._take(await self.inlet.receive())
             # Arithmetic holds the loop for some milliseconds per second of signal: let the others in between.
             await asyncio.sleep(0)
 
     async def finish(self) -> None:
         """What still waits, then what is only partly reported. After the source has stopped."""
-        for item in self.inlet.receive_ready():
-            await self._pass(item)
+        while self.has_items:
+            await self._take(await self.inlet.receive())
+        await self._flush()
+        await self._end_fault(self._clock.now_ns())
+
+    @property
+    def has_items(self) -> bool:
+        """Whether something waits in front of this stage."""
+        return self.inlet.stats().depth > 0
+
+    async def note_fault(self, what: str) -> None:
+        """Tell of the item in work when this stage failed: what was lost is a gap, and a gap is told all the same."""
+        item, self._in_work = self._in_work, None
+        if isinstance(item, Gap):
+            await self._put([gap_event(item)])
+            return
+        start_ns = self._clock.now_ns() if item is None else _start_ns(item)
+        begun = self._fault.begin(GapCause.AGENT_FAULT, start_ns, what, count=1)
+        await self._put_some([gap_event(begun)] if begun else [])
+
+    async def _take(self, item: ItemT | Gap) -> None:
+        self._in_work = item
+        await self._pass(item)
+        self._in_work = None
+        if not isinstance(item, Gap):
+            await self._end_fault(_start_ns(item))
+
+    async def _end_fault(self, at_ns: int) -> None:
+        ended = self._fault.end(at_ns)
+        await self._put_some([gap_event(ended)] if ended else [])
+
+    async def _put_some(self, records: Sequence[Record]) -> None:
+        if records:
+            await self._put(records)
+
+    async def _pass(self, item: ItemT | Gap) -> None:
+        raise NotImplementedError
+
+    async def _flush(self) -> None:
+        raise NotImplementedError
+
+
+class _SampleStage(_Stage[SampleBlock]):
+    """Blocks of one waveform source become records. `lines` see every item, in this order."""
+
+    def __init__(
+        self,
+        lines: Sequence[WaveformLine | IndicatorLine],
+        inlet: Channel[SampleBlock | Gap],
+        put: Put,
+        clock: Clock,
+    ) -> None:
+        super().__init__(lines[0].source, inlet, put, clock)
+        self._lines = lines
+
+    async def _flush(self) -> None:
         for line in self._lines:
             await self._put_some(line.flush())
 
     async def _pass(self, item: SampleBlock | Gap) -> None:
         for line in self._lines:
             await self._put_some(line.push(item))
-
-    async def _put_some(self, records: Sequence[Record]) -> None:
-        if records:
-            await self._put(records)
 
 
 class WaveformStage(_SampleStage):
@@ -59,10 +117,11 @@ class WaveformStage(_SampleStage):
         line: WaveformLine,
         inlet: Channel[SampleBlock | Gap],
         put: Put,
+        clock: Clock,
         indicators: IndicatorLine | None = None,
     ) -> None:
         # Indicators first: the model's alarm tells the fault lines of its own window.
-        super().__init__([line] if indicators is None else [indicators, line], inlet, put)
+        super().__init__([line] if indicators is None else [indicators, line], inlet, put, clock)
         self.line = line
         self.indicators = indicators
         if indicators is not None:
@@ -72,34 +131,23 @@ class WaveformStage(_SampleStage):
 class IndicatorStage(_SampleStage):
     """One waveform source whose condition is looked at without a model."""
 
-    def __init__(self, line: IndicatorLine, inlet: Channel[SampleBlock | Gap], put: Put) -> None:
-        super().__init__([line], inlet, put)
+    def __init__(self, line: IndicatorLine, inlet: Channel[SampleBlock | Gap], put: Put, clock: Clock) -> None:
+        super().__init__([line], inlet, put, clock)
         self.line = self.indicators = line
 
 
-class TagStage:
+class TagStage(_Stage[Scan]):
     """One source of tags."""
 
     def __init__(self, line: TagLine, inlet: Channel[Scan | Gap], put: Put, clock: Clock) -> None:
-        self.name = f"{line.source} pipeline"
+        super().__init__(line.source, inlet, put, clock)
         self.line = line
-        self.inlet = inlet
-        self._put = put
-        self._clock = clock
-
-    async def run(self) -> None:
-        while True:
-            await self._pass(await self.inlet.receive())
-
-    async def finish(self) -> None:
-        for item in self.inlet.receive_ready():
-            await self._pass(item)
-        await self._put(self.line.flush(self._clock.now_ns()))
 
     async def _pass(self, item: Scan | Gap) -> None:
-        records = self.line.push(item)
-        if records:
-            await self._put(records)
+        await self._put_some(self.line.push(item))
+
+    async def _flush(self) -> None:
+        await self._put(self.line.flush(self._clock.now_ns()))
 
 
 class SnapshotStage:
@@ -111,16 +159,40 @@ class SnapshotStage:
         self._latest = latest
         self._put = put
         self._clock = clock
+        self._fault = GapSpan(line.settings.name)
 
     async def run(self) -> None:
+        """Until cancelled."""
         due_s = self._clock.monotonic_s()
         while True:
             due_s += self.line.settings.interval_s
             await self._clock.sleep(max(0.0, due_s - self._clock.monotonic_s()))
             due_s = max(due_s, self._clock.monotonic_s() - self.line.settings.interval_s)
-            records = self.line.score(self._latest(), self._clock.now_ns())
+            records = [*self.line.score(self._latest(), self._clock.now_ns()), *self._end_fault()]
             if records:
                 await self._put(records)
 
     async def finish(self) -> None:
-        await self._put(self.line.flush(self._clock.now_ns()))
+        """What is only partly reported."""
+        await self._put([*self.line.flush(self._clock.now_ns()), *self._end_fault()])
+
+    @property
+    def has_items(self) -> bool:
+        """Never: it looks at what the tags are at its time."""
+        return False
+
+    async def note_fault(self, what: str) -> None:
+        """Tell of the snapshot that was not scored: a gap until the next one is."""
+        begun = self._fault.begin(GapCause.AGENT_FAULT, self._clock.now_ns(), what, count=1)
+        if begun is not None:
+            await self._put([gap_event(begun)])
+
+    def _end_fault(self) -> list[Record]:
+        ended = self._fault.end(self._clock.now_ns())
+        return [] if ended is None else [gap_event(ended)]
+
+
+def _start_ns(item: SampleBlock | Scan) -> int:
+    if isinstance(item, SampleBlock):
+        return item.start_ns
+    return min((reading.received_time_ns for reading in item.readings), default=0)

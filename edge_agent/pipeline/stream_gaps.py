@@ -12,5 +12,7 @@ def is_news(gap: Gap, last: Gap | None) -> bool:
     """
     if gap.cause is GapCause.END_OF_RECORDING:
         return False
-    is_told = last is not None and last.cause is GapCause.DEVICE_LOST and gap.start_ns <= last.end_ns
+    is_told = (
+        last is not None and last.cause in (GapCause.DEVICE_LOST, GapCause.AGENT_FAULT) and gap.start_ns <= last.end_ns
+    )
     return not (gap.cause is GapCause.DISCONTINUITY and is_told)

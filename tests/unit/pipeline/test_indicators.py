@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cloud_sync.columns import Record
 from cloud_sync.records import Event, EventKind, Row
 from edge_agent.core.channel import Channel, WhenFull
+from edge_agent.core.clock import FakeClock
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
 from edge_agent.core.samples import SampleBlock, read_only
@@ -297,7 +298,7 @@ def test_a_new_version_of_a_model_does_not_write_the_rows_of_an_indicator() -> N
     line = line_of(mean_model())
     plant = Plant({"family": "time_domain", "features": ["mean", "peak"]})
     channel: Channel[SampleBlock | Gap] = Channel("rig", capacity=1, when_full=WhenFull.BLOCK)
-    WaveformStage(line, channel, _nowhere, plant.line)
+    WaveformStage(line, channel, _nowhere, FakeClock(), plant.line)
     check_fit([line], mean_model(names=("rms",)))
     with pytest.raises(BundleError, match="would both write mean"):
         check_fit([line], mean_model())

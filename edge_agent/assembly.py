@@ -1,0 +1,36 @@
+"""Parts that are made of settings alone."""
+
+from __future__ import annotations
+
+from cloud_sync.outbox import Outbox
+from cloud_sync.outbox_room import floor_of
+from cloud_sync.retention import US_PER_DAY
+from cloud_sync.uplink import Policy
+from edge_agent.core.clock import Clock
+from edge_agent.health.clock_quality import ClockQuality
+from edge_agent.settings import CentralSettings, Settings
+
+
+def outbox_of(settings: Settings, clock: Clock, is_clock_synced: ClockQuality) -> Outbox:
+    """Return the outbox as configured, not open yet."""
+    days = settings.outbox.max_age_days
+    return Outbox(
+        settings.gateway.state_dir / "outbox.db",
+        max_bytes=settings.outbox.max_bytes,
+        min_free_bytes=floor_of(settings.gateway.state_dir, settings.outbox.min_free_bytes),
+        max_age_us=None if days == "none" else int(days * US_PER_DAY),
+        gateway_id=settings.gateway.id,
+        now_ns=clock.now_ns,
+        may_expire=is_clock_synced,  # a clock that jumps must not cost the backlog
+    )
+
+
+def policy_of(central: CentralSettings) -> Policy:
+    """Return how the uplink may use the link."""
+    return Policy(
+        central.backoff_max_s,
+        live_weight=central.live_weight,
+        in_flight=central.batches_in_flight,
+        max_bytes_per_s=None if central.max_kbit_s is None else central.max_kbit_s * 1000 / 8,
+        stagger_s=central.stagger_s,
+    )
