@@ -20,7 +20,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Collection, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType, TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -109,11 +109,10 @@ class StopSignals:
             return left_s
         self._heard += 1
         self.order = order
+        if left_s is not None:
+            _say(logging.WARNING, f"{order.name} again: ending as soon as what is in memory is durable")
         self._tell()
-        if left_s is None:
-            return self._within_s
-        _say(logging.WARNING, f"{order.name} again: ending as soon as what is in memory is durable")
-        return min(left_s, self._hurry_s)
+        return self._within_s if left_s is None else min(left_s, self._hurry_s)
 
     def _tell(self) -> None:
         with self._lock:
@@ -133,9 +132,16 @@ class StopSignals:
 class Patience:
     """The waits of one stop. With `hurried` set, each takes no longer than it takes to look."""
 
-    def __init__(self, hurried: asyncio.Event | None = None, *, signals: StopSignals | None = None) -> None:
+    def __init__(
+        self,
+        hurried: asyncio.Event | None = None,
+        *,
+        signals: StopSignals | None = None,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._hurried = hurried or asyncio.Event()
         self._signals = signals
+        self._monotonic_s = monotonic_s
 
     @property
     def is_gone(self) -> bool:
@@ -180,9 +186,9 @@ class Patience:
             bound_s = min(within_s, HURRY_STEP_S) if self.is_gone else within_s
             if took_s >= bound_s:
                 break
-            began_s = time.monotonic()
+            began_s = self._monotonic_s()
             _, pending = await asyncio.wait(pending, timeout=min(_TICK_S, bound_s - took_s))
-            took_s += _counted(time.monotonic() - began_s)
+            took_s += _counted(self._monotonic_s() - began_s)
         return pending, took_s
 
     def _note(self, step: str) -> None:

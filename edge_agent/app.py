@@ -361,6 +361,7 @@ class Agent:
             ledger=self.ledger,
             reconcile=self.reconciliation.state,
             certificate=await asyncio.to_thread(certificate_problem, self.settings.central),
+            failures=self.supervision.failures,
             outbox=self.outbox_watch.look(depth, counters, error=self.writer.state.error, now_ns=self.clock.now_ns()),
         )
         return describe(parts)

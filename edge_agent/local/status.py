@@ -35,10 +35,12 @@ from edge_agent.local.machine_status import (
 )
 from edge_agent.local.model_updates import update_problems
 from edge_agent.local.outbox_status import OutboxHealth, describe_outbox, quarantine_problem
+from edge_agent.local.parts import describe_parts, part_problems
 from edge_agent.local.reconciliation import reconcile_problem
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.stages import SnapshotStage
 from edge_agent.settings import Settings
+from edge_agent.supervision import PartFailure
 
 STARTING_GRACE_S: Final = 30.0
 OFFLINE_GRACE_S: Final = 60.0
@@ -72,6 +74,7 @@ class Parts:
     model_updates: Mapping[str, Any] = field(default_factory=dict)
     certificate: tuple[str, str] | None = None
     """What is wrong with the client certificate, and what to do."""
+    failures: Sequence[PartFailure] = ()
 
 
 def describe(parts: Parts) -> dict[str, Any]:
@@ -103,6 +106,7 @@ def describe(parts: Parts) -> dict[str, Any]:
             "newest": parts.ledger.newest(5),
         },
         "clock": {"is_synced": parts.is_clock_synced},
+        "parts_failed": describe_parts(parts.failures),
     }
 
 
@@ -120,6 +124,7 @@ def _problems(parts: Parts) -> list[dict[str, Any]]:
     out += [problem(what, None, do) for what, do in update_problems(parts.model_updates)]
     out += signal_problems(parts.stages, parts.snapshots)
     out += _delivery_problems(parts)
+    out += part_problems(parts.failures, now_ns=parts.now_ns)
     return out
 
 
