@@ -1,4 +1,4 @@
-"""The composition root: settings become objects, objects run in one TaskGroup.
+"""The composition root: settings become objects, objects run as tasks.
 
 The only place that creates long-lived tasks; each is started again when it fails (`supervision`). A stop follows
 the flow, with a bound on every step (`shutdown`).
@@ -44,6 +44,7 @@ from edge_agent.local.document import rfc3339
 from edge_agent.local.machine_status import describe_alarms
 from edge_agent.local.model_updates import describe_updates
 from edge_agent.local.outbox_status import OutboxWatch
+from edge_agent.local.parts import bare_document
 from edge_agent.local.reconciliation import hourly
 from edge_agent.local.state_lock import own_state
 from edge_agent.local.status import Parts, describe
@@ -171,7 +172,7 @@ class Agent:
                 if await unless_stopped(stop, self._open(), within_s=OPENING_S) is None:
                     log.warning("stopped while the outbox was being opened; the next start goes on with it")
                     return
-                async with LocalApi(self._socket_path, self._describe):
+                async with LocalApi(self._socket_path, self._answer):
                     await self._run_parts(stop, patience)
             finally:
                 await patience.finish("closing the link", self.transport.close(), CLOSE_S)
@@ -214,8 +215,10 @@ class Agent:
             await stop.wait()
             self.notifier.stopping()
             log.info("stopping")
+            self.supervision.is_stopping = True
             await shutdown.run(patience)
         finally:  # also when we are cancelled ourselves
+            self.supervision.is_stopping = True
             for task in [*sources, *pipeline, *carriers]:
                 task.cancel()
 
@@ -331,6 +334,17 @@ class Agent:
             if isinstance(stage, TagStage):
                 latest |= stage.line.latest
         return latest
+
+    async def _answer(self) -> dict[str, Any]:
+        """The status, or at least why it cannot be made."""
+        made: list[dict[str, Any]] = []
+
+        async def make() -> None:
+            made.append(await self._describe())
+
+        if await self.supervision.attempt("status", make):
+            return made[0]
+        return bare_document(self.settings, self.supervision.failures, now_ns=self.clock.now_ns())
 
     async def _describe(self) -> dict[str, Any]:
         try:

@@ -43,9 +43,10 @@ class PartFailure:
 
 
 class Supervision:
-    """Owns the tasks it starts until they are cancelled."""
+    """Owns the tasks it starts until they are cancelled; set `is_stopping` before that."""
 
     def __init__(self, clock: Clock, *, jitter: Callable[[], float] = random.random) -> None:
+        self.is_stopping = False
         self._clock = clock
         self._jitter = jitter
         self._failures: dict[str, PartFailure] = {}
@@ -76,7 +77,9 @@ class Supervision:
         except passing:
             raise
         except Exception as exc:  # noqa: BLE001 - the one place, see above
-            check_cancelled()
+            if self.is_stopping:
+                check_cancelled()
+            _forget_own_cancellation()
             self.note(name, exc)
             return False
         return True
@@ -93,6 +96,7 @@ class Supervision:
         while not await self.attempt(name, finish):
             await self.attempt(name, partial(after_failure, self._failures[name].what))
             if not has_items():
+                await self.attempt(name, finish)
                 return
 
     def note(self, name: str, exc: BaseException) -> None:
@@ -133,6 +137,13 @@ class Supervision:
             wait_s = backoff.wait_s(tries, retry_after_s=None)
             log.info("%s is started again in %.1f s", name, wait_s)
             await self._clock.sleep(wait_s)
+
+
+def _forget_own_cancellation() -> None:
+    """Up to Python 3.12 a TaskGroup that failed leaves its own cancellation counted; the next one stumbles on it."""
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
 
 
 def in_one_line(exc: BaseException) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from edge_agent import __version__
 from edge_agent.local.document import problem, rfc3339
+from edge_agent.settings import Settings
 from edge_agent.supervision import PartFailure
 
 FRESH_S: Final = 900.0
@@ -38,6 +40,20 @@ def part_problems(failures: Sequence[PartFailure], *, now_ns: int) -> list[dict[
         for failure in failures
         if now_ns - failure.last_ns < FRESH_S * 1e9
     ]
+
+
+def bare_document(settings: Settings, failures: Sequence[PartFailure], *, now_ns: int) -> dict[str, Any]:
+    """Return the answer when the whole status cannot be made: that it cannot, and why."""
+    problems = part_problems(failures, now_ns=now_ns)
+    return {
+        "schema": 1,
+        "state": "degraded",
+        "summary": problems[0]["what"] if problems else "the status cannot be made",
+        "time": rfc3339(now_ns),
+        "gateway": {"id": settings.gateway.id, "site": settings.gateway.site, "version": __version__},
+        "problems": problems,
+        "parts_failed": describe_parts(failures),
+    }
 
 
 def _how_often(failure: PartFailure) -> str:

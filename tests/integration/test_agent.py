@@ -43,8 +43,11 @@ def synthetic(**more: Any) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def running(settings: Settings, transport: MemoryTransport) -> AsyncIterator[Agent]:
+async def running(
+    settings: Settings, transport: MemoryTransport, *, before: Callable[[Agent], None] = lambda _: None
+) -> AsyncIterator[Agent]:
     agent = Agent.build(settings, clock=SystemClock(), transport=transport)
+    before(agent)
     stop = asyncio.Event()
     task = asyncio.create_task(agent.run(stop))
     try:
