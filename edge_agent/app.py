@@ -44,7 +44,7 @@ from edge_agent.local.document import rfc3339
 from edge_agent.local.machine_status import describe_alarms
 from edge_agent.local.model_updates import describe_updates
 from edge_agent.local.outbox_status import OutboxWatch
-from edge_agent.local.parts import bare_document
+from edge_agent.local.parts import bare_document, stopped
 from edge_agent.local.reconciliation import hourly
 from edge_agent.local.state_lock import own_state
 from edge_agent.local.status import Parts, describe
@@ -179,6 +179,8 @@ class Agent:
                 await patience.finish("closing the outbox", asyncio.to_thread(self.outbox.close), CLOSE_S)
 
     async def _open(self) -> None:
+        # A death from here to the first status is this run's: the words of the one before do not stand for it.
+        await asyncio.to_thread(self._status_file.note, {"begun": rfc3339(self.clock.now_ns())})
         await asyncio.to_thread(self.outbox.open)
         await self._note_absence()
         await self._begin_unscored()
@@ -235,8 +237,8 @@ class Agent:
         return [*self.stages, *self.snapshots]
 
     async def _leave_last_word(self) -> None:
-        document = await self._describe() | {"state": "stopped", "summary": "stopped on request"}
-        waiting = document["outbox"].get("records", "an unknown number of")  # the disk may be gone by now
+        document = await self._answer() | stopped(self.writer.state)
+        waiting = document.get("outbox", {}).get("records", "an unknown number of")  # the disk may be gone by now
         log.info("stopped; %s records wait in the outbox for the next start", waiting)
         await asyncio.to_thread(self._status_file.write, document)
 
@@ -337,14 +339,8 @@ class Agent:
 
     async def _answer(self) -> dict[str, Any]:
         """The status, or at least why it cannot be made."""
-        made: list[dict[str, Any]] = []
-
-        async def make() -> None:
-            made.append(await self._describe())
-
-        if await self.supervision.attempt("status", make):
-            return made[0]
-        return bare_document(self.settings, self.supervision.failures, now_ns=self.clock.now_ns())
+        document = await self.supervision.result("status", self._describe)
+        return document or bare_document(self.settings, self.supervision.failures, now_ns=self.clock.now_ns())
 
     async def _describe(self) -> dict[str, Any]:
         try:

@@ -15,12 +15,14 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cloud_sync.pacing import Backoff
 from cloud_sync.printable import printable
 from edge_agent.core.cancellation import check_cancelled
 from edge_agent.core.clock import Clock
+
+T = TypeVar("T")
 
 log = logging.getLogger("edge_agent")
 
@@ -83,6 +85,15 @@ class Supervision:
             self.note(name, exc)
             return False
         return True
+
+    async def result(self, name: str, call: Callable[[], Awaitable[T]]) -> T | None:
+        """What the call returns, or None when it failed."""
+        made: list[T] = []
+
+        async def make() -> None:
+            made.append(await call())
+
+        return made[0] if await self.attempt(name, make) else None
 
     async def finish(
         self,

@@ -97,8 +97,13 @@ def _without_daemon(
         what, do = exc.message, exc.hint
     elif isinstance(failure, dict):
         what, do, since = failure["what"], failure["do"], failure["since"]
+    elif last is not None and last.get("begun"):
+        what, do = "the agent died while it was starting", "read why: journalctl -u edge-agent -n 30; then start it"
+        since = last["begun"]
     elif last is not None and last.get("state") == "stopped":
         what, do = "the agent was stopped on request", "start it: systemctl start edge-agent"
+        if last.get("not_stored"):
+            what = f"the agent was stopped, and {last['not_stored']} records could not be stored any more"
     elif last is not None:
         what, do = "the agent died without saying goodbye", "read why: journalctl -u edge-agent -n 30; then start it"
     else:

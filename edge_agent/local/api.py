@@ -109,6 +109,10 @@ class StatusFile:
                 file.write(json.dumps(printable_tree(document)))
             temporary.replace(self._path)
 
+    def note(self, fact: dict[str, Any]) -> None:
+        """Put a fact beside the last document; the next whole one replaces both."""
+        self.write((self.read() or {}) | fact)
+
     def read(self) -> dict[str, Any] | None:
         """The last document, or None when there is none that can be read."""
         try:

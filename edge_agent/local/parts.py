@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from cloud_sync.writer import WriterState
 from edge_agent import __version__
 from edge_agent.local.document import problem, rfc3339
 from edge_agent.settings import Settings
@@ -54,6 +55,12 @@ def bare_document(settings: Settings, failures: Sequence[PartFailure], *, now_ns
         "problems": problems,
         "parts_failed": describe_parts(failures),
     }
+
+
+def stopped(writer: WriterState) -> dict[str, Any]:
+    """Return what a document says at the end of a run that was asked to end, and what that run could not store."""
+    lost = f"; {writer.pending} records could not be stored: {writer.error}" if writer.pending else ""
+    return {"state": "stopped", "summary": f"stopped on request{lost}", "not_stored": writer.pending}
 
 
 def _how_often(failure: PartFailure) -> str:

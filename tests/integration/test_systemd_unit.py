@@ -9,6 +9,21 @@ from pathlib import Path
 
 import pytest
 
+from cloud_sync.stopping import HURRY_S, LEFT_OVER_S
+from edge_agent.shutdown import (
+    CARRIERS_S,
+    CLOSE_S,
+    DELIVER_S,
+    ENDED_WITHIN_S,
+    FINISH_S,
+    KEEP_S,
+    LAST_WORD_S,
+    OPENING_S,
+    SOURCES_S,
+    STORE_AGAIN_S,
+    STORE_S,
+)
+
 REPOSITORY = Path(__file__).parents[2]
 UNIT = REPOSITORY / "systemd" / "edge-agent.service"
 SOUND = REPOSITORY / "systemd" / "edge-agent.service.d" / "sound.conf"
@@ -59,7 +74,7 @@ def lines(path: Path) -> list[str]:
     [
         "Type=notify",
         "WatchdogSec=30",
-        "Restart=on-failure",
+        "Restart=always",
         "StartLimitBurst=10",
         "LoadCredential=central-api-key:/etc/edge-agent/central-api-key",
         "MemoryDenyWriteExecute=yes",
@@ -70,6 +85,26 @@ def lines(path: Path) -> list[str]:
 )
 def test_the_unit_promises(line: str) -> None:
     assert line in lines(UNIT)
+
+
+def test_a_stop_at_all_its_bounds_ends_before_systemd_kills_it() -> None:
+    (timeout,) = [line for line in lines(UNIT) if line.startswith("TimeoutStopSec=")]
+    steps = (
+        SOURCES_S, FINISH_S, STORE_S, CARRIERS_S, STORE_AGAIN_S, KEEP_S, DELIVER_S, LAST_WORD_S,
+        CLOSE_S, CLOSE_S, LEFT_OVER_S, LEFT_OVER_S,
+    )  # fmt: skip
+    assert sum(steps) == ENDED_WITHIN_S
+    assert float(timeout.partition("=")[2]) >= ENDED_WITHIN_S + 3
+    assert OPENING_S + 2 * CLOSE_S + 2 * LEFT_OVER_S < ENDED_WITHIN_S
+    assert HURRY_S < 5
+
+
+def test_nothing_but_a_wrong_configuration_leaves_it_down() -> None:
+    """An end by SIGHUP, SIGTERM, SIGINT or SIGPIPE is a clean one to systemd: only `always` starts it after those."""
+    assert not [line for line in lines(UNIT) if line.startswith(("SuccessExitStatus=", "ExecReload="))]
+    assert [line for line in lines(UNIT) if line.startswith("RestartPreventExitStatus=")] == [
+        "RestartPreventExitStatus=3"
+    ]
 
 
 def test_a_wrong_file_is_not_tried_again() -> None:
