@@ -74,6 +74,13 @@ def insert_gaps(db: sqlite3.Connection, gaps: Sequence[OwnGap]) -> None:
     db.execute("DELETE FROM own_gap WHERE id <= (SELECT max(id) FROM own_gap) - ?", (KEPT,))
 
 
+def merge_gaps(db: sqlite3.Connection, gaps: Sequence[OwnGap]) -> None:
+    """Those of a file that was put aside; one that is here already under its id stays as it is."""
+    db.execute(_TABLE)
+    known = {row[0] for row in db.execute("SELECT id FROM own_gap")}
+    insert_gaps(db, [gap for gap in gaps if gap.id not in known])
+
+
 def own_gaps(db: sqlite3.Connection, *, start_us: int | None = None, end_us: int | None = None) -> list[OwnGap]:
     """The gaps that touch [start_us, end_us), oldest first; also over a read-only connection."""
     if db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'own_gap'").fetchone()[0] == 0:

@@ -5,7 +5,8 @@ Constraints
 - Blocks leave in order of their id; a block leaves only when it is settled, or when room must be made: then readings
   are given up and the central is told, in the same transaction.
 - What the central refused goes to the dead letters in the same transaction that settles its block.
-- A read that fails raises; it never looks like an empty queue. A file that is damaged is put aside and salvaged.
+- A read that fails raises; it never looks like an empty queue. A file that is damaged is put aside and salvaged, and a
+  salvage that was cut short goes on with every start, append and settlement. An I/O error that passes is no damage.
 - A file that was removed or replaced under us takes nothing more: it is written again first, or the append is refused.
 - On a full disk it can still be emptied: a ballast file beside it gives its room back for that, and nothing is
   appended until the ballast is back in its place.
@@ -52,16 +53,26 @@ from cloud_sync.outbox_blocks import (
     read_counters,
     read_depth,
     remove_block,
+    remove_doubtful,
 )
+from cloud_sync.outbox_check import what_is_damaged
+from cloud_sync.outbox_damaged import WINDOW_BYTES, DamagedFile
 from cloud_sync.outbox_file import Work, connect, in_transaction, shrink, shrink_on_a_full_disk, used_bytes
-from cloud_sync.outbox_quarantine import put_aside, remove_old
+from cloud_sync.outbox_quarantine import (
+    finish_putting_aside,
+    note_salvaged,
+    put_aside,
+    quarantined,
+    remove_old,
+    unsalvaged,
+)
 from cloud_sync.outbox_rescue import OpenFile, put_in_place, tell_rescue, write_again
 from cloud_sync.outbox_retention import Retention, stored_bytes
 from cloud_sync.outbox_room import DiskFloor, free_bytes
-from cloud_sync.outbox_salvage import loss_of_block, salvage, tell_damage
+from cloud_sync.outbox_salvage import advance, begin, forget, loss_of_block, tell, tell_damage
 from cloud_sync.records import RecordClass, Settlement
 from cloud_sync.retention import Bounds
-from cloud_sync.sqlite_errors import result_code, translated
+from cloud_sync.sqlite_errors import is_beyond_doubt, result_code, translated
 
 __all__ = [
     "WHOLE_BLOCK", "Block", "DeadLetter", "Depth", "NewBlock", "Outbox", "read_depth",
@@ -73,6 +84,12 @@ T = TypeVar("T")
 _LATEST_US: Final = 2**63 - 1
 _HELD: Final = 256
 """Blocks that may be on their way: the last ones read. Retention takes them last."""
+_LOOKS: Final = 4
+"""At a file that looks damaged and is not. Then the disk is too bad, and the caller comes again."""
+_SALVAGED_ANYWAY_BYTES: Final = 4 << 20
+"""Of a backlog that is put aside so much may wait here also below the disk's floor: it leaves over the link."""
+_STEPS_BESIDES: Final = 4
+"""Of a salvage, with each append or settlement: up to 4 MB."""
 
 
 class Outbox:
@@ -113,6 +130,9 @@ class Outbox:
         self._removed = 0
         self._is_to_tell = False
         self._stranger: Path | None = None
+        self._unsalvaged: list[DamagedFile] = []
+        self._salvage_error: str | None = None
+        self._doubtful: deque[str] = deque(maxlen=_HELD)
 
     @property
     def min_free_bytes(self) -> int:
@@ -127,10 +147,16 @@ class Outbox:
         """False while the reserve for emptying a full disk is in use or cannot be made."""
         return self._ballast.is_there
 
+    @property
+    def salvage_waits_for(self) -> str | None:
+        """Why what was saved of a damaged file is not all here yet; None when nothing is left to do."""
+        return (self._salvage_error or "its turn") if self._unsalvaged else None
+
     def open(self) -> Self:
         """Create, migrate or salvage the file. Raises OutboxUnavailableError or OutboxTooNewError."""
         with self._lock:
             put_in_place(self.path, now_ns=self._now_ns())  # a kill may have come before the end of a rescue
+            finish_putting_aside(self.path)
             self._acquire()
             self._remove_old(newest=None)
         return self
@@ -138,18 +164,17 @@ class Outbox:
     def close(self) -> None:
         """What was committed stays, also when the file was removed under us since the last append."""
         with self._lock:
-            if self._connection is None:
-                return
-            try:
-                self._look_for_the_file()
-            except OutboxError as exc:
-                logger.critical("%s; what waited in it is lost with this stop", exc.message)
             if self._connection is not None:
-                self._connection.close()
-            self._connection = self._file = None
+                try:
+                    self._look_for_the_file()
+                except OutboxError as exc:
+                    logger.critical("%s; what waited in it is lost with this stop", exc.message)
+            self._disconnect()
+            self._file = None
+            self._stop_salvaging()
 
     def __enter__(self) -> Self:
-        return self if self._connection is not None else self.open()
+        return self if self._file is not None else self.open()
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -170,11 +195,17 @@ class Outbox:
                     reason="full",
                     hint="free space on the disk that holds the outbox",
                 )
-            in_transaction(db, lambda db: self._insert(db, blocks))
+            try:
+                in_transaction(db, lambda db: self._insert(db, blocks))
+            except sqlite3.Error:
+                self._doubtful.extend(block.batch_id for block in blocks)
+                raise
+            self._doubtful.clear()
             self._retention.commit()
             self._was_full = False
             self._removed = 0
             self._floor.give_back(db)
+            self._go_on_salvaging(db, _STEPS_BESIDES)
 
         with self._lock:
             self._look_for_the_file()
@@ -241,6 +272,8 @@ class Outbox:
         return self._do(lambda db: list(iterate_letters(db, limit=limit)))
 
     def _insert(self, db: sqlite3.Connection, blocks: Sequence[NewBlock]) -> None:
+        if self._doubtful:
+            remove_doubtful(db, self._doubtful)
         self._retention.make_room(db, blocks, self.bounds(used_bytes(db)), held=tuple(self._held))
         for block in blocks:
             insert_block(db, block)
@@ -257,6 +290,8 @@ class Outbox:
 
     def _find(self, db: sqlite3.Connection, after_id: int, record_class: RecordClass | None) -> StoredBlock | None:
         found = next_block(db, after_id=after_id, record_class=record_class)
+        if found is None and self._unsalvaged and self._go_on_salvaging(db, _STEPS_BESIDES):
+            found = next_block(db, after_id=after_id, record_class=record_class)
         if found is not None:
             self._retention.note_read(found.id)
             if found.id not in self._held:
@@ -283,30 +318,158 @@ class Outbox:
             yield self._opened()
 
     def _opened(self) -> sqlite3.Connection:
+        """Again, when it was closed after an I/O error or for damage."""
+        if self._connection is None and self._file is not None:
+            self._acquire()
         if self._connection is None:
             raise OutboxError(f"{self.path} is not open")
         return self._connection
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """The work on the open file; once more on a salvaged one, when the file turns out to be damaged."""
-        try:
-            with self._reading() as db:
-                return work(db)
-        except OutboxCorruptError as exc:
-            with self._lock:
-                self._replace(exc)
-        with self._reading() as db:
-            return work(db)
+        """The work on the open file; again on a salvaged one, or a fresh connection, when that looks damaged."""
+        damage: OutboxCorruptError | None = None
+        for _ in range(_LOOKS):
+            try:
+                with self._reading() as db:
+                    return work(db)
+            except OutboxTooNewError:
+                raise
+            except OutboxCorruptError as exc:
+                with self._lock:
+                    self._look_into(exc, is_certain=is_beyond_doubt(exc) and damage is not None)
+                damage = exc
+            except OutboxError as exc:
+                with self._lock:
+                    self._reconnect_after(exc)
+                raise
+        raise self._passing(damage)
 
     def _acquire(self) -> None:
-        try:
-            self._connection = self._connect()
-        except OutboxTooNewError:
-            raise
-        except OutboxCorruptError as exc:
-            self._replace(exc)
+        """Connect, put a damaged file aside, and begin or go on with what salvage there is to do."""
+        for _ in range(_LOOKS):
+            try:
+                self._connection = self._connect()
+                break
+            except OutboxTooNewError:
+                raise
+            except OutboxCorruptError as exc:
+                damage = exc
+                self._look_into(exc, is_certain=is_beyond_doubt(exc))
+        else:
+            raise self._passing(damage)
         self._file = OpenFile.at(self.path)
+        try:
+            self._begin_salvage(self._connection)
+        except BaseException:
+            self._disconnect()  # nothing may be appended before
+            raise
         self._has_room = self._place_ballast()
+        self._go_on_salvaging(self._connection, None)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+        self._connection = None
+
+    def _look_into(self, damage: OutboxCorruptError, *, is_certain: bool) -> None:
+        """Close the file; put it aside when it is damaged. What only looked so is opened again by whoever is next."""
+        if self._file is not None and not self._file.is_in_place:
+            raise damage  # the open connection is all there is of it: `_look_for_the_file` writes it again
+        self._disconnect()
+        found = damage.message if is_certain else self._on_ballast(lambda: what_is_damaged(self.path))
+        if found is None:
+            logger.warning("%s; a check found it whole, it is used on: an I/O error that passed", damage.message)
+            return
+        logger.error("%s is damaged, and is put aside: %s", self.path, found)
+        aside = self._on_ballast(lambda: put_aside(self.path, now_ns=self._now_ns()))
+        self._remove_old(newest=aside)  # before the salvage, which needs room
+
+    def _reconnect_after(self, error: OutboxError) -> None:
+        """After an I/O error a fresh connection may do what the old one cannot; not when it is all there is."""
+        if self._connection is None or self._file is None or not self._file.is_in_place:
+            return
+        is_io = isinstance(error, OutboxUnavailableError) and error.reason == "io"
+        if is_io or self._connection.in_transaction:
+            self._disconnect()
+
+    def _passing(self, damage: OutboxCorruptError | None) -> OutboxUnavailableError:
+        said = damage.message if damage is not None else f"{self.path} cannot be read"
+        return OutboxUnavailableError(
+            f"{said}; a check finds it whole each time",
+            reason="io",
+            hint="check the disk or flash card; look for errors in the kernel log",
+        )
+
+    def _on_ballast(self, call: Callable[[], T]) -> T:
+        """A full disk has no room for SQLite's shared index either, which it calls an I/O error."""
+        try:
+            return call()
+        except OutboxUnavailableError as exc:
+            if exc.reason not in ("full", "io", "cannot_open") or not self._ballast.release():
+                raise
+            return call()
+
+    def _begin_salvage(self, db: sqlite3.Connection) -> None:
+        self._stop_salvaging()
+        self._unsalvaged = [DamagedFile(file) for file in unsalvaged(self.path)]
+
+        def begun() -> None:
+            with translated(self.path):
+                begin(db, self._unsalvaged)
+
+        if self._unsalvaged:
+            logger.warning("%s: what is whole in %s is read in", self.path, self._unsalvaged[0].path.name)
+            self._on_ballast(begun)
+
+    def _stop_salvaging(self) -> None:
+        for file in self._unsalvaged:
+            file.close()
+        self._unsalvaged = []
+
+    def _go_on_salvaging(self, db: sqlite3.Connection, most_steps: int | None) -> bool:
+        """Some steps, or all. False when it cannot go on now: it is said once, and tried again with the next append."""
+        if not self._unsalvaged:
+            return False
+        try:
+            with translated(self.path):
+                has_gone_on, waits_for = self._salvage(db, most_steps)
+        except OutboxError as exc:
+            has_gone_on, waits_for = False, exc.message
+        if waits_for is not None and self._salvage_error is None:
+            names = ", ".join(file.path.name for file in self._unsalvaged)
+            logger.error("%s: reading in %s waits: %s; nothing of it is lost", self.path, names, waits_for)
+        self._salvage_error = waits_for
+        return has_gone_on
+
+    def _salvage(self, db: sqlite3.Connection, most_steps: int | None) -> tuple[bool, str | None]:
+        """Whether anything came over, and why it does not go on."""
+        steps = 0
+        for file in self._unsalvaged:
+            while most_steps is None or steps < most_steps:
+                room = self._room_to_salvage(db)
+                if room <= 0:
+                    return steps > 0, "there is no room for more of it"
+                if not advance(db, file, most_bytes=min(room, WINDOW_BYTES)):
+                    break
+                steps += 1
+        self._end_salvage(db)
+        return steps > 0, None
+
+    def _room_to_salvage(self, db: sqlite3.Connection) -> int:
+        used = used_bytes(db)
+        return max(self.bounds(used).reading_bytes, min(_SALVAGED_ANYWAY_BYTES, self.max_bytes)) - used
+
+    def _end_salvage(self, db: sqlite3.Connection) -> None:
+        names = [file.path.name for file in self._unsalvaged]
+        if tell(db, names, subject=self._gateway_id, now_us=self._now_ns() // 1000) is None:
+            return
+        files = [file.path for file in self._unsalvaged]
+        self._stop_salvaging()
+        for file in files:
+            note_salvaged(file)
+        self._remove_old(newest=None)
+        in_transaction(db, lambda db: forget(db, [file.name for file in quarantined(self.path)]))
 
     def _look_for_the_file(self) -> None:
         """Whether what is open is still what a start would find; if not, make it so, and say it."""
@@ -337,29 +500,7 @@ class Outbox:
         self._removed += remove_old(self.path, most_bytes=self.max_bytes, newest=newest)
 
     def _connect(self) -> sqlite3.Connection:
-        try:
-            connection = connect(self.path)
-        except OutboxUnavailableError as exc:
-            # A full disk has no room for SQLite's shared index either, which it calls an I/O error.
-            if exc.reason not in ("full", "io") or not self._ballast.release():
-                raise
-            connection = connect(self.path)
-        return looked_through(connection, self.path)
-
-    def _replace(self, damage: OutboxCorruptError) -> None:
-        """Put the damaged file aside and go on with what can be saved of it."""
-        logger.error("%s", damage.message)
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.close()
-            self._connection = None
-        aside = put_aside(self.path, now_ns=self._now_ns())
-        self._remove_old(newest=aside)  # before the salvage, which needs room
-        connection = connect(self.path)
-        with translated(self.path):
-            salvage(aside, connection, subject=self._gateway_id, now_us=self._now_ns() // 1000)
-        self._connection = connection
-        self._file = OpenFile.at(self.path)
+        return looked_through(self._on_ballast(lambda: connect(self.path)), self.path)
 
     def _empty(self, work: Work) -> None:
         """A transaction that removes. On a full disk the ballast pays for it."""
@@ -376,6 +517,7 @@ class Outbox:
                 shrink(db)
             else:
                 self._regain_room(db)
+            self._go_on_salvaging(db, _STEPS_BESIDES)
 
         self._do(emptying)
 

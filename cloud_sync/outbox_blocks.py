@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -135,6 +135,14 @@ def remove_block(db: sqlite3.Connection, block_id: int, *, batch_id: str | None 
     if removed.rowcount == 1:
         db.execute("DELETE FROM body WHERE block_id = ?", (block_id,))
     return removed.rowcount == 1
+
+
+def remove_doubtful(db: sqlite3.Connection, batch_ids: Collection[str]) -> None:
+    """What appends left whose commit failed: the log may hold it all the same, and a new connection finds it there."""
+    newest = db.execute("SELECT id, batch_id, count FROM block ORDER BY id DESC LIMIT ?", (2 * len(batch_ids),))
+    for block_id, batch_id, records in newest.fetchall():
+        if batch_id in batch_ids and remove_block(db, block_id):
+            count(db, "appended", -records)
 
 
 def find_block(db: sqlite3.Connection, block_id: int) -> StoredBlock | None:

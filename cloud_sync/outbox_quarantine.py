@@ -3,19 +3,25 @@
 Constraints
 - A file that is put aside keeps its name with `.corrupt-<time>` or `.replaced-<time>` behind it, and its log; it is
   never written to again.
-- The newest is always kept. Of the others as many as are few and small enough: a card that fails every day must not
-  fill itself with its own evidence.
+- A damaged file has a marker (`.salvage` behind its name) from before it is moved until everything whole in it is in
+  the outbox: a start finds what a kill or a power cut left half moved or half read.
+- While it has its marker it is kept. Besides, the newest always is, and of the others as many as are few and small
+  enough: a card that fails every day must not fill itself with its own evidence.
+- A name is later than those that are there, also when the clock was set back.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from cloud_sync.errors import OutboxError
+from cloud_sync.errors import OutboxUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +30,31 @@ REPLACED: Final = ".replaced-"
 KEPT_FILES: Final = 4
 """Enough to see whether it is always the same damage."""
 _LOGS: Final = ("-wal", "-shm")
+_MARKER: Final = ".salvage"
 
 
 def quarantined(path: Path) -> list[Path]:
-    """What was put aside beside this outbox, oldest first, without the logs."""
+    """What was put aside beside this outbox, oldest first, without the logs and markers."""
     found = [*path.parent.glob(f"{path.name}{DAMAGED}*"), *path.parent.glob(f"{path.name}{REPLACED}*")]
-    return sorted((file for file in found if not file.name.endswith(_LOGS)), key=_age)
+    return sorted((file for file in found if not file.name.endswith((*_LOGS, _MARKER))), key=_age)
+
+
+def unsalvaged(path: Path) -> list[Path]:
+    """The damaged files that are not wholly read in yet, newest first: each was made to replace the next."""
+    return sorted(filter(Path.exists, map(_marked, _markers(path))), key=_age, reverse=True)
+
+
+def is_unsalvaged(aside: Path) -> bool:
+    return _marker(aside).exists()
+
+
+def note_salvaged(aside: Path) -> None:
+    """Everything whole in it is in the outbox, durably. One whose marker stays is looked through once more."""
+    try:
+        _marker(aside).unlink(missing_ok=True)
+        sync_folder(aside.parent)
+    except OSError as exc:
+        logger.warning("%s cannot be marked as read in: %s", aside, exc)
 
 
 def is_stranger(aside: Path) -> bool:
@@ -38,36 +63,72 @@ def is_stranger(aside: Path) -> bool:
 
 
 def free_name(path: Path, mark: str, *, now_ns: int) -> Path:
-    """A name beside `path` that nothing has yet."""
+    """A name beside `path` that nothing has yet, later than those of the files that are there."""
     stamp = datetime.fromtimestamp(now_ns / 1e9, UTC).strftime("%Y%m%dT%H%M%S")
-    number, target = 0, path.with_name(f"{path.name}{mark}{stamp}")
-    while target.exists():
-        number += 1
-        target = path.with_name(f"{path.name}{mark}{stamp}.{number}")
-    return target
+    latest = max(map(_age, [*quarantined(path), *map(_marked, _markers(path))]), default=("", 0))
+    number = 0
+    if latest[0] >= stamp:
+        stamp, number = latest[0], latest[1] + 1
+    return path.with_name(f"{path.name}{mark}{stamp}" + (f".{number}" if number else ""))
 
 
 def put_aside(path: Path, *, now_ns: int) -> Path:
-    """Move the damaged file and its log away, under one new name. Raises OutboxError."""
-    try:
-        target = free_name(path, DAMAGED, now_ns=now_ns)
-        for end in (*_LOGS, ""):
-            with contextlib.suppress(FileNotFoundError):
-                path.with_name(path.name + end).rename(target.with_name(target.name + end))
-    except OSError as exc:
-        raise OutboxError(
-            f"{path} is damaged and cannot be put aside: {exc}", hint="move it away by hand; keep it"
-        ) from exc
+    """Move the damaged file and its log away, under one new name. Raises OutboxUnavailableError.
+
+    Cut short anywhere it is finished or undone by `finish_putting_aside`.
+    """
+    target = free_name(path, DAMAGED, now_ns=now_ns)
+    with _said(path):
+        _marker(target).touch()
+        sync_folder(path.parent)
+        _move(path, target)
     return target
+
+
+def finish_putting_aside(path: Path) -> None:
+    """What a kill left half moved is moved; a marker behind which nothing was moved goes. Before anything is opened."""
+    for marker in _markers(path):
+        target = _marked(marker)
+        if target.exists():
+            continue
+        with _said(path):
+            if path.exists() and _has_moved_log(path, target):
+                _move(path, target)
+            else:
+                marker.unlink()
+
+
+def _has_moved_log(path: Path, target: Path) -> bool:
+    """Whether the log of this file went ahead of it. An empty one in its place is what a look at the file leaves."""
+    if not any(_beside(target, end).exists() for end in _LOGS):
+        return False
+    own = _beside(path, "-wal")
+    if own.exists() and own.stat().st_size and _beside(target, "-wal").exists():
+        logger.error("%s was used since its log was moved to %s; the two are left alone", path, _beside(target, "-wal"))
+        return False
+    return True
+
+
+def _move(path: Path, target: Path) -> None:
+    """The log first: without it the file would be opened as it was some commits ago."""
+    for end in _LOGS:
+        if not _beside(target, end).exists():
+            with contextlib.suppress(FileNotFoundError):
+                _beside(path, end).rename(_beside(target, end))
+        _beside(path, end).unlink(missing_ok=True)
+    sync_folder(path.parent)
+    path.rename(target)
+    sync_folder(path.parent)
 
 
 def remove_old(path: Path, *, most_bytes: int, newest: Path | None = None) -> int:
     """Remove the oldest beyond `KEPT_FILES` or `most_bytes` together. Returns how many files went.
 
+    One that is not wholly read in yet stays, and takes no other's place.
     `newest` is the one just put aside: a clock that was set back would have it the oldest.
     """
-    files = [file for file in quarantined(path) if file != newest]
-    files += [newest] if newest is not None else []
+    done = [file for file in quarantined(path) if not is_unsalvaged(file)]
+    files = sorted(done, key=lambda file: file == newest)
     kept_bytes, removed = 0, 0
     for position, file in enumerate(reversed(files)):
         kept_bytes += _bytes(file)
@@ -81,6 +142,43 @@ def _age(file: Path) -> tuple[str, int]:
     mark = REPLACED if is_stranger(file) else DAMAGED
     stamp, _, number = file.name.rpartition(mark)[2].partition(".")
     return stamp, int(number) if number.isdigit() else 0
+
+
+def _markers(path: Path) -> list[Path]:
+    return sorted(path.parent.glob(f"{path.name}{DAMAGED}*{_MARKER}"))
+
+
+def _marker(aside: Path) -> Path:
+    return _beside(aside, _MARKER)
+
+
+def _marked(marker: Path) -> Path:
+    return marker.with_name(marker.name.removesuffix(_MARKER))
+
+
+def _beside(path: Path, end: str) -> Path:
+    return path.with_name(path.name + end)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in it durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _said(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise OutboxUnavailableError(
+            f"{path} is damaged and cannot be put aside: {exc}",
+            reason="full" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else "io",
+            hint="make room on the disk and the folder writable; nothing was lost by this",
+        ) from exc
 
 
 def _bytes(file: Path) -> int:

@@ -38,6 +38,13 @@ def result_code(exc: sqlite3.Error) -> int:
     return int(getattr(exc, "sqlite_errorcode", 0)) & 0xFF
 
 
+def is_beyond_doubt(damage: OutboxCorruptError) -> bool:
+    """Not what SQLite also calls a read that the disk refused: rows that contradict what we wrote."""
+    cause = damage.__cause__
+    maybe = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return not (isinstance(cause, sqlite3.Error) and result_code(cause) in maybe)
+
+
 @contextlib.contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Let only our errors out; SQLite's result code decides which."""

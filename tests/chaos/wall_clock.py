@@ -6,29 +6,19 @@ hang once the clock was set forward: a clock that is set does neither.
 
 from __future__ import annotations
 
-import os
-import shutil
 import struct
-import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-
-from tests.support.databases import REPOSITORY
-
-_SOURCE = REPOSITORY / "tests" / "chaos" / "wall_clock.c"
+from tests.chaos.preload import compiled
 
 
 class WallClock:
     """Compiled into `folder`. Starts with the true time; processes share a clock by its `name`."""
 
     def __init__(self, folder: Path, name: str = "wall_clock") -> None:
-        self._library, self._file = folder / "wall_clock.so", folder / name
-        if not self._library.exists():
-            flags = ["-O1", "-Wall", "-Werror", "-shared", "-fPIC"]
-            subprocess.run([_compiler(), *flags, "-o", self._library, _SOURCE], check=True)
+        self._library, self._file = compiled("wall_clock", folder), folder / name
         if not self._file.exists():
             self._file.write_bytes(bytes(8))
 
@@ -55,13 +45,3 @@ class WallClock:
 
     def set_right(self) -> None:
         self.step_s(0.0)
-
-
-def _compiler() -> str:
-    """Without it a run by root or by CI fails; anybody else's says so in one line."""
-    found = shutil.which("gcc")
-    if found is None:
-        if os.environ.get("CI") == "true" or os.geteuid() == 0:
-            pytest.fail("gcc is missing; .ci/debian.sh installs it", pytrace=False)
-        pytest.skip("gcc is missing; .ci/debian.sh installs it, as root")
-    return found

@@ -1,0 +1,33 @@
+"""Libraries of ours in C that are put before libc in a child process: compiled when a run needs one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.databases import REPOSITORY
+
+
+def compiled(name: str, folder: Path) -> Path:
+    """`tests/chaos/<name>.c`, compiled into `folder`, once."""
+    library = folder / f"{name}.so"
+    if library.exists():
+        return library
+    source = REPOSITORY / "tests" / "chaos" / f"{name}.c"
+    command = [_compiler(), "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, source, "-ldl"]
+    subprocess.run(command, check=True)
+    return library
+
+
+def _compiler() -> str:
+    """Without it a run by root or by CI fails; anybody else's says so in one line."""
+    found = shutil.which("gcc")
+    if found is None:
+        if os.environ.get("CI") == "true" or os.geteuid() == 0:
+            pytest.fail("gcc is missing; .ci/debian.sh installs it", pytrace=False)
+        pytest.skip("gcc is missing; .ci/debian.sh installs it, as root")
+    return found
