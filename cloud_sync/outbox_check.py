@@ -94,12 +94,11 @@ def _reads_needed(descriptor: int, start: int) -> int:
 def _check(path: Path, checks: int) -> str | None:
     """What the last of so many checks said, on one connection; None as soon as one finds nothing."""
     found = ""
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
-        db.text_factory = read_text
+    db: sqlite3.Connection | None = None
+    try:
         for _ in range(checks):
             try:
-                db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+                db = db or _opened(path)
                 first = _first_complaint(db)
                 if first is None:
                     return None
@@ -109,7 +108,16 @@ def _check(path: Path, checks: int) -> str | None:
                     with translated(path):
                         raise
                 found = str(exc)
+    finally:
+        if db is not None:
+            db.close()
     return found
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    db.text_factory = read_text
+    return db
 
 
 def _may_be_damage(exc: Exception) -> bool:
@@ -121,6 +129,7 @@ def _may_be_damage(exc: Exception) -> bool:
 
 
 def _first_complaint(db: sqlite3.Connection) -> str | None:
+    db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     size = db.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]
     if size <= MOST_CHECKED_BYTES:
         said = str(db.execute(f"PRAGMA integrity_check({_MOST_COMPLAINTS})").fetchall()[0][0])

@@ -24,7 +24,7 @@ struct plan {
     int64_t number; /* which call; for SHARE_FAILS how many of a million */
     int64_t calls; /* so far */
     int64_t failed;
-    int64_t writes_only;
+    int64_t durable_only; /* what changes files that outlive the process */
 };
 
 static volatile struct plan *plan;
@@ -56,8 +56,17 @@ static uint64_t drawn(void)
     return noise;
 }
 
+/* The shared index is made anew by every start: what a kill leaves of it is no state of its own. */
+static int is_index(const char *path)
+{
+    size_t length = strlen(path);
+    return length > 4 && !strcmp(path + length - 4, "-shm");
+}
+
 static int is_meant(const char *path)
 {
+    if (plan->durable_only && is_index(path))
+        return 0;
     return !strncmp(path, prefix, strlen(prefix)) || !strcmp(path, folder);
 }
 
@@ -77,7 +86,7 @@ static int fails(int is_write)
 {
     int64_t number;
     int does;
-    if (plan->writes_only && !is_write)
+    if (plan->durable_only && !is_write)
         return 0;
     number = __atomic_add_fetch(&plan->calls, 1, __ATOMIC_SEQ_CST);
     switch (plan->mode) {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import struct
 from enum import IntEnum
 from pathlib import Path
+from typing import Self
 
 from tests.chaos.preload import compiled
 
@@ -27,6 +29,13 @@ class DiskFaults:
         self._library, self._file, self._prefix = compiled("disk_faults", folder), folder / "disk_faults", prefix
         self._file.write_bytes(bytes(_PLAN.size))
 
+    @classmethod
+    def planned(cls) -> Self:
+        """Those of the process that asks."""
+        found = cls.__new__(cls)
+        found._file = Path(os.environ["DISK_FAULTS_FILE"])
+        return found
+
     @property
     def environment(self) -> dict[str, str]:
         return {
@@ -35,10 +44,10 @@ class DiskFaults:
             "DISK_FAULTS_PREFIX": str(self._prefix),
         }
 
-    def plan(self, mode: Mode, number: int = 0, *, error: int = errno.EIO, writes_only: bool = False) -> None:
+    def plan(self, mode: Mode, number: int = 0, *, error: int = errno.EIO, durable_only: bool = False) -> None:
         """`number`: which call it is, counted from now; of a million how many, for a share."""
         with self._file.open("r+b", buffering=0) as file:
-            file.write(_PLAN.pack(mode, error, number, 0, 0, writes_only))
+            file.write(_PLAN.pack(mode, error, number, 0, 0, durable_only))
 
     def calm(self) -> None:
         self.plan(Mode.CALM)
