@@ -39,7 +39,7 @@ class DiskFaults:
     @property
     def environment(self) -> dict[str, str]:
         return {
-            "LD_PRELOAD": str(self._library),
+            "LD_PRELOAD": " ".join(filter(None, [str(self._library), os.environ.get("LD_PRELOAD")])),
             "DISK_FAULTS_FILE": str(self._file),
             "DISK_FAULTS_PREFIX": str(self._prefix),
         }

@@ -6,6 +6,7 @@ hang once the clock was set forward: a clock that is set does neither.
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 from datetime import UTC, datetime
