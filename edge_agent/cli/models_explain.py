@@ -14,6 +14,7 @@ from typing import Any, Final
 from edge_agent.cli.instants import ago
 from edge_agent.cli.machine_text import WHOSE, fault_line_in_words, reason_in_words
 from edge_agent.cli.status import folders_of
+from edge_agent.cli.status_text import can_show
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
 from edge_agent.local.api import StatusFile, ask_daemon
 from edge_agent.site_file import find_settings_file, read_document, resolve_paths
@@ -89,7 +90,12 @@ def _newest_status(config: Path | None) -> tuple[dict[str, Any] | None, bool]:
     path = find_settings_file(config)
     runtime_dir, _ = folders_of(resolve_paths(read_document(path), path.parent))
     try:
-        return ask_daemon(runtime_dir / "edge-agent.sock"), True
+        status = ask_daemon(runtime_dir / "edge-agent.sock")
+        is_running = True
     except DaemonUnreachableError:
-        last = StatusFile(runtime_dir / "status.json").read()
-        return (last if last is not None and "sources" in last else None), False
+        status, is_running = StatusFile(runtime_dir / "status.json").read() or {}, False
+    return (status if can_show(_explained, status) else None), is_running
+
+
+def _explained(status: dict[str, Any]) -> str:
+    return as_text(explanations_of(status, is_running=False), datetime.now(UTC))

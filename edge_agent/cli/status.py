@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_sync.terminal import unguarded
-from edge_agent.cli.status_text import as_text
+from edge_agent.cli.status_text import as_text, can_show
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
 from edge_agent.local.api import StatusFile, ask_daemon
 from edge_agent.local.document import instant
@@ -61,9 +61,21 @@ def read_status(config: Path | None) -> dict[str, Any]:
     gateway = _gateway(document)
     runtime_dir, state_dir = folders_of(document)
     try:
-        return ask_daemon(runtime_dir / "edge-agent.sock")
+        return _checked(ask_daemon(runtime_dir / "edge-agent.sock"))
     except DaemonUnreachableError as exc:
-        return _without_daemon(path, exc, StatusFile(runtime_dir / "status.json").read(), state_dir, gateway)
+        last = StatusFile(runtime_dir / "status.json").read()
+        found = _without_daemon(path, exc, last, state_dir, gateway)
+        return found if can_show(as_text, found) else _without_daemon(path, exc, None, state_dir, gateway)
+
+
+def _checked(document: dict[str, Any]) -> dict[str, Any]:
+    """The status that was answered. Raises DaemonUnreachableError when it is none that this program can show."""
+    if document.get("state") not in list(EXIT_CODES) or not can_show(as_text, document):
+        raise DaemonUnreachableError(
+            "the agent answers with a status that this program cannot read",
+            hint="are both of one version? systemctl restart edge-agent, then look again",
+        )
+    return document
 
 
 def folders_of(document: dict[str, Any]) -> tuple[Path, Path]:
@@ -91,12 +103,13 @@ def _without_daemon(
         load_settings(path)
     except ConfigurationError as wrong:
         return _misconfigured(wrong) | {"last_status": _last(last), "outbox": _outbox(state_dir)}
-    failure = last.get("failure") if last is not None else None
+    failure = _failure(last)
+    do: str | None
     since = last.get("time") if last else None
     if exc.hint is not None:
         what, do = exc.message, exc.hint
-    elif isinstance(failure, dict):
-        what, do, since = failure["what"], failure["do"], failure["since"]
+    elif failure is not None:
+        what, do, since = failure["what"], failure.get("do"), failure.get("since")
     elif last is not None and last.get("begun"):
         what, do = "the agent died while it was starting", "read why: journalctl -u edge-agent -n 30; then start it"
         since = last["begun"]
@@ -118,6 +131,12 @@ def _without_daemon(
         "last_status": _last(last),
         "outbox": _outbox(state_dir),
     }
+
+
+def _failure(last: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Why the last start ended, when it left word."""
+    failure = last.get("failure") if last is not None else None
+    return failure if isinstance(failure, dict) and isinstance(failure.get("what"), str) else None
 
 
 def _misconfigured(exc: ConfigurationError) -> dict[str, Any]:

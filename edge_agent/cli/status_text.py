@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from edge_agent.cli.instants import ago
 from edge_agent.cli.machine_text import alarms_text, indicator_lines
 from edge_agent.cli.model_text import model_lines
+
+_MISSHAPEN: Final = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+"""What reading a document raises that has not the fields, types or numbers of a status."""
+
+
+def can_show(show: Callable[[dict[str, Any]], object], document: dict[str, Any]) -> bool:
+    """Return whether this document has the shape that `show` reads: another version, or another program, may say it."""
+    try:
+        show(document)
+    except _MISSHAPEN:
+        return False
+    return True
 
 
 def as_text(document: dict[str, Any], now: datetime | None = None) -> str:

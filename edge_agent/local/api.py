@@ -11,18 +11,22 @@ import contextlib
 import json
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from cloud_sync.printable import printable_tree
+from cloud_sync.printable import printable, printable_tree
 from cloud_sync.private_files import open_private
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
 from edge_agent.local.state_lock import only_socket
 
 SOCKET_PATH_MAX: Final = 107  # bytes; Linux's sun_path
 ANSWER_TIMEOUT_S: Final = 3.0
+MAX_CLIENTS: Final = 32
+SAME_FOR_S: Final = 0.05
+MAX_STATUS_BYTES: Final = 32_000_000  # a thousand sources have a tenth of it
 SOCKET_MODE: Final = 0o660
 STATUS_MODE: Final = 0o640
 """The agent's group may look, also when the agent is dead; nobody else. What waits in the outbox is in neither."""
@@ -38,6 +42,11 @@ class LocalApi:
         self._server: asyncio.Server | None = None
         self._held = contextlib.ExitStack()
         self._inode: tuple[int, int] | None = None
+        self._clients = 0
+        self._describing = asyncio.Lock()
+        self._said, self._said_at_s = b"", -SAME_FOR_S
+        self.turned_away_total = 0
+        """Connections beyond `MAX_CLIENTS`, closed without an answer."""
 
     async def __aenter__(self) -> Self:
         if len(str(self._path).encode()) > SOCKET_PATH_MAX:
@@ -87,11 +96,29 @@ class LocalApi:
                 self._path.unlink()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            writer.write(json.dumps(printable_tree(await self._describe())).encode())
+        if self._clients >= MAX_CLIENTS:
+            self.turned_away_total += 1
+            writer.transport.abort()
+            return
+        self._clients += 1
+        try:
+            writer.write(await self._document())
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 await writer.drain()
-        writer.close()
+                writer.close()
+                await writer.wait_closed()
+        except (OSError, TimeoutError):  # it has gone, or does not read: what it was told goes with it
+            writer.transport.abort()
+        finally:
+            self._clients -= 1
+
+    async def _document(self) -> bytes:
+        """Many who ask at once are told the same: a status costs some queries of the outbox."""
+        async with self._describing:
+            if time.monotonic() - self._said_at_s >= SAME_FOR_S:
+                self._said = json.dumps(printable_tree(await self._describe())).encode()
+                self._said_at_s = time.monotonic()
+            return self._said
 
 
 class StatusFile:
@@ -116,7 +143,8 @@ class StatusFile:
     def read(self) -> dict[str, Any] | None:
         """The last document, or None when there is none that can be read."""
         try:
-            document = json.loads(self._path.read_text(encoding="utf-8"))
+            with self._path.open("rb") as file:
+                document = _parsed(file.read(MAX_STATUS_BYTES + 1))
         except (OSError, ValueError):
             return None
         return printable_tree(document) if isinstance(document, dict) else None
@@ -128,8 +156,7 @@ def ask_daemon(path: Path) -> dict[str, Any]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(ANSWER_TIMEOUT_S)
             link.connect(str(path))
-            chunks = list(iter(lambda: link.recv(65_536), b""))
-        document = json.loads(b"".join(chunks))
+            document = _parsed(_received(link))
     except PermissionError as exc:
         raise DaemonUnreachableError(f"you may not open {path}", hint="use sudo, or join the group edge-agent") from exc
     except TimeoutError as exc:
@@ -137,9 +164,35 @@ def ask_daemon(path: Path) -> dict[str, Any]:
             f"the agent runs but has not answered for {ANSWER_TIMEOUT_S:.0f} s",
             hint="ask again; if it stays so, the disk may be slow or dying: journalctl -u edge-agent -n 30",
         ) from exc
-    except (OSError, ValueError) as exc:
+    except OSError as exc:
         raise DaemonUnreachableError(f"nobody answers on {path}") from exc
+    except ValueError as exc:
+        raise DaemonUnreachableError(f"nobody answers on {path} with a status: {printable(exc, limit=200)}") from exc
     if not isinstance(document, dict):
         raise DaemonUnreachableError(f"{path} answers with something else than a status")
     found: dict[str, Any] = printable_tree(document)
     return found
+
+
+def _received(link: socket.socket) -> bytes:
+    """All of the answer, by one deadline. Raises TimeoutError, OSError, or ValueError when it has no end."""
+    ends_s, answer = time.monotonic() + ANSWER_TIMEOUT_S, bytearray()
+    while chunk := link.recv(65_536):
+        answer += chunk
+        if len(answer) > MAX_STATUS_BYTES:
+            raise ValueError(f"more than {MAX_STATUS_BYTES} bytes came")
+        left_s = ends_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        link.settimeout(left_s)
+    return bytes(answer)
+
+
+def _parsed(content: bytes) -> Any:
+    """Raises ValueError. Our own words may hold NaN: not `parse_json`."""
+    if len(content) > MAX_STATUS_BYTES:
+        raise ValueError(f"it has more than {MAX_STATUS_BYTES} bytes")
+    try:
+        return json.loads(content)
+    except RecursionError as exc:
+        raise ValueError("it is nested too deep") from exc

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.fuzz import answers, files
+from tests.fuzz import answers, files, status
 
-DOORS = {door.name: door for door in (*answers.DOORS, *files.DOORS)}
+DOORS = {door.name: door for door in (*answers.DOORS, *files.DOORS, *status.DOORS)}

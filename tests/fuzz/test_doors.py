@@ -20,4 +20,4 @@ def test_a_door_gives_a_value_or_one_of_its_errors(name: str, tmp_path: Path, ca
     found = fuzz(DOORS[name], seed=SEED, inputs=INPUTS, folder=tmp_path)
     assert not found.unexpected, found.unexpected[0]
     assert found.inputs == INPUTS
-    assert sum(found.refused.values()), "no input was one that a door refuses"
+    assert sum(found.refused.values()) or not DOORS[name].errors, "no input was one that a door refuses"
