@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -50,6 +51,14 @@ def tighten(folder: Path, names: Iterable[str]) -> int:
 def mode_beside(folder: Path, mode: int) -> int:
     """What is put into a folder is as open to read as the folder itself, and nobody else may write it."""
     return mode & (FOLDER_MODE | (stat.S_IMODE(folder.stat().st_mode) & 0o055))
+
+
+def user_name(uid: int) -> str:
+    """Return the user's name, or the number of one that this box (or container) does not know."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def _private(path: str, flags: int) -> int:

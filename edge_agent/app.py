@@ -179,8 +179,6 @@ class Agent:
                 await patience.finish("closing the outbox", asyncio.to_thread(self.outbox.close), CLOSE_S)
 
     async def _open(self) -> None:
-        # A death from here to the first status is this run's: the words of the one before do not stand for it.
-        await asyncio.to_thread(self._status_file.note, {"begun": rfc3339(self.clock.now_ns())})
         await asyncio.to_thread(self.outbox.open)
         await self._note_absence()
         await self._begin_unscored()

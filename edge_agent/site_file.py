@@ -80,6 +80,11 @@ def read_text(path: Path) -> str:
         raise ConfigurationError(f"{path} does not exist", hint="name the file with --config FILE") from exc
     except UnicodeDecodeError as exc:
         raise ConfigurationError(f"{path} is not UTF-8 text (byte {exc.start})") from exc
+    except PermissionError as exc:
+        raise ConfigurationError(
+            f"{path} cannot be read: {exc.strerror}",
+            hint="ask as root (sudo), or let your group read the file",
+        ) from exc
     except OSError as exc:
         raise ConfigurationError(f"{path} cannot be read: {exc.strerror}") from exc
 

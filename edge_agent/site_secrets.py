@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from cloud_sync.private_files import user_name
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import Settings
 
 API_KEY_CREDENTIAL: Final = "central-api-key"
 MQTT_PASSWORD_CREDENTIAL: Final = "central-mqtt-password"  # noqa: S105 (the name of a credential, not one)
 
+_NOT_A_KEY: Final = "it is not one line of plain characters"
+
 
 def central_api_key(settings: Settings, environment: Mapping[str, str] = os.environ) -> str:
     """The secret, from the environment, a file of its own, or a systemd credential. Never logged."""
     if settings.central.api_key is not None:
-        return settings.central.api_key.get_secret_value()
-    hint = f"systemd credential {API_KEY_CREDENTIAL}, central.api_key_file, or EDGE_CENTRAL__API_KEY"
+        return _checked_key(settings.central.api_key.get_secret_value().encode(), "EDGE_CENTRAL__API_KEY")
     files = _places(settings.central.api_key_file, API_KEY_CREDENTIAL, environment)
+    if not files:
+        raise ConfigurationError(
+            "no API key for the central is configured",
+            hint="name its file in central.api_key_file; in the service it is the credential central-api-key",
+        )
+    hint = f"put the key there: install -m 600 /dev/stdin {files[0]}"
     return _first(files, _read_key, missing="no API key for the central", hint=hint)
 
 
@@ -46,20 +56,22 @@ def _first(files: list[Path], read: Callable[[Path], str | None], *, missing: st
     for path in files:
         if (secret := read(path)) is not None:
             return secret
-    looked = f"; looked for {' and '.join(str(path) for path in files)}" if files else ""
+    are_not = "does not exist" if len(files) == 1 else "do not exist"
+    looked = f": {' and '.join(str(path) for path in files)} {are_not}" if files else ""
     raise ConfigurationError(f"{missing}{looked}", hint=hint)
 
 
 def _read_password(path: Path) -> str | None:
     """The file's one line without its end, or None when there is no file."""
-    try:
-        password = path.read_bytes().rstrip(b"\r\n").decode()
-    except FileNotFoundError:
+    content = _content(path, "the broker's password")
+    if content is None:
         return None
-    except OSError as exc:
-        raise ConfigurationError(f"the broker's password in {path} cannot be read: {exc.strerror}") from exc
+    try:
+        password = content.rstrip(b"\r\n").decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        raise ConfigurationError(f"the broker's password in {path} is not UTF-8 text") from exc
+        raise ConfigurationError(
+            f"{path} does not hold a password: it is not UTF-8 text", hint="save it again as plain UTF-8 text"
+        ) from exc
     if not password or "\n" in password:
         found = "it holds more than one line" if password else "it is empty"
         raise ConfigurationError(
@@ -70,16 +82,51 @@ def _read_password(path: Path) -> str | None:
 
 def _read_key(path: Path) -> str | None:
     """The file's one line, or None when there is no file."""
+    content = _content(path, "the central's API key")
+    return None if content is None else _checked_key(content, str(path))
+
+
+def _checked_key(content: bytes, where: str) -> str:
+    """The key without blanks around it and the mark that some editors put first. Raises ConfigurationError."""
+    key = content.removeprefix(codecs.BOM_UTF8).strip()
+    if re.fullmatch(rb"[!-~]+", key):
+        return key.decode("ascii")
+    if not key:
+        found = "it is empty"
+    elif content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        found = f"{_NOT_A_KEY}: it is UTF-16, as some editors on Windows write it"
+    elif b"\n" in key or b"\r" in key:
+        found = f"{_NOT_A_KEY}: it has {len(key.splitlines())} lines"
+    else:
+        found = f"{_NOT_A_KEY}: there is a blank or a special character in it"
+    raise ConfigurationError(
+        f"{where} does not hold an API key: {found}", hint="one line with the key and nothing else"
+    )
+
+
+def _content(path: Path, what: str) -> bytes | None:
+    """What the file holds, or None when there is none. Raises ConfigurationError that says whose file it is."""
     try:
-        key = path.read_bytes().strip()
+        return path.read_bytes()
     except FileNotFoundError:
         return None
+    except PermissionError as exc:
+        raise _closed(path, what) from exc
     except OSError as exc:
-        raise ConfigurationError(f"the central's API key in {path} cannot be read: {exc.strerror}") from exc
-    if not re.fullmatch(rb"[!-~]+", key):
-        found = "it is not one line of plain characters" if key else "it is empty"
-        raise ConfigurationError(
-            f"{path} does not hold an API key: {found}",
-            hint="the file holds the key and nothing else",
+        raise ConfigurationError(f"{what} in {path} cannot be read: {exc.strerror}", hint="it must be a file") from exc
+
+
+def _closed(path: Path, what: str) -> ConfigurationError:
+    us = user_name(os.geteuid())
+    try:
+        found = path.stat()
+    except OSError:
+        return ConfigurationError(
+            f"{what} in {path} cannot be read: its folder is closed to {us}, who runs the agent",
+            hint=f"let {us} into {path.parent}, or put the key elsewhere",
         )
-    return key.decode("ascii")
+    whose = f"it belongs to {user_name(found.st_uid)} with mode {stat.S_IMODE(found.st_mode):03o}"
+    return ConfigurationError(
+        f"{what} in {path} cannot be read: {whose}, and the agent runs as {us}",
+        hint=f"chown {us.removeprefix('uid ')} {path}; chmod 600 {path}; or start the container as that user",
+    )

@@ -32,7 +32,12 @@ app = typer.Typer(
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="The site's TOML file; default $EDGE_CONFIG, ./edge.toml, /etc/edge-agent/."),
+    typer.Option(
+        "--config",
+        "-c",
+        readable=False,  # one that is closed is said by us, with what to do
+        help="The site's TOML file; default $EDGE_CONFIG, ./edge.toml, /etc/edge-agent/.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For scripts; the fields are in docs/CLI_OUTPUT.md.")]
 

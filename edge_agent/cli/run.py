@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cloud_sync.errors import CredentialsError, OutboxTooNewError, SyncError
 from cloud_sync.stopping import Patience, StopSignals, run_bounded, unless_stopped
@@ -25,10 +25,8 @@ from edge_agent.app import Agent
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError, EdgeError
 from edge_agent.health.logs import set_up_logging
-from edge_agent.local.api import StatusFile
 from edge_agent.local.client_certificate import client_certificate, warn_of_dates
-from edge_agent.local.document import problem
-from edge_agent.local.state_lock import make_runtime_folder
+from edge_agent.local.last_words import last_words, leave_word
 from edge_agent.settings import CentralMqttSettings, Settings
 from edge_agent.settings_file import load_settings
 from edge_agent.shutdown import ENDED_WITHIN_S
@@ -52,6 +50,11 @@ def run_daemon(config: Path | None) -> None:
     """Raises ConfigurationError before anything is opened, EdgeError when the daemon cannot go on."""
     os.umask(OWNER_ONLY)  # what is made here is the agent's own; what its group may read says so itself
     settings = load_settings(find_settings_file(config))
+    with last_words(settings.gateway.runtime_dir):
+        _run_settings(settings)
+
+
+def _run_settings(settings: Settings) -> None:
     api_key, mqtt_password = central_api_key(settings), central_mqtt_password(settings)
     set_up_logging(settings.gateway.log_level, settings.gateway.log_format)
     signals = StopSignals(within_s=ENDED_WITHIN_S).listen()
@@ -75,7 +78,7 @@ async def _run(settings: Settings, api_key: str, mqtt_password: str | None, sign
         await _supervised(partial(_run_agent, settings, api_key, mqtt_password, signals))
     except (EdgeError, SyncError) as error:
         if not isinstance(error, _FOR_THE_OPERATOR):
-            _leave_word(settings, error)
+            leave_word(settings.gateway.runtime_dir, error)
             await _hold_off(signals.asked, BETWEEN_STARTS_S - (time.monotonic() - started_s))
         raise
 
@@ -97,20 +100,6 @@ async def _run_agent(settings: Settings, api_key: str, mqtt_password: str | None
         return
     (agent,) = built
     await agent.run(signals.asked, Patience(signals.hurried, signals=signals))
-
-
-def _leave_word(settings: Settings, error: EdgeError | SyncError) -> None:
-    """Beside the last status, for `status` to say why nobody answers; the same failure again keeps its first time."""
-    folder = settings.gateway.runtime_dir
-    with contextlib.suppress(OSError):  # then the journal is the only one that tells
-        make_runtime_folder(folder)
-    file = StatusFile(folder / "status.json")
-    last: dict[str, Any] = file.read() or {}
-    failure = problem(f"the agent cannot go on: {error.message}", SystemClock().now_ns(), error.hint)
-    before = last.get("failure")
-    if isinstance(before, dict) and before.get("what") == failure["what"]:
-        failure["since"] = before.get("since")
-    file.write(last | {"failure": failure})
 
 
 async def _hold_off(stop: asyncio.Event, seconds: float) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from cloud_sync.terminal import unguarded
 from edge_agent.cli.status_text import as_text, can_show
+from edge_agent.cli.why_down import why_down
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
 from edge_agent.local.api import StatusFile, ask_daemon
 from edge_agent.local.document import instant
@@ -63,9 +64,13 @@ def read_status(config: Path | None) -> dict[str, Any]:
     try:
         return _checked(ask_daemon(runtime_dir / "edge-agent.sock"))
     except DaemonUnreachableError as exc:
-        last = StatusFile(runtime_dir / "status.json").read()
-        found = _without_daemon(path, exc, last, state_dir, gateway)
-        return found if can_show(as_text, found) else _without_daemon(path, exc, None, state_dir, gateway)
+        closed, last = exc, None
+        try:
+            last = StatusFile(runtime_dir / "status.json").read()
+        except DaemonUnreachableError as of_the_file:
+            closed = exc if exc.hint else of_the_file
+        found = _without_daemon(path, closed, last, state_dir, gateway)
+        return found if can_show(as_text, found) else _without_daemon(path, closed, None, state_dir, gateway)
 
 
 def _checked(document: dict[str, Any]) -> dict[str, Any]:
@@ -103,40 +108,17 @@ def _without_daemon(
         load_settings(path)
     except ConfigurationError as wrong:
         return _misconfigured(wrong) | {"last_status": _last(last), "outbox": _outbox(state_dir)}
-    failure = _failure(last)
-    do: str | None
-    since = last.get("time") if last else None
-    if exc.hint is not None:
-        what, do = exc.message, exc.hint
-    elif failure is not None:
-        what, do, since = failure["what"], failure.get("do"), failure.get("since")
-    elif last is not None and last.get("begun"):
-        what, do = "the agent died while it was starting", "read why: journalctl -u edge-agent -n 30; then start it"
-        since = last["begun"]
-    elif last is not None and last.get("state") == "stopped":
-        what, do = "the agent was stopped on request", "start it: systemctl start edge-agent"
-        if last.get("not_stored"):
-            what = f"the agent was stopped, and {last['not_stored']} records could not be stored any more"
-    elif last is not None:
-        what, do = "the agent died without saying goodbye", "read why: journalctl -u edge-agent -n 30; then start it"
-    else:
-        what, do = "the agent is not running", "start it: systemctl start edge-agent (or edge-agent run)"
+    found = why_down(exc, last)
     return {
         "schema": 1,
         "state": "down",
-        "summary": what,
+        "summary": found["what"],
         "time": _now(),
         "gateway": {"id": gateway.get("id"), "site": gateway.get("site")},
-        "problems": [{"what": what, "since": since, "do": do}],
+        "problems": [found],
         "last_status": _last(last),
         "outbox": _outbox(state_dir),
     }
-
-
-def _failure(last: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Why the last start ended, when it left word."""
-    failure = last.get("failure") if last is not None else None
-    return failure if isinstance(failure, dict) and isinstance(failure.get("what"), str) else None
 
 
 def _misconfigured(exc: ConfigurationError) -> dict[str, Any]:

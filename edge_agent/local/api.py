@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import grp
 import json
 import os
 import socket
@@ -18,8 +19,9 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from cloud_sync.printable import printable, printable_tree
-from cloud_sync.private_files import open_private
+from cloud_sync.private_files import open_private, user_name
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
+from edge_agent.local.process import this_process
 from edge_agent.local.state_lock import only_socket
 
 SOCKET_PATH_MAX: Final = 107  # bytes; Linux's sun_path
@@ -133,18 +135,16 @@ class StatusFile:
         with contextlib.suppress(OSError):
             with open_private(temporary, "w", encoding="utf-8") as file:
                 os.fchmod(file.fileno(), STATUS_MODE)
-                file.write(json.dumps(printable_tree(document)))
+                file.write(json.dumps(printable_tree(document | {"process": this_process()})))
             temporary.replace(self._path)
 
-    def note(self, fact: dict[str, Any]) -> None:
-        """Put a fact beside the last document; the next whole one replaces both."""
-        self.write((self.read() or {}) | fact)
-
     def read(self) -> dict[str, Any] | None:
-        """The last document, or None when there is none that can be read."""
+        """The last document, or None when no whole one is there. Raises DaemonUnreachableError for a closed one."""
         try:
             with self._path.open("rb") as file:
                 document = _parsed(file.read(MAX_STATUS_BYTES + 1))
+        except PermissionError as exc:
+            raise not_allowed(self._path) from exc
         except (OSError, ValueError):
             return None
         return printable_tree(document) if isinstance(document, dict) else None
@@ -158,7 +158,7 @@ def ask_daemon(path: Path) -> dict[str, Any]:
             link.connect(str(path))
             document = _parsed(_received(link))
     except PermissionError as exc:
-        raise DaemonUnreachableError(f"you may not open {path}", hint="use sudo, or join the group edge-agent") from exc
+        raise not_allowed(path) from exc
     except TimeoutError as exc:
         raise DaemonUnreachableError(
             f"the agent runs but has not answered for {ANSWER_TIMEOUT_S:.0f} s",
@@ -196,3 +196,33 @@ def _parsed(content: bytes) -> Any:
         return json.loads(content)
     except RecursionError as exc:
         raise ValueError("it is nested too deep") from exc
+
+
+def not_allowed(path: Path) -> DaemonUnreachableError:
+    """Return the error that says whose it is, and how one gets in."""
+    user, group = user_name(os.geteuid()), _group_of(path)
+    if group in (None, "root"):
+        return DaemonUnreachableError(f"{user} may not open {path}", hint="ask as root: sudo edge-agent status")
+    hint = f"sudo edge-agent status; or for good: sudo usermod -aG {group} {user}, then log in again"
+    if user in _members(group):
+        hint = "log in again: you have joined the group since; until then: sudo edge-agent status"
+    return DaemonUnreachableError(f"{user} may not open {path}: this session is not in the group {group}", hint=hint)
+
+
+def _group_of(path: Path) -> str | None:
+    """The group of the file, or of the folder that hides it."""
+    for place in (path, *path.parents):
+        try:
+            return grp.getgrgid(place.stat().st_gid).gr_name
+        except KeyError:
+            return None
+        except OSError:
+            continue
+    return None
+
+
+def _members(group: str | None) -> list[str]:
+    try:
+        return grp.getgrnam(str(group)).gr_mem
+    except KeyError:
+        return []

@@ -9,18 +9,18 @@ import contextlib
 import errno
 import fcntl
 import os
-import pwd
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from cloud_sync.private_files import FILE_MODE, make_private_folder, tighten
+from cloud_sync.private_files import FILE_MODE, make_private_folder, tighten, user_name
 from edge_agent.errors import ConfigurationError, EdgeError
 
 RUNTIME_MODE: Final = 0o750
 """The group may come in and ask the socket, and read the last status of a dead agent."""
 
+RUNTIME_LOCK: Final = "edge-agent.lock"
 _WRONG_PATHS: Final = (errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
 """The path itself is wrong. All else is what somebody mends at the disk, and another start may then go well."""
 
@@ -61,13 +61,23 @@ def only_one(state_dir: Path) -> Iterator[None]:
 def only_socket(runtime_dir: Path) -> Iterator[None]:
     """Hold the runtime folder while entered. Raises ConfigurationError when another agent has it, OSError."""
     make_runtime_folder(runtime_dir)
-    with _held(_open_lock(runtime_dir / "edge-agent.lock")) as other:
+    with _held(_open_lock(runtime_dir / RUNTIME_LOCK)) as other:
         if other is not None:
             raise ConfigurationError(
                 f"another agent{other} is running with its socket in {runtime_dir}",
                 hint="give each agent a gateway.runtime_dir of its own",
             )
         yield
+
+
+def is_held(runtime_dir: Path) -> bool:
+    """Return whether an agent runs with its socket in this folder."""
+    try:
+        descriptor = os.open(runtime_dir / RUNTIME_LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    with _held(descriptor, is_noted=False) as other:
+        return other is not None
 
 
 def make_runtime_folder(runtime_dir: Path) -> None:
@@ -98,20 +108,12 @@ def close_to_others(state_dir: Path) -> int:
         raise _unusable(state_dir, exc) from exc
 
 
-def user_name(uid: int) -> str:
-    """Return the user's name, or the number of one that this box (or container) does not know."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
-
-
 def _open_lock(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
 
 
 @contextlib.contextmanager
-def _held(descriptor: int) -> Iterator[str | None]:
+def _held(descriptor: int, *, is_noted: bool = True) -> Iterator[str | None]:
     """None when the lock is ours; else who has it, in words."""
     try:
         try:
@@ -119,12 +121,17 @@ def _held(descriptor: int) -> Iterator[str | None]:
         except BlockingIOError:
             yield _holder(descriptor)
             return
-        with contextlib.suppress(OSError):  # a full disk: the lock holds without the number
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        if is_noted:
+            _note_holder(descriptor)
         yield None
     finally:
         os.close(descriptor)
+
+
+def _note_holder(descriptor: int) -> None:
+    with contextlib.suppress(OSError):  # a full disk: the lock holds without the number
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
 
 def _holder(descriptor: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -168,7 +169,8 @@ def test_without_a_key_every_place_that_was_looked_at_is_said(site: Path, tmp_pa
     [
         (b"", "it is empty"),
         (b" \n", "it is empty"),
-        (b"two\nlines", "not one line of plain characters"),
+        (b"two\nlines", "not one line of plain characters: it has 2 lines"),
+        ("key".encode("utf-16"), "not one line of plain characters: it is UTF-16"),
         ("schlüssel".encode("latin-1"), "not one line of plain characters"),
     ],
 )
@@ -216,3 +218,31 @@ def test_a_file_that_no_toml_reader_ends_well_with_is_refused_by_name(tmp_path: 
     site.write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"edge\.toml"):
         load_settings(site)
+
+
+def test_the_mark_of_an_editor_and_blanks_are_no_part_of_the_key(site: Path) -> None:
+    assert central_api_key(with_key_file(site, b"\xef\xbb\xbf the-key \r\n\n"), {}) == "the-key"
+
+
+def test_a_key_that_is_closed_to_the_agent_says_whose_it_is(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = with_key_file(site, b"the-key")
+    key = site.parent / "key"
+    key.chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(key, 4321, 4321)
+
+    def closed(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", closed)
+    with pytest.raises(
+        ConfigurationError, match=r"it belongs to \S+( 4321)? with mode 600, and the agent runs as"
+    ) as no:
+        central_api_key(settings, {})
+    assert f"chmod 600 {key}" in (no.value.hint or "")
+
+
+def test_an_empty_key_in_the_environment_is_named_as_such(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_CENTRAL__API_KEY", "")
+    with pytest.raises(ConfigurationError, match="EDGE_CENTRAL__API_KEY does not hold an API key: it is empty"):
+        central_api_key(load_settings(site), {})
