@@ -190,8 +190,13 @@ class ReplaySettings(WaveformSettings):
     type: Literal["replay"] = Field(description="Says which kind of source this is.")
     stands_for: Literal["accelerometer", "microphone"] = Field(description="What the recordings are treated as.")
     path: Path = Field(description="A recording, or a folder of them.")
-    unit: str = Field("g", description="Unit of the recorded samples.")
+    unit: str = Field(
+        "g", description="Unit the samples are played in; files in another one are converted, or refused."
+    )
+    recorded_unit: str | None = Field(None, description="Unit of the numbers in the files, whatever their header says.")
     sample_rate_hz: float | None = Field(None, gt=0, description="For formats that do not carry their rate.")
+    columns: tuple[str, ...] = Field((), description="Columns that are channels: names, or numbers from 1 as text.")
+    decimal: Literal["comma", "point"] | None = Field(None, description="Decimal sign of texts that leave it open.")
     pace: float = Field(1.0, ge=0, le=10_000, description="1 is real time, 10 ten times faster, 0 no waiting at all.")
     repeat: bool = Field(False, description="Start over after the last recording.")
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_agent.cli.score_progress import Progress
+from edge_agent.cli.score_tags import score_tables
 from edge_agent.core.features import FeatureBatch
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.samples import SampleBlock
@@ -67,16 +68,18 @@ def score_paths(
     """0 when every recording was scored, 1 when some could not be (each said in one line on standard error)."""
     model = load_model(bundle, models, allow_unsigned=allow_unsigned)
     said = replace(said or Said(), rate_hz=rate)
-    if model.spec.window_samples == 0:
-        raise ConfigurationError(
-            f"{bundle} scores tags, not recordings", hint="choose a bundle trained on vibration or sound"
-        )
     recordings = find_recordings(paths)
     if not recordings:
         raise RecordingError(
             f"no recording in {', '.join(map(str, paths))}",
             hint=f"of a folder, {', '.join(ENDINGS)} are taken; name other files one by one",
         )
+    if model.spec.window_samples == 0:
+        if draw is not None:
+            raise ConfigurationError(
+                f"{bundle} scores tables of tags: there is no waveform to draw", hint="leave --plot out"
+            )
+        return score_tables(recordings, model, said, as_json=as_json)
     progress = Progress(len(recordings), as_json=as_json)
     if not as_json:
         print(f"{'FILE':40} {'CH':>3} {'WINDOWS':>8} {'ANOMALOUS':>10} {'SCORE MEAN':>11} {'MAX':>7}  VERDICT")

@@ -8,12 +8,13 @@ Constraints
 - Two recordings never share a window: the first block of each carries a gap of cause END_OF_RECORDING.
 - A recording that cannot be played is a Gap with the reason; the next one is played.
 - A recording with more channels than are configured gives its first ones.
+- Samples that do not continue the ones before, by the file's own times, begin with a gap of cause DISCONTINUITY.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +25,7 @@ from edge_agent.drivers.base import Item
 from edge_agent.drivers.block_sequence import BlockSequence
 from edge_agent.drivers.pacing import Pacer
 from edge_agent.errors import RecordingError, TransientDriverError
-from edge_agent.recordings import Recording, find_recordings, load_recording
+from edge_agent.recordings import DECIMAL_SIGNS, Recording, Said, find_recordings, load_recording
 from edge_agent.settings import ReplaySettings
 
 _BLOCK_S: Final = 0.1
@@ -39,6 +40,12 @@ class ReplayDriver:
         self._settings = settings
         self._clock = clock
         self._blocks = BlockSequence(settings.name, unit=settings.unit, channels=settings.channels)
+        self._said = Said(
+            unit=settings.recorded_unit,
+            wanted_unit=settings.unit,
+            columns=settings.columns,
+            decimal=None if settings.decimal is None else DECIMAL_SIGNS[settings.decimal],
+        )
 
     async def open(self) -> None:
         """Raises TransientDriverError when there is nothing to play (yet)."""
@@ -84,15 +91,17 @@ class ReplayDriver:
         start_ns = max(self._clock.now_ns(), self._blocks.last_end_ns or 0)
         rate_hz = recording.sample_rate_hz
         step = max(1, round(rate_hz * (_BLOCK_S if 0 < self._settings.pace <= 1 else _BLOCK_FAST_S)))
-        for at in range(0, recording.n_samples, step):
-            piece = samples[:, at : at + step]
+        for at, end in _pieces(recording, step):
+            piece = samples[:, at:end]
+            if at in recording.starts and at:
+                self._blocks.note_seam(GapCause.DISCONTINUITY, f"{path.name} has a hole in its times")
             await pacer.wait(piece.shape[1] / rate_hz)
             block_start_ns = start_ns + round(at * 1e9 / rate_hz)
             yield self._blocks.block(piece, start_ns=block_start_ns, sample_rate_hz=rate_hz)
 
     def _load(self, path: Path) -> tuple[Recording, Samples]:
         """The recording and its configured channels, scaled. Raises RecordingError, also when they do not fit."""
-        recording = load_recording(path, sample_rate_hz=self._settings.sample_rate_hz)
+        recording = load_recording(path, sample_rate_hz=self._settings.sample_rate_hz, said=self._said)
         given_hz, wanted = recording.given_rate_hz, self._blocks.n_channels
         if given_hz is not None and abs(given_hz - recording.sample_rate_hz) > 1e-6 * given_hz:
             raise RecordingError(
@@ -110,3 +119,10 @@ class ReplayDriver:
         now_ns = max(self._clock.now_ns(), self._blocks.last_end_ns or 0)
         detail = exc.message if exc.hint is None else f"{exc.message} ({exc.hint})"
         return Gap(self.name, GapCause.INVALID_SAMPLES, now_ns, now_ns, detail)
+
+
+def _pieces(recording: Recording, step: int) -> Iterator[tuple[int, int]]:
+    """Begin and end of each block: `step` samples, less before a hole."""
+    for begin, end in zip(recording.starts, (*recording.starts[1:], recording.n_samples), strict=True):
+        for at in range(begin, end, step):
+            yield at, min(at + step, end)

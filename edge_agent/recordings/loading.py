@@ -132,16 +132,13 @@ def _common(units: Sequence[str]) -> tuple[str, ...]:
 
 
 def _other_unit(channel: str, unit: str, name: str, wanted: str) -> RecordingError:
+    as_they_are = f"--unit {wanted} (setting `recorded_unit`) takes the numbers as they are"
+    hint = "--columns says which columns to take"
     if unit == "counts":
-        hint = f"multiply by the converter's scale first; --unit {wanted} takes the numbers as they are"
+        hint = "multiply by the converter's scale first"
     elif known_unit(unit) in ("V", "mV", "uV"):
-        hint = (
-            f"divide by the sensor's sensitivity first (100 mV/g: volts times 10); --unit {wanted} takes "
-            f"them as they are"
-        )
-    else:
-        hint = f"--columns says which columns to take; --unit {wanted} takes the numbers as they are"
-    return RecordingError(f"{name}: {channel} is in {unit}, {wanted} is wanted", hint=hint)
+        hint = "divide by the sensor's sensitivity first (100 mV/g: volts times 10)"
+    return RecordingError(f"{name}: {channel} is in {unit}, {wanted} is wanted", hint=f"{hint}; {as_they_are}")
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -84,8 +84,10 @@ def _as_utf8(data: bytes) -> bytes:
         data = data.decode(encoding, "replace").encode()
     data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     data = data.rstrip(b"\x1a\x00")
-    lines = data[:_TAIL_BYTES].count(b"\n")
-    if lines and len(_MILLISECONDS.findall(data[:_TAIL_BYTES])) >= 0.9 * lines - 1:
+    head = data[:_TAIL_BYTES]
+    found = [digits for _, digits in _MILLISECONDS.findall(head)]
+    # Three digits after whole seconds may be a column of their own; a number is not written 048.
+    if found and len(found) >= 0.9 * head.count(b"\n") - 1 and any(digits[:1] == b"0" for digits in found):
         data = _MILLISECONDS.sub(rb"\1.\2", data)
     return data
 
@@ -136,8 +138,9 @@ def _layout(text: bytes, name: str, decimal: str | None) -> tuple[_Layout, bytes
         raise RecordingError(
             f"{name} has no samples in it", hint="the recorder may have been stopped before it wrote any"
         )
-    sample = _sample(text, [line for _, line in written])
-    first_guess = next((index for index, (_, line) in enumerate(written) if _looks_like_row(line)), None)
+    is_row = _looks_like_row if any(_looks_like_row(line) for _, line in written) else _has_a_number
+    sample = _sample(text, [line for _, line in written], is_row)
+    first_guess = next((index for index, (_, line) in enumerate(written) if is_row(line)), None)
     if first_guess is None:
         raise RecordingError(f"{name} has a header and no samples", hint="the recorder may have been stopped early")
     before = [line for _, line in written[:first_guess]]
@@ -158,10 +161,10 @@ def _layout(text: bytes, name: str, decimal: str | None) -> tuple[_Layout, bytes
     return layout, text[at:]
 
 
-def _sample(text: bytes, head: Sequence[str]) -> list[str]:
+def _sample(text: bytes, head: Sequence[str], is_row: Callable[[str], bool]) -> list[str]:
     """Lines that are rows for certain where the file has any: from further down, else from its second half."""
     tail = [_text(line) for line in text[-_TAIL_BYTES:].split(b"\n")[1:]] if len(text) > 2 * _TAIL_BYTES else []
-    rows = [line for line in head if _looks_like_row(line)]
+    rows = [line for line in head if is_row(line)]
     later = [line for line in tail if line.strip() and not _is_comment(line)]
     return (rows + later) or list(head)
 
@@ -179,6 +182,11 @@ def _looks_like_row(line: str) -> bool:
     first = re.split(r"[\t;,|]", line.strip())[0].strip('" ')
     starts_as_number = bool(re.match(r"[+-]?[.,]?\d", first)) or first == ""
     return (not words) or (starts_as_number and len(words) <= len(re.findall(r"\d+", line)))
+
+
+def _has_a_number(line: str) -> bool:
+    """One field that is nothing but a number: a row of a table of texts."""
+    return any(re.fullmatch(r"\s*[+-]?\d+([.,]\d+)?\s*", field) for field in re.split(r"[\t;,|]", line))
 
 
 def _share(answers: Iterator[bool]) -> float:
@@ -205,8 +213,8 @@ def _kind(fields: Sequence[str], dialect: Dialect) -> str:
 
 
 def _kind_of_field(field: str, dialect: Dialect) -> str:
-    if field.lower() in MISSING:
-        return "-"
+    if field.lower() in MISSING or field.lower() in OVER_RANGE:
+        return "-"  # no evidence: "Overload" is a kind of failure in another table
     if dialect.number(field) is not None:
         return "n"
     return "d" if is_instant(field) else "c" if is_clock(field) else "t"

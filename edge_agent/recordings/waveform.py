@@ -96,6 +96,31 @@ def content_of(table: Table, said: Said) -> Content:
     )
 
 
+def is_time_name(name: str) -> bool:
+    """Whether a column of this name is a time."""
+    return _TIME_NAME.match(_bare(name)) is not None
+
+
+def times_of_rows(table: Table, said: Said) -> tuple[NDArray[np.int64], bool] | None:
+    """When each row of a table was, in ns, and whether that is since 1970; None when it does not say."""
+    clocks = [column for column, values in enumerate(table.columns) if values.dtype.kind in "Mm"]
+    named = [column for column in clocks if table.names and is_time_name(table.names[column])]
+    if clocks:
+        # Of several dates the one called time is meant: another may be the last maintenance.
+        times = _of_clocks(table, named or clocks[:1])
+    else:
+        numbers = [
+            column
+            for column, values in enumerate(table.columns)
+            if values.dtype.kind == "f" and table.names and is_time_name(table.names[column])
+        ]
+        if not numbers:
+            return None
+        times = _of_numbers(table, numbers[0], table.columns[numbers[0]], said, is_counting_refused=False)
+    start_ns = times.start_ns or 0
+    return start_ns + np.rint(times.values_s * 1e9).astype(np.int64), times.start_ns is not None
+
+
 def _unit(table: Table, column: int) -> str:
     return table.unit(column) or ("counts" if column in table.integers else "")
 
@@ -212,18 +237,22 @@ def _of_clocks(table: Table, columns: list[int]) -> _Times:
     return _Times(chosen, relative / 1e9, quantum_ns / 1e9, start_ns)
 
 
-def _of_numbers(table: Table, column: int, values: NDArray[np.float64], said: Said) -> _Times:
+def _of_numbers(
+    table: Table, column: int, values: NDArray[np.float64], said: Said, *, is_counting_refused: bool = True
+) -> _Times:
     missing = np.flatnonzero(~np.isfinite(values))
     if missing.size:
         raise RecordingError(
             f"{table.name}, {table.where(int(missing[0]))}: {table.label(column)} has no time there",
             hint="remove the row, or leave the column out and give --rate",
         )
-    scale, start_ns = _scale(table, column, values, said)
+    scale, start_ns = _scale(table, column, values, said, is_counting_refused=is_counting_refused)
     return _Times(column, (values - values[0]) * scale, quantum_of(values) * scale, start_ns)
 
 
-def _scale(table: Table, column: int, values: NDArray[np.float64], said: Said) -> tuple[float, int | None]:
+def _scale(
+    table: Table, column: int, values: NDArray[np.float64], said: Said, *, is_counting_refused: bool
+) -> tuple[float, int | None]:
     """Seconds per unit of this column; the first instant when the numbers are dates."""
     unit = _time_unit(table, column)
     step = float(values[-1] - values[0]) / max(1, len(values) - 1)
@@ -239,7 +268,7 @@ def _scale(table: Table, column: int, values: NDArray[np.float64], said: Said) -
         return 1.0, None  # refused as times that do not run forward
     if not _TIME_NAME.match(_bare(name)):
         return _unnamed(table, column, step, said), None
-    return _seconds_by_custom(table, column, step, said), None
+    return (_seconds_by_custom(table, column, step, said) if is_counting_refused else 1.0), None
 
 
 def _serial_days(table: Table, column: int, step: float) -> float:

@@ -149,10 +149,11 @@ def test_an_unknown_bundle_names_the_known_ones() -> None:
     assert BEARINGS in answer.stderr
 
 
-def test_a_tag_model_does_not_score_recordings() -> None:
+def test_a_recording_has_none_of_a_tag_models_columns() -> None:
     answer = edge("score", IMS, "--bundle", "ai4i_classifier_randomforest_baseline")
-    assert answer.returncode == 3
-    assert "scores tags" in answer.stderr
+    assert answer.returncode == 1
+    assert "has no column for air_temperature_k" in answer.stderr
+    assert no_traceback(answer)
 
 
 def test_status_without_a_daemon_says_down_and_what_to_do(tmp_path: Path) -> None:

@@ -211,3 +211,25 @@ async def test_cancellation_passes_while_a_block_is_awaited(tmp_path: Path) -> N
     done, _ = await asyncio.wait({playing}, timeout=1.0)
     assert done
     assert playing.cancelled()
+
+
+async def test_samples_are_played_in_the_sources_unit_and_a_hole_in_the_times_is_a_gap(tmp_path: Path) -> None:
+    lines = [f"{i / RATE_HZ + (5 if i >= 1200 else 0):.4f},{i % 7 * 9.80665}" for i in range(2000)]
+    (tmp_path / "a.csv").write_text("Time (s),a [m/s2]\n" + "\n".join(lines) + "\n")
+    blocks = blocks_of(await played(driver_of(tmp_path, FakeClock(), scales=(1.0,), pace=0.0)))
+    np.testing.assert_allclose(np.concatenate([b.samples[0] for b in blocks]), np.arange(2000) % 7, rtol=1e-6)
+    gaps = [(block.gap_before.cause, block.n_samples) for block in blocks if block.gap_before]
+    assert gaps == [(GapCause.DISCONTINUITY, 800)]
+
+
+async def test_another_unit_is_a_gap_with_the_remedy_and_the_remedy_works(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("T [degC]\n" + "20.5\n21.5\n" * 50)
+    (gap,) = await played(driver_of(tmp_path, FakeClock(), scales=(1.0,), sample_rate_hz=RATE_HZ))
+    assert "T [degC] is in degC, g is wanted" in gap.detail
+    assert "`recorded_unit`" in gap.detail
+    (block,) = blocks_of(
+        await played(
+            driver_of(tmp_path, FakeClock(), scales=(1.0,), pace=0.0, sample_rate_hz=RATE_HZ, recorded_unit="g")
+        )
+    )
+    assert block.samples[0, 0] == 20.5
