@@ -78,6 +78,10 @@ class StopSignals:
             signal.signal(number, handler)
         self._writer.close()  # which ends the thread
 
+    def ask(self) -> None:
+        """Do as if SIGTERM had come."""
+        self._writer.send(bytes([signal.SIGTERM]))
+
     def attach(self) -> None:
         """From now on the running loop is told; also of what came before."""
         with self._lock:

@@ -2,7 +2,8 @@
 
 Constraints
 - `ready` is called once requests are answered at the address it is given.
-- SIGTERM, SIGINT and (when asked) a closed standard input end it the same way: requests in work are finished.
+- SIGTERM, SIGINT and (when asked) a closed standard input end it the same way: requests in work are finished, within
+  a bound. A second order ends it at once.
 - With an embedded database, a server that dies is started again; meanwhile the service says 503.
 """
 
@@ -13,7 +14,6 @@ import contextlib
 import errno
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -31,11 +31,13 @@ from cloud_sync.central.postgres import EmbeddedPostgres
 from cloud_sync.central.rates import RateLimiter, RateLimits
 from cloud_sync.central.service import create_app
 from cloud_sync.central.store import Store
+from cloud_sync.stopping import StopSignals
 from cloud_sync.transports.mqtt_broker import Broker
 
 logger = logging.getLogger(__name__)
 
 _FINISH_S = 10  # a batch in work commits well within this
+_END_S = 25.0  # with that, the last round of upkeep and the connections to the database
 _RESTART_PAUSE_S = 1.0
 
 
@@ -212,20 +214,20 @@ def _address(sock: socket.socket) -> str:
 
 @contextlib.contextmanager
 def _told_to_end(*, exit_with_parent: bool) -> Iterator[asyncio.Event]:
-    """An event that is set when it is time to end; the signal handlers are removed afterwards."""
+    """An event that is set when it is time to end; the signal handlers are removed afterwards.
+
+    A second order, or an end that takes longer than `_END_S`, ends the process as it is: what was answered is kept.
+    """
     loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    for order in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(order, told.set)
-    try:
-        if exit_with_parent:
-            _when_stdin_closes(loop, told.set)
-        yield told
-    finally:
-        for order in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(order)
-        if exit_with_parent:
-            loop.remove_reader(sys.stdin.fileno())
+    with StopSignals(within_s=_END_S) as signals:
+        signals.attach()
+        try:
+            if exit_with_parent:
+                _when_stdin_closes(loop, signals.ask)
+            yield signals.asked
+        finally:
+            if exit_with_parent:
+                loop.remove_reader(sys.stdin.fileno())
 
 
 def _when_stdin_closes(loop: asyncio.AbstractEventLoop, end: Callable[[], object]) -> None:

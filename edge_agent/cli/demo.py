@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -16,14 +15,17 @@ from typing import Any, Final
 from rich.console import Console
 from rich.live import Live
 
+from cloud_sync.stopping import StopSignals
 from cloud_sync.terminal import unguarded
 from edge_agent.demo.audit import Audit
+from edge_agent.demo.processes import STOP_TIMEOUT_S
 from edge_agent.demo.road import Road, prepare_places
 from edge_agent.demo.view import as_line, render, windows_scored
 from edge_agent.errors import ConfigurationError
 from edge_agent.local.state_lock import only_one
 
 LOOK_EVERY_S: Final = 0.5
+ENDED_WITHIN_S: Final = 4 * STOP_TIMEOUT_S  # three children, one after the other, and the count of the keys
 LINE_EVERY_S: Final = 10.0
 
 
@@ -32,7 +34,8 @@ def run_demo(*, duration_s: float | None, as_json: bool, state_dir: Path, data_d
     places = prepare_places(state_dir, data_dir)
     try:
         with _only_demo(places.state_dir):
-            summary = asyncio.run(_run(Road(places), duration_s=duration_s, as_json=as_json))
+            signals = StopSignals(within_s=ENDED_WITHIN_S).listen()
+            summary = asyncio.run(_run(Road(places), signals, duration_s=duration_s, as_json=as_json))
     finally:
         shutil.rmtree(places.runtime_dir, ignore_errors=True)
     if summary is None:
@@ -54,13 +57,14 @@ def _only_demo(state_dir: Path) -> Iterator[None]:
         yield
 
 
-async def _run(road: Road, *, duration_s: float | None, as_json: bool) -> dict[str, Any] | None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+async def _run(road: Road, signals: StopSignals, *, duration_s: float | None, as_json: bool) -> dict[str, Any] | None:
+    signals.attach()
+    stop = signals.asked
     _say("starting the central with its database, the plant and the gateway ...")
-    async with road.running():
+    async with road.running(stop):
+        if stop.is_set():
+            _say("stopped while starting")
+            return None
         started_s = time.monotonic()
         if as_json or not sys.stdout.isatty():
             await _watch_lines(road, stop, started_s, duration_s)

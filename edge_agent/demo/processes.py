@@ -21,7 +21,8 @@ from cloud_sync.private_files import open_private
 from edge_agent.errors import EdgeError
 
 READY_TIMEOUT_S: Final = 60.0  # initdb and the first import on a slow box
-STOP_TIMEOUT_S: Final = 20.0
+STOP_TIMEOUT_S: Final = 45.0
+"""As systemd gives the agent: it ends by itself before that."""
 _PR_SET_PDEATHSIG: Final = 1
 _LOOPBACK_WITHOUT_PROXY: Final = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
 

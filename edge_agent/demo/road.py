@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import tempfile
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 
 from cloud_sync.journal import read_journal
+from cloud_sync.stopping import unless_stopped
 from edge_agent.demo.audit import Audit, audit
 from edge_agent.demo.configuration import GATEWAY_ID, DemoPlaces, write_configuration
 from edge_agent.demo.processes import Child
@@ -62,13 +64,13 @@ class Road:
         self._started_us = 0
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Start everything; stop the gateway and the plant at the end, the central last."""
+    async def running(self, stop: asyncio.Event | None = None) -> AsyncIterator[None]:
+        """Start everything, unless `stop` is set meanwhile; at the end stop gateway and plant, the central last."""
         self._old_keys = sum(1 for _ in read_journal(self.places.journal_file))
         try:
             # The demo's central is on loopback; a proxy from the environment must not come between.
             async with httpx.AsyncClient(timeout=2.0, trust_env=False) as self._client:
-                await self._start()
+                await unless_stopped(stop or asyncio.Event(), self._start(), within_s=0.0)
                 yield
         finally:
             self._client = None

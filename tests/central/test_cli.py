@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from cloud_sync import wire
@@ -86,6 +89,29 @@ def test_it_ends_with_its_parent_when_asked_to(folder: Path):
         central.process.stdin = None
         assert central.process.wait(DEADLINE_S) == 0
     remove(socket_dir_of(central.ready["database"]))
+
+
+def test_a_second_order_ends_it_also_while_its_database_hangs(folder: Path):
+    with Serving("--embedded", folder) as central:
+        database = psutil.Process(central.process.pid).children(recursive=True)
+        for process in database:
+            process.suspend()
+        asked = threading.Thread(target=_ask_in_vain, args=(central.ready["url"],), daemon=True)
+        asked.start()
+        central.process.send_signal(signal.SIGTERM)
+        central.process.send_signal(signal.SIGINT)  # another: two of a kind at once are one to the kernel
+        assert central.process.wait(DEADLINE_S) == 1
+        for process in database:
+            process.resume()
+    _, alive = psutil.wait_procs(database, timeout=DEADLINE_S)
+    assert alive == []
+    asked.join(DEADLINE_S)
+    remove(socket_dir_of(central.ready["database"]))
+
+
+def _ask_in_vain(url: str) -> None:
+    with contextlib.suppress(httpx.HTTPError):
+        httpx.get(f"{url}/api/v1/stats", timeout=DEADLINE_S)
 
 
 def test_a_database_that_dies_is_started_again(folder: Path):

@@ -62,6 +62,24 @@ def test_a_second_demo_is_turned_away_and_ctrl_c_stops_the_whole_process_tree_an
     assert alive == []
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("orders", [(signal.SIGTERM,), (signal.SIGINT, signal.SIGTERM)], ids=["once", "twice"])
+def test_a_demo_that_is_still_starting_ends_when_asked_and_leaves_nothing_running(
+    tmp_path: Path, orders: tuple[signal.Signals, ...]
+) -> None:
+    process = demo(tmp_path)
+    assert process.stderr is not None
+    assert "starting the central" in process.stderr.readline()
+    while not (tree := psutil.Process(process.pid).children(recursive=True)):
+        assert process.poll() is None
+    for order in orders:
+        process.send_signal(order)
+    process.communicate(timeout=100)
+    assert process.returncode == 1
+    _, alive = psutil.wait_procs(tree, timeout=60)
+    assert alive == []
+
+
 def test_missing_recordings_are_said_in_one_line(tmp_path: Path) -> None:
     process = demo(tmp_path, "--data", str(tmp_path / "nowhere"))
     _, err = process.communicate(timeout=60)
