@@ -33,6 +33,8 @@ class Door:
     make: Callable[[random.Random], bytes]
     opened: Callable[[], AbstractContextManager[Enter]]
     errors: tuple[type[Exception], ...]
+    in_tests: int = 150
+    """How many inputs `make test` sends: fewer where each takes tenths of a second."""
 
 
 @dataclass

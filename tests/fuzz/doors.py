@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.fuzz import answers, files, status
+from tests.fuzz import answers, files, opcua, status, wires
 
-DOORS = {door.name: door for door in (*answers.DOORS, *files.DOORS, *status.DOORS)}
+DOORS = {door.name: door for door in (*answers.DOORS, *files.DOORS, *status.DOORS, *wires.DOORS, *opcua.DOORS)}

@@ -6,9 +6,10 @@ Only this file and driver.py import asyncua. Secrets are read when they are need
 from __future__ import annotations
 
 import contextlib
+import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from asyncua import Client, ua
 from asyncua.common.utils import NotEnoughData, ServiceError, SocketClosedException
@@ -29,6 +30,15 @@ POLICIES: Final = {
     "basic256sha256": security_policies.SecurityPolicyBasic256Sha256,
     "aes256_sha256_rsapss": security_policies.SecurityPolicyAes256Sha256RsaPss,
 }
+
+MAX_MESSAGE_BYTES: Final = 4_000_000
+"""Values of some ten thousand nodes in one notification. The library itself would wait for 4 GB, and keep any number of
+chunks."""
+
+_CHUNK_BYTES: Final = 65_535  # the largest we allow in the greeting
+_MAX_CHUNKS: Final = MAX_MESSAGE_BYTES // _CHUNK_BYTES
+_NO_OPC_UA: Final = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, struct.error)
+"""What the library raises when it reads an answer whose bytes are not what the protocol says."""
 
 _CREDENTIALS_HINT: Final = "check username and password_file, and that the server allows this user"
 _CERTIFICATE_HINT: Final = (
@@ -81,12 +91,37 @@ def translated(source: str, endpoint: str) -> Iterator[None]:
             f"{source}: {endpoint} refused the secure channel: it does not trust this gateway's certificate",
             hint=_CERTIFICATE_HINT,
         ) from exc
+    except _NO_OPC_UA as exc:
+        raise TransientDriverError(
+            f"{source}: {endpoint} answers something that is not OPC UA: {type(exc).__name__}: {exc}",
+            hint="is this the right port, and an OPC UA server?",
+        ) from exc
     except OSError as exc:
         reason = str(exc) or "no answer in time"
         raise TransientDriverError(
             f"{source}: no connection to the OPC UA server at {endpoint}: {reason}",
             hint="check that the server runs, and that host and port are right",
         ) from exc
+
+
+def bound_messages(client: Client) -> None:
+    """End a connection whose server sends a message longer than any is, before the library has kept it."""
+    make = client.uaclient._make_protocol
+
+    def bounded() -> Any:
+        protocol = make()
+        take = protocol.data_received
+
+        def data_received(data: bytes) -> None:
+            take(data)
+            waiting = len(protocol.receive_buffer or b"")
+            if waiting > 2 * _CHUNK_BYTES or len(protocol._connection._incoming_parts) > _MAX_CHUNKS:
+                protocol.disconnect_socket()
+
+        protocol.data_received = data_received
+        return protocol
+
+    client.uaclient._make_protocol = bounded
 
 
 async def apply_identity(client: Client, settings: OpcUaSettings) -> None:

@@ -25,7 +25,7 @@ from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.tags import Reading, Scan, Tag
 from edge_agent.drivers.base import Item
-from edge_agent.drivers.opcua.client import apply_identity, translated
+from edge_agent.drivers.opcua.client import apply_identity, bound_messages, translated
 from edge_agent.drivers.opcua.mapping import SequenceWatch, says_overflow, to_reading
 from edge_agent.errors import TransientDriverError
 from edge_agent.settings import OpcUaNodeSettings, OpcUaSettings
@@ -34,6 +34,7 @@ ANSWER_TIMEOUT_S: Final = 5.0  # for one request; a healthy server answers withi
 CLOSE_TIMEOUT_S: Final = 1.0  # saying goodbye to a dead server must not hold up a restart
 HAND_OVER_CAPACITY: Final = 256  # notifications; over two minutes of them at the default publishing interval
 KEEP_ALIVES_PER_SILENCE: Final = 3  # two may be late before we call it silence
+KEEP_ALIVE_MAX_S: Final = 3_600.0  # a server that insists on rarer ones is one whose silence nobody would notice
 LIFETIME_KEEP_ALIVES: Final = 10  # at least 3 by the specification; 10 outlasts a stalled link
 SESSION_TIMEOUT_S: Final = 60.0  # servers allow few sessions; one we could not close must not linger for an hour
 RETRY_REJECTED_S: Final = 300.0  # a node may come back with a new server program: minutes, not seconds
@@ -156,6 +157,7 @@ class OpcUaDriver:
         # Four silences: the library's read of the server's state keeps a quiet session open.
         client.session_timeout = max(SESSION_TIMEOUT_S, 4 * self._settings.silent_after_s) * 1_000
         client.connection_lost_callback = self._on_lost
+        bound_messages(client)
         return client
 
     async def _subscribe(self, client: Client) -> None:
@@ -174,6 +176,8 @@ class OpcUaDriver:
         self._subscription_id = revised.SubscriptionId
         # A server may insist on rarer keep-alives than we asked for; its silence is then longer.
         keep_alive_s = revised.RevisedMaxKeepAliveCount * revised.RevisedPublishingInterval / 1_000
+        if not 0 <= keep_alive_s <= KEEP_ALIVE_MAX_S:  # NaN is not either
+            raise ValueError(f"a keep-alive every {keep_alive_s:g} s")
         self._silent_after_s = max(self._settings.silent_after_s, 2 * keep_alive_s)
 
     async def _monitor(self, client: Client, handles: range | list[int]) -> dict[int, str]:
@@ -191,7 +195,7 @@ class OpcUaDriver:
             TimestampsToReturn=ua.TimestampsToReturn.Both,
             ItemsToCreate=requests,
         )
-        results = await client.uaclient.session.create_monitored_items(parameters) if requests else []
+        results = (await client.uaclient.session.create_monitored_items(parameters) or ()) if requests else ()
         for request, result in zip(requests, results, strict=True):
             if not result.StatusCode.is_good():
                 refused[request.RequestedParameters.ClientHandle] = _status(result.StatusCode.value)
@@ -276,13 +280,18 @@ class OpcUaDriver:
         values: list[tuple[int, Any]] = []
         for notification in result.NotificationMessage.NotificationData or ():
             if isinstance(notification, ua.DataChangeNotification):
-                values += [(item.ClientHandle, item.Value) for item in notification.MonitoredItems]
+                items = filter(self._is_ours, notification.MonitoredItems or ())
+                values += [(item.ClientHandle, item.Value) for item in items]
             elif isinstance(notification, ua.StatusChangeNotification):
                 await self._channel.send(_Lost(f"the subscription ended: {_status(notification.Status.value)}"))
                 return
         # A keep-alive has no number of its own: it shows the next one's.
         missed = self._sequence.missed_before(result.NotificationMessage.SequenceNumber) if values else 0
         await self._channel.send(_Values(self._clock.now_ns(), tuple(values), missed))
+
+    def _is_ours(self, item: Any) -> bool:
+        """Whether this is a value of a node that we asked for."""
+        return isinstance(item.Value, ua.DataValue) and 0 <= item.ClientHandle < len(self._tags)
 
     async def _on_lost(self, cause: Exception) -> None:
         await self._channel.send(_Lost(str(cause) or type(cause).__name__))

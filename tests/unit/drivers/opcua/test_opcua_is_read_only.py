@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import struct
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,10 @@ def test_a_refusal_tells_the_operator_what_to_do(code):
         (ua.UaStatusCodeError(ua.StatusCodes.BadTooManySessions), TransientDriverError),
         (TimeoutError(), TransientDriverError),
         (ConnectionRefusedError("refused"), TransientDriverError),
+        (struct.error("unpack requires a buffer of 4 bytes"), TransientDriverError),
+        (ValueError("99 is not a valid MessageSecurityMode"), TransientDriverError),
+        (KeyError(77), TransientDriverError),
+        (AttributeError("'NoneType' object has no attribute 'Parameters'"), TransientDriverError),
         (AssertionError(), DeviceRejectedError),
         (ua.UaError("No matching endpoints"), DeviceRejectedError),
     ],
