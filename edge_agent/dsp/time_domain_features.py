@@ -18,7 +18,7 @@ from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
 from edge_agent.dsp.extractor import Extracted
 from edge_agent.dsp.formula import Formula
-from edge_agent.dsp.moments import Column, Moments, blocks_of
+from edge_agent.dsp.moments import Column, Moments, blocks_of, sum_products
 from edge_agent.dsp.parameters import Parameters
 from edge_agent.dsp.vibration import window_moments
 from edge_agent.dsp.window_batch import answer, no_windows
@@ -63,10 +63,8 @@ TIME_DOMAIN_FEATURES: Final = tuple(formula.name for formula in FORMULAS)
 
 _OF_MAGNITUDES: Final = ("shape_factor", "impulse_factor", "margin_factor", "mean_abs")
 
-_PIECE: Final = 2048
-"""Float32 sums of ten times as many equal-signed numbers lose another digit."""
-
-_ONES: Final = np.ones(_PIECE, np.float32)
+_PIECE: Final = 512
+"""Magnitudes all add up: with 2,048 at a time the margin factor is 2.4e-6 off on a processor without wide registers."""
 
 _SAFE_SUM_MAX: Final = 1e30
 """A piece of samples of this size adds up within float32; larger ones are added in float64."""
@@ -114,11 +112,12 @@ class TimeDomainExtractor:
     def _magnitude_columns(self, samples: Samples, columns: dict[str, Column]) -> dict[str, Column]:
         peak, rms = columns["peak"], columns["rms"]
         sums = np.empty((2, *samples.shape[:2]))
+        ones = np.ones(samples.shape[-1], np.float32)
         for block in blocks_of(samples.shape):
             magnitude = np.abs(samples[block])
-            sums[(0, *block)] = _sum(magnitude)
+            sum_products(magnitude, ones, sums[(0, *block)], piece=_PIECE)
             np.sqrt(magnitude, out=magnitude)
-            sums[(1, *block)] = _sum(magnitude)
+            sum_products(magnitude, ones, sums[(1, *block)], piece=_PIECE)
         mean_abs, mean_root = sums / self._window_samples
         huge = peak > _SAFE_SUM_MAX
         if huge.any():
@@ -147,15 +146,6 @@ def _moment_columns(m: Moments) -> dict[str, Column]:
         "kurtosis_pearson": kurtosis,
         "skewness": m3 / (m2 * std),
     }
-
-
-def _sum(rows: Samples) -> Column:
-    """Of each row, shape (..., n) -> (...): float32 within a piece, float64 over the pieces of a long window."""
-    pieces = [rows[..., first : first + _PIECE] for first in range(0, rows.shape[-1], _PIECE)]
-    total = np.zeros(rows.shape[:-1])
-    for piece in pieces:
-        total += np.vecdot(piece, _ONES[: piece.shape[-1]])
-    return total
 
 
 def _crossings(samples: Samples) -> NDArray[np.int64]:
