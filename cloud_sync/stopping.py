@@ -58,13 +58,15 @@ class StopSignals:
         self._heard = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._before: dict[signal.Signals, Any] = {}
-        self._reader, self._writer = socket.socketpair()
+        self._reader: socket.socket
+        self._writer: socket.socket
 
     def __enter__(self) -> Self:
         return self.listen()
 
     def listen(self) -> Self:
         """Hear every signal from now on, up to the end of the process."""
+        self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         for number in (*_ORDERS, signal.SIGHUP):
             self._before[number] = signal.signal(number, _in_the_thread)
