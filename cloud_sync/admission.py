@@ -88,22 +88,25 @@ class ColumnJudgement:
     refused: tuple[Refusal, ...]
 
 
-def judge(batch: Batch, *, now: datetime) -> Judgement:
-    """Sort a batch by the rules above. `now` is the central's clock, with a time zone."""
-    found = judge_columns(columns_of(batch), now=now)
+def judge(batch: Batch, *, now: datetime, oldest_kept: datetime | None = None) -> Judgement:
+    """Sort a batch as `judge_columns` does."""
+    found = judge_columns(columns_of(batch), now=now, oldest_kept=oldest_kept)
     rows = tuple((position, batch.rows[position]) for position in np.sort(found.rows).tolist())
     return Judgement(rows, found.events, found.duplicates, found.refused)
 
 
-def judge_columns(batch: ColumnBatch, *, now: datetime) -> ColumnJudgement:
+def judge_columns(batch: ColumnBatch, *, now: datetime, oldest_kept: datetime | None = None) -> ColumnJudgement:
     """Sort a batch by the rules above. `now` is the central's clock, with a time zone.
+
+    Rows before `oldest_kept` are refused: they would be deleted as soon as they are stored.
 
     Raises BatchTooLargeError when its texts, once for every row, are more than MAX_EXPANDED_BYTES.
     """
     latest_us = (now + FUTURE_MARGIN - EPOCH) // _MICROSECOND
+    oldest_us = max(_OLDEST_US, (oldest_kept - EPOCH) // _MICROSECOND) if oldest_kept is not None else _OLDEST_US
     metadata, series_faults = _described(batch.rows.series)
     _check_expanded(batch.rows, metadata, series_faults)
-    sound, row_refusals = _sound_rows(batch.rows, series_faults, latest_us)
+    sound, row_refusals = _sound_rows(batch.rows, series_faults, oldest_us, latest_us)
     kept, row_repeats, row_conflicts = _first_of_each_key(batch.rows, sound)
     events, event_repeats, event_refusals = _judged_events(batch, latest_us)
     refused = sorted([*row_refusals, *row_conflicts, *event_refusals], key=lambda refusal: refusal.index)
@@ -184,28 +187,29 @@ def _series_fault(series: Series) -> Fault | None:
 
 
 def _sound_rows(
-    rows: RowColumns, series_faults: Sequence[Fault | None], latest_us: int
+    rows: RowColumns, series_faults: Sequence[Fault | None], oldest_us: int, latest_us: int
 ) -> tuple[NDArray[np.int64], list[Refusal]]:
     """The positions of rows with nothing wrong in themselves, and the refusals of the others."""
     is_sound = np.isfinite(rows.value) & (rows.quality >= 0.0) & (rows.quality <= 1.0)
-    is_sound &= (rows.time_us >= _OLDEST_US) & (rows.time_us <= latest_us)
+    is_sound &= (rows.time_us >= oldest_us) & (rows.time_us <= latest_us)
     if any(series_faults):
         is_sound &= np.array([fault is None for fault in series_faults])[rows.of_row]
     refused = []
     for position in np.flatnonzero(~is_sound).tolist():
-        fault = series_faults[rows.of_row[position]] or _row_fault(rows, position, latest_us)
+        fault = series_faults[rows.of_row[position]] or _row_fault(rows, position, oldest_us, latest_us)
         refused.append(Refusal(position, fault.code, fault.detail))
     return np.flatnonzero(is_sound), refused
 
 
-def _row_fault(rows: RowColumns, position: int, latest_us: int) -> Fault:
+def _row_fault(rows: RowColumns, position: int, oldest_us: int, latest_us: int) -> Fault:
     """What is wrong with one measurement that is known not to be sound."""
     value, quality = float(rows.value[position]), float(rows.quality[position])
     if not math.isfinite(value):
         return Fault("value_not_finite", f"value {value} is not a number; a missing value is a gap")
     if not 0.0 <= quality <= 1.0:
         return Fault("quality_out_of_range", f"quality {quality} is not within 0 to 1")
-    fault = _time_fault(int(rows.time_us[position]), latest_us)
+    time_us = int(rows.time_us[position])
+    fault = _time_fault(time_us, latest_us) or _retention_fault(time_us, oldest_us)
     assert fault is not None, "a sound row was called unsound"  # noqa: S101 (the two rules stand side by side)
     return fault
 
@@ -271,6 +275,13 @@ def _time_fault(time_us: int, latest_us: int) -> Fault | None:
     if time_us > latest_us:
         return Fault("timestamp_in_future", f"{_shown(time_us)} is more than a day ahead of the central's clock")
     return None
+
+
+def _retention_fault(time_us: int, oldest_us: int) -> Fault | None:
+    if time_us >= oldest_us:
+        return None
+    detail = f"{_shown(time_us)} is older than what this central keeps, which begins at {_shown(oldest_us)}"
+    return Fault("older_than_retention", detail)
 
 
 def _shown(time_us: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from cloud_sync.admission import MAX_DETAIL_CHARS
 from cloud_sync.central.errors import CentralError, DatabaseAwayError
+from cloud_sync.central.shares import TurnedAwayError
 from cloud_sync.central.writing import AWAY
 from cloud_sync.quoting import bounded
 from cloud_sync.records import Refusal, Settlement
@@ -24,6 +25,13 @@ def not_stored(error: CentralError) -> str:
 def too_fast(gateway_id: str) -> str:
     """What a gateway is told that has used up what it may send."""
     return f"gateway {gateway_id} sends too fast"
+
+
+def turned_away(gateway_id: str, error: TurnedAwayError) -> str:
+    """What a gateway is told for whose request there is no place."""
+    if error.is_own_doing:
+        return f"gateway {gateway_id} has too many requests here at the same time; nothing was stored"
+    return "the central has more to do than it can; nothing was stored"
 
 
 def settled(batch_id: str, settlement: Settlement) -> dict[str, Any]:

@@ -27,12 +27,13 @@ from cloud_sync.central.errors import CentralError, LoadTestError, UsageError
 from cloud_sync.central.importing import import_file
 from cloud_sync.central.loadtest import Load, read_keys, run_load, temporary_keys
 from cloud_sync.central.logs import log_as_json
-from cloud_sync.central.maintenance import Maintenance, Upkeep
+from cloud_sync.central.maintenance import Maintenance
 from cloud_sync.central.mqtt_url import broker_of
 from cloud_sync.central.postgres import EmbeddedPostgres, running_url
 from cloud_sync.central.rates import RateLimits
 from cloud_sync.central.server import Listen, Policy, serve_database, serve_embedded
 from cloud_sync.central.store import Store
+from cloud_sync.central.upkeep import Upkeep
 from cloud_sync.terminal import guard_standard_streams
 from cloud_sync.transports.mqtt_broker import Broker
 from cloud_sync.transports.tls import ClientCertificate

@@ -26,11 +26,9 @@ from cloud_sync.central.errors import CentralError
 from cloud_sync.central.metrics import Metrics
 from cloud_sync.central.migrations import Features
 from cloud_sync.central.store import Store
+from cloud_sync.central.upkeep import Job, Upkeep, whole_hour
 
 logger = logging.getLogger(__name__)
-
-RETENTION_DAYS: Final = 180
-PAUSE_S: Final = 15.0
 
 _STATEMENT_TIMEOUT_S: Final = 120.0
 _LOCK_CLASS: Final = 0x5345_4447  # the first half of the key; the job's number is the second
@@ -91,11 +89,6 @@ _RECORD_RUN: Final = """
         changed = j.changed + excluded.changed"""
 
 
-class Job(StrEnum):
-    RETENTION = "retention"
-    HOURLY = "hourly"
-
-
 class Outcome(StrEnum):
     DONE = "done"
     NOT_DUE = "not_due"
@@ -104,23 +97,6 @@ class Outcome(StrEnum):
     NOT_OURS = "not_ours"
     """TimescaleDB does it, or nobody asked for it."""
     FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Upkeep:
-    """How the jobs are to run. `retention_days` None: 180, but nothing in adopted tables; 0: keep everything."""
-
-    retention_days: int | None = None
-    pause_s: float = PAUSE_S
-    every_s: tuple[tuple[Job, float], ...] = ((Job.RETENTION, 3_600.0), (Job.HOURLY, 60.0))
-    rows_per_step: int = 5_000
-    hours_per_step: int = 200
-
-    def days(self, features: Features) -> int:
-        """How many days of rows our own job keeps in this database; 0 keeps everything."""
-        if self.retention_days is not None:
-            return self.retention_days
-        return RETENTION_DAYS if features.own_retention and not features.adopted else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +207,7 @@ class Maintenance:
                 return changed
 
     def _oldest_kept(self, days: int) -> datetime:
-        """A whole hour, so that no hour of the roll-up is ever half there."""
-        return (self._now() - timedelta(days=days)).replace(minute=0, second=0, microsecond=0)
+        return whole_hour(self._now() - timedelta(days=days))
 
 
 @asynccontextmanager

@@ -73,6 +73,11 @@ class Metrics:
             "Batches and questions turned away: their gateway sends too fast.",
             ["gateway"],
         )
+        self.turned_away = Counter(
+            "edge_central_turned_away_total",
+            "Batches, digests and bodies there was no place for; they come again.",
+            ["gateway", "work"],
+        )
         self.requests = Counter("edge_central_requests_total", "Answers by status.", ["status"])
         self.commit_s = Histogram("edge_central_commit_seconds", "From a decoded batch to its COMMIT.")
         self.jobs = Counter("edge_central_job_runs_total", "Runs of maintenance jobs.", ["job", "outcome"])
@@ -86,7 +91,7 @@ class Metrics:
 
     def text(self, *, database_up: bool, refuses_writes: bool = False) -> str:
         """Everything, in Prometheus' text format."""
-        counters = (self.batches, self.records, self.received, self.limited, self.requests, self.jobs)
+        counters = (self.batches, self.records, self.received, self.limited, self.turned_away, self.requests, self.jobs)
         lines = [line for counter in counters for line in counter.lines()]
         lines += self.commit_s.lines()
         lines += _heading("edge_central_database_up", "Whether the database answered just now.", "gauge")

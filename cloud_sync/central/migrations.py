@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.resources import files
 from typing import Any, Final
 
@@ -34,6 +35,11 @@ CREATE_HYPERTABLE: Final = (
     "SELECT create_hypertable('sensor_readings', by_range('timestamp'), create_default_indexes => false)"
 )
 
+_KEPT_BY_POLICY: Final = """
+    SELECT min((config ->> 'drop_after')::interval) FROM timescaledb_information.jobs
+    WHERE hypertable_schema = current_schema() AND hypertable_name = 'sensor_readings'
+      AND proc_name = 'policy_retention'"""
+
 _HOURLY_COLUMNS: Final = """
     SELECT count(*) = 7 FROM pg_attribute
     WHERE attrelid = to_regclass(format('%I.sensor_readings_hourly', current_schema()))
@@ -53,6 +59,8 @@ class Features:
     """The roll-up is a table of ours, filled by our job; False: TimescaleDB (or somebody else) keeps it."""
     adopted: bool
     """The readings' table was here before us."""
+    kept_by_policy: timedelta | None = None
+    """TimescaleDB drops what is older, by a policy of ours or of the operator's."""
 
     @property
     def own_retention(self) -> bool:
@@ -73,7 +81,8 @@ async def migrate(connection: asyncpg.Connection[Any]) -> Features:
             await _apply_policies(connection)
         own_hourly = await _keeps_own_hourly(connection)
         adopted = await connection.fetchval("SELECT count(*) > 0 FROM adopted_tables WHERE table_name = $1", _READINGS)
-    return Features(timescaledb, licence if timescaledb else None, hypertable, own_hourly, adopted)
+        kept = await connection.fetchval(_KEPT_BY_POLICY) if hypertable and licence == _FULL_LICENCE else None
+    return Features(timescaledb, licence if timescaledb else None, hypertable, own_hourly, adopted, kept)
 
 
 def schema_files() -> dict[int, str]:

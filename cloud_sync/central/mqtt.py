@@ -6,7 +6,8 @@ Constraints
   broker's ACL on topics is what proves who sends.
 - At most `concurrency` batches are here at a time (Receive Maximum); the broker keeps the rest, and forgets one
   only when it was answered. Instances that share the subscription share the load.
-- A gateway that sends too fast is told to wait before its batch is read; over HTTP it has the same allowance.
+- A gateway that sends too fast is told to wait before its batch is read; over HTTP it has the same allowance, and
+  the same turns: one that has too many batches here at the same time is told so, and the others are served.
 - It stays up without its broker and without its database.
 """
 
@@ -24,21 +25,24 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cloud_sync.central.answers import RETRY_AFTER_S, not_stored, settled, too_fast
+from cloud_sync.central.answers import RETRY_AFTER_S, not_stored, settled, too_fast, turned_away
 from cloud_sync.central.bodies import CONTENT_TYPES, ENCODINGS, MAX_BATCH_ID_BYTES, BodyLimits, media_type, read_batch
 from cloud_sync.central.errors import CentralError
 from cloud_sync.central.rates import RateLimiter, RateLimits
+from cloud_sync.central.shares import TurnedAwayError
 from cloud_sync.central.store import Store
 from cloud_sync.columns import ColumnBatch
 from cloud_sync.errors import BatchTooLargeError, CredentialsError, SyncError, TransientSyncError, WireFormatError
 from cloud_sync.quoting import bounded, quoted
+from cloud_sync.records import Settlement
 from cloud_sync.transports.mqtt_broker import BATCHES, Broker, Topics
 from cloud_sync.transports.mqtt_link import Link, Message
 
 logger = logging.getLogger(__name__)
 
 SUBSCRIPTION: Final = f"$share/central/{BATCHES}"
-CONCURRENCY: Final = 8  # one per connection of the store's pool
+CONCURRENCY: Final = 32
+"""Messages that are here at a time: of one gateway 3 are in work and 8 wait for their turn, so others find a place."""
 
 _RECONNECT_FIRST_S: Final = 0.5
 _RECONNECT_MAX_S: Final = 30.0
@@ -205,12 +209,19 @@ class MqttConsumer:
     async def _store_message(self, message: Message, gateway_id: str) -> dict[str, Any]:
         self._admit(gateway_id)
         batch_id = _batch_id(message)
+        try:
+            async with self._store.shares.ingest.turn(gateway_id):
+                return settled(batch_id, await self._settlement(message, gateway_id))
+        except TurnedAwayError as exc:
+            raise Refused("busy", turned_away(gateway_id, exc), retry_after_s=RETRY_AFTER_S) from exc
+
+    async def _settlement(self, message: Message, gateway_id: str) -> Settlement:
         batch = await self._read(message, gateway_id)
         self._limiter.count_rows(gateway_id, len(batch), now_s=time.monotonic())
         if batch.gateway_id != gateway_id:
             raise Refused("credentials", f"the batch of gateway {quoted(batch.gateway_id)} came on {message.topic}")
         try:
-            return settled(batch_id, await self._store.store_batch(batch, gateway_id=gateway_id))
+            return await self._store.store_batch(batch, gateway_id=gateway_id)
         except BatchTooLargeError as exc:
             raise Refused("too_large", exc.message) from exc
         except CentralError as exc:

@@ -25,12 +25,13 @@ from fastapi import FastAPI
 
 from cloud_sync.central.connections import waiting_for
 from cloud_sync.central.errors import DatabaseAwayError, EmbeddedPostgresError, SchemaTooNewError, UsageError
-from cloud_sync.central.maintenance import Maintenance, Upkeep, maintaining
+from cloud_sync.central.maintenance import Maintenance, maintaining
 from cloud_sync.central.mqtt import consuming
 from cloud_sync.central.postgres import EmbeddedPostgres
 from cloud_sync.central.rates import RateLimiter, RateLimits
 from cloud_sync.central.service import create_app
 from cloud_sync.central.store import Store
+from cloud_sync.central.upkeep import Upkeep
 from cloud_sync.stopping import StopSignals
 from cloud_sync.transports.mqtt_broker import Broker
 
@@ -82,7 +83,7 @@ async def serve_database(
     with _told_to_end(exit_with_parent=exit_with_parent) as told:
         policy = policy or Policy()
         limiter = RateLimiter(policy.rates)  # one for both roads: what a gateway may send does not double
-        async with Store(database_url) as store:
+        async with Store(database_url, upkeep=policy.upkeep) as store:
             # Here and not only when the service starts: its server would show tables it must not touch as a traceback.
             with contextlib.suppress(DatabaseAwayError):
                 await store.prepare()

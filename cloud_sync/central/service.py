@@ -4,6 +4,8 @@ Constraints
 - 200 is answered after COMMIT, never before; any other answer means that nothing was stored.
 - The service starts and stays up without its database; it says 503 with Retry-After until it is back.
 - Nothing of a body is read for a caller without a valid key, or for one that sends too fast.
+- Whoever guesses keys costs no query; each kind of work has its share of the database, and gateways take turns in it.
+- Questions that need no key are asked of the database once for all who ask at the same time.
 - A body that comes too slowly is 408, and the connection is closed.
 - A key sees its own gateway's data and nothing else.
 """
@@ -22,7 +24,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
-from cloud_sync.central.answers import RETRY_AFTER_S, not_stored, settled, too_fast
+from cloud_sync.central.answers import RETRY_AFTER_S, not_stored, settled, too_fast, turned_away
 from cloud_sync.central.bodies import (
     CONTENT_TYPES,
     ENCODINGS,
@@ -34,20 +36,26 @@ from cloud_sync.central.bodies import (
     read_batch,
 )
 from cloud_sync.central.errors import CentralError, DatabaseAwayError, SchemaDiffersError, SchemaTooNewError
+from cloud_sync.central.known_keys import TooManyGuessesError
 from cloud_sync.central.metrics import CONTENT_TYPE
 from cloud_sync.central.rates import RateLimiter, RateLimits
 from cloud_sync.central.reconciliation import MAX_HOURS, span
 from cloud_sync.central.request_log import RequestLog
-from cloud_sync.central.store import Store
+from cloud_sync.central.shares import AskedTogether, TurnedAwayError
+from cloud_sync.central.store import Health, Store
 from cloud_sync.columns import ColumnBatch
 from cloud_sync.digest import encode_digests
 from cloud_sync.errors import BatchTooLargeError, WireFormatError
 from cloud_sync.quoting import bounded, quoted
+from cloud_sync.records import Settlement
 
 logger = logging.getLogger(__name__)
 
 INGEST_PATH: Final = "/api/v1/data/ingest/batch"
 DIGEST_PATH: Final = "/api/v1/data/digest"
+
+GUESS_PENALTY_S: Final = 1.0
+"""What a connection that guesses keys waits for its answer: 200 of them then ask 200 times a second, not 2,500."""
 
 _PROBE_TIMEOUT_S: Final = 2.0  # a scrape must end well before Prometheus gives up (10 s)
 _CHALLENGE: Final = {"WWW-Authenticate": "X-API-Key"}
@@ -69,6 +77,9 @@ def create_app(store: Store, *, limits: BodyLimits | None = None, limiter: RateL
     app.state.store = store
     app.state.limits = limits or BodyLimits()
     app.state.limiter = limiter or RateLimiter(RateLimits())
+    app.state.asked_health = AskedTogether(store.health)
+    app.state.asked_stats = AskedTogether(store.stats)
+    app.state.probed = AskedTogether(store.prepare)
     app.post(INGEST_PATH)(ingest_batch)
     app.get(DIGEST_PATH)(digest)
     app.get("/health")(health)
@@ -77,6 +88,7 @@ def create_app(store: Store, *, limits: BodyLimits | None = None, limiter: RateL
     app.add_middleware(RequestLog, metrics=store.metrics)
     app.exception_handler(Refused)(_say_refused)
     app.exception_handler(CentralError)(_say_away)
+    app.exception_handler(TurnedAwayError)(_say_turned_away)
     return app
 
 
@@ -85,15 +97,14 @@ async def ingest_batch(request: Request) -> JSONResponse:
     store: Store = request.app.state.store
     gateway_id = await _admitted(request, store)
     idempotency_gateway, batch_id = _idempotency_key(request)
-    batch = await _batch(request, gateway_id)
-    if batch.gateway_id != gateway_id:
-        raise Refused(403, f"this key does not belong to gateway {quoted(batch.gateway_id)}")
-    if idempotency_gateway != batch.gateway_id:
-        raise Refused(422, "the gateway in Idempotency-Key is not the one in the batch")
-    try:
-        settlement = await store.store_batch(batch, gateway_id=gateway_id)
-    except BatchTooLargeError as exc:
-        raise Refused(413, exc.message) from exc
+    form = _form(request)
+    async with store.shares.bodies.turn(gateway_id):
+        body = await _body(request, gateway_id)
+        async with store.shares.ingest.turn(gateway_id):
+            batch = await _batch(request, body, form, gateway_id)
+            if idempotency_gateway != gateway_id:
+                raise Refused(422, "the gateway in Idempotency-Key is not the one in the batch")
+            settlement = await _settlement(store, batch)
     counts = {"accepted": settlement.accepted, "duplicates": settlement.duplicates, "refused": len(settlement.refused)}
     request.state.notes.update(batch_id=batch_id, **counts)
     return JSONResponse(settled(batch_id, settlement))
@@ -109,17 +120,20 @@ async def digest(request: Request) -> Response:
         start, end = span(request.query_params)
     except ValueError as exc:
         raise Refused(422, str(exc)) from exc
-    hours = await store.digest(gateway_id, start, end, limit=MAX_HOURS + 1)
-    if len(hours) > MAX_HOURS:
-        raise Refused(413, f"more than {MAX_HOURS} hours of sensors; ask for a shorter span")
-    return Response(encode_digests(gateway_id, hours), media_type="application/json")
+    async with store.shares.digest.turn(gateway_id):
+        hours = await store.digest(gateway_id, start, end, limit=MAX_HOURS + 1)
+        if len(hours) > MAX_HOURS:
+            raise Refused(413, f"more than {MAX_HOURS} hours of sensors; ask for a shorter span")
+        # 15 MB take a second to write; other gateways are answered meanwhile.
+        answer = await asyncio.to_thread(encode_digests, gateway_id, hours)
+    return Response(answer, media_type="application/json")
 
 
 async def metrics(request: Request) -> Response:
     """What this process counted since it started, for Prometheus."""
     store: Store = request.app.state.store
     return Response(
-        store.metrics.text(database_up=await _answers(store), refuses_writes=_refuses_writes(store)),
+        store.metrics.text(database_up=await _answers(request.app.state.probed), refuses_writes=_refuses_writes(store)),
         media_type=CONTENT_TYPE,
     )
 
@@ -129,10 +143,10 @@ def _refuses_writes(store: Store) -> bool:
     return refusal is not None and refusal.is_fresh
 
 
-async def _answers(store: Store) -> bool:
+async def _answers(probed: AskedTogether[None]) -> bool:
     try:
         async with asyncio.timeout(_PROBE_TIMEOUT_S):
-            await store.prepare()
+            await probed.answer()
     except (CentralError, TimeoutError):
         return False
     return True
@@ -143,7 +157,8 @@ async def health(request: Request) -> JSONResponse:
     store: Store = request.app.state.store
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     try:
-        found = await store.health()
+        asked: AskedTogether[Health] = request.app.state.asked_health
+        found = await asked.answer()
     except CentralError as exc:
         return JSONResponse(_health_fields("database_away", detail=exc.message), status_code=503, headers=headers)
     warnings = [] if found.timescaledb else ["plain PostgreSQL: sensor_readings is not a hypertable"]
@@ -168,8 +183,8 @@ def _health_fields(
 
 async def stats(request: Request) -> JSONResponse:
     """Committed totals, per gateway, and events by kind."""
-    store: Store = request.app.state.store
-    return JSONResponse(jsonable_encoder(await store.stats()))
+    asked: AskedTogether[dict[str, Any]] = request.app.state.asked_stats
+    return JSONResponse(jsonable_encoder(await asked.answer()))
 
 
 async def _admitted(request: Request, store: Store) -> str:
@@ -185,13 +200,19 @@ async def _admitted(request: Request, store: Store) -> str:
 
 
 async def _authenticated(request: Request, store: Store) -> str:
-    """The gateway the key belongs to."""
+    """The gateway the key belongs to. Whoever guesses is answered slowly."""
     api_key = request.headers.get("X-API-Key")
-    if not api_key:
-        raise Refused(401, "the X-API-Key header is missing", headers=_CHALLENGE)
-    holder = await store.key_holder(api_key)
+    address = request.client.host if request.client is not None else ""
+    try:
+        holder = await store.known_keys.holder(api_key) if api_key else None
+    except TooManyGuessesError as exc:
+        headers = {"Retry-After": str(RETRY_AFTER_S)}
+        raise Refused(503, "too many unknown API keys wait to be looked up", headers=headers) from exc
     if holder is None:
-        raise Refused(401, "this API key is not known", headers=_CHALLENGE)
+        if store.known_keys.is_guessing(address):
+            await asyncio.sleep(GUESS_PENALTY_S)
+        detail = "this API key is not known" if api_key else "the X-API-Key header is missing"
+        raise Refused(401, detail, headers=_CHALLENGE)
     if holder.revoked:
         raise Refused(403, "this API key was revoked")
     return holder.gateway_id
@@ -206,31 +227,55 @@ def _idempotency_key(request: Request) -> tuple[str, str]:
     return gateway_id, batch_id
 
 
-async def _batch(request: Request, gateway_id: str) -> ColumnBatch:
-    limits: BodyLimits = request.app.state.limits
-    store: Store = request.app.state.store
-    limiter: RateLimiter = request.app.state.limiter
+def _form(request: Request) -> tuple[str, str]:
+    """How the body is packed, and what it is called."""
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ENCODINGS:
         raise Refused(415, f"Content-Encoding {quoted(encoding)} is not one of {', '.join(ENCODINGS)}")
     content_type = media_type(request.headers.get("Content-Type"))
     if content_type and content_type not in CONTENT_TYPES:
         raise Refused(415, f"Content-Type {quoted(content_type)} is not one of {', '.join(CONTENT_TYPES)}")
+    return encoding, content_type
+
+
+async def _body(request: Request, gateway_id: str) -> bytes:
+    limits: BodyLimits = request.app.state.limits
+    store: Store = request.app.state.store
     try:
         body = await collect(request.stream(), declared_bytes=_content_length(request), limits=limits)
-        store.metrics.received.add(gateway_id, by=len(body))
+    except BatchTooLargeError as exc:
+        raise Refused(413, exc.message) from exc
+    except TooSlowError as exc:
+        raise Refused(408, str(exc), headers={"Connection": "close"}) from exc
+    except ClientDisconnect as exc:  # nobody hears the answer; the log shows what happened, and it is no fault of ours
+        raise Refused(400, "the connection ended before the body did") from exc
+    store.metrics.received.add(gateway_id, by=len(body))
+    return body
+
+
+async def _batch(request: Request, body: bytes, form: tuple[str, str], gateway_id: str) -> ColumnBatch:
+    """The batch in a body, which is this gateway's own."""
+    limits: BodyLimits = request.app.state.limits
+    limiter: RateLimiter = request.app.state.limiter
+    encoding, content_type = form
+    try:
         # A large body takes tenths of a second to decode; other gateways are answered meanwhile.
         batch = await asyncio.to_thread(read_batch, body, encoding=encoding, limits=limits, content_type=content_type)
     except BatchTooLargeError as exc:
         raise Refused(413, exc.message) from exc
     except WireFormatError as exc:
         raise Refused(422, exc.message) from exc
-    except TooSlowError as exc:
-        raise Refused(408, str(exc), headers={"Connection": "close"}) from exc
-    except ClientDisconnect as exc:  # nobody hears the answer; the log shows what happened, and it is no fault of ours
-        raise Refused(400, "the connection ended before the body did") from exc
     limiter.count_rows(gateway_id, len(batch), now_s=time.monotonic())
+    if batch.gateway_id != gateway_id:
+        raise Refused(403, f"this key does not belong to gateway {quoted(batch.gateway_id)}")
     return batch
+
+
+async def _settlement(store: Store, batch: ColumnBatch) -> Settlement:
+    try:
+        return await store.store_batch(batch, gateway_id=batch.gateway_id)
+    except BatchTooLargeError as exc:
+        raise Refused(413, exc.message) from exc
 
 
 def _content_length(request: Request) -> int | None:
@@ -249,6 +294,13 @@ async def _say_away(_: Request, error: Exception) -> JSONResponse:
     logger.warning("not stored: %s", error)
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     return JSONResponse({"detail": not_stored(error)}, status_code=503, headers=headers)
+
+
+async def _say_turned_away(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, TurnedAwayError)  # noqa: S101 (registered for this class only)
+    detail = turned_away(request.state.notes["gateway"], error)
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return JSONResponse({"detail": detail}, status_code=429 if error.is_own_doing else 503, headers=headers)
 
 
 @asynccontextmanager

@@ -56,7 +56,9 @@ COUNT: Final = """
         duplicates = c.duplicates + excluded.duplicates, refused = c.refused + excluded.refused,
         last_commit_at = excluded.last_commit_at"""
 
-KEY: Final = "SELECT gateway_id, revoked_at IS NOT NULL AS revoked FROM gateway_keys WHERE key_sha256 = $1"
+KEYS_OF: Final = """
+    SELECT key_sha256, gateway_id, revoked_at IS NOT NULL AS revoked FROM gateway_keys
+    WHERE key_sha256 = ANY($1::bytea[])"""
 
 ADD_KEY: Final = """
     INSERT INTO gateway_keys (key_sha256, gateway_id) VALUES ($1, $2)

@@ -10,10 +10,9 @@ Constraints
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,8 +26,11 @@ from cloud_sync.admission import columns_of, judge_columns
 from cloud_sync.central import statements
 from cloud_sync.central.errors import DatabaseAwayError, UsageError
 from cloud_sync.central.ingest import Ingest
+from cloud_sync.central.known_keys import KeyHolder, KnownKeys, key_digest
 from cloud_sync.central.metrics import Metrics
 from cloud_sync.central.migrations import Features, migrate
+from cloud_sync.central.shares import CONNECTIONS, Shares
+from cloud_sync.central.upkeep import Upkeep
 from cloud_sync.central.writing import WriteWatch, words_of
 from cloud_sync.columns import ColumnBatch
 from cloud_sync.digest import HourDigest, HourKey
@@ -38,21 +40,12 @@ logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 5.0
 STATEMENT_TIMEOUT_S: Final = 30.0
-_POOL_SIZE: Final = 8  # one per request in work; PostgreSQL's own default limit is 100
 
 _LIBRARY_ERRORS: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """The last one is what asyncpg says when the server's farewell meets a statement that is just being sent."""
 
 _LOST_RACE_TRIES: Final = 3
 """A deadlock or serialization failure undoes everything; the same transaction may then simply be tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyHolder:
-    """Whom an API key belongs to."""
-
-    gateway_id: str
-    revoked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +57,26 @@ class Health:
 
 
 class Store:
-    """`async with Store(url) as store:`; every method may raise DatabaseAwayError."""
+    """`async with Store(url) as store:`; every method may raise DatabaseAwayError.
+
+    With `upkeep`, rows that it would delete are refused; without, nobody is known to delete any.
+    """
 
     def __init__(
         self,
         database_url: str,
         *,
         metrics: Metrics | None = None,
+        upkeep: Upkeep | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._database_url = database_url
         self._now = now
         self.metrics = metrics or Metrics()
         self.writing = WriteWatch()
+        self.shares = Shares.counted(self.metrics.turned_away.add)
+        self.known_keys = KnownKeys(self._key_holders)
+        self._upkeep = upkeep
         self._pool: asyncpg.Pool[Any] | None = None
         self._features: Features | None = None
         self._migrating = asyncio.Lock()
@@ -86,7 +86,7 @@ class Store:
         self._pool = await asyncpg.create_pool(
             self._database_url,
             min_size=0,  # connects when first used, so that opening needs no database
-            max_size=_POOL_SIZE,
+            max_size=CONNECTIONS,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=STATEMENT_TIMEOUT_S,
             server_settings={"application_name": "edge-central"},
@@ -118,7 +118,9 @@ class Store:
         return settlement
 
     async def _stored(self, batch: ColumnBatch, gateway_id: str) -> Settlement:
-        judgement = judge_columns(batch, now=self._now())
+        if self._features is None:
+            await self.prepare()
+        judgement = judge_columns(batch, now=self._now(), oldest_kept=self._oldest_kept())
         async with self.reached() as (connection, features):
             for tries_left in reversed(range(_LOST_RACE_TRIES)):
                 try:
@@ -130,18 +132,29 @@ class Store:
                         raise
         raise AssertionError("the loop above returns or raises")
 
+    def _oldest_kept(self) -> datetime | None:
+        if self._upkeep is None or self._features is None:
+            return None
+        return self._upkeep.oldest_kept(self._features, self._now())
+
     async def key_holder(self, api_key: str) -> KeyHolder | None:
         """Who holds this key, or None when nobody does."""
+        digest = key_digest(api_key)
+        return (await self._key_holders([digest])).get(digest)
+
+    async def _key_holders(self, digests: Sequence[bytes]) -> dict[bytes, KeyHolder]:
         async with self._connection() as connection:
-            record = await connection.fetchrow(statements.KEY, key_digest(api_key))
-        return None if record is None else KeyHolder(record["gateway_id"], record["revoked"])
+            found = await connection.fetch(statements.KEYS_OF, list(digests))
+        return {one["key_sha256"]: KeyHolder(one["gateway_id"], one["revoked"]) for one in found}
 
     async def add_key(self, api_key: str, *, gateway_id: str) -> KeyHolder:
         """Let this key send as `gateway_id`. Returns whom it belongs to, also when it was there before."""
         async with self._connection() as connection:
             await connection.execute(statements.ADD_KEY, key_digest(api_key), gateway_id)
-            record = await connection.fetchrow(statements.KEY, key_digest(api_key))
-        return KeyHolder(record["gateway_id"], record["revoked"])
+        self.known_keys.forget()
+        holder = await self.key_holder(api_key)
+        assert holder is not None  # noqa: S101 (keys are revoked, never deleted)
+        return holder
 
     async def keys(self) -> list[dict[str, Any]]:
         """Every key by its digest; the keys themselves are not stored."""
@@ -151,7 +164,9 @@ class Store:
     async def revoke_key(self, digest_start: str) -> list[str]:
         """Revoke every valid key whose digest begins so. Returns the gateways they belonged to."""
         async with self._connection() as connection:
-            return [record["gateway_id"] for record in await connection.fetch(statements.REVOKE_KEY, digest_start)]
+            revoked = await connection.fetch(statements.REVOKE_KEY, digest_start)
+        self.known_keys.forget()
+        return [record["gateway_id"] for record in revoked]
 
     async def digest(self, gateway_id: str, start: datetime, end: datetime, *, limit: int) -> dict[HourKey, HourDigest]:
         """The fingerprints of a gateway's rows in [start, end), at most `limit` hours; computed by the database."""
@@ -199,11 +214,6 @@ class Store:
                 self._features = await migrate(connection)
                 _report(self._features)
             return self._features
-
-
-def key_digest(api_key: str) -> bytes:
-    """What is stored of a key. Keys are 256 random bits, so a plain digest needs no salt and no stretching."""
-    return hashlib.sha256(api_key.encode()).digest()
 
 
 def _check_url(database_url: str) -> None:

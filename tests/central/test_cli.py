@@ -36,11 +36,11 @@ def edge_central(*arguments: object, **environment: str) -> subprocess.Completed
 
 
 class Serving:
-    """A running `edge-central serve`, and what its ready line said."""
+    """A running `edge-central serve`, and what its ready line said. It keeps old rows: those of the batch are."""
 
     def __init__(self, *arguments: object) -> None:
         self.process = subprocess.Popen(
-            [*PROGRAM, "serve", *map(str, arguments)],
+            [*PROGRAM, "serve", "--retention-days", "0", *map(str, arguments)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY,
         )  # fmt: skip
         assert self.process.stdout is not None

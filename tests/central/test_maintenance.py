@@ -12,9 +12,10 @@ import pytest
 
 from cloud_sync.admission import EPOCH, timestamp
 from cloud_sync.central.errors import DatabaseAwayError
-from cloud_sync.central.maintenance import Job, Maintenance, Outcome, Upkeep, maintaining
+from cloud_sync.central.maintenance import Maintenance, Outcome, maintaining
 from cloud_sync.central.metrics import Metrics
 from cloud_sync.central.store import Store
+from cloud_sync.central.upkeep import Job, Upkeep
 from cloud_sync.records import Batch, Row
 from tests.central.test_cli import edge_central
 from tests.contract.check_transport import rms
@@ -127,6 +128,24 @@ async def test_rows_beyond_180_days_go_and_their_hours_stay(database: Database, 
     await send(store, old[0])  # a row that comes 200 days late
     await changed(at(store))
     assert await database.count("sensor_readings_hourly") == hours
+
+
+async def test_what_would_be_deleted_at_once_is_refused_by_name(database: Database):
+    old, kept = row_at(NOW - timedelta(days=200)), row_at(NOW - timedelta(days=179))
+    for upkeep, refused in ((Upkeep(), 1), (Upkeep(retention_days=30), 2), (Upkeep(retention_days=0), 0), (None, 0)):
+        async with Store(database.url, upkeep=upkeep, now=lambda: NOW) as store:
+            settlement = await store.store_batch(Batch("gw-1", (old, kept)), gateway_id="gw-1")
+            assert [refusal.code for refusal in settlement.refused] == ["older_than_retention"] * refused
+            if upkeep == Upkeep():
+                assert "begins at" in settlement.refused[0].detail
+                assert (await changed(at(store))).get(Job.RETENTION, 0) == 0
+
+
+async def test_rows_of_an_adopted_table_are_kept_and_taken_however_old(database: Database):
+    await database.fetch("INSERT INTO adopted_tables (table_name) VALUES ('sensor_readings')")
+    async with Store(database.url, upkeep=Upkeep(), now=lambda: NOW) as store:
+        offered = Batch("gw-1", (row_at(NOW - timedelta(days=2_000)),))
+        assert (await store.store_batch(offered, gateway_id="gw-1")).accepted == 1
 
 
 async def test_days_are_as_asked_and_zero_keeps_everything(database: Database, store: Store):

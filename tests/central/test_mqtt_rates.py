@@ -14,6 +14,7 @@ from cloud_sync.central.rates import RateLimiter, RateLimits
 from cloud_sync.central.server import Listen, Policy, running, serve_database
 from cloud_sync.central.service import create_app
 from cloud_sync.central.store import Store
+from cloud_sync.central.upkeep import Upkeep
 from cloud_sync.errors import BatchRefusedError, TransientSyncError
 from cloud_sync.records import Batch
 from cloud_sync.transports.https import HttpsTransport
@@ -114,7 +115,7 @@ async def test_a_central_that_serves_both_roads_gives_them_one_allowance(
             ready=lambda url, _: ready.set_result(url),
             exit_with_parent=False,
             broker=server.broker("central", "also-right"),
-            policy=Policy(rates=SPENT_BY_ONE[0]),
+            policy=Policy(SPENT_BY_ONE[0], Upkeep(retention_days=0)),
         )
     )
     over_mqtt = MqttTransport(server.broker(GATEWAY, "right"), gateway_id=GATEWAY)

@@ -12,7 +12,8 @@ import pytest
 import zstandard
 
 from cloud_sync import wire, wire_json
-from cloud_sync.central.store import Store, key_digest
+from cloud_sync.central.known_keys import key_digest
+from cloud_sync.central.store import Store
 from cloud_sync.errors import WireFormatError
 from cloud_sync.records import Batch
 from tests.contract.check_transport import batch, rows

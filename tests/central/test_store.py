@@ -11,8 +11,9 @@ import pytest
 
 from cloud_sync.admission import EPOCH
 from cloud_sync.central.errors import DatabaseAwayError, SchemaTooNewError, UsageError
+from cloud_sync.central.known_keys import KeyHolder, key_digest
 from cloud_sync.central.migrations import schema_files
-from cloud_sync.central.store import KeyHolder, Store, key_digest
+from cloud_sync.central.store import Store
 from cloud_sync.records import Batch, Event, EventKind, Row, Series
 from tests.contract.check_transport import NOW_US, batch, event, rms, rows
 from tests.support.central import API_KEY, Database
