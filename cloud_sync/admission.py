@@ -239,8 +239,8 @@ def _ranks(series: Sequence[Series]) -> NDArray[np.int64]:
 def _is_same(rows: RowColumns, one: int, other: int) -> bool:
     """Whether two rows of one key have the same contents."""
     return bool(
-        rows.value[one] == rows.value[other]
-        and rows.quality[one] == rows.quality[other]
+        rows.value[[one]].tobytes() == rows.value[[other]].tobytes()  # bits: 0.0 and -0.0 are two values
+        and rows.quality[[one]].tobytes() == rows.quality[[other]].tobytes()
         and rows.series[rows.of_row[one]] == rows.series[rows.of_row[other]]
     )
 

@@ -67,7 +67,7 @@ class RowColumns:
             np.concatenate([part.quality for part in parts]),
         )
 
-    def at(self, places: slice | NDArray[np.bool_]) -> RowColumns:
+    def at(self, places: slice | NDArray[np.bool_] | NDArray[np.int64]) -> RowColumns:
         """Some of the rows, over the same table."""
         return RowColumns(
             self.series, self.of_row[places], self.time_us[places], self.value[places], self.quality[places]

@@ -2,6 +2,7 @@
 
 Constraints
 - A block's rows enter in the transaction that takes the block out: they are counted once, also after a kill.
+- Values enter beside the keys; an hour of which an older program noted a part is known by its keys only.
 - Refused rows do not enter; what was thinned or given up before it was sent never gets here.
 - Bounded: hours older than `KEPT_HOURS` are dropped, and older rows do not enter. Older than the newest hour that the
   central took: it takes none from the future, while our own clock may stand in 2099 for a moment.
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from cloud_sync import wire
-from cloud_sync.digest import HOUR_US, HourDigest, HourKey, add_digests, digest_columns, hour_of
+from cloud_sync.digest import HOUR_US, HourDigest, HourKey, add_digests, digest_rows, hour_of
 from cloud_sync.errors import WireFormatError
 from cloud_sync.records import RecordClass, Settlement
 from cloud_sync.sqlite_errors import UNREADABLE
@@ -30,27 +31,34 @@ if TYPE_CHECKING:  # the outbox calls us
 
 KEPT_HOURS: Final = 8 * 24
 
-_Hour = tuple[int, str, int, int, int, int]
-"""Hour, sensor_id, count, first, last, hash."""
+_Hour = tuple[int, str, int, int, int, int, int, int]
+"""Hour, sensor_id, count, first, last, hash; of how many of these rows the values are known, and their hash."""
 
 # Sensors have a small number, so that the rows of an hour lie close together: a flush rewrites few pages.
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS digest_sensor (id INTEGER PRIMARY KEY, sensor_id TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS digest_hour (
     hour_us INTEGER NOT NULL, sensor INTEGER NOT NULL, count INTEGER NOT NULL, min_us INTEGER NOT NULL,
-    max_us INTEGER NOT NULL, hash INTEGER NOT NULL, PRIMARY KEY (hour_us, sensor)
+    max_us INTEGER NOT NULL, hash INTEGER NOT NULL, value_count INTEGER NOT NULL DEFAULT 0,
+    value_hash INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (hour_us, sensor)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS digest_since (time_us INTEGER NOT NULL);
 """
 # The sum modulo 2^63 without leaving 64 bits, where SQLite would go over to floating point.
 _ADD: Final = """
-INSERT INTO digest_hour (hour_us, sensor, count, min_us, max_us, hash)
-VALUES (?, (SELECT id FROM digest_sensor WHERE sensor_id = ?), ?, ?, ?, ?)
+INSERT INTO digest_hour (hour_us, sensor, count, min_us, max_us, hash, value_count, value_hash)
+VALUES (?, (SELECT id FROM digest_sensor WHERE sensor_id = ?), ?, ?, ?, ?, ?, ?)
 ON CONFLICT (hour_us, sensor) DO UPDATE SET
     count = count + excluded.count, min_us = min(min_us, excluded.min_us), max_us = max(max_us, excluded.max_us),
-    hash = (hash + (excluded.hash - 9223372036854775807 - 1)) & 9223372036854775807
+    hash = (hash + (excluded.hash - 9223372036854775807 - 1)) & 9223372036854775807,
+    value_count = value_count + excluded.value_count,
+    value_hash = (value_hash + (excluded.value_hash - 9223372036854775807 - 1)) & 9223372036854775807
 """
 _IS_THERE: Final = "SELECT count(*) FROM sqlite_schema WHERE name = 'digest_since'"
+# A file of an older program gets the columns at its next settlement; should that program be installed again, what it
+# notes without them shows by the counts.
+_HAS_VALUES: Final = "SELECT count(*) FROM pragma_table_info('digest_hour') WHERE name = 'value_hash'"
+_VALUE_COLUMNS: Final = ("value_count", "value_hash")
 
 
 def taken_hours(block: Block, settlement: Settlement) -> dict[HourKey, HourDigest]:
@@ -58,12 +66,12 @@ def taken_hours(block: Block, settlement: Settlement) -> dict[HourKey, HourDiges
     if block.record_class is not RecordClass.READING:
         return {}
     try:
-        keys = wire.read_keys(block.body)
+        rows = wire.decode_columns(block.body).rows
     except WireFormatError:
         return {}  # nothing of it was taken
-    taken = np.ones(len(keys.times_us), np.bool_)
+    taken = np.ones(len(rows), np.bool_)
     taken[[refusal.index for refusal in settlement.refused if refusal.index < len(taken)]] = False
-    return digest_columns(keys.sensor_ids, keys.of_row[taken], keys.times_us[taken])
+    return digest_rows(rows if taken.all() else rows.at(taken))
 
 
 def note_taken(db: sqlite3.Connection, blocks: Iterable[Mapping[HourKey, HourDigest]], *, now_us: int) -> None:
@@ -73,14 +81,21 @@ def note_taken(db: sqlite3.Connection, blocks: Iterable[Mapping[HourKey, HourDig
         add_digests(hours, block)
     if db.execute(_IS_THERE).fetchone()[0] == 0:
         _begin(db, since_us=now_us)
+    elif db.execute(_HAS_VALUES).fetchone()[0] == 0:
+        for column in _VALUE_COLUMNS:
+            db.execute(f"ALTER TABLE digest_hour ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
     oldest_us = min(hour_of(now_us), _newest_us(db, hours)) - KEPT_HOURS * HOUR_US
     new = [
-        (hour_us, sensor_id, one.count, one.min_us, one.max_us, one.hash)
+        (hour_us, sensor_id, one.count, one.min_us, one.max_us, one.hash, *_values(one))
         for (sensor_id, hour_us), one in hours.items()
         if hour_us >= oldest_us
     ]
     _add(db, new)
     db.execute("DELETE FROM digest_hour WHERE hour_us < ?", (oldest_us,))
+
+
+def _values(digest: HourDigest) -> tuple[int, int]:
+    return (0, 0) if digest.value_hash is None else (digest.count, digest.value_hash)
 
 
 def _newest_us(db: sqlite3.Connection, hours: Mapping[HourKey, HourDigest]) -> int:
@@ -104,12 +119,16 @@ def acknowledged(db: sqlite3.Connection, start_us: int, end_us: int) -> dict[Hou
     """The digests of the hours that begin in [start_us, end_us); also over a read-only connection."""
     if db.execute(_IS_THERE).fetchone()[0] == 0:
         return {}
+    values = ", ".join(_VALUE_COLUMNS if db.execute(_HAS_VALUES).fetchone()[0] else ("0", "0"))
     found = db.execute(
-        "SELECT sensor_id, hour_us, count, min_us, max_us, hash FROM digest_hour JOIN digest_sensor ON id = sensor"
-        " WHERE hour_us >= ? AND hour_us < ?",
+        f"SELECT sensor_id, hour_us, count, min_us, max_us, hash, {values}"  # noqa: S608 (constants)
+        " FROM digest_hour JOIN digest_sensor ON id = sensor WHERE hour_us >= ? AND hour_us < ?",
         (start_us, end_us),
     )
-    return {(sensor_id, hour_us): HourDigest(*digest) for sensor_id, hour_us, *digest in found}
+    return {
+        (sensor_id, hour_us): HourDigest(number, min_us, max_us, hashed, value_hash if value_count == number else None)
+        for sensor_id, hour_us, number, min_us, max_us, hashed, value_count, value_hash in found
+    }
 
 
 def known_since_us(db: sqlite3.Connection) -> int | None:
@@ -141,7 +160,9 @@ def readable_ledger(old: sqlite3.Connection) -> ReadableLedger:
         return ReadableLedger(None, is_whole=not _may_have_had_one(old))
     hours: list[_Hour] = []
     with contextlib.suppress(*UNREADABLE):
-        for row in old.execute(f"SELECT {_HOUR_COLUMNS} FROM digest_hour ORDER BY hour_us DESC, sensor DESC"):  # noqa: S608
+        values = ", ".join(_VALUE_COLUMNS if old.execute(_HAS_VALUES).fetchone()[0] else ("0", "0"))
+        columns = f"hour_us, sensor, count, min_us, max_us, hash, {values}"
+        for row in old.execute(f"SELECT {columns} FROM digest_hour ORDER BY hour_us DESC, sensor DESC"):  # noqa: S608
             hour = _hour(row, sensors)
             if hour is None:
                 break
@@ -160,19 +181,20 @@ def take_over(db: sqlite3.Connection, found: ReadableLedger) -> None:
         _add(db, found.hours)
 
 
-_HOUR_COLUMNS: Final = "hour_us, sensor, count, min_us, max_us, hash"
-
-
 def _hour(row: Sequence[object], sensors: Mapping[object, str]) -> _Hour | None:
     """None for what cannot be true: these tables have no checksum."""
-    hour_us, sensor, number, min_us, max_us, hashed = row
+    hour_us, sensor, number, min_us, max_us, hashed, value_count, value_hash = row
     sensor_id = sensors.get(sensor)
     if sensor_id is None or not (isinstance(hour_us, int) and isinstance(number, int) and isinstance(hashed, int)):
         return None
     if not (isinstance(min_us, int) and isinstance(max_us, int)):
         return None
     is_true = hour_us % HOUR_US == 0 and number > 0 and hour_us <= min_us <= max_us < hour_us + HOUR_US and hashed >= 0
-    return (hour_us, sensor_id, number, min_us, max_us, hashed) if is_true else None
+    if not is_true:
+        return None
+    knows_values = value_count == number and isinstance(value_hash, int) and value_hash >= 0
+    values = (number, value_hash) if knows_values and isinstance(value_hash, int) else (0, 0)
+    return (hour_us, sensor_id, number, min_us, max_us, hashed, *values)
 
 
 def _begun(old: sqlite3.Connection) -> int | None:

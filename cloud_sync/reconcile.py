@@ -47,6 +47,9 @@ from cloud_sync.transports.https import failure_of, header_value
 from cloud_sync.transports.tls import ClientTls
 
 DIGEST_PATH: Final = "/api/v1/data/digest"
+COVERS: Final = "covers"
+VALUES: Final = "values"
+"""Asks for the hash of values too. A central that does not know the question answers with the keys' alone."""
 HOURS_PER_QUESTION: Final = 24
 
 
@@ -54,6 +57,7 @@ class Cause(StrEnum):
     LOST = "lost"  # acknowledged, and not there any more
     WAITING = "waiting"  # there, its answer not yet taken into account: it is sent again and counts once
     UNKNOWN_ROWS = "unknown_rows"  # there are rows that this gateway's ledger has not
+    CHANGED = "changed"  # the same keys, and another value or quality than was acknowledged
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +184,7 @@ async def reconcile(outbox: Path, span_hours: int, ask: Ask, *, now_us: int) -> 
         return None
     theirs = await ask(span)
     after = ours
-    if theirs != ours.settled:
+    if differences(ours.settled, theirs):
         _, after = await asyncio.to_thread(read_our_side, outbox, span_hours, now_us=span.end_us - 1)
     found = compare(span, ours, theirs, after=after)
     return replace(found, asked_hours=span_hours, since_us=ours.since_us)
@@ -214,7 +218,7 @@ async def ask_central(
     async with contextlib.aclosing(http):
         for start_us in range(span.start_us, span.end_us, HOURS_PER_QUESTION * HOUR_US):
             end_us = min(start_us + HOURS_PER_QUESTION * HOUR_US, span.end_us)
-            question = {"gateway_id": gateway_id, "from": str(start_us), "to": str(end_us)}
+            question = {"gateway_id": gateway_id, "from": str(start_us), "to": str(end_us), COVERS: VALUES}
             digests |= await _ask(http, url.rstrip("/") + DIGEST_PATH, question)
     return digests
 
@@ -238,6 +242,8 @@ def _may_be_there(ours: OurSide) -> Counter[HourKey]:
 def _cause(difference: Difference, may_be: Mapping[HourKey, int]) -> Cause:
     ours = difference.ours.count if difference.ours else 0
     theirs = difference.theirs.count if difference.theirs else 0
+    if difference.ours == difference.theirs:
+        return Cause.CHANGED
     if theirs <= ours:
         return Cause.LOST
     place = (difference.sensor_id, difference.hour_us)

@@ -39,6 +39,7 @@ class ReconcileState:
     differences: int | None = None
     lost_hours: int = 0
     missing_rows: int = 0
+    changed_hours: int = 0
     error: str | None = None
 
 
@@ -97,6 +98,7 @@ def state_of(found: Comparison, *, now_ns: int) -> ReconcileState:
         differences=len(differing),
         lost_hours=sum(finding.cause is Cause.LOST for finding in differing),
         missing_rows=sum(finding.missing for finding in differing),
+        changed_hours=sum(finding.cause is Cause.CHANGED for finding in differing),
     )
 
 

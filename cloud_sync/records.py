@@ -93,6 +93,10 @@ NO_EVENTS: Final = "no_events_in_single_mode"
 """The code of a refusal that says what this central is, not what is wrong with the record."""
 
 
+DIFFERS: Final = "differs"
+"""The code of a reading whose key is stored with another value or quality: that one was kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A row or event the central will never take. `index` is its position in the batch."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import getpass
 import json
 import logging
 import os
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import typer
 
+from cloud_sync.central.corrections import conflicts as stored_conflicts
+from cloud_sync.central.corrections import correct as make_corrections
+from cloud_sync.central.corrections import correction_of, read_corrections
+from cloud_sync.central.corrections import corrections as stored_corrections
 from cloud_sync.central.errors import CentralError, LoadTestError, UsageError
 from cloud_sync.central.importing import import_file
 from cloud_sync.central.loadtest import Load, read_keys, run_load, temporary_keys
@@ -182,6 +187,42 @@ def import_command(
     _run(_import(file, key or [], database_url, embedded))
 
 
+@app.command()
+def conflicts(
+    gateway_id: Annotated[str | None, typer.Argument(help="Only those of this gateway.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="The newest so many.")] = 100,
+    database_url: DatabaseUrl = None,
+    embedded: Embedded = None,
+) -> None:
+    """List readings that were offered with another value than is stored; one JSON line each."""
+    _run(_list(lambda store: stored_conflicts(store, gateway_id, limit=limit), database_url, embedded))
+
+
+@app.command()
+def correct(
+    sensor_id: Annotated[str | None, typer.Argument(help="The sensor, as it is stored.")] = None,
+    time_: Annotated[str | None, typer.Argument(metavar="TIME", help="As 2026-01-31T12:00:00.5Z.")] = None,
+    value: Annotated[str | None, typer.Argument(help="What the reading is to be.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Many at once: columns sensor_id, time, value.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; kept with the old value.")] = "",
+    by: Annotated[str | None, typer.Option(help="Who; default: the user at this machine.")] = None,
+    database_url: DatabaseUrl = None,
+    embedded: Embedded = None,
+) -> None:
+    """Change stored readings on purpose, all or none; what they were stays on record. One JSON line each."""
+    _run(_correct((sensor_id, time_, value), csv, reason, by or _user(), database_url, embedded))
+
+
+@app.command()
+def corrections(
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="The newest so many.")] = 100,
+    database_url: DatabaseUrl = None,
+    embedded: Embedded = None,
+) -> None:
+    """List what was corrected: old and new value, who, when, why; one JSON line each."""
+    _run(_list(lambda store: stored_corrections(store, limit=limit), database_url, embedded))
+
+
 def run() -> None:
     """The entry point."""
     guard_standard_streams()
@@ -259,6 +300,41 @@ async def _revoke_key(key_id: str, database_url: str | None, embedded: Path | No
     async with _store(database_url, embedded) as store:
         if not await store.revoke_key(key_id.lower()):
             raise UsageError(f"no valid key has the id {key_id}", hint="`edge-central keys` shows them")
+
+
+async def _correct(
+    one: tuple[str | None, str | None, str | None],
+    csv: Path | None,
+    reason: str,
+    by: str,
+    database_url: str | None,
+    embedded: Path | None,
+) -> None:
+    sensor_id, time_, value = one
+    if csv is not None and one == (None, None, None):
+        wanted = read_corrections(csv)
+    elif csv is None and sensor_id is not None and time_ is not None and value is not None:
+        wanted = [correction_of(sensor_id, time_, value)]
+    else:
+        raise UsageError("give either SENSOR_ID TIME VALUE or --csv FILE")
+    await _list(lambda store: make_corrections(store, wanted, reason=reason, by=by), database_url, embedded)
+
+
+async def _list(
+    ask: Callable[[Store], Awaitable[list[dict[str, Any]]]], database_url: str | None, embedded: Path | None
+) -> None:
+    async with _store(database_url, embedded) as store:
+        for one in await ask(store):
+            shown = {name: told.isoformat() if isinstance(told, datetime) else told for name, told in one.items()}
+            print(json.dumps(shown))
+
+
+def _user() -> str:
+    """Who is logged in; a service without a name is told by its number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # OSError from Python 3.13 on
+        return f"user {os.getuid()}"
 
 
 @contextlib.asynccontextmanager

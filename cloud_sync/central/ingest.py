@@ -8,7 +8,7 @@ one beside the other.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import asyncpg
 import numpy as np
@@ -18,12 +18,15 @@ from cloud_sync.central import statements
 from cloud_sync.central.offered import OfferedEvents, OfferedRows
 from cloud_sync.columns import RowColumns
 from cloud_sync.quoting import bounded, quoted
-from cloud_sync.records import Refusal, Settlement
+from cloud_sync.records import DIFFERS, Refusal, Settlement
 
 _Offered = TypeVar("_Offered", OfferedRows, OfferedEvents)
 
 _Fault = tuple[str, str]
 """A refusal's code and detail."""
+
+LISTED_CONFLICTS: Final = 1_000
+"""Of one gateway; its counter has them all."""
 
 ROW_ERRORS = (
     asyncpg.DataError,
@@ -55,9 +58,17 @@ class Ingest:
         await self._refuse_foreign_events(events.part(0, len(events) if stored_events < len(events) else 0))
         offered_events = len(events) - (len(self._refused) - event_refusals)
         duplicates = judgement.duplicates + offered_rows - stored_rows + offered_events - stored_events
+        conflicts = sum(refusal.code == DIFFERS for refusal in self._refused)
         hours = [timestamp(hour_us) for hour_us in rows.hours_us()] if stored_rows and self._marks_hours else []
         await self._connection.execute(
-            statements.COUNT, self._gateway_id, stored_rows, stored_events, duplicates, len(self._refused), hours
+            statements.COUNT,
+            self._gateway_id,
+            stored_rows,
+            stored_events,
+            duplicates,
+            len(self._refused),
+            hours,
+            conflicts,
         )
         refused = tuple(sorted(self._refused, key=lambda refusal: refusal.index))
         return Settlement(stored_rows + stored_events, duplicates, refused)
@@ -127,7 +138,25 @@ class Ingest:
             async with self._connection.transaction():  # a savepoint
                 return _inserted(await self._connection.execute(statements.INSERT_NEW_ROWS, *rows.arguments()))
         except ROW_ERRORS:
-            return await self._insert(rows, self._insert_rows)
+            stored = await self._insert(rows, self._insert_rows)
+            await self._refuse_conflicts(rows)
+            return stored
+
+    async def _refuse_conflicts(self, rows: OfferedRows) -> None:
+        """A repeat has the value that is stored; another value is neither kept in silence nor written over it."""
+        found = await self._connection.fetch(statements.DIFFERENT_ROWS, *rows.keys_and_values())
+        if not found:
+            return
+        conflicts = rows.conflicts([(one["place"] - 1, one["value"], one["quality"]) for one in found])
+        self._refused += [conflict.refusal for conflict in conflicts]
+        await self._connection.execute(
+            statements.LIST_CONFLICTS,
+            self._gateway_id,
+            [conflict.sensor_id for conflict in conflicts],
+            [timestamp(conflict.time_us) for conflict in conflicts],
+            *map(list, zip(*(conflict.stored + conflict.offered for conflict in conflicts), strict=True)),
+        )
+        await self._connection.execute(statements.KEEP_NEWEST_CONFLICTS, self._gateway_id, LISTED_CONFLICTS)
 
     async def _insert(self, offered: _Offered, insert: Callable[[_Offered], Awaitable[int]]) -> int:
         """How many were new. What the database refuses is halved until the culprit stands alone."""

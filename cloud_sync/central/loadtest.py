@@ -36,7 +36,7 @@ from cloud_sync.digest import (
     add_digests,
     decode_digests,
     differences,
-    digest_columns,
+    digest_rows,
 )
 from cloud_sync.errors import CredentialsError, SyncError, TransientSyncError
 from cloud_sync.records import Series
@@ -95,7 +95,7 @@ class _Sent:
     retries: int = 0
 
     def add(self, rows: RowColumns, seconds: float) -> None:
-        add_digests(self.digests, digest_columns([one.sensor_id for one in rows.series], rows.of_row, rows.time_us))
+        add_digests(self.digests, digest_rows(rows))
         self.rows += len(rows)
         self.latencies_s.append(seconds)
 
@@ -230,7 +230,7 @@ async def _stored(
     hours = [hour_us for _, hour_us in sent]
     if not hours:
         return {}
-    query = {"gateway_id": gateway_id, "from": str(min(hours)), "to": str(max(hours) + HOUR_US)}
+    query = {"gateway_id": gateway_id, "from": str(min(hours)), "to": str(max(hours) + HOUR_US), "covers": "values"}
     try:
         digests = decode_digests(await _asked(client, load.url.rstrip("/") + DIGEST_PATH, query, key))
     except (httpx.HTTPError, ValueError) as exc:

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from cloud_sync.records import Settlement
+from cloud_sync.records import DIFFERS, Settlement
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -65,6 +65,9 @@ class Metrics:
         self.records = Counter(
             "edge_central_records_total", "Rows and events of committed batches.", ["gateway", "verdict"]
         )
+        self.conflicts = Counter(
+            "edge_central_conflicts_total", "Readings offered with another value than is stored.", ["gateway"]
+        )
         self.received = Counter(
             "edge_central_received_bytes_total", "Bodies received, as sent, over HTTP and MQTT.", ["gateway"]
         )
@@ -87,11 +90,23 @@ class Metrics:
         self.records.add(gateway_id, "accepted", by=settlement.accepted)
         self.records.add(gateway_id, "duplicate", by=settlement.duplicates)
         self.records.add(gateway_id, "refused", by=len(settlement.refused))
+        conflicts = sum(refusal.code == DIFFERS for refusal in settlement.refused)
+        if conflicts:
+            self.conflicts.add(gateway_id, by=conflicts)
         self.commit_s.observe(seconds)
 
     def text(self, *, database_up: bool, refuses_writes: bool = False) -> str:
         """Everything, in Prometheus' text format."""
-        counters = (self.batches, self.records, self.received, self.limited, self.turned_away, self.requests, self.jobs)
+        counters = (
+            self.batches,
+            self.records,
+            self.conflicts,
+            self.received,
+            self.limited,
+            self.turned_away,
+            self.requests,
+            self.jobs,
+        )
         lines = [line for counter in counters for line in counter.lines()]
         lines += self.commit_s.lines()
         lines += _heading("edge_central_database_up", "Whether the database answered just now.", "gauge")

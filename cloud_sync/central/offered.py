@@ -5,6 +5,7 @@ Rows come by (sensor_id, time), so that those of one series lie together: its te
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from cloud_sync.admission import json_text, timestamp
 from cloud_sync.columns import RowColumns
 from cloud_sync.digest import HOUR_US
-from cloud_sync.records import Event
+from cloud_sync.records import DIFFERS, Event, Refusal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +68,24 @@ class OfferedRows:
             self.columns.quality[self.positions].tolist(),
         )
 
+    def keys_and_values(self) -> tuple[Any, ...]:
+        """For statements.DIFFERENT_ROWS."""
+        ids, _, _, _, firsts, lasts, times, values, qualities = self.arguments()
+        return ids, firsts, lasts, times, values, qualities, timestamp(min(times)), timestamp(max(times))
+
+    def conflicts(self, stored: Sequence[tuple[int, float, float | None]]) -> list[Conflict]:
+        """Of places among these rows, with the value and quality that are stored there."""
+        places = self.positions[[place for place, _, _ in stored]]
+        columns = self.columns.at(places)
+        offered = zip(columns.value.tolist(), columns.quality.tolist(), strict=True)
+        sensor_ids = [columns.series[place].sensor_id for place in columns.of_row.tolist()]
+        return [
+            Conflict(position, sensor_id, time_us, one[1:], other)
+            for position, sensor_id, time_us, one, other in zip(
+                places.tolist(), sensor_ids, columns.time_us.tolist(), stored, offered, strict=True
+            )
+        ]
+
     def _runs(self) -> tuple[NDArray[np.int64], list[int]]:
         """Where runs of rows of one series start, and which series each is of."""
         of_row = self.columns.of_row[self.positions]
@@ -74,6 +93,22 @@ class OfferedRows:
         is_start[1:] = of_row[1:] != of_row[:-1]
         starts = np.flatnonzero(is_start)
         return starts, of_row[starts].tolist()
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A reading that is stored with another value or quality; `stored` and `offered` are both, in this order."""
+
+    position: int
+    sensor_id: str
+    time_us: int
+    stored: tuple[float, float | None]
+    offered: tuple[float, float]
+
+    @property
+    def refusal(self) -> Refusal:
+        kept, other = (f"{value!r} (quality {quality!r})" for value, quality in (self.stored, self.offered))
+        return Refusal(self.position, DIFFERS, f"{kept} is stored for this sensor and time and was kept, not {other}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,14 @@ def span(parameters: Mapping[str, str]) -> tuple[datetime, datetime]:
     return start, end
 
 
+def covers_values(parameters: Mapping[str, str]) -> bool:
+    """Whether the hash of values is asked for as well. Raises ValueError with words for the caller."""
+    covers = parameters.get("covers", "keys")
+    if covers not in ("keys", "values"):
+        raise ValueError(f"`covers` is `keys` or `values`, not {quoted(covers)}")
+    return covers == "values"
+
+
 def _moment(parameters: Mapping[str, str], name: str) -> datetime:
     text = parameters.get(name, "")
     try:

@@ -39,7 +39,7 @@ from cloud_sync.central.errors import CentralError, DatabaseAwayError, SchemaDif
 from cloud_sync.central.known_keys import TooManyGuessesError
 from cloud_sync.central.metrics import CONTENT_TYPE
 from cloud_sync.central.rates import RateLimiter, RateLimits
-from cloud_sync.central.reconciliation import MAX_HOURS, span
+from cloud_sync.central.reconciliation import MAX_HOURS, covers_values, span
 from cloud_sync.central.request_log import RequestLog
 from cloud_sync.central.shares import AskedTogether, TurnedAwayError
 from cloud_sync.central.store import Health, Store
@@ -118,10 +118,11 @@ async def digest(request: Request) -> Response:
         raise Refused(403, "a key sees the rows of its own gateway_id only")
     try:
         start, end = span(request.query_params)
+        with_values = covers_values(request.query_params)
     except ValueError as exc:
         raise Refused(422, str(exc)) from exc
     async with store.shares.digest.turn(gateway_id):
-        hours = await store.digest(gateway_id, start, end, limit=MAX_HOURS + 1)
+        hours = await store.digest(gateway_id, start, end, limit=MAX_HOURS + 1, with_values=with_values)
         if len(hours) > MAX_HOURS:
             raise Refused(413, f"more than {MAX_HOURS} hours of sensors; ask for a shorter span")
         # 15 MB take a second to write; other gateways are answered meanwhile.

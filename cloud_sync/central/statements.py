@@ -37,6 +37,41 @@ INSERT_NEW_ROWS: Final = """
 
 INSERT_ROWS: Final = INSERT_NEW_ROWS + " ON CONFLICT (timestamp, sensor_id) DO NOTHING"
 
+# Of rows as in INSERT_ROWS, those whose stored value or quality has other bits, by their place among them. A stored
+# quality of NULL was written by somebody else, before or beside us. What was corrected here counts as it was delivered.
+DIFFERENT_ROWS: Final = """
+    SELECT s.first + r.n - 1 AS place, t.value, t.quality
+    FROM unnest($1::text[], $2::int4[], $3::int4[]) AS s (id, first, last)
+    CROSS JOIN LATERAL unnest(
+        ($4::int8[])[s.first:s.last], ($5::float8[])[s.first:s.last], ($6::float8[])[s.first:s.last])
+        WITH ORDINALITY AS r (us, value, quality, n)
+    JOIN sensor_readings t
+        ON t.sensor_id = s.id AND t.timestamp = timestamptz 'epoch' + r.us * interval '1 microsecond'
+    WHERE t.timestamp >= $7 AND t.timestamp <= $8
+      AND (float8send(t.value) <> float8send(r.value) OR float8send(t.quality) <> float8send(r.quality))
+      AND NOT EXISTS (
+        SELECT FROM (
+            SELECT old_value, old_quality FROM reading_corrections c
+            WHERE c.timestamp = t.timestamp AND c.sensor_id = t.sensor_id ORDER BY id LIMIT 1) d
+        WHERE float8send(d.old_value) = float8send(r.value)
+          AND coalesce(float8send(d.old_quality) = float8send(r.quality), true))
+    ORDER BY 1"""
+
+LIST_CONFLICTS: Final = """
+    INSERT INTO reading_conflicts AS c
+        (gateway_id, sensor_id, timestamp, stored_value, stored_quality, offered_value, offered_quality)
+    SELECT $1, n.* FROM unnest($2::text[], $3::timestamptz[], $4::float8[], $5::float8[], $6::float8[], $7::float8[])
+        AS n (sensor_id, timestamp, stored_value, stored_quality, offered_value, offered_quality)
+    ON CONFLICT (gateway_id, sensor_id, timestamp) DO UPDATE SET
+        stored_value = excluded.stored_value, stored_quality = excluded.stored_quality,
+        offered_value = excluded.offered_value, offered_quality = excluded.offered_quality,
+        times = c.times + 1, last_seen_at = excluded.last_seen_at"""
+
+KEEP_NEWEST_CONFLICTS: Final = """
+    DELETE FROM reading_conflicts WHERE gateway_id = $1 AND (sensor_id, timestamp) IN (
+        SELECT sensor_id, timestamp FROM reading_conflicts WHERE gateway_id = $1
+        ORDER BY last_seen_at DESC, timestamp DESC OFFSET $2)"""
+
 INSERT_EVENTS: Final = """
     INSERT INTO edge_events (event_id, gateway_id, kind, subject, time, body)
     SELECT e.id, $1, e.kind, e.subject, e.time, e.body::jsonb
@@ -49,11 +84,13 @@ FOREIGN_EVENTS: Final = "SELECT event_id FROM edge_events WHERE event_id = ANY($
 # With it the hours ($6) that got rows are marked for the roll-up.
 COUNT: Final = """
     WITH marked AS (INSERT INTO hourly_pending (gateway_id, hour) SELECT $1, h FROM unnest($6::timestamptz[]) AS m (h))
-    INSERT INTO gateway_counters AS c (gateway_id, batches, rows, events, duplicates, refused, last_commit_at)
-    VALUES ($1, 1, $2, $3, $4, $5, clock_timestamp())
+    INSERT INTO gateway_counters AS c
+        (gateway_id, batches, rows, events, duplicates, refused, conflicts, last_commit_at)
+    VALUES ($1, 1, $2, $3, $4, $5, $7, clock_timestamp())
     ON CONFLICT (gateway_id) DO UPDATE SET
         batches = c.batches + 1, rows = c.rows + excluded.rows, events = c.events + excluded.events,
         duplicates = c.duplicates + excluded.duplicates, refused = c.refused + excluded.refused,
+        conflicts = c.conflicts + excluded.conflicts,
         last_commit_at = excluded.last_commit_at"""
 
 KEYS_OF: Final = """
@@ -74,7 +111,7 @@ REVOKE_KEY: Final = """
     RETURNING gateway_id"""
 
 TOTALS: Final = """
-    SELECT gateway_id, batches, rows, events, duplicates, refused, last_commit_at
+    SELECT gateway_id, batches, rows, events, duplicates, refused, conflicts, last_commit_at
     FROM gateway_counters ORDER BY gateway_id"""
 
 EVENTS_BY_KIND: Final = "SELECT kind, count(*) AS count FROM edge_events GROUP BY kind ORDER BY kind"
@@ -84,13 +121,30 @@ HEALTH: Final = """
            (SELECT coalesce(sum(rows), 0)::bigint FROM gateway_counters) AS rows"""
 
 # The same arithmetic as cloud_sync.digest: 63 bits of SHA-256 per row, summed modulo 2^63.
-DIGEST: Final = """
+_SUM: Final = """
+           (sum((('x' || encode(substr(sha256({}), 1, 8), 'hex'))::bit(64) >> 1)::bigint)
+            % 9223372036854775808)::bigint"""
+_KEY_SUM: Final = _SUM.format("convert_to(s.sensor_id || '|' || r.us, 'UTF8')")
+_VALUE_SUM: Final = _SUM.format(
+    "convert_to(s.sensor_id || '|' || r.us || '|', 'UTF8') || float8send(coalesce(d.old_value, r.value))"
+    " || coalesce(float8send(CASE WHEN d.id IS NULL THEN r.quality ELSE d.old_quality END), '')"
+)
+_DIGEST: Final = """
     SELECT s.sensor_id, r.us - r.us % 3600000000 AS hour_us, count(*) AS count,
-           min(r.us) AS min_us, max(r.us) AS max_us,
-           (sum((('x' || encode(substr(sha256(convert_to(s.sensor_id || '|' || r.us, 'UTF8')), 1, 8), 'hex'))::bit(64)
-                >> 1)::bigint) % 9223372036854775808)::bigint AS hash
+           min(r.us) AS min_us, max(r.us) AS max_us, {} AS hash, {} AS value_hash
     FROM sensors s CROSS JOIN LATERAL (
-        SELECT (extract(epoch FROM timestamp) * 1000000)::bigint AS us FROM sensor_readings
+        SELECT (extract(epoch FROM timestamp) * 1000000)::bigint AS us, timestamp, value, quality FROM sensor_readings
         WHERE sensor_id = s.sensor_id AND timestamp >= $2 AND timestamp < $3) r
+    {}
     WHERE s.gateway_id = $1
     GROUP BY 1, 2 ORDER BY 1, 2 LIMIT $4"""
+
+KEY_DIGEST: Final = _DIGEST.format(_KEY_SUM, "NULL::bigint", "")
+
+# A reading that was corrected here enters as it was delivered: with what its first correction found.
+_DELIVERED: Final = """
+    LEFT JOIN (
+        SELECT DISTINCT ON (sensor_id, timestamp) sensor_id, timestamp, id, old_value, old_quality
+        FROM reading_corrections WHERE timestamp >= $2 AND timestamp < $3 ORDER BY sensor_id, timestamp, id) d
+    ON d.sensor_id = s.sensor_id AND d.timestamp = r.timestamp"""
+VALUE_DIGEST: Final = _DIGEST.format(_KEY_SUM, _VALUE_SUM, _DELIVERED)

@@ -168,13 +168,19 @@ class Store:
         self.known_keys.forget()
         return [record["gateway_id"] for record in revoked]
 
-    async def digest(self, gateway_id: str, start: datetime, end: datetime, *, limit: int) -> dict[HourKey, HourDigest]:
-        """The fingerprints of a gateway's rows in [start, end), at most `limit` hours; computed by the database."""
+    async def digest(
+        self, gateway_id: str, start: datetime, end: datetime, *, limit: int, with_values: bool = False
+    ) -> dict[HourKey, HourDigest]:
+        """The fingerprints of a gateway's rows in [start, end), at most `limit` hours; computed by the database.
+
+        With values, these are the ones that were delivered, also where one was corrected since.
+        """
+        statement = statements.VALUE_DIGEST if with_values else statements.KEY_DIGEST
         async with self._connection() as connection:
-            found = await connection.fetch(statements.DIGEST, gateway_id, start, end, limit)
+            found = await connection.fetch(statement, gateway_id, start, end, limit)
         return {
             (hour["sensor_id"], hour["hour_us"]): HourDigest(
-                hour["count"], hour["min_us"], hour["max_us"], hour["hash"]
+                hour["count"], hour["min_us"], hour["max_us"], hour["hash"], hour["value_hash"]
             )
             for hour in found
         }
@@ -190,7 +196,8 @@ class Store:
             gateways = [dict(record) for record in await connection.fetch(statements.TOTALS)]
             kinds = {record["kind"]: record["count"] for record in await connection.fetch(statements.EVENTS_BY_KIND)}
         totals = {
-            name: sum(g[name] for g in gateways) for name in ("batches", "rows", "events", "duplicates", "refused")
+            name: sum(g[name] for g in gateways)
+            for name in ("batches", "rows", "events", "duplicates", "refused", "conflicts")
         }
         last = max((g["last_commit_at"] for g in gateways), default=None)
         return {**totals, "last_commit_at": last, "events_by_kind": kinds, "gateways": gateways}

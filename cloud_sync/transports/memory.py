@@ -6,6 +6,7 @@ It stores by the same keys and the same rules as the real one, so that what pass
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from cloud_sync.errors import (
     TransientSyncError,
     WireFormatError,
 )
-from cloud_sync.records import Batch, Event, Refusal, Row, Settlement
+from cloud_sync.records import DIFFERS, Batch, Event, Refusal, Row, Settlement
 
 
 class Fault(StrEnum):
@@ -117,12 +118,20 @@ class MemoryTransport:
     def _store(self, batch: Batch, outcome: Outcome) -> Settlement:
         judgement = _with_script(judge(batch, now=self._now()), outcome)
         known = len(self.rows) + len(self.events)
-        for _, row in judgement.rows:
-            self.rows.setdefault(row.key, row)
+        conflicts = []
+        for index, row in judgement.rows:
+            stored = self.rows.setdefault(row.key, row)
+            if _bits(stored) != _bits(row):
+                conflicts.append(Refusal(index, DIFFERS, f"{stored.value!r} is stored for this sensor and time"))
         for _, event in judgement.events:
             self.events.setdefault(event.event_id, event)
         accepted = len(self.rows) + len(self.events) - known
-        return Settlement(accepted, len(batch) - accepted - len(judgement.refused), judgement.refused)
+        refused = tuple(sorted([*judgement.refused, *conflicts], key=lambda refusal: refusal.index))
+        return Settlement(accepted, len(batch) - accepted - len(refused), refused)
+
+
+def _bits(row: Row) -> bytes:
+    return struct.pack(">dd", row.value, row.quality)
 
 
 def _with_script(judgement: Judgement, outcome: Outcome) -> Judgement:

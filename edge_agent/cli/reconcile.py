@@ -32,11 +32,13 @@ SHOWN: Final = 20
 _DO: Final = {
     Cause.LOST: "lost: the gateway no longer has these rows; restore the central's database, or accept the hole there",
     Cause.WAITING: "waiting: nothing to do",
+    Cause.CHANGED: "changed: somebody wrote over them at the central; `edge-central correct` would have left a trace",
     Cause.UNKNOWN_ROWS: "unknown: was the outbox replaced, or does a second gateway run with this id?",
 }
 _MEANING: Final = {
     Cause.LOST: "acknowledged, and no longer there",
     Cause.WAITING: "there, and still in the outbox: it is sent again and counts once",
+    Cause.CHANGED: "there, with another value or quality than was acknowledged",
     Cause.UNKNOWN_ROWS: "there, and unknown to this gateway's ledger",
 }
 

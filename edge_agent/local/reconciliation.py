@@ -58,6 +58,8 @@ def reconcile_problem(state: ReconcileState | None) -> tuple[str, str] | None:
     if state.lost_hours:
         rows = _counted(state.missing_rows, "row")
         what = f"the central misses {rows} it had acknowledged in {_counted(state.lost_hours, 'sensor hour')}"
+    elif state.changed_hours:
+        what = f"the central has other values than it acknowledged in {_counted(state.changed_hours, 'sensor hour')}"
     else:
         what = f"the central has rows in {_counted(state.differences, 'sensor hour')} that this gateway did not deliver"
     return what, "run edge-agent reconcile"

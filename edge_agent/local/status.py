@@ -251,6 +251,7 @@ def _reconcile(state: ReconcileState) -> dict[str, Any]:
         "sensors": state.sensors,
         "differences": state.differences,
         "missing_rows": state.missing_rows,
+        "changed_hours": state.changed_hours,
         "error": state.error,
     }
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from cloud_sync.admission import timestamp
+from cloud_sync.central.corrections import Correction, correct
+from cloud_sync.central.store import Store
 from cloud_sync.digest import HOUR_US, HourDigest, HourKey, hour_of
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.outbox import Outbox
@@ -111,11 +114,18 @@ async def test_whole_sensor_hour_that_is_gone_is_listed(delivered: Outbox, servi
     assert counts(await compared(delivered, service_url)) == [(FAN, HOUR, 60, 0, Cause.LOST)]
 
 
-async def test_changed_value_is_no_difference_and_changed_time_is(
-    delivered: Outbox, service_url: str, database: Database
+async def test_a_value_that_was_written_over_is_named_and_a_correction_is_none(
+    delivered: Outbox, service_url: str, database: Database, store: Store
 ):
-    await database.fetch("UPDATE sensor_readings SET value = value + 1 WHERE sensor_id = $1", PUMP)
+    change_one = "UPDATE sensor_readings SET value = {} WHERE sensor_id = $1 AND timestamp = {{moment}}"
+    await change(database, change_one.format("value + 1"), PUMP, HOUR + 7_000_000)
+    assert counts(await compared(delivered, service_url)) == [(PUMP, HOUR, 60, 60, Cause.CHANGED)]
+    await change(database, change_one.format("value - 1"), PUMP, HOUR + 7_000_000)
+    await correct(store, [Correction(PUMP, timestamp(HOUR + 7_000_000), 99.0)], reason="probe", by="meier")
     assert (await compared(delivered, service_url)).is_equal
+
+
+async def test_a_changed_time_is_a_lost_row(delivered: Outbox, service_url: str, database: Database):
     moved = "UPDATE sensor_readings SET timestamp = timestamp + interval '1 us' WHERE sensor_id = $1"
     await change(database, moved + " AND timestamp = {moment}", PUMP, HOUR + 7_000_000)
     assert counts(await compared(delivered, service_url)) == [(PUMP, HOUR, 60, 60, Cause.LOST)]

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.digest import HOUR_US, Difference, HourDigest, HourKey, digest_columns, digest_keys, hour_of
+from cloud_sync.columns import RowColumns
+from cloud_sync.digest import (
+    HOUR_US,
+    Difference,
+    HourDigest,
+    HourKey,
+    digest_columns,
+    digest_keys,
+    digest_rows,
+    hour_of,
+)
 from cloud_sync.digest_ledger import KEPT_HOURS, acknowledged
 from cloud_sync.outbox import Outbox
 from cloud_sync.reconcile import Cause, OurSide, Span, compare, read_our_side, span_of
+from cloud_sync.reconcile_hourly import state_of
 from cloud_sync.records import Batch, Refusal, Row, Series, Settlement
+from edge_agent.local.reconciliation import reconcile_problem
 from tests.support.blocks import START_US, block_of, gap_event, series
 from tests.support.writing import writer_to
 
@@ -56,6 +71,59 @@ def test_settled_rows_enter_the_ledger_whatever_their_blocks(outbox: Outbox):
     deliver(outbox, [*rows_at(4), *rows_at(5, sensor_id="fan-01.rms"), *rows_at(3_601)])
     expected = [*rows_at(1, 2, 3, 4, 3_601), *rows_at(5, sensor_id="fan-01.rms")]
     assert ledger(outbox) == digests(expected)
+
+
+def test_values_enter_the_ledger_and_sum_up_like_keys(outbox: Outbox):
+    offered = [replace(row, value=n / 7, quality=n / 20) for n, row in enumerate(rows_at(*range(20)))]
+    for n in range(0, 20, 5):
+        deliver(outbox, offered[n : n + 5])
+    (found,) = ledger(outbox).values()
+    assert found.value_hash == digest_rows(RowColumns.of(offered))[PLACE].value_hash
+    assert found.value_hash != digest_rows(RowColumns.of([*offered[:19], replace(offered[19], value=-0.0)]))
+
+
+def test_a_refused_row_leaves_no_value_in_the_ledger(outbox: Outbox):
+    deliver(outbox, rows_at(1, 2, 3), refused=(Refusal(1, "differs", "another value"),))
+    assert ledger(outbox)[PLACE].value_hash == digest_rows(RowColumns.of(rows_at(1, 3)))[PLACE].value_hash
+
+
+OLD_LEDGER = """
+DROP TABLE digest_hour;
+CREATE TABLE digest_hour (
+    hour_us INTEGER NOT NULL, sensor INTEGER NOT NULL, count INTEGER NOT NULL, min_us INTEGER NOT NULL,
+    max_us INTEGER NOT NULL, hash INTEGER NOT NULL, PRIMARY KEY (hour_us, sensor)
+) WITHOUT ROWID;
+"""
+OLD_NOTE = """
+INSERT INTO digest_hour (hour_us, sensor, count, min_us, max_us, hash) SELECT ?, id, ?, ?, ?, ? FROM digest_sensor
+WHERE true ON CONFLICT (hour_us, sensor) DO UPDATE SET count = count + excluded.count,
+max_us = max(max_us, excluded.max_us),
+hash = (hash + (excluded.hash - 9223372036854775807 - 1)) & 9223372036854775807
+"""
+
+
+def noted_by_an_older_program(db: sqlite3.Connection, *seconds: int) -> None:
+    (found,) = digests(rows_at(*seconds)).values()
+    db.execute(OLD_NOTE, (HOUR, found.count, found.min_us, found.max_us, found.hash))
+
+
+def test_a_ledger_of_an_older_program_is_known_by_its_keys(outbox: Outbox):
+    deliver(outbox, rows_at(1))
+    with contextlib.closing(sqlite3.connect(outbox.path)) as db, db:
+        db.executescript(OLD_LEDGER)
+        noted_by_an_older_program(db, 1, 2)
+    assert ledger(outbox) == digests(rows_at(1, 2))
+    assert ledger(outbox)[PLACE].value_hash is None
+    deliver(outbox, [*rows_at(3), *rows_at(4_000)])
+    assert [one.value_hash is None for _, one in sorted(ledger(outbox).items())] == [True, False]
+
+
+def test_what_an_older_program_notes_in_a_newer_file_is_known_by_its_keys(outbox: Outbox):
+    deliver(outbox, rows_at(1))
+    with contextlib.closing(sqlite3.connect(outbox.path)) as db, db:
+        noted_by_an_older_program(db, 2)
+    assert ledger(outbox) == digests(rows_at(1, 2))
+    assert ledger(outbox)[PLACE].value_hash is None
 
 
 def test_what_only_waits_is_not_in_the_ledger(outbox: Outbox):
@@ -187,3 +255,22 @@ def test_a_difference_has_its_cause(theirs: list[Row], waiting: list[Row], cause
     assert finding.cause is cause
     assert finding.difference == Difference(*PLACE, ours[PLACE], digests(theirs).get(PLACE))
     assert found.is_equal is (cause is Cause.WAITING)
+
+
+def test_other_values_under_the_same_keys_are_a_difference_of_their_own():
+    ours = digest_rows(RowColumns.of(rows_at(1, 2)))
+    theirs = digest_rows(RowColumns.of([rows_at(1)[0], replace(rows_at(2)[0], quality=0.5)]))
+    found = compare(SPAN, OurSide(HOUR, ours, {}), theirs)
+    assert [(finding.cause, finding.missing) for finding in found.findings] == [(Cause.CHANGED, 0)]
+    assert not found.is_equal
+    state = state_of(found, now_ns=1)
+    assert (state.differences, state.lost_hours, state.changed_hours) == (1, 0, 1)
+    problem = reconcile_problem(state)
+    assert problem is not None
+    assert problem[0] == "the central has other values than it acknowledged in 1 sensor hour"
+
+
+def test_a_central_that_does_not_tell_of_values_is_compared_by_keys():
+    ours = digest_rows(RowColumns.of(rows_at(1, 2)))
+    assert compare(SPAN, OurSide(HOUR, ours, {}), digests(rows_at(1, 2))).is_equal
+    assert compare(SPAN, OurSide(HOUR, digests(rows_at(1, 2)), {}), ours).is_equal
