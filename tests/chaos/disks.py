@@ -34,9 +34,9 @@ class SmallDisk:
 
 
 @contextlib.contextmanager
-def small_disk(mount: Path) -> Iterator[SmallDisk]:
+def small_disk(mount: Path, *, size: int = DISK_BYTES) -> Iterator[SmallDisk]:
     mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", mount], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", mount], check=True)
     try:
         yield SmallDisk(mount)
     finally:

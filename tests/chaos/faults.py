@@ -22,6 +22,7 @@ class Target(StrEnum):
     LINK = "link"
     DATABASE = "database"
     BROKER = "broker"
+    OTHER_CENTRAL = "other_central"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The agent half as a process that can be killed: a producer of unique keys, writer, outbox, uplink, transport.
 
 `python -m tests.chaos.gateway OUTBOX JOURNAL URL LIFE`; the API key is in CHAOS_API_KEY. With CHAOS_BROKER_PORT it
-prefers MQTT, and HTTPS stands in. CHAOS_SETTLES_ON=send or =puback makes it settle too early, on purpose.
+prefers MQTT, and HTTPS stands in. CHAOS_CLOCK_S is how wrong its clock is from the start. CHAOS_SETTLES_ON=send or
+=puback makes it settle too early, on purpose.
 Commands come on standard input, one a line: `clock SECONDS` steps the wall clock, `quiet` stops producing and flushes
 (answered by the line `quiet`). The end of the input is the end of the process.
 """
@@ -42,8 +43,8 @@ FAILOVER_AFTER, PROBE_EVERY_S = 2, 3.0
 class Clock:
     """The wall clock of a box whose time is set now and then."""
 
-    def __init__(self) -> None:
-        self.offset_s = 0.0
+    def __init__(self, offset_s: float) -> None:
+        self.offset_s = offset_s
 
     def now_ns(self) -> int:
         return time.time_ns() + int(self.offset_s * 1e9)
@@ -68,7 +69,7 @@ class Producer:
 
 
 async def live(outbox_file: Path, journal: Path, url: str, life: int) -> None:
-    clock = Clock()
+    clock = Clock(float(os.environ.get("CHAOS_CLOCK_S", "0")))
     transport = transport_to(url, os.environ.get("CHAOS_BROKER_PORT"), os.environ.get("CHAOS_SETTLES_ON"))
     with Outbox(outbox_file, max_bytes=500_000_000) as outbox:
         policy = replace(POLICY, in_flight=MQTT_IN_FLIGHT) if "CHAOS_BROKER_PORT" in os.environ else POLICY

@@ -7,6 +7,7 @@ import contextlib
 import random
 from collections import Counter
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from tests.chaos.http_messages import HttpMessages, batch_id_of
 from tests.chaos.mqtt_packets import (
@@ -114,6 +115,46 @@ class ChaosRelay(Relay):
                 pass
         finally:
             writer.close()
+
+
+class Balancer:
+    """Gives each connection to the next central that takes it. With its health checks it would know of a dead one."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.counts: Counter[str] = Counter()
+        self._addresses: dict[int, tuple[str, int]] = {}
+        self._turn = 0
+
+    def put(self, place: int, url: str) -> None:
+        parts = urlsplit(url)
+        self._addresses[place] = (str(parts.hostname), int(parts.port or 0))
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            up_reader, up_writer = await self._connected()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_copy(reader, up_writer))
+                group.create_task(_copy(up_reader, writer))
+        writer.close()
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        for _ in self._addresses:
+            self._turn += 1
+            place = self._turn % len(self._addresses)
+            with contextlib.suppress(OSError):
+                connected = await asyncio.open_connection(*self._addresses[place])
+                self.counts[f"connections_to_{place}"] += 1
+                return connected
+        raise ConnectionRefusedError("no central takes connections")
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while chunk := await reader.read(65_536):
+            writer.write(chunk)
+            await writer.drain()
+    writer.close()
 
 
 @dataclass(eq=False)

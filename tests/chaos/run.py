@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tests.chaos.agent_faults import AGENT_FAULTS
 from tests.chaos.agent_world import AgentWorld
+from tests.chaos.balanced_faults import BALANCED_FAULTS
+from tests.chaos.balanced_world import BalancedWorld
 from tests.chaos.faults import HTTPS_FAULTS, Fault, every_fault, next_faults
 from tests.chaos.mqtt_faults import MQTT_FAULTS
 from tests.chaos.mqtt_world import MqttWorld
@@ -38,6 +40,7 @@ SCENARIOS = {
     "https": Scenario(World, HTTPS_FAULTS),
     "mqtt": Scenario(MqttWorld, MQTT_FAULTS),
     "agent": Scenario(AgentWorld, AGENT_FAULTS),
+    "balanced": Scenario(BalancedWorld, BALANCED_FAULTS),
 }
 
 

@@ -1,4 +1,4 @@
-"""Every marked key exactly once through everything that can break, in four worlds.
+"""Every marked key exactly once through everything that can break, in five runs.
 
 CHAOS_SEED replays a run's faults; `make chaos` runs for as long as one likes.
 """
@@ -22,6 +22,7 @@ SHARES = [
     pytest.param("https", "timescaledb", 20.0, marks=pytest.mark.root),
     ("mqtt", "postgresql", 30.0),
     ("agent", "postgresql", 35.0),
+    ("balanced", "postgresql", 20.0),
 ]
 
 

@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 
 from cloud_sync import wire
 from cloud_sync.central.store import Store
-from cloud_sync.digest import differences, digest_keys
+from cloud_sync.columns import RowColumns
+from cloud_sync.digest import HourDigest, HourKey, differences, digest_rows
 from cloud_sync.digest_ledger import acknowledged
 from cloud_sync.journal import read_journal
 from cloud_sync.outbox import Outbox
-from cloud_sync.records import Batch
+from cloud_sync.records import Batch, Row, Series
 from tests.chaos.children import Child
 from tests.chaos.disks import SmallDisk, small_disk
 from tests.chaos.gateway import GATEWAY
@@ -72,11 +73,14 @@ class World:
 
     async def start_consumer(self, central: Child, *options: str) -> str:
         """A central at the port it had before. Returns its address."""
-        command = ["-m", "cloud_sync.central.cli", "serve", "--exit-with-parent", "--database-url", self._database_url]
+        command = [*self._central_program(central), "serve", "--exit-with-parent", "--database-url", self._database_url]
         said = await central.start(*command, "--port", str(self._ports.get(central, 0)), *options)
         url: str = json.loads(said)["url"]
         self._ports[central] = urlsplit(url).port or 0
         return url
+
+    def _central_program(self, central: Child) -> list[str]:
+        return ["-m", "cloud_sync.central.cli"]
 
     async def start_gateway(self) -> None:
         command, environment = self._gateway_command()
@@ -119,7 +123,7 @@ class World:
                 ours = acknowledged(db, 0, 1 << 62)
         # What arrived and whose answer did not waits here still: the ledger is right not to have it.
         waiting = self.keys_waiting()
-        differs = len(differences(ours, digest_keys(key for key, _ in arrived if key not in waiting)))
+        differs = len(differences(ours, _digests([one for one in arrived if one[0] not in waiting])))
         return {
             "sent_again": counters.get("duplicates", 0),
             "dead_letters": dead_letters,
@@ -178,3 +182,9 @@ class World:
     @property
     def _database_url(self) -> str:
         return self.server.url(TEMPLATE)
+
+
+def _digests(arrived: Sequence[Arrived]) -> dict[HourKey, HourDigest]:
+    """Of whole rows: every one was sent with the best quality, and nothing else may stand there."""
+    series = {sensor_id: Series(sensor_id, "vibration", "g") for (sensor_id, _), _ in arrived}
+    return digest_rows(RowColumns.of([Row(series[key[0]], key[1], value, 1.0) for key, value in arrived]))

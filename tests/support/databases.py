@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,10 +26,25 @@ TEMPLATE = "template_central"
 PATIENCE_S = 30.0
 
 
+@dataclass(frozen=True)
+class TablespacePlace:
+    """A folder for a tablespace, as we and as the server see it, and whose it has to be. It is not made yet."""
+
+    outside: Path
+    inside: Path
+    owner: int
+
+    def give(self, folder: Path) -> None:
+        os.chown(folder, self.owner, -1)
+
+
 class DatabaseServer(Protocol):
     """A server that a test may kill. `start` returns once it takes connections."""
 
     has_timescaledb: bool
+
+    def tablespace_place(self) -> TablespacePlace:
+        """Needs root."""
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -43,6 +59,11 @@ class PlainPostgres:
 
     def __init__(self, folder: Path) -> None:
         self.postgres = EmbeddedPostgres(folder)
+
+    def tablespace_place(self) -> TablespacePlace:
+        folder = short_folder()
+        folder.chmod(0o755)
+        return TablespacePlace(folder / "disk", folder / "disk", self.postgres.home.data.stat().st_uid)
 
     async def start(self) -> None:
         await self.postgres.start()
@@ -67,6 +88,9 @@ class UnpackedTimescale:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._process: subprocess.Popen[bytes] | None = None
+
+    def tablespace_place(self) -> TablespacePlace:
+        return TablespacePlace(self._root / "tmp/disk", Path("/tmp/disk"), 5432)
 
     def unpack(self) -> None:
         subprocess.run([REPOSITORY / ".ci" / "timescaledb.sh", self._root], check=True)
