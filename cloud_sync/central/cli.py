@@ -24,6 +24,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import typer
 
+from cloud_sync.admission import MAX_ID_CHARS
 from cloud_sync.central.corrections import conflicts as stored_conflicts
 from cloud_sync.central.corrections import correct as make_corrections
 from cloud_sync.central.corrections import correction_of, read_corrections
@@ -180,11 +181,12 @@ def revoke_key(
 def import_command(
     file: Annotated[Path, typer.Argument(help="Made by `edge-agent outbox export`.")],
     key: Annotated[list[Path] | None, typer.Option(help="The gateway's export.pub, or a folder of GATEWAY.pub")] = None,
+    retention_days: RetentionDays = None,
     database_url: DatabaseUrl = None,
     embedded: Embedded = None,
 ) -> None:
     """Store a gateway's export that was carried here by hand. Prints one JSON line."""
-    _run(_import(file, key or [], database_url, embedded))
+    _run(_import(file, key or [], Upkeep(retention_days), database_url, embedded))
 
 
 @app.command()
@@ -231,8 +233,8 @@ def run() -> None:
 
 
 async def _add_key(gateway_id: str, key_file: Path | None, database_url: str | None, embedded: Path | None) -> None:
-    if not gateway_id or ":" in gateway_id:
-        raise UsageError("a gateway id is not empty and has no colon")
+    if not 0 < len(gateway_id) <= MAX_ID_CHARS or ":" in gateway_id:
+        raise UsageError(f"a gateway id has 1 to {MAX_ID_CHARS} characters and no colon")
     async with _store(database_url, embedded) as store:
         api_key = _key_from(key_file) or secrets.token_urlsafe(32)
         holder = await store.add_key(api_key, gateway_id=gateway_id)
@@ -281,8 +283,10 @@ async def _loadtest(
         raise LoadTestError(f"{report.lost} rows lost, {report.doubled} doubled in {report.differing_hours} hours")
 
 
-async def _import(file: Path, keys: list[Path], database_url: str | None, embedded: Path | None) -> None:
-    async with _store(database_url, embedded) as store:
+async def _import(
+    file: Path, keys: list[Path], upkeep: Upkeep, database_url: str | None, embedded: Path | None
+) -> None:
+    async with _store(database_url, embedded, upkeep) as store:
         print(json.dumps(dataclasses.asdict(await import_file(store, file, keys))))
 
 
@@ -338,7 +342,7 @@ def _user() -> str:
 
 
 @contextlib.asynccontextmanager
-async def _store(database_url: str | None, embedded: Path | None) -> AsyncIterator[Store]:
+async def _store(database_url: str | None, embedded: Path | None, upkeep: Upkeep | None = None) -> AsyncIterator[Store]:
     """The store of an external database, of a running embedded one, or of one started for this command."""
     if (database_url is None) == (embedded is None):
         raise _one_of_both()
@@ -347,7 +351,7 @@ async def _store(database_url: str | None, embedded: Path | None) -> AsyncIterat
             database_url = running_url(embedded)
             if database_url is None:
                 database_url = (await stack.enter_async_context(EmbeddedPostgres(embedded))).url
-        yield await stack.enter_async_context(Store(str(database_url)))
+        yield await stack.enter_async_context(Store(str(database_url), upkeep=upkeep))
 
 
 def _key_from(key_file: Path | None) -> str | None:

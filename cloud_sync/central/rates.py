@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Final
+
+KEPT: Final = 10_000
+"""Gateways whose buckets are kept; a plant has hundreds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class _Buckets:
 
 @dataclass(slots=True)
 class RateLimiter:
-    """The buckets of every gateway that sent since this process started."""
+    """The buckets of the gateways that sent last: a broker without access lists lets names through that nobody has."""
 
     limits: RateLimits
     _gateways: dict[str, _Buckets] = field(default_factory=dict)
@@ -74,11 +78,15 @@ class RateLimiter:
 
     def _of(self, gateway_id: str, now_s: float) -> _Buckets:
         if gateway_id not in self._gateways:
+            if len(self._gateways) >= KEPT:
+                self._gateways.pop(next(iter(self._gateways)))
             limits = self.limits
             self._gateways[gateway_id] = _Buckets(
                 _bucket(limits.rows_per_s, limits.row_burst, now_s),
                 _bucket(limits.requests_per_s, limits.request_burst, now_s),
             )
+        else:
+            self._gateways[gateway_id] = self._gateways.pop(gateway_id)  # the newest stand last
         return self._gateways[gateway_id]
 
 

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from cloud_sync import wire
+from cloud_sync.central import rates
 from cloud_sync.central.rates import RateLimiter, RateLimits, TokenBucket
 from cloud_sync.central.server import Listen, running
 from cloud_sync.central.service import create_app
@@ -86,3 +87,14 @@ async def test_who_sends_too_fast_is_told_when_to_come_back(store: Store, databa
     assert second.json() == {"detail": "gateway gw-1 sends too fast"}
     assert await database.count("sensor_readings") == 20
     assert 'edge_central_rate_limited_total{gateway="gw-1"} 1' in text
+
+
+def test_gateways_that_nobody_heard_of_for_long_are_forgotten_first(monkeypatch):
+    monkeypatch.setattr(rates, "KEPT", 3)
+    limiter = RateLimiter(RateLimits(rows_per_s=1, row_burst=1, requests_per_s=None))
+    for gateway_id in ("gw-1", "gw-2", "gw-3"):
+        limiter.count_rows(gateway_id, 100, now_s=0)
+    assert limiter.admit("gw-1", now_s=0) == 100
+    assert limiter.admit("gw-4", now_s=0) == 0
+    assert [limiter.admit(gateway_id, now_s=0) > 0 for gateway_id in ("gw-1", "gw-3")] == [True, True]
+    assert limiter.admit("gw-2", now_s=0) == 0

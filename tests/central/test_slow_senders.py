@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from cloud_sync import wire
 from cloud_sync.central.bodies import BodyLimits
@@ -90,6 +93,25 @@ async def test_a_kept_connection_waits_for_its_next_request_as_well(store: Store
             await reader.readexactly(length)
         writer.write(b"GET /health HTTP")
         assert await reader.read() == b""
+
+
+async def test_an_answer_that_nobody_reads_is_given_up() -> None:
+    """A server that waited for its reader for ever would hold the answer as long."""
+    given_up = asyncio.Event()
+
+    async def large(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"50000001")]})
+        await send({"type": "http.response.body", "body": bytes(50_000_000), "more_body": True})
+        await send({"type": "http.response.body", "body": b"x"})  # waits until the rest is read, or never will be
+        given_up.set()
+
+    app = FastAPI()
+    app.mount("/", large)
+    with socket.socket() as client:  # nothing of this process reads it
+        async with asyncio.timeout(DEADLINE_S), running(app, Listen(request_s=0.3)) as url:
+            client.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: central\r\n\r\n")
+            await given_up.wait()
 
 
 def test_a_steady_slow_link_may_take_as_long_as_it_needs() -> None:
