@@ -66,10 +66,13 @@ async def table_locked(world: BalancedWorld, rng: random.Random) -> None:
 
 
 async def deadlocks(world: BalancedWorld, rng: random.Random) -> None:
-    """A stranger takes the same tables the other way round, again and again; who finds out is the central."""
-    for _ in range(rng.randint(1, 3)):
+    """A stranger takes the same tables the other way round, again and again, until somebody has lost by it."""
+    before = world.seen["deadlocks"]
+    for _ in range(5):
         await _at(world, _cross)
-    await _at(world, lambda session: _note_deadlocks(world, session))
+        await _at(world, lambda session: _note_deadlocks(world, session))
+        if world.seen["deadlocks"] > before:
+            break
 
 
 async def old_rows_dropped(world: BalancedWorld, rng: random.Random) -> None:
@@ -123,9 +126,10 @@ async def _cross(session: asyncpg.Connection) -> None:
 
 async def _note_deadlocks(world: BalancedWorld, session: asyncpg.Connection) -> None:
     """Who lost one tells the server's statistics of it within a second."""
+    before = world.seen["deadlocks"]
     for _ in range(20):
-        world.seen["deadlocks"] = max(world.seen["deadlocks"], int(await session.fetchval(_LOST_RACES)))
-        if world.seen["deadlocks"]:
+        world.seen["deadlocks"] = max(before, int(await session.fetchval(_LOST_RACES)))
+        if world.seen["deadlocks"] > before:
             return
         await asyncio.sleep(0.1)
 
