@@ -10,7 +10,7 @@ import pytest
 
 from cloud_sync import wire
 from cloud_sync.central.store import Store
-from cloud_sync.records import Batch, Row, Series
+from cloud_sync.records import DIFFERS, Batch, Row, Series
 from tests.contract.check_transport import NOW_US, event, rms, rows
 from tests.support.central import Database
 
@@ -91,8 +91,10 @@ async def test_a_repeat_and_a_row_the_database_refuses_cost_no_neighbour(databas
 async def test_a_repeat_leaves_what_is_stored_as_it_was(database: Database, store: Store):
     (first,) = rows(1)
     await store.store_batch(Batch("gw-1", (first,)), gateway_id="gw-1")
-    changed = replace(first, value=7.0, series=replace(first.series, unit="other"))
-    assert (await store.store_batch(Batch("gw-1", (changed,)), gateway_id="gw-1")).duplicates == 1
+    renamed = replace(first, series=replace(first.series, unit="other"))
+    assert (await store.store_batch(Batch("gw-1", (renamed,)), gateway_id="gw-1")).duplicates == 1
+    changed = await store.store_batch(Batch("gw-1", (replace(renamed, value=7.0),)), gateway_id="gw-1")
+    assert [refusal.code for refusal in changed.refused] == [DIFFERS]
     (row,) = await stored(database)
     assert (row[2], row[4]) == (0.0, "g")
 

@@ -32,7 +32,7 @@ from tests.support.sockets import listening
 
 API_KEY = "key-of-the-chaos-run"
 OUTBOX_BYTES = 500_000_000
-_ROWS = "SELECT sensor_id, (extract(epoch FROM timestamp) * 1000000)::bigint AS time_us, value FROM sensor_readings"
+_ROWS = "SELECT sensor_id, (extract(epoch FROM timestamp) * 1000000)::bigint AS time_us, value, quality FROM sensor_readings"
 
 
 class World:
@@ -53,6 +53,7 @@ class World:
         self._ports: dict[Child, int] = {}
         self._lives = 0
         self._counted = -1
+        self._qualities: dict[Key, float] = {}
         self.missing = 0
         """What was marked and had not arrived when last looked; as long as it changes, rows arrive."""
 
@@ -123,7 +124,7 @@ class World:
                 ours = acknowledged(db, 0, 1 << 62)
         # What arrived and whose answer did not waits here still: the ledger is right not to have it.
         waiting = self.keys_waiting()
-        differs = len(differences(ours, _digests([one for one in arrived if one[0] not in waiting])))
+        differs = len(differences(ours, self._digests([one for one in arrived if one[0] not in waiting])))
         return {
             "sent_again": counters.get("duplicates", 0),
             "dead_letters": dead_letters,
@@ -158,6 +159,7 @@ class World:
 
     async def rows(self) -> list[Arrived]:
         found = await execute(self._database_url, _ROWS)
+        self._qualities = {(row["sensor_id"], row["time_us"]): row["quality"] for row in found}
         return [((row["sensor_id"], row["time_us"]), row["value"]) for row in found]
 
     async def _start_all(self, stack: contextlib.AsyncExitStack) -> None:
@@ -173,6 +175,12 @@ class World:
         await self.gateway.end()
         await self.central.end()
 
+    def _digests(self, arrived: Sequence[Arrived]) -> dict[HourKey, HourDigest]:
+        """Of whole rows, as they stand in the database."""
+        series = {sensor_id: Series(sensor_id, "vibration", "g") for (sensor_id, _), _ in arrived}
+        rows = [Row(series[key[0]], key[1], value, self._qualities[key]) for key, value in arrived]
+        return digest_rows(RowColumns.of(rows))
+
     def _gateway_command(self) -> tuple[list[str], dict[str, str]]:
         self._lives += 1
         places = [str(self.outbox_file), str(self.journal), self.relay.url, str(self._lives)]
@@ -182,9 +190,3 @@ class World:
     @property
     def _database_url(self) -> str:
         return self.server.url(TEMPLATE)
-
-
-def _digests(arrived: Sequence[Arrived]) -> dict[HourKey, HourDigest]:
-    """Of whole rows: every one was sent with the best quality, and nothing else may stand there."""
-    series = {sensor_id: Series(sensor_id, "vibration", "g") for (sensor_id, _), _ in arrived}
-    return digest_rows(RowColumns.of([Row(series[key[0]], key[1], value, 1.0) for key, value in arrived]))
