@@ -32,7 +32,9 @@ from tests.support.sockets import listening
 
 API_KEY = "key-of-the-chaos-run"
 OUTBOX_BYTES = 500_000_000
-_ROWS = "SELECT sensor_id, (extract(epoch FROM timestamp) * 1000000)::bigint AS time_us, value, quality FROM sensor_readings"
+_ROWS = """
+    SELECT sensor_id, (extract(epoch FROM timestamp) * 1000000)::bigint AS time_us, value, quality
+    FROM sensor_readings"""
 
 
 class World:
