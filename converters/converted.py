@@ -23,7 +23,8 @@ class ConvertedModel:
     `split_features[i]` and `split_values[i]` are the column and the float32 threshold of split i, in raw units; none
     for a model without trees. `max_difference` is how far graph and source may differ, relative to the score where
     that is beyond 1. Verdicts may differ only where the score is within `tolerance_band` of the threshold.
-    `own_threshold` is where the source itself draws the line, when it draws one.
+    `own_threshold` is where the source itself draws the line, when it draws one. `seen` are rows in raw units that show
+    where a model without splits was trained, (n, n_features).
     """
 
     onnx: bytes
@@ -33,6 +34,7 @@ class ConvertedModel:
     max_difference: float = TREE_MAX_DIFFERENCE
     tolerance_band: float = 0.0
     own_threshold: float | None = None
+    seen: NDArray[np.float64] | None = None
 
 
 NO_SPLIT_FEATURES: Final = np.empty(0, np.int64)

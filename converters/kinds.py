@@ -7,10 +7,11 @@ whose rows need their own measuring (times, not numbers) brings that too.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Literal
 
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters import parity
-from converters.converted import ConvertedModel
+from converters.converted import ConvertedModel, SourceScore
 from converters.pipelines import first_estimator, is_lag_transformer, lag_feature_names, unpack
 from converters.refusals import UnsupportedModelError
 from converters.scaling import Scaling
@@ -60,6 +61,9 @@ class Kind:
     measure: Measure | None = None
 
 
+FOREIGN_ERRORS: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""Of reading attributes and calling methods of somebody else's object; no EdgeError is one of them."""
+
 KINDS: Final[dict[tuple[str, str], Kind]] = {}
 
 
@@ -98,7 +102,10 @@ def convert(model: Any, *, feature_names: Sequence[str], options: ScoreOptions |
     kind = kind_of(last)
     _check_options(kind, options)
     _check_inputs(kind, last, names)
-    return kind.convert(scaling, last, options)
+    _check_answers_once(kind, last)
+    with _as_refusal(kind):
+        converted = kind.convert(scaling, last, options)
+    return replace(converted, source_score=_guarded(kind, converted.source_score))
 
 
 def compare(
@@ -173,6 +180,37 @@ def _check_fitted_on(model: Any, names: tuple[str, ...]) -> None:
         )
 
 
+def _check_answers_once(kind: Kind, model: Any) -> None:
+    n_outputs = getattr(model, "n_outputs_", 1)
+    if n_outputs != 1:
+        raise UnsupportedModelError(
+            f"this {kind.name} answers {n_outputs} questions at once (it was fitted on {n_outputs} columns of labels); "
+            "a score has room for one",
+            hint="fit one model per column of labels, and convert each",
+        )
+
+
+@contextlib.contextmanager
+def _as_refusal(kind: Kind) -> Iterator[None]:
+    """What a foreign object raises when it is not what its class's name says: of another version, or half of it."""
+    try:
+        yield
+    except FOREIGN_ERRORS as exc:
+        reason = (str(exc).strip().splitlines() or [""])[0]
+        raise UnsupportedModelError(
+            f"this {kind.name} cannot be read with the libraries installed here: {type(exc).__name__}: {reason}",
+            hint="save it again with their versions, or install those it was saved with",
+        ) from exc
+
+
+def _guarded(kind: Kind, source_score: SourceScore) -> SourceScore:
+    def score(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        with _as_refusal(kind):
+            return source_score(rows)
+
+    return score
+
+
 def _check_options(kind: Kind, options: ScoreOptions) -> None:
     for field in fields(ScoreOptions):
         if getattr(options, field.name) != field.default and field.name not in kind.options:
@@ -225,6 +263,24 @@ def _random_forest(scaling: Scaling, model: Any, options: ScoreOptions) -> Conve
     from converters.random_forest import convert_random_forest
 
     return convert_random_forest(scaling, model, anomalous_class=options.anomalous_class)
+
+
+def _elliptic_envelope(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
+    from converters.elliptic_envelope import convert_elliptic_envelope
+
+    return convert_elliptic_envelope(scaling, model)
+
+
+def _gradient_boosting(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
+    from converters.boosted_trees import convert_gradient_boosting
+
+    return convert_gradient_boosting(scaling, model, anomalous_class=options.anomalous_class)
+
+
+def _hist_gradient_boosting(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
+    from converters.boosted_trees import convert_hist_gradient_boosting
+
+    return convert_hist_gradient_boosting(scaling, model, anomalous_class=options.anomalous_class)
 
 
 def _one_class_svm(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
@@ -286,6 +342,12 @@ def _add_built_in() -> None:
     add_kind(
         Kind("sklearn", "RandomForestClassifier", classes, "converters.random_forest", sklearn, named, _random_forest)
     )
+    boosted, elliptic = "converters.boosted_trees", "converters.elliptic_envelope"
+    add_kind(Kind("sklearn", "GradientBoostingClassifier", classes, boosted, sklearn, named, _gradient_boosting))
+    add_kind(
+        Kind("sklearn", "HistGradientBoostingClassifier", classes, boosted, sklearn, named, _hist_gradient_boosting)
+    )
+    add_kind(Kind("sklearn", "EllipticEnvelope", anomaly, elliptic, sklearn, frozenset(), _elliptic_envelope))
     add_kind(Kind("sklearn", "SVC", classes, "converters.svm", sklearn, named | {"output"}, _svc))
     add_kind(Kind("lightgbm", "LGBMClassifier", classes, trees, gbm, named, _lightgbm_classifier))
     add_kind(Kind("lightgbm", "LGBMRegressor", anomaly, trees, gbm, either, _lightgbm_regressor))

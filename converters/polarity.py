@@ -14,6 +14,11 @@ def anomalous_index(classes: Any, anomalous_class: object = None) -> int:
     """
     known = [getattr(one, "item", lambda one=one: one)() for one in classes]
     if anomalous_class is None:
+        if len(known) == 1:
+            raise UnsupportedModelError(
+                f"the model knows one class only, {known[0]!r}: it tells nothing apart",
+                hint="train it on normal and anomalous rows",
+            )
         if known != [0, 1]:
             raise UnsupportedModelError(
                 f"the classes are {known}, not 0 (normal) and 1 (anomalous), so the anomalous one must be named",

@@ -115,6 +115,7 @@ def _converted(machine: Machine, source_score: SourceScore, *, own_threshold: fl
         max_difference=MAX_DIFFERENCE,
         tolerance_band=MAX_DIFFERENCE,
         own_threshold=own_threshold,
+        seen=machine.vectors / machine.slope + machine.centre,
     )
 
 

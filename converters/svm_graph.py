@@ -39,7 +39,7 @@ class Machine:
 _FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 
 
-class _Builder:
+class GraphBuilder:
     """Nodes in order; each call adds one and names its output."""
 
     def __init__(self) -> None:
@@ -60,6 +60,10 @@ class _Builder:
 
     def cast(self, name: str, kind: type[np.floating]) -> str:
         return self.node("Cast", name, to=TensorProto.DOUBLE if kind is np.float64 else TensorProto.FLOAT)
+
+    def finish(self, score: str) -> None:
+        """Give `score`, of any type, as the graph's output."""
+        self.nodes.append(helper.make_node("Cast", [score], [OUTPUT_NAME], to=TensorProto.FLOAT))
 
     def numbers(self, *values: float) -> str:
         return self.constant(np.array(values), np.float64)
@@ -84,19 +88,19 @@ EXACT: Final = FASTEST_FIRST[-1]
 
 def machine_graph(machine: Machine, *, rbf: Precision = EXACT) -> bytes:
     """The serialised graph. Kernels other than RBF are computed in float64."""
-    build = _Builder()
+    build = GraphBuilder()
     margin = _rbf(build, machine, rbf) if machine.kernel == "rbf" else _other(build, machine)
     score = margin if machine.platt is None else _sigmoid(build, margin, machine.platt)
-    build.nodes.append(helper.make_node("Cast", [score], [OUTPUT_NAME], to=TensorProto.FLOAT))
+    build.finish(score)
     return serialised(build.nodes, build.constants, machine.vectors.shape[1])
 
 
-def _other(build: _Builder, machine: Machine) -> str:
+def _other(build: GraphBuilder, machine: Machine) -> str:
     moved = build.node("Sub", build.cast(INPUT_NAME, np.float64), build.constant(machine.centre, np.float64))
     return _OTHERS[machine.kernel](build, machine, moved)
 
 
-def _rbf(build: _Builder, machine: Machine, precision: Precision) -> str:
+def _rbf(build: GraphBuilder, machine: Machine, precision: Precision) -> str:
     kind = precision.exponent
     if kind is np.float32:
         x = build.node("Clip", INPUT_NAME, *(build.constant(bound, kind) for bound in (-_FAR, _FAR)))
@@ -109,7 +113,7 @@ def _rbf(build: _Builder, machine: Machine, precision: Precision) -> str:
     return _sum(build, machine, kernel if precision.exponential is np.float64 else build.cast(kernel, np.float64))
 
 
-def _minus_gamma_distance(build: _Builder, machine: Machine, moved: str, kind: type[np.floating]) -> str:
+def _minus_gamma_distance(build: GraphBuilder, machine: Machine, moved: str, kind: type[np.floating]) -> str:
     """-gamma |z - s|^2 for every support vector, (n, n_vectors)."""
     products = machine.vectors * machine.slope * (2.0 * machine.gamma)
     lengths = -machine.gamma * np.sum(machine.vectors**2, axis=1)
@@ -119,47 +123,47 @@ def _minus_gamma_distance(build: _Builder, machine: Machine, moved: str, kind: t
     return build.node("Add", across, own)
 
 
-def _linear(build: _Builder, machine: Machine, moved: str) -> str:
+def _linear(build: GraphBuilder, machine: Machine, moved: str) -> str:
     weights = (machine.coefficients @ machine.vectors) * machine.slope
     total = build.node("MatMul", moved, build.constant(weights, np.float64))
-    return _in_range(build, build.node("Add", total, build.numbers(machine.intercept)))
+    return in_float32(build, build.node("Add", total, build.numbers(machine.intercept)))
 
 
-def _poly(build: _Builder, machine: Machine, moved: str) -> str:
+def _poly(build: GraphBuilder, machine: Machine, moved: str) -> str:
     powers = build.node("Pow", _dot_products(build, machine, moved), build.numbers(machine.degree))
-    return _in_range(build, _sum(build, machine, powers))
+    return in_float32(build, _sum(build, machine, powers))
 
 
-def _tanh(build: _Builder, machine: Machine, moved: str) -> str:
+def _tanh(build: GraphBuilder, machine: Machine, moved: str) -> str:
     return _sum(build, machine, build.node("Tanh", _dot_products(build, machine, moved)))
 
 
-def _dot_products(build: _Builder, machine: Machine, moved: str) -> str:
+def _dot_products(build: GraphBuilder, machine: Machine, moved: str) -> str:
     """gamma * z . s + coef0 for every support vector, (n, n_vectors)."""
     products = machine.vectors * machine.slope * machine.gamma
     offsets = np.full(len(products), machine.coef0)
     return build.node("Gemm", moved, build.constant(products.T, np.float64), build.constant(offsets, np.float64))
 
 
-def _sum(build: _Builder, machine: Machine, kernel: str) -> str:
+def _sum(build: GraphBuilder, machine: Machine, kernel: str) -> str:
     """Two plain operators: at one row a product with a float64 matrix is packed anew each time and takes longer."""
     weighted = build.node("Mul", kernel, build.constant(machine.coefficients, np.float64))
     columns = build.constant(np.array([1]), np.int64)
     return build.node("Add", build.node("ReduceSum", weighted, columns, keepdims=0), build.numbers(machine.intercept))
 
 
-def _in_range(build: _Builder, margin: str) -> str:
+def in_float32(build: GraphBuilder, margin: str) -> str:
     """Kept within float32: these margins grow with the input, and past its range there would be no score at all."""
     ends = [build.constant(end, np.float64) for end in (-_FLOAT32_MAX, _FLOAT32_MAX)]
     return build.node("Clip", margin, *ends)
 
 
-def _sigmoid(build: _Builder, margin: str, platt: tuple[float, float]) -> str:
+def _sigmoid(build: GraphBuilder, margin: str, platt: tuple[float, float]) -> str:
     scaled = build.node("Mul", margin, build.numbers(platt[0]))
     return build.node("Sigmoid", build.node("Add", scaled, build.numbers(platt[1])))
 
 
-_OTHERS: Final[dict[str, Callable[[_Builder, Machine, str], str]]] = {
+_OTHERS: Final[dict[str, Callable[[GraphBuilder, Machine, str], str]]] = {
     "linear": _linear,
     "poly": _poly,
     "sigmoid": _tanh,

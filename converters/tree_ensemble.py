@@ -19,6 +19,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from converters.refusals import UnsupportedModelError
 from converters.scaling import Scaling
 
 INPUT_NAME: Final = "features"
@@ -44,7 +45,8 @@ class Tree:
     """One tree as arrays with one entry per node. Left when the scaled value is at most the threshold.
 
     `left` and `right` are node numbers, -1 at leaves; `feature` numbers columns of the raw rows; `weight` counts at
-    leaves only.
+    leaves only. Raises UnsupportedModelError for a tree that leads back or out of itself: its source would follow it
+    there, in C.
     """
 
     left: NDArray[np.int64]
@@ -52,6 +54,15 @@ class Tree:
     feature: NDArray[np.int64]
     threshold: NDArray[np.float64]
     weight: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        number = np.arange(len(self.left))
+        is_split = self.left != _NO_CHILD
+        children = np.stack([self.left, self.right])[:, is_split]
+        if (children <= number[is_split]).any() or (children >= len(number)).any() or (self.feature < 0).any():
+            raise UnsupportedModelError(
+                "a tree of this model leads out of itself: the file was damaged or changed", hint="save the model again"
+            )
 
 
 def sklearn_tree(tree: Any, columns: NDArray[np.int64], weight: NDArray[np.float64]) -> Tree:

@@ -12,8 +12,15 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
+from sklearn.covariance import EllipticEnvelope
 from sklearn.decomposition import PCA
-from sklearn.ensemble import GradientBoostingClassifier, IsolationForest, RandomForestClassifier
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    IsolationForest,
+    RandomForestClassifier,
+)
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
@@ -42,6 +49,7 @@ def training_rows(n: int = 500) -> NDArray[np.float64]:
 ROWS = training_rows()
 MOVED = (ROWS[:, 0] - ROWS[:, 0].mean()) * (ROWS[:, 1] - ROWS[:, 1].mean())
 LABELS = (np.median(MOVED) < MOVED).astype(int)
+WITH_GAPS = np.where(np.random.default_rng(4).random(ROWS.shape) < 0.1, np.nan, ROWS)
 
 
 def gbm(kind: type = lightgbm.LGBMClassifier, **options: Any) -> Any:
@@ -97,6 +105,41 @@ CASES: dict[str, tuple[Callable[[], Any], ScoreOptions]] = {
     ),
     "booster": (lambda: booster(objective="binary"), ScoreOptions()),
     "booster, low is bad": (lambda: booster(objective="cross_entropy"), LOW_IS_BAD),
+    "gradient boosting": (
+        lambda: fitted(StandardScaler(), GradientBoostingClassifier(n_estimators=30, random_state=0)),
+        ScoreOptions(),
+    ),
+    "gradient boosting, class 0": (
+        lambda: GradientBoostingClassifier(n_estimators=20, init="zero", subsample=0.7, random_state=0).fit(
+            ROWS, LABELS
+        ),
+        ScoreOptions(anomalous_class=0),
+    ),
+    "gradient boosting, exponential": (
+        lambda: fitted(RobustScaler(), GradientBoostingClassifier(n_estimators=20, loss="exponential", random_state=0)),
+        ScoreOptions(),
+    ),
+    "histogram boosting": (
+        lambda: fitted(StandardScaler(), HistGradientBoostingClassifier(max_iter=30)),
+        ScoreOptions(),
+    ),
+    "histogram boosting, class 0, string classes": (
+        lambda: HistGradientBoostingClassifier(max_iter=20).fit(ROWS, np.where(LABELS > 0, "worn", "fine")),
+        ScoreOptions(anomalous_class="fine"),
+    ),
+    "histogram boosting, trained with gaps": (
+        lambda: HistGradientBoostingClassifier(max_iter=20).fit(WITH_GAPS, LABELS),
+        ScoreOptions(),
+    ),
+    "isolation forest, trained with gaps": (
+        lambda: IsolationForest(n_estimators=20, random_state=0).fit(WITH_GAPS),
+        ScoreOptions(),
+    ),
+    "elliptic envelope": (lambda: EllipticEnvelope(random_state=0).fit(ROWS), ScoreOptions()),
+    "elliptic envelope, scaled": (
+        lambda: fitted(RobustScaler(), EllipticEnvelope(random_state=0, store_precision=False)),
+        ScoreOptions(),
+    ),
     "three scalers": (
         lambda: fitted(RobustScaler(), MinMaxScaler((-2, 3)), StandardScaler(), gbm()),
         ScoreOptions(),
@@ -139,8 +182,11 @@ def test_graph_agrees_with_its_source(case: str) -> None:
         (lambda: fitted(StandardScaler(), OneClassSVM(nu=0.1)), 1e-5),
         (lambda: fitted(StandardScaler(), SVC()), 1e-5),
         (lambda: fitted(RobustScaler(), MinMaxScaler(), gbm()), 4e-6),
+        (lambda: fitted(RobustScaler(), GradientBoostingClassifier(n_estimators=50)), 4e-6),
+        (lambda: fitted(StandardScaler(), HistGradientBoostingClassifier(max_iter=50)), 4e-6),
+        (lambda: fitted(RobustScaler(), EllipticEnvelope()), 1e-5),
     ],
-    ids=["one-class svm", "svc", "lightgbm"],
+    ids=["one-class svm", "svc", "lightgbm", "gradient boosting", "histogram boosting", "elliptic envelope"],
 )
 def test_graph_agrees_on_a_hundred_thousand_rows(model: Callable[[], Any], limit: float) -> None:
     graph = converted(model())
@@ -169,8 +215,19 @@ def test_svc_probability_is_the_sigmoid_of_the_margin_and_near_the_sources_own()
         (lambda: fitted(StandardScaler(), SVC()), lambda p: p.decision_function(ROWS)),
         (lambda: fitted(StandardScaler(), gbm()), lambda p: p.predict_proba(ROWS)[:, 1]),
         (lambda: fitted(StandardScaler(), gbm(lightgbm.LGBMRegressor)), lambda p: p.predict(ROWS)),
+        (lambda: fitted(GradientBoostingClassifier(n_estimators=9)), lambda p: p.predict_proba(ROWS)[:, 1]),
+        (lambda: fitted(HistGradientBoostingClassifier(max_iter=9)), lambda p: p.predict_proba(ROWS)[:, 1]),
+        (lambda: fitted(EllipticEnvelope()), lambda p: np.sqrt(-p.score_samples(ROWS))),
     ],
-    ids=["one-class svm", "svc", "lightgbm", "lightgbm regression"],
+    ids=[
+        "one-class svm",
+        "svc",
+        "lightgbm",
+        "lightgbm regression",
+        "gradient boosting",
+        "histogram boosting",
+        "elliptic envelope",
+    ],
 )
 def test_source_score_is_what_the_pipeline_itself_gives(
     source: Callable[[], Any], score: Callable[[Any], NDArray[np.float64]]
@@ -234,6 +291,16 @@ def test_pipeline_fitted_on_a_table_is_scored_under_its_columns_names() -> None:
         convert(pipeline, feature_names=NAMES[::-1])
 
 
+IN_STEPS = np.where(np.arange(WIDTH) == 0, np.arange(len(ROWS))[:, None] % 4, ROWS)
+
+
+def without(model: Any, attribute: str) -> Any:
+    """As it comes from a file of another version."""
+    model.fit(ROWS, LABELS)
+    delattr(model, attribute)
+    return model
+
+
 class Unfamiliar:
     """A model nobody has a converter for."""
 
@@ -243,10 +310,45 @@ class Unfamiliar:
     [
         (lambda: Unfamiliar(), ScoreOptions(), "there is no converter for .*Unfamiliar; there are: .*lightgbm.Booster"),
         (
-            lambda: fitted(GradientBoostingClassifier(n_estimators=2)),
+            lambda: fitted(ExtraTreesClassifier(n_estimators=2)),
             ScoreOptions(),
-            "no converter for sklearn.Gradient",
+            "no converter for sklearn.ExtraTrees",
         ),
+        (
+            lambda: fitted(RandomForestClassifier(2), target=np.stack([LABELS, 1 - LABELS], axis=1)),
+            ScoreOptions(),
+            "RandomForestClassifier answers 2 questions at once",
+        ),
+        (lambda: fitted(RandomForestClassifier(2), target=LABELS * 0), ScoreOptions(), "knows one class only, 0"),
+        (
+            lambda: fitted(RandomForestClassifier(2), target=np.arange(len(ROWS)) % 3),
+            ScoreOptions(),
+            r"the classes are \[0, 1, 2\].*must be named",
+        ),
+        (
+            lambda: fitted(GradientBoostingClassifier(n_estimators=2), target=np.arange(len(ROWS)) % 3),
+            ScoreOptions(anomalous_class=2),
+            "tells 3 classes apart",
+        ),
+        (
+            lambda: fitted(GradientBoostingClassifier(n_estimators=2, init=RandomForestClassifier(2))),
+            ScoreOptions(),
+            "begins with what a RandomForestClassifier says",
+        ),
+        (
+            lambda: HistGradientBoostingClassifier(max_iter=2, categorical_features=[0]).fit(IN_STEPS, LABELS),
+            ScoreOptions(),
+            "splits on categories",
+        ),
+        (
+            lambda: fitted(MinMaxScaler(clip=True), EllipticEnvelope()),
+            ScoreOptions(),
+            "clips its values",
+        ),
+        (lambda: EllipticEnvelope(), ScoreOptions(), "this EllipticEnvelope is not fitted"),
+        (lambda: without(HistGradientBoostingClassifier(max_iter=2), "_predictors"), ScoreOptions(), "cannot be read"),
+        (lambda: without(GradientBoostingClassifier(n_estimators=2), "init_"), ScoreOptions(), "cannot be read"),
+        (lambda: without(RandomForestClassifier(2), "estimators_"), ScoreOptions(), "cannot be read .*AttributeError"),
         (
             lambda: fitted(PCA(3), IsolationForest(n_estimators=2)),
             ScoreOptions(),
