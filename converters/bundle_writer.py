@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from converters.signing import publish, signature_line
 from converters.tree_ensemble import ML_OPSET, OPSET
 from edge_agent.scoring.bundle import MANIFEST_FILE, SIGNATURE_FILE, read_bundle
-from edge_agent.scoring.champion import KEYS_DIR, promote
-from edge_agent.scoring.golden import GoldenReport, prove
+from edge_agent.scoring.champion import KEYS_DIR, promote, ready
+from edge_agent.scoring.golden import GoldenReport
 from edge_agent.scoring.manifest import GOLDEN_FILE, MODEL_FILE, FeatureBaseline, Manifest, Toolchain
+from edge_agent.scoring.silence import check_can_alarm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +50,7 @@ def write_bundle(content: BundleContent, models_dir: Path, key: Ed25519PrivateKe
     """Write `<models_dir>/<name>/<version>`, prove it on this machine and make it champion.
 
     An older build of the same version is replaced. Raises BundleError, with nothing changed, when the new
-    one does not pass its own golden vectors.
+    one does not pass its own golden vectors, or cannot alarm and nobody has allowed that.
     """
     keys_dir = models_dir / KEYS_DIR
     publish(key, keys_dir)
@@ -59,18 +60,20 @@ def write_bundle(content: BundleContent, models_dir: Path, key: Ed25519PrivateKe
     with tempfile.TemporaryDirectory(dir=parent, prefix=".building-") as scratch:
         built = Path(scratch) / number
         _write_files(content, built, key)
-        report = prove(read_bundle(built, keys_dir=keys_dir))
+        proven = ready(read_bundle(built, keys_dir=keys_dir))
+        if content.manifest.scores is None or content.manifest.scores.silent_because is None:
+            check_can_alarm(proven)
         place = parent / number
         if place.exists():
             shutil.rmtree(place)
         built.rename(place)
     promote(models_dir, name, number, keys_dir=keys_dir)
-    return WrittenBundle(place, sum(file.stat().st_size for file in place.iterdir()), report)
+    return WrittenBundle(place, sum(file.stat().st_size for file in place.iterdir()), proven.golden)
 
 
 def manifest_text(manifest: Manifest) -> bytes:
     """The manifest as it is signed: JSON, two blanks, a final newline."""
-    unsaid = {"minimum_agent"} if manifest.minimum_agent is None else set()
+    unsaid = {name for name in ("minimum_agent", "scores") if getattr(manifest, name) is None}
     return (json.dumps(manifest.model_dump(mode="json", exclude=unsaid), indent=2, ensure_ascii=False) + "\n").encode()
 
 

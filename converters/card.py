@@ -23,7 +23,10 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class FeaturesEntry(Strict):
-    """Which features, in the model's order. Units are needed for families whose names are free (tag_snapshot)."""
+    """Which features, in the model's order. Units are needed for families whose names are free (tag_snapshot).
+
+    `feature_names_confirmed`: a person has asked for the order of a model that knows no names.
+    """
 
     family: Text
     names: tuple[Text, ...] = Field(min_length=1)
@@ -32,6 +35,7 @@ class FeaturesEntry(Strict):
     window_samples: int = Field(default=0, ge=0)
     hop_samples: int = Field(default=0, ge=0)
     parameters: dict[str, float | int | str | bool] = Field(default_factory=dict)
+    feature_names_confirmed: bool = False
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -81,10 +85,11 @@ class ForecastEntry(Strict):
 
 
 class FilesEntry(Strict):
-    """`healthy` and `training` are tables of features, `golden` raw inputs, `golden_features` their features."""
+    """`healthy`, `training` and `anomalous` are tables of features, `golden` raw inputs, `golden_features` theirs."""
 
     healthy: Text
     training: Text | None = None
+    anomalous: Text | None = None
     golden: Text
     golden_features: Text | None = None
 

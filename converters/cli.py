@@ -43,9 +43,10 @@ from converters.training import (
 )
 from edge_agent.errors import BundleError, EdgeError
 from edge_agent.scoring.bundle import read_bundle
-from edge_agent.scoring.champion import KEYS_DIR
-from edge_agent.scoring.golden import GoldenReport, prove
+from edge_agent.scoring.champion import KEYS_DIR, ready
+from edge_agent.scoring.golden import GoldenReport
 from edge_agent.scoring.manifest import Manifest
+from edge_agent.scoring.silence import check_can_alarm
 
 RECIPES: Final[dict[str, Callable[[Path], BundleContent]]] = {
     ims_vibration.NAME: ims_vibration.build,
@@ -129,6 +130,14 @@ def convert(
     trust_pickle: Annotated[
         bool, typer.Option("--trust-pickle", help="Open a pickle: it may run any program, so know who made it.")
     ] = False,
+    silent_because: Annotated[
+        str | None,
+        typer.Option(
+            "--allow-silent-threshold",
+            metavar="REASON",
+            help="Build it although its threshold divides nothing; signed with it, and gateways refuse it.",
+        ),
+    ] = None,
     models: ModelsDir = DEFAULT_MODELS,
     key: KeyFile = DEFAULT_KEY,
     as_json: AsJson = False,
@@ -145,20 +154,24 @@ def convert(
         described = read_card(source.card_file)
         loaded = read_model(source.model_file, trust_pickle=trust_pickle)
         progress.update(task, description="comparing graph and source")
-        content = build_from_file(
+        built = build_from_file(
             loaded,
             described,
             source.card_file.parent,
             source.called,
             origin=source.origin,
+            silent_because=silent_because,
             advance=lambda done, total: progress.update(task, completed=done, total=total),
         )
         progress.update(task, description="proving and signing")
+        content = built.content
         written = _write(content, models, load_or_make_key(key))
-    for warning in loaded.warnings:
-        _console(sys.stderr).print(f"note: {printable(warning)}", style="yellow", soft_wrap=True)
+    for word, said, style in (("note", loaded.warnings, "yellow"), ("WARNING", built.warnings, "bold red")):
+        for warning in said:
+            _console(sys.stderr).print(f"{word}: {printable(warning)}", style=style, soft_wrap=True)
     report = _report(content.manifest, written.golden) | {"path": str(written.path)} | _sizes(content, written)
-    report |= {"kind": content.manifest.source_model.kind, "warnings": list(loaded.warnings)}
+    report |= {"kind": content.manifest.source_model.kind, "warnings": [*loaded.warnings, *built.warnings]}
+    report |= {"notes": list(built.notes), "scores": _scores(content.manifest)}
     report |= {"origin": dict(source.origin.facts)}
     if as_json:
         typer.echo(json.dumps(report, indent=2))
@@ -182,9 +195,11 @@ def verify(
     keys: Annotated[Path | None, typer.Option(help="Folder of public keys; default <models>/keys.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check signature and digests, then run the golden vectors, as the agent does at every start."""
+    """Check signature and digests, run the golden vectors, and see that it can alarm, as the agent does."""
     opened = read_bundle(bundle, keys_dir=keys or bundle.resolve().parent.parent / KEYS_DIR)
-    report = _report(opened.manifest, prove(opened)) | {"path": str(bundle)}
+    proven = ready(opened)
+    check_can_alarm(proven)
+    report = _report(opened.manifest, proven.golden) | {"path": str(bundle), "scores": _scores(opened.manifest)}
     if as_json:
         typer.echo(json.dumps(report, indent=2))
     else:
@@ -288,6 +303,10 @@ def _report(manifest: Manifest, golden: GoldenReport) -> dict[str, Any]:
     }
 
 
+def _scores(manifest: Manifest) -> dict[str, Any] | None:
+    return manifest.scores.model_dump() if manifest.scores is not None else None
+
+
 def _sizes(content: BundleContent, written: WrittenBundle) -> dict[str, int]:
     return {"model_bytes": len(content.model), "bundle_bytes": written.size_bytes}
 
@@ -312,6 +331,10 @@ def _show(report: dict[str, Any]) -> None:
         f"{golden['windows']} windows, {golden['anomalous_windows']} anomalous; {golden['worst_feature']} "
         f"at {golden['worst_feature_share']:.0%} of its tolerance, score within {golden['max_score_difference']:.1e}",
     )
+    if scores := report.get("scores"):
+        table.add_row("above threshold", _above(scores))
+    for note in report.get("notes", ()):
+        table.add_row("note", note)
     for name, value in report["metrics"].items():
         table.add_row(name, f"{value:g}")
     table.columns[0].no_wrap = True  # the metrics' names are what one reads
@@ -321,6 +344,15 @@ def _show(report: dict[str, Any]) -> None:
 def _console(stream: TextIO) -> Console:
     """Colours go beneath the guarded stream: what is shown is made printable first, and brackets are no markup."""
     return Console(file=unguarded(stream), markup=False, emoji=False)
+
+
+def _above(scores: dict[str, Any]) -> str:
+    words = f"{scores['healthy_above']:.1%} of {scores['healthy_rows']} healthy rows"
+    if scores["training_rows"] != scores["healthy_rows"]:
+        words += f", {scores['training_above']:.1%} of {scores['training_rows']} training rows"
+    if scores["anomalous_rows"]:
+        return f"{words}, {scores['anomalous_above']:.1%} of {scores['anomalous_rows']} anomalous rows"
+    return words
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ LIKE_SPREADS: Final = 3.0
 
 EXACT: Final = 1e-6
 _NORMAL_IQR: Final = 1.349
-_CONFIRM: Final = (
+CONFIRM: Final = (
     "ask whoever trained it for the order of its columns; when the card has it, write feature_names_confirmed = true "
     "under [features]"
 )
@@ -54,31 +54,44 @@ class _Place:
     spread: float
 
 
-def check_order(model: Any, converted: ConvertedModel, names: Sequence[str], tables: Sequence[Rows]) -> None:
-    """Raise CardError unless rows of the card's tables bear out its order of names.
+def order_of_history() -> CardError:
+    """Return what is wrong with a forecaster that knows no names: one reading lies where the next does."""
+    return CardError(
+        "the model knows no names for its columns, and those of a history are too alike to be told apart",
+        where="forecast.trained_on",
+        hint=CONFIRM,
+    )
+
+
+def order_problem(
+    model: Any, converted: ConvertedModel, names: Sequence[str], tables: Sequence[Rows]
+) -> CardError | None:
+    """Return what is wrong with the card's order of names, or None when rows of its tables bear it out.
 
     `tables` are rows (n, n_features) under those names; any one of them may be what the model was trained on.
     """
     if len(names) == 1 or any(_is_exact(model, table) for table in tables):
-        return
+        return None
     known = [_place(values) for values in _known_values(converted, len(names))]
     given = [_place(column) for column in np.concatenate(list(tables)).T]
     distance = np.array([[_distance(ours, theirs) for theirs in given] for ours in known])
-    if (gain := _gain_of_another(distance)) <= -MARGIN:
-        raise CardError(
+    looked_at = [column for column, place in enumerate(known) if np.isfinite(place.middle)]
+    if (gain := _gain_of_another(distance, looked_at)) <= -MARGIN:
+        return CardError(
             f"the names stand in another order than the model's columns: by their values, its columns are "
             f"{', '.join(names[column] for column in _best(distance))}",
             where="features.names",
             hint="name them in the order of training; if the tables show other conditions than the training's, "
-            + _CONFIRM,
+            + CONFIRM,
         )
     if gain < MARGIN:
-        alike = _alike(distance, names)
-        raise CardError(
-            f"the model knows no names for its columns, and by their values {alike} could as well be exchanged",
+        return CardError(
+            "the model knows no names for its columns, and by their values "
+            f"{_alike(distance, names)} could as well be exchanged",
             where="features.names",
-            hint=_CONFIRM,
+            hint=CONFIRM,
         )
+    return None
 
 
 def _is_exact(model: Any, table: Rows) -> bool:
@@ -115,17 +128,20 @@ def _distance(ours: _Place, theirs: _Place) -> float:
     if np.isnan(ours.middle):
         return 0.0  # the model never looks at it
     spreads = [spread for spread in (ours.spread, theirs.spread) if np.isfinite(spread)]
-    reach = max(sum(spreads) * (2.0 / max(1, len(spreads))), np.finfo(np.float32).tiny)
+    reach = max(sum(spreads) * (2.0 / max(1, len(spreads))), float(np.finfo(np.float32).tiny))
     apart = min(FAR, abs(ours.middle - theirs.middle) / reach)
     if len(spreads) == 2 and min(spreads) > 0:
         apart += min(FAR, max(0.0, abs(float(np.log(spreads[0] / spreads[1]))) - float(np.log(LIKE_SPREADS))))
     return apart
 
 
-def _gain_of_another(distance: Rows) -> float:
-    """How much further off than the card's the best of all other assignments is; negative when it is nearer."""
-    found = []
-    for column in range(len(distance)):
+def _gain_of_another(distance: Rows, looked_at: Sequence[int]) -> float:
+    """How much further off than the card's the best of all other assignments is; negative when it is nearer.
+
+    Those that exchange nothing but columns the model never looks at give the same scores, and do not count.
+    """
+    found = [np.inf]
+    for column in looked_at:
         others = distance.copy()
         others[column, column] = FAR * FAR * len(distance)  # never taken
         found.append(float(others[linear_sum_assignment(others)].sum()))
@@ -141,5 +157,5 @@ def _alike(distance: Rows, names: Sequence[str]) -> str:
     n = len(names)
     cost = distance + distance.T - np.diag(distance)[:, None] - np.diag(distance)[None, :]
     cost[np.tril_indices(n)] = np.inf
-    first, second = np.unravel_index(int(np.argmin(cost)), cost.shape)
+    first, second = divmod(int(np.argmin(cost)), n)
     return f"{names[first]} and {names[second]}"

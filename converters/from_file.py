@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -13,17 +13,24 @@ from numpy.typing import NDArray
 from converters.bundle_writer import BundleContent
 from converters.card import Card
 from converters.card_data import GoldenInputs, feature_spec, golden_inputs, table, tolerances
+from converters.column_order import order_of_history, order_problem
 from converters.converted import ConvertedModel
 from converters.golden_choice import largest_move
-from converters.kinds import SourceDescription, compare, convert, describe
+from converters.kinds import SourceDescription, compare, convert, describe, names_of, takes_fixed_inputs
 from converters.model_file import LoadedModel
 from converters.next_reading import convert_next_reading
 from converters.parity import measure
 from converters.refusals import CardError
+from converters.threshold_reach import KnownRows, check_reach
 from converters.training.assemble import ModelCard, TrainedModel, assemble
 from edge_agent.scoring.manifest import Tolerances
 
 _MAX_SCORE_ATOL: Final = 1e-2
+
+GAPS_ARE_NOT_SCORED: Final = (
+    "Rows with a missing value are never scored on a gateway, also where the model was trained on such rows: each is a "
+    "gap that names what is missing."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,15 @@ class Origin:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FromFile:
+    """The bundle's content, and what a person should read of it now: `warnings` loud, `notes` not."""
+
+    content: BundleContent
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
 def build_from_file(
     loaded: LoadedModel,
     card: Card,
@@ -51,9 +67,11 @@ def build_from_file(
     called: BundleVersion,
     *,
     origin: Origin | None = None,
+    silent_because: str | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
-) -> BundleContent:
-    """The bundle's content. `folder` is the card's; `advance` is told parity rows done and rows in all.
+) -> FromFile:
+    """The bundle's content. `folder` is the card's; `advance` is told parity rows done and rows in all;
+    `silent_because` is why a threshold that divides nothing is wanted all the same.
 
     Raises UnsupportedModelError, CardError, RecordingError, and BundleError when graph and source disagree.
     """
@@ -62,11 +80,13 @@ def build_from_file(
     spec = feature_spec(card)
     healthy = table(folder, card.files.healthy, names, where="files.healthy")
     converted, source, counted = _converted(loaded.model, card, healthy)
-    rows = healthy
-    if card.files.training is not None:
-        rows = table(folder, card.files.training, names, where="files.training")
-    golden = golden_inputs(card, folder, spec)
+    known = _known_rows(card, folder, healthy)
+    rows = known.training
     threshold, how = _threshold(card, converted, healthy)
+    warnings = _checked_names(loaded.model, converted, card, [healthy, rows])
+    golden = golden_inputs(card, folder, spec)
+    reach = check_reach(converted, threshold, known, allowed=silent_because)
+    warnings += reach.warnings
     allowed = _checked_tolerances(tolerances(card), converted, golden, healthy)
     if card.forecast is None:
         parity = compare(loaded.model, converted, rows, threshold=threshold, advance=advance)
@@ -95,6 +115,8 @@ def build_from_file(
             *card.notes,
             how,
             *counted,
+            GAPS_ARE_NOT_SCORED,
+            *warnings,
             *origin.notes,
             f"Converted from a {loaded.format} file, SHA-256 {loaded.sha256}.",
             *loaded.warnings,
@@ -105,7 +127,31 @@ def build_from_file(
         "features": golden.features,
         "scores": _scores(converted, golden),
     }
-    return assemble(words, spec, trained, golden=arrays, tolerances=allowed, parity=parity)
+    content = assemble(words, spec, trained, golden=arrays, tolerances=allowed, parity=parity, scores=reach.scores)
+    return FromFile(content, warnings, (GAPS_ARE_NOT_SCORED,))
+
+
+def _known_rows(card: Card, folder: Path, healthy: NDArray[np.float64]) -> KnownRows:
+    def of(file: str | None, where: str) -> NDArray[np.float64] | None:
+        return None if file is None else table(folder, file, card.features.names, where=where)
+
+    training = of(card.files.training, "files.training")
+    return KnownRows(healthy, healthy if training is None else training, of(card.files.anomalous, "files.anomalous"))
+
+
+def _checked_names(
+    model: Any, converted: ConvertedModel, card: Card, tables: Sequence[NDArray[np.float64]]
+) -> tuple[str, ...]:
+    """What to say about the order of names. Raises CardError when the card's is not borne out."""
+    trained_on = card.forecast.trained_on if card.forecast is not None else card.features.names
+    if takes_fixed_inputs(model, len(trained_on)) or set(names_of(model)) == set(trained_on):
+        return ()  # it knows them, and `convert` has compared
+    problem = order_of_history() if card.forecast is not None else order_problem(model, converted, trained_on, tables)
+    if problem is None:
+        return ()
+    if not card.features.feature_names_confirmed:
+        raise problem
+    return (f"the card confirms its order of names, although {problem.message}",)
 
 
 def _converted(

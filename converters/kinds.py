@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -97,7 +98,7 @@ def convert(model: Any, *, feature_names: Sequence[str], options: ScoreOptions |
         model, an option the kind does not know, or a model that is not fitted.
     """
     names, options = tuple(feature_names), options or ScoreOptions()
-    _check_fitted_on(model, names)
+    check_known_order(model, names)
     scaling, last = unpack(model, len(names))
     kind = kind_of(last)
     _check_options(kind, options)
@@ -167,13 +168,27 @@ def _parameters(model: Any) -> dict[str, Any]:
     return {name: getattr(model, name, None) for name in inspect.signature(type(model)).parameters}
 
 
-def _check_fitted_on(model: Any, names: tuple[str, ...]) -> None:
+def names_of(model: Any) -> tuple[str, ...]:
+    """Return the names the model's columns had in training, in their order; none where it knows none."""
     first = first_estimator(model)
     if is_lag_transformer(first):
-        trained_on = list(lag_feature_names(first))
+        return lag_feature_names(first)
+    if hasattr(first, "feature_name"):  # a Booster
+        names = [str(name) for name in first.feature_name()]
     else:
-        trained_on = [str(name) for name in getattr(first, "feature_names_in_", ())]
-    if trained_on and sorted(trained_on) == sorted(names) and trained_on != list(names):
+        names = [str(name) for name in getattr(first, "feature_names_in_", ())]
+    return () if all(re.fullmatch(r"Column_\d+", name) for name in names) else tuple(names)
+
+
+def takes_fixed_inputs(model: Any, n_features: int) -> bool:
+    """Whether it is of a kind that takes certain features, in a certain order, and no others."""
+    return bool(kind_of(unpack(model, n_features)[1]).inputs)
+
+
+def check_known_order(model: Any, names: Sequence[str]) -> None:
+    """Raise UnsupportedModelError where the model knows these very names in another order."""
+    trained_on = names_of(model)
+    if sorted(trained_on) == sorted(names) and trained_on != tuple(names):
         raise UnsupportedModelError(
             f"the features are named in another order than in training: {', '.join(trained_on)}",
             hint="put them in the order of training; the model tells its columns apart by position",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import MinMaxScaler
 
 from converters.converted import ConvertedModel
-from converters.kinds import SourceDescription, describe
+from converters.kinds import SourceDescription, check_known_order, describe
 from converters.lightgbm_forecaster import as_seen_one_later, convert_forecaster, robust_scale
 from converters.pipelines import unpack
 from converters.refusals import CardError, UnsupportedModelError
@@ -46,6 +46,7 @@ def convert_next_reading(
             f"[forecast] needs an LGBMRegressor over {len(how.trained_on)} columns, not this {type(last).__name__}",
             hint="save the LGBMRegressor itself, not its Booster, and name its inputs in forecast.trained_on",
         )
+    check_known_order(model, how.trained_on)
     scaling = Scaling(scaling.n_features, (*_in_front(how), *scaling.steps))
     scale, words = how.scale, "The score is counted in the card's scale."
     if scale is None:

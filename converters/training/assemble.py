@@ -21,6 +21,7 @@ from edge_agent.scoring.manifest import (
     SourceModel,
     Tolerances,
     TrainingData,
+    TrainingScores,
 )
 
 
@@ -61,6 +62,7 @@ def assemble(
     golden: Mapping[str, NDArray[np.floating]],
     tolerances: Tolerances,
     parity: ParityFigures | None = None,
+    scores: TrainingScores | None = None,
 ) -> BundleContent:
     """The bundle's content. `parity` is given by models whose rows need their own measuring (times, not numbers).
 
@@ -93,6 +95,7 @@ def assemble(
         toolchain=toolchain(trained.converter),
         parity=parity or measure(trained.converted, trained.rows, threshold=trained.threshold),
         tolerances=tolerances,
+        scores=scores,
         files=digests(trained.converted.onnx, packed),
     )
     return BundleContent(manifest, trained.converted.onnx, packed)

@@ -104,8 +104,10 @@ def _filled(path: Path, uri: str) -> Store:
 
 
 def _booster(rows: np.ndarray) -> lightgbm.Booster:
-    labels = (rows[:, 0] > 60).astype(int)
-    return lightgbm.LGBMClassifier(n_estimators=5, verbose=-1, n_jobs=1).fit(rows, labels).booster_
+    """Of scores so many that its 99th percentile is not the highest."""
+    labels = (rows[:, 0] + rows[:, 1] + rows[:, 2] > 112).astype(int)
+    model = lightgbm.LGBMClassifier(n_estimators=40, min_child_samples=2, verbose=-1, n_jobs=1)
+    return model.fit(rows, labels).booster_
 
 
 def _forecast(path: Path) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 from sklearn.pipeline import make_pipeline
@@ -32,6 +33,7 @@ FEATURES = f"""\
 family = "tag_history"
 names = {json.dumps(shipped.FEATURES)}
 parameters = {{ n_lags = {shipped.N_LAGS + 1}, start = "whole", step_s = 300.0 }}
+feature_names_confirmed = true
 
 [forecast]
 trained_on = {json.dumps(shipped.TRAINED_ON)}
@@ -143,3 +145,23 @@ def test_manual_shows_a_forecast_that_is_read_with_the_features_it_needs() -> No
     assert set(entry) == {"trained_on", "min_max"}
     words = shown.split("```")[1].split("## ")[0]
     assert [name for name in entry["trained_on"] if f"`{as_seen_one_later(name)}`" not in words] == []
+
+
+def test_a_forecaster_that_knows_no_names_asks_for_the_order(folder: CardFolder) -> None:
+    folder.change_card("feature_names_confirmed = true\n", "")
+    rows = columns_of(lag_frame([SENSOR], n_lags=shipped.N_LAGS), shipped.TRAINED_ON)[:-1]
+    model = lightgbm.LGBMRegressor(n_estimators=5, verbosity=-1, n_jobs=1).fit(rows, SENSOR.values[1:])
+    error = run_convert(folder, model).exception
+    assert isinstance(error, CardError)
+    assert error.where == "forecast.trained_on"
+    assert "feature_names_confirmed = true" in str(error.hint)
+
+
+def test_a_forecaster_that_knows_its_names_needs_them_in_its_order(folder: CardFolder) -> None:
+    folder.change_card("feature_names_confirmed = true\n", "")
+    rows = columns_of(lag_frame([SENSOR], n_lags=shipped.N_LAGS), shipped.TRAINED_ON)[:-1]
+    for order, words in ((list(shipped.TRAINED_ON), None), (list(shipped.TRAINED_ON)[::-1], "another order than in")):
+        table = pd.DataFrame(rows, columns=order)
+        model = lightgbm.LGBMRegressor(n_estimators=5, verbosity=-1, n_jobs=1).fit(table, SENSOR.values[1:])
+        error = run_convert(folder, model).exception
+        assert error is None if words is None else words in str(error)
