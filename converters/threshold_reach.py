@@ -98,7 +98,7 @@ def _problem(
         return f"every row has the score {known[0]:.6g}: the model does not look at its input"
     if drawn.max() <= threshold:
         return (
-            f"no row reaches the threshold {threshold:.6g}: the highest score of the {len(rows.training)} training rows is "
+            f"no row reaches the threshold {threshold:.6g}: the highest score of {len(rows.training)} training rows is "
             f"{known.max():.6g}, of {len(drawn)} rows drawn around them and far out {drawn.max():.6g}; it never alarms"
         )
     return None

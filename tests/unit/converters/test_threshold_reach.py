@@ -56,7 +56,7 @@ def test_a_threshold_among_the_scores_is_told_in_figures(model: ConvertedModel) 
 
 def test_a_threshold_that_nothing_reaches_is_refused(model: ConvertedModel) -> None:
     message = refusal(model, 0.999, known()).message
-    assert "no row reaches the threshold 0.999: the highest score of the 300 training rows is 0." in message
+    assert "no row reaches the threshold 0.999: the highest score of 300 training rows is 0." in message
     assert message.endswith("it never alarms")
 
 
