@@ -55,7 +55,7 @@ def results_of_table(path: Path, model: ScoringModel, said: Said) -> Iterator[di
     times = row_times(table, said)
     if model.spec.extractor in (tag_history.FAMILY, tag_forecast.FAMILY):
         _require_times(table, times, model)
-        for entry in only_value(table, "", said):
+        for entry in only_value(table, said):
             yield _result(path, table, model, [entry], times)
     else:
         yield _result(path, table, model, inputs_of(table, model.spec.features), times)

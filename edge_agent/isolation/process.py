@@ -140,7 +140,7 @@ class ParserProcess:
             return ""
         self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - _MOST_STDERR_BYTES))
         lines = self._stderr.read().decode("utf-8", "replace").strip().splitlines()
-        return "".join(sign for sign in lines[-1][:200] if sign.isprintable()) if lines else ""
+        return lines[-1][:200] if lines else ""
 
     def _end(self) -> None:
         child, stderr = self._child, self._stderr

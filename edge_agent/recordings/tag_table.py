@@ -70,18 +70,19 @@ def inputs_of(table: Table, wanted: Sequence[FeatureId]) -> list[Input]:
     return [entry for entry in found if entry is not None]
 
 
-def only_value(table: Table, unit: str, said: Said) -> list[Input]:
+def only_value(table: Table, said: Said) -> list[Input]:
     """The one column of a model over a single tag, or those a person named: each by itself.
 
     Raises RecordingError where there are several and nobody chose.
     """
     names = [_name(table, column) for column in range(len(table.columns))]
+    is_undated = not any(values.dtype.kind in "Mm" for values in table.columns)
     numeric = [
         column
         for column, values in enumerate(table.columns)
         if values.dtype.kind == "f"
-        and not is_time_name(_name(table, column))
-        and _key(_name(table, column)) != "quality"
+        and _key(names[column]) != "quality"
+        and not (is_undated and is_time_name(names[column]))
     ]
     if said.columns:
         chosen = [_chosen(table, word, numeric) for word in said.columns]

@@ -318,9 +318,8 @@ def _other_columns(name: str, line: int, found: int, wanted: int) -> RecordingEr
 
 
 def _no_number(name: str, line: int, field: str) -> RecordingError:
-    shown = "".join(sign if sign.isprintable() else "\ufffd" for sign in field[:40])
     return RecordingError(
-        f"{name}, line {line}: {shown!r} is not a number",
+        f"{name}, line {line}: {field[:40]!r} is not a number",
         hint="a missing sample is written NaN; a table with text in it is not a waveform",
     )
 

@@ -75,7 +75,7 @@ def known_unit(text: str) -> str | None:
     if lower in _SPELLINGS:
         return _SPELLINGS[lower]
     # Letters decide between mV and MV, not between G and g. What is unlike itself in lower case is not guessed at.
-    alike = [unit for unit in _KIND_OF if unit.lower() == lower]
+    alike = [unit for unit in _KIND_OF if unit.lower() == lower and (bare[:1] != "M" or unit[:2] in ("mm", "mi"))]
     return alike[0] if len(alike) == 1 else None
 
 

@@ -97,8 +97,8 @@ def content_of(table: Table, said: Said) -> Content:
 
 
 def is_time_name(name: str) -> bool:
-    """Whether a column of this name is a time."""
-    return _TIME_NAME.match(_bare(name)) is not None
+    """Whether a column of this name is a time; T is a temperature."""
+    return _bare(name) != "T" and _TIME_NAME.match(_bare(name)) is not None
 
 
 def times_of_rows(table: Table, said: Said) -> tuple[NDArray[np.int64], bool] | None:
@@ -367,9 +367,8 @@ def _refuse_text(table: Table, column: int) -> None:
         try:
             float(text)
         except ValueError:
-            shown = "".join(sign if sign.isprintable() else "\ufffd" for sign in text[:40])
             raise RecordingError(
-                f"{table.name}, {table.where(row)}: {shown!r} is not a number",
+                f"{table.name}, {table.where(row)}: {text[:40]!r} is not a number",
                 hint=f"{table.label(column)} holds text: --columns says which columns are channels",
             ) from None
 

@@ -102,7 +102,7 @@ def test_a_value_and_a_refusal_come_back_from_one_child(parser):
         ("spin", Limits(cpu_s=1), "the parser was stopped after 1 s of processor time"),
         ("sleep", Limits(wall_s=1.0), "the parser was stopped after 1 s"),
         ("leave", Limits(), "the parser ended: it ended before it had answered"),
-        ("fail", Limits(), "the parser ended: LookupError: no such [31m table"),
+        ("fail", Limits(), "the parser ended: LookupError: no such \\x1b[31m table"),
         ("hoard", Limits(), "the parser wanted more than 2048 MiB of memory"),
         ("babble", Limits(), "the parser ended: it answered with 36893488147419103230 bytes"),
     ],
