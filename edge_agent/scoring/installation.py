@@ -1,7 +1,7 @@
 """From a folder of unknown files to an installed version: checked, proven, compared with the champion, put in place.
 
 Constraints
-- Nothing is visible under its name before it is proven on this box and on the disk.
+- Nothing is visible under its name before it is proven on this box and on the disk; first in a process of its own.
 - A version at or below the champion's does not come in: going back is a person's decision, and needs no new files.
 - Versions do not pile up: the oldest that nobody may want again make room for a new one.
 """
@@ -21,6 +21,7 @@ from edge_agent.scoring.bundle import MANIFEST_FILE, MAX_FILE_BYTES, ModelBundle
 from edge_agent.scoring.champion import BundleListing, list_bundles, ready
 from edge_agent.scoring.durable import locked, publish_folder, remove_folder, sync
 from edge_agent.scoring.manifest import version_key
+from edge_agent.scoring.proof_elsewhere import prove_elsewhere
 from edge_agent.scoring.silence import check_can_alarm
 
 KEPT_VERSIONS: Final = 5
@@ -54,6 +55,7 @@ def install(arrived: Path, models_dir: Path, *, keys_dir: Path, require_signatur
             if _is_there(bundle, models_dir):
                 return Installed(bundle.manifest.name, bundle.manifest.version, is_new=False)
             _check_successor(bundle, models_dir)
+            prove_elsewhere(built, keys_dir=keys_dir, require_signature=require_signature)
             check_can_alarm(ready(bundle))
             _put(built, bundle, models_dir)
     except OSError as exc:

@@ -17,12 +17,14 @@ from edge_agent.cli import demo as demo_command
 from edge_agent.cli import models as models_command
 from edge_agent.cli.models_explain import explanations_of
 from edge_agent.cli.score import results_of, score_recording
+from edge_agent.cli.score_tags import results_of_table
 from edge_agent.cli.status import read_status
 from edge_agent.cli.validate import validate_file
 from edge_agent.core.clock import SystemClock
 from edge_agent.demo.audit import Audit
 from edge_agent.local.model_updates import describe_updates
 from edge_agent.pipeline.champions import scoring_model
+from edge_agent.recordings import Said
 from edge_agent.scoring.arrival import Refused
 from edge_agent.scoring.challenger import Challenger, ChallengerState
 from edge_agent.scoring.champion import load_champion
@@ -176,6 +178,15 @@ def test_the_fields_of_score_are_the_documented_ones() -> None:
     model = scoring_model(champion)
     line = next(results_of(score_recording(recording, model, None), model))
     assert set(line) == documented("score")
+
+
+def test_the_fields_of_tables_of_tags_are_the_documented_ones() -> None:
+    champion = load_champion(
+        MODELS, "ai4i_classifier_randomforest_baseline", keys_dir=MODELS / "keys", require_signature=True
+    )
+    line = next(results_of_table(REPOSITORY / "tests/data/ai4i/ai4i2020.csv", scoring_model(champion), Said()))
+    tables = PAGE.read_text(encoding="utf-8").split("tables of tags\n")[1].split("\n## ")[0]
+    assert set(line) == set(re.findall(r"^\| `([^`]+)` \|", tables, flags=re.MULTILINE))
 
 
 @pytest.mark.parametrize("is_valid", [True, False])

@@ -11,7 +11,9 @@ import onnx
 import pytest
 
 from edge_agent.errors import BundleError
+from edge_agent.isolation import Limits, ParserProcess
 from edge_agent.scoring import arrival as arrivals
+from edge_agent.scoring import proof_elsewhere
 from edge_agent.scoring.arrival import INCOMPLETE_S, SETTLE_S, Arrival, Inbox
 from edge_agent.scoring.champion import champion_version, list_bundles, load_bundle, promote
 from edge_agent.scoring.installation import KEPT_VERSIONS, Installed, install, sweep
@@ -303,3 +305,16 @@ def test_an_inbox_that_is_no_folder_is_said(workshop: Workshop, tmp_path: Path) 
     inbox = Inbox(tmp_path / "file", lambda path: Installed("a", "1.0.0", is_new=True))
     with pytest.raises(BundleError, match=r"the inbox .* cannot be used"):
         inbox.look(now_s=0.0, time=NOW)
+
+
+def test_a_bundle_that_ends_the_process_that_proves_it_is_refused_and_the_agent_lives(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prover = ParserProcess()
+    monkeypatch.setattr(proof_elsewhere, "_PROVER", prover)
+    monkeypatch.setattr(proof_elsewhere, "_LIMITS", Limits(memory_bytes=150 * 2**20))
+    gateway.drop(gateway.built("1.1.0"))
+    (arrival,) = gateway.settle()
+    prover.close()
+    assert arrival.reason.startswith("model.onnx cannot be used: the parser ")
+    assert "1.1.0" not in gateway.versions
