@@ -150,7 +150,11 @@ class Outbox:
     @property
     def salvage_waits_for(self) -> str | None:
         """Why what was saved of a damaged file is not all here yet; None when nothing is left to do."""
-        return (self._salvage_error or "its turn") if self._unsalvaged else None
+        return (
+            (self._salvage_error or "some of it comes over with every append and delivery")
+            if self._unsalvaged
+            else None
+        )
 
     def open(self) -> Self:
         """Create, migrate or salvage the file. Raises OutboxUnavailableError or OutboxTooNewError."""

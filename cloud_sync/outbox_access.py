@@ -67,14 +67,14 @@ def requeue(path: Path, ids: Sequence[int] | None, *, max_bytes: int, min_free_b
     that were not put back stay dead letters.
     """
     done, unreadable, after_id = 0, 0, 0
-    room = _Room(path, max_bytes, min_free_bytes)
+    room = Room(path, max_bytes, min_free_bytes)
     with contextlib.closing(connect(path)) as db, translated(path):
         while letters := _letters(db, after_id, ids):
             after_id = letters[-1].id
             found = [(letter, batch) for letter in letters if (batch := _batch(letter)) is not None]
             unreadable += len(letters) - len(found)
             try:
-                in_transaction(db, lambda db, found=found: _bounded(db, room, _put_back, found))  # type: ignore[misc]
+                in_transaction(db, lambda db, found=found: bounded(db, room, _put_back, found))  # type: ignore[misc]
             except OutboxFullError as exc:
                 raise OutboxFullError(f"{exc.message}; {done} records were put back before", hint=exc.hint) from exc
             done += sum(len(batch) for _, batch in found)
@@ -87,10 +87,10 @@ def add_blocks(path: Path, blocks: Iterable[NewBlock], *, max_bytes: int, min_fr
     Raises OutboxFullError like `requeue`; what was added before stays.
     """
     records = 0
-    room = _Room(path, max_bytes, min_free_bytes)
+    room = Room(path, max_bytes, min_free_bytes)
     with contextlib.closing(connect(path)) as db, translated(path):
         for block in blocks:
-            in_transaction(db, lambda db, block=block: _bounded(db, room, _add, block))  # type: ignore[misc]
+            in_transaction(db, lambda db, block=block: bounded(db, room, _add, block))  # type: ignore[misc]
             records += block.count
     return records
 
@@ -100,13 +100,13 @@ def check_room(path: Path, blocks: Iterable[NewBlock], *, max_bytes: int, min_fr
     with contextlib.closing(connect(path)) as db, translated(path):
         needed = sum(stored_bytes(db, block) for block in blocks)
         used = used_bytes(db)
-        bounds = _Room(path, max_bytes, min_free_bytes).bounds(used)
+        bounds = Room(path, max_bytes, min_free_bytes).bounds(used)
     if used + needed > bounds.reading_bytes:
         raise _no_room(bounds, used, needed)
 
 
 @dataclass(frozen=True, slots=True)
-class _Room:
+class Room:
     """What bounds a file, from outside of its agent."""
 
     path: Path
@@ -117,7 +117,7 @@ class _Room:
         return DiskFloor(self.path, self.min_free_bytes).within(Bounds(self.max_bytes), used_bytes=used)
 
 
-def _bounded(db: sqlite3.Connection, room: _Room, work: Callable[[sqlite3.Connection, T], None], what: T) -> None:
+def bounded(db: sqlite3.Connection, room: Room, work: Callable[[sqlite3.Connection, T], None], what: T) -> None:
     """Inside a transaction: the work, when it fits; what takes no more room than it frees always does."""
     before = used_bytes(db)
     bounds = room.bounds(before)

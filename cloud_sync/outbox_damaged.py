@@ -140,6 +140,12 @@ class DamagedFile:
                 window.has_hole = highest_id == 0
         return window
 
+    def blocks_at(self, ids: Sequence[int]) -> BlockWindow:
+        """What lies at these ids."""
+        window = BlockWindow(0)
+        self._probe(window, ids)
+        return window
+
     def letters_after(self, after_id: int, *, highest_id: int) -> LetterWindow:
         window = LetterWindow(after_id)
         rows: list[tuple[object, ...]] = []

@@ -44,6 +44,11 @@ def unsalvaged(path: Path) -> list[Path]:
     return sorted(filter(Path.exists, map(_marked, _markers(path))), key=_age, reverse=True)
 
 
+def is_part(file: Path) -> bool:
+    """A log or a marker, and no outbox by itself."""
+    return file.name.endswith((*_LOGS, _MARKER))
+
+
 def is_unsalvaged(aside: Path) -> bool:
     return _marker(aside).exists()
 

@@ -93,6 +93,14 @@ class Salvage:
         self.end_us = block.last_time_us if self.end_us is None else max(self.end_us, block.last_time_us)
         self.note_unread(block.id)
 
+    def note_window(self, window: BlockWindow) -> None:
+        """It was looked at; what it holds is counted elsewhere."""
+        self.blocks_to = window.last_id
+        self.probed = 0 if window.found or window.headers else self.probed + len(window.unreadable)
+        gives_up = self.probed >= _MOST_PROBED
+        self.has_hole |= bool(window.unreadable) or window.has_hole or gives_up
+        self.has_blocks = window.is_last or window.has_hole or gives_up
+
     def note_unread(self, block_id: int) -> None:
         if self.lost_ids and self.lost_ids[-1][1] >= block_id - 1:
             self.lost_ids[-1][1] = max(block_id, self.lost_ids[-1][1])
@@ -263,11 +271,7 @@ def _store_blocks(db: sqlite3.Connection, window: BlockWindow, state: Salvage, n
             state.note_lost(block)
     for block_id in window.unreadable:
         state.note_unread(block_id)
-    state.blocks_to = window.last_id
-    state.probed = 0 if seen else state.probed + len(window.unreadable)
-    gives_up = state.probed >= _MOST_PROBED
-    state.has_hole |= bool(window.unreadable) or window.has_hole or gives_up
-    state.has_blocks = window.is_last or window.has_hole or gives_up
+    state.note_window(window)
     keep_progress(db, name, state)
 
 

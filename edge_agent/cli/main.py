@@ -224,6 +224,18 @@ def outbox_requeue(
     put_back(config, ids or [], everything=everything, as_json=as_json)
 
 
+@outbox_app.command("recover")
+def outbox_recover(
+    file: Annotated[Path, typer.Argument(help="That was put aside beside the outbox; `stats` names them.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read what is whole in a file that was put aside back in. Safe while the agent runs; nothing goes in twice."""
+    from edge_agent.cli.outbox import recover_file
+
+    recover_file(config, file, as_json=as_json)
+
+
 @outbox_app.command("export")
 def outbox_export(
     file: Annotated[Path, typer.Argument(help="On a USB stick, for example.")],

@@ -16,14 +16,16 @@ from cloud_sync import wire
 from cloud_sync.errors import OutboxUnavailableError, SyncError, WireFormatError
 from cloud_sync.outbox_access import add_blocks, check_room, read_only, requeue
 from cloud_sync.outbox_blocks import NewBlock, iterate_blocks, iterate_letters, newest_id, read_counters, read_depth
+from cloud_sync.outbox_quarantine import quarantined
 from cloud_sync.outbox_rate import days_left, rate_of_backlog
+from cloud_sync.outbox_recover import recover
 from cloud_sync.outbox_room import DiskFloor, floor_of
 from cloud_sync.records import Batch, RecordClass
 from cloud_sync.retention import Bounds
 from cloud_sync.sneakernet import PUBLIC_KEY_FILE, gateway_key, public_key, read_blocks, write_blocks
 from edge_agent.errors import EdgeError
 from edge_agent.local.document import instant
-from edge_agent.local.outbox_status import describe_bounds, describe_outbox
+from edge_agent.local.outbox_status import describe_bounds, describe_outbox, describe_put_aside
 from edge_agent.settings import Settings
 from edge_agent.settings_file import load_settings
 from edge_agent.site_file import find_settings_file
@@ -48,8 +50,16 @@ def show_stats(config: Path | None, *, as_json: bool) -> None:
         "room_days": None if days is None else round(days, 1),
         **describe_bounds(bounds, floor.min_free_bytes),
         **describe_outbox(depth, counters, None),
+        **describe_put_aside(quarantined(_file(settings))),
     }
-    _print(document, as_json)
+    if as_json:
+        print(json.dumps(document))
+        return
+    names = ("quarantined", "unsalvaged")
+    _print({name: value for name, value in document.items() if name not in names}, as_json)
+    for file in document["quarantined"]:
+        waits = " (the agent goes on reading it in)" if file in document["unsalvaged"] else ""
+        print(f"{'put aside':22} {file}{waits or f'; read it in: edge-agent outbox recover {file}'}")
 
 
 def show_waiting(config: Path | None, *, limit: int, as_json: bool) -> None:
@@ -130,6 +140,22 @@ def import_file(config: Path | None, source: Path, *, key: Path | None, as_json:
         check_room(_file(settings), read_blocks(source, [trusted])[1], **_bounds(settings))
         records = add_blocks(_file(settings), blocks, **_bounds(settings))
     _print({"file": str(source), "records": records}, as_json)
+
+
+def recover_file(config: Path | None, source: Path, *, as_json: bool) -> None:
+    settings = _settings(config)
+    with _errors():
+        done = recover(source, _file(settings), gateway_id=settings.gateway.id, **_bounds(settings))
+    if as_json:
+        print(json.dumps({"file": str(source), **dataclasses.asdict(done)}))
+        return
+    besides = (
+        f"; {done.dead_letters} dead letters and {done.gaps} gaps besides" if done.dead_letters + done.gaps else ""
+    )
+    print(
+        f"{done.blocks} blocks ({done.records} records) recovered from {source.name}, {done.already_there} blocks "
+        f"already there, {done.unreadable} unreadable{besides}"
+    )
 
 
 def _settings(config: Path | None) -> Settings:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cloud_sync.outbox import Depth, Outbox
 from cloud_sync.outbox_blocks import Waiting
-from cloud_sync.outbox_quarantine import is_stranger, quarantined
+from cloud_sync.outbox_quarantine import is_stranger, is_unsalvaged, quarantined
 from cloud_sync.outbox_rate import FillRate, days_left, written_bytes
 from cloud_sync.records import RecordClass
 from cloud_sync.retention import Bounds
@@ -27,6 +27,7 @@ class OutboxHealth:
     error_since_ns: int | None
     bounds: Bounds | None = None
     min_free_bytes: int = 0
+    salvage_waits_for: str | None = None
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ class OutboxWatch:
             error_since_ns=self._error_since_ns,
             bounds=bounds,
             min_free_bytes=self.outbox.min_free_bytes,
+            salvage_waits_for=self.outbox.salvage_waits_for,
         )
 
     def _room_days(self, depth: Depth | None, bounds: Bounds | None, counters: Mapping[str, int]) -> float | None:
@@ -86,6 +88,7 @@ def describe_outbox(depth: Depth | None, counters: Mapping[str, int], health: Ou
         "evicted_total": counters.get("evicted"),
         "damaged_total": counters.get("damaged"),
         "rescued_total": counters.get("rescued", 0),
+        "recovered_total": counters.get("recovered", 0),
         "quarantine_removed_total": counters.get("quarantine_removed", 0),
     }
     if depth is not None:
@@ -105,7 +108,8 @@ def describe_outbox(depth: Depth | None, counters: Mapping[str, int], health: Ou
             "written_bytes_per_record": (
                 None if health.bytes_per_reading is None else round(health.bytes_per_reading, 1)
             ),
-            "quarantined": [str(path) for path in health.quarantined],
+            "salvage_waits_for": health.salvage_waits_for,
+            **describe_put_aside(health.quarantined),
         }
         if health.bounds is not None:
             document |= describe_bounds(health.bounds, health.min_free_bytes)
@@ -117,14 +121,27 @@ def describe_bounds(bounds: Bounds, min_free_bytes: int) -> dict[str, Any]:
     return {"limited_by": bounds.limit.value, "room_bytes": bounds.reading_bytes, "min_free_bytes": min_free_bytes}
 
 
-def quarantine_problem(files: Sequence[Path]) -> tuple[str, str] | None:
-    """What is wrong, and what to do."""
+def describe_put_aside(files: Sequence[Path]) -> dict[str, list[str]]:
+    """Every file that was put aside, and those of them that are not wholly read in yet."""
+    return {
+        "quarantined": [str(path) for path in files],
+        "unsalvaged": [str(path) for path in files if is_unsalvaged(path)],
+    }
+
+
+def quarantine_problem(files: Sequence[Path], *, waits_for: str | None = None) -> tuple[str, str] | None:
+    """What is wrong, and what to do; `waits_for`: why the salvage does not go on."""
     if not files:
         return None
-    if is_stranger(files[-1]):
-        what = (
-            f"another file was put in the outbox's place; the outbox was written again, that file is {files[-1].name}"
-        )
-        return what, f"see whether anything in {files[-1]} is needed, then remove it; stop the agent before a restore"
-    what = f"the outbox was damaged; what was whole was saved, and the damaged file is kept as {files[-1].name}"
-    return what, f"check the disk or flash card; keep a copy of {files[-1]} for support, then remove it"
+    newest = files[-1]
+    if waits_for is not None:
+        what = f"the outbox was damaged; the rest of what is whole in {newest.name} is not read in yet: {waits_for}"
+        return what, f"keep {newest} and make room on its disk; it goes on by itself with every append and delivery"
+    if is_stranger(newest):
+        what = f"another file was put in the outbox's place; the outbox was written again, that file is {newest.name}"
+        return what, f"see whether anything in {newest} is needed, then remove it; stop the agent before a restore"
+    what = f"the outbox was damaged; what was whole was saved, and the damaged file is kept as {newest.name}"
+    return what, (
+        f"check the disk or flash card; read in what may be readable now: edge-agent outbox recover {newest}; "
+        "keep a copy for support, then remove it"
+    )

@@ -144,7 +144,7 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
         what = f"the outbox takes nothing: {writer.error}; {writer.pending} records are held in memory"
         out.append(problem(what, parts.outbox.error_since_ns if parts.outbox else None, writer.hint))
     quarantined = parts.outbox.quarantined if parts.outbox else ()
-    broken = quarantine_problem(quarantined)
+    broken = quarantine_problem(quarantined, waits_for=parts.outbox.salvage_waits_for if parts.outbox else None)
     if broken is not None:
         out.append(problem(broken[0], put_aside_at_ns(quarantined[-1]), broken[1]))
     offline_s = (parts.now_ns - uplink.since_ns) / 1e9

@@ -154,6 +154,32 @@ def test_an_import_that_does_not_fit_adds_nothing(site: Path, outbox: Outbox):
     assert run(site, "import", stick, "--key", written["public_key"])[0]["records"] == written["records"]
 
 
+def test_a_file_that_was_put_aside_is_named_and_read_back_in(site: Path, outbox: Outbox):
+    aside = site.parent / "state" / "outbox.db.corrupt-20260101T000000"
+    outbox.close()
+    outbox.path.rename(aside)
+    outbox.open()
+    (stats,) = run(site, "stats")
+    assert (stats["records"], stats["quarantined"], stats["unsalvaged"]) == (0, [str(aside)], [])
+    told = CliRunner().invoke(app, ["outbox", "stats", "--config", str(site)]).stdout
+    assert f"edge-agent outbox recover {aside}" in told
+    (done,) = run(site, "recover", aside)
+    assert done == {
+        "file": str(aside),
+        "blocks": 3,
+        "records": 30,
+        "dead_letters": 2,
+        "gaps": 0,
+        "already_there": 0,
+        "unreadable": 0,
+    }
+    assert outbox.depth().records == 30
+    told = CliRunner().invoke(app, ["outbox", "recover", str(aside), "--config", str(site)]).stdout
+    assert told == f"0 blocks (0 records) recovered from {aside.name}, 3 blocks already there, 0 unreadable\n"
+    with pytest.raises(EdgeError, match="there is no file"):
+        run(site, "recover", site.parent / "missing")
+
+
 def row(n: int, value: float) -> Row:
     return Row(series(), START_US + n * 1_000, value, 1.0)
 

@@ -269,3 +269,141 @@ def test_known_gaps_are_taken_over_and_the_damage_is_one_more(path: Path):
     assert [gap.cause for gap in gaps] == [LossCause.EVICTED, LossCause.DAMAGED]
     assert gaps[0].count == 7
     assert gaps[1].count is None or gaps[1].count > 0
+
+
+# ---- a salvage that was cut short
+
+
+def half_salvaged(path: Path, *, most_bytes: int) -> list[str]:
+    """A backlog that is put aside and does not fit: some of it came over, the rest waits. Returns what waited."""
+    with opened(path) as outbox:
+        outbox.append([block_of(noise(200)) for _ in range(BLOCKS)])
+        names = waiting_in(outbox)
+    damage_the_letters(path)
+    with bounded(path, most_bytes) as outbox:
+        assert outbox.salvage_waits_for is not None
+        assert 0 < outbox.depth().blocks < BLOCKS
+    return names
+
+
+def bounded(path: Path, most_bytes: int) -> Outbox:
+    return Outbox(path, max_bytes=most_bytes, gateway_id=GATEWAY, now_ns=lambda: NOW_NS, ballast_bytes=4_096)
+
+
+def noise(count: int) -> list[Row]:
+    return [replace(row, value=random.random()) for row in fresh_rows(count)]
+
+
+def waiting_in(outbox: Outbox) -> list[str]:
+    names, last = [], 0
+    while (block := outbox.peek(after_id=last)) is not None:
+        names += [block.batch_id] if block.record_class.value == "reading" else []
+        last = block.id
+    return names
+
+
+def test_what_finds_no_room_comes_over_while_the_rest_is_delivered(path: Path):
+    names = half_salvaged(path, most_bytes=60_000)
+    with bounded(path, 60_000) as outbox:
+        delivered = []
+        while (block := outbox.peek()) is not None:
+            delivered.append(block.batch_id)
+            outbox.settle(block, Settlement(block.count, 0), now_us=START_US)
+        assert delivered == names
+        assert outbox.salvage_waits_for is None
+        assert outbox.gaps() == []
+        assert outbox.counters()["accepted"] == outbox.counters()["appended"] == 200 * BLOCKS
+
+
+def test_new_records_stand_behind_what_is_still_put_aside(path: Path):
+    names = half_salvaged(path, most_bytes=60_000)
+    new = block_of(fresh_rows(3))
+    with opened(path) as outbox:
+        assert waiting_in(outbox) == names
+    with bounded(path, 1_000_000) as outbox:
+        outbox.append([new])
+        assert waiting_in(outbox) == [*names, new.batch_id]
+
+
+def test_a_file_that_is_not_wholly_read_in_is_not_removed_for_room(path: Path):
+    names = half_salvaged(path, most_bytes=60_000)
+    (pending,) = quarantined(path)
+    for number in range(8):
+        path.with_name(f"{path.name}.corrupt-9{number}").write_bytes(b"old")
+    bounded(path, 60_000).open().close()
+    assert pending.exists()
+    with opened(path) as outbox:
+        assert waiting_in(outbox) == names
+
+
+@pytest.mark.parametrize("page", ["dead_letter", "own_gap"])
+def test_the_half_filled_file_is_damaged_as_well(path: Path, page: str):
+    """Its own notes say how far the first salvage came: nothing of that comes twice."""
+    names = half_salvaged(path, most_bytes=60_000)
+    with bounded(path, 60_000) as outbox:
+        for _ in range(5):
+            block = outbox.peek()
+            assert block is not None
+            outbox.settle(block, Settlement(block.count, 0), now_us=START_US)
+    smash_root_of(path, page)
+    with opened(path) as outbox:
+        assert waiting_in(outbox) == names[5:]
+        assert outbox.gaps() == []
+        counters = outbox.counters()
+    assert counters["appended"] - counters["accepted"] == 200 * (BLOCKS - 5)
+    assert len(quarantined(path)) == 2
+
+
+def test_blocks_lost_of_both_files_are_told_with_the_exact_count(path: Path):
+    half_salvaged(path, most_bytes=60_000)
+    first = quarantined(path)[0]
+    smash_page(first, pages_of(first, "body")[-3])
+    smash_page(path, pages_of(path, "body")[3])
+    with opened(path) as outbox:
+        found = len(waiting_in(outbox))
+        counts = [gap.count for gap in outbox.gaps()]
+    assert 0 < found < BLOCKS
+    assert sum(count or 0 for count in counts) == 200 * (BLOCKS - found - buried(path))
+
+
+def buried(path: Path) -> int:
+    with opened(path) as outbox:
+        return sum(letter.code == "damaged_block" for letter in outbox.dead_letters())
+
+
+def test_a_log_that_went_ahead_of_its_file_is_found_by_the_next_start(path: Path):
+    """A kill between the two: opened without its log the file would be some commits old, and look well."""
+    held = block_of(fresh_rows(10))
+    with opened(path) as outbox:
+        outbox.append([held])
+        copy = path.parent / "copy"
+        copy.mkdir()
+        for end in ("", "-wal"):
+            (copy / (path.name + end)).write_bytes(path.with_name(path.name + end).read_bytes())
+    for file in path.parent.glob("outbox.db*"):
+        file.unlink()
+    aside = path.with_name(f"{path.name}.corrupt-20250101T000000")
+    aside.with_name(aside.name + ".salvage").touch()
+    (copy / f"{path.name}-wal").rename(aside.with_name(aside.name + "-wal"))
+    (copy / path.name).rename(path)
+    with opened(path) as outbox:
+        assert waiting_in(outbox) == [held.batch_id]
+    assert quarantined(path) == [aside]
+
+
+def test_a_marker_behind_which_nothing_was_moved_costs_nothing(path: Path):
+    held = filled(path)
+    path.with_name(f"{path.name}.corrupt-20250101T000000.salvage").touch()
+    with opened(path) as outbox:
+        assert len(waiting_in(outbox)) == len(held)
+    assert quarantined(path) == []
+    assert not list(path.parent.glob("*.salvage"))
+
+
+def test_a_clock_that_was_set_back_does_not_turn_the_order_of_two_files(path: Path):
+    for day in (0, -1):
+        path.write_bytes(b"not a database at all, " * 400)
+        now_ns = NOW_NS + day * 86_400 * 10**9
+        Outbox(path, max_bytes=100_000_000, gateway_id=GATEWAY, now_ns=lambda at=now_ns: at).open().close()  # type: ignore[misc]
+    first, second = quarantined(path)
+    assert (first.name, second.name) == ("outbox.db.corrupt-20251009T085320", "outbox.db.corrupt-20251009T085320.1")
