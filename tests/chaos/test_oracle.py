@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.databases import plain
+from tests.chaos.gateway import ANSWER_TIMEOUT_S
 from tests.chaos.mqtt_world import MqttWorld
 from tests.chaos.oracle import Arrived, Key, Verdict, judge, value_of
 from tests.chaos.run import settle
 from tests.chaos.world import World
 from tests.support.databases import DatabaseServer
+from tests.support.patience import Patience
 
 MARKED: list[Key] = [(f"s-{n}", 1_000 + n) for n in range(10)]
 ARRIVED = [(key, value_of(*key)) for key in MARKED]
@@ -108,6 +110,26 @@ async def test_ours_loses_nothing_by_the_same_link(server: DatabaseServer, tmp_p
         verdict = await world.verdict()
     assert verdict.is_good
     assert verdict.arrived > 0
+
+
+async def test_rows_that_arrived_before_their_answer_do_not_make_the_ledger_wrong(
+    server: DatabaseServer, tmp_path: Path
+):
+    """The gateway is ended between the central's COMMIT and its answer, as it is on a machine that is slow."""
+    world = World(server, tmp_path)
+    async with world.running():
+        world.relay.delay_s = 2.0 * ANSWER_TIMEOUT_S
+        before = await world.count()
+        await Patience(DEADLINE_S).until(lambda: more_than(before, world), "rows at the central")
+        verdict = await world.verdict()
+        figures = await world.figures(verdict.rows)
+        assert {key for key, _ in verdict.rows} & world.keys_waiting()
+    assert not verdict.doubled
+    assert figures["ledger_differs"] == 0
+
+
+async def more_than(before: int, world: World) -> bool:
+    return await world.count() > before
 
 
 async def swallow_some(world: World) -> None:
