@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from cloud_sync.columns import ColumnBatch, RowColumns
 from cloud_sync.errors import BatchTooLargeError
-from cloud_sync.printable import is_printable, printable_tree
-from cloud_sync.quoting import bounded, quoted
+from cloud_sync.printable import is_printable, printable, printable_tree
+from cloud_sync.quoting import quoted
 from cloud_sync.records import Batch, Event, Refusal, Row, Series
 
 SENSOR_TYPES: Final = frozenset({
@@ -307,7 +307,7 @@ def _body_fault(body: Mapping[str, Any]) -> Fault | None:
     try:
         text = json_text(body)
     except (TypeError, ValueError, RecursionError) as exc:
-        return Fault("text_not_storable", bounded(f"body: {exc}", MAX_DETAIL_CHARS))
+        return Fault("text_not_storable", printable(f"body: {exc}", limit=MAX_DETAIL_CHARS))
     return _size_fault("body", text, MAX_EVENT_BODY_BYTES)
 
 
@@ -315,7 +315,7 @@ def _metadata_text(metadata: Mapping[str, Any]) -> tuple[str | None, Fault | Non
     try:
         text = json_text(metadata) if metadata else None
     except (TypeError, ValueError, RecursionError) as exc:
-        return None, Fault("text_not_storable", bounded(f"metadata: {exc}", MAX_DETAIL_CHARS))
+        return None, Fault("text_not_storable", printable(f"metadata: {exc}", limit=MAX_DETAIL_CHARS))
     fault = _size_fault("metadata", text or "", MAX_METADATA_BYTES)
     return (text, None) if fault is None else (None, fault)
 

@@ -1,4 +1,4 @@
-"""Texts of others in words of ours: shortened before they are made, however long the text is.
+"""Values of others in words of ours: shortened before they are written out, however long they are.
 
 A message that quotes all of what it refuses is as large as what was sent, once for every row that is refused.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import reprlib
 from typing import Final
+
+from cloud_sync.printable import printable
 
 QUOTED_CHARS: Final = 80
 MESSAGE_CHARS: Final = 400
@@ -20,12 +22,4 @@ _short.maxdict = _short.maxlist = _short.maxtuple = 4
 
 def quoted(value: object) -> str:
     """Return what `repr` says of a value, with its middle left out when it is long; control characters are escaped."""
-    return bounded(_short.repr(value), QUOTED_CHARS)
-
-
-def bounded(text: str, chars: int = MESSAGE_CHARS) -> str:
-    """Return a text of at most so many characters: its beginning and its end."""
-    if len(text) <= chars:
-        return text
-    tail = chars // 4
-    return f"{text[: chars - tail - 3]}...{text[-tail:]}"
+    return printable(_short.repr(value), limit=QUOTED_CHARS)

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from cloud_sync.columns import RowColumns
 from cloud_sync.errors import WireFormatError
-from cloud_sync.quoting import bounded
+from cloud_sync.printable import printable
+from cloud_sync.quoting import MESSAGE_CHARS
 from cloud_sync.records import Series
 from cloud_sync.wire_columns import Reader, planes_of
 from cloud_sync.wire_json import mapping_of, parsed, text_of
@@ -115,7 +116,9 @@ def read_catalogue(text: bytes, reader: Reader, count: int) -> list[Series]:
         ids, types, units = ([text_of(one) for one in column] for column in columns[:3])
         metas = [mapping_of(one) for one in columns[3]]
     except (KeyError, TypeError, ValueError, RecursionError) as exc:
-        raise WireFormatError(f"the catalogue is malformed: {type(exc).__name__}: {bounded(str(exc))}") from exc
+        raise WireFormatError(
+            f"the catalogue is malformed: {type(exc).__name__}: {printable(exc, limit=MESSAGE_CHARS)}"
+        ) from exc
     places = [_places(reader, count, len(choice)) for choice in (types, units, metas)]
     return [Series(i, types[t], units[u], metas[m]) for i, t, u, m in zip(ids, *places, strict=True)]
 

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from cloud_sync.columns import ColumnBatch, RowColumns
 from cloud_sync.errors import WireFormatError
-from cloud_sync.quoting import bounded, quoted
+from cloud_sync.printable import printable
+from cloud_sync.quoting import MESSAGE_CHARS, quoted
 from cloud_sync.records import Batch, Event, EventKind, Row, Series
 
 SCHEMA_VERSION: Final = 1
@@ -129,7 +130,9 @@ def _read(text: bytes) -> tuple[str, _Columns, tuple[Event, ...]]:
         gateway_id = text_of(document["gateway_id"])
         return gateway_id, _columns(document["series"], document["rows"]), events_of(document["events"])
     except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as exc:
-        raise WireFormatError(f"the batch is malformed: {type(exc).__name__}: {bounded(str(exc))}") from exc
+        raise WireFormatError(
+            f"the batch is malformed: {type(exc).__name__}: {printable(exc, limit=MESSAGE_CHARS)}"
+        ) from exc
 
 
 def _columns(series: Any, columns: Any) -> _Columns:

@@ -9,7 +9,7 @@ from cloud_sync.admission import MAX_DETAIL_CHARS
 from cloud_sync.central.errors import CentralError, DatabaseAwayError
 from cloud_sync.central.shares import TurnedAwayError
 from cloud_sync.central.writing import AWAY
-from cloud_sync.quoting import bounded
+from cloud_sync.printable import printable
 from cloud_sync.records import Refusal, Settlement
 
 TOLD_IN_FULL: Final = 100
@@ -56,6 +56,6 @@ def _rejected(refusals: Sequence[Refusal]) -> list[dict[str, Any]]:
         is_told = len(alike) < TOLD_IN_FULL
         if is_told:
             alike.append(refusal.index)
-        detail = bounded(refusal.detail, MAX_DETAIL_CHARS) if is_told else f"as position {alike[0]}"
+        detail = printable(refusal.detail, limit=MAX_DETAIL_CHARS) if is_told else f"as position {alike[0]}"
         listed.append({"index": refusal.index, "code": refusal.code, "detail": detail})
     return listed

@@ -24,7 +24,8 @@ from cloud_sync.central.errors import UsageError
 from cloud_sync.central.migrations import Features
 from cloud_sync.central.store import Store
 from cloud_sync.central.upkeep import whole_hour
-from cloud_sync.quoting import bounded, quoted
+from cloud_sync.printable import printable
+from cloud_sync.quoting import quoted
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def correction_of(sensor_id: str, time: str, value: str) -> Correction:
         moment, number = datetime.fromisoformat(time), float(value)
     except ValueError as exc:
         raise UsageError(
-            f"{quoted(sensor_id)}, {quoted(time)}, {quoted(value)}: {bounded(str(exc), 100)}",
+            f"{quoted(sensor_id)}, {quoted(time)}, {quoted(value)}: {printable(str(exc), limit=100)}",
             hint="a time is like 2026-01-31T12:00:00.5Z, a value like 12.5",
         ) from exc
     if moment.tzinfo is None:

@@ -17,7 +17,8 @@ from cloud_sync.admission import ColumnJudgement, timestamp
 from cloud_sync.central import statements
 from cloud_sync.central.offered import OfferedEvents, OfferedRows
 from cloud_sync.columns import RowColumns
-from cloud_sync.quoting import bounded, quoted
+from cloud_sync.printable import printable
+from cloud_sync.quoting import MESSAGE_CHARS, quoted
 from cloud_sync.records import DIFFERS, Refusal, Settlement
 
 _Offered = TypeVar("_Offered", OfferedRows, OfferedEvents)
@@ -124,7 +125,7 @@ class Ingest:
                 )
         except ROW_ERRORS as exc:
             if len(series) == 1:
-                return {series[0].sensor_id: ("database_refused", bounded(str(exc)))}
+                return {series[0].sensor_id: ("database_refused", printable(exc, limit=MESSAGE_CHARS))}
         else:
             return {}
         middle = len(places) // 2
@@ -167,7 +168,9 @@ class Ingest:
                 return await insert(offered)
         except ROW_ERRORS as exc:
             if len(offered) == 1:
-                self._refused.append(Refusal(offered.first_position, "database_refused", bounded(str(exc))))
+                self._refused.append(
+                    Refusal(offered.first_position, "database_refused", printable(exc, limit=MESSAGE_CHARS))
+                )
                 return 0
         middle = len(offered) // 2
         first, second = offered.part(0, middle), offered.part(middle, len(offered))

@@ -33,7 +33,8 @@ from cloud_sync.central.shares import TurnedAwayError
 from cloud_sync.central.store import Store
 from cloud_sync.columns import ColumnBatch
 from cloud_sync.errors import BatchTooLargeError, CredentialsError, SyncError, TransientSyncError, WireFormatError
-from cloud_sync.quoting import bounded, quoted
+from cloud_sync.printable import printable
+from cloud_sync.quoting import MESSAGE_CHARS, quoted
 from cloud_sync.records import Settlement
 from cloud_sync.transports.mqtt_broker import BATCHES, Broker, Topics
 from cloud_sync.transports.mqtt_link import Link, Message
@@ -54,7 +55,11 @@ class Refused(Exception):  # noqa: N818 (an answer, not a fault of ours)
 
     def __init__(self, error: str, detail: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(detail)
-        self.document = {"error": error, "detail": bounded(detail), "retry_after_s": retry_after_s}
+        self.document = {
+            "error": error,
+            "detail": printable(detail, limit=MESSAGE_CHARS),
+            "retry_after_s": retry_after_s,
+        }
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from cloud_sync.central.logs import request_id
 from cloud_sync.central.metrics import Metrics
-from cloud_sync.quoting import bounded
+from cloud_sync.printable import printable
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class RequestLog:
     def _tell(self, scope: _Scope, status: int, seconds: float, notes: dict[str, object]) -> None:
         self._metrics.requests.add(str(status))
         level = logging.DEBUG if scope["path"] in _QUIET and status < 400 else logging.INFO
-        path = bounded(scope["path"], _PATH_CHARS)
+        path = printable(scope["path"], limit=_PATH_CHARS)
         fields = {"method": scope["method"], "path": path, "status": status, "seconds": round(seconds, 6)}
         logger.log(level, "answered", extra={"fields": fields | notes})
 

@@ -46,7 +46,8 @@ from cloud_sync.central.store import Health, Store
 from cloud_sync.columns import ColumnBatch
 from cloud_sync.digest import encode_digests
 from cloud_sync.errors import BatchTooLargeError, WireFormatError
-from cloud_sync.quoting import bounded, quoted
+from cloud_sync.printable import printable
+from cloud_sync.quoting import MESSAGE_CHARS, quoted
 from cloud_sync.records import Settlement
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class Refused(Exception):  # noqa: N818 (an answer, not a fault of ours)
     """An answer other than 200: its status and the words for the person at the gateway, which are never long."""
 
     def __init__(self, status: int, detail: str, *, headers: dict[str, str] | None = None) -> None:
-        self.detail = bounded(detail)
+        self.detail = printable(detail, limit=MESSAGE_CHARS)
         super().__init__(self.detail)
         self.status = status
         self.headers = headers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloud_sync.quoting import QUOTED_CHARS, bounded, quoted
+from cloud_sync.quoting import QUOTED_CHARS, quoted
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,3 @@ def test_what_is_short_is_quoted_whole_and_without_control_characters():
     assert quoted("mood") == "'mood'"
     assert quoted("a\x1b[2J\n") == r"'a\x1b[2J\n'"
     assert quoted("\ud800") == r"'\ud800'"
-
-
-def test_a_long_message_keeps_its_beginning_and_its_end():
-    assert bounded("begin" + "." * 500 + "end", 40) == "begin......................" + "..." + ".......end"
-    assert bounded("as it is", 40) == "as it is"
