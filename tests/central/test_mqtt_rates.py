@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -13,13 +14,14 @@ from cloud_sync.central.mqtt import MqttConsumer
 from cloud_sync.central.rates import RateLimiter, RateLimits
 from cloud_sync.central.server import Listen, Policy, running, serve_database
 from cloud_sync.central.service import create_app
+from cloud_sync.central.shares import FairShare, ShareLimits, Shares
 from cloud_sync.central.store import Store
 from cloud_sync.central.upkeep import Upkeep
 from cloud_sync.errors import BatchRefusedError, TransientSyncError
 from cloud_sync.records import Batch
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.mqtt import MqttTransport
-from tests.contract.check_transport import GATEWAY, rows
+from tests.contract.check_transport import GATEWAY, rms, rows
 from tests.support.central import API_KEY, Database
 from tests.support.databases import DatabaseServer
 from tests.support.mosquitto import Mosquitto, mosquitto
@@ -89,6 +91,29 @@ async def test_bytes_are_counted_as_they_came_and_not_those_of_a_batch_turned_aw
             await transport.send(BODY, batch_id="b3")
     expected = f'edge_central_received_bytes_total{{gateway="{GATEWAY}"}} {len(BODY) + len(b"nonsense")}'
     assert expected in store.metrics.text(database_up=True).splitlines()
+
+
+async def test_a_batch_without_a_turn_is_told_to_come_again_and_then_stored(server: Mosquitto, store: Store):
+    limits = ShareLimits(at_once=1, each=1, waiting=0, waiting_each=0)
+    store.shares = Shares(ingest=FairShare(limits))
+    async with consuming(server, store, RateLimiter(RateLimits())) as transport:
+        async with store.shares.ingest.turn("another"):
+            with pytest.raises(TransientSyncError, match="more to do than it can") as caught:
+                await transport.send(BODY, batch_id="b1")
+        async with store.shares.ingest.turn(GATEWAY):
+            with pytest.raises(TransientSyncError, match=f"gateway {GATEWAY} has too many requests"):
+                await transport.send(BODY, batch_id="b1")
+        assert caught.value.retry_after_s is not None
+        assert (await transport.send(BODY, batch_id="b1")).accepted == 20
+
+
+async def test_no_answer_over_mqtt_repeats_what_is_too_long(server: Mosquitto, store: Store):
+    long = [rms("long.type", "z" * 1_000_000), replace(rms("long.meta"), metadata={"a": "m" * 300_000})]
+    async with consuming(server, store, RateLimiter(RateLimits())) as transport:
+        for series in long:
+            settlement = await transport.send(wire.encode(Batch(GATEWAY, rows(300, series))), batch_id="b1")
+            assert len(settlement.refused) == 300
+            assert sum(len(refusal.detail) for refusal in settlement.refused) < 50_000
 
 
 async def test_two_roads_are_no_two_allowances(server: Mosquitto, store: Store):
