@@ -50,12 +50,13 @@ class WriterState:
     unsendable_total: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Commit:
-    """What an append that has returned left to say."""
+    """How far one flush came. What is durable is not offered again, whatever failed after it."""
 
-    unsendable: int
-    journal_error: OutboxError | None
+    is_durable: bool = False
+    unsendable: int = 0
+    journal_error: OutboxError | None = None
 
 
 class OutboxWriter:
@@ -112,19 +113,18 @@ class OutboxWriter:
             records = self._pending[:]
             if not records:
                 return True
+            done = _Commit()
             # Awaited below in every case: a commit cannot be called back.
-            commit = asyncio.create_task(asyncio.to_thread(self._commit, records), name="outbox append")
+            commit = asyncio.create_task(asyncio.to_thread(self._commit, records, done), name="outbox append")
             try:
-                await asyncio.shield(commit)
+                await asyncio.wait([commit])
             except asyncio.CancelledError:
                 await _ended(commit)
-                self._note(commit, records)
+                self._note(commit.exception(), done, records)
                 raise
-            except OutboxError:
-                pass  # noted below, like every other end
-            return self._note(commit, records)
+            return self._note(commit.exception(), done, records)
 
-    def _commit(self, records: Sequence[Record]) -> _Commit:
+    def _commit(self, records: Sequence[Record], done: _Commit) -> None:
         batch = _batch(self._gateway_id, records)
         offered = len(batch)
         try:
@@ -133,18 +133,16 @@ class OutboxWriter:
             batch = _sendable(batch)
             blocks = _blocks(batch)
         self._outbox.append(blocks)
+        done.is_durable, done.unsendable = True, offered - len(batch)
         try:
             if self._journal is not None:
                 self._journal.note(batch.rows)
         except OutboxError as exc:
-            return _Commit(offered - len(batch), exc)
-        return _Commit(offered - len(batch), None)
+            done.journal_error = exc
 
-    def _note(self, commit: asyncio.Task[_Commit], taken: Sequence[Record]) -> bool:
+    def _note(self, error: BaseException | None, done: _Commit, taken: Sequence[Record]) -> bool:
         """Take the end of a commit into account. Raises what is not about the outbox."""
-        error = commit.exception()
-        if error is None:
-            done = commit.result()
+        if done.is_durable:
             del self._pending[: len(taken)]
             self._pending_count -= _count(taken)
             self._flushed_total += _count(taken) - done.unsendable
@@ -152,11 +150,12 @@ class OutboxWriter:
             self._say(done.journal_error)
             self._has_room.set()
             self._on_flush()
-            return True
-        if not isinstance(error, OutboxError):
+        elif isinstance(error, OutboxError):
+            self._say(error)
+            return False
+        if error is not None:
             raise error
-        self._say(error)
-        return False
+        return True
 
     def _say(self, error: OutboxError | None) -> None:
         """Keep the state; log only where it changes."""
@@ -178,7 +177,7 @@ class OutboxWriter:
         )
 
 
-async def _ended(task: asyncio.Task[_Commit]) -> None:
+async def _ended(task: asyncio.Task[None]) -> None:
     """Wait for the end of the task, also when cancelled again meanwhile; the caller is cancelled already."""
     while not task.done():
         with contextlib.suppress(asyncio.CancelledError):

@@ -91,7 +91,7 @@ class ModelLife:
         self._say = say
         self._beside = Beside(settings, state_dir=state_dir, clock=clock)
         self._alarms = alarms
-        self._withdrawn = withdrawn
+        self._withdrawn = list(withdrawn)
 
     def attach(self, line: Line) -> None:
         """A line that scores with one of the models."""
@@ -102,7 +102,8 @@ class ModelLife:
     async def run(self) -> None:
         """Until cancelled."""
         await self.intake.tidy()
-        for went in self._withdrawn:
+        while self._withdrawn:  # told once, also when this part is started again
+            went = self._withdrawn.pop(0)
             await self._tell(
                 "rolled_back", went.name, went.back_to, previous_version=went.version, reason=went.reason, by=AGENT
             )

@@ -66,10 +66,18 @@ class AgentWorld(World):
 
     async def start_gateway(self) -> None:
         """Returns once something new is durable; the gap that tells of its absence is so as well."""
-        before = self._journal_bytes()
+        self.spawn_gateway()
+        await self.gateway_stores()
+
+    def spawn_gateway(self) -> None:
+        """Start it, and do not wait for anything."""
         command, environment = self._gateway_command()
         self._lives_of_agent.append(Life(time.monotonic()))
         self.gateway.spawn(*command, **environment)
+
+    async def gateway_stores(self) -> None:
+        """Returns once something new is durable."""
+        before = self._journal_bytes()
 
         def has_stored() -> bool:
             assert self.gateway.is_running, self.gateway.last_words()
@@ -88,8 +96,14 @@ class AgentWorld(World):
         await Patience(within_s).until(lambda: len(self.plant.handed) > before, "a reading of the device")
 
     async def stop_gateway(self) -> None:
-        self._lives_of_agent[-1].asked_s = time.monotonic()
-        assert await self.gateway.end(signal.SIGTERM) == 0, self.gateway.last_words()
+        self.ask_to_stop(signal.SIGTERM)
+        assert await self.gateway.ended() == 0, self.gateway.last_words()
+
+    def ask_to_stop(self, order: signal.Signals) -> None:
+        """Send the order; what is read after the first one need not become durable."""
+        life = self._lives_of_agent[-1]
+        life.asked_s = min(life.asked_s, time.monotonic())
+        self.gateway.send(order)
 
     async def calm(self) -> None:
         """The agent goes on; what is durable by now is what must arrive in time."""

@@ -17,6 +17,7 @@ from tests.chaos.faults import HTTPS_FAULTS, Fault, every_fault, next_faults
 from tests.chaos.mqtt_faults import MQTT_FAULTS
 from tests.chaos.mqtt_world import MqttWorld
 from tests.chaos.oracle import Report
+from tests.chaos.signal_faults import SIGNAL_FAULTS, SignalWorld
 from tests.chaos.world import World
 from tests.support.databases import DatabaseServer
 from tests.support.patience import Patience
@@ -41,6 +42,7 @@ SCENARIOS = {
     "mqtt": Scenario(MqttWorld, MQTT_FAULTS),
     "agent": Scenario(AgentWorld, AGENT_FAULTS),
     "balanced": Scenario(BalancedWorld, BALANCED_FAULTS),
+    "signals": Scenario(SignalWorld, SIGNAL_FAULTS),
 }
 
 

@@ -312,6 +312,20 @@ async def test_journal_that_cannot_be_written_is_said_and_doubles_nothing(outbox
     assert (outbox.depth().records, writer.state.pending) == (3, 0)
 
 
+async def test_fault_after_the_append_is_not_hidden_and_nothing_is_appended_again(outbox: Outbox):
+    class Faulty(KeyJournal):
+        def note(self, rows: RowColumns) -> None:
+            raise ZeroDivisionError("nobody foresaw this")
+
+    writer = writer_to(outbox, journal=Faulty(Path("/nowhere")))
+    await writer.put([columns(1)])
+    with pytest.raises(ZeroDivisionError):
+        await writer.flush()
+    assert writer.state.pending == 0
+    assert await writer.flush()
+    assert outbox.depth().records == 1
+
+
 def test_torn_last_line_of_a_journal_is_no_key_and_spoils_no_other(tmp_path: Path):
     path, rows = tmp_path / "keys", fresh_rows(4)
     KeyJournal(path).note(RowColumns.of(rows[:2]))
