@@ -78,7 +78,7 @@ async def stopped_while_starting(world: SignalWorld, rng: random.Random) -> None
     world.spawn_gateway()
     await asyncio.sleep(rng.uniform(0.0, STARTING_S))
     world.ask_to_stop(order)
-    await world.gateway_ends(0, 1, -order)  # -order, and for SIGINT 1: before there was anything to be stopped
+    await world.gateway_ends(0, 1, -order, 128 + order)  # not 0: before there was anything to be stopped
     await world.start_gateway()
 
 
