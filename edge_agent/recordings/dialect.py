@@ -45,8 +45,8 @@ _GROUPS: Final = {
 }
 _INTEGER: Final = re.compile(r"[+-]?\d+")
 _BLANKS: Final = re.compile(r"\s+")
-_WORD: Final = re.compile(r"[^\W\d_]{2,}")
-_INNER_APOSTROPHE: Final = re.compile(r"(?<=\d)['\u2019\u00a0\u202f\u2009](?=\d{3})")
+_LETTER: Final = re.compile(r"[^\W\d_]")
+_INNER_APOSTROPHE: Final = re.compile(r"(?<=\d)[' \u2019\u00a0\u202f\u2009](?=\d{3}(?!\d))")
 _ENOUGH_ROWS: Final = 200
 """Fractions without a leading zero so often in a row do not happen: one in ten begins with one."""
 
@@ -72,7 +72,8 @@ class Dialect:
 
     def plain(self, field: str) -> str:
         """A field with '.' as decimal sign and no thousands signs."""
-        field = _INNER_APOSTROPHE.sub("", field)
+        if "'" in field or " " in field or not field.isascii():
+            field = _INNER_APOSTROPHE.sub("", field)
         if self.has_groups:
             field = field.replace("." if self.decimal == "," else ",", "")
         return field.replace(",", ".") if self.decimal == "," else field
@@ -127,6 +128,8 @@ def _mostly(answers: object) -> bool:
 
 
 def _is_numeric(field: str) -> bool:
+    if _POINT.fullmatch(field):
+        return True
     bare = _INNER_APOSTROPHE.sub("", field)
     return bool(
         _POINT.fullmatch(bare) or _COMMA.fullmatch(bare) or any(group.fullmatch(bare) for group in _GROUPS.values())
@@ -197,11 +200,11 @@ def _with_commas(
     if said == "," or _has_leading_zeros(fields[1:] for fields in split):
         return single
     names = header[-1] if header else ""
-    if names.count(",") == 1 and _WORD.search(names):
+    if names.count(",") == 1 and _LETTER.search(names):
         return columns
     if any(fields[1].startswith(("-", "+")) for fields in split) or _is_counting(split):
         return columns
-    if header and "," not in names and _WORD.search(names) and not any(sign in names for sign in "\t;|"):
+    if header and "," not in names and _LETTER.search(names) and not any(sign in names for sign in "\t;|"):
         return single
     if len(rows) >= _ENOUGH_ROWS and any(len(fields[1]) > 1 for fields in split):
         return columns

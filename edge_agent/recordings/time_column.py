@@ -26,6 +26,10 @@ _MOST_STRAY: Final = 0.25
 """Of a step: what jitter leaves the spectrum of the lower half of the band as it is."""
 _MOST_DRIFT: Final = 0.01
 _STRETCH: Final = 1024
+_TOLD_APART: Final = 0.1
+_MOST_UNCERTAIN: Final = 5e-3
+_MOST_UNCERTAIN_NEAR: Final = 0.02
+"""Relative, of a rate that somebody expects: two usual rates are farther apart."""
 _SAMPLED: Final = 2000
 _ROUND_WITHIN: Final = 1e-7
 
@@ -57,11 +61,17 @@ def is_count(values: NDArray[np.float64], *, least: int = _MIN_RAMP) -> bool:
 
 
 def quantum_of(times: NDArray[np.float64]) -> float:
-    """The unit of the last digit that the times are written with; 0 when they have more than nine."""
+    """The unit of the last digit that the times are written with; 0 when they have more than nine.
+
+    Where a float64 holds no more digits (seconds since 1970 have seven behind the point), the first it does not hold.
+    """
     sample = times[:: max(1, len(times) // _SAMPLED)]
     for digits in range(10):
-        scaled = sample * 10.0**digits
-        if (np.abs(scaled - np.rint(scaled)) <= 1e-9 * np.maximum(1.0, np.abs(scaled)) + 1e-7).all():
+        scaled = np.abs(sample) * 10.0**digits
+        rounding = 8 * np.spacing(scaled.max())
+        if rounding > _TOLD_APART:
+            return float(10.0**-digits)
+        if (np.abs(scaled - np.rint(scaled)) <= rounding + 1e-7).all():
             return float(10.0**-digits)
     return 0.0
 
@@ -88,7 +98,14 @@ def spacing(
     starts = (0, *(int(hole) for hole in holes))
     _refuse_uneven(times_s, starts, step_s, quantum_s, name, where)
     step_s, uncertain = _refined(times_s, starts, step_s, quantum_s)
-    return Spacing(_rounded(1 / step_s, uncertain, near_hz), starts)
+    rate_hz = _rounded(1 / step_s, uncertain, near_hz)
+    if uncertain > _MOST_UNCERTAIN_NEAR or (uncertain > _MOST_UNCERTAIN and rate_hz != near_hz):
+        raise RecordingError(
+            f"{name}: times in steps of {quantum_s:g} s over {times_s[-1] - times_s[0]:g} s"
+            " are too coarse to give the rate",
+            hint="export them with more digits; --columns with --rate passes the time column over",
+        )
+    return Spacing(rate_hz, starts)
 
 
 def _usual_step(times_s: NDArray[np.float64], steps: NDArray[np.float64], quantum_s: float) -> float:
@@ -159,6 +176,7 @@ def _rounded(rate_hz: float, uncertain: float, near_hz: float | None) -> float:
         return near_hz
     for digits in (-3, -2, -1, 0, 1, 2):
         candidate = round(rate_hz, digits)
-        if candidate > 0 and abs(candidate - rate_hz) <= max(uncertain, _ROUND_WITHIN) * rate_hz:
+        within = min(max(uncertain, _ROUND_WITHIN), _NEAR)
+        if candidate > 0 and abs(candidate - rate_hz) <= within * rate_hz:
             return float(candidate)
     return rate_hz

@@ -33,6 +33,7 @@ _MIN_SAMPLES: Final = 16  # shorter vectors are parameters, not waveforms
 _SCALE_NAME: Final = re.compile(r"(?i)scale|gain|factor|sensitivity|calib|lsb|slope|resolution")
 _MAY_BE_RATE: Final = re.compile(r"(?i)freq|rate|samp|hz|^f$|^sf$|^fq$")
 _SPEED: Final = re.compile(r"(?i)rpm|speed|shaft|rot|rev|load|torque|bpf|^rate$|cutoff|line|mains")
+_NUMBER_AND_UNIT: Final = re.compile(r"\s*(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*([A-Za-z/]*)\s*")
 _MIN_RATE_HZ: Final = 100.0
 _UNIT_NAME: Final = re.compile(r"(?i)(^|[._@])units?(_string)?$|(^|[._@])einheit$")
 
@@ -65,10 +66,10 @@ def _leaf(path: str) -> str:
 def _rate(found: Mapping[str, Any], name: str, said: Said) -> Rate | None:
     rates: list[Rate] = []
     for key, value in found.items():
-        number = _single(value)
+        number, unit = _number_and_unit(value)
         if number is None:
             continue
-        hz = rate_of_pair(_leaf(key), number)
+        hz = rate_of_pair(_leaf(key), number, unit)
         if hz is not None:
             rates.append(Rate(hz, f"{key} = {number:g}"))
         elif rate_of_pair(_leaf(key), 1.0) is not None:
@@ -80,6 +81,13 @@ def _single(value: Any) -> float | None:
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and value.size == 1:
         return float(value.reshape(-1)[0])
     return None
+
+
+def _number_and_unit(value: Any) -> tuple[float | None, str]:
+    """A single number, or a text that holds one: "25.6 kHz"."""
+    if isinstance(value, str) and (match := _NUMBER_AND_UNIT.fullmatch(value)) is not None:
+        return float(match.group(1)), match.group(2)
+    return _single(value), ""
 
 
 def _cwru_channels(found: Mapping[str, Any], name: str) -> dict[str, NDArray[Any]]:

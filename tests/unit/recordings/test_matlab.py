@@ -85,6 +85,7 @@ TIME = np.arange(500)[:, None] / RATE_HZ
         {"acc": WAVE, "fs_khz": 48.0},
         {"acc": WAVE, "dt": 1 / RATE_HZ},
         {"acc": WAVE, "Ts_ms": 1e3 / RATE_HZ},
+        {"acc": WAVE, "fs": "48 kHz"},
         {"t": TIME, "acc": WAVE},
         {"data": np.hstack([TIME, WAVE]), "note": "made by hand", "t0": 0.5},
         {"time_ms": TIME * 1e3, "acc": WAVE, "fs": RATE_HZ},

@@ -239,6 +239,11 @@ REFUSED: dict[str, tuple[str, str, str]] = {
         "two sampling rates: 'fs=1000' and 'sample rate: 2000 Hz'",
         "--rate",
     ),
+    "coarse times": (
+        rows(lambda i: f"{int(T[i] * 100) / 100},{X[i]}", before="t (s),a\n"),
+        "times in steps of 0.01 s over 0.19 s are too coarse to give the rate",
+        "--columns with --rate",
+    ),
     "temperature": ("T1 [\u00b0C]\n" + "20.5\n" * 9, "T1 [\u00b0C] is in degC, g is wanted", "--unit g"),
     "volts": ("a (mV)\n" + "20.5\n" * 9, "a (mV) is in mV, g is wanted", "sensitivity"),
     "an unknown unit": ("a [furlong]\n" + "20.5\n" * 9, "a [furlong] is in furlong, g is wanted", "--unit g"),
