@@ -7,6 +7,7 @@ headers are looked at here first.
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Iterator
 from typing import Any, Final
@@ -15,13 +16,16 @@ import numpy as np
 
 from edge_agent.core.samples import Samples
 from edge_agent.errors import RecordingError
+from edge_agent.recordings.recording import usable_rate
 
 _UNKNOWN_SIZES: Final = 0x7FFFF000
 """What recorders write that cannot go back to fill in the size: arecord 0x80000000, sox 0x7FFFF000 and more, others
 0xFFFFFFFF. No file here is that long."""
+_OPENING: Final = re.compile(r"Error opening <[^>]*>: ")
 _DS64_DATA: Final = 16
 _PIECE_FRAMES: Final = 2**18
 _MAX_VALUES: Final = 2**27  # 512 MiB as float32
+_CHUNK_NAME: Final = re.compile(rb"[A-Za-z0-9_ \-]{4}|\x00{4}")
 _W64_RIFF: Final = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _W64_TAIL: Final = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 
@@ -53,8 +57,9 @@ def read_audio(data: bytes, name: str) -> dict[str, Any]:
             hint="under systemd install edge-agent.service.d/sound.conf; else free some memory",
         ) from exc
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as exc:
+        reason = _OPENING.sub("", str(exc))
         raise RecordingError(
-            f"{name} cannot be read as sound: {exc}", hint="the file may be cut off or damaged"
+            f"{name} cannot be read as sound: {reason}", hint="the file may be cut off or damaged"
         ) from exc
     if len(samples) < promised:
         raise _truncated(name, promised, len(samples))
@@ -93,16 +98,33 @@ def refuse_truncated(data: bytes, name: str) -> None:
         if chunk == b"ds64" and present >= _DS64_DATA:
             (long_bytes,) = struct.unpack_from("<Q", data, at + 8)
         elif chunk == b"fmt " and present >= 14:
-            (frame_bytes,) = struct.unpack_from((">" if data[:4] == b"RIFX" else "<") + "H", data, at + 12)
+            rate_hz, _, frame_bytes = struct.unpack_from((">" if data[:4] == b"RIFX" else "<") + "IIH", data, at + 4)
+            usable_rate(rate_hz, name)
         elif chunk == b"COMM" and present >= 8:
             n_channels, _, bits = struct.unpack_from(">hIh", data, at)
             frame_bytes = n_channels * ((bits + 7) // 8)
         elif chunk in (b"data", b"SSND"):
+            _refuse_remainder(data, at, size, name)
             _check_size(
                 long_bytes if size == 0xFFFFFFFF and long_bytes is not None else size, present, frame_bytes, name
             )
             return
     raise RecordingError(f"{name} is cut off: it ends before the samples begin", hint="copy the file again")
+
+
+def _refuse_remainder(data: bytes, at: int, size: int, name: str) -> None:
+    """What follows the samples must be chunks: else the header says fewer samples than there are."""
+    after = at + size + (size & 1)
+    if (
+        size
+        and after + 8 <= len(data)
+        and data[:4] in (b"RIFF", b"RIFX")
+        and not _CHUNK_NAME.fullmatch(data[after : after + 4])
+    ):
+        raise RecordingError(
+            f"{name}: the header says {size} bytes of samples, yet {len(data) - at} are there",
+            hint="the recorder was stopped before it finished the file; repair the header with a sound editor",
+        )
 
 
 def _check_size(size: int, present: int, frame_bytes: int, name: str) -> None:

@@ -186,8 +186,11 @@ def _with_commas(
         return columns
     split = [columns.fields(row) for row in rows]
     n_fields = Counter(len(fields) for fields in split).most_common(1)[0][0]
-    if all(_GROUPS["."].fullmatch(row.strip()) or "," not in row for row in rows) and any("." in row for row in rows):
+    is_grouped = all(_GROUPS["."].fullmatch(row.strip()) or "," not in row for row in rows)
+    if is_grouped and any("." in row for row in rows):
         return _grouped_or_two_columns(rows, split, name, said)
+    if is_grouped and any(row.count(",") > 1 for row in rows):
+        return Dialect("", ".", has_groups=True)
     if not _may_be_decimal(split) or said == ".":
         return columns
     if n_fields != 2:
@@ -197,16 +200,30 @@ def _with_commas(
                 hint="export it again with ';' or a tab between the columns",
             )
         return columns
-    if said == "," or _has_leading_zeros(fields[1:] for fields in split):
+    if said == ",":
         return single
+    return _one_or_two_columns(rows, split, header, name, is_grouped=is_grouped)
+
+
+def _one_or_two_columns(
+    rows: Sequence[str], split: Sequence[Sequence[str]], header: Sequence[str], name: str, *, is_grouped: bool
+) -> Dialect:
+    """Two whole numbers with a comma between them: what the header, signs, leading zeros and their number prove."""
+    columns, single = Dialect(",", "."), Dialect("", ",")
+    has_zeros = _has_leading_zeros(fields[1:] for fields in split)
     names = header[-1] if header else ""
-    if names.count(",") == 1 and _LETTER.search(names):
-        return columns
-    if any(fields[1].startswith(("-", "+")) for fields in split) or _is_counting(split):
-        return columns
+    if not has_zeros:
+        if names.count(",") == 1 and _LETTER.search(names):
+            return columns
+        if any(fields[1].startswith(("-", "+")) for fields in split if len(fields) > 1) or _is_counting(split):
+            return columns
+    if is_grouped:  # 1,012 is one and a bit, or a thousand and twelve
+        raise _ambiguous(name, rows[0].strip(), "a decimal comma, thousands, or two columns of whole numbers")
+    if has_zeros:
+        return single
     if header and "," not in names and _LETTER.search(names) and not any(sign in names for sign in "\t;|"):
         return single
-    if len(rows) >= _ENOUGH_ROWS and any(len(fields[1]) > 1 for fields in split):
+    if len(rows) >= _ENOUGH_ROWS and any(len(fields[1]) > 1 for fields in split if len(fields) > 1):
         return columns
     raise _ambiguous(name, rows[0].strip(), "a decimal comma, or two columns of whole numbers")
 

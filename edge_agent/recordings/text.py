@@ -240,7 +240,11 @@ def _first_row(written: Sequence[tuple[int, str]], dialect: Dialect, kinds: str,
                 i for i, (kind, wanted) in enumerate(zip(found, kinds, strict=True)) if kind not in ("-", wanted)
             )
             raise _no_number(name, number, fields[wrong])
-    raise RecordingError(f"{name} has a header and no samples", hint="the recorder may have been stopped early")
+    number = next((number for number, line in written if _looks_like_row(line)), written[0][0])
+    raise RecordingError(
+        f"{name}, line {number}: the rows are not all written alike from there on",
+        hint="one separator, one decimal sign and the same columns in every row",
+    )
 
 
 def _is_short_row(fields: Sequence[str], dialect: Dialect) -> bool:

@@ -87,8 +87,13 @@ def spacing(
     if len(times_s) < 2:
         raise RecordingError(f"{name} has one row: its time column gives no rate", hint="a recording has many samples")
     wrong = np.flatnonzero(~(steps >= 0))
-    if wrong.size or not times_s[-1] > times_s[0]:
-        at = where(int(wrong[0]) + 1) if wrong.size else where(len(times_s) - 1)
+    if not wrong.size and not times_s[-1] > times_s[0]:
+        raise RecordingError(
+            f"{name}: all its times are the same, which gives no rate",
+            hint="export them with more digits; --columns with --rate passes the time column over",
+        )
+    if wrong.size:
+        at = where(int(wrong[0]) + 1)
         raise RecordingError(
             f"{name}, {at}: the time column does not run forward",
             hint="sort or split it there, or leave the column out and give --rate",

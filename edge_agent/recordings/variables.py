@@ -32,9 +32,11 @@ _CWRU_ORDER: Final = ("DE", "FE", "BA")
 _MIN_SAMPLES: Final = 16  # shorter vectors are parameters, not waveforms
 _SCALE_NAME: Final = re.compile(r"(?i)scale|gain|factor|sensitivity|calib|lsb|slope|resolution")
 _MAY_BE_RATE: Final = re.compile(r"(?i)freq|rate|samp|hz|^f$|^sf$|^fq$")
-_SPEED: Final = re.compile(r"(?i)rpm|speed|shaft|rot|rev|load|torque|bpf|^rate$|cutoff|line|mains")
+_SPEED: Final = re.compile(r"(?i)rpm|speed|shaft|rot|rev|load|torque|bpf|cutoff|line|mains")
 _NUMBER_AND_UNIT: Final = re.compile(r"\s*(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*([A-Za-z/]*)\s*")
 _MIN_RATE_HZ: Final = 100.0
+_FASTER_THAN_A_SHAFT_HZ: Final = 1000.0
+"""One public data set calls the shaft's speed rate."""
 _UNIT_NAME: Final = re.compile(r"(?i)(^|[._@])units?(_string)?$|(^|[._@])einheit$")
 
 
@@ -191,7 +193,9 @@ def _ask_about_rate(found: Mapping[str, Any], chosen: Mapping[str, NDArray[Any]]
     for key, value in found.items():
         number = _single(value)
         leaf = _leaf(key)
-        if number is None or number < _MIN_RATE_HZ or key in chosen or _SPEED.search(leaf):
+        if number is None or number < _MIN_RATE_HZ or key in chosen:
+            continue
+        if _SPEED.search(leaf) or (leaf.lower() == "rate" and number < _FASTER_THAN_A_SHAFT_HZ):
             continue
         if _MAY_BE_RATE.search(leaf):
             raise RecordingError(

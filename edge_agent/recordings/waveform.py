@@ -181,9 +181,10 @@ def _role(table: Table, column: int, values: NDArray[np.float64]) -> str:
     unit = known_unit(table.unit(column)) if table.unit(column) else None
     if unit is not None and unit not in _TO_SECONDS and not is_ramp(values):
         return "channel"  # T [degC] is no time
+    finite = values[np.isfinite(values)]
     is_named_time = _time_unit(table, column) is not None or _TIME_NAME.match(_bare(name))
     # One letter may be a temperature or a torque: those do not run forward all the time.
-    if is_named_time and (len(_bare(name)) > 1 or unit in _TO_SECONDS or bool((np.diff(values) >= 0).all())):
+    if is_named_time and (len(_bare(name)) > 1 or unit in _TO_SECONDS or bool((np.diff(finite) >= 0).all())):
         return "time"
     if (_INDEX_NAME.match(_bare(name)) or (table.names and not name)) and _counts_upwards(values):
         return "count"

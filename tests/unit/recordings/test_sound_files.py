@@ -126,6 +126,14 @@ def test_a_size_that_a_recorder_could_not_know_is_no_promise(size: int) -> None:
     assert read(bytes(data)).shape == SAMPLES.T.shape
 
 
+def test_a_header_that_says_fewer_samples_than_there_are_is_refused_and_a_chunk_behind_them_is_not() -> None:
+    data = bytearray(sound("PCM_16"))
+    struct.pack_into("<I", data, data.index(b"data") + 4, 100)
+    with pytest.raises(RecordingError, match="the header says 100 bytes of samples, yet 12800 are there"):
+        read(bytes(data))
+    assert read(sound("PCM_16") + b"LIST" + struct.pack("<I", 4) + b"INFO").shape == SAMPLES.T.shape
+
+
 def test_a_rate_of_zero_is_refused(tmp_path: Path) -> None:
     data = bytearray(sound("PCM_16"))
     struct.pack_into("<I", data, 24, 0)

@@ -239,6 +239,22 @@ REFUSED: dict[str, tuple[str, str, str]] = {
         "two sampling rates: 'fs=1000' and 'sample rate: 2000 Hz'",
         "--rate",
     ),
+    "thousands, or a decimal comma": (
+        "".join(f"{i % 9 + 1},{i * 37 % 1000:03d}\n" for i in range(300)),
+        "'1,000' may be a decimal comma, thousands, or two columns",
+        "--decimal",
+    ),
+    "a row without its time": (
+        rows(lambda i: f"{'' if i == 100 else T[i]},{X[i]}", before="t,a\n"),
+        "line 102: column 1 't' has no time there",
+        "--rate",
+    ),
+    "all times the same": ("2026-01-01 00:00:00,0.5\n" * 9, "all its times are the same", "--columns with --rate"),
+    "two separators": (
+        "0.5,1.5\n" * 90 + "0.5;1.5\n" * 90,
+        "line 1: the rows are not all written alike",
+        "one separator",
+    ),
     "coarse times": (
         rows(lambda i: f"{int(T[i] * 100) / 100},{X[i]}", before="t (s),a\n"),
         "times in steps of 0.01 s over 0.19 s are too coarse to give the rate",
