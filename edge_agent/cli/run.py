@@ -25,6 +25,7 @@ from edge_agent.app import Agent
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError, EdgeError
 from edge_agent.health.logs import set_up_logging
+from edge_agent.health.name_lookups import look_up_apart
 from edge_agent.local.client_certificate import client_certificate, warn_of_dates
 from edge_agent.local.last_words import last_words, leave_word
 from edge_agent.settings import CentralMqttSettings, Settings
@@ -73,6 +74,7 @@ def _run_settings(settings: Settings) -> None:
 
 async def _run(settings: Settings, api_key: str, mqtt_password: str | None, signals: StopSignals) -> None:
     signals.attach()
+    look_up_apart(asyncio.get_running_loop())
     started_s = time.monotonic()
     try:
         await _supervised(partial(_run_agent, settings, api_key, mqtt_password, signals))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from tests.chaos.host_names import NameServer
 from tests.chaos.world import World
 
 
@@ -106,6 +107,28 @@ async def answers_late(world: World, rng: random.Random) -> None:
     world.relay.delay_s = 0.0
 
 
+async def answers_dripped(world: World, rng: random.Random) -> None:
+    world.relay.drips = True
+    await asyncio.sleep(rng.uniform(3.0, 6.0))
+    world.relay.drips = False
+
+
+async def name_server_away(world: World, rng: random.Random) -> None:
+    await _without_names(world, NameServer.IS_AWAY, rng.uniform(1.0, 4.0))
+
+
+async def name_server_silent(world: World, rng: random.Random) -> None:
+    await _without_names(world, NameServer.IS_SILENT, rng.uniform(3.0, 8.0))
+
+
+async def _without_names(world: World, state: NameServer, seconds: float) -> None:
+    """Connections that stand need no name: they are cut, so that a new one is wanted."""
+    world.names.server_now(state)
+    world.cut_links()
+    await asyncio.sleep(seconds)
+    world.names.server_now(NameServer.WORKS)
+
+
 async def answers_reordered(world: World, rng: random.Random) -> None:
     """Of requests that are on their way together, over connections of their own."""
     world.relay.spread_s = rng.uniform(0.3, 1.5)
@@ -170,6 +193,7 @@ ROAD_FAULTS = (
     Fault("central_restarted", Target.CENTRAL, central_restarted),
     Fault("answers_lost", Target.LINK, answers_lost),
     Fault("answers_late", Target.LINK, answers_late),
+    Fault("answers_dripped", Target.LINK, answers_dripped),
     Fault("answers_reordered", Target.LINK, answers_reordered),
     Fault("answers_repeated", Target.LINK, answers_repeated),
     Fault("requests_repeated", Target.LINK, requests_repeated),
@@ -182,12 +206,17 @@ DISK_FAULTS = (
     Fault("agent_killed_on_full_disk", Target.GATEWAY, agent_killed_on_full_disk, needs_disk=True),
     Fault("disk_read_only", Target.GATEWAY, disk_read_only, needs_disk=True),
 )
+NAME_FAULTS = (
+    Fault("name_server_away", Target.LINK, name_server_away),
+    Fault("name_server_silent", Target.LINK, name_server_silent),
+)
 HTTPS_FAULTS = (
     AGENT_KILLED,
     AGENT_PAUSED,
     Fault("clock_stepped", Target.GATEWAY, clock_stepped),
     *DISK_FAULTS,
     *ROAD_FAULTS,
+    *NAME_FAULTS,
     *DATABASE_FAULTS,
 )
 

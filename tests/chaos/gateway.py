@@ -105,7 +105,7 @@ def transport_to(url: str, broker_port: str | None, settles_on: str | None) -> T
         return over_https
     mqtt = SettlesOnPuback if settles_on == "puback" else MqttTransport
     over_mqtt = mqtt(
-        Broker("127.0.0.1", int(broker_port), tls=None),
+        Broker("localhost", int(broker_port), tls=None),
         gateway_id=GATEWAY,
         connect_timeout_s=ANSWER_TIMEOUT_S,
         answer_timeout_s=ANSWER_TIMEOUT_S,

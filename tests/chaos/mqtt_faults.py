@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import random
 import signal
 
-from tests.chaos.faults import AGENT_KILLED, AGENT_PAUSED, DATABASE_FAULTS, Fault, Target, link_cut
+from cloud_sync.errors import SyncError
+from cloud_sync.transports.mqtt_broker import Broker, Topics
+from cloud_sync.transports.mqtt_link import Link
+from tests.chaos.faults import AGENT_KILLED, AGENT_PAUSED, DATABASE_FAULTS, NAME_FAULTS, Fault, Target, link_cut
+from tests.chaos.gateway import GATEWAY
 from tests.chaos.mqtt_world import MqttWorld
 
 
@@ -31,6 +37,59 @@ async def broker_stopped(world: MqttWorld, rng: random.Random) -> None:
     world.broker.send(signal.SIGSTOP)
     await asyncio.sleep(rng.uniform(1.0, 5.0))
     world.broker.send(signal.SIGCONT)
+
+
+async def broker_silent(world: MqttWorld, rng: random.Random) -> None:
+    """So long that HTTPS takes over, and that what waits for its answers has given up."""
+    world.broker.send(signal.SIGSTOP)
+    await asyncio.sleep(rng.uniform(6.0, 12.0))
+    world.broker.send(signal.SIGCONT)
+
+
+async def answers_spoofed(world: MqttWorld, rng: random.Random) -> None:
+    """By a client that may publish where only the central should, and has not seen the batches: nothing is settled."""
+    liar = Link(
+        Broker("127.0.0.1", world.broker.port, tls=None), client_id="liar", on_message=_ignore, on_lost=_ignore
+    )  # fmt: skip
+    with contextlib.suppress(SyncError, TimeoutError):  # the broker may be away just now
+        await liar.open()
+        async with asyncio.timeout(rng.uniform(1.0, 3.0)):
+            while True:
+                for known, said, retain in _lies(world, rng):
+                    liar.publish(Topics(GATEWAY).answer, said, correlation=known, retain=retain)
+                    world.gateway_side.counts["answers_spoofed"] += 1
+                await asyncio.sleep(0.05)
+    await liar.close()
+    with contextlib.suppress(SyncError):
+        await forget_retained(world)
+
+
+def _lies(world: MqttWorld, rng: random.Random) -> list[tuple[bytes | None, bytes, bool]]:
+    """Correlation data, payload and whether it is retained; none is the answer that a waiting batch waits for."""
+    waiting = [*world.gateway_side.unanswered, "b-0"]
+    one, other = rng.choice(waiting).encode(), b"somebody-elses"
+    good = {"committed": True, "accepted": 1, "duplicates": 0, "rejected": []}
+    return [
+        (other, json.dumps(good | {"batch_id": other.decode()}).encode(), False),
+        (one, json.dumps(good | {"batch_id": other.decode()}).encode(), False),
+        (one, json.dumps(good | {"batch_id": one.decode(), "committed": 1}).encode(), False),
+        (None, json.dumps(good | {"batch_id": one.decode()}).encode(), False),
+        (b"\xff", rng.randbytes(50), True),
+        (one, b"", False),
+    ]
+
+
+async def forget_retained(world: MqttWorld) -> None:
+    """An empty retained message: the broker keeps none any more."""
+    link = Link(Broker("127.0.0.1", world.broker.port, tls=None), client_id="tidy", on_message=_ignore, on_lost=_ignore)
+    await link.open()
+    async with asyncio.timeout(5.0):
+        await link.publish(Topics(GATEWAY).answer, b"", retain=True)
+    await link.close()
+
+
+def _ignore(_: object) -> None:
+    pass
 
 
 async def consumer_killed(world: MqttWorld, rng: random.Random) -> None:
@@ -101,6 +160,9 @@ MQTT_FAULTS = (
     Fault("broker_killed", Target.BROKER, broker_killed),
     Fault("broker_killed_with_mail", Target.BROKER, broker_killed_with_mail),
     Fault("broker_stopped", Target.BROKER, broker_stopped),
+    Fault("broker_silent", Target.BROKER, broker_silent),
+    Fault("answers_spoofed", Target.LINK, answers_spoofed),
+    *NAME_FAULTS,
     Fault("consumer_killed", Target.CENTRAL, consumer_killed),
     Fault("consumers_killed", Target.CENTRAL, consumers_killed),
     Fault("consumer_paused", Target.CENTRAL, consumer_paused),

@@ -52,6 +52,10 @@ class MqttWorld(World):
         self.broker.kill()
         self.central_side.hang_up()
 
+    def cut_links(self) -> None:
+        super().cut_links()
+        self.gateway_side.hang_up()
+
     async def start_consumer(self, central: Child, *options: str) -> str:
         broker = f"mqtt://127.0.0.1:{self.central_side.port}"
         return await super().start_consumer(central, "--mqtt-url", broker, *options)

@@ -35,6 +35,8 @@ class ChaosRelay(Relay):
         self.delay_s = 0.0
         self.spread_s = 0.0
         """Every answer is late by a random part of this, each by its own: they come in another order."""
+        self.drips = False
+        """Answers pass byte by byte, so slowly that no deadline for the next byte would ever be over."""
         self.repeat_answers = False
         self.repeat_requests = False
         self.passes = asyncio.Event()
@@ -96,13 +98,22 @@ class ChaosRelay(Relay):
                     self.drop_next_answer = False
                     self.counts["answers_dropped"] += 1
                     break
-                writer.write(chunk)
+                await self._drip(chunk, writer)
                 for answer in seen.feed(chunk):
                     if self.repeat_answers and COMMITTED in answer:
                         self.counts["answers_repeated"] += 1
                         writer.write(answer)
                 await writer.drain()
         writer.close()
+
+    async def _drip(self, chunk: bytes, writer: asyncio.StreamWriter) -> None:
+        self.counts["answers_dripped"] += self.drips
+        while self.drips and chunk:
+            writer.write(chunk[:1])
+            await writer.drain()
+            chunk = chunk[1:]
+            await asyncio.sleep(0.05)
+        writer.write(chunk)
 
     async def _send_once_more(self, request: bytes) -> None:
         """As a proxy does that thought the first try had failed. Nobody waits for this answer."""

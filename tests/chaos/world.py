@@ -25,6 +25,7 @@ from cloud_sync.records import Batch, Row, Series
 from tests.chaos.children import Child
 from tests.chaos.disks import SmallDisk, small_disk
 from tests.chaos.gateway import GATEWAY
+from tests.chaos.host_names import HostNames
 from tests.chaos.oracle import Arrived, Key, Verdict, judge, value_of
 from tests.chaos.relays import ChaosRelay
 from tests.support.databases import TEMPLATE, DatabaseServer, execute
@@ -47,6 +48,7 @@ class World:
         self.folder = folder
         self.central = Child(folder / "central.log")
         self.gateway = Child(folder / "gateway.log")
+        self.names = HostNames(folder)
         self.relay: ChaosRelay
         self.disk: SmallDisk | None = None
         self.central_url = ""
@@ -91,6 +93,11 @@ class World:
 
     async def kill_gateway(self) -> None:
         await self.gateway.kill()
+
+    def cut_links(self) -> None:
+        """Every connection of the gateway is gone, and it may make new ones at once."""
+        self.relay.cut()
+        self.relay.is_cut = False
 
     def may_miss(self) -> contextlib.AbstractContextManager[None]:
         """What is produced meanwhile may never become durable. Here it is not marked then, and nobody asks."""
@@ -185,8 +192,9 @@ class World:
 
     def _gateway_command(self) -> tuple[list[str], dict[str, str]]:
         self._lives += 1
-        places = [str(self.outbox_file), str(self.journal), self.relay.url, str(self._lives)]
-        environment = {"CHAOS_API_KEY": API_KEY, "CHAOS_SETTLES_ON": self._settles_on}
+        url = self.relay.url.replace("127.0.0.1", "localhost")  # a name, which has to be looked up
+        places = [str(self.outbox_file), str(self.journal), url, str(self._lives)]
+        environment = {"CHAOS_API_KEY": API_KEY, "CHAOS_SETTLES_ON": self._settles_on, **self.names.environment}
         return ["-m", "tests.chaos.gateway", *places], environment
 
     @property
