@@ -108,8 +108,12 @@ async def answers_late(world: World, rng: random.Random) -> None:
 
 
 async def answers_dripped(world: World, rng: random.Random) -> None:
-    world.relay.drips = True
-    await asyncio.sleep(rng.uniform(3.0, 6.0))
+    """Until one has begun so, and then until its deadline is over. There may be none: the central may be away."""
+    world.relay.drips, before = True, world.relay.counts["answers_dripped"]
+    for _ in range(100):
+        if world.relay.counts["answers_dripped"] == before:
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(rng.uniform(3.0, 5.0))
     world.relay.drips = False
 
 
