@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from tests.chaos.agent_world import AgentWorld
 from tests.chaos.faults import AGENT_KILLED, AGENT_PAUSED, DATABASE_FAULTS, DISK_FAULTS, ROAD_FAULTS, Fault, Target
+from tests.chaos.outbox_faults import OUTBOX_FAULTS
 
 AT_THE_EPOCH = datetime(1970, 1, 1, 0, 5, tzinfo=UTC)
 FAR_AHEAD = datetime(2099, 6, 1, tzinfo=UTC)
@@ -78,6 +79,7 @@ AGENT_FAULTS = (
     Fault("clock_far_ahead", Target.GATEWAY, clock_far_ahead),
     Fault("started_at_the_epoch", Target.GATEWAY, started_at_the_epoch),
     *DISK_FAULTS,
+    *OUTBOX_FAULTS,
     # One at a time with the clock's: a clock that is set while nothing is read would prove nothing.
     Fault("device_mute", Target.GATEWAY, device_mute),
     *(fault for fault in ROAD_FAULTS if fault.name in _SOME_ROAD_FAULTS),

@@ -22,6 +22,7 @@ from cloud_sync.records import Batch
 from tests.chaos.accounts import Life, Span, unaccounted
 from tests.chaos.oracle import Arrived, Key, Verdict, judge
 from tests.chaos.plant import NumberedPlant, number_of
+from tests.chaos.preload import together
 from tests.chaos.wall_clock import WallClock
 from tests.chaos.world import API_KEY, World
 from tests.peers.scripted_modbus import scripted_device
@@ -90,6 +91,10 @@ class AgentWorld(World):
         self._lives_of_agent[-1].is_killed = True
         await self.gateway.kill()
 
+    async def gateway_is_cut_short(self, number: int) -> None:
+        self._lives_of_agent.append(Life(time.monotonic(), is_killed=True))
+        await super().gateway_is_cut_short(number)
+
     async def device_is_read(self, *, within_s: float) -> None:
         """Raises TimeoutError when the agent does not read it in time."""
         before = len(self.plant.handed)
@@ -145,7 +150,7 @@ class AgentWorld(World):
     def problems(self, figures: Mapping[str, int]) -> list[str]:
         never = (
             "ledger_differs", "readings_unaccounted", "refused_and_stored", "one_reading_twice",
-            "refused_for_another_reason",
+            "refused_for_another_reason", "put_aside_in_vain",
         )  # fmt: skip
         untold = [
             f"{what}: {told} gaps for {times} times"
@@ -174,7 +179,7 @@ class AgentWorld(World):
         await self.start_gateway()
 
     def _gateway_command(self) -> tuple[list[str], dict[str, str]]:
-        environment = {"EDGE_CENTRAL__API_KEY": API_KEY, **self.clock.environment}
+        environment = together({"EDGE_CENTRAL__API_KEY": API_KEY}, self.clock.environment, self.disk_faults.environment)
         return ["-m", "edge_agent", "run", "--config", str(self._config)], environment
 
     def _write_configuration(self, device_port: int) -> None:

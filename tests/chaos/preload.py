@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,13 @@ def compiled(name: str, folder: Path) -> Path:
     command = [_compiler(), "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, source, "-ldl"]
     subprocess.run(command, check=True)
     return library
+
+
+def together(*environments: Mapping[str, str]) -> dict[str, str]:
+    """Of one process that has all of their libraries."""
+    libraries = [libs for env in environments if (libs := env.get("LD_PRELOAD"))]
+    joined = {name: value for env in environments for name, value in env.items()}
+    return joined | {"LD_PRELOAD": " ".join(dict.fromkeys(" ".join(libraries).split()))}
 
 
 def _compiler() -> str:

@@ -17,6 +17,7 @@ from tests.chaos.faults import HTTPS_FAULTS, Fault, every_fault, next_faults
 from tests.chaos.mqtt_faults import MQTT_FAULTS
 from tests.chaos.mqtt_world import MqttWorld
 from tests.chaos.oracle import Report
+from tests.chaos.outbox_faults import OUTBOX_FAULTS
 from tests.chaos.signal_faults import SIGNAL_FAULTS, SignalWorld
 from tests.chaos.world import World
 from tests.support.databases import DatabaseServer
@@ -38,7 +39,7 @@ class Scenario:
 
 
 SCENARIOS = {
-    "https": Scenario(World, HTTPS_FAULTS),
+    "https": Scenario(World, (*HTTPS_FAULTS, *OUTBOX_FAULTS)),
     "mqtt": Scenario(MqttWorld, MQTT_FAULTS),
     "agent": Scenario(AgentWorld, AGENT_FAULTS),
     "balanced": Scenario(BalancedWorld, BALANCED_FAULTS),

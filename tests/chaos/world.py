@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -21,12 +22,15 @@ from cloud_sync.digest import HourDigest, HourKey, differences, digest_rows
 from cloud_sync.digest_ledger import acknowledged
 from cloud_sync.journal import read_journal
 from cloud_sync.outbox import Outbox
+from cloud_sync.outbox_quarantine import quarantined
 from cloud_sync.records import Batch, Row, Series
 from tests.chaos.children import Child
+from tests.chaos.disk_faults import DiskFaults, Mode
 from tests.chaos.disks import SmallDisk, small_disk
 from tests.chaos.gateway import GATEWAY
 from tests.chaos.host_names import HostNames
 from tests.chaos.oracle import Arrived, Key, Verdict, judge, value_of
+from tests.chaos.preload import together
 from tests.chaos.relays import ChaosRelay
 from tests.support.databases import TEMPLATE, DatabaseServer, execute
 from tests.support.sockets import listening
@@ -51,6 +55,9 @@ class World:
         self.names = HostNames(folder)
         self.relay: ChaosRelay
         self.disk: SmallDisk | None = None
+        self.disk_faults: DiskFaults
+        self.put_aside_in_vain = 0
+        """Files that were put aside while the disk refused calls, and nothing was damaged."""
         self.central_url = ""
         self.journal = folder / "keys"
         self._settles_on = settles_on
@@ -68,6 +75,7 @@ class World:
         async with contextlib.AsyncExitStack() as stack:
             if os.geteuid() == 0:
                 self.disk = stack.enter_context(small_disk(self.folder / "disk"))
+            self.disk_faults = DiskFaults(self.folder, self.outbox_file)
             stack.push_async_callback(self._end_all)
             await self._start_all(stack)
             yield
@@ -109,6 +117,17 @@ class World:
         self.gateway.spawn(*command, **environment)
         assert await self.gateway.ended() != 0, "a gateway that cannot store anything said that all is well"
 
+    async def gateway_is_cut_short(self, number: int) -> None:
+        """A start that is killed at its `number`-th call that changes the outbox's files."""
+        self.disk_faults.plan(Mode.NTH_KILLS, number, durable_only=True)
+        command, environment = self._gateway_command()
+        self.gateway.spawn(*command, **environment)
+        assert await self.gateway.ended() == -signal.SIGKILL, self.gateway.last_words()
+        self.disk_faults.calm()
+
+    def files_put_aside(self) -> set[Path]:
+        return set(quarantined(self.outbox_file))
+
     async def calm(self) -> None:
         """Nothing new from now on; what was put is durable and marked."""
         self.gateway.say("quiet")
@@ -137,6 +156,8 @@ class World:
         return {
             "sent_again": counters.get("duplicates", 0),
             "dead_letters": dead_letters,
+            "put_aside": len(self.files_put_aside()),
+            "put_aside_in_vain": self.put_aside_in_vain,
             "ledger_differs": differs,
             **self.relay.counts,
         }
@@ -154,7 +175,7 @@ class World:
 
     def problems(self, figures: Mapping[str, int]) -> list[str]:
         """What must not be, beside what the judge looks at."""
-        return [name for name in ("dead_letters", "ledger_differs") if figures[name]]
+        return [name for name in ("dead_letters", "ledger_differs", "put_aside_in_vain") if figures[name]]
 
     def opened_outbox(self) -> Outbox:
         return Outbox(self.outbox_file, max_bytes=OUTBOX_BYTES)
@@ -194,8 +215,9 @@ class World:
         self._lives += 1
         url = self.relay.url.replace("127.0.0.1", "localhost")  # a name, which has to be looked up
         places = [str(self.outbox_file), str(self.journal), url, str(self._lives)]
-        environment = {"CHAOS_API_KEY": API_KEY, "CHAOS_SETTLES_ON": self._settles_on, **self.names.environment}
-        return ["-m", "tests.chaos.gateway", *places], environment
+        environment = {"CHAOS_API_KEY": API_KEY, "CHAOS_SETTLES_ON": self._settles_on}
+        preloaded = together(environment, self.names.environment, self.disk_faults.environment)
+        return ["-m", "tests.chaos.gateway", *places], preloaded
 
     @property
     def _database_url(self) -> str:
