@@ -16,7 +16,8 @@ from tests.chaos.world import World
 
 _WAL_HEADER: Final = 32
 _FRAME_HEADER: Final = 24
-_MOST_CALLS_BEFORE_THE_CUT: Final = 150
+_CALLS_BEFORE_THE_CUT: Final = (10, 150)
+"""Calls that change a file: a start makes the first few before it finds the damage."""
 
 
 async def outbox_io_errors(world: World, rng: random.Random) -> None:
@@ -30,11 +31,14 @@ async def outbox_io_errors(world: World, rng: random.Random) -> None:
 
 async def outbox_damaged_and_salvage_cut(world: World, rng: random.Random) -> None:
     """A page is lost that only helps to find events; the salvage is killed at some call, perhaps more than once."""
+    world.relay.cut()  # so that there is a backlog to save
+    await asyncio.sleep(rng.uniform(1.5, 3.0))
     await world.kill_gateway()
     await asyncio.to_thread(smash_index, world.outbox_file)
     for _ in range(rng.randint(1, 3)):
-        await world.gateway_is_cut_short(rng.randint(1, _MOST_CALLS_BEFORE_THE_CUT))
+        await world.gateway_is_cut_short(rng.randint(*_CALLS_BEFORE_THE_CUT))
     await world.start_gateway()
+    world.relay.is_cut = False
 
 
 async def outbox_log_torn(world: World, rng: random.Random) -> None:
