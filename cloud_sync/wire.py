@@ -77,6 +77,11 @@ def parse_columns(document: bytes) -> ColumnBatch:
     return wire_reading.read_columns(document) if is_binary(document) else wire_json.read_columns(document)
 
 
+def keep_catalogues(max_bytes: int) -> None:
+    """Keep so many bytes of the catalogues that were read in this process."""
+    wire_reading.known_catalogues.keep(max_bytes)
+
+
 def read_keys(body: bytes) -> wire_reading.RowKeys:
     """The keys of the rows in a compressed body. Raises WireFormatError, naming what is wrong."""
     document = decompress(body)

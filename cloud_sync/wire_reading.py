@@ -21,8 +21,9 @@ from cloud_sync.wire_columns import Counts, Reader, Words, running_sums, unzigza
 from cloud_sync.wire_json import events_of, parsed
 from cloud_sync.wire_values import Groups, read_values
 
-KEPT_CATALOGUE_BYTES: Final = 2_000_000
-"""Texts of catalogues that were read, as of 200 gateways with 200 sensors each; their objects take five times that."""
+KEPT_CATALOGUE_BYTES: Final = 400_000
+"""Texts of catalogues that were read, and their objects take five times that. On a gateway, which reads its own blocks
+to join them: 40 of 200 sensors. Its blocks name many sets of its sensors, so that any bound is filled in time."""
 
 
 class RowKeys(NamedTuple):
@@ -45,6 +46,11 @@ class KnownCatalogues:
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, tuple[bytes, tuple[Series, ...]]] = OrderedDict()
         self._bytes = 0
+
+    def keep(self, max_bytes: int) -> None:
+        """Another bound from now on, for whoever reads what many send."""
+        with self._lock:
+            self._max_bytes = max_bytes
 
     def read(self, reader: Reader, count: int) -> tuple[Series, ...]:
         """`count` series. Raises WireFormatError."""
@@ -76,7 +82,7 @@ class KnownCatalogues:
             self._bytes -= len(text) + len(places)
 
 
-_known: Final = KnownCatalogues()
+known_catalogues: Final = KnownCatalogues()
 
 
 def record_count(document: bytes) -> int:
@@ -160,7 +166,7 @@ def _read_series(reader: Reader, series_count: int, count: int) -> tuple[tuple[S
     """The catalogue, and which of it each row belongs to."""
     if not series_count:
         raise WireFormatError("the batch has rows and no series")
-    series = _known.read(reader, series_count)
+    series = known_catalogues.read(reader, series_count)
     of_series = _read_positions(reader, series_count, count)
     groups = Groups.of(np.bincount(of_series, minlength=series_count))
     if not groups.counts.all():

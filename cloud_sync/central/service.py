@@ -24,6 +24,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
+from cloud_sync import wire
 from cloud_sync.central.answers import RETRY_AFTER_S, not_stored, settled, too_fast, turned_away
 from cloud_sync.central.bodies import (
     CONTENT_TYPES,
@@ -59,6 +60,8 @@ GUESS_PENALTY_S: Final = 1.0
 """What a connection that guesses keys waits for its answer: 200 of them then ask 200 times a second, not 2,500."""
 
 _PROBE_TIMEOUT_S: Final = 2.0  # a scrape must end well before Prometheus gives up (10 s)
+CATALOGUE_BYTES: Final = 2_000_000
+"""Texts of catalogues kept: of 200 gateways with 200 sensors each."""
 _CHALLENGE: Final = {"WWW-Authenticate": "X-API-Key"}
 
 
@@ -74,6 +77,7 @@ class Refused(Exception):  # noqa: N818 (an answer, not a fault of ours)
 
 def create_app(store: Store, *, limits: BodyLimits | None = None, limiter: RateLimiter | None = None) -> FastAPI:
     """The service over a store that the caller has entered."""
+    wire.keep_catalogues(CATALOGUE_BYTES)
     app = FastAPI(title="Smart Maintenance Edge central", lifespan=_lifespan, openapi_url=None)
     app.state.store = store
     app.state.limits = limits or BodyLimits()

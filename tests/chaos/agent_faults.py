@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 from datetime import UTC, datetime
 
 from tests.chaos.agent_world import AgentWorld
@@ -20,6 +21,14 @@ _SOME_ROAD_FAULTS = {"central_killed", "answers_lost", "answers_repeated", "link
 async def agent_stopped(world: AgentWorld, rng: random.Random) -> None:
     """As an update does it. What was read is durable before it goes."""
     await world.stop_gateway()
+    await world.start_gateway()
+
+
+async def agent_killed_at_a_standstill(world: AgentWorld, rng: random.Random) -> None:
+    """As on a machine that gives it no core for seconds: what it read before lies in memory until the kill."""
+    world.gateway.send(signal.SIGSTOP)
+    await asyncio.sleep(rng.uniform(2.0, 4.0))
+    await world.kill_gateway()
     await world.start_gateway()
 
 
@@ -74,6 +83,7 @@ AGENT_FAULTS = (
     AGENT_KILLED,
     Fault("agent_stopped", Target.GATEWAY, agent_stopped),
     AGENT_PAUSED,
+    Fault("agent_killed_at_a_standstill", Target.GATEWAY, agent_killed_at_a_standstill),
     Fault("clock_hour_back", Target.GATEWAY, clock_hour_back),
     Fault("clock_at_the_epoch", Target.GATEWAY, clock_at_the_epoch),
     Fault("clock_far_ahead", Target.GATEWAY, clock_far_ahead),

@@ -82,6 +82,12 @@ def test_a_catalogue_larger_than_the_bound_is_read_and_not_kept():
     assert known.read(reader(TEXT, *SOUND), 2) == known.read(reader(TEXT, *SOUND), 2)
 
 
+def test_the_bound_can_be_another_for_a_process_that_reads_what_many_send():
+    known = KnownCatalogues(max_bytes=10)
+    known.keep(4 * len(TEXT))
+    assert known.read(reader(TEXT, *SOUND), 2) is known.read(reader(TEXT, *SOUND), 2)
+
+
 def test_threads_may_read_at_once():
     known = KnownCatalogues(max_bytes=3 * len(TEXT))
     texts = [TEXT.replace(b'"a"', f'"{n}"'.encode()) for n in range(8)]
