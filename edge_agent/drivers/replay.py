@@ -40,6 +40,7 @@ class ReplayDriver:
         self._settings = settings
         self._clock = clock
         self._blocks = BlockSequence(settings.name, unit=settings.unit, channels=settings.channels)
+        self._unplayed: str | None = None  # why the newest one could not be played
         self._said = Said(
             unit=settings.recorded_unit,
             wanted_unit=settings.unit,
@@ -63,7 +64,9 @@ class ReplayDriver:
             if not self._settings.repeat:
                 return
             if played == 0:
-                raise TransientDriverError(f"{self.name}: none of {len(playlist)} recordings could be played")
+                raise TransientDriverError(
+                    f"{self.name}: none of {len(playlist)} recordings could be played", hint=self._unplayed
+                )
 
     async def close(self) -> None:
         """Nothing is held open between blocks."""
@@ -118,6 +121,7 @@ class ReplayDriver:
     def _unplayable(self, exc: RecordingError) -> Gap:
         now_ns = max(self._clock.now_ns(), self._blocks.last_end_ns or 0)
         detail = exc.message if exc.hint is None else f"{exc.message} ({exc.hint})"
+        self._unplayed = detail
         return Gap(self.name, GapCause.INVALID_SAMPLES, now_ns, now_ns, detail)
 
 

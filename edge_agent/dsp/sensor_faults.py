@@ -21,8 +21,8 @@ MIN_SAMPLES: Final = 256
 FLAT_SHARE: Final = 0.25
 """Of the samples, in one run of one value. A quiet microphone repeats a value some ten times, a broken cable for
 ever."""
-FEW_LEVELS: Final = 3
-"""A converter without a signal flickers between two or three of its steps; a machine at rest fills ten."""
+FEW_LEVELS: Final = 2
+"""A converter without a signal flickers between two of its steps; a sensor on a machine at rest fills more."""
 CLIPPED_SHARE: Final = 0.02
 """At the highest and the lowest value together. The last bursts of a bearing that breaks strike a range of 50 g with
 0.6 % of their samples, and that is the machine; a gain that is set wrong cuts off far more."""
