@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge_agent.errors import RecordingError
-from edge_agent.recordings.units import known_unit
+from edge_agent.recordings.dialect import Dialect
+from edge_agent.recordings.units import known_unit, unit_in_name
 
 COMMENT_SIGNS: Final = ("#", "%", "//", "!")
+_TWO_BLANKS: Final = re.compile(r"\s{2,}|\t")
+_NAME_AND_UNIT: Final = re.compile(r"[^\s\[(]+(?:\s*[\[(][^\])]*[\])])?")
 
 _RATE_NAMES: Final = frozenset({
     "fs", "sr", "f_s", "samplerate", "samplingrate", "samplefrequency", "samplingfrequency", "samplefreq",
@@ -122,3 +125,65 @@ def unit_of_row(field: str) -> str:
     if text[:1] in ("[", "(") and text[-1:] in ("]", ")"):
         text = text[1:-1].strip()
     return "" if text in ("", "-", "--") else known_unit(text) or text
+
+
+def is_comment(line: str) -> bool:
+    """Whether a line is a remark, by its first sign."""
+    return line.lstrip().startswith(COMMENT_SIGNS)
+
+
+def header_of(lines: Sequence[str], dialect: Dialect, n_columns: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and units of the columns, from the lines right above the rows."""
+    units: tuple[str, ...] = ()
+    for line in reversed(lines):
+        is_remark = is_comment(line)
+        bare = line.lstrip("#%/! \t").strip() if is_remark else line
+        fields = _header_fields(bare, dialect, n_columns)
+        if is_remark and not _is_column_comment(fields, n_columns, dialect):
+            return (), units  # a remark
+        if not units and is_unit_row(fields) and len(fields) == n_columns and len(lines) > 1:
+            units = tuple(unit_of_row(field) for field in fields)
+            continue
+        if len(fields) == 1 < n_columns and not is_remark and ":" not in bare and len(lines) > 1:
+            return (), units  # a title
+        if _is_setting(fields, n_columns):
+            return (), units
+        names = tuple(fields)
+        return names, units or tuple(unit_in_name(column) for column in names)
+    return (), units
+
+
+def _is_setting(fields: Sequence[str], n_columns: int) -> bool:
+    """A line like "Sample rate;25600" or "fs=25600" above the rows is no header."""
+    if n_columns == 1 and re.search(r"[=:]\s*[+-]?\d", fields[0]):
+        return True
+    return len(fields) <= n_columns and any(re.fullmatch(r"[+-]?\d+([.,]\d+)?", field) for field in fields[1:])
+
+
+def _is_column_comment(fields: Sequence[str], n_columns: int, dialect: Dialect) -> bool:
+    if len(fields) != n_columns or not all(re.search(r"[^\W\d_]", field) for field in fields):
+        return False
+    if any("=" in field for field in fields):
+        return False
+    # A remark of as many words as there are columns is a header only when one of them is known.
+    is_word_list = dialect.separator in (" ", "")
+    known = any(
+        unit_in_name(field) or re.fullmatch(r"(?i)t|time|zeit|index|acc.*|ch\w*\d|[xyz]", field) for field in fields
+    )
+    return known or not is_word_list
+
+
+def _header_fields(line: str, dialect: Dialect, n_columns: int) -> list[str]:
+    """The header may be separated otherwise than the rows; a name may hold blanks."""
+    if n_columns == 1:
+        whole = line.strip().strip("\t;,|").strip().strip('"')
+        return [whole]
+    quoted = Dialect(dialect.separator, ".", has_quotes='"' in line)
+    ways = [quoted.fields(line)]
+    ways += [Dialect(sign, ".", has_quotes='"' in line).fields(line) for sign in "\t;,|"]
+    ways += [_TWO_BLANKS.split(line.strip()), _NAME_AND_UNIT.findall(line), line.split()]
+    for fields in ways:
+        fields = fields[:-1] if len(fields) == n_columns + 1 and fields[-1] == "" else fields
+        if len(fields) == n_columns:
+            return [field.strip().strip('"') for field in fields]
+    return [field.strip('"') for field in ways[0]]

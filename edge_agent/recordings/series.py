@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from edge_agent.recordings.table import Table
 from edge_agent.recordings.units import known_unit, unit_in_name
 
 Parts = Sequence[Mapping[str, Any]]
-_AGREE_WITHIN = 1e-6
+_AGREE_WITHIN: Final = 1e-6
 
 
 def table_of_series(parts: Parts, name: str, said: Said) -> Table:

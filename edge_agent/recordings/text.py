@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 from edge_agent.errors import RecordingError
 from edge_agent.recordings.dialect import MISSING, OVER_RANGE, Dialect, dialect_of
 from edge_agent.recordings.instants import UnclearDateError, clocks, instants, is_clock, is_instant, past_midnight
-from edge_agent.recordings.preamble import COMMENT_SIGNS, is_unit_row, rate_in, unit_of_row
+from edge_agent.recordings.preamble import header_of, is_comment, rate_in
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.time_column import is_count
-from edge_agent.recordings.units import unit_in_name
 
 _NEWLINE: Final = 10
 _HEAD_LINES: Final = 400
@@ -37,8 +36,6 @@ _CHUNK_ROWS: Final = 100_000
 _FEMTO_ACCELERATION: Final = re.compile(r"^acc_\d+\.csv(\.gz)?$")
 _FEMTO_TEMPERATURE: Final = re.compile(r"^temp_\d+\.csv(\.gz)?$")
 _FEMTO_COLUMNS: Final = 6  # hour, minute, second, microsecond, horizontal, vertical
-_TWO_BLANKS: Final = re.compile(r"\s{2,}|\t")
-_NAME_AND_UNIT: Final = re.compile(r"[^\s\[(]+(?:\s*[\[(][^\])]*[\])])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +125,10 @@ def _text(line: bytes) -> str:
         return line.decode("latin-1")
 
 
-def _is_comment(line: str) -> bool:
-    return line.lstrip().startswith(COMMENT_SIGNS)
-
-
 def _layout(text: bytes, name: str, decimal: str | None) -> tuple[_Layout, bytes]:
     """Where the rows begin and how they are written; the bytes from the first row on."""
     head = [_text(line) for line in text.split(b"\n", _HEAD_LINES)[:_HEAD_LINES]]
-    written = [(number, line) for number, line in enumerate(head, 1) if line.strip() and not _is_comment(line)]
+    written = [(number, line) for number, line in enumerate(head, 1) if line.strip() and not is_comment(line)]
     if not written:
         raise RecordingError(
             f"{name} has no samples in it", hint="the recorder may have been stopped before it wrote any"
@@ -157,7 +150,7 @@ def _layout(text: bytes, name: str, decimal: str | None) -> tuple[_Layout, bytes
     first = _first_row(written, dialect, kinds, name)
     number = written[first][0]
     lines_before = head[: number - 1]
-    names, units = _header([line for line in lines_before if line.strip()], dialect, n_columns)
+    names, units = header_of([line for line in lines_before if line.strip()], dialect, n_columns)
     at = _offset(text, number)
     layout = _Layout(dialect, kinds, names, units, number, bool(has_trailing), tuple(lines_before))
     return layout, text[at:]
@@ -167,7 +160,7 @@ def _sample(text: bytes, head: Sequence[str], is_row: Callable[[str], bool]) -> 
     """Lines that are rows for certain where the file has any: from further down, else from its second half."""
     tail = [_text(line) for line in text[-_TAIL_BYTES:].split(b"\n")[1:]] if len(text) > 2 * _TAIL_BYTES else []
     rows = [line for line in head if is_row(line)]
-    later = [line for line in tail if line.strip() and not _is_comment(line)]
+    later = [line for line in tail if line.strip() and not is_comment(line)]
     return (rows[:_SAMPLE_ROWS] + later[-_SAMPLE_ROWS // 2 :]) or list(head)
 
 
@@ -257,63 +250,6 @@ def _offset(text: bytes, line_number: int) -> int:
     for _ in range(line_number - 1):
         at = text.index(b"\n", at) + 1
     return at
-
-
-def _header(lines: Sequence[str], dialect: Dialect, n_columns: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names and units of the columns, from the lines right above the rows."""
-    units: tuple[str, ...] = ()
-    for line in reversed(lines):
-        is_comment = _is_comment(line)
-        bare = line.lstrip("#%/! \t").strip() if is_comment else line
-        fields = _header_fields(bare, dialect, n_columns)
-        if is_comment and not _is_column_comment(fields, n_columns, dialect):
-            return (), units  # a remark
-        if not units and is_unit_row(fields) and len(fields) == n_columns and len(lines) > 1:
-            units = tuple(unit_of_row(field) for field in fields)
-            continue
-        if len(fields) == 1 < n_columns and not is_comment and ":" not in bare and len(lines) > 1:
-            return (), units  # a title
-        if _is_setting(fields, n_columns):
-            return (), units
-        names = tuple(fields)
-        return names, units or tuple(unit_in_name(column) for column in names)
-    return (), units
-
-
-def _is_setting(fields: Sequence[str], n_columns: int) -> bool:
-    """A line like "Sample rate;25600" or "fs=25600" above the rows is no header."""
-    if n_columns == 1 and re.search(r"[=:]\s*[+-]?\d", fields[0]):
-        return True
-    return len(fields) <= n_columns and any(re.fullmatch(r"[+-]?\d+([.,]\d+)?", field) for field in fields[1:])
-
-
-def _is_column_comment(fields: Sequence[str], n_columns: int, dialect: Dialect) -> bool:
-    if len(fields) != n_columns or not all(re.search(r"[^\W\d_]", field) for field in fields):
-        return False
-    if any("=" in field for field in fields):
-        return False
-    # A remark of as many words as there are columns is a header only when one of them is known.
-    is_word_list = dialect.separator in (" ", "")
-    known = any(
-        unit_in_name(field) or re.fullmatch(r"(?i)t|time|zeit|index|acc.*|ch\w*\d|[xyz]", field) for field in fields
-    )
-    return known or not is_word_list
-
-
-def _header_fields(line: str, dialect: Dialect, n_columns: int) -> list[str]:
-    """The header may be separated otherwise than the rows; a name may hold blanks."""
-    if n_columns == 1:
-        whole = line.strip().strip("\t;,|").strip().strip('"')
-        return [whole]
-    quoted = Dialect(dialect.separator, ".", has_quotes='"' in line)
-    ways = [quoted.fields(line)]
-    ways += [Dialect(sign, ".", has_quotes='"' in line).fields(line) for sign in "\t;,|"]
-    ways += [_TWO_BLANKS.split(line.strip()), _NAME_AND_UNIT.findall(line), line.split()]
-    for fields in ways:
-        fields = fields[:-1] if len(fields) == n_columns + 1 and fields[-1] == "" else fields
-        if len(fields) == n_columns:
-            return [field.strip().strip('"') for field in fields]
-    return [field.strip('"') for field in ways[0]]
 
 
 def _other_columns(name: str, line: int, found: int, wanted: int) -> RecordingError:
@@ -420,7 +356,7 @@ def _rows(body: bytes, layout: _Layout, name: str) -> Iterator[tuple[int, list[s
         if not line.strip():
             continue
         fields = _cut(layout.dialect.fields(line), n_columns)
-        if _is_comment(line) and fields[0].lower() not in MISSING:
+        if is_comment(line) and fields[0].lower() not in MISSING:
             continue  # a remark between the rows; #N/A is none
         if len(fields) != n_columns:
             raise _other_columns(name, number, len(fields), n_columns)
