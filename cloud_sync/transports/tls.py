@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import re
 import ssl
+import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -182,18 +183,21 @@ def own_out_of_date(own: ClientCertificate | None, *, now: datetime | None = Non
 
 def trusting(ca_file: Path | None) -> ssl.SSLContext:
     """Only the named CA when there is one; otherwise the system's and the well-known public ones."""
+    # As `ssl.create_default_context`, which would also write the keys of every connection to the file that
+    # SSLKEYLOGFILE names, and fail when it cannot.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if sys.version_info >= (3, 13):
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
+    if ca_file is None:
+        context.load_default_certs()
+        context.load_verify_locations(certifi.where())
+        return context
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        context.load_verify_locations(ca_file)
     except OSError as exc:  # ssl.SSLError is one
-        if ca_file is None:
-            raise CredentialsError(
-                f"TLS cannot be set up: {exc}", hint="check SSL_CERT_FILE and SSLKEYLOGFILE"
-            ) from exc
         raise CredentialsError(
             f"the CA file {ca_file} cannot be used: {exc}", hint="it must hold PEM certificates and be readable"
         ) from exc
-    if ca_file is None:
-        context.load_verify_locations(certifi.where())
     return context
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import tokenize
 import zipfile
 import zlib
 from typing import Any, Final
@@ -13,9 +15,10 @@ from edge_agent.errors import RecordingError
 from edge_agent.recordings.variables import Variables
 
 MAX_BYTES: Final = 512 * 2**20
+# A header is Python text, which numpy tokenises; a shape may ask for more than there is; an archive may be encrypted.
 _BROKEN: Final = (
-    ValueError, OSError, EOFError, KeyError, TypeError, SyntaxError, NotImplementedError,
-    zipfile.BadZipFile, zlib.error,
+    ValueError, OSError, EOFError, LookupError, TypeError, SyntaxError, RuntimeError, ArithmeticError, MemoryError,
+    tokenize.TokenError, struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
-from tests.fuzz import answers, files, opcua, status, wires
+from tests.fuzz import answers, files, opcua, recordings, status, wires
 
-DOORS = {door.name: door for door in (*answers.DOORS, *files.DOORS, *status.DOORS, *wires.DOORS, *opcua.DOORS)}
+DOORS = {
+    door.name: door
+    for door in (*answers.DOORS, *files.DOORS, *status.DOORS, *wires.DOORS, *opcua.DOORS, *recordings.DOORS)
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -20,8 +21,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from edge_agent.errors import BundleError, ConfigurationError
 from edge_agent.scoring.archive import BUNDLE_FILES, unpack
-from edge_agent.scoring.bundle import _parse, read_bundle
+from edge_agent.scoring.bundle import MANIFEST_FILE, _parse, read_bundle
 from edge_agent.scoring.keyring import parse_signature, read_key_ring
+from edge_agent.scoring.manifest import MODEL_FILE
+from edge_agent.scoring.proof_elsewhere import prove_elsewhere
 from edge_agent.settings_file import load_settings
 from edge_agent.site_file import find_settings_file, read_document
 from tests.fuzz.door import Door, Enter, simple
@@ -229,6 +232,28 @@ def _read_bundle(folder: Path) -> Enter:
     return read
 
 
+_SMALLEST = min(BUNDLES, key=lambda path: (path / MODEL_FILE).stat().st_size)
+
+
+def _model(rng: random.Random) -> bytes:
+    return damaged(rng, (_SMALLEST / MODEL_FILE).read_bytes())
+
+
+def _prove(folder: Path) -> Enter:
+    """A bundle whose manifest is right about its damaged graph: nothing but the runtime stands before it."""
+    bundle = folder / "b" / "1.0.0"
+    shutil.copytree(_SMALLEST, bundle)
+    manifest = json.loads((bundle / MANIFEST_FILE).read_text())
+
+    def prove(content: bytes) -> None:
+        (bundle / MODEL_FILE).write_bytes(content)
+        files = manifest["files"] | {MODEL_FILE: hashlib.sha256(content).hexdigest()}
+        (bundle / MANIFEST_FILE).write_text(json.dumps(manifest | {"files": files}))
+        prove_elsewhere(bundle, keys_dir=REPOSITORY / "models_onnx" / "keys", require_signature=False)
+
+    return prove
+
+
 DOORS = (
     Door("toml", _site, in_folder(_load_site), (ConfigurationError,)),
     Door("environment", _variables, in_folder(_load_with_variables), (ConfigurationError,)),
@@ -236,5 +261,6 @@ DOORS = (
     Door("bundle", _bundle, in_folder(_read_bundle), (BundleError,)),
     Door("manifest", _manifest, simple(lambda content: _parse(content, Path("b"))), (BundleError,)),
     Door("signature", _signature, simple(parse_signature), (BundleError,)),
+    Door("model-file", _model, in_folder(_prove), (BundleError,), in_tests=5),
     Door("keys", _keys, in_folder(_read_keys), (BundleError,)),
 )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.transports.http_exchange import HttpExchange
-from cloud_sync.transports.tls import ClientTls
+from cloud_sync.transports.tls import ClientTls, trusting
 from tests.support.sockets import listening
 
 DEADLINE_S = 60.0
@@ -166,3 +167,10 @@ async def test_a_proxy_variable_that_cannot_be_used_is_a_failure_of_the_link_nam
         monkeypatch.delenv(variable)
         monkeypatch.delenv("HTTP_PROXY", raising=False)
         assert (await http.ask("POST", url, body=b"x")).status == 200
+
+
+def test_the_environment_makes_no_connection_tell_its_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    for place in (tmp_path / "keys", tmp_path / "none" / "keys"):
+        monkeypatch.setenv("SSLKEYLOGFILE", str(place))
+        assert trusting(None).keylog_filename is None
+        assert not place.exists()

@@ -201,3 +201,17 @@ def test_a_wide_file_keeps_the_channels_that_were_named(tmp_path: Path) -> None:
     recording = load_recording(tmp_path / "a.wav", said=Said(columns=("2",)))
     np.testing.assert_allclose(recording.samples, Y[None], atol=1e-6)
     assert "has no channel '3'" in refusal(tmp_path / "a.wav", Said(columns=("3",))).message
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"{'descr': '<f8', 'fortran_order': False, 'shape': (300,), }  ]" + b" " * 55 + b"\n",
+     b"{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999999999,), }" + b" " * 45 + b"\n",
+     b"(" * 117 + b"\n"],
+    ids=["a bracket too many", "more than there is", "nested"],
+)  # fmt: skip
+def test_a_numpy_header_that_is_none_is_refused_by_name(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "a.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(80))
+    with pytest.raises(RecordingError, match=r"a\.npy cannot be read as a NumPy file"):
+        load_recording(path, sample_rate_hz=1_000.0)
