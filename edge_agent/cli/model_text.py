@@ -37,14 +37,17 @@ def _judges(label: str, champion: dict[str, Any]) -> list[str]:
         lines.append(f"  although {champion['despite']}")
     if champion["alarms"]:
         before = champion["alarms_before"]
-        told = f"; before it, version {before['version']}: {_alarmed(before)}" if before else ""
-        lines.append(f"  alarms since: {_alarmed(champion['alarms'])}{told}")
+        stands = f", and {champion['alarms_standing']} stands now" if champion["alarms_standing"] else ""
+        lines.append(f"  alarms raised since: {_alarmed(champion['alarms'])}{stands}")
+        if before:
+            lines.append(f"  before it, version {before['version']}: {_alarmed(before)}")
     return lines
 
 
 def _alarmed(seen: dict[str, Any]) -> str:
     per_day = f", {seen['per_day']:g} a day" if seen["per_day"] is not None else ""
-    return f"{seen['total']} in {_time(seen['watched_s'])} of scoring{per_day}"
+    share = f"; {seen['anomalous_fraction']:.1%} of windows anomalous" if seen["anomalous_fraction"] is not None else ""
+    return f"{seen['total']} in {_time(seen['watched_s'])} of scoring{per_day}{share}"
 
 
 def _time(seconds: float) -> str:

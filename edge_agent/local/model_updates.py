@@ -13,6 +13,7 @@ from edge_agent.pipeline.alarm_record import VersionAlarms
 from edge_agent.pipeline.life import Life
 from edge_agent.pipeline.lifecycle import ModelLife
 from edge_agent.pipeline.model_pull import ModelPull
+from edge_agent.pipeline.succession import alarms_standing
 from edge_agent.scoring.challenger import ChallengerState
 
 DAY_S: Final = 86_400.0
@@ -67,6 +68,7 @@ def _champion(life: Life) -> dict[str, Any]:
         "probation_windows": life.seen.scored if life.seen else None,
         "unwatched": life.probation.unwatched or None if life.probation else None,
         "cannot_alarm": life.model.cannot_alarm,
+        "alarms_standing": alarms_standing(life.lines),
         "alarms": _alarms(life.alarms.now),
         "alarms_before": _alarms(life.alarms.before),
         "error": life.error,
@@ -85,6 +87,8 @@ def _alarms(seen: VersionAlarms | None) -> dict[str, Any] | None:
         "total": seen.alarms,
         "watched_s": round(seen.watched_s),
         "per_day": None if per_day is None else round(per_day, 2),
+        "windows": seen.windows,
+        "anomalous_fraction": round(seen.anomalous / seen.windows, 4) if seen.windows else None,
     }
 
 

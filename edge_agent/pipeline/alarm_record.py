@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,14 +34,25 @@ SAVE_EVERY_S: Final = 3_600.0
 
 
 class VersionAlarms(BaseModel):
-    """One version's time as champion here: alarms raised, and the seconds in which it scored."""
+    """One version's time as champion here: alarms raised, windows scored, those anomalous, and the seconds taken."""
 
     model_config = ConfigDict(extra="forbid")
 
     version: str
     since: str | None = None
     alarms: int = Field(default=0, ge=0)
+    windows: int = Field(default=0, ge=0)
+    anomalous: int = Field(default=0, ge=0)
     watched_s: float = Field(default=0.0, ge=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Over all channels, since the agent's start."""
+
+    alarms: int
+    windows: int
+    anomalous: int
 
 
 class _Document(BaseModel):
@@ -62,7 +73,7 @@ class AlarmRecord:
         self.versions: list[VersionAlarms] = []
         self._rows: deque[list[float]] = deque(maxlen=KEPT_ROWS)
         self._of_this_alarm: dict[str, int] = {}
-        self._counted: tuple[int, float] | None = None  # alarms and monotonic time of the last count
+        self._counted: tuple[Totals, float] | None = None  # at the last count, and its monotonic time
         self._saved_s: float | None = None
         self._is_changed = self._is_raised = False
 
@@ -100,8 +111,8 @@ class AlarmRecord:
             self._of_this_alarm[subject] = self._of_this_alarm.get(subject, 0) + len(rows)
             self._rows.extend(rows.astype(np.float64).tolist())
 
-    def count(self, version: str, spec: FeatureSpec, since: str | None, alarms: int, now_s: float) -> None:
-        """Add what happened since the last call. `alarms` were raised since the agent's start; `now_s` is monotonic."""
+    def count(self, version: str, spec: FeatureSpec, since: str | None, totals: Totals, now_s: float) -> None:
+        """Add what happened since the last call. `now_s` is monotonic."""
         if self.now is None or self.now.version != version:
             self.versions = [VersionAlarms(version=version, since=since), *self.versions][:VERSIONS_KEPT]
             self._is_changed = self._counted is not None or len(self.versions) > 1
@@ -110,11 +121,13 @@ class AlarmRecord:
             self._spec = spec
         if self._counted is not None and self.now is not None:
             before, before_s = self._counted
-            self.now.alarms += alarms - before
+            self.now.alarms += totals.alarms - before.alarms
+            self.now.windows += totals.windows - before.windows
+            self.now.anomalous += totals.anomalous - before.anomalous
             self.now.watched_s += now_s - before_s
-            self._is_raised |= alarms > before
+            self._is_raised |= totals.alarms > before.alarms
         self._saved_s = now_s if self._saved_s is None else self._saved_s
-        self._counted = alarms, now_s
+        self._counted = totals, now_s
 
     def is_due(self, now_s: float) -> bool:
         wait_s = SAVE_AFTER_ALARM_S if self._is_raised else SAVE_EVERY_S

@@ -29,13 +29,13 @@ from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.shadow import ShadowRun
 from edge_agent.pipeline.succession import (
     Line,
-    alarms_raised,
     check_fit,
     counts_of,
     machine_of,
     machines_of,
     standing_channels,
     swap_model,
+    totals_of,
 )
 from edge_agent.scoring.arrival import Arrival
 from edge_agent.scoring.challenger import (
@@ -168,8 +168,8 @@ class ModelLife:
 
     def _count_alarms(self, life: Life) -> None:
         since = life.pointer.since if life.pointer else None
-        raised, now_s = alarms_raised(life.lines), self._clock.monotonic_s()
-        life.alarms.count(life.model.version, life.model.spec, since, raised, now_s)
+        totals, now_s = totals_of(life.lines), self._clock.monotonic_s()
+        life.alarms.count(life.model.version, life.model.spec, since, totals, now_s)
 
     # Who is champion
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from cloud_sync.columns import Record
 from edge_agent.errors import BundleError, ConfigurationError
+from edge_agent.pipeline.alarm_record import Totals
+from edge_agent.pipeline.alarms import AlarmTracker
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.tag_inputs import inputs_wanted, tag_input
 from edge_agent.pipeline.tags import SnapshotLine
@@ -53,10 +55,19 @@ def machines_of(lines: Sequence[Line]) -> frozenset[str]:
     return frozenset(map(machine_of, subjects))
 
 
-def alarms_raised(lines: Sequence[Line]) -> int:
-    """Alarms since the agent's start."""
-    trackers = [t for line in lines for t in ([line.alarm] if isinstance(line, SnapshotLine) else line.alarms)]
-    return sum(tracker.raised_total for tracker in trackers)
+def totals_of(lines: Sequence[Line]) -> Totals:
+    """Count alarms raised and windows scored, since the agent's start."""
+    counts = counts_of(lines, frozenset())
+    return Totals(sum(tracker.raised_total for tracker in _trackers(lines)), counts.scored, counts.anomalous)
+
+
+def alarms_standing(lines: Sequence[Line]) -> int:
+    """Count the alarms that stand now."""
+    return sum(tracker.is_standing for tracker in _trackers(lines))
+
+
+def _trackers(lines: Sequence[Line]) -> list[AlarmTracker]:
+    return [t for line in lines for t in ([line.alarm] if isinstance(line, SnapshotLine) else line.alarms)]
 
 
 def counts_of(lines: Sequence[Line], left_out: frozenset[ChannelKey]) -> Counts:

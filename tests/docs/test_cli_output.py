@@ -23,6 +23,7 @@ from edge_agent.cli.validate import validate_file
 from edge_agent.core.clock import SystemClock
 from edge_agent.demo.audit import Audit
 from edge_agent.local.model_updates import describe_updates
+from edge_agent.pipeline.alarm_record import Totals
 from edge_agent.pipeline.champions import scoring_model
 from edge_agent.recordings import Said
 from edge_agent.scoring.arrival import Refused
@@ -240,7 +241,7 @@ def test_the_fields_of_model_updates_are_the_documented_ones(site: Path) -> None
     life.challenger = Challenger(version="9.0.0", state=ChallengerState.READY, since="2026-05-04T12:00:00Z")
     for each in agent.model_life.lives.values():
         for version in ("0.9.0", each.model.version):
-            each.alarms.count(version, each.model.spec, None, 0, 0.0)
+            each.alarms.count(version, each.model.spec, None, Totals(0, 0, 0), 0.0)
     agent.model_life.intake.refused = (Refused("bundle.tar", "too old", "2026-05-04T12:00:00Z"),)
     document = {"model_updates": describe_updates(agent.model_life, agent.model_pull)}
     page = {name for name in documented("status") if name.startswith("model_updates.")}

@@ -493,7 +493,8 @@ async def test_status_tells_which_version_judges_since_when_and_how_often_both_a
         assert champion["alarms_before"]["total"] == 2
         text = "\n".join(model_lines({"champions": [champion]}))
         assert f"{VIBRATION} 1.1.0 judges since {champion['since']}, promoted by {champion['by']}" in text
-        assert "alarms since: 2 in 0 min of scoring; before it, version 1.0.0: 2 in 0 min of scoring" in text
+        assert "alarms raised since: 2 in 0 min of scoring; 100.0% of windows anomalous, and 2 stands now" in text
+        assert "before it, version 1.0.0: 2 in 0 min of scoring; 100.0% of windows anomalous" in text
 
 
 def test_rollback_never_leads_forward(site: Site) -> None:
