@@ -18,6 +18,7 @@ from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.shadow import ShadowRun, incomparable
 from edge_agent.pipeline.succession import check_fit
 from edge_agent.scoring.champion import Champion, load_bundle
+from edge_agent.scoring.manifest import version_key
 from edge_agent.scoring.promotion import Pointer
 from edge_agent.scoring.shadow import AlarmWindows, Gates, Trial
 from edge_agent.scoring.silence import Missed
@@ -38,9 +39,20 @@ class Beside:
             require_signature=settings.require_signature,
         )
 
-    def model(self, name: str, version: str) -> ScoringModel:
-        """Return the version, verified and proven. Raises BundleError."""
-        return scoring_model(self._load(name, version))
+    def to_follow(self, life: Life, pointer: Pointer) -> ScoringModel:
+        """Return the version that a moved pointer names. Raises BundleError when it may not score here.
+
+        Nobody has to say so when a person overruled that it cannot alarm, or it is gone back to.
+        """
+        model = scoring_model(self._load(life.name, pointer.version))
+        check_fit(life.lines, model)
+        is_newer = version_key(model.version) > version_key(life.model.version)
+        if model.cannot_alarm is not None and pointer.despite is None and is_newer:
+            raise BundleError(
+                f"{model.name} {model.version}: {model.cannot_alarm}",
+                hint="to have it all the same: edge-agent models promote --despite-refusal",
+            )
+        return model
 
     def on_trial(self, life: Life, version: str, *, alarms: Mapping[str, AlarmWindows]) -> ShadowRun:
         """Return the version beside the champion. `alarms` are of a trial of it that broke off.
@@ -76,7 +88,7 @@ class Beside:
         version = pointer.previous(versions)
         if version is None:
             raise BundleError("no version before it is here")
-        model = self.model(life.name, version)
+        model = scoring_model(self._load(life.name, version))
         check_fit(life.lines, model)
         if (difference := incomparable(model, life.model)) is not None:
             raise BundleError(f"of {version} {difference}")

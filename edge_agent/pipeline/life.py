@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from edge_agent.pipeline.alarm_record import AlarmRecord
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.observed import Observe, Observed
 from edge_agent.pipeline.shadow import ShadowRun
-from edge_agent.pipeline.succession import Line
+from edge_agent.pipeline.succession import Line, machine_of, machines_of
 from edge_agent.scoring.challenger import Challenger
 from edge_agent.scoring.probation import Counts
 from edge_agent.scoring.promotion import Pointer
@@ -51,6 +51,15 @@ class Life:
         """Those who score beside the champion."""
         before = self.probation.before if self.probation is not None else None
         return [run for run in (self.shadow, before) if run is not None]
+
+    def waits_for(self, ready: Challenger, in_alarm: Collection[str]) -> str | None:
+        """Why nobody but a person may make it champion now, or None. `in_alarm` are points of any machine."""
+        machines = machines_of(self.lines)
+        if standing := sorted(subject for subject in in_alarm if machine_of(subject) in machines):
+            return f"an alarm stands on {', '.join(standing)}: while it does, no model is changed by itself"
+        if not ready.is_judged_on_alarms:
+            return "nothing that is anomalous to the champion was there to try it on: a person decides"
+        return None
 
     def look_on(self) -> None:
         """Show every line's windows to all who want them; at each change of who does."""

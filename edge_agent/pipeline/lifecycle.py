@@ -25,19 +25,15 @@ from edge_agent.pipeline.champions import Withdrawn
 from edge_agent.pipeline.intake import Intake
 from edge_agent.pipeline.life import Life, Probation
 from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.model_reports import ModelReports
 from edge_agent.pipeline.recorder import Recorder
-from edge_agent.pipeline.shadow import ShadowRun
 from edge_agent.pipeline.succession import (
     Line,
-    check_fit,
     counts_of,
-    machine_of,
-    machines_of,
     standing_channels,
     swap_model,
     totals_of,
 )
-from edge_agent.scoring.arrival import Arrival
 from edge_agent.scoring.challenger import (
     MAX_STARTS,
     Challenger,
@@ -48,7 +44,6 @@ from edge_agent.scoring.challenger import (
     write_challenger,
 )
 from edge_agent.scoring.champion import bundle_folder, list_bundles, promote, roll_back
-from edge_agent.scoring.manifest import version_key
 from edge_agent.scoring.probation import Counts, failure_of
 from edge_agent.scoring.promotion import Note, Pointer, move_pointer, note_probation, read_pointer
 from edge_agent.scoring.shadow import MIN_WINDOWS, AlarmWindows, Finding, Outcome, quiet_problem
@@ -86,9 +81,8 @@ class ModelLife:
         self._settings = settings
         self._models = models
         self._clock = clock
-        self._recorder = recorder
         self._put = put
-        self._say = say
+        self._reports = ModelReports(clock=clock, recorder=recorder, put=put, say=say)
         self._beside = Beside(settings, state_dir=state_dir, clock=clock)
         self._alarms = alarms
         self._withdrawn = list(withdrawn)
@@ -104,7 +98,7 @@ class ModelLife:
         await self.intake.tidy()
         while self._withdrawn:  # told once, also when this part is started again
             went = self._withdrawn.pop(0)
-            await self._tell(
+            await self._reports.tell(
                 "rolled_back", went.name, went.back_to, previous_version=went.version, reason=went.reason, by=AGENT
             )
         for life in self.lives.values():
@@ -139,19 +133,19 @@ class ModelLife:
                 note_probation(self._folder(life), pointer.version, starts)
             if change < 0 and life.shadow is not None and life.challenger is not None:
                 starts = max(0, life.challenger.starts + change)
-                write_challenger(self._folder(life), _seen_so_far(life.challenger, life.shadow, starts))
+                write_challenger(self._folder(life), life.challenger.seen(life.shadow.trial.alarms, starts))
         except BundleError as exc:
-            self._note_error(life, exc)
+            self._reports.note_error(life, exc)
 
     async def look(self) -> None:
         """Everything that is due, once."""
         for arrival in await self.intake.take_in(time=self._now()):
-            await self._tell_arrival(arrival)
+            await self._reports.tell_arrival(arrival)
         for life in self.lives.values():
             try:
                 await self._look_after(life)
             except BundleError as exc:
-                self._note_error(life, exc)
+                self._reports.note_error(life, exc)
             else:
                 life.error = None
 
@@ -177,16 +171,14 @@ class ModelLife:
         """Score with the version the pointer names. One that cannot be used goes back when it is on probation."""
         before = life.model
         try:
-            model = await asyncio.to_thread(self._beside.model, life.name, pointer.version)
-            check_fit(life.lines, model)
-            self._check_allowed(model, pointer, before)
+            model = await asyncio.to_thread(self._beside.to_follow, life, pointer)
         except BundleError as exc:
             if pointer.probation_starts is None:
                 raise
             note = self._note(f"it cannot be used here: {exc.message}")
             await asyncio.to_thread(move_pointer, self._folder(life), before.version, note, is_rollback=True)
             life.pointer = await asyncio.to_thread(read_pointer, self._folder(life))
-            await self._tell(
+            await self._reports.tell(
                 "rolled_back", life.name, before.version, previous_version=pointer.version, reason=note.why, by=AGENT
             )
             return
@@ -203,7 +195,7 @@ class ModelLife:
             await asyncio.to_thread(forget_challenger, self._folder(life))
             life.challenger = None
         is_rollback = any(step.version == before.version and step.is_rolled_back for step in pointer.history[:1])
-        await self._tell(
+        await self._reports.tell(
             "rolled_back" if is_rollback else "promoted",
             life.name,
             model.version,
@@ -212,15 +204,6 @@ class ModelLife:
             despite=pointer.despite or "",
             by=pointer.by or "",
         )
-
-    def _check_allowed(self, model: ScoringModel, pointer: Pointer, before: ScoringModel) -> None:
-        """Raises BundleError for a model that cannot alarm, unless a person overruled that, or it is gone back to."""
-        is_newer = version_key(model.version) > version_key(before.version)
-        if model.cannot_alarm is not None and pointer.despite is None and is_newer:
-            raise BundleError(
-                f"{model.name} {model.version}: {model.cannot_alarm}",
-                hint="to have it all the same: edge-agent models promote --despite-refusal",
-            )
 
     async def _begin_probation(
         self, life: Life, pointer: Pointer, since: Counts, left_out: frozenset[tuple[str, int]]
@@ -256,7 +239,7 @@ class ModelLife:
         elif seen.scored >= self._settings.probation_windows and is_long:
             await asyncio.to_thread(note_probation, self._folder(life), life.model.version, None)
             self._end_probation(life)
-            await self._tell("probation_passed", life.name, life.model.version, reason=f"{seen.scored} windows")
+            await self._reports.tell("probation_passed", life.name, life.model.version, reason=f"{seen.scored} windows")
 
     def _silence(self, probation: Probation) -> str | None:
         if probation.before is None:
@@ -315,14 +298,14 @@ class ModelLife:
             return
         life.look_on()
         if known is None:
-            await self._tell("shadow", life.name, version, previous_version=life.model.version)
+            await self._reports.tell("shadow", life.name, version, previous_version=life.model.version)
 
     async def _save_trial(self, life: Life) -> None:
         """What it missed so far, so that no kill lets it begin with a clean slate."""
         if life.shadow is None or life.challenger is None:
             return
-        now = _seen_so_far(life.challenger, life.shadow, life.challenger.starts)
-        if _missed(now) - _missed(life.challenger) >= MIN_WINDOWS:
+        now = life.challenger.seen(life.shadow.trial.alarms, life.challenger.starts)
+        if now.missed - life.challenger.missed >= MIN_WINDOWS:
             await asyncio.to_thread(write_challenger, self._folder(life), now)
             life.challenger = now
 
@@ -334,7 +317,9 @@ class ModelLife:
         starts = life.challenger.starts if life.challenger else 1
         is_judged = trial is not None and trial.is_judged_on_alarms
         await self._write(life, version, state, finding.reason, starts, is_judged_on_alarms=is_judged)
-        await self._tell(state.value, life.name, version, previous_version=life.model.version, reason=finding.reason)
+        await self._reports.tell(
+            state.value, life.name, version, previous_version=life.model.version, reason=finding.reason
+        )
 
     async def _promote_if_ready(self, life: Life, versions: Sequence[str]) -> None:
         ready, life.waits = life.challenger, None
@@ -342,7 +327,7 @@ class ModelLife:
             return
         if candidate(versions, life.pointer, None) != ready.version:
             return  # somebody has decided otherwise meanwhile
-        if (waits := self._waits_for(life, ready)) is not None:
+        if (waits := life.waits_for(ready, self._alarms())) is not None:
             life.waits = waits
             return
         step = partial(
@@ -358,15 +343,6 @@ class ModelLife:
         await asyncio.to_thread(step)
         life.pointer = await asyncio.to_thread(read_pointer, self._folder(life))
         await self._follow(life, life.pointer)
-
-    def _waits_for(self, life: Life, ready: Challenger) -> str | None:
-        """Why nobody but a person may make it champion now, or None."""
-        machines = machines_of(life.lines)
-        if standing := sorted(subject for subject in self._alarms() if machine_of(subject) in machines):
-            return f"an alarm stands on {', '.join(standing)}: while it does, no model is changed by itself"
-        if not ready.is_judged_on_alarms:
-            return "nothing that is anomalous to the champion was there to try it on: a person decides"
-        return None
 
     def _end_trial(self, life: Life) -> None:
         life.shadow = None
@@ -395,28 +371,7 @@ class ModelLife:
         await asyncio.to_thread(write_challenger, self._folder(life), challenger)
         life.challenger = challenger
 
-    # What arrives
-
-    async def _tell_arrival(self, arrival: Arrival) -> None:
-        if arrival.installed is None:
-            await self._tell("refused", arrival.entry, None, reason=arrival.reason)
-        elif arrival.installed.is_new:
-            await self._tell("installed", arrival.installed.name, arrival.installed.version, entry=arrival.entry)
-
     # Small things
-
-    async def _tell(self, state: str, name: str, version: str | None, **more: str) -> None:
-        body = {"state": state, "model": name, "model_version": version, **{k: v for k, v in more.items() if v}}
-        words = f"model {name} {version or ''}".rstrip() + f": {state.replace('_', ' ')}"
-        reason = more.get("reason")
-        level = "warning" if state in ("refused", "rolled_back") else "info"
-        self._say(level, f"{words}{f': {reason}' if reason else ''}")
-        await self._put([self._recorder.report(name, self._clock.now_ns(), body)])
-
-    def _note_error(self, life: Life, exc: BundleError) -> None:
-        if life.error != exc.message:
-            self._say("error", f"model {life.name}: {exc.message}{f'; {exc.hint}' if exc.hint else ''}")
-        life.error = exc.message
 
     def _folder(self, life: Life) -> Path:
         return bundle_folder(self._settings.dir, life.name)
@@ -434,12 +389,3 @@ class ModelLife:
     @property
     def _keys_dir(self) -> Path:
         return self._settings.keys_dir or self._settings.dir / "keys"
-
-
-def _seen_so_far(challenger: Challenger, run: ShadowRun, starts: int) -> Challenger:
-    alarms = {channel: (seen.champion, seen.missed) for channel, seen in run.trial.alarms.items() if seen.champion}
-    return challenger.model_copy(update={"starts": starts, "alarms": alarms})
-
-
-def _missed(challenger: Challenger) -> int:
-    return sum(missed for _, missed in challenger.alarms.values())

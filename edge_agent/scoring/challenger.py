@@ -8,7 +8,7 @@ Constraints
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from edge_agent.errors import BundleError
 from edge_agent.scoring.durable import locked, remove_file, replace_file
 from edge_agent.scoring.manifest import BundleVersion, version_key
 from edge_agent.scoring.promotion import Pointer
+from edge_agent.scoring.shadow import AlarmWindows
 
 CHALLENGER_FILE: Final = "challenger.json"
 MAX_STARTS: Final = 5
@@ -48,6 +49,16 @@ class Challenger(BaseModel):
         default_factory=dict, description="By channel: windows in alarm, and of them those it missed."
     )
     is_judged_on_alarms: bool = Field(default=False, description="Of one that is ready.")
+
+    @property
+    def missed(self) -> int:
+        """Windows in alarm that it missed, over all channels."""
+        return sum(missed for _, missed in self.alarms.values())
+
+    def seen(self, alarms: Mapping[str, AlarmWindows], starts: int) -> Challenger:
+        """Return it with what its trial has seen so far."""
+        counted = {channel: (seen.champion, seen.missed) for channel, seen in alarms.items() if seen.champion}
+        return self.model_copy(update={"starts": starts, "alarms": counted})
 
 
 def read_challenger(folder: Path) -> Challenger | None:
