@@ -142,8 +142,7 @@ async def out_of_memory(world: SignalWorld, rng: random.Random) -> None:
         used = int((group / "memory.usage_in_bytes").read_text())
         (group / "memory.limit_in_bytes").write_text(str(used + ROOM_BYTES))
         Path(f"/proc/{world.pid}/oom_score_adj").write_text("1000")
-        spare = f"echo $$ > {group}/cgroup.procs; echo -1000 > /proc/$$/oom_score_adj"
-        command = f"{spare}; exec {sys.executable} -c '{HOG}'"
+        command = f"echo $$ > {group}/cgroup.procs; exec {sys.executable} -c '{HOG}'"
         with subprocess.Popen(["sh", "-c", command]) as greedy:
             try:
                 await world.gateway_ends(-signal.SIGKILL)
