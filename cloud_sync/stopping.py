@@ -177,7 +177,10 @@ class Patience:
         if pending:
             task.cancel()
             await self._wait(pending, _TICK_S)
-            logger.error("%s: not done within %.1f s at the stop", what, within_s)
+            if self.is_gone:
+                logger.warning("%s: cut short by the second order", what)
+            else:
+                logger.error("%s: not done within %.1f s at the stop", what, within_s)
             return False
         if (error := None if task.cancelled() else task.exception()) is not None:
             logger.error("%s failed at the stop: %s", what, error, exc_info=error)

@@ -50,15 +50,16 @@ _FOR_THE_OPERATOR: Final = (ConfigurationError, CredentialsError, OutboxTooNewEr
 def run_daemon(config: Path | None) -> None:
     """Raises ConfigurationError before anything is opened, EdgeError when the daemon cannot go on."""
     os.umask(OWNER_ONLY)  # what is made here is the agent's own; what its group may read says so itself
+    # At once: the kernel drops an order to a container's first process while nobody listens for it.
+    signals = StopSignals(within_s=ENDED_WITHIN_S).listen()
     settings = load_settings(find_settings_file(config))
     with last_words(settings.gateway.runtime_dir):
-        _run_settings(settings)
+        _run_settings(settings, signals)
 
 
-def _run_settings(settings: Settings) -> None:
+def _run_settings(settings: Settings, signals: StopSignals) -> None:
     api_key, mqtt_password = central_api_key(settings), central_mqtt_password(settings)
     set_up_logging(settings.gateway.log_level, settings.gateway.log_format)
-    signals = StopSignals(within_s=ENDED_WITHIN_S).listen()
     if settings.central.url.startswith("http://"):
         log.warning("central.url is plain http: anyone on the path can read and forge what is sent")
     if settings.central.mqtt is not None and settings.central.mqtt.allow_plaintext:
