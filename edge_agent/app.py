@@ -34,7 +34,7 @@ from edge_agent.core.tags import Reading, Scan
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.registry import build_driver
 from edge_agent.drivers.supervisor import Supervisor
-from edge_agent.errors import BundleError
+from edge_agent.errors import BundleError, ConfigurationError
 from edge_agent.health.clock_quality import ClockQuality
 from edge_agent.health.ledger import GapLedger
 from edge_agent.health.systemd import SystemdNotifier
@@ -48,8 +48,10 @@ from edge_agent.local.parts import bare_document, stopped
 from edge_agent.local.reconciliation import hourly
 from edge_agent.local.state_lock import own_state
 from edge_agent.local.status import Parts, describe
+from edge_agent.local.unscored import Unscored, unscored_by
 from edge_agent.pipeline.baseline_files import BaselineFiles
-from edge_agent.pipeline.champions import load_models, settle_probations
+from edge_agent.pipeline.champions import load_models, settle_probations, wanted_models
+from edge_agent.pipeline.indicator_choice import check_rows, indicators_of
 from edge_agent.pipeline.lifecycle import ModelLife
 from edge_agent.pipeline.lines import (
     check_inputs,
@@ -60,15 +62,18 @@ from edge_agent.pipeline.lines import (
     waveform_line,
     when_full,
 )
+from edge_agent.pipeline.missing_models import MissingModels
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.model_pull import ModelPull
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import IndicatorStage, SnapshotStage, TagStage, WaveformStage
 from edge_agent.pipeline.tags import SnapshotLine
+from edge_agent.pipeline.waveform import WaveformLine
 from edge_agent.settings import (
     ModbusSettings,
     OpcUaSettings,
     Settings,
+    TagModelSettings,
     WaveformSettings,
 )
 from edge_agent.shutdown import CLOSE_S, OPENING_S, Shutdown
@@ -83,6 +88,7 @@ SCANS_QUEUED: Final = 64
 STAGE_RESTART_MAX_S: Final = 5.0
 """What a source sends meanwhile waits in front of the stage."""
 STATUS_FILE_EVERY_S: Final = 5.0
+BETWEEN_ITEMS_S: Final = 0.01
 
 
 @dataclass(slots=True)
@@ -106,10 +112,13 @@ class Agent:
     model_errors: dict[str, BundleError]
     model_life: ModelLife = field(init=False)
     model_pull: ModelPull = field(init=False)
+    missing_models: MissingModels = field(init=False)
     supervisors: list[Supervisor] = field(default_factory=list)
     stages: list[WaveformStage | IndicatorStage | TagStage] = field(default_factory=list)
     snapshots: list[SnapshotStage] = field(default_factory=list)
-    unscored: dict[str, str] = field(default_factory=dict)
+    unscored: dict[str, Unscored] = field(default_factory=dict)
+    inlets: dict[str, Channel[Any]] = field(default_factory=dict)
+    pipeline_tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     refused: dict[str, GapSpan] = field(default_factory=dict)
     supervision: Supervision = field(init=False)
 
@@ -157,7 +166,9 @@ class Agent:
             say=_say,
             alarms=lambda: {alarm["subject"] for alarm in describe_alarms(agent.stages, agent.snapshots)},
             withdrawn=withdrawn,
+            wanted=wanted_models(settings),
         )
+        agent.missing_models = MissingModels(settings, model_errors, adopt=agent._adopt, clock=clock, say=_say)
         agent.model_pull = ModelPull(
             settings.models, names=models, ca_file=settings.central.ca_file, clock=clock, say=_say
         )
@@ -187,20 +198,37 @@ class Agent:
     async def _run_parts(self, stop: asyncio.Event, patience: Patience) -> None:
         asyncio.get_running_loop().set_exception_handler(self.supervision.note_callback)
         sources = [self._start(source) for source in self.supervisors]
-        pipeline = [self._start(stage, restart_max_s=STAGE_RESTART_MAX_S) for stage in self._pipeline]
+        for stage in self._pipeline:
+            self._start_stage(stage)
         carriers = [
             self.supervision.start("outbox writer", self.writer.run),
             self.supervision.start("uplink", self.uplink.run),
             self.supervision.start("reconciliation", self.reconciliation.run),
             self.supervision.start("models", self.model_life.run),
+            self.supervision.start("missing models", self.missing_models.run),
             self.supervision.start("model index", self.model_pull.run),
             self.supervision.start("baselines", partial(self.baselines.run, self.clock)),
             self.supervision.start("status file", self._keep_status_file),
             self.supervision.start("watchdog", self.notifier.keep_alive),
         ]
-        shutdown = Shutdown(
+        try:
+            self.notifier.ready(f"{len(sources)} sources")
+            log.info("running: %d sources, central %s", len(sources), self.settings.central.url)
+            await stop.wait()
+            self.notifier.stopping()
+            log.info("stopping")
+            self.supervision.is_stopping = True
+            await self._shutdown(sources, carriers).run(patience)
+        finally:  # also when we are cancelled ourselves
+            self.supervision.is_stopping = True
+            for task in [*sources, *self.pipeline_tasks.values(), *carriers]:
+                task.cancel()
+
+    def _shutdown(self, sources: Sequence[asyncio.Task[None]], carriers: Sequence[asyncio.Task[None]]) -> Shutdown:
+        """The stop of what there is by now: stages may have come since the start."""
+        return Shutdown(
             sources=sources,
-            pipeline=pipeline,
+            pipeline=list(self.pipeline_tasks.values()),
             carriers=carriers,
             finish_sources=[source.finish for source in self.supervisors],
             finish_pipeline=[*(partial(self._finish, stage) for stage in self._pipeline), self._end_unscored],
@@ -209,18 +237,9 @@ class Agent:
             deliver=self.uplink.drain,
             last_word=self._leave_last_word,
         )
-        try:
-            self.notifier.ready(f"{len(sources)} sources")
-            log.info("running: %d sources, central %s", len(sources), self.settings.central.url)
-            await stop.wait()
-            self.notifier.stopping()
-            log.info("stopping")
-            self.supervision.is_stopping = True
-            await shutdown.run(patience)
-        finally:  # also when we are cancelled ourselves
-            self.supervision.is_stopping = True
-            for task in [*sources, *pipeline, *carriers]:
-                task.cancel()
+
+    def _start_stage(self, stage: _AnyStage) -> None:
+        self.pipeline_tasks[stage.name] = self._start(stage, restart_max_s=STAGE_RESTART_MAX_S)
 
     def _start(self, part: Supervisor | _AnyStage, *, restart_max_s: float = RESTART_MAX_S) -> asyncio.Task[None]:
         return self.supervision.start(part.name, part.run, after_failure=part.note_fault, restart_max_s=restart_max_s)
@@ -247,14 +266,17 @@ class Agent:
                 self.ledger.note(record)
         await self.writer.put(everything)
 
-    def _into(self, inlet: Channel[Any], *, is_read: bool) -> Callable[[Item], Awaitable[None]]:
-        """Where a source's items go; when nobody reads its samples, its gaps are told all the same."""
+    def _into(self, name: str) -> Callable[[Item], Awaitable[None]]:
+        """Where a source's items go; while nobody reads its samples, its gaps are told all the same."""
+        inlet = self.inlets[name]
 
-        async def gaps_only(item: Item) -> None:
-            if isinstance(item, Gap):
+        async def deliver(item: Item) -> None:
+            if any(stage.line.source == name for stage in self.stages):
+                await inlet.send(item)
+            elif isinstance(item, Gap):
                 await self._put([self.recorder.gap(item)])
 
-        return inlet.send if is_read else gaps_only
+        return deliver
 
     async def _note_absence(self) -> None:
         """The time between the last durable record and now, as a gap: we were not there."""
@@ -270,9 +292,9 @@ class Agent:
 
     async def _begin_unscored(self) -> None:
         """Sources and tag models whose bundle was refused: a gap that lasts as long as the run."""
-        for name, reason in self.unscored.items():
+        for name, unscored in self.unscored.items():
             self.refused[name] = GapSpan(name)
-            gap = self.refused[name].begin(GapCause.MODEL_REFUSED, self.clock.now_ns(), reason)
+            gap = self.refused[name].begin(GapCause.MODEL_REFUSED, self.clock.now_ns(), unscored.reason)
             await self._put([self.recorder.gap(gap)] if gap else [])
 
     async def _end_unscored(self) -> None:
@@ -283,13 +305,15 @@ class Agent:
         for source in self.settings.sources:
             inlet: Channel[Any]
             if isinstance(source, WaveformSettings):
-                inlet = Channel(source.name, capacity=BLOCKS_QUEUED, when_full=when_full(source))
+                inlet = self.inlets[source.name] = Channel(
+                    source.name, capacity=BLOCKS_QUEUED, when_full=when_full(source)
+                )
                 self._connect_waveform(source, inlet)
             else:
-                inlet = Channel(source.name, capacity=SCANS_QUEUED, when_full=WhenFull.BLOCK)
+                inlet = self.inlets[source.name] = Channel(source.name, capacity=SCANS_QUEUED, when_full=WhenFull.BLOCK)
                 self._connect_tags(source, inlet)
             driver = build_driver(source, self.clock)
-            deliver = self._into(inlet, is_read=any(stage.line.source == source.name for stage in self.stages))
+            deliver = self._into(source.name)
             self.supervisors.append(Supervisor(driver, deliver=deliver, clock=self.clock, say=_say))
         self._connect_tag_models()
 
@@ -299,17 +323,20 @@ class Agent:
             source, model, self.settings, recorder=self.recorder, latest=self._latest, now_ns=self.clock.now_ns
         )
         if model is None:
-            error = self.model_errors.get(source.model or "")
             if source.model or indicators is None:
-                self.unscored[source.name] = error.message if error else "no model is configured"
+                self.unscored[source.name] = unscored_by(self.model_errors.get(source.model or ""), source.model)
             if indicators is not None:
                 self.stages.append(IndicatorStage(indicators, inlet, self._put, self.clock))
             return
+        line = self._waveform_line(source, model)
+        self.model_life.attach(line)
+        self.stages.append(WaveformStage(line, inlet, self._put, self.clock, indicators))
+
+    def _waveform_line(self, source: WaveformSettings, model: ScoringModel) -> WaveformLine:
         line = waveform_line(source, model, self.settings.report, self.recorder)
         for row, (state, reasons) in enumerate(zip(line.channels, line.reasons, strict=True)):
             self.baselines.add(f"{source.asset}.{state.point}", reasons, measured_by(source, line.model, row))
-        self.model_life.attach(line)
-        self.stages.append(WaveformStage(line, inlet, self._put, self.clock, indicators))
+        return line
 
     def _connect_tags(self, source: ModbusSettings | OpcUaSettings, inlet: Channel[Scan | Gap]) -> None:
         line = tag_line(source, self.settings.report, self.recorder)
@@ -319,14 +346,69 @@ class Agent:
         for settings in self.settings.tag_models:
             model = self.models.get(settings.model)
             if model is None:
-                error = self.model_errors.get(settings.model)
-                self.unscored[settings.name] = error.message if error else "the model is not loaded"
+                self.unscored[settings.name] = unscored_by(self.model_errors.get(settings.model), settings.model)
                 continue
-            check_inputs(settings, model)
-            line = SnapshotLine(settings, model, self.recorder, learn_s=self.settings.report.interval_s)
-            self.baselines.add(f"{settings.asset}.{settings.name}", line.reasons, measured_of(settings))
+            line = self._snapshot_line(settings, model)
             self.model_life.attach(line)
             self.snapshots.append(SnapshotStage(line, self._latest, self._put, self.clock))
+
+    def _snapshot_line(self, settings: TagModelSettings, model: ScoringModel) -> SnapshotLine:
+        check_inputs(settings, model)
+        line = SnapshotLine(settings, model, self.recorder, learn_s=self.settings.report.interval_s)
+        self.baselines.add(f"{settings.asset}.{settings.name}", line.reasons, measured_of(settings))
+        return line
+
+    # A model that has come since the start
+
+    async def _adopt(self, model: ScoringModel) -> None:
+        """Score with it wherever it is asked for. Raises BundleError when one of those does not fit it."""
+        sources = [s for s in self.settings.sources if isinstance(s, WaveformSettings) and s.model == model.name]
+        tag_models = [settings for settings in self.settings.tag_models if settings.model == model.name]
+        try:
+            waveforms = [(source, self._waveform_line(source, model)) for source in sources]
+            snapshots = [self._snapshot_line(settings, model) for settings in tag_models]
+            for source in sources:
+                check_rows(source, indicators_of(source, self.settings.tables), model.feature_names)
+        except ConfigurationError as exc:
+            raise BundleError(exc.message, hint=exc.hint) from exc
+        subjects = [subject for _, line in waveforms for subject in line.subjects]
+        await self.baselines.restore([*subjects, *(f"{s.asset}.{s.name}" for s in tag_models)])
+        self.models[model.name] = model
+        await self.model_life.add(model, [*(line for _, line in waveforms), *snapshots])
+        for source, line in waveforms:
+            await self._exchange_stage(source, line)
+        for snapshot in snapshots:
+            stage = SnapshotStage(snapshot, self._latest, self._put, self.clock)
+            self.snapshots.append(stage)
+            self._start_stage(stage)
+        for name in [*(source.name for source in sources), *(settings.name for settings in tag_models)]:
+            await self._end_refusal(name)
+
+    async def _exchange_stage(self, source: WaveformSettings, line: WaveformLine) -> None:
+        """The source's samples go through the model as well, from the next block on; what looked at them goes on."""
+        old = next((stage for stage in self.stages if stage.line.source == source.name), None)
+        indicators = old.line if isinstance(old, IndicatorStage) else None
+        if old is not None:
+            await self._retire(old)
+            self.stages.remove(old)
+        if indicators is not None:
+            indicators.leave_gaps_to_the_model()
+        stage = WaveformStage(line, self.inlets[source.name], self._put, self.clock, indicators)
+        self.stages.append(stage)
+        self._start_stage(stage)
+
+    async def _retire(self, stage: WaveformStage | IndicatorStage | TagStage) -> None:
+        task = self.pipeline_tasks.pop(stage.name)
+        while not stage.is_between_items:
+            await self.clock.sleep(BETWEEN_ITEMS_S)
+        task.cancel()
+        await asyncio.wait([task])
+
+    async def _end_refusal(self, name: str) -> None:
+        self.unscored.pop(name, None)
+        span = self.refused.pop(name, None)
+        gap = span.end(self.clock.now_ns()) if span is not None else None
+        await self._put([self.recorder.gap(gap)] if gap is not None else [])
 
     def _latest(self) -> dict[str, Reading]:
         latest: dict[str, Reading] = {}
@@ -354,7 +436,7 @@ class Agent:
             sources={supervisor.name: supervisor.health for supervisor in self.supervisors},
             stages=self.stages,
             snapshots=self.snapshots,
-            unscored=self.unscored,
+            unscored={name: self._now_unscored(name, before) for name, before in self.unscored.items()},
             models=list(self.models.values()),
             model_updates=describe_updates(self.model_life, self.model_pull),
             model_errors=self.model_errors,
@@ -373,6 +455,11 @@ class Agent:
             outbox=self.outbox_watch.look(depth, counters, error=self.writer.state.error, now_ns=self.clock.now_ns()),
         )
         return describe(parts)
+
+    def _now_unscored(self, name: str, before: Unscored) -> Unscored:
+        """What is wrong may have changed since the start: other files, another key."""
+        error = self.model_errors.get(before.model or "")
+        return before if error is None else unscored_by(error, before.model)
 
     @property
     def _socket_path(self) -> Path:

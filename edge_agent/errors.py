@@ -8,6 +8,7 @@ EdgeError
     TransientDriverError    try again later: no answer, busy, link down
     DeviceRejectedError     asking again will not help: illegal address, access denied
   BundleError               this model cannot be used; keep the champion we have
+    MissingKeyError         not yet: nobody here knows who signed it; try again when the keys have changed
   ParserDiedError           a child process that parsed a foreign file ended; whoever asked names the file
   DaemonUnreachableError    the daemon does not answer; `status` says what it left behind
 
@@ -63,6 +64,10 @@ class BundleError(EdgeError):
 
 class ParserDiedError(EdgeError):
     """The process that parsed a foreign file ended by a signal, took too long or wanted too much memory."""
+
+
+class MissingKeyError(BundleError):
+    """The public key of whoever signed a bundle is not here; it may come later."""
 
 
 class DaemonUnreachableError(EdgeError):

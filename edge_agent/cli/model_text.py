@@ -11,7 +11,12 @@ def model_lines(updates: dict[str, Any]) -> list[str]:
     """Lines of the section, without its head; none when there is nothing to say."""
     lines = [line for champion in updates.get("champions", ()) for line in _champion(champion)]
     refused = updates.get("refused", ())
-    lines += [f"{entry['entry']} was refused: {entry['reason']}" for entry in refused[:REFUSED_SHOWN]]
+    for entry in refused[:REFUSED_SHOWN]:
+        lines += [f"{entry['entry']} was refused: {entry['reason']}"]
+        lines += [f"  -> {entry['do']}"] if entry.get("do") else []
+    for unnamed in updates.get("unnamed", ()):
+        lines += [f"{unnamed['name']} {unnamed['version']} is installed, and nothing scores with it"]
+        lines += [f"  -> {unnamed['do']}"]
     if len(refused) > REFUSED_SHOWN:
         lines.append(f"{len(refused) - REFUSED_SHOWN} more in the inbox's folder `refused`")
     return lines

@@ -37,6 +37,7 @@ from edge_agent.local.model_updates import update_problems
 from edge_agent.local.outbox_status import OutboxHealth, describe_outbox, quarantine_problem
 from edge_agent.local.parts import describe_parts, part_problems
 from edge_agent.local.reconciliation import reconcile_problem
+from edge_agent.local.unscored import Unscored
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.stages import SnapshotStage
 from edge_agent.settings import Settings
@@ -57,7 +58,7 @@ class Parts:
     sources: Mapping[str, SourceHealth]
     stages: Sequence[Stage]
     snapshots: Sequence[SnapshotStage]
-    unscored: Mapping[str, str]
+    unscored: Mapping[str, Unscored]
     models: Sequence[ScoringModel]
     model_errors: Mapping[str, BundleError]
     depth: Depth | None
@@ -118,9 +119,9 @@ def _problems(parts: Parts) -> list[dict[str, Any]]:
             out.append(problem(_named(name, health.message), health.since_ns, health.hint))
         elif health.state is SourceState.STARTING and not is_new:
             out.append(problem(f"{name}: no data yet", health.since_ns, "check that the device sends"))
-    for name, reason in parts.unscored.items():
+    for name, unscored in parts.unscored.items():
         if name in parts.sources or any(name == m.name for m in parts.settings.tag_models):
-            out.append(problem(f"{name} is not scored: {reason}", None, "install a bundle that fits"))
+            out.append(problem(f"{name} is not scored: {unscored.reason}", None, unscored.do))
     out += [problem(what, None, do) for what, do in update_problems(parts.model_updates)]
     out += signal_problems(parts.stages, parts.snapshots)
     out += _delivery_problems(parts)

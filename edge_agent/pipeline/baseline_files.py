@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -51,9 +51,9 @@ class BaselineFiles:
             await clock.sleep(SAVE_EVERY_S)
             await self.save()
 
-    async def restore(self) -> None:
-        """Take up what an earlier run has learned; at a start."""
-        found = await asyncio.to_thread(self._read_all)
+    async def restore(self, subjects: Collection[str] | None = None) -> None:
+        """Take up what an earlier run has learned of these subjects, or of all; before they learn."""
+        found = await asyncio.to_thread(self._read_all, self._kept if subjects is None else subjects)
         for subject, document in found.items():
             kept = self._kept[subject]
             is_ours = document.get("schema") == SCHEMA and document.get("measured") == _as_json(kept.measured)
@@ -72,9 +72,9 @@ class BaselineFiles:
         if documents:
             await asyncio.to_thread(self._write_all, documents)
 
-    def _read_all(self) -> dict[str, dict[str, Any]]:
+    def _read_all(self, subjects: Collection[str]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
-        for subject in self._kept:
+        for subject in subjects:
             try:
                 document = json.loads(self._path(subject).read_text(encoding="utf-8"))
             except FileNotFoundError:

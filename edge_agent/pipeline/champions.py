@@ -101,16 +101,42 @@ def load_models(
     """Every champion that a source or a tag model asks for; a bundle that is refused is said and left out."""
     models: dict[str, ScoringModel] = {}
     errors: dict[str, BundleError] = {}
-    keys_dir = settings.models.keys_dir or settings.models.dir / "keys"
     for name in wanted_models(settings):
         try:
-            champion = load_champion(
-                settings.models.dir, name, keys_dir=keys_dir, require_signature=settings.models.require_signature
-            )
+            models[name] = load_model(settings, name)
         except BundleError as exc:
-            say("error", f"model {name} is refused: {exc.message}{f'; {exc.hint}' if exc.hint else ''}")
+            say("error", refusal(name, exc))
             errors[name] = exc
         else:
-            models[name] = scoring_model(champion)
-            say("info", f"model {name} {champion.bundle.manifest.version} verified and proven on this box")
+            say("info", f"model {name} {models[name].version} verified and proven on this box")
     return models, errors
+
+
+def load_model(settings: Settings, name: str) -> ScoringModel:
+    """The champion of this name, proven on this box. Raises BundleError, also when it does not fit who asks for it."""
+    keys_dir, is_signed = settings.models.keys_dir or settings.models.dir / "keys", settings.models.require_signature
+    model = scoring_model(load_champion(settings.models.dir, name, keys_dir=keys_dir, require_signature=is_signed))
+    _check_kind(settings, model)
+    return model
+
+
+def refusal(name: str, exc: BundleError) -> str:
+    """Why a model is not used, for the log."""
+    return f"model {name} is refused: {exc.message}{f'; {exc.hint}' if exc.hint else ''}"
+
+
+def _check_kind(settings: Settings, model: ScoringModel) -> None:
+    """A model over windows cannot score tags, nor the other way round."""
+    takes_windows = model.spec.window_samples > 0
+    of_sources = [s.name for s in settings.sources if isinstance(s, WaveformSettings) and s.model == model.name]
+    of_tags = [t.name for t in settings.tag_models if t.model == model.name]
+    if of_sources and not takes_windows:
+        raise BundleError(
+            f"{model.name} scores tags, and source {of_sources[0]!r} gives samples",
+            hint="name it in [[tag_models]], and give this source a model over windows (edge-agent models list)",
+        )
+    if of_tags and takes_windows:
+        raise BundleError(
+            f"{model.name} scores windows of samples, and [[tag_models]] {of_tags[0]!r} gives tags",
+            hint="name it in a waveform source, and give this one a model over tags (edge-agent models list)",
+        )

@@ -75,6 +75,10 @@ class IndicatorLine:
         self._cuts: list[tuple[Windower, list[Meter]]] = []
         self._newest_ns = 0
 
+    def leave_gaps_to_the_model(self) -> None:
+        """A model has come that sees the same samples: one of the two tells of gaps."""
+        self._tells_gaps = False
+
     def push(self, item: SampleBlock | Gap) -> list[Record]:
         """What one item from the driver leads to, in order."""
         if isinstance(item, Gap):

@@ -31,7 +31,8 @@ class Intake:
             keys_dir=settings.keys_dir or settings.dir / "keys",
             require_signature=settings.require_signature,
         )
-        self._inbox = Inbox(settings.inbox, put_in_place) if settings.inbox else None
+        keys_dir = settings.keys_dir or settings.dir / "keys"
+        self._inbox = Inbox(settings.inbox, put_in_place, keys_dir=keys_dir) if settings.inbox else None
 
     async def tidy(self) -> None:
         """Remove what a killed installation left. Before the first `take_in`."""

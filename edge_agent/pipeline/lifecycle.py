@@ -34,6 +34,7 @@ from edge_agent.pipeline.succession import (
     swap_model,
     totals_of,
 )
+from edge_agent.scoring.arrival import Arrival
 from edge_agent.scoring.challenger import (
     MAX_STARTS,
     Challenger,
@@ -73,7 +74,11 @@ class ModelLife:
         say: Callable[[str, str], None],
         alarms: Callable[[], Collection[str]] = tuple,
         withdrawn: Sequence[Withdrawn] = (),
+        wanted: Collection[str] = (),
     ) -> None:
+        self.unnamed: dict[str, str] = {}  # versions that came and that no source asks for, by name
+        self._wanted = wanted
+        self._state_dir = state_dir
         self.lives: Mapping[str, Life] = {
             name: Life(name, model, AlarmRecord(state_dir, name, model.spec, say=say)) for name, model in models.items()
         }
@@ -81,6 +86,7 @@ class ModelLife:
         self._settings = settings
         self._models = models
         self._clock = clock
+        self._say = say
         self._put = put
         self._reports = ModelReports(clock=clock, recorder=recorder, put=put, say=say)
         self._beside = Beside(settings, state_dir=state_dir, clock=clock)
@@ -92,6 +98,15 @@ class ModelLife:
         life = self.lives[line.model.name]
         life.lines.append(line)
         life.look_on()
+
+    async def add(self, model: ScoringModel, lines: Sequence[Line]) -> None:
+        """Look after a model that has come since the start, and after the lines that score with it."""
+        life = Life(model.name, model, AlarmRecord(self._state_dir, model.name, model.spec, say=self._say))
+        await asyncio.to_thread(life.alarms.restore)
+        self._count_start(life, +1)
+        self.lives = {**self.lives, model.name: life}  # another table: rounds go on over the one they began with
+        for line in lines:
+            self.attach(line)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -141,6 +156,7 @@ class ModelLife:
         """Everything that is due, once."""
         for arrival in await self.intake.take_in(time=self._now()):
             await self._reports.tell_arrival(arrival)
+            self._note_unnamed(arrival)
         for life in self.lives.values():
             try:
                 await self._look_after(life)
@@ -370,6 +386,13 @@ class ModelLife:
         )
         await asyncio.to_thread(write_challenger, self._folder(life), challenger)
         life.challenger = challenger
+
+    def _note_unnamed(self, arrival: Arrival) -> None:
+        """A bundle that no source asks for is installed all the same; somebody should be told."""
+        found = arrival.installed
+        if found is not None and found.is_new and self._wanted and found.name not in self._wanted:
+            self.unnamed[found.name] = found.version
+            self._say("warning", f"model {found.name} {found.version}: no source names it, so nothing scores with it")
 
     # Small things
 

@@ -51,6 +51,11 @@ class _Stage(Generic[ItemT]):
         await self._end_fault(self._clock.now_ns())
 
     @property
+    def is_between_items(self) -> bool:
+        """Whether its task can be cancelled without an item that is only half through."""
+        return self._in_work is None
+
+    @property
     def has_items(self) -> bool:
         """Whether something waits in front of this stage."""
         return self.inlet.stats().depth > 0

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_sync.private_files import make_private_folder, open_private, tighten
-from edge_agent.errors import BundleError
+from edge_agent.errors import BundleError, MissingKeyError
 from edge_agent.scoring.archive import BUNDLE_FILES, MAX_ARCHIVE_BYTES, CutShortError
 from edge_agent.scoring.installation import Installed
 
@@ -61,14 +61,19 @@ class Refused:
     entry: str
     reason: str
     time: str
+    do: str | None = None
 
 
 class Inbox:
-    """One folder. `install` is called with an entry that holds still. Not for two threads at a time."""
+    """One folder. `install` is called with an entry that holds still. Not for two threads at a time.
 
-    def __init__(self, folder: Path, install: Callable[[Path], Installed]) -> None:
+    What was refused for want of a key in `keys_dir` comes back by itself when the keys there have changed.
+    """
+
+    def __init__(self, folder: Path, install: Callable[[Path], Installed], *, keys_dir: Path | None = None) -> None:
         self.folder = folder
         self._install = install
+        self._keys_dir = keys_dir
         self._seen: dict[str, tuple[_Print, float]] = {}
 
     def look(self, *, now_s: float, time: str) -> list[Arrival]:
@@ -80,6 +85,7 @@ class Inbox:
             make_private_folder(self.folder)
             for left in self.folder.glob(f"{_DOOMED}*"):
                 shutil.rmtree(left)
+            self._take_back()
             entries = [path for path in sorted(self.folder.iterdir()) if _is_entry(path)][:MAX_WAITING]
             self._seen = {path.name: self._seen[path.name] for path in entries if path.name in self._seen}
             arrivals = [self._look_at(path, now_s, time) for path in entries]
@@ -95,6 +101,23 @@ class Inbox:
         files = sorted((self.folder / REFUSED_DIR).glob(f"*{REASON_SUFFIX}"), key=_changed, reverse=True)
         return tuple(entry for entry in map(_refused, files) if entry is not None)
 
+    def _take_back(self) -> None:
+        """Whatever waits for a key is an entry again, once the keys are others than at its refusal."""
+        for file in (self.folder / REFUSED_DIR).glob(f"*{REASON_SUFFIX}"):
+            keys, entry = _read_reason(file).get("keys"), file.with_name(file.name.removesuffix(REASON_SUFFIX))
+            place = self.folder / entry.name
+            if keys is None or keys == self._keys() or os.path.lexists(place) or not os.path.lexists(entry):
+                continue
+            file.unlink()
+            entry.rename(place)
+
+    def _keys(self) -> list[list[str | int]]:
+        """The keys and the list of revoked ones as they are now."""
+        if self._keys_dir is None or not self._keys_dir.is_dir():
+            return []
+        found = [(file.name, file.lstat()) for file in sorted(self._keys_dir.iterdir())]
+        return [[name, stats.st_size, stats.st_mtime_ns] for name, stats in found]
+
     def _look_at(self, path: Path, now_s: float, time: str) -> Arrival | None:
         try:
             print_ = _print_of(path)
@@ -106,6 +129,7 @@ class Inbox:
             return None
         if now_s - since_s < SETTLE_S:
             return None
+        keys = self._keys()
         try:
             if path.is_dir() and not path.is_symlink():
                 _check_complete(path)
@@ -113,16 +137,19 @@ class Inbox:
                 installed = self._install(path)
         except CutShortError as exc:
             return None if now_s - since_s < INCOMPLETE_S else self._refuse(path, exc, time)
+        except MissingKeyError as exc:
+            return self._refuse(path, exc, time, keys=keys)
         except BundleError as exc:
             return self._refuse(path, exc, time)
         _remove(path)
         return Arrival(path.name, installed)
 
-    def _refuse(self, path: Path, exc: BundleError, time: str) -> Arrival:
+    def _refuse(self, path: Path, exc: BundleError, time: str, *, keys: list[list[str | int]] | None = None) -> Arrival:
         kept = self.folder / REFUSED_DIR
         make_private_folder(kept)
         _remove(kept / path.name)
         reason: dict[str, Any] = {"entry": path.name, "reason": exc.message, "do": exc.hint, "time": time}
+        reason |= {"keys": keys} if keys is not None else {}
         with open_private(kept / f"{path.name}{REASON_SUFFIX}", "w", encoding="utf-8") as file:
             file.write(json.dumps(reason) + "\n")
         path.rename(kept / path.name)
@@ -195,11 +222,21 @@ def _changed(path: Path) -> int:
 
 
 def _refused(file: Path) -> Refused | None:
+    found = _read_reason(file)
+    try:
+        do = found.get("do")
+        return Refused(str(found["entry"]), str(found["reason"]), str(found["time"]), None if do is None else str(do))
+    except KeyError:
+        return None
+
+
+def _read_reason(file: Path) -> dict[str, Any]:
+    """What a reason file holds; nothing when somebody else wrote it."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        return Refused(str(found["entry"]), str(found["reason"]), str(found["time"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _remove(path: Path) -> None:

@@ -89,7 +89,7 @@ def _verify_signature(manifest_text: bytes, signature: bytes, path: Path, keys_d
         return ring.signer_of(manifest_text, parse_signature(signature))
     except BundleError as exc:
         hint = exc.hint or f"{_COPY_AGAIN}; if its builder is new, put the builder's public key into {keys_dir}"
-        raise BundleError(f"{path}: {exc.message}", hint=hint) from exc
+        raise type(exc)(f"{path}: {exc.message}", hint=hint) from exc  # a key that is missing stays one
 
 
 def _parse(text: bytes, path: Path) -> Manifest:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -163,18 +164,32 @@ def bundle_folder(models_dir: Path, name: str) -> Path:
             f"the folder of bundles {models_dir} is not there", hint="models.dir in the site's file says where it is"
         )
     if not _is_bundle_name(name) or not _versions(folder):
-        known = ", ".join(listing.name for listing in list_bundles(models_dir)) or "none"
-        raise BundleError(
-            f"no bundle is called {name!r} in {models_dir}; there are: {known}", hint="check the spelling"
-        )
+        raise _unknown(models_dir, name)
     return folder
+
+
+def _unknown(models_dir: Path, name: str) -> BundleError:
+    known = [listing.name for listing in list_bundles(models_dir)]
+    what = f"no bundle is called {name!r} in {models_dir}"
+    if guess := get_close_matches(name, known, n=1, cutoff=0.8):
+        return BundleError(
+            f"{what}; did you mean {guess[0]}?", hint=f"check the spelling; there are: {', '.join(known)}"
+        )
+    if not known:
+        return BundleError(f"{what}; there is none at all", hint="copy the bundle there, or put it into the inbox")
+    return BundleError(
+        f"{what}; there are: {', '.join(known)}", hint="check the spelling, or copy the bundle there (docs/MODELS.md)"
+    )
 
 
 def _version_folder(models_dir: Path, name: str, version: str) -> Path:
     folder = bundle_folder(models_dir, name)
     versions = _versions(folder)
     if version not in versions:
-        raise BundleError(f"{name} has no version {version!r}; there are: {', '.join(versions)}")
+        raise BundleError(
+            f"{name} has no version {version!r}; there are: {', '.join(versions)}",
+            hint=f"choose one of them: edge-agent models promote {name} {versions[-1]}",
+        )
     return folder / version
 
 

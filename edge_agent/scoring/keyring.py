@@ -22,7 +22,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from edge_agent.errors import BundleError
+from edge_agent.errors import BundleError, MissingKeyError
 
 REVOKED_FILE: Final = "revoked.txt"
 RAW_SIGNATURE_BYTES: Final = 64
@@ -67,9 +67,9 @@ class KeyRing:
         if key_id in self.revoked:
             raise _revoked(key_id, self.folder)
         if key_id not in self.keys:
-            raise BundleError(
+            raise MissingKeyError(
                 f"manifest.sig is of key {key_id}, a key that is not in {self.folder}",
-                hint=f"if its builder is new, put the builder's public key into {self.folder}",
+                hint=f"if you trust its builder, put that public key into {self.folder}; it is tried again by itself",
             )
 
 
@@ -77,9 +77,9 @@ def read_key_ring(folder: Path) -> KeyRing:
     """Raises BundleError: no key at all, a file that is no Ed25519 key, or a revoked list that cannot be used."""
     files = sorted(folder.glob("*.pub"))
     if not files:
-        raise BundleError(
+        raise MissingKeyError(
             f"{folder} holds no public key (*.pub), so no bundle can be trusted",
-            hint="put the builder's public key there, or set models.keys_dir",
+            hint=f"put the builder's public key into {folder}, or set models.keys_dir; it is tried again by itself",
         )
     keys = {key_id_of(key): key for key in map(_public_key, files)}
     return KeyRing(folder, keys, _revoked_ids(folder / REVOKED_FILE))

@@ -22,7 +22,7 @@ from edge_agent.scoring.manifest import BundleVersion
 POINTER_FILE: Final = "champion.json"
 HISTORY_STEPS: Final = 20
 
-_CHOOSE: Final = "choose a version with `edge-agent models promote`"
+_CHOOSE: Final = "choose a version: edge-agent models list, then edge-agent models promote NAME VERSION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,9 @@ def read_pointer(folder: Path) -> Pointer:
     try:
         return Pointer.model_validate_json(path.read_bytes())
     except FileNotFoundError as exc:
-        raise BundleError(f"{folder.name} has no champion: {path} is missing", hint=_CHOOSE) from exc
+        raise BundleError(
+            f"{folder.name} has no champion: nobody has chosen a version yet ({path} is missing)", hint=_CHOOSE
+        ) from exc
     except (OSError, ValidationError) as exc:
         raise BundleError(
             f'{path} cannot be used: it must hold one version, like {{"version": "1.0.0"}}', hint=_CHOOSE

@@ -318,3 +318,39 @@ def test_a_bundle_that_ends_the_process_that_proves_it_is_refused_and_the_agent_
     prover.close()
     assert arrival.reason.startswith("model.onnx cannot be used: the parser ")
     assert "1.1.0" not in gateway.versions
+
+
+def test_what_lacks_a_key_comes_back_by_itself_when_there_is_another(workshop: Workshop, tmp_path: Path) -> None:
+    (key,) = workshop.keys.glob("*.pub")
+    key.rename(tmp_path / "later.pub")
+    folder = tmp_path / "inbox"
+    inbox = Inbox(folder, lambda path: install(path, workshop.models, keys_dir=workshop.keys), keys_dir=workshop.keys)
+    workshop.add_version(VIBRATION, "1.1.0").rename(tmp_path / "new")
+    folder.mkdir()
+    (tmp_path / "new").rename(folder / "new")
+
+    def looked(since_s: float) -> list[Arrival]:
+        return inbox.look(now_s=since_s, time=NOW) + inbox.look(now_s=since_s + SETTLE_S + 1, time=NOW)
+
+    (refused,) = looked(0.0)
+    assert "holds no public key" in refused.reason
+    assert [(entry.entry, "tried again by itself" in (entry.do or "")) for entry in inbox.refused()] == [("new", True)]
+    assert looked(100.0) == []
+    (tmp_path / "later.pub").rename(key)
+    (arrived,) = looked(200.0)
+    assert arrived.installed is not None
+    assert arrived.installed.version == "1.1.0"
+    assert inbox.refused() == ()
+
+
+def test_what_is_damaged_does_not_come_back_for_another_key(workshop: Workshop, tmp_path: Path) -> None:
+    folder = tmp_path / "inbox"
+    inbox = Inbox(folder, lambda path: install(path, workshop.models, keys_dir=workshop.keys), keys_dir=workshop.keys)
+    workshop.add_version(VIBRATION, "1.1.0").rename(tmp_path / "new")
+    (tmp_path / "new" / "model.onnx").write_bytes(b"x")
+    folder.mkdir()
+    (tmp_path / "new").rename(folder / "new")
+    assert inbox.look(now_s=0.0, time=NOW) + inbox.look(now_s=SETTLE_S + 1, time=NOW)
+    (workshop.keys / "another.pub").write_bytes(next(workshop.keys.glob("*.pub")).read_bytes())
+    assert inbox.look(now_s=100.0, time=NOW) + inbox.look(now_s=200.0, time=NOW) == []
+    assert [entry.entry for entry in inbox.refused()] == ["new"]
