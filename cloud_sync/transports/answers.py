@@ -22,6 +22,7 @@ believed, and the next request is smaller."""
 MAX_RETRY_AFTER_S: Final = 3_600.0  # a central that asks for more is mistaken, not busy
 DETAIL_CHARS: Final = 500
 CODE_CHARS: Final = 100
+KEY_HINT: Final = "put this gateway's key into central.api_key_file, or the credential central-api-key, and restart"
 _MOST_RECORDS: Final = 10_000_000  # of one batch, whatever made it: a count beyond is no count
 _FAULTS: Final = 20
 _SCALARS: Final = (str, int, float, type(None))
@@ -30,6 +31,8 @@ _NO_DETAIL: Final = "no detail given"
 
 def settlement_of(answer: bytes, *, batch_id: str, hint: str | None = None) -> Settlement:
     """What an answer says. Raises TransientSyncError, with `hint`, unless it settles this batch."""
+    if answer.lstrip()[:1] == b"<":
+        raise TransientSyncError("a web page came instead of the central's answer", hint=hint)
     try:
         return _settlement(parse_json(answer, max_bytes=MAX_ANSWER_BYTES), batch_id)
     except KeyError as exc:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
+import socket
 import ssl
 from collections.abc import Iterator
 from typing import Final
@@ -18,6 +20,8 @@ _PROXY_WANTS_CERTIFICATE: Final = re.compile(rb"No required SSL certificate was 
 
 # A UnicodeError: a host name that no resolver takes.
 LIBRARY_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict, UnicodeError)
+
+_MOST_CAUSES: Final = 50
 
 # OpenSSL's X509_V_ERR_* numbers, for the causes that somebody at the machine can mend.
 _CERTIFICATE_CAUSES: Final = {
@@ -55,11 +59,13 @@ def translated(where: str, own: ClientCertificate | None = None) -> Iterator[Non
 
 
 def _unreachable(where: str, own: ClientCertificate | None, exc: Exception) -> TransientSyncError | CredentialsError:
-    cause: BaseException | None = exc
-    while cause is not None:
+    causes = _causes(exc)
+    for cause in causes:
         if isinstance(cause, ssl.SSLError):
             return _tls_failure(where, own, cause)
-        cause = cause.__cause__ or cause.__context__
+    for cause in causes:
+        if (found := _no_connection(cause)) is not None:
+            return TransientSyncError(f"{where}: {found[0]}", hint=found[1])
     if isinstance(exc, httpx.ReadError):
         lost = "the connection was lost before an answer"
         if where.startswith("https://"):
@@ -72,6 +78,35 @@ def _unreachable(where: str, own: ClientCertificate | None, exc: Exception) -> T
         f"{where}: {printable(exc, limit=300) or type(exc).__name__}",
         hint="check that the central runs, that central.url is right, and that name, route and firewall let it through",
     )
+
+
+def _causes(exc: BaseException) -> list[BaseException]:
+    """The error and all that led to it, each once; a connection is tried at several addresses at a time."""
+    found: list[BaseException] = []
+    left = [exc]
+    while left and len(found) < _MOST_CAUSES:
+        cause = left.pop(0)
+        if cause not in found:
+            found.append(cause)
+            led = cause.__cause__ or cause.__context__
+            left += [*(cause.exceptions if isinstance(cause, BaseExceptionGroup) else ()), *([led] if led else [])]
+    return found
+
+
+def _no_connection(cause: BaseException) -> tuple[str, str] | None:
+    """What is wrong before anybody answers, and what to do."""
+    if isinstance(cause, socket.gaierror):
+        return "no such name", "check the host in central.url, and this box's DNS server"
+    if isinstance(cause, ConnectionRefusedError):
+        return "nobody listens there: connection refused", "does the central run? Check host and port in central.url"
+    if isinstance(cause, OSError) and cause.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+        return "no way there: no route to the host", "check this box's network cable, address and gateway"
+    if isinstance(cause, httpx.ConnectTimeout):
+        return (
+            "no connection in time (central.connect_timeout_s)",
+            "check host and port in central.url, and the firewall",
+        )
+    return None
 
 
 def _tls_failure(

@@ -19,7 +19,7 @@ import httpx
 from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, TransientSyncError
 from cloud_sync.records import Batch, Settlement
-from cloud_sync.transports.answers import MAX_RETRY_AFTER_S, detail_in, said_in, settlement_of
+from cloud_sync.transports.answers import KEY_HINT, MAX_RETRY_AFTER_S, detail_in, said_in, settlement_of
 from cloud_sync.transports.http_exchange import Answer, HttpExchange
 from cloud_sync.transports.tls import ClientCertificate, ClientTls
 
@@ -102,9 +102,7 @@ def failure_of(
     """Which of our errors an answer other than 200 is. A proxy may send a whole page: of that nothing is shown."""
     status, detail = answer.status, detail_in(said_in(answer.body))
     if status == 401:
-        return CredentialsError(
-            f"the central does not know this API key: {detail}", hint="check central.api_key or its file"
-        )
+        return CredentialsError(f"the central does not know this API key: {detail}", hint=KEY_HINT)
     if status == 403:
         return CredentialsError(
             f"the central refuses this gateway: {detail}",
@@ -138,7 +136,5 @@ def header_value(api_key: str) -> str:
     """A key that a header can carry. The HTTP library would quote a bad one in its message."""
     stripped = api_key.strip()
     if not _HEADER_VALUE.fullmatch(stripped):
-        raise CredentialsError(
-            "the API key is empty or holds characters that no key has", hint="check central.api_key or its file"
-        )
+        raise CredentialsError("the API key is empty or holds characters that no key has", hint=KEY_HINT)
     return stripped

@@ -30,7 +30,7 @@ from cloud_sync import wire
 from cloud_sync.admission import judge, timestamp
 from cloud_sync.errors import BatchRefusedError, CredentialsError, TransientSyncError, WireFormatError
 from cloud_sync.records import NO_EVENTS, Batch, Refusal, Row, Settlement
-from cloud_sync.transports.answers import detail_in, said_in, shown
+from cloud_sync.transports.answers import KEY_HINT, detail_in, said_in, shown
 from cloud_sync.transports.http_exchange import Answer, HttpExchange
 from cloud_sync.transports.https import failure_of, header_value
 from cloud_sync.transports.tls import ClientCertificate, ClientTls
@@ -288,9 +288,7 @@ def _verdict(answer: Answer, *, sensor_id: str) -> _Verdict:
     if status == 422:
         return _Verdict(_Word.REFUSED, "refused", reason)
     if status in (401, 403):
-        raise CredentialsError(
-            f"the central does not accept this API key: {reason}", hint="check central.api_key or its file"
-        )
+        raise CredentialsError(f"the central does not accept this API key: {reason}", hint=KEY_HINT)
     failure = failure_of(answer, now=datetime.now(UTC))
     if status == 429 and isinstance(failure, TransientSyncError):
         raise _TooFastError(failure.message, hint=failure.hint, retry_after_s=failure.retry_after_s)

@@ -45,7 +45,7 @@ from edge_agent.supervision import PartFailure
 
 STARTING_GRACE_S: Final = 30.0
 OFFLINE_GRACE_S: Final = 60.0
-"""A central that is restarted is not yet a problem for the technician."""
+"""A central that is restarted is not yet a problem for the technician; one that never answered in this run is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +148,8 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
     broken = quarantine_problem(quarantined, waits_for=parts.outbox.salvage_waits_for if parts.outbox else None)
     if broken is not None:
         out.append(problem(broken[0], put_aside_at_ns(quarantined[-1]), broken[1]))
-    offline_s = (parts.now_ns - uplink.since_ns) / 1e9
-    if uplink.link in (LinkState.REFUSED, LinkState.REFUSES_ALL, LinkState.BLOCKED) or (
-        uplink.link is LinkState.OFFLINE and offline_s > OFFLINE_GRACE_S
-    ):
-        out.append(problem(f"central: {uplink.error}", uplink.since_ns, uplink.hint))
+    if (away := link_problem(uplink, parts.now_ns)) is not None:
+        out.append(away)
     if parts.certificate is not None and uplink.link is not LinkState.REFUSED:  # then it is said there
         out.append(problem(parts.certificate[0], None, parts.certificate[1]))
     differs = reconcile_problem(parts.reconcile)
@@ -166,6 +163,16 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
         what = "the disk is down to the room that is kept free: the oldest readings are given up"
         out.append(problem(what, None, "free space on the disk that holds the outbox, or restore the link"))
     return out
+
+
+def link_problem(uplink: UplinkState, now_ns: int) -> dict[str, Any] | None:
+    """A central that is away for a while is none yet; an address or certificate that never worked is one at once."""
+    if uplink.link in (LinkState.STARTING, LinkState.ONLINE):
+        return None
+    was_online = uplink.last_settled_ns is not None
+    if uplink.link is LinkState.OFFLINE and was_online and now_ns - uplink.since_ns <= OFFLINE_GRACE_S * 1e9:
+        return None
+    return problem(f"central: {uplink.error}", uplink.since_ns, uplink.hint)
 
 
 def _is_at_the_floor(parts: Parts) -> bool:

@@ -11,8 +11,9 @@ import pytest
 
 from cloud_sync.outbox_blocks import Depth
 from cloud_sync.transports.auto import Way
+from cloud_sync.uplink import LinkState, UplinkState
 from edge_agent.cli.status_text import as_text
-from edge_agent.local.status import letter_problems, put_aside_at_ns
+from edge_agent.local.status import OFFLINE_GRACE_S, letter_problems, link_problem, put_aside_at_ns
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 EMPTY = Depth(0, 0, 0, 4096, None, None, dead_letters=0)
@@ -84,3 +85,26 @@ def test_a_damaged_outbox_says_since_when_by_its_name(end: str) -> None:
 @pytest.mark.parametrize("name", ["outbox.db.corrupt-mine", "outbox.db.corrupt-20261304T113000"])
 def test_a_damaged_outbox_under_another_name_has_no_time(name: str) -> None:
     assert put_aside_at_ns(Path(name)) is None
+
+
+def test_a_central_that_never_answered_is_a_problem_at_once() -> None:
+    never = UplinkState(LinkState.OFFLINE, since_ns=0, error="no such name", hint="check the host")
+    found = link_problem(never, now_ns=1)
+    assert found is not None
+    assert (found["what"], found["do"]) == ("central: no such name", "check the host")
+
+
+def test_a_central_that_answered_before_may_be_away_for_a_moment() -> None:
+    away = UplinkState(LinkState.OFFLINE, since_ns=0, last_settled_ns=0, error="restarting")
+    assert link_problem(away, now_ns=int(OFFLINE_GRACE_S * 1e9)) is None
+    assert link_problem(away, now_ns=int(OFFLINE_GRACE_S * 1e9) + 1) is not None
+
+
+@pytest.mark.parametrize("link", [LinkState.STARTING, LinkState.ONLINE])
+def test_a_link_that_begins_or_works_is_no_problem(link: LinkState) -> None:
+    assert link_problem(UplinkState(link, since_ns=0), now_ns=10**15) is None
+
+
+@pytest.mark.parametrize("link", [LinkState.REFUSED, LinkState.REFUSES_ALL, LinkState.BLOCKED])
+def test_what_somebody_has_to_mend_is_said_at_once(link: LinkState) -> None:
+    assert link_problem(UplinkState(link, since_ns=0, last_settled_ns=0, error="no"), now_ns=0) is not None

@@ -1,0 +1,54 @@
+"""What is said of a central that never answered: each cause with its own words and its own remedy."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from cloud_sync import wire
+from cloud_sync.errors import TransientSyncError
+from cloud_sync.records import Batch
+from cloud_sync.transports.https import HttpsTransport
+from tests.support.sockets import listening
+
+PAGE = b"<!DOCTYPE html><title>Hotel</title>log in"
+
+
+async def words_of(url: str) -> tuple[str, str]:
+    transport = HttpsTransport(url, gateway_id="gw", api_key="k", connect_timeout_s=5.0, answer_timeout_s=5.0)
+    try:
+        with pytest.raises(TransientSyncError) as found:
+            await transport.send(wire.encode(Batch("gw")), batch_id="b")
+    finally:
+        await transport.close()
+    return found.value.message, found.value.hint or ""
+
+
+async def test_a_name_that_nobody_knows() -> None:
+    what, do = await words_of("https://central.invalid")
+    assert what.endswith(": no such name")
+    assert "DNS" in do
+
+
+async def test_a_port_where_nobody_listens() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        what, do = await words_of(f"https://127.0.0.1:{closed.getsockname()[1]}")
+    assert what.endswith("nobody listens there: connection refused")
+    assert "host and port in central.url" in do
+
+
+async def test_a_login_page_in_the_centrals_place() -> None:
+    async def portal(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        writer.write(head % len(PAGE) + PAGE)
+        await writer.drain()
+        await reader.read()
+
+    async with listening(portal) as port:
+        what, do = await words_of(f"http://127.0.0.1:{port}")
+    assert what == "a web page came instead of the central's answer"
+    assert "login page" in do
