@@ -15,8 +15,11 @@ def model_lines(updates: dict[str, Any]) -> list[str]:
         lines += [f"{entry['entry']} was refused: {entry['reason']}"]
         lines += [f"  -> {entry['do']}"] if entry.get("do") else []
     for unnamed in updates.get("unnamed", ()):
-        lines += [f"{unnamed['name']} {unnamed['version']} is installed, and nothing scores with it"]
-        lines += [f"  -> {unnamed['do']}"]
+        name, _, version = unnamed.partition(" ")
+        lines += [
+            f"{unnamed} is installed, and nothing scores with it",
+            f'  -> name it at a source: model = "{name}"; then edge-agent models promote {name} {version}, and restart',
+        ]
     if len(refused) > REFUSED_SHOWN:
         lines.append(f"{len(refused) - REFUSED_SHOWN} more in the inbox's folder `refused`")
     return lines

@@ -26,10 +26,7 @@ def describe_updates(life: ModelLife, pull: ModelPull) -> dict[str, Any]:
         "inbox_error": life.intake.error,
         "pull_error": pull.error,
         "champions": [_champion(each) for each in life.lives.values()],
-        "unnamed": [
-            {"name": name, "version": version, "do": _name_it(name, version)}
-            for name, version in sorted(life.unnamed.items())
-        ],
+        "unnamed": [f"{name} {version}" for name, version in sorted(life.unnamed.items())],
         "refused": [{"entry": r.entry, "reason": r.reason, "time": r.time, "do": r.do} for r in life.intake.refused],
     }
 
@@ -56,10 +53,6 @@ def _instead(champion: Mapping[str, Any]) -> str:
     if champion["previous"]:
         return f"edge-agent models rollback {champion['name']}"
     return "build the model again with a threshold inside of its own scores, and promote that"
-
-
-def _name_it(name: str, version: str) -> str:
-    return f'name it: model = "{name}" at a source; then edge-agent models promote {name} {version}, and restart'
 
 
 def _champion(life: Life) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def _unknown(models_dir: Path, name: str) -> BundleError:
             f"{what}; did you mean {guess[0]}?", hint=f"check the spelling; there are: {', '.join(known)}"
         )
     if not known:
-        return BundleError(f"{what}; there is none at all", hint="copy the bundle there, or put it into the inbox")
+        return BundleError(f"{what}; there are: none", hint="copy the bundle there, or put it into the inbox")
     return BundleError(
         f"{what}; there are: {', '.join(known)}", hint="check the spelling, or copy the bundle there (docs/MODELS.md)"
     )
