@@ -156,13 +156,20 @@ class Way:
     """The preferred way, while this one stands in for it."""
     takes_events: bool | None = True
     """None while that is not known."""
+    unexpected_answers: int = 0
+    """What settled nothing: late, repeated, or somebody else's."""
 
 
 def way_of(transport: Transport) -> Way:
     """Which way is in use, since when, and whether events have a place at its end."""
     match transport:
         case FailoverTransport():
-            return Way(transport.name, transport.changed_at_ns, transport.instead_of)
+            return Way(
+                transport.name,
+                transport.changed_at_ns,
+                transport.instead_of,
+                unexpected_answers=transport.unexpected_total,
+            )
         case AutoTransport(mode=None):
             return Way(None, takes_events=None)
         case AutoTransport(mode=mode):

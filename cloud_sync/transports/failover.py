@@ -78,6 +78,11 @@ class FailoverTransport:
         """The preferred way, while the other one stands in for it."""
         return None if self._active is self._preferred else self._preferred.name
 
+    @property
+    def unexpected_total(self) -> int:
+        """Answers over either way that nobody waited for; only MQTT can have any."""
+        return sum(getattr(way, "unexpected_total", 0) for way in (self._preferred, self._fallback))
+
     async def close(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._fallback.close)

@@ -248,6 +248,7 @@ def _central(parts: Parts) -> dict[str, Any]:
         "way_since": rfc3339(parts.way.since_ns),
         "way_instead_of": parts.way.instead_of,
         "takes_events": parts.way.takes_events,
+        "unexpected_answers": parts.way.unexpected_answers,
         "reconcile": _reconcile(parts.reconcile or ReconcileState()),
     }
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
 
 from cloud_sync import wire
@@ -26,6 +27,9 @@ from cloud_sync.errors import (
     TransientSyncError,
 )
 from cloud_sync.records import Batch, Row, Series
+from cloud_sync.transports.auto import way_of
+from cloud_sync.transports.failover import FailoverTransport
+from cloud_sync.transports.memory import MemoryTransport
 from cloud_sync.transports.mqtt import OFFLINE, ONLINE, MqttTransport, answer_of
 from cloud_sync.transports.mqtt_broker import Broker, Topics
 from cloud_sync.transports.mqtt_link import Link, Message, Will
@@ -225,6 +229,34 @@ async def test_answers_about_other_batches_or_that_are_none_settle_nothing(serve
             await asyncio.wait_for(pending, DEADLINE_S)
         assert transport.unexpected_total == 2
         await link.close()
+
+
+async def test_spoofed_answers_are_counted_where_status_looks_and_the_connection_stands(
+    server: Mosquitto, store: Store
+):
+    """At QoS 0 there is nothing to acknowledge: mosquitto hangs up on whoever does."""
+    mqtt = MqttTransport(gateway(server), gateway_id="gw-1", answer_timeout_s=1e6)
+    both = FailoverTransport(mqtt, MemoryTransport())
+    liar = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    liar.username_pw_set(central(server).username, central(server).password)
+    async with consuming(central(server), store):
+        try:
+            await both.send(wire.encode(numbered(0)), batch_id="b0")
+            liar.connect("127.0.0.1", server.port)
+            liar.loop_start()
+            for payload in (json.dumps(GOOD), "", "[]"):
+                await asyncio.to_thread(liar.publish(TOPICS.answer, payload, qos=0).wait_for_publish, DEADLINE_S)
+            async with asyncio.timeout(DEADLINE_S):
+                while way_of(both).unexpected_answers < 3:
+                    await asyncio.sleep(0.01)
+            await both.send(wire.encode(numbered(1)), batch_id="b1")
+            assert (way_of(both).name, both.switches_total) == ("mqtt", 0)
+            assert mqtt._link is not None
+            assert mqtt._link.is_open
+        finally:
+            liar.disconnect()
+            await asyncio.to_thread(liar.loop_stop)
+            await both.close()
 
 
 async def test_a_lost_answer_is_asked_for_again_and_counts_once(server: Mosquitto, store: Store, database: Database):
