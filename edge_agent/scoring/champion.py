@@ -171,7 +171,7 @@ def bundle_folder(models_dir: Path, name: str) -> Path:
 def _unknown(models_dir: Path, name: str) -> BundleError:
     known = [listing.name for listing in list_bundles(models_dir)]
     what = f"no bundle is called {name!r} in {models_dir}"
-    if guess := get_close_matches(name, known, n=1, cutoff=0.8):
+    if guess := get_close_matches(name, known, n=1, cutoff=0.85):
         return BundleError(
             f"{what}; did you mean {guess[0]}?", hint=f"check the spelling; there are: {', '.join(known)}"
         )

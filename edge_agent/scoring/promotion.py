@@ -8,6 +8,7 @@ Constraints
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_agent.errors import BundleError
 from edge_agent.scoring.durable import locked, replace_file
-from edge_agent.scoring.manifest import BundleVersion
+from edge_agent.scoring.manifest import BundleVersion, version_key
 
 POINTER_FILE: Final = "champion.json"
 HISTORY_STEPS: Final = 20
-
-_CHOOSE: Final = "choose a version: edge-agent models list, then edge-agent models promote NAME VERSION"
+_VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +98,11 @@ def read_pointer(folder: Path) -> Pointer:
         return Pointer.model_validate_json(path.read_bytes())
     except FileNotFoundError as exc:
         raise BundleError(
-            f"{folder.name} has no champion: nobody has chosen a version yet ({path} is missing)", hint=_CHOOSE
+            f"{folder.name} has no champion: nobody has chosen a version yet ({path} is missing)", hint=_choose(folder)
         ) from exc
     except (OSError, ValidationError) as exc:
         raise BundleError(
-            f'{path} cannot be used: it must hold one version, like {{"version": "1.0.0"}}', hint=_CHOOSE
+            f'{path} cannot be used: it must hold one version, like {{"version": "1.0.0"}}', hint=_choose(folder)
         ) from exc
 
 
@@ -168,3 +168,10 @@ def _pointer(version: str, note: Note | None, *, on_probation: bool, history: tu
 
 def _write(folder: Path, pointer: Pointer) -> None:
     replace_file(folder / POINTER_FILE, pointer.model_dump_json(exclude_defaults=True) + "\n")
+
+
+def _choose(folder: Path) -> str:
+    """The command that makes the newest version the champion."""
+    here = [path.parent.name for path in folder.glob("*/manifest.json") if _VERSION.fullmatch(path.parent.name)]
+    newest = max(here, key=version_key, default="VERSION")
+    return f"choose a version: edge-agent models promote {folder.name} {newest}"
