@@ -120,15 +120,22 @@ class Supervision:
         else:
             failure = replace(before, last_ns=now_ns, times=before.times + 1, total=before.total + 1, what=what)
         self._failures[name] = failure
-        log.error("%s failed unexpectedly (%d times by now): %s", name, failure.total, what, exc_info=exc)
+        is_news = before is None or before.what != what or failure.times == 1
+        # The same traceback again and again would only push older lines out of the journal.
+        log.error(
+            "%s failed unexpectedly (%d times by now): %s", name, failure.total, what, exc_info=exc if is_news else None
+        )
 
     def note_callback(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Take what a callback of the event loop raised; asyncio hands it over as a handler of exceptions gets it."""
+        """Take what a callback of the event loop raised.
+
+        A library's task that nobody asked how it ended is only logged: when a link breaks, that is how they end.
+        """
         exc = context.get("exception")
-        if isinstance(exc, Exception):
+        if isinstance(exc, Exception) and not ("future" in context or "task" in context):
             self.note("a callback", exc)
         else:
-            log.warning("event loop: %s", context.get("message"))
+            log.warning("event loop: %s", context.get("message"), exc_info=exc)
 
     async def _keep(
         self,

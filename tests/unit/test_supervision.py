@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 import pytest
 
@@ -74,7 +73,8 @@ async def test_the_traceback_goes_to_the_log_and_one_line_to_the_status(
 ) -> None:
     watching = supervision(clock)
     await watching.start("uplink", Failing(clock, 3).run)
-    assert any(record.exc_info for record in caplog.records if record.levelno == logging.ERROR)
+    tracebacks = [record for record in caplog.records if record.exc_info]
+    assert len(tracebacks) == 1, "the same one again says nothing new"
     (problem,) = part_problems(watching.failures, now_ns=clock.now_ns())
     assert problem["what"] == "uplink failed unexpectedly, 3 times: ZeroDivisionError: division by zero"
     assert problem["since"] is not None
@@ -137,3 +137,17 @@ async def test_what_a_callback_of_the_loop_raises_is_counted(clock: FakeClock) -
     await asyncio.sleep(0)
     loop.set_exception_handler(None)
     assert [failure.part for failure in watching.failures] == ["a callback"]
+
+
+async def test_a_task_of_a_library_that_ended_badly_is_logged_and_is_no_problem(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    watching = supervision(clock)
+    context = {
+        "message": "Task exception was never retrieved",
+        "exception": OSError("gone"),
+        "future": asyncio.Future(),
+    }
+    watching.note_callback(asyncio.get_running_loop(), context)
+    assert watching.failures == ()
+    assert "never retrieved" in caplog.text
