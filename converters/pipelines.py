@@ -28,16 +28,16 @@ def unpack(model: Any, n_features: int) -> tuple[Scaling, Any]:
     number of features is another one.
     """
     *steps, (_, last) = _flat("", model)
-    in_front = [(name, step) for name, step in steps if step is not None and step != "passthrough"]
+    in_front = [(name, step) for name, step in steps if not _is_nothing(step)]
     scaling = Scaling(n_features, tuple(_step(name, step, n_features) for name, step in in_front))
-    if last is None or last == "passthrough":
+    if _is_nothing(last):
         raise UnsupportedModelError("the pipeline ends without a model", hint="add the model as its last step")
     return scaling, last
 
 
 def first_estimator(model: Any) -> Any:
     """The one that sees the raw columns, with the names they had in training."""
-    return next((step for _, step in _flat("", model) if step is not None and step != "passthrough"), model)
+    return next((step for _, step in _flat("", model) if not _is_nothing(step)), model)
 
 
 def is_lag_transformer(step: Any) -> bool:
@@ -47,6 +47,11 @@ def is_lag_transformer(step: Any) -> bool:
 def lag_feature_names(step: Any) -> tuple[str, ...]:
     """The model's inputs in raw units, in the order its columns had in training."""
     return (*(f"value_lag_{lag}" for lag in range(1, step.n_lags + 1)), *step.scale_columns)
+
+
+def _is_nothing(step: Any) -> bool:
+    """A place of a pipeline that was left empty. An array, which a file may hold too, compares with a word as an array."""
+    return step is None or (isinstance(step, str) and step == "passthrough")
 
 
 def _flat(name: str, step: Any) -> Iterator[tuple[str, Any]]:

@@ -301,6 +301,13 @@ def without(model: Any, attribute: str) -> Any:
     return model
 
 
+def led_astray() -> Any:
+    """A file that was changed: its source would follow the tree in C, for ever."""
+    model = HistGradientBoostingClassifier(max_iter=2).fit(ROWS, LABELS)
+    model._predictors[0][0].nodes["left"][0] = 0
+    return model
+
+
 class Unfamiliar:
     """A model nobody has a converter for."""
 
@@ -309,6 +316,9 @@ class Unfamiliar:
     ("model", "options", "words"),
     [
         (lambda: Unfamiliar(), ScoreOptions(), "there is no converter for .*Unfamiliar; there are: .*lightgbm.Booster"),
+        (lambda: ROWS, ScoreOptions(), "there is no converter for numpy.ndarray"),
+        (lambda: None, ScoreOptions(), "the pipeline ends without a model"),
+        (lambda: led_astray(), ScoreOptions(), "a tree of this model leads out of itself"),
         (
             lambda: fitted(ExtraTreesClassifier(n_estimators=2)),
             ScoreOptions(),
