@@ -50,7 +50,7 @@ def lag_feature_names(step: Any) -> tuple[str, ...]:
 
 
 def _is_nothing(step: Any) -> bool:
-    """A place of a pipeline that was left empty. An array, which a file may hold too, compares with a word as an array."""
+    """A place of a pipeline that was left empty. An array, which a file may hold too, is no answer to `==`."""
     return step is None or (isinstance(step, str) and step == "passthrough")
 
 

@@ -67,7 +67,7 @@ def _champion(life: Life) -> dict[str, Any]:
         "previous": life.previous,
         "is_on_probation": life.probation is not None,
         "probation_windows": life.seen.scored if life.seen else None,
-        "unwatched": life.probation.unwatched or None if life.probation else None,
+        "unwatched": life.probation.why_unwatched if life.probation else None,
         "cannot_alarm": life.model.cannot_alarm,
         "alarms_standing": alarms_standing(life.lines),
         "alarms": _alarms(life.alarms.now),

@@ -28,6 +28,12 @@ class Probation:
     before: ShadowRun | None = None
     unwatched: str = ""
 
+    @property
+    def why_unwatched(self) -> str | None:
+        """Also when the version before failed meanwhile."""
+        failure = self.before.trial.failure if self.before is not None else None
+        return self.unwatched or (f"of the version before: {failure}" if failure else None)
+
 
 @dataclass(slots=True)
 class Life:

@@ -260,8 +260,8 @@ class ModelLife:
     def _silence(self, probation: Probation) -> str | None:
         if probation.before is None:
             return None
-        alarms, version = probation.before.trial.alarms, probation.before.model.version
-        return quiet_problem(alarms, self._settings.shadow_missed_fraction, before=version)
+        newest, version = probation.before.trial.newest, probation.before.model.version
+        return quiet_problem(newest, self._settings.shadow_missed_fraction, before=version)
 
     def _end_probation(self, life: Life) -> None:
         life.probation = life.seen = None

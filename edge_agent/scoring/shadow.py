@@ -27,6 +27,9 @@ UNFAMILIAR_LIMIT: Final = 0.5
 model looks at something else than it was trained on. The champion's own share is allowed in any case: an old model of
 the same machine may be as far away."""
 
+NEWEST_WINDOWS: Final = 400
+"""Beyond so many windows in alarm what was counted weighs half: better days do not carry a model that falls silent."""
+
 LATENCY_QUANTILE: Final = 0.99
 _COSTS_KEPT: Final = 4_096
 
@@ -54,6 +57,10 @@ class AlarmWindows:
         return AlarmWindows(
             self.champion + more.champion, self.missed + more.missed, self.shadow + more.shadow, self.quiet + more.quiet
         )
+
+    @property
+    def halved(self) -> AlarmWindows:
+        return AlarmWindows(self.champion // 2, self.missed // 2, self.shadow // 2, self.quiet // 2)
 
 
 class Outcome(StrEnum):
@@ -101,6 +108,7 @@ class Trial:
         self.gates = gates
         self.evidence = tuple(evidence)
         self.alarms = dict(alarms or {})
+        self.newest: dict[str, AlarmWindows] = {}  # of the last few hundred windows in alarm, on each channel
         self.windows_total = 0
         self.skipped_total = 0  # passed over: the processor budget was used up, or the queue was full
         self.anomalous_total = 0
@@ -135,6 +143,8 @@ class Trial:
         self._champion_unfamiliar += n * compared.champion_unfamiliar
         for channel, more in compared.alarms.items():
             self.alarms[channel] = self.alarms.get(channel, AlarmWindows()) + more
+            newest = self.newest.get(channel, AlarmWindows()) + more
+            self.newest[channel] = newest.halved if max(newest.champion, newest.shadow) > NEWEST_WINDOWS else newest
 
     def skip(self, windows: int) -> None:
         self.skipped_total += windows
@@ -242,12 +252,12 @@ def missed_problem(alarms: Mapping[str, AlarmWindows], missed_fraction: float) -
     return None
 
 
-def quiet_problem(alarms: Mapping[str, AlarmWindows], missed_fraction: float, *, before: str) -> str | None:
+def quiet_problem(newest: Mapping[str, AlarmWindows], missed_fraction: float, *, before: str) -> str | None:
     """Why the champion is too quiet beside the version `before` it, which is the shadow here, or None."""
-    for channel, seen in sorted(alarms.items()):
+    for channel, seen in sorted(newest.items()):
         if seen.shadow >= MIN_WINDOWS and seen.quiet > missed_fraction * seen.shadow:
             return (
                 f"it is silent where {before} alarms: on {channel} it raises no alarm for {seen.quiet} of "
-                f"{seen.shadow} windows in alarm, more than {missed_fraction:.0%}"
+                f"the newest {seen.shadow} windows in alarm, more than {missed_fraction:.0%}"
             )
     return None

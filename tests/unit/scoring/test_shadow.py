@@ -167,6 +167,17 @@ def test_a_champion_quieter_than_the_version_before_is_found_by_the_same_figure(
     assert quiet_problem({"press.x": AlarmWindows(shadow=19, quiet=19)}, 0.5, before="1.0.0") is None
 
 
+def test_a_model_that_falls_silent_is_not_carried_by_better_days() -> None:
+    trial = Trial(GATES, 0.0)
+    for _ in range(100):
+        trial.push(windows(20, alarms={"press.x": AlarmWindows(shadow=20)}))
+    assert quiet_problem(trial.newest, 0.5, before="1.0.0") is None
+    for _ in range(20):
+        trial.push(windows(20, alarms={"press.x": AlarmWindows(shadow=20, quiet=20)}))
+    assert "silent where 1.0.0 alarms" in str(quiet_problem(trial.newest, 0.5, before="1.0.0")), "400 of 2,400 windows"
+    assert trial.alarms["press.x"].shadow > 2_000
+
+
 def test_a_version_that_does_not_look_at_its_input_is_refused() -> None:
     assert "every window has the score 0.25" in reason(windows(shadow=0.25))
 
