@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
 import socket
 import ssl
@@ -17,6 +18,8 @@ from cloud_sync.printable import printable
 from cloud_sync.transports.tls import ClientCertificate, certificate_refused, own_out_of_date, refused_alert
 
 _PROXY_WANTS_CERTIFICATE: Final = re.compile(rb"No required SSL certificate was sent|The SSL certificate error")
+
+PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 # A UnicodeError: a host name that no resolver takes.
 LIBRARY_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict, UnicodeError)
@@ -65,7 +68,7 @@ def _unreachable(where: str, own: ClientCertificate | None, exc: Exception) -> T
             return _tls_failure(where, own, cause)
     for cause in causes:
         if (found := _no_connection(cause)) is not None:
-            return TransientSyncError(f"{where}: {found[0]}", hint=found[1])
+            return TransientSyncError(f"{where}: {found[0]}", hint=found[1] + _by_proxy())
     if isinstance(exc, httpx.ReadError):
         lost = "the connection was lost before an answer"
         if where.startswith("https://"):
@@ -76,8 +79,15 @@ def _unreachable(where: str, own: ClientCertificate | None, exc: Exception) -> T
         )
     return TransientSyncError(
         f"{where}: {printable(exc, limit=300) or type(exc).__name__}",
-        hint="check that the central runs, that central.url is right, and that name, route and firewall let it through",
+        hint="check that the central runs, that central.url is right, and that name, route and firewall let it through"
+        + _by_proxy(),
     )
+
+
+def _by_proxy() -> str:
+    """What stands in between may be what does not answer, and nothing in the error names it."""
+    given = sorted(name for name in os.environ if name.upper() in PROXIES and os.environ[name])
+    return f"; {' and '.join(given)} names a proxy: is it there?" if given else ""
 
 
 def _causes(exc: BaseException) -> list[BaseException]:

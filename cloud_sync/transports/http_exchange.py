@@ -25,7 +25,7 @@ import httpx
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.printable import printable
 from cloud_sync.transports.answers import MAX_ANSWER_BYTES
-from cloud_sync.transports.http_errors import check_certificate_taken, translated
+from cloud_sync.transports.http_errors import PROXIES, check_certificate_taken, translated
 from cloud_sync.transports.tls import ClientTls
 
 _PIECE_BYTES: Final = 16_384
@@ -33,7 +33,6 @@ _PIECE_BYTES: Final = 16_384
 
 _CANNOT_BE_MADE: Final = (httpx.InvalidURL, ValueError, ImportError)
 _REASON_CHARS: Final = 200
-_PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ def client_for(
 
 def _proxy_variables(verify: ssl.SSLContext) -> str:
     """Name those that cannot be used, each tried alone; their values may hold a password, and are not shown."""
-    bad = [name for name, value in os.environ.items() if name.upper() in _PROXIES and not _is_usable(value, verify)]
+    bad = [name for name, value in os.environ.items() if name.upper() in PROXIES and not _is_usable(value, verify)]
     return f"the environment variable {' and '.join(sorted(bad) or ['NO_PROXY'])}"
 
 

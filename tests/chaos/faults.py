@@ -110,10 +110,10 @@ async def answers_late(world: World, rng: random.Random) -> None:
 async def answers_dripped(world: World, rng: random.Random) -> None:
     """Until one has begun so, and then until its deadline is over. There may be none: the central may be away."""
     world.relay.drips, before = True, world.relay.counts["answers_dripped"]
-    for _ in range(100):
+    for _ in range(40):
         if world.relay.counts["answers_dripped"] == before:
             await asyncio.sleep(0.1)
-    await asyncio.sleep(rng.uniform(3.0, 5.0))
+    await asyncio.sleep(rng.uniform(2.5, 4.0))
     world.relay.drips = False
 
 
@@ -122,7 +122,7 @@ async def name_server_away(world: World, rng: random.Random) -> None:
 
 
 async def name_server_silent(world: World, rng: random.Random) -> None:
-    await _without_names(world, NameServer.IS_SILENT, rng.uniform(3.0, 8.0))
+    await _without_names(world, NameServer.IS_SILENT, rng.uniform(2.5, 5.0))
 
 
 async def _without_names(world: World, state: NameServer, seconds: float) -> None:

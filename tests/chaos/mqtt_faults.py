@@ -42,7 +42,7 @@ async def broker_stopped(world: MqttWorld, rng: random.Random) -> None:
 async def broker_silent(world: MqttWorld, rng: random.Random) -> None:
     """So long that HTTPS takes over, and that what waits for its answers has given up."""
     world.broker.send(signal.SIGSTOP)
-    await asyncio.sleep(rng.uniform(6.0, 12.0))
+    await asyncio.sleep(rng.uniform(5.0, 8.0))
     world.broker.send(signal.SIGCONT)
 
 
@@ -53,7 +53,7 @@ async def answers_spoofed(world: MqttWorld, rng: random.Random) -> None:
     )  # fmt: skip
     with contextlib.suppress(SyncError, TimeoutError):  # the broker may be away just now
         await liar.open()
-        async with asyncio.timeout(rng.uniform(1.0, 3.0)):
+        async with asyncio.timeout(rng.uniform(1.0, 2.0)):
             while True:
                 for known, said, retain in _lies(world, rng):
                     liar.publish(Topics(GATEWAY).answer, said, correlation=known, retain=retain)

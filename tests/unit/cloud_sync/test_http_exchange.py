@@ -169,6 +169,14 @@ async def test_a_proxy_variable_that_cannot_be_used_is_a_failure_of_the_link_nam
         assert (await http.ask("POST", url, body=b"x")).status == 200
 
 
+async def test_a_proxy_that_is_not_there_is_named_in_the_hint(monkeypatch: pytest.MonkeyPatch):
+    async with exchange_with(always(OK + b"\r\n")) as (http, url):
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        with pytest.raises(TransientSyncError) as caught:
+            await http.ask("POST", url, body=b"x")
+    assert "HTTP_PROXY names a proxy" in str(caught.value.hint)
+
+
 def test_the_environment_makes_no_connection_tell_its_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     for place in (tmp_path / "keys", tmp_path / "none" / "keys"):
         monkeypatch.setenv("SSLKEYLOGFILE", str(place))
