@@ -69,7 +69,7 @@ from cloud_sync.outbox_quarantine import (
 from cloud_sync.outbox_rescue import OpenFile, put_in_place, tell_rescue, write_again
 from cloud_sync.outbox_retention import Retention, stored_bytes
 from cloud_sync.outbox_room import DiskFloor, free_bytes
-from cloud_sync.outbox_salvage import advance, begin, forget, loss_of_block, tell, tell_damage
+from cloud_sync.outbox_salvage import abandon, advance, begin, forget, loss_of_block, tell, tell_damage
 from cloud_sync.records import RecordClass, Settlement
 from cloud_sync.retention import Bounds
 from cloud_sync.sqlite_errors import is_beyond_doubt, result_code, translated
@@ -161,7 +161,11 @@ class Outbox:
         with self._lock:
             put_in_place(self.path, now_ns=self._now_ns())  # a kill may have come before the end of a rescue
             finish_putting_aside(self.path)
-            self._acquire()
+            try:
+                self._acquire()
+            except OutboxError:
+                self._file = None  # it is not open
+                raise
             self._remove_old(newest=None)
         return self
 
@@ -418,13 +422,16 @@ class Outbox:
         self._stop_salvaging()
         self._unsalvaged = [DamagedFile(file) for file in unsalvaged(self.path)]
 
-        def begun() -> None:
+        def begun() -> bool:
             with translated(self.path):
                 begin(db, self._unsalvaged)
+                return abandon(db, [file.path.name for file in self._unsalvaged])
 
         if self._unsalvaged:
             logger.warning("%s: what is whole in %s is read in", self.path, self._unsalvaged[0].path.name)
-            self._on_ballast(begun)
+        if self._on_ballast(begun) and not self._unsalvaged:
+            with translated(self.path):
+                self._end_salvage(db)
 
     def _stop_salvaging(self) -> None:
         for file in self._unsalvaged:
@@ -465,8 +472,7 @@ class Outbox:
         return max(self.bounds(used).reading_bytes, min(_SALVAGED_ANYWAY_BYTES, self.max_bytes)) - used
 
     def _end_salvage(self, db: sqlite3.Connection) -> None:
-        names = [file.path.name for file in self._unsalvaged]
-        if tell(db, names, subject=self._gateway_id, now_us=self._now_ns() // 1000) is None:
+        if not tell(db, subject=self._gateway_id, now_us=self._now_ns() // 1000):
             return
         files = [file.path for file in self._unsalvaged]
         self._stop_salvaging()

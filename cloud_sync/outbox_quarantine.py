@@ -57,7 +57,7 @@ def note_salvaged(aside: Path) -> None:
     """Everything whole in it is in the outbox, durably. One whose marker stays is looked through once more."""
     try:
         _marker(aside).unlink(missing_ok=True)
-        sync_folder(aside.parent)
+        sync(aside.parent)
     except OSError as exc:
         logger.warning("%s cannot be marked as read in: %s", aside, exc)
 
@@ -85,8 +85,9 @@ def put_aside(path: Path, *, now_ns: int) -> Path:
     target = free_name(path, DAMAGED, now_ns=now_ns)
     with _said(path):
         _marker(target).touch()
-        sync_folder(path.parent)
+        sync(path.parent)
         _move(path, target)
+    _note_moved(_marker(target))
     return target
 
 
@@ -95,35 +96,49 @@ def finish_putting_aside(path: Path) -> None:
     for marker in _markers(path):
         target = _marked(marker)
         if target.exists():
+            _note_moved(marker)
             continue
         with _said(path):
-            if path.exists() and _has_moved_log(path, target):
+            if marker.stat().st_size == 0 and path.exists() and _has_moved_log(path, target):
                 _move(path, target)
+                _note_moved(marker)
             else:
                 marker.unlink()
 
 
+def _note_moved(marker: Path) -> None:
+    """From now on a file that is not there was removed by somebody, and is not still to be moved."""
+    with contextlib.suppress(OSError):  # on a full disk nobody is helped by an error
+        if marker.stat().st_size == 0:
+            marker.write_text("moved\n", encoding="utf-8")
+            sync(marker)
+
+
 def _has_moved_log(path: Path, target: Path) -> bool:
     """Whether the log of this file went ahead of it. An empty one in its place is what a look at the file leaves."""
-    if not any(_beside(target, end).exists() for end in _LOGS):
+    own, moved = beside(path, "-wal"), beside(target, "-wal")
+    if _size(moved) == 0:
         return False
-    own = _beside(path, "-wal")
-    if own.exists() and own.stat().st_size and _beside(target, "-wal").exists():
-        logger.error("%s was used since its log was moved to %s; the two are left alone", path, _beside(target, "-wal"))
+    if _size(own) > 0:
+        logger.error("%s was used since its log was moved to %s; the two are left alone", path, moved)
         return False
     return True
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 def _move(path: Path, target: Path) -> None:
     """The log first: without it the file would be opened as it was some commits ago."""
     for end in _LOGS:
-        if not _beside(target, end).exists():
+        if not beside(target, end).exists():
             with contextlib.suppress(FileNotFoundError):
-                _beside(path, end).rename(_beside(target, end))
-        _beside(path, end).unlink(missing_ok=True)
-    sync_folder(path.parent)
+                beside(path, end).rename(beside(target, end))
+        beside(path, end).unlink(missing_ok=True)
+    sync(path.parent)
     path.rename(target)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def remove_old(path: Path, *, most_bytes: int, newest: Path | None = None) -> int:
@@ -154,20 +169,20 @@ def _markers(path: Path) -> list[Path]:
 
 
 def _marker(aside: Path) -> Path:
-    return _beside(aside, _MARKER)
+    return beside(aside, _MARKER)
 
 
 def _marked(marker: Path) -> Path:
     return marker.with_name(marker.name.removesuffix(_MARKER))
 
 
-def _beside(path: Path, end: str) -> Path:
+def beside(path: Path, end: str) -> Path:
     return path.with_name(path.name + end)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in it durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file durable, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

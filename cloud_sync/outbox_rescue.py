@@ -22,7 +22,7 @@ from cloud_sync import wire
 from cloud_sync.errors import OutboxUnavailableError
 from cloud_sync.outbox_blocks import NewBlock, count, insert_block
 from cloud_sync.outbox_file import used_bytes
-from cloud_sync.outbox_quarantine import REPLACED, free_name
+from cloud_sync.outbox_quarantine import REPLACED, beside, free_name, sync
 from cloud_sync.private_files import make_private_file
 from cloud_sync.records import Batch, Event, EventKind, RecordClass
 
@@ -63,11 +63,11 @@ def write_again(db: sqlite3.Connection, file: OpenFile, *, now_ns: int) -> Path 
     Returns where a stranger that lay there was put. Raises OutboxUnavailableError with the reason `moved`; the open
     connection then still holds everything.
     """
-    part = _beside(file.path, _PART)
+    part = beside(file.path, _PART)
     with _said(file.path):
         if not file.path.parent.exists():
             file.path.parent.mkdir(mode=file.folder_mode)
-            _sync(file.path.parent.parent)
+            sync(file.path.parent.parent)
         part.unlink(missing_ok=True)
         try:
             _check_room(db, file.path)
@@ -76,8 +76,8 @@ def write_again(db: sqlite3.Connection, file: OpenFile, *, now_ns: int) -> Path 
             part.chmod(file.main.st_mode & 0o7777)
             if os.geteuid() == 0:
                 os.chown(part, file.main.st_uid, file.main.st_gid)
-            _sync(part)
-            part.rename(_beside(file.path, _WHOLE))
+            sync(part)
+            part.rename(beside(file.path, _WHOLE))
         except (OSError, sqlite3.Error):
             with contextlib.suppress(OSError):
                 part.unlink()
@@ -86,22 +86,22 @@ def write_again(db: sqlite3.Connection, file: OpenFile, *, now_ns: int) -> Path 
         return put_in_place(file.path, our_log=file.log, now_ns=now_ns)
     except OutboxUnavailableError:
         with contextlib.suppress(OSError):
-            _beside(file.path, _WHOLE).unlink()  # a start much later must not take it for the newest
+            beside(file.path, _WHOLE).unlink()  # a start much later must not take it for the newest
         raise
 
 
 def put_in_place(path: Path, *, our_log: tuple[int, int] | None = None, now_ns: int) -> Path | None:
     """Give a whole copy the outbox's name, when there is one: the end of `write_again`, also after a kill in it."""
-    whole = _beside(path, _WHOLE)
+    whole = beside(path, _WHOLE)
     with contextlib.suppress(OSError):
-        _beside(path, _PART).unlink()  # of a kill in the middle: no use to anybody
+        beside(path, _PART).unlink()  # of a kill in the middle: no use to anybody
     with _said(path):
         if not whole.exists():
             return None
-        _sync(path.parent)  # a folder that cannot be synced is found out before anything is moved, and not after
+        sync(path.parent)  # a folder that cannot be synced is found out before anything is moved, and not after
         aside = _make_way(path, our_log, now_ns=now_ns)
         whole.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     return aside
 
 
@@ -119,7 +119,7 @@ def tell_rescue(db: sqlite3.Connection, stranger: Path | None, *, subject: str, 
 def _make_way(path: Path, our_log: tuple[int, int] | None, *, now_ns: int) -> Path | None:
     """A log that is left of ours would be read as the copy's own; one that came with a stranger goes with him."""
     aside = free_name(path, REPLACED, now_ns=now_ns) if path.exists() else None
-    log, index = _log(path), _beside(path, "-shm")
+    log, index = _log(path), beside(path, "-shm")
     if aside is not None and _identity(log) not in (None, our_log):
         log.rename(_log(aside))
     log.unlink(missing_ok=True)
@@ -137,14 +137,6 @@ def _check_room(db: sqlite3.Connection, path: Path) -> None:
         raise OSError(f"{needed} bytes are needed, {free} are free")
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
@@ -154,11 +146,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _log(path: Path) -> Path:
-    return _beside(path, "-wal")
-
-
-def _beside(path: Path, end: str) -> Path:
-    return path.with_name(path.name + end)
+    return beside(path, "-wal")
 
 
 @contextlib.contextmanager

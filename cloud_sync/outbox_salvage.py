@@ -140,6 +140,8 @@ def _begin(db: sqlite3.Connection, files: Sequence[DamagedFile]) -> None:
 def _keep_notes(db: sqlite3.Connection, file: DamagedFile) -> None:
     """What this file, while it was the outbox, had noted of those before it."""
     for name, progress, crc32 in file.notes("salvage", "name, progress, crc32"):
+        if name == file.path.name:
+            continue  # of one that had this name before, and was removed
         if isinstance(progress, str) and zlib.crc32(progress.encode()) == crc32:
             db.execute("INSERT OR IGNORE INTO salvage VALUES (?, ?, ?)", (name, progress, crc32))
 
@@ -194,16 +196,28 @@ def advance(db: sqlite3.Connection, file: DamagedFile, *, most_bytes: int) -> bo
     return True
 
 
-def tell(db: sqlite3.Connection, names: Sequence[str], *, subject: str, now_us: int) -> Salvage | None:
-    """Close the salvage of these files, once all of them were looked at: what is lost becomes one gap.
+def abandon(db: sqlite3.Connection, kept: Sequence[str]) -> bool:
+    """Files that somebody removed before they were wholly read in: the rest of them is lost, which `tell` counts."""
+    gone = {name: state for name, state in _untold(db).items() if name not in kept and not state.is_copied}
 
-    None while one of them is not; otherwise what came over in all.
-    """
-    states = {name: progress_of(db, name) for name in names}
-    known = {name: state for name, state in states.items() if state is not None}
-    if len(known) < len(names) or not all(state.is_copied for state in known.values()):
-        return None
-    untold = {name: state for name, state in known.items() if not state.is_told}
+    def work(db: sqlite3.Connection) -> None:
+        for name, state in gone.items():
+            logger.error("%s was removed before it was wholly read in", name)
+            state.has_hole = state.has_blocks = state.has_letters = True
+            keep_progress(db, name, state)
+
+    if gone:
+        in_transaction(db, work)
+    return bool(gone)
+
+
+def tell(db: sqlite3.Connection, *, subject: str, now_us: int) -> bool:
+    """Close the salvage, once all of the files were looked at: what is lost becomes one gap. False while one is not."""
+    untold = _untold(db)
+    if not all(state.is_copied for state in untold.values()):
+        return False
+    if not untold:
+        return True
     done = _together(list(untold.values()))
 
     def work(db: sqlite3.Connection) -> None:
@@ -213,9 +227,8 @@ def tell(db: sqlite3.Connection, names: Sequence[str], *, subject: str, now_us: 
             keep_progress(db, name, state)
 
     in_transaction(db, work)
-    if untold:
-        _log(done, sorted(untold))
-    return done
+    _log(done, sorted(untold))
+    return True
 
 
 def forget(db: sqlite3.Connection, kept: Sequence[str]) -> None:
@@ -240,6 +253,18 @@ def keep_progress(db: sqlite3.Connection, name: str, state: Salvage) -> None:
     db.execute("INSERT OR REPLACE INTO salvage VALUES (?, ?, ?)", (name, progress, zlib.crc32(progress.encode())))
 
 
+def _untold(db: sqlite3.Connection) -> dict[str, Salvage]:
+    if not _is_begun(db):
+        return {}
+    names = [row[0] for row in db.execute("SELECT name FROM salvage ORDER BY name")]
+    states = {name: progress_of(db, name) for name in names}
+    return {name: state for name, state in states.items() if state is not None and not state.is_told}
+
+
+def _is_begun(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'salvage'").fetchone()[0])
+
+
 def is_usable(block: StoredBlock) -> bool:
     return block.is_whole and block.record_class in _CLASSES
 
@@ -256,7 +281,7 @@ def new_block(block: StoredBlock) -> NewBlock:
 
 
 def _row(db: sqlite3.Connection, name: str) -> tuple[str, int] | None:
-    if db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'salvage'").fetchone()[0] == 0:
+    if not _is_begun(db):
         return None
     found: tuple[str, int] | None = db.execute("SELECT progress, crc32 FROM salvage WHERE name = ?", (name,)).fetchone()
     return found
@@ -333,6 +358,8 @@ def _tell_loss(db: sqlite3.Connection, done: Salvage, names: str, *, subject: st
     if not done.lost_blocks and not done.has_hole:
         return
     _count_the_hole(db, done)
+    if not done.lost_blocks and not done.lost_records and not done.has_hole:
+        return  # what could not be looked at held nothing
     known = None if done.has_hole else done.lost_records
     loss = Loss(
         now_us if done.start_us is None else done.start_us, now_us if done.end_us is None else done.end_us, known

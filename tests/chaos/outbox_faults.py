@@ -13,6 +13,7 @@ from typing import Final
 from tests.chaos.disk_faults import Mode
 from tests.chaos.faults import Fault, Target
 from tests.chaos.world import World
+from tests.support.damage import smash_root_of
 
 _WAL_HEADER: Final = 32
 _FRAME_HEADER: Final = 24
@@ -52,13 +53,7 @@ def smash_index(outbox: Path) -> None:
     """The index of events; everything that waits is whole."""
     with contextlib.closing(sqlite3.connect(outbox)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        page = db.execute("PRAGMA page_size").fetchone()[0]
-        root = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'event_block'").fetchone()
-    if root is None:
-        return  # what is there is a file that the last salvage has just begun
-    with outbox.open("r+b") as file:
-        file.seek((root[0] - 1) * page)
-        file.write(b"\xa5" * page)
+    smash_root_of(outbox, "event_block")
 
 
 def tear_log(outbox: Path, rng: random.Random) -> None:

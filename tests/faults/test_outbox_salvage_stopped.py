@@ -27,6 +27,7 @@ from cloud_sync.outbox_file import PAGE_BYTES, connect, in_transaction
 from cloud_sync.records import Settlement
 from tests.chaos.disk_faults import DiskFaults, Mode
 from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows
+from tests.support.damage import root_of, smash_page, smash_root_of
 from tests.support.databases import REPOSITORY
 
 BLOCKS, IN_THE_LOG, ROWS = 66, 3, 1
@@ -57,23 +58,13 @@ def damaged(path: Path) -> list[str]:
     return [block.batch_id for block in [*blocks[1:], *newest]]
 
 
-def smash_root_of(path: Path, table: str) -> None:
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        root = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()[0]
-    with path.open("r+b") as file:
-        file.seek((root - 1) * PAGE_BYTES)
-        file.write(b"\xa5" * PAGE_BYTES)
-
-
 def whole(path: Path) -> list[str]:
     """A file that nothing is wrong with, as a kill left it."""
     held = damaged(path)
     with contextlib.closing(connect(path)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        root = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'dead_letter'").fetchone()[0]
-    with path.open("r+b") as file:  # an empty leaf of a table, as it was
-        file.seek((root - 1) * PAGE_BYTES)
-        file.write(b"\x0d\0\0\0\0" + PAGE_BYTES.to_bytes(2, "big") + bytes(PAGE_BYTES - 7))
+    empty_leaf = b"\x0d\0\0\0\0" + PAGE_BYTES.to_bytes(2, "big") + bytes(PAGE_BYTES - 7)
+    smash_page(path, root_of(path, "dead_letter"), empty_leaf)  # as it was
     with contextlib.closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     return held

@@ -21,6 +21,7 @@ from cloud_sync.outbox_recover import recover
 from cloud_sync.records import Refusal, Settlement
 from cloud_sync.retention import Loss, LossCause
 from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows
+from tests.support.damage import smash_root_of
 
 BYTES = 100_000_000
 
@@ -107,12 +108,7 @@ def test_what_was_delivered_since_does_not_come_back_a_second_time(path: Path):
 def test_what_the_agent_took_over_by_itself_is_there_already(path: Path):
     with opened(path) as outbox:
         outbox.append([block_of(fresh_rows(10)) for _ in range(100)])
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        root = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'dead_letter'").fetchone()[0]
-        page = db.execute("PRAGMA page_size").fetchone()[0]
-    with path.open("r+b") as file:
-        file.seek((root - 1) * page)
-        file.write(b"\xa5" * page)
+    smash_root_of(path, "dead_letter")
     held = waiting(path)
     assert len(held) == 100
     with opened(path) as outbox:

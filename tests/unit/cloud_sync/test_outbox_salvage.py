@@ -21,6 +21,7 @@ from cloud_sync.outbox_quarantine import quarantined
 from cloud_sync.records import Event, Refusal, Row, Settlement
 from cloud_sync.retention import Loss, LossCause
 from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows, series
+from tests.support.damage import smash_page, smash_root_of
 
 NOW_NS = 1_760_000_000_000_000_000
 BLOCKS = 60
@@ -68,14 +69,6 @@ def smash(path: Path, first: float, last: float) -> None:
     )
     content[start:end] = b"\xa5" * (end - start)
     path.write_bytes(content)
-
-
-def smash_root_of(path: Path, table: str) -> None:
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        root = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()[0]
-    with path.open("r+b") as file:
-        file.seek((root - 1) * PAGE_BYTES)
-        file.write(b"\xa5" * PAGE_BYTES)
 
 
 def test_file_that_is_no_database_is_put_aside_as_it_is(path: Path):
@@ -198,12 +191,6 @@ def pages_of(path: Path, table: str) -> list[int]:
     with contextlib.closing(sqlite3.connect(path)) as db:
         found = db.execute("SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf' ORDER BY path", (table,))
         return [number for (number,) in found]
-
-
-def smash_page(path: Path, number: int) -> None:
-    with path.open("r+b") as file:
-        file.seek((number - 1) * PAGE_BYTES)
-        file.write(b"\xa5" * PAGE_BYTES)
 
 
 def test_a_ledger_that_can_be_read_is_taken_over_whole(path: Path):
@@ -334,6 +321,19 @@ def test_a_file_that_is_not_wholly_read_in_is_not_removed_for_room(path: Path):
     assert pending.exists()
     with opened(path) as outbox:
         assert waiting_in(outbox) == names
+
+
+def test_a_file_that_somebody_removed_half_read_is_a_gap_with_the_exact_count(path: Path):
+    half_salvaged(path, most_bytes=60_000)
+    (aside,) = quarantined(path)
+    aside.unlink()
+    with opened(path) as outbox:
+        missing = BLOCKS - len(waiting_in(outbox))
+        assert 0 < missing < BLOCKS
+        assert [gap.count for gap in outbox.gaps()] == [200 * missing]
+        assert outbox.salvage_waits_for is None
+    with opened(path) as outbox:
+        assert len(outbox.gaps()) == 1
 
 
 @pytest.mark.parametrize("page", ["dead_letter", "own_gap"])
