@@ -108,7 +108,7 @@ def reconcile_command(
 
 @app.command()
 def score(
-    paths: Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")],
+    paths: Annotated[list[Path], typer.Argument(help="Recordings, tables of tags, or folders of them.")],
     bundle: Annotated[str, typer.Option("--bundle", "-b", help="Name of a model bundle.")],
     as_json: JsonOption = False,
     models: Annotated[Path | None, typer.Option("--models", help="Folder of bundles; default models_onnx.")] = None,
@@ -141,7 +141,7 @@ def score(
         float | None, typer.Option("--shaft-hz", min=0.01, help="--plot: revolutions per second, for the fault lines.")
     ] = None,
 ) -> None:
-    """Score recordings offline through the live windower, features and model."""
+    """Score recordings, or tables of tags, offline through the live windower, features and model."""
     _one_blas_thread()
     from edge_agent.cli.score import said_of, score_paths
 

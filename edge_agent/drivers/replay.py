@@ -25,7 +25,7 @@ from edge_agent.drivers.base import Item
 from edge_agent.drivers.block_sequence import BlockSequence
 from edge_agent.drivers.pacing import Pacer
 from edge_agent.errors import RecordingError, TransientDriverError
-from edge_agent.recordings import DECIMAL_SIGNS, Recording, Said, find_recordings, load_recording
+from edge_agent.recordings import DECIMAL_SIGNS, Recording, Said, find_recordings, load_recording, stop_parsing
 from edge_agent.settings import ReplaySettings
 
 _BLOCK_S: Final = 0.1
@@ -90,6 +90,9 @@ class ReplayDriver:
         except RecordingError as exc:
             yield self._unplayable(exc)
             return
+        except asyncio.CancelledError:
+            stop_parsing()  # the thread that waits for it would hold up the stop
+            raise
         pacer = Pacer(self._clock, pace=self._settings.pace)
         start_ns = max(self._clock.now_ns(), self._blocks.last_end_ns or 0)
         rate_hz = recording.sample_rate_hz

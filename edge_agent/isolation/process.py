@@ -81,6 +81,12 @@ class ParserProcess:
         with self._lock:
             self._end()
 
+    def interrupt(self) -> None:
+        """End the child whatever it does, without waiting: who waits for its answer gets ParserDiedError."""
+        child = self._child
+        if child is not None:
+            child.kill()
+
     def _ask(self, request: list[Piece], limits: Limits) -> dict[str, Any]:
         deadline = time.monotonic() + limits.wall_s
         try:

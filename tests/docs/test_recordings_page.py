@@ -18,3 +18,9 @@ def test_every_format_stands_on_the_page_with_its_endings_and_its_library(form: 
     assert " ".join(form.endings) in row
     assert (form.library or "").lower().removeprefix("np") in row.lower()
     assert ("in a child process" in row) == form.is_isolated
+
+
+def test_a_gateways_lock_holds_none_of_the_libraries_of_laboratories() -> None:
+    locked = (PAGE.parents[1] / "requirements.lock").read_text(encoding="utf-8")
+    assert "soundfile==" in locked
+    assert [name for name in ("h5py", "nptdms", "pyarrow", "pyuff") if f"\n{name}==" in locked] == []

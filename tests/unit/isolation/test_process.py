@@ -114,6 +114,23 @@ def test_however_the_child_ends_it_is_named_and_the_next_call_is_served(misbehav
     assert parser.call(usable_rate, 1.0, "a") == 1.0
 
 
+def test_a_call_that_is_interrupted_ends_at_once(misbehaving, parser):
+    assert parser.call(usable_rate, 1.0, "a") == 1.0  # the child is there
+    said: list[str] = []
+
+    def call() -> None:
+        with pytest.raises(ParserDiedError) as caught:
+            parser.call(misbehaving("sleep"), limits=Limits(wall_s=600.0))
+        said.append(caught.value.message)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    while thread.is_alive():
+        parser.interrupt()
+        thread.join(0.05)
+    assert said == ["the parser ended by signal SIGKILL"]
+
+
 def test_what_a_library_prints_is_no_answer(misbehaving, parser):
     assert parser.call(misbehaving("chatter")) == 5
 
