@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.errors import RecordingError
+from edge_agent.recordings.recording import usable_rate
 from edge_agent.recordings.said import Said
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.units import known_unit, unit_in_name
@@ -43,7 +44,7 @@ def table_of_series(parts: Parts, name: str, said: Said) -> Table:
         tuple(columns),
         names=tuple(names),
         units=tuple(units),
-        rate_hz=rounded_rate(1 / step) if step else None,
+        rate_hz=usable_rate(rounded_rate(1 / step), name) if step else None,
         rate_words=f"a step of {step:g} s" if step else "",
         integers=frozenset(
             i for i, part in enumerate(chosen) if part.get("is_integer") or _dtype(part["values"]) in "iu"
@@ -76,6 +77,8 @@ def _rate_words(part: Mapping[str, Any]) -> str:
 
 def rounded_rate(rate_hz: float) -> float:
     """A step is written with five to seven digits: 4.88281e-05 s is 20,480 Hz."""
+    if not np.isfinite(rate_hz):
+        return rate_hz  # refused by name, as every impossible rate is
     nearest = float(round(rate_hz))
     return nearest if nearest and abs(nearest - rate_hz) < 2e-5 * rate_hz else rate_hz
 

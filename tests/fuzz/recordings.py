@@ -10,7 +10,12 @@ import wave
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
+import nptdms
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile
 from scipy.io import savemat
 
 from edge_agent.errors import RecordingError
@@ -63,7 +68,26 @@ def binaries() -> tuple[tuple[str, bytes], ...]:
         ("d.mat", _written(lambda made: savemat(made, {"bearing": {"gs": SAMPLES, "sr": 1_000}}, do_compression=True))),
         ("e.npy", _written(lambda made: np.save(made, SAMPLES))),
         ("f.npz", _written(lambda made: np.savez(made, x=SAMPLES, fs=1_000))),
+        ("g.h5", _written(_hdf5)),
+        ("h.tdms", _written(_tdms)),
+        ("i.parquet", _written(lambda made: pq.write_table(pa.table({"t": SAMPLES, "x": SAMPLES}), made))),
+        *((f"j.{kind.lower()}", _sound(kind)) for kind in ("FLAC", "AIFF", "W64", "RF64")),
     )
+
+
+def _hdf5(made: io.BytesIO) -> None:
+    with h5py.File(made, "w") as file:
+        file["run/acc"] = SAMPLES
+        file.attrs["fs"] = 1_000.0
+
+
+def _tdms(made: io.BytesIO) -> None:
+    with nptdms.TdmsWriter(made) as writer:
+        writer.write_segment([nptdms.ChannelObject("run", "x", SAMPLES, properties={"wf_increment": 1e-3})])
+
+
+def _sound(kind: str) -> bytes:
+    return _written(lambda made: soundfile.write(made, 0.1 * SAMPLES, 1_000, format=kind, subtype="PCM_16"))
 
 
 def _text(rng: random.Random) -> bytes:
@@ -91,5 +115,5 @@ def _load(folder: Path) -> Enter:
 
 DOORS = (
     Door("recording-text", _text, in_folder(_load), (RecordingError,), in_tests=60),
-    Door("recording-binary", _binary, in_folder(_load), (RecordingError,), in_tests=30),
+    Door("recording-binary", _binary, in_folder(_load), (RecordingError,), in_tests=60),
 )
