@@ -6,9 +6,14 @@ import os
 import threading
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from edge_agent.core.clock import FakeClock
+
+# A busy machine takes ten times as long over one example; what one may take is nobody's promise.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -329,7 +329,7 @@ def _parse_by_field(
     whole = [np.concatenate(pieces) for pieces in parts]
     columns = [past_midnight(column) if column.dtype.kind == "m" else column for column in whole]
     said = (
-        (f"{len(over)} samples are missing: the file says over range or error, first in line {min(over)}",)
+        (f"samples missing: {len(over)}, where the file says over range or error; the first in line {min(over)}",)
         if over
         else ()
     )

@@ -332,8 +332,8 @@ def _rate(
     found = spacing(first.values_s, first.quantum_s, table.name, table.where, near_hz=near)
     notes += (f"{table.label(first.column)} is the time: it gives the rate, {found.rate_hz:.6g} Hz",)
     if len(found.starts) > 1:
-        holes = f"{len(found.starts) - 1} holes in the time, the first before {table.where(found.starts[1])}"
-        notes += (f"{holes}: no window spans one",)
+        holes = f"holes in the time: {len(found.starts) - 1}, the first before {table.where(found.starts[1])}"
+        notes += (f"{holes}; no window spans one",)
     if table.rate_hz is not None and abs(table.rate_hz - found.rate_hz) > _AGREE_WITHIN * table.rate_hz:
         raise RecordingError(
             f"{table.name} says {table.rate_words!r}, and its time column runs at {found.rate_hz:.6g} Hz",

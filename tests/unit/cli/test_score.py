@@ -51,7 +51,7 @@ def test_no_window_spans_a_hole_in_the_times(tmp_path: Path, capsys: pytest.Capt
     assert score([tmp_path / "whole.csv", tmp_path / "torn.csv"]) == 0
     whole, torn = lines_of(capsys)
     assert [whole["windows"], torn["windows"]] == [5, 1 + 2]
-    assert "1 holes in the time" in torn["notes"][1]
+    assert "holes in the time: 1" in torn["notes"][1]
 
 
 def test_what_was_assumed_and_a_summary_are_said_at_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -313,7 +313,7 @@ def test_samples_on_both_sides_of_a_hole_in_the_times_keep_their_spacing() -> No
     text = rows(lambda i: f"{T[i] + (0.5 if i >= 150 else 0):.6f},{X[i]}", before="time,a\n")
     content = read(text.encode())
     assert (content.rate_hz, content.starts) == (RATE_HZ, (0, 150))
-    assert "1 holes in the time, the first before line 152" in content.notes[1]
+    assert "holes in the time: 1, the first before line 152" in content.notes[1]
 
 
 def test_a_count_that_jumps_is_a_hole() -> None:
@@ -325,7 +325,7 @@ def test_words_for_missing_samples_are_missing_and_those_over_range_are_said() -
     words = ["NaN", "nan", "-", "", "#N/A", "NULL", "OVER", "Inf"]
     content = read(("a;b\n" + "".join(f"{word};0.5\n" for word in words) + "0.25;0.5\n").encode())
     np.testing.assert_array_equal(content.samples, [[np.nan] * 8 + [0.25], [0.5] * 9])
-    assert content.notes == ("2 samples are missing: the file says over range or error, first in line 8",)
+    assert content.notes == ("samples missing: 2, where the file says over range or error; the first in line 8",)
 
 
 def test_a_last_line_that_was_cut_is_left_out_and_one_of_full_length_is_not() -> None:
