@@ -58,7 +58,7 @@ class KeyRing:
                 return key_id
         if signature.key_id is not None:
             raise BundleError(f"manifest.sig of key {signature.key_id} does not fit manifest.json: one was changed")
-        raise BundleError(
+        raise MissingKeyError(  # perhaps: an old signature does not say whose it is
             "manifest.sig does not fit manifest.json: one of them was changed, "
             f"or it was signed with a key that is not in {self.folder}"
         )
