@@ -163,9 +163,7 @@ def _windows(recording: Recording, model: ScoringModel, path: Path) -> Iterator[
             if isinstance(part, WindowBatch):
                 yield part
             elif index == 0 or part.cause is GapCause.MODEL_REFUSED:
-                raise RecordingError(
-                    f"{path}: {part.detail}", hint="--rate says the rate of a format that carries none"
-                )
+                raise RecordingError(f"{path}: {part.detail}", hint=_rate_hint(recording))
 
 
 def _rate_hint(recording: Recording) -> str:

@@ -70,3 +70,10 @@ def test_words_of_the_command_line_that_mean_nothing_are_refused() -> None:
     assert said_of(unit="mg", columns=" 2, acc ", decimal="comma") == Said(unit="mg", columns=("2", "acc"), decimal=",")
     with pytest.raises(ConfigurationError, match="--decimal is comma or point, not ','"):
         said_of(unit=None, columns=None, decimal=",")
+
+
+def test_a_rate_that_does_not_fit_is_told_by_who_said_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text("# fs = 48000\n" + "0.5\n" * 5000)
+    assert score([tmp_path / "a.csv"]) == 1
+    assert "at 48000 Hz, the model was trained at 20480 Hz" in (said := capsys.readouterr().err)
+    assert said.rstrip().endswith("(that is the rate the file says)")
