@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -91,7 +91,7 @@ def read_text(path: Path) -> str:
 
 def parse(path: Path, text: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         found = re.search(r"\(at line (\d+), column (\d+)\)", str(exc))
         where = f"{path}:{found[1]}" if found else str(path)
@@ -104,6 +104,20 @@ def parse(path: Path, text: str) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: not valid TOML: a number has too many digits") from exc
     except RecursionError as exc:
         raise ConfigurationError(f"{path}: not valid TOML: lists or tables are nested too deep") from exc
+    if any("\0" in each for each in _texts(document)):  # no name, path or address has one, and no system takes it
+        raise ConfigurationError(f"{path}: a text in it holds a NUL character", hint=r"look for \u0000")
+    return document
+
+
+def _texts(document: dict[str, Any]) -> Iterator[str]:
+    """Every text in it. Without recursion: dotted keys nest as deep as they are long."""
+    left: list[Any] = [document]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict | list):
+            left += value.values() if isinstance(value, dict) else value
 
 
 def line_of(text: str, location: tuple[int | str, ...]) -> int:

@@ -14,6 +14,7 @@ from edge_agent.recordings.units import known_unit
 
 MAGIC: Final = b"LabVIEW Measurement"
 _END: Final = "***End_of_Header***"
+_SHORTEST_S: Final = 1e-9
 
 
 def read_lvm(data: bytes, name: str) -> Table:
@@ -63,8 +64,16 @@ def _values(lines: Sequence[str], key: str, sign: str) -> list[str]:
     return []
 
 
+def _step(text: str, name: str) -> float:
+    try:
+        step = float(text.replace(",", "."))
+    except ValueError as exc:
+        raise RecordingError(f"{name}: its Delta_X is {text!r}, not a number", hint="export the file again") from exc
+    return step if step > _SHORTEST_S else 0.0  # also of what is no number: nothing is said
+
+
 def _with_header(table: Table, lines: Sequence[str], sign: str, offset: int, name: str) -> Table:
-    steps = {float(text.replace(",", ".")) for text in _values(lines, "Delta_X", sign)}
+    steps = {_step(text, name) for text in _values(lines, "Delta_X", sign)}
     labels = _values(lines, "Y_Unit_Label", sign)
     units = list(table.units or [""] * len(table.columns))
     channels = [i for i, column in enumerate(table.names) if not column.startswith("X_Value")]

@@ -210,8 +210,9 @@ def test_the_key_is_masked_in_the_settings_of_the_central() -> None:
         b"#" * 4_000_001,
         b"a" + b".a" * 5_000 + b"=1",
         b"a = 1\r\nb = [\r\n",
+        b'gateway = { state_dir = "a\\u0000b" }\n',
     ],
-    ids=["nested", "digits", "size", "dots", "cut short"],
+    ids=["nested", "digits", "size", "dots", "cut short", "NUL"],
 )
 def test_a_file_that_no_toml_reader_ends_well_with_is_refused_by_name(tmp_path: Path, content: bytes):
     site = tmp_path / "edge.toml"

@@ -215,3 +215,14 @@ def test_a_numpy_header_that_is_none_is_refused_by_name(tmp_path: Path, header: 
     path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(80))
     with pytest.raises(RecordingError, match=r"a\.npy cannot be read as a NumPy file"):
         load_recording(path, sample_rate_hz=1_000.0)
+
+
+@pytest.mark.parametrize("step", ["0*1", "", "1e-320", "nan", "-1"])
+def test_a_labview_step_that_is_none_is_refused_or_asked_for(tmp_path: Path, step: str) -> None:
+    path = tmp_path / "g.lvm"
+    path.write_text(
+        f"LabVIEW Measurement\nSeparator\tTab\n***End_of_Header***\nChannels\t1\nDelta_X\t{step}\n***End_of_Header***\n"
+        "X_Value\tA\n" + "".join(f"\t{number}.5\n" for number in range(20))
+    )
+    with pytest.raises(RecordingError, match=r"g\.lvm"):
+        load_recording(path)
