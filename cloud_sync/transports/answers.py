@@ -32,7 +32,7 @@ _NO_DETAIL: Final = "no detail given"
 def settlement_of(answer: bytes, *, batch_id: str, hint: str | None = None) -> Settlement:
     """What an answer says. Raises TransientSyncError, with `hint`, unless it settles this batch."""
     if answer.lstrip()[:1] == b"<":
-        raise TransientSyncError("a web page came instead of the central's answer", hint=hint)
+        raise TransientSyncError(f"the answer does not settle batch {batch_id}: it is a web page", hint=hint)
     try:
         return _settlement(parse_json(answer, max_bytes=MAX_ANSWER_BYTES), batch_id)
     except KeyError as exc:

@@ -50,5 +50,5 @@ async def test_a_login_page_in_the_centrals_place() -> None:
 
     async with listening(portal) as port:
         what, do = await words_of(f"http://127.0.0.1:{port}")
-    assert what == "a web page came instead of the central's answer"
+    assert what == "the answer does not settle batch b: it is a web page"
     assert "login page" in do
