@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
@@ -15,6 +15,8 @@ from edge_agent import settings as settings_module
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import Settings
 from edge_agent.site_file import line_of, parse, read_text, resolve_paths
+
+_ENVIRONMENT_HINT: Final = "a whole table or list in the environment is JSON; single settings are EDGE_TABLE__SETTING"
 
 
 def load_settings(path: Path) -> Settings:
@@ -26,10 +28,14 @@ def load_settings(path: Path) -> Settings:
         return Settings(**resolve_paths(document, path.parent))
     except ValidationError as exc:
         raise _explain(path, text, exc) from exc
+    except RecursionError as exc:  # of a file it was said before: this is a list or table in the environment
+        raise ConfigurationError(
+            "an EDGE_ environment variable cannot be read: its JSON is nested too deep", hint=_ENVIRONMENT_HINT
+        ) from exc
     except SettingsError as exc:
         raise ConfigurationError(
             f"an EDGE_ environment variable cannot be read: {exc}",
-            hint="a whole table or list in the environment is JSON; single settings are EDGE_TABLE__SETTING",
+            hint=_ENVIRONMENT_HINT,
         ) from exc
 
 

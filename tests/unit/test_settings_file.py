@@ -247,3 +247,11 @@ def test_an_empty_key_in_the_environment_is_named_as_such(site: Path, monkeypatc
     monkeypatch.setenv("EDGE_CENTRAL__API_KEY", "")
     with pytest.raises(ConfigurationError, match="EDGE_CENTRAL__API_KEY does not hold an API key: it is empty"):
         central_api_key(load_settings(site), {})
+
+
+def test_a_variable_that_is_nested_too_deep_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    site = tmp_path / "edge.toml"
+    site.write_text(GOOD)
+    monkeypatch.setenv("EDGE_TABLES", "[" * 50_000)
+    with pytest.raises(ConfigurationError, match="environment variable"):
+        load_settings(site)
