@@ -56,20 +56,19 @@ from cloud_sync.outbox_blocks import (
     remove_doubtful,
 )
 from cloud_sync.outbox_check import what_is_damaged
-from cloud_sync.outbox_damaged import WINDOW_BYTES, DamagedFile
 from cloud_sync.outbox_file import Work, connect, in_transaction, shrink, shrink_on_a_full_disk, used_bytes
+from cloud_sync.outbox_pending_salvage import PendingSalvage
 from cloud_sync.outbox_quarantine import (
     finish_putting_aside,
     note_salvaged,
     put_aside,
     quarantined,
     remove_old,
-    unsalvaged,
 )
 from cloud_sync.outbox_rescue import OpenFile, put_in_place, tell_rescue, write_again
 from cloud_sync.outbox_retention import Retention, stored_bytes
 from cloud_sync.outbox_room import DiskFloor, free_bytes
-from cloud_sync.outbox_salvage import abandon, advance, begin, forget, loss_of_block, tell, tell_damage
+from cloud_sync.outbox_salvage import loss_of_block, tell_damage
 from cloud_sync.records import RecordClass, Settlement
 from cloud_sync.retention import Bounds
 from cloud_sync.sqlite_errors import is_beyond_doubt, result_code, translated
@@ -130,8 +129,9 @@ class Outbox:
         self._removed = 0
         self._is_to_tell = False
         self._stranger: Path | None = None
-        self._unsalvaged: list[DamagedFile] = []
-        self._salvage_error: str | None = None
+        self._salvage = PendingSalvage(
+            path, gateway_id, now_us=lambda: now_ns() // 1000, room=self._room_to_salvage, on_done=self._salvage_done
+        )
         self._doubtful: deque[str] = deque(maxlen=_HELD)
 
     @property
@@ -150,11 +150,7 @@ class Outbox:
     @property
     def salvage_waits_for(self) -> str | None:
         """Why what was saved of a damaged file is not all here yet; None when nothing is left to do."""
-        return (
-            (self._salvage_error or "some of it comes over with every append and delivery")
-            if self._unsalvaged
-            else None
-        )
+        return self._salvage.waits_for
 
     def open(self) -> Self:
         """Create, migrate or salvage the file. Raises OutboxUnavailableError or OutboxTooNewError."""
@@ -179,7 +175,7 @@ class Outbox:
                     logger.critical("%s; what waited in it is lost with this stop", exc.message)
             self._disconnect()
             self._file = None
-            self._stop_salvaging()
+            self._salvage.stop()
 
     def __enter__(self) -> Self:
         return self if self._file is not None else self.open()
@@ -213,7 +209,7 @@ class Outbox:
             self._was_full = False
             self._removed = 0
             self._floor.give_back(db)
-            self._go_on_salvaging(db, _STEPS_BESIDES)
+            self._salvage.go_on(db, _STEPS_BESIDES)
 
         with self._lock:
             self._look_for_the_file()
@@ -298,7 +294,7 @@ class Outbox:
 
     def _find(self, db: sqlite3.Connection, after_id: int, record_class: RecordClass | None) -> StoredBlock | None:
         found = next_block(db, after_id=after_id, record_class=record_class)
-        if found is None and self._unsalvaged and self._go_on_salvaging(db, _STEPS_BESIDES):
+        if found is None and self._salvage.go_on(db, _STEPS_BESIDES):
             found = next_block(db, after_id=after_id, record_class=record_class)
         if found is not None:
             self._retention.note_read(found.id)
@@ -367,12 +363,12 @@ class Outbox:
             raise self._passing(damage)
         self._file = OpenFile.at(self.path)
         try:
-            self._begin_salvage(self._connection)
+            self._salvage.begin(self._connection, self._on_ballast)
         except BaseException:
             self._disconnect()  # nothing may be appended before
             raise
         self._has_room = self._place_ballast()
-        self._go_on_salvaging(self._connection, None)
+        self._salvage.go_on(self._connection, None)
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -418,68 +414,16 @@ class Outbox:
                 raise
             return call()
 
-    def _begin_salvage(self, db: sqlite3.Connection) -> None:
-        self._stop_salvaging()
-        self._unsalvaged = [DamagedFile(file) for file in unsalvaged(self.path)]
-
-        def begun() -> bool:
-            with translated(self.path):
-                begin(db, self._unsalvaged)
-                return abandon(db, [file.path.name for file in self._unsalvaged])
-
-        if self._unsalvaged:
-            logger.warning("%s: what is whole in %s is read in", self.path, self._unsalvaged[0].path.name)
-        if self._on_ballast(begun) and not self._unsalvaged:
-            with translated(self.path):
-                self._end_salvage(db)
-
-    def _stop_salvaging(self) -> None:
-        for file in self._unsalvaged:
-            file.close()
-        self._unsalvaged = []
-
-    def _go_on_salvaging(self, db: sqlite3.Connection, most_steps: int | None) -> bool:
-        """Some steps, or all. False when it cannot go on now: it is said once, and tried again with the next append."""
-        if not self._unsalvaged:
-            return False
-        try:
-            with translated(self.path):
-                has_gone_on, waits_for = self._salvage(db, most_steps)
-        except OutboxError as exc:
-            has_gone_on, waits_for = False, exc.message
-        if waits_for is not None and self._salvage_error is None:
-            names = ", ".join(file.path.name for file in self._unsalvaged)
-            logger.error("%s: reading in %s waits: %s; nothing of it is lost", self.path, names, waits_for)
-        self._salvage_error = waits_for
-        return has_gone_on
-
-    def _salvage(self, db: sqlite3.Connection, most_steps: int | None) -> tuple[bool, str | None]:
-        """Whether anything came over, and why it does not go on."""
-        steps = 0
-        for file in self._unsalvaged:
-            while most_steps is None or steps < most_steps:
-                room = self._room_to_salvage(db)
-                if room <= 0:
-                    return steps > 0, "there is no room for more of it"
-                if not advance(db, file, most_bytes=min(room, WINDOW_BYTES)):
-                    break
-                steps += 1
-        self._end_salvage(db)
-        return steps > 0, None
+    def _salvage_done(self, files: Sequence[Path]) -> list[Path]:
+        """Every file is read in and told of: from now on they are old ones like the others. Returns what is kept."""
+        for file in files:
+            note_salvaged(file)
+        self._remove_old(newest=None)
+        return quarantined(self.path)
 
     def _room_to_salvage(self, db: sqlite3.Connection) -> int:
         used = used_bytes(db)
         return max(self.bounds(used).reading_bytes, min(_SALVAGED_ANYWAY_BYTES, self.max_bytes)) - used
-
-    def _end_salvage(self, db: sqlite3.Connection) -> None:
-        if not tell(db, subject=self._gateway_id, now_us=self._now_ns() // 1000):
-            return
-        files = [file.path for file in self._unsalvaged]
-        self._stop_salvaging()
-        for file in files:
-            note_salvaged(file)
-        self._remove_old(newest=None)
-        in_transaction(db, lambda db: forget(db, [file.name for file in quarantined(self.path)]))
 
     def _look_for_the_file(self) -> None:
         """Whether what is open is still what a start would find; if not, make it so, and say it."""
@@ -527,7 +471,7 @@ class Outbox:
                 shrink(db)
             else:
                 self._regain_room(db)
-            self._go_on_salvaging(db, _STEPS_BESIDES)
+            self._salvage.go_on(db, _STEPS_BESIDES)
 
         self._do(emptying)
 
