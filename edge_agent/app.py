@@ -28,16 +28,17 @@ from cloud_sync.writer import OutboxWriter
 from edge_agent.assembly import outbox_of, policy_of
 from edge_agent.core.channel import Channel, WhenFull
 from edge_agent.core.clock import Clock
-from edge_agent.core.gaps import Gap, GapCause, GapSpan
+from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.samples import SampleBlock
-from edge_agent.core.tags import Reading, Scan
+from edge_agent.core.tags import Scan
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.registry import build_driver
 from edge_agent.drivers.supervisor import Supervisor
-from edge_agent.errors import BundleError, ConfigurationError
+from edge_agent.errors import BundleError
 from edge_agent.health.clock_quality import ClockQuality
 from edge_agent.health.ledger import GapLedger
 from edge_agent.health.systemd import SystemdNotifier
+from edge_agent.late_models import LateModels, UnscoredGaps
 from edge_agent.local.api import LocalApi, StatusFile
 from edge_agent.local.client_certificate import certificate_problem
 from edge_agent.local.document import rfc3339
@@ -48,18 +49,13 @@ from edge_agent.local.parts import bare_document, stopped
 from edge_agent.local.reconciliation import hourly
 from edge_agent.local.state_lock import own_state
 from edge_agent.local.status import Parts, describe
-from edge_agent.local.unscored import Unscored, unscored_by
 from edge_agent.pipeline.baseline_files import BaselineFiles
 from edge_agent.pipeline.champions import load_models, settle_probations, wanted_models
-from edge_agent.pipeline.indicator_choice import check_rows, indicators_of
 from edge_agent.pipeline.lifecycle import ModelLife
 from edge_agent.pipeline.lines import (
-    check_inputs,
+    ModelLines,
     indicator_line,
-    measured_by,
-    measured_of,
     tag_line,
-    waveform_line,
     when_full,
 )
 from edge_agent.pipeline.missing_models import MissingModels
@@ -67,28 +63,21 @@ from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.model_pull import ModelPull
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import IndicatorStage, SnapshotStage, TagStage, WaveformStage
-from edge_agent.pipeline.tags import SnapshotLine
-from edge_agent.pipeline.waveform import WaveformLine
+from edge_agent.running_stages import RunningStages, SourceStage
 from edge_agent.settings import (
     ModbusSettings,
     OpcUaSettings,
     Settings,
-    TagModelSettings,
     WaveformSettings,
 )
 from edge_agent.shutdown import CLOSE_S, OPENING_S, Shutdown
-from edge_agent.supervision import RESTART_MAX_S, Supervision
-
-_AnyStage = WaveformStage | IndicatorStage | TagStage | SnapshotStage
+from edge_agent.supervision import Supervision
 
 log = logging.getLogger("edge_agent")
 
 BLOCKS_QUEUED: Final = 64  # some seconds of signal: the loop is never away that long, and memory stays small
 SCANS_QUEUED: Final = 64
-STAGE_RESTART_MAX_S: Final = 5.0
-"""What a source sends meanwhile waits in front of the stage."""
 STATUS_FILE_EVERY_S: Final = 5.0
-BETWEEN_ITEMS_S: Final = 0.01
 
 
 @dataclass(slots=True)
@@ -114,13 +103,10 @@ class Agent:
     model_pull: ModelPull = field(init=False)
     missing_models: MissingModels = field(init=False)
     supervisors: list[Supervisor] = field(default_factory=list)
-    stages: list[WaveformStage | IndicatorStage | TagStage] = field(default_factory=list)
-    snapshots: list[SnapshotStage] = field(default_factory=list)
-    unscored: dict[str, Unscored] = field(default_factory=dict)
-    inlets: dict[str, Channel[Any]] = field(default_factory=dict)
-    pipeline_tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    refused: dict[str, GapSpan] = field(default_factory=dict)
     supervision: Supervision = field(init=False)
+    lines: ModelLines = field(init=False)
+    running: RunningStages = field(init=False)
+    unscored: UnscoredGaps = field(init=False)
 
     @classmethod
     def build(cls, settings: Settings, *, clock: Clock, transport: Transport) -> Agent:
@@ -156,6 +142,9 @@ class Agent:
             model_errors=model_errors,
         )
         agent.supervision = Supervision(clock)
+        agent.lines = ModelLines(settings, agent.recorder, agent.baselines)
+        agent.running = RunningStages(agent.supervision, agent._put, clock)
+        agent.unscored = UnscoredGaps(model_errors, agent.recorder, agent._put, clock)
         agent.model_life = ModelLife(
             settings.models,
             models,
@@ -168,7 +157,15 @@ class Agent:
             withdrawn=withdrawn,
             wanted=wanted_models(settings),
         )
-        agent.missing_models = MissingModels(settings, model_errors, adopt=agent._adopt, clock=clock, say=_say)
+        late = LateModels(
+            settings,
+            models,
+            lines=agent.lines,
+            life=agent.model_life,
+            running=agent.running,
+            unscored=agent.unscored,
+        )
+        agent.missing_models = MissingModels(settings, model_errors, adopt=late.adopt, clock=clock, say=_say)
         agent.model_pull = ModelPull(
             settings.models, names=models, ca_file=settings.central.ca_file, clock=clock, say=_say
         )
@@ -192,14 +189,14 @@ class Agent:
     async def _open(self) -> None:
         await asyncio.to_thread(self.outbox.open)
         await self._note_absence()
-        await self._begin_unscored()
+        await self.unscored.begin()
         await self.baselines.restore()
 
     async def _run_parts(self, stop: asyncio.Event, patience: Patience) -> None:
         asyncio.get_running_loop().set_exception_handler(self.supervision.note_callback)
-        sources = [self._start(source) for source in self.supervisors]
-        for stage in self._pipeline:
-            self._start_stage(stage)
+        sources = [self.supervision.start(s.name, s.run, after_failure=s.note_fault) for s in self.supervisors]
+        for stage in self.running.all:
+            self.running.start(stage)
         carriers = [
             self.supervision.start("outbox writer", self.writer.run),
             self.supervision.start("uplink", self.uplink.run),
@@ -221,37 +218,32 @@ class Agent:
             await self._shutdown(sources, carriers).run(patience)
         finally:  # also when we are cancelled ourselves
             self.supervision.is_stopping = True
-            for task in [*sources, *self.pipeline_tasks.values(), *carriers]:
+            for task in [*sources, *self.running.tasks.values(), *carriers]:
                 task.cancel()
 
     def _shutdown(self, sources: Sequence[asyncio.Task[None]], carriers: Sequence[asyncio.Task[None]]) -> Shutdown:
         """The stop of what there is by now: stages may have come since the start."""
         return Shutdown(
             sources=sources,
-            pipeline=list(self.pipeline_tasks.values()),
+            pipeline=list(self.running.tasks.values()),
             carriers=carriers,
             finish_sources=[source.finish for source in self.supervisors],
-            finish_pipeline=[*(partial(self._finish, stage) for stage in self._pipeline), self._end_unscored],
+            finish_pipeline=[*self.running.steps_to_finish(), self.unscored.end_all],
             writer=self.writer,
             keep=self.baselines.save,
             deliver=self.uplink.drain,
             last_word=self._leave_last_word,
         )
 
-    def _start_stage(self, stage: _AnyStage) -> None:
-        self.pipeline_tasks[stage.name] = self._start(stage, restart_max_s=STAGE_RESTART_MAX_S)
-
-    def _start(self, part: Supervisor | _AnyStage, *, restart_max_s: float = RESTART_MAX_S) -> asyncio.Task[None]:
-        return self.supervision.start(part.name, part.run, after_failure=part.note_fault, restart_max_s=restart_max_s)
-
-    async def _finish(self, stage: _AnyStage) -> None:
-        await self.supervision.finish(
-            stage.name, stage.finish, after_failure=stage.note_fault, has_items=lambda: stage.has_items
-        )
+    @property
+    def stages(self) -> list[SourceStage]:
+        """What reads the sources' samples and tags now."""
+        return self.running.stages
 
     @property
-    def _pipeline(self) -> list[_AnyStage]:
-        return [*self.stages, *self.snapshots]
+    def snapshots(self) -> list[SnapshotStage]:
+        """What scores tags now."""
+        return self.running.snapshots
 
     async def _leave_last_word(self) -> None:
         document = await self._answer() | stopped(self.writer.state)
@@ -268,10 +260,10 @@ class Agent:
 
     def _into(self, name: str) -> Callable[[Item], Awaitable[None]]:
         """Where a source's items go; while nobody reads its samples, its gaps are told all the same."""
-        inlet = self.inlets[name]
+        inlet = self.running.inlets[name]
 
         async def deliver(item: Item) -> None:
-            if any(stage.line.source == name for stage in self.stages):
+            if self.running.of_source(name) is not None:
                 await inlet.send(item)
             elif isinstance(item, Gap):
                 await self._put([self.recorder.gap(item)])
@@ -290,27 +282,18 @@ class Agent:
         gap = Gap(self.settings.gateway.id, GapCause.AGENT_STOPPED, start_ns, now_ns, detail)
         await self._put([self.recorder.gap(gap)])
 
-    async def _begin_unscored(self) -> None:
-        """Sources and tag models whose bundle was refused: a gap that lasts as long as the run."""
-        for name, unscored in self.unscored.items():
-            self.refused[name] = GapSpan(name)
-            gap = self.refused[name].begin(GapCause.MODEL_REFUSED, self.clock.now_ns(), unscored.reason)
-            await self._put([self.recorder.gap(gap)] if gap else [])
-
-    async def _end_unscored(self) -> None:
-        ended = [span.end(self.clock.now_ns()) for span in self.refused.values()]
-        await self._put([self.recorder.gap(gap) for gap in ended if gap is not None])
-
     def _connect(self) -> None:
         for source in self.settings.sources:
             inlet: Channel[Any]
             if isinstance(source, WaveformSettings):
-                inlet = self.inlets[source.name] = Channel(
+                inlet = self.running.inlets[source.name] = Channel(
                     source.name, capacity=BLOCKS_QUEUED, when_full=when_full(source)
                 )
                 self._connect_waveform(source, inlet)
             else:
-                inlet = self.inlets[source.name] = Channel(source.name, capacity=SCANS_QUEUED, when_full=WhenFull.BLOCK)
+                inlet = self.running.inlets[source.name] = Channel(
+                    source.name, capacity=SCANS_QUEUED, when_full=WhenFull.BLOCK
+                )
                 self._connect_tags(source, inlet)
             driver = build_driver(source, self.clock)
             deliver = self._into(source.name)
@@ -320,102 +303,31 @@ class Agent:
     def _connect_waveform(self, source: WaveformSettings, inlet: Channel[SampleBlock | Gap]) -> None:
         model = self.models.get(source.model or "")
         indicators = indicator_line(
-            source, model, self.settings, recorder=self.recorder, latest=self._latest, now_ns=self.clock.now_ns
+            source, model, self.settings, recorder=self.recorder, latest=self.running.latest, now_ns=self.clock.now_ns
         )
         if model is None:
             if source.model or indicators is None:
-                self.unscored[source.name] = unscored_by(self.model_errors.get(source.model or ""), source.model)
+                self.unscored.note(source.name, source.model)
             if indicators is not None:
-                self.stages.append(IndicatorStage(indicators, inlet, self._put, self.clock))
+                self.running.add(IndicatorStage(indicators, inlet, self._put, self.clock))
             return
-        line = self._waveform_line(source, model)
+        line = self.lines.waveform(source, model)
         self.model_life.attach(line)
-        self.stages.append(WaveformStage(line, inlet, self._put, self.clock, indicators))
-
-    def _waveform_line(self, source: WaveformSettings, model: ScoringModel) -> WaveformLine:
-        line = waveform_line(source, model, self.settings.report, self.recorder)
-        for row, (state, reasons) in enumerate(zip(line.channels, line.reasons, strict=True)):
-            self.baselines.add(f"{source.asset}.{state.point}", reasons, measured_by(source, line.model, row))
-        return line
+        self.running.add(WaveformStage(line, inlet, self._put, self.clock, indicators))
 
     def _connect_tags(self, source: ModbusSettings | OpcUaSettings, inlet: Channel[Scan | Gap]) -> None:
         line = tag_line(source, self.settings.report, self.recorder)
-        self.stages.append(TagStage(line, inlet, self._put, self.clock))
+        self.running.add(TagStage(line, inlet, self._put, self.clock))
 
     def _connect_tag_models(self) -> None:
         for settings in self.settings.tag_models:
             model = self.models.get(settings.model)
             if model is None:
-                self.unscored[settings.name] = unscored_by(self.model_errors.get(settings.model), settings.model)
+                self.unscored.note(settings.name, settings.model)
                 continue
-            line = self._snapshot_line(settings, model)
+            line = self.lines.snapshot(settings, model)
             self.model_life.attach(line)
-            self.snapshots.append(SnapshotStage(line, self._latest, self._put, self.clock))
-
-    def _snapshot_line(self, settings: TagModelSettings, model: ScoringModel) -> SnapshotLine:
-        check_inputs(settings, model)
-        line = SnapshotLine(settings, model, self.recorder, learn_s=self.settings.report.interval_s)
-        self.baselines.add(f"{settings.asset}.{settings.name}", line.reasons, measured_of(settings))
-        return line
-
-    # A model that has come since the start
-
-    async def _adopt(self, model: ScoringModel) -> None:
-        """Score with it wherever it is asked for. Raises BundleError when one of those does not fit it."""
-        sources = [s for s in self.settings.sources if isinstance(s, WaveformSettings) and s.model == model.name]
-        tag_models = [settings for settings in self.settings.tag_models if settings.model == model.name]
-        try:
-            waveforms = [(source, self._waveform_line(source, model)) for source in sources]
-            snapshots = [self._snapshot_line(settings, model) for settings in tag_models]
-            for source in sources:
-                check_rows(source, indicators_of(source, self.settings.tables), model.feature_names)
-        except ConfigurationError as exc:
-            raise BundleError(exc.message, hint=exc.hint) from exc
-        subjects = [subject for _, line in waveforms for subject in line.subjects]
-        await self.baselines.restore([*subjects, *(f"{s.asset}.{s.name}" for s in tag_models)])
-        self.models[model.name] = model
-        await self.model_life.add(model, [*(line for _, line in waveforms), *snapshots])
-        for source, line in waveforms:
-            await self._exchange_stage(source, line)
-        for snapshot in snapshots:
-            stage = SnapshotStage(snapshot, self._latest, self._put, self.clock)
-            self.snapshots.append(stage)
-            self._start_stage(stage)
-        for name in [*(source.name for source in sources), *(settings.name for settings in tag_models)]:
-            await self._end_refusal(name)
-
-    async def _exchange_stage(self, source: WaveformSettings, line: WaveformLine) -> None:
-        """The source's samples go through the model as well, from the next block on; what looked at them goes on."""
-        old = next((stage for stage in self.stages if stage.line.source == source.name), None)
-        indicators = old.line if isinstance(old, IndicatorStage) else None
-        if old is not None:
-            await self._retire(old)
-            self.stages.remove(old)
-        if indicators is not None:
-            indicators.leave_gaps_to_the_model()
-        stage = WaveformStage(line, self.inlets[source.name], self._put, self.clock, indicators)
-        self.stages.append(stage)
-        self._start_stage(stage)
-
-    async def _retire(self, stage: WaveformStage | IndicatorStage | TagStage) -> None:
-        task = self.pipeline_tasks.pop(stage.name)
-        while not stage.is_between_items:
-            await self.clock.sleep(BETWEEN_ITEMS_S)
-        task.cancel()
-        await asyncio.wait([task])
-
-    async def _end_refusal(self, name: str) -> None:
-        self.unscored.pop(name, None)
-        span = self.refused.pop(name, None)
-        gap = span.end(self.clock.now_ns()) if span is not None else None
-        await self._put([self.recorder.gap(gap)] if gap is not None else [])
-
-    def _latest(self) -> dict[str, Reading]:
-        latest: dict[str, Reading] = {}
-        for stage in self.stages:
-            if isinstance(stage, TagStage):
-                latest |= stage.line.latest
-        return latest
+            self.running.add_snapshot(line)
 
     async def _answer(self) -> dict[str, Any]:
         """The status, or at least why it cannot be made."""
@@ -436,7 +348,7 @@ class Agent:
             sources={supervisor.name: supervisor.health for supervisor in self.supervisors},
             stages=self.stages,
             snapshots=self.snapshots,
-            unscored={name: self._now_unscored(name, before) for name, before in self.unscored.items()},
+            unscored=self.unscored.described(),
             models=list(self.models.values()),
             model_updates=describe_updates(self.model_life, self.model_pull),
             model_errors=self.model_errors,
@@ -455,11 +367,6 @@ class Agent:
             outbox=self.outbox_watch.look(depth, counters, error=self.writer.state.error, now_ns=self.clock.now_ns()),
         )
         return describe(parts)
-
-    def _now_unscored(self, name: str, before: Unscored) -> Unscored:
-        """What is wrong may have changed since the start: other files, another key."""
-        error = self.model_errors.get(before.model or "")
-        return before if error is None else unscored_by(error, before.model)
 
     @property
     def _socket_path(self) -> Path:

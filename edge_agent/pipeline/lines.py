@@ -7,12 +7,13 @@ from typing import Any
 
 from edge_agent.core.channel import WhenFull
 from edge_agent.errors import ConfigurationError
+from edge_agent.pipeline.baseline_files import BaselineFiles
 from edge_agent.pipeline.indicator_choice import check_rows, indicators_of
 from edge_agent.pipeline.indicators import IndicatorLine, Latest
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.tag_inputs import inputs_wanted
-from edge_agent.pipeline.tags import TagLine
+from edge_agent.pipeline.tags import SnapshotLine, TagLine
 from edge_agent.pipeline.waveform import WaveformLine
 from edge_agent.settings import (
     MicrophoneSettings,
@@ -24,6 +25,29 @@ from edge_agent.settings import (
     TagModelSettings,
     WaveformSettings,
 )
+
+
+class ModelLines:
+    """Lines with a model. What their channels have learned of themselves is kept in `baselines`."""
+
+    def __init__(self, settings: Settings, recorder: Recorder, baselines: BaselineFiles) -> None:
+        self.baselines = baselines
+        self._report = settings.report
+        self._recorder = recorder
+
+    def waveform(self, source: WaveformSettings, model: ScoringModel) -> WaveformLine:
+        """One source with its model."""
+        line = waveform_line(source, model, self._report, self._recorder)
+        for row, (state, reasons) in enumerate(zip(line.channels, line.reasons, strict=True)):
+            self.baselines.add(f"{source.asset}.{state.point}", reasons, measured_by(source, line.model, row))
+        return line
+
+    def snapshot(self, settings: TagModelSettings, model: ScoringModel) -> SnapshotLine:
+        """A tag model with its inputs. Raises ConfigurationError unless they are exactly those it wants."""
+        check_inputs(settings, model)
+        line = SnapshotLine(settings, model, self._recorder, learn_s=self._report.interval_s)
+        self.baselines.add(f"{settings.asset}.{settings.name}", line.reasons, measured_of(settings))
+        return line
 
 
 def waveform_line(

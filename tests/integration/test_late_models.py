@@ -105,5 +105,5 @@ def test_a_model_that_cannot_be_meant_is_said_with_what_to_do(
     agent = Agent.build(
         settings_of(tmp_path, synthetic(model=named), models=models), clock=SystemClock(), transport=MemoryTransport()
     )
-    assert words in agent.unscored["rig"].reason
-    assert todo in agent.unscored["rig"].do
+    assert words in agent.unscored.now["rig"].reason
+    assert todo in agent.unscored.now["rig"].do

@@ -532,7 +532,7 @@ async def test_a_champion_in_service_that_is_damaged_is_not_replaced_behind_anyb
     note_probation(site.workshop.models / VIBRATION, "1.1.0", None)
     (path / "model.onnx").write_bytes(b"damaged")
     async with running(site) as gateway:
-        await gateway.until(lambda: bool(gateway.agent.unscored), "the source without a model")
+        await gateway.until(lambda: bool(gateway.agent.unscored.now), "the source without a model")
     assert site.pointer == "1.1.0"
 
 
