@@ -33,6 +33,9 @@ _NEXT_LEVELS: Final = 3
 _MIN_AT_END: Final = 4
 HUM_SHARE: Final = 0.9
 """Of the variance, in the mains' frequency and its harmonics. A motor that runs at 49.5 Hz puts less into 50 Hz."""
+ODD_SHARE: Final = 0.5
+"""Of the lines, at the mains' frequency and its odd multiples, as a cable picks it up. The pull of a motor's field has
+twice the frequency: a machine that hums at 100 Hz is no fault of its sensor."""
 _MAINS_HZ: Final = (50.0, 60.0)
 _HARMONICS: Final = 10
 _HUM_SECONDS: Final = 1.0
@@ -95,8 +98,9 @@ def _mains_hum(samples: NDArray[np.float32], sample_rate_hz: float) -> SensorFau
     if not (total > 0).all():
         return None
     for mains_hz in _MAINS_HZ:
-        share = float(np.median(_energy_in_lines(pieces, mains_hz, sample_rate_hz) / total))
-        if share >= HUM_SHARE:
+        lines = _energy_in_lines(pieces, mains_hz, sample_rate_hz)
+        share = float(np.median(lines.sum(axis=1) / total))
+        if share >= HUM_SHARE and lines[:, ::2].sum() >= ODD_SHARE * lines.sum():
             return SensorFault(
                 "mains_hum", share, f"mains hum ({_percent(share)} of the signal at {mains_hz:g} Hz and its multiples)"
             )
@@ -104,11 +108,11 @@ def _mains_hum(samples: NDArray[np.float32], sample_rate_hz: float) -> SensorFau
 
 
 def _energy_in_lines(pieces: NDArray[np.float64], mains_hz: float, sample_rate_hz: float) -> NDArray[np.float64]:
-    """Per piece; a second holds whole periods of each line, so the lines do not overlap."""
+    """Per piece and line; a second holds whole periods of each line, so the lines do not overlap."""
     orders = np.arange(1, _HARMONICS + 1) * mains_hz
     orders = orders[orders < sample_rate_hz / 2]
     turns = np.exp(-2j * np.pi * np.outer(np.arange(pieces.shape[1]) / sample_rate_hz, orders))
-    return np.asarray((np.abs(pieces @ turns) ** 2).sum(axis=1) * 2 / pieces.shape[1])
+    return np.asarray((np.abs(pieces @ turns) ** 2) * 2 / pieces.shape[1])
 
 
 def _percent(share: float) -> str:

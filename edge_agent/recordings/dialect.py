@@ -47,6 +47,8 @@ _INTEGER: Final = re.compile(r"[+-]?\d+")
 _BLANKS: Final = re.compile(r"\s+")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _INNER_APOSTROPHE: Final = re.compile(r"(?<=\d)[' \u2019\u00a0\u202f\u2009](?=\d{3}(?!\d))")
+NO_NUMBERS: Final = (9.9e37, -9.9e37, 9.91e37)
+"""Instruments write 9.9E37 for infinity and 9.91E37 for no number (SCPI)."""
 _ENOUGH_ROWS: Final = 200
 """Fractions without a leading zero so often in a row do not happen: one in ten begins with one."""
 
@@ -85,7 +87,8 @@ class Dialect:
             return float("nan")
         plain = self.plain(field)
         try:
-            return float(plain)
+            value = float(plain)
+            return float("nan") if value in NO_NUMBERS else value
         except ValueError:
             # Fortran writes 1.5D-03.
             return float(plain.upper().replace("D", "E")) if _POINT.fullmatch(plain) else None

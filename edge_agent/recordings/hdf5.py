@@ -50,6 +50,12 @@ def _value(item: Any, name: str) -> Any:
     """Numbers as they are (MATLAB's columns are rows here; the longer axis is time anyway), texts as texts."""
     if item.size is None:
         return "a null dataspace"
+    if item.external or item.is_virtual:
+        # What it names is any file of this machine; a recording holds its samples.
+        raise RecordingError(
+            f"{name}: the samples of {item.name} lie in another file, not in this one",
+            hint="save the samples in the file itself",
+        )
     if item.size > _MAX_VALUES:
         raise RecordingError(f"{name}: {item.name} is too long to be held in memory", hint="cut it into shorter files")
     is_text = item.attrs.get("MATLAB_class") in (b"char", "char")

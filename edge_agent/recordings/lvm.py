@@ -79,6 +79,12 @@ def _with_header(table: Table, lines: Sequence[str], sign: str, offset: int, nam
     channels = [i for i, column in enumerate(table.names) if not column.startswith("X_Value")]
     for place, label in zip(channels, labels, strict=False):
         units[place] = known_unit(label) or label
+    promised = max((int(text) for text in _values(lines, "Samples", sign) if text.isdecimal()), default=0)
+    if table.n_rows < promised:
+        raise RecordingError(
+            f"{name} is cut off: its header promises {promised} samples per channel, {table.n_rows} are there",
+            hint="copy the file again; if the recorder was stopped, this is all there is",
+        )
     if len(steps) > 1:
         raise RecordingError(f"{name}: its channels have different steps", hint="export each in a file of its own")
     step = next(iter(steps), 0.0)

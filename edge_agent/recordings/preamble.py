@@ -37,8 +37,22 @@ _SCALES: Final = {
 }  # fmt: skip
 _PAIR: Final = re.compile(
     r"^\W*(?P<key>[^\d:=;\t,|]*?[^\d:=;\t,|\s])\s*(?:[\[(]\s*(?P<unit>[^\])]*)[\])])?\s*[:=;\t,|\s]+\s*\"?"
-    r"(?P<value>[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?)\s*[;,|\t\s\"']*(?P<after>[^\s\d\"';,|]*)"
+    r"(?P<value>[+-]?(?:[1-9]\d{0,2}(?:[' \u2019\u00a0\u202f]\d{3})+(?!\d)(?:[.,]\d*)?|\d+(?:[.,]\d*)?|[.,]\d+)"
+    r"(?:[eE][+-]?\d+)?)\s*[;,|\t\s\"']*(?P<after>[^\s\d\"';,|]*)"
 )
+
+_GROUP_SIGN: Final = re.compile("[' \u2019\u00a0\u202f]")
+_TOLD: Final = re.compile(
+    r"(?i)\b(?:sampled|recorded|acquired|digiti[sz]ed|abgetastet|aufgezeichnet|aufgenommen)\s+(?:at|with|@|mit)\s+"
+    r"(?P<value>\d+(?:[.,]\d+)?)\s*(?P<unit>k?hz|k?sps|k?s/s)\b(?!\s*(?:low|high|band|anti|filter|cut|shaft|load))"
+)
+"""The rate in a sentence: "sampled at 25.6 kHz"."""
+_UNIT_LINE: Final = re.compile(
+    r"(?i)^\W*(?:y[ _-]?|signal[ _-]?|data[ _-]?|engineering )?(?:units?|einheit(?:en)?|unit[eé]s?)"
+    r"\s*[:=;,\t]\s*[\"'\[(]*(?P<unit>[^\s\"';,\])]+)[\"'\])]*[\s;,]*$"
+)
+_NO_WORD_FOR_A_UNIT: Final = frozenset({"s", "ms", "us", "ns", "min", "h", "d", "A", "W", "N", "K", "m", "%"})
+"""A time is the axis; one letter may be the name of the plant's unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +107,26 @@ def agreed(found: Sequence[Rate], name: str) -> Rate | None:
     return found[0]
 
 
+def unit_in(lines: Sequence[str]) -> str:
+    """The unit of the samples that a line like "# unit: m/s2" says; empty where none, or more than one, is said."""
+    found = {
+        unit
+        for line in lines
+        if (match := _UNIT_LINE.match(line)) is not None
+        and (unit := known_unit(match["unit"])) is not None
+        and unit not in _NO_WORD_FOR_A_UNIT
+    }
+    return found.pop() if len(found) == 1 else ""
+
+
 def _rate_in_line(line: str) -> Rate | None:
+    if (told := _TOLD.search(line)) is not None:
+        return Rate(float(told["value"].replace(",", ".")) * _SCALES[told["unit"].lower()], told.group())
     for piece in re.split(r";\s+|,\s+(?=[A-Za-z])|\t(?=[A-Za-z])", line.lstrip("#%/! \t")):
         match = _PAIR.match(piece)
         if match is None:
             continue
-        value = float(match["value"].replace(",", "."))
+        value = float(_GROUP_SIGN.sub("", match["value"]).replace(",", "."))
         unit = match["unit"] or ""
         after = match["after"].strip("()[]").lower()
         hz = rate_of_pair(match["key"], value, unit or (after if after in _SCALES else ""))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from edge_agent.errors import RecordingError
+from edge_agent.recordings.preamble import rate_of_pair
 
 _MAX_VALUES: Final = 2**27
 _MOST_CHANNELS: Final = 512
@@ -27,7 +29,8 @@ def read_tdms(data: bytes, name: str) -> list[dict[str, Any]]:
         if sum(len(channel) for channel in channels) > _MAX_VALUES:
             raise RecordingError(f"{name} is too long to be held in memory", hint="cut it into shorter files")
         several = len({channel.group_name for channel in channels}) > 1
-        parts = [_channel(channel, several) for channel in channels if len(channel)]
+        above = {group.name: (group.properties, file.properties) for group in file.groups()}
+        parts = [_channel(channel, several, above[channel.group_name]) for channel in channels if len(channel)]
         return [part for part in parts if part["values"].dtype.kind in "biufM"]
     except (
         ValueError,
@@ -45,10 +48,10 @@ def read_tdms(data: bytes, name: str) -> list[dict[str, Any]]:
         ) from exc
 
 
-def _channel(channel: Any, several_groups: bool) -> dict[str, Any]:
+def _channel(channel: Any, several_groups: bool, above: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     values = np.asarray(channel[:])
     properties = channel.properties
-    step = properties.get("wf_increment")
+    step = properties.get("wf_increment") or _step_said([properties, *above])
     start = properties.get("wf_start_time")
     return {
         "name": f"{channel.group_name}.{channel.name}" if several_groups else channel.name,
@@ -57,3 +60,13 @@ def _channel(channel: Any, several_groups: bool) -> dict[str, Any]:
         "step_s": float(step) if step else None,
         "start_ns": int(np.datetime64(start, "ns").astype(np.int64)) if start is not None else None,
     }
+
+
+def _step_said(properties: Sequence[Mapping[str, Any]]) -> float | None:
+    """From a rate among the properties of the channel, its group or the file."""
+    for own in properties:
+        for key, value in own.items():
+            is_number = isinstance(value, int | float | np.number)
+            if is_number and (rate_hz := rate_of_pair(key, float(value))) is not None:
+                return 1.0 / rate_hz
+    return None

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.errors import RecordingError
-from edge_agent.recordings.dialect import MISSING, OVER_RANGE, Dialect, dialect_of
+from edge_agent.recordings.dialect import MISSING, NO_NUMBERS, OVER_RANGE, Dialect, dialect_of
 from edge_agent.recordings.instants import UnclearDateError, clocks, instants, is_clock, is_instant, past_midnight
-from edge_agent.recordings.preamble import header_of, is_comment, rate_in
+from edge_agent.recordings.preamble import header_of, is_comment, rate_in, unit_in
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.time_column import is_count
 
@@ -72,7 +72,7 @@ def read_text(data: bytes, name: str, *, decimal: str | None = None) -> Table:
     if _FEMTO_ACCELERATION.match(name) and not layout.header and len(table.columns) == _FEMTO_COLUMNS:
         return replace(table, columns=table.columns[4:], names=("horizontal", "vertical"), units=("g", "g"))
     rate = rate_in(layout.preamble, name)
-    table = replace(table, notes=(*table.notes, *cut))
+    table = replace(table, notes=(*table.notes, *cut), unit_said=unit_in(layout.preamble))
     return table if rate is None else replace(table, rate_hz=rate.hz, rate_words=rate.words)
 
 
@@ -143,7 +143,7 @@ def _layout(text: bytes, name: str, decimal: str | None) -> tuple[_Layout, bytes
     n_columns = Counter(len(dialect.fields(line)) for line in sample).most_common(1)[0][0]
     has_trailing = (
         dialect.separator not in ("", " ")
-        and _share(line.rstrip().endswith(dialect.separator) for line in sample) > 0.9
+        and _share(line.rstrip(" ").endswith(dialect.separator) for line in sample) > 0.9
     )
     n_columns -= has_trailing and n_columns > 1
     kinds = _kinds([_cut(dialect.fields(line), n_columns) for line in sample], dialect)
@@ -300,7 +300,7 @@ def _parse_whole(rows: bytes, layout: _Layout) -> NDArray[np.float64] | None:
         return None
     if values.size != n_columns * (rows.count(b"\n") + 1):
         return None
-    return np.where(np.isinf(values), np.nan, values).reshape(-1, n_columns)
+    return np.where(np.isinf(values) | np.isin(values, NO_NUMBERS), np.nan, values).reshape(-1, n_columns)
 
 
 def _columns_when_even(rows: bytes, separator: bytes) -> int | None:

@@ -19,6 +19,10 @@ from edge_agent.errors import RecordingError
 
 _MIN_RAMP: Final = 16
 """Rows: no signal rises evenly for so long."""
+_MIN_BROKEN_RAMP: Final = 64
+_MOSTLY: Final = 0.95
+"""Of the steps, that are alike: the rest may be holes."""
+_COARSE_SHARE: Final = 0.01
 _NEAR: Final = 1e-3
 """Clocks differ by some 50 ppm, and a logger's stamps by more; what is nearer than this to the rate that was said is
 it."""
@@ -51,6 +55,20 @@ def is_ramp(values: NDArray[np.float64], *, least: int = _MIN_RAMP) -> bool:
         return False
     even = values[0] + step * np.arange(len(values))
     return bool(np.abs(values - even).max() <= 0.5 * step)
+
+
+def is_broken_ramp(values: NDArray[np.float64]) -> bool:
+    """Whether a column is a time or a count with holes, coarse digits, restarts or missing fields in it."""
+    finite = values[np.isfinite(values)]
+    if len(finite) < max(_MIN_BROKEN_RAMP, _MOSTLY * len(values)):
+        return False
+    steps, span = np.diff(finite), finite[-1] - finite[0]
+    if span > 0 and (steps >= 0).all():
+        even = np.linspace(finite[0], finite[-1], len(finite))
+        if np.abs(finite - even).max() <= _COARSE_SHARE * span:
+            return True
+    usual = np.median(steps)
+    return bool(usual != 0 and np.mean(np.abs(steps - usual) <= 0.5 * abs(usual)) >= _MOSTLY)
 
 
 def is_count(values: NDArray[np.float64], *, least: int = _MIN_RAMP) -> bool:

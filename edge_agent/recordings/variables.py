@@ -21,8 +21,8 @@ from edge_agent.recordings.preamble import Rate, agreed, rate_of_pair
 from edge_agent.recordings.recording import Content, usable_rate
 from edge_agent.recordings.said import Said
 from edge_agent.recordings.table import Table
-from edge_agent.recordings.units import known_unit, unit_in_name
-from edge_agent.recordings.waveform import content_of
+from edge_agent.recordings.units import kind_of, known_unit, unit_in_name
+from edge_agent.recordings.waveform import content_of, is_time_name
 
 Variables = dict[str, Any]
 """Arrays of numbers; a text is a text, and anything else is a text that says what it is."""
@@ -69,6 +69,8 @@ def _rate(found: Mapping[str, Any], name: str, said: Said) -> Rate | None:
     rates: list[Rate] = []
     for key, value in found.items():
         number, unit = _number_and_unit(value)
+        if number is None and _is_few_alike(value):
+            number = float(value.reshape(-1)[0])  # one rate per channel
         if number is None:
             continue
         hz = rate_of_pair(_leaf(key), number, unit)
@@ -83,6 +85,11 @@ def _single(value: Any) -> float | None:
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and value.size == 1:
         return float(value.reshape(-1)[0])
     return None
+
+
+def _is_few_alike(value: Any) -> bool:
+    is_few = isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and 1 < value.size < _MIN_SAMPLES
+    return is_few and bool((value == value.reshape(-1)[0]).all())
 
 
 def _number_and_unit(value: Any) -> tuple[float | None, str]:
@@ -224,8 +231,23 @@ def _unit_of(path: str, found: Mapping[str, Any]) -> str:
             owner = _UNIT_NAME.sub("", key)
             if owner in (path, base, parent, ""):
                 return known_unit(value) or value.strip()
-    return unit_in_name(_leaf(path))
+    return unit_in_name(_leaf(path)) or _unit_of_nobody(path, found)
+
+
+def _unit_of_nobody(path: str, found: Mapping[str, Any]) -> str:
+    """The one unit that texts like y_units say, which belong to no variable by their names."""
+    said = {
+        unit
+        for key, value in found.items()
+        if isinstance(value, str)
+        and (owner := re.sub(r"(?i)_?(units?|einheit)$", "", key)) != key
+        and owner not in found
+        and (unit := known_unit(value)) is not None
+        and kind_of(unit) != "time"
+    }
+    return said.pop() if len(said) == 1 and not is_time_name(_leaf(path)) else ""
 
 
 def _as_column(values: NDArray[Any]) -> NDArray[Any]:
-    return values if values.dtype.kind in "mM" else values.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # of damaged numbers
+        return values if values.dtype.kind in "mM" else values.astype(np.float64)

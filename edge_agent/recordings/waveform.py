@@ -22,7 +22,7 @@ from edge_agent.errors import RecordingError
 from edge_agent.recordings.recording import Content, numbered
 from edge_agent.recordings.said import Said
 from edge_agent.recordings.table import Table
-from edge_agent.recordings.time_column import is_count, is_ramp, quantum_of, spacing
+from edge_agent.recordings.time_column import is_broken_ramp, is_count, is_ramp, quantum_of, spacing
 from edge_agent.recordings.units import known_unit
 
 _TIME_WORDS: Final = (
@@ -56,6 +56,7 @@ _EPOCHS: Final = ((1e9, 1e10, 1.0), (1e12, 1e13, 1e-3), (1e15, 1e16, 1e-6), (1e1
 _SERIAL_DAYS: Final = (30_000.0, 80_000.0)
 """A spreadsheet's dates of the years 1982 to 2119, in days."""
 _AGREE_WITHIN: Final = 0.01
+_HOLES_FROM: Final = 1.00001
 _SUFFIX: Final = "or --columns says which columns are channels (setting `columns` of a replay source)"
 
 
@@ -81,7 +82,9 @@ def content_of(table: Table, said: Said) -> Content:
         _refuse_text(table, column)
     rate_hz, starts, notes = _rate(table, times, counts, said)
     values = np.stack([table.columns[column].astype(np.float64) for column in channels])
-    with np.errstate(over="ignore"):  # beyond float32 it becomes infinite, which the feature stage refuses by name
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # beyond float32 it becomes infinite, which the feature stage refuses by name
         samples = np.ascontiguousarray(values, dtype=np.float32)
     names = [table.names[column] if table.names and table.names[column] else "" for column in channels]
     fallback = numbered(len(channels))
@@ -122,7 +125,7 @@ def times_of_rows(table: Table, said: Said) -> tuple[NDArray[np.int64], bool] | 
 
 
 def _unit(table: Table, column: int) -> str:
-    return table.unit(column) or ("counts" if column in table.integers else "")
+    return table.unit(column) or table.unit_said or ("counts" if column in table.integers else "")
 
 
 def _wanted(table: Table, columns: Sequence[str]) -> list[int] | None:
@@ -173,7 +176,8 @@ def _sorted_out(table: Table, wanted: list[int] | None, said: Said) -> tuple[lis
 
 def _is_blank(table: Table, column: int, values: NDArray[Any]) -> bool:
     """A column without a name and without a number: two separators with nothing between them."""
-    return bool(table.names) and not table.names[column] and values.dtype.kind == "f" and bool(np.isnan(values).all())
+    is_named = bool(table.names and table.names[column]) or len(table.columns) == 1
+    return not is_named and values.dtype.kind == "f" and bool(np.isnan(values).all())
 
 
 def _role(table: Table, column: int, values: NDArray[np.float64]) -> str:
@@ -184,7 +188,8 @@ def _role(table: Table, column: int, values: NDArray[np.float64]) -> str:
     finite = values[np.isfinite(values)]
     is_named_time = _time_unit(table, column) is not None or _TIME_NAME.match(_bare(name))
     # One letter may be a temperature or a torque: those do not run forward all the time.
-    if is_named_time and (len(_bare(name)) > 1 or unit in _TO_SECONDS or bool((np.diff(finite) >= 0).all())):
+    is_forward = bool((np.diff(finite) >= 0).all()) or is_broken_ramp(values)
+    if is_named_time and (len(_bare(name)) > 1 or unit in _TO_SECONDS or is_forward):
         return "time"
     if (_INDEX_NAME.match(_bare(name)) or (table.names and not name)) and _counts_upwards(values):
         return "count"
@@ -192,6 +197,9 @@ def _role(table: Table, column: int, values: NDArray[np.float64]) -> str:
         return "count"
     if is_ramp(values):
         return "time"
+    if not name and is_broken_ramp(values):
+        is_whole = len(finite) == len(values) and not (values % 1).any()
+        return "count" if is_whole and np.median(np.diff(values)) == 1 else "time"
     return "channel"
 
 
@@ -268,7 +276,10 @@ def _scale(
     if step <= 0:
         return 1.0, None  # refused as times that do not run forward
     if not _TIME_NAME.match(_bare(name)):
-        return _unnamed(table, column, step, said), None
+        # The mean spans the holes; the median may be that of coarse digits.
+        median = float(np.median(np.diff(values)))
+        usual = median if median > 0 and step > _HOLES_FROM * median else step
+        return _unnamed(table, column, usual, said), None
     return (_seconds_by_custom(table, column, step, said) if is_counting_refused else 1.0), None
 
 
@@ -377,4 +388,4 @@ def _refuse_text(table: Table, column: int) -> None:
 def _kinds(table: Table, times: list[_Times], counts: list[int]) -> str:
     said = [f"{table.label(time.column)} is the time" for time in times]
     said += [f"{table.label(column)} counts the rows" for column in counts]
-    return ", ".join(said) or "it has no columns"
+    return ", ".join(said) or "there is no number in it"

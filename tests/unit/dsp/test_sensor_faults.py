@@ -51,9 +51,11 @@ def test_a_fault_is_named(signal: np.ndarray, words: str) -> None:
         NOISE, steps(NOISE, 3), steps(NOISE, 64), NOISE + IMPULSES, np.sin(2 * np.pi * 937 * TIME),
         steps(np.sin(2 * np.pi * 937 * TIME), 100), np.sin(2 * np.pi * 49.4 * TIME) + 0.1 * NOISE,
         np.sin(2 * np.pi * 29.7 * TIME) + 0.2 * NOISE, np.sin(2 * np.pi * 50 * TIME) + 0.6 * NOISE,
+        np.sin(2 * np.pi * 100 * TIME) + 0.02 * np.sin(2 * np.pi * 24.5 * TIME) + 0.05 * NOISE,
+        np.sin(2 * np.pi * 120 * TIME) + 0.4 * np.sin(2 * np.pi * 240 * TIME),
         np.full(20_480, np.nan), np.sin(2 * np.pi * 50 * TIME)[:8000], np.ones(100),
     ],
-    ids=range(12),
+    ids=range(14),
 )  # fmt: skip
 def test_a_machine_is_no_fault_of_its_sensor(signal: np.ndarray) -> None:
     assert sensor_fault(signal.astype(np.float32), RATE_HZ) is None

@@ -226,3 +226,36 @@ def test_a_labview_step_that_is_none_is_refused_or_asked_for(tmp_path: Path, ste
     )
     with pytest.raises(RecordingError, match=r"g\.lvm"):
         load_recording(path)
+
+
+def test_samples_that_lie_in_another_file_are_not_fetched(tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(np.arange(999.0).tobytes())
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", shape=(999,), dtype="f8", external=[(str(tmp_path / "other"), 0, 8 * 999)])
+    layout = h5py.VirtualLayout(shape=(999,), dtype="f8")
+    layout[:] = h5py.VirtualSource(str(tmp_path / "a.h5"), "x", shape=(999,))
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file.create_virtual_dataset("x", layout)
+    for name in ("a.h5", "b.h5"):
+        assert "lie in another file" in refusal(tmp_path / name).message
+
+
+@pytest.mark.parametrize("place", ["file", "group"])
+def test_a_rate_among_the_properties_above_a_tdms_channel_is_its_rate(tmp_path: Path, place: str) -> None:
+    path = tmp_path / "a.tdms"
+    with nptdms.TdmsWriter(path) as writer:
+        said = {"Sampling Rate": 25_600.0, "Operator": "x", "Speed": 1500.0}
+        file = nptdms.RootObject(said if place == "file" else {})
+        group = nptdms.GroupObject("run", said if place == "group" else {})
+        writer.write_segment([file, group, nptdms.ChannelObject("run", "acc", X)])
+    recording = load_recording(path, said=IN_G)
+    assert (recording.sample_rate_hz, recording.rate_source) == (25_600.0, "file")
+
+
+def test_an_lvm_with_fewer_rows_than_its_header_promises_is_cut_off(tmp_path: Path) -> None:
+    lvm(tmp_path / "a.lvm")
+    lines = (tmp_path / "a.lvm").read_text().splitlines(keepends=True)
+    (tmp_path / "b.lvm").write_text("".join(lines[:-40]))
+    assert (
+        "is cut off: its header promises 600 samples per channel, 560 are there" in refusal(tmp_path / "b.lvm").message
+    )

@@ -163,3 +163,9 @@ def test_a_damaged_matlab_file_is_samples_or_a_recording_error(cut: int, at: int
     data[at % len(data)] = value
     with contextlib.suppress(RecordingError):  # anything else fails the test
         assert read(bytes(data)).samples.size > 0
+
+
+def test_a_rate_per_channel_and_the_unit_of_the_ordinate_are_found() -> None:
+    found = matlab(acc=WAVE, acc2=WAVE, fs=np.array([25_600.0, 25_600.0]), y_units="m/s^2", x_units="s")
+    content = read(found)
+    assert (content.rate_hz, content.units) == (25_600.0, ("m/s2", "m/s2"))

@@ -120,6 +120,19 @@ READ: dict[str, tuple[str | bytes, list[np.ndarray], str]] = {
     ),
     "CR": (rows(lambda i: f"{X[i]};{Y[i]}").replace("\n", "\r"), XY, "given"),
     "rate in a comment": (rows(lambda i: f"{X[i]} {Y[i]}", before="% logger 7\n% fs: 2 kHz\n"), XY, "file"),
+    "rate in a sentence": (rows(lambda i: f"{X[i]}", before="# run 7, sampled at 2 kHz\n"), [X], "file"),
+    "rate with a blank for thousands": (rows(lambda i: f"{X[i]}", before="# Sample rate: 2 000 Hz\n"), [X], "file"),
+    "rate with an apostrophe": (rows(lambda i: f"{X[i]}", before="# Sample rate: 2'000,0 Hz\n"), [X], "file"),
+    "unit in a comment": (
+        rows(lambda i: f"{X[i] * 9.80665:.8f}", before="# Einheit = m/s\u00b2\n# pump 3\nacc\n"),
+        [X],
+        "given",
+    ),
+    "unit among the settings": (
+        rows(lambda i: f"{T[i]};{X[i] * 9.80665:.8f}", before="Unit;m/s2\nDevice;7\ntime;acc\n"),
+        [X],
+        "file",
+    ),
     "names in a comment": (rows(lambda i: f"{T[i]} {X[i]}", before="# time acc\n"), [X], "file"),
     "settings, names and units": (
         rows(
@@ -131,6 +144,8 @@ READ: dict[str, tuple[str | bytes, list[np.ndarray], str]] = {
         "file",
     ),
     "a separator at the end": (rows(lambda i: f"{X[i]},{Y[i]},", before="a [g],b [g],\n"), XY, "given"),
+    "a tab at the end": (rows(lambda i: f"{X[i]:.6f}\t{Y[i]:.6f}\t", decimal=","), XY, "given"),
+    "an empty column, no header": (rows(lambda i: f"{X[i]};;{Y[i]}"), XY, "given"),
     "an empty column": (rows(lambda i: f"{X[i]};;{Y[i]}", before="a;;b\n"), XY, "given"),
     "a header separated otherwise": (
         rows(lambda i: f"{X[i]};{Y[i]}", decimal=",", before="a [g],b [g]\n"),
@@ -163,6 +178,7 @@ READ: dict[str, tuple[str | bytes, list[np.ndarray], str]] = {
         "file",
     ),
     "time that fits the model": (rows(lambda i: f"{T[i]:.6f},{X[i]}"), [X], "file"),
+    "a time in four digits, no header": (rows(lambda i: f"{T[i]:.4f},{X[i]}"), [X], "file"),
     # counts of the rows
     "index": (rows(lambda i: f"{i},{X[i]}", before=",acc\n"), [X], "given"),
     "index from 1, no header": (rows(lambda i: f"{i + 1};{X[i]}", decimal=","), [X], "given"),
@@ -314,6 +330,30 @@ def test_samples_on_both_sides_of_a_hole_in_the_times_keep_their_spacing() -> No
     content = read(text.encode())
     assert (content.rate_hz, content.starts) == (RATE_HZ, (0, 150))
     assert "holes in the time: 1, the first before line 152" in content.notes[1]
+
+
+@pytest.mark.parametrize(
+    "first", [lambda i: f"{i / 2000:.4f}", lambda i: f"{i / 2000 - 1:.4f}", str], ids=["time", "before 0", "count"]
+)
+def test_a_first_column_with_a_hole_is_no_channel_without_a_name_either(first: Callable[[int], str]) -> None:
+    data = "".join(f"{first(i)},{X[i]}\n" for i in range(N) if not 100 <= i < 180)
+    content = read(data.encode(), said=EXPECTED)
+    np.testing.assert_allclose(content.samples, [np.delete(X, range(100, 180))], rtol=1e-6)
+    assert content.starts == (0, 100)
+
+
+@pytest.mark.parametrize("first", [lambda i: -i / 2000, lambda i: i % 100 / 2000], ids=["backwards", "in laps"])
+@pytest.mark.parametrize("before", ["", "t;x\n"])
+def test_a_time_that_does_not_run_forward_is_refused_with_and_without_a_name(
+    first: Callable[[int], float], before: str
+) -> None:
+    with pytest.raises(RecordingError, match=r"time without a unit|does not run forward"):
+        read(rows(lambda i: f"{first(i):.4f};{X[i]}", before=before).encode(), said=EXPECTED)
+
+
+def test_the_numbers_that_instruments_write_for_none_are_missing() -> None:
+    for row in ("9.91E37;1", '+9.9E+37;"1"', "-9.9e37;1"):
+        assert np.isnan(read(f"0.5;1\n{row}\n0.25;1\n".encode()).samples[0]).tolist() == [False, True, False]
 
 
 def test_a_count_that_jumps_is_a_hole() -> None:
