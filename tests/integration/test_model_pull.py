@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from edge_agent.core.clock import FakeClock
+from edge_agent.core.clock import Clock, FakeClock
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.model_pull import ModelPull
 from edge_agent.scoring.arrival import SETTLE_S, Inbox
@@ -82,12 +82,16 @@ class World:
     def write(self, document: Any) -> None:
         (self.web / "index.json").write_text(document if isinstance(document, str) else json.dumps(document))
 
-    def pull(self, file: str = "index.json") -> ModelPull:
+    def pull(self, file: str = "index.json", clock: Clock | None = None) -> ModelPull:
         settings = ModelSettings(
             dir=self.workshop.models, inbox=self.inbox, pull_url=f"https://127.0.0.1:{self.port}/{file}"
         )
         return ModelPull(
-            settings, names=[AI4I], ca_file=self.authority.ca_file, clock=FakeClock(), say=lambda level, line: None
+            settings,
+            names=[AI4I],
+            ca_file=self.authority.ca_file,
+            clock=clock or FakeClock(),
+            say=lambda level, line: None,
         )
 
     def take_in(self) -> None:
@@ -221,19 +225,39 @@ async def test_a_server_of_another_ca_is_not_believed(world: World, tmp_path: Pa
         await world.pull().pull()
 
 
+class Turns(FakeClock):
+    """Each sleep lasts until the test takes its turn: so nothing is under way when the test ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asleep, self._over = asyncio.Event(), asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self._asleep.set()
+        await self._over.wait()
+        self._over.clear()
+
+    async def next(self) -> None:
+        """Let what sleeps go on until it sleeps again."""
+        self._asleep.clear()
+        self._over.set()
+        await self._asleep.wait()
+
+
 async def test_a_server_that_is_away_is_an_error_and_asked_again(world: World) -> None:
     entry = world.offer("1.1.0")
     (world.web / "index.json").rename(world.web / "away")
-    pull = world.pull()
+    clock = Turns()
+    pull = world.pull(clock=clock)
     running = asyncio.create_task(pull.run())
     try:
-        async with asyncio.timeout(30):
-            while pull.error is None:
-                await asyncio.sleep(0.01)
-            assert "answers 404" in pull.error
+        async with asyncio.timeout(60):
+            await asyncio.sleep(0)
+            await clock.next()
+            assert "answers 404" in (pull.error or "")
             (world.web / "away").rename(world.web / "index.json")
-            while pull.error is not None:
-                await asyncio.sleep(0.01)
+            await clock.next()
+        assert pull.error is None
         assert world.in_inbox == [f"{entry['sha256'][:12]}-{entry['file']}"]
     finally:
         running.cancel()
