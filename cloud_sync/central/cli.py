@@ -40,6 +40,7 @@ from cloud_sync.central.rates import RateLimits
 from cloud_sync.central.server import Listen, Policy, serve_database, serve_embedded
 from cloud_sync.central.store import Store
 from cloud_sync.central.upkeep import Upkeep
+from cloud_sync.printable import is_printable
 from cloud_sync.terminal import guard_standard_streams
 from cloud_sync.transports.mqtt_broker import Broker
 from cloud_sync.transports.tls import ClientCertificate
@@ -233,8 +234,8 @@ def run() -> None:
 
 
 async def _add_key(gateway_id: str, key_file: Path | None, database_url: str | None, embedded: Path | None) -> None:
-    if not 0 < len(gateway_id) <= MAX_ID_CHARS or ":" in gateway_id:
-        raise UsageError(f"a gateway id has 1 to {MAX_ID_CHARS} characters and no colon")
+    if not 0 < len(gateway_id) <= MAX_ID_CHARS or ":" in gateway_id or not is_printable(gateway_id):
+        raise UsageError(f"a gateway id has 1 to {MAX_ID_CHARS} characters, no colon and no control character")
     async with _store(database_url, embedded) as store:
         api_key = _key_from(key_file) or secrets.token_urlsafe(32)
         holder = await store.add_key(api_key, gateway_id=gateway_id)

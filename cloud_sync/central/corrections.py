@@ -12,9 +12,10 @@ from __future__ import annotations
 import csv
 import logging
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,13 +25,14 @@ from cloud_sync.central.errors import UsageError
 from cloud_sync.central.migrations import Features
 from cloud_sync.central.store import Store
 from cloud_sync.central.upkeep import whole_hour
-from cloud_sync.printable import printable
+from cloud_sync.printable import is_printable, printable
 from cloud_sync.quoting import quoted
 
 logger = logging.getLogger(__name__)
 
 MAX_AT_ONCE: Final = 100_000
 _MAX_REASON_CHARS: Final = 1_000
+_UNSTORABLE: Final = re.compile("[\\0\ud800-\udfff]")  # no text of PostgreSQL holds these
 _COLUMNS: Final = ("sensor_id", "time", "value")
 
 # The row is locked before it is read: two corrections at the same moment leave a chain without a hole.
@@ -108,34 +110,61 @@ def correction_of(sensor_id: str, time: str, value: str) -> Correction:
     """From texts. Raises UsageError."""
     try:
         moment, number = datetime.fromisoformat(time), float(value)
-    except ValueError as exc:
+        if moment.tzinfo is None:
+            raise UsageError(f"{quoted(time)} has no time zone", hint="write Z behind a time in UTC")
+        return Correction(sensor_id, moment.astimezone(UTC), number)
+    except (ValueError, OverflowError) as exc:
         raise UsageError(
             f"{quoted(sensor_id)}, {quoted(time)}, {quoted(value)}: {printable(str(exc), limit=100)}",
             hint="a time is like 2026-01-31T12:00:00.5Z, a value like 12.5",
         ) from exc
-    if moment.tzinfo is None:
-        raise UsageError(f"{quoted(time)} has no time zone", hint="write Z behind a time in UTC")
-    return Correction(sensor_id, moment, number)
 
 
 def read_corrections(file: Path) -> list[Correction]:
     """A CSV file with the columns sensor_id, time and value. Raises UsageError."""
-    with file.open(newline="", encoding="utf-8-sig") as text:
-        rows = csv.DictReader(text)
-        missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
-        if missing:
-            raise UsageError(f"{file} has no column {', '.join(missing)}", hint=f"its first line: {','.join(_COLUMNS)}")
-        return [correction_of(*(row[name] or "" for name in _COLUMNS)) for row in rows]
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as text:
+            found = list(_corrections_in(csv.DictReader(text, strict=True), file))
+    except (csv.Error, UnicodeDecodeError) as exc:
+        raise UsageError(f"{file} is not CSV in UTF-8: {exc}", hint="save it as CSV UTF-8, with commas") from exc
+    if not found:
+        raise UsageError(f"{file} holds no correction, only its first line")
+    return found
+
+
+def _corrections_in(rows: csv.DictReader[str], file: Path) -> Iterator[Correction]:
+    """Row by row; a decimal comma makes a field too many, and half a number is not what was meant."""
+    names = rows.fieldnames or ()
+    missing = [name for name in _COLUMNS if name not in names]
+    if missing:
+        raise UsageError(
+            f"{file} has no column {', '.join(missing)}", hint=f"its first line has to be {','.join(_COLUMNS)}"
+        )
+    for row in rows:
+        where = f"{file}:{rows.line_num}"
+        if None in row or None in row.values():
+            raise UsageError(
+                f"{where} has another number of fields than the first line", hint="decimals are written with a point"
+            )
+        try:
+            yield correction_of(*(row[name] for name in _COLUMNS))
+        except UsageError as exc:
+            raise UsageError(f"{where}: {exc.message}", hint=exc.hint) from exc
 
 
 def _check(wanted: Sequence[Correction], reason: str, by: str) -> None:
-    if not reason.strip() or len(reason) > _MAX_REASON_CHARS or not by.strip() or len(by) > _MAX_REASON_CHARS:
-        raise UsageError(f"--reason and --by are texts of 1 to {_MAX_REASON_CHARS} characters")
+    if not all(text.strip() and len(text) <= _MAX_REASON_CHARS and is_printable(text) for text in (reason, by)):
+        raise UsageError(
+            f"--reason and --by are one line each, of 1 to {_MAX_REASON_CHARS} characters and no control characters"
+        )
     if len(wanted) > MAX_AT_ONCE:
         raise UsageError(f"{len(wanted)} corrections; {MAX_AT_ONCE} is the most at once")
     keys = [(one.sensor_id, one.time) for one in wanted]
     if len(set(keys)) != len(keys):
         raise UsageError("one reading is to be corrected twice")
+    unknown = next((one for one in wanted if _UNSTORABLE.search(one.sensor_id)), None)
+    if unknown is not None:
+        raise UsageError(f"{quoted(unknown.sensor_id)} is not the name of a sensor")
     bad = next((one for one in wanted if not math.isfinite(one.value)), None)
     if bad is not None:
         raise UsageError(f"{bad.value} is not a value for {quoted(bad.sensor_id)}")
@@ -146,7 +175,7 @@ def _check_found(wanted: Sequence[Correction], made: Iterable[asyncpg.Record]) -
     missing = [one for one in wanted if (one.sensor_id, one.time) not in found]
     if missing:
         first = f"{quoted(missing[0].sensor_id)} at {missing[0].time.isoformat()}"
-        raise UsageError(f"there is no reading of {first}; nothing was changed ({len(missing)} are missing)")
+        raise UsageError(f"there is no reading of {first}; nothing was changed ({len(missing)} not found)")
 
 
 async def _refresh(connection: asyncpg.Connection[Any], features: Features, times: Sequence[datetime]) -> None:

@@ -163,6 +163,7 @@ def test_a_key_file_that_exists_is_registered_again_for_its_gateway_only(databas
         (["keys", "--database-url", "postgresql://u:hidden@127.0.0.1:1/x"], "database is away"),
         (["revoke-key", "xyz", "--database-url", "postgresql://x/y"], "hexadecimal"),
         (["add-key", "a:b", "--database-url", "postgresql://x/y"], "no colon"),
+        (["add-key", "a\x1b[2Jb", "--database-url", "postgresql://x/y"], "no control character"),
     ],
 )
 def test_a_mistake_is_one_clear_line(arguments: list[str], words: str):

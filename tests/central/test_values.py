@@ -199,11 +199,20 @@ async def test_corrections_are_made_all_or_none(store: Store, database: Database
         ("sensor_id,time,value\na,2026-01-01T00:00:00Z,x", "could not convert"),
         ("sensor_id,time,value\na,2026-01-01T00:00:00,1", "no time zone"),
         ("sensor_id,time,value\na,yesterday,1", "yesterday"),
+        ("sensor_id,time,value\na,0001-01-01T00:00:00+14:00,1", "out of range"),
+        ("sensor_id,time,value\n\na,2026-01-01T00:00:00Z,1,5", r"c\.csv:3 has another number of fields"),
+        ("sensor_id,time,value\na,2026-01-01T00:00:00Z", r"c\.csv:2 has another number of fields"),
+        ('sensor_id,time,value\na,2026-01-01T00:00:00Z,"1\n', "is not CSV in UTF-8"),
+        ("sensor_id,time,value\n" + "a" * 200_000, "is not CSV in UTF-8"),
+        ("sensor_id,time,value\n\udcff,2026-01-01T00:00:00Z,1", "is not CSV in UTF-8"),
+        ("\udcff", "is not CSV in UTF-8"),
+        ("sensor_id,time,value\n", "holds no correction"),
+        ("", "has no column sensor_id"),
     ],
 )
 def test_a_file_that_is_no_list_of_corrections_is_refused(tmp_path: Path, text: str, words: str):
     file = tmp_path / "c.csv"
-    file.write_text(text)
+    file.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(UsageError, match=words):
         read_corrections(file)
 
@@ -211,6 +220,12 @@ def test_a_file_that_is_no_list_of_corrections_is_refused(tmp_path: Path, text: 
 async def test_a_correction_without_a_reason_or_a_value_is_refused():
     unreached = Store("postgresql://nobody@nowhere/none")
     one = Correction("a", datetime(2026, 1, 1, tzinfo=UTC), 1.0)
-    for wanted, reason in (([one], " "), ([one, one], "r"), ([replace(one, value=float("nan"))], "r")):
+    for wanted, reason in (
+        ([one], " "),
+        ([one], "r\x1b[2J"),
+        ([one, one], "r"),
+        ([replace(one, value=float("nan"))], "r"),
+        ([replace(one, sensor_id="a\0b")], "r"),
+    ):
         with pytest.raises(UsageError):
             await correct(unreached, wanted, reason=reason, by="b")
