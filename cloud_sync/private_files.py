@@ -18,6 +18,12 @@ from typing import IO, Any, Final
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
 _OTHERS: Final = 0o077
+_WRITE_FOR_OTHERS: Final = 0o002
+
+
+def close_to_others() -> None:
+    """Let nobody outside our user and group write what this process makes, whatever umask it was started with."""
+    os.umask(os.umask(_WRITE_FOR_OTHERS) | _WRITE_FOR_OTHERS)
 
 
 def open_private(path: Path, mode: str, *, encoding: str | None = None) -> IO[Any]:

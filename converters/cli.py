@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from cloud_sync.printable import printable, printable_tree
+from cloud_sync.private_files import close_to_others
 from cloud_sync.terminal import guard_standard_streams, unguarded
 from converters.bundle_writer import BundleContent, WrittenBundle, write_bundle
 from converters.card import read_card
@@ -209,6 +210,7 @@ def verify(
 def run() -> None:
     """Entry point: what we refuse on purpose is said in words, not as a traceback."""
     guard_standard_streams()
+    close_to_others()
     try:
         app()
     except EdgeError as exc:

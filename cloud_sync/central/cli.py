@@ -41,6 +41,7 @@ from cloud_sync.central.server import Listen, Policy, serve_database, serve_embe
 from cloud_sync.central.store import Store
 from cloud_sync.central.upkeep import Upkeep
 from cloud_sync.printable import is_printable
+from cloud_sync.private_files import close_to_others
 from cloud_sync.terminal import guard_standard_streams
 from cloud_sync.transports.mqtt_broker import Broker
 from cloud_sync.transports.tls import ClientCertificate
@@ -229,6 +230,7 @@ def corrections(
 def run() -> None:
     """The entry point."""
     guard_standard_streams()
+    close_to_others()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     app()
 

@@ -15,6 +15,7 @@ from typing import Annotated, Final
 
 import typer
 
+from cloud_sync.private_files import close_to_others
 from cloud_sync.terminal import guard_standard_streams
 from edge_agent import __version__
 from edge_agent.errors import ConfigurationError, EdgeError
@@ -345,6 +346,7 @@ def _one_blas_thread() -> None:
 def run() -> None:
     """Entry point of the console script."""
     guard_standard_streams()
+    close_to_others()
     try:
         _run()
     except SystemExit as end:

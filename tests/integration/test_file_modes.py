@@ -64,6 +64,7 @@ def test_every_file_of_a_run_has_its_mode(site: Path, umask: int) -> None:
         command("outbox", "export", site.parent / "out.edge", config=site), env=environment(), check=True, umask=umask,
         cwd=ROOT, capture_output=True,
     )  # fmt: skip
+    assert not int(modes(site.parent, "out.edge")["out.edge"], 8) & 0o002, "nobody else may write an export"
     found |= modes(site.parent, "state", "state/**/*")
     assert found["run"] in ("0o750", "0o755")  # as it was found, or as the agent makes it
     assert found["run/edge-agent.sock"] == "0o660"

@@ -65,6 +65,23 @@ def test_keygen_makes_a_pair_once(tmp_path: Path) -> None:
     assert isinstance(runner.invoke(app, arguments).exception, BundleError)
 
 
+def test_nobody_else_may_write_the_keys_whatever_the_umask(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "converters.cli",
+        "keygen",
+        "--key",
+        str(tmp_path / "mine" / "key"),
+        "--models",
+        str(tmp_path / "m"),
+    ]
+    subprocess.run(command, capture_output=True, cwd=ROOT, check=True, umask=0o000)
+    made = [*tmp_path.rglob("*")]
+    assert len(made) == 5
+    assert [path for path in made if path.stat().st_mode & 0o002] == []
+
+
 def test_verify_reports_a_shipped_bundle() -> None:
     bundle = ROOT / "models_onnx" / ai4i.NAME / "1.0.0"
     report = json.loads(runner.invoke(app, ["verify", str(bundle), "--json"], catch_exceptions=False).stdout)
