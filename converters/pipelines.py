@@ -8,7 +8,6 @@ scaled columns in raw units.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +16,7 @@ from sklearn.pipeline import Pipeline
 from converters.refusals import UnsupportedModelError
 from converters.scaling import Scaling, ScalingStep, is_scaler, partial_step, scaling_step
 
+_DEEPEST: Final = 16
 LAG_TRANSFORMER: Final = "SensorFeatureTransformer"
 _LAG_ATTRIBUTES: Final = ("n_lags", "scale_columns", "scaler")
 
@@ -27,7 +27,7 @@ def unpack(model: Any, n_features: int) -> tuple[Scaling, Any]:
     Raises UnsupportedModelError, naming the step, for one that is neither scaler nor lag transformer, or when the
     number of features is another one.
     """
-    *steps, (_, last) = _flat("", model)
+    *steps, (_, last) = _flat("", model) or [("", None)]
     in_front = [(name, step) for name, step in steps if not _is_nothing(step)]
     scaling = Scaling(n_features, tuple(_step(name, step, n_features) for name, step in in_front))
     if _is_nothing(last):
@@ -54,12 +54,20 @@ def _is_nothing(step: Any) -> bool:
     return step is None or (isinstance(step, str) and step == "passthrough")
 
 
-def _flat(name: str, step: Any) -> Iterator[tuple[str, Any]]:
+def _flat(name: str, step: Any, depth: int = 0) -> list[tuple[str, Any]]:
     if not isinstance(step, Pipeline):
-        yield name, step
-        return
-    for inner, part in step.steps:
-        yield from _flat(f"{name}.{inner}" if name else inner, part)
+        return [(name, step)]
+    if depth > _DEEPEST:
+        raise UnsupportedModelError(
+            f"the pipeline holds pipelines {_DEEPEST} deep, or itself", hint="put its steps into one pipeline"
+        )
+    try:
+        pairs = [(str(inner), part) for inner, part in step.steps]
+    except (AttributeError, TypeError, ValueError) as exc:
+        raise UnsupportedModelError(
+            "the steps of the pipeline are no pairs of a name and a step", hint="make it as scikit-learn does"
+        ) from exc
+    return [found for inner, part in pairs for found in _flat(f"{name}.{inner}" if name else inner, part, depth + 1)]
 
 
 def _step(name: str, step: Any, n_features: int) -> ScalingStep:

@@ -348,12 +348,14 @@ def _chunks(rows: Iterator[tuple[int, list[str]]]) -> Iterator[list[tuple[int, l
 
 
 def _rows(body: bytes, layout: _Layout, name: str) -> Iterator[tuple[int, list[str]]]:
-    n_columns, at, number = len(layout.kinds), 0, layout.first_line - 1
+    n_columns, at, number, body = len(layout.kinds), 0, layout.first_line - 1, body.rstrip()
+    # Of one column an empty line is an empty field, unless the file has one after every row.
+    is_field = n_columns == 1 and 4 * body.count(b"\n\n") < body.count(b"\n")
     while at < len(body):
         end = body.find(b"\n", at)
         end = len(body) if end < 0 else end
         line, number, at = _text(body[at:end]), number + 1, end + 1
-        if not line.strip():
+        if not line.strip() and not is_field:
             continue
         fields = _cut(layout.dialect.fields(line), n_columns)
         if is_comment(line) and fields[0].lower() not in MISSING:

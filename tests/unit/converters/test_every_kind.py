@@ -308,6 +308,12 @@ def led_astray() -> Any:
     return model
 
 
+def within_itself() -> Any:
+    model = Pipeline([("only", None)])
+    model.steps = [("only", model)]
+    return model
+
+
 class Unfamiliar:
     """A model nobody has a converter for."""
 
@@ -318,6 +324,9 @@ class Unfamiliar:
         (lambda: Unfamiliar(), ScoreOptions(), "there is no converter for .*Unfamiliar; there are: .*lightgbm.Booster"),
         (lambda: ROWS, ScoreOptions(), "there is no converter for numpy.ndarray"),
         (lambda: None, ScoreOptions(), "the pipeline ends without a model"),
+        (lambda: Pipeline([]), ScoreOptions(), "the pipeline ends without a model"),
+        (lambda: Pipeline([StandardScaler()]), ScoreOptions(), "no pairs of a name and a step"),
+        (lambda: within_itself(), ScoreOptions(), "pipelines 16 deep, or itself"),
         (lambda: led_astray(), ScoreOptions(), "a tree of this model leads out of itself"),
         (
             lambda: fitted(ExtraTreesClassifier(n_estimators=2)),

@@ -387,6 +387,7 @@ def test_a_decimal_comma_is_understood_between_semicolons() -> None:
 
 
 def test_comments_and_empty_lines_are_passed_over() -> None:
+    np.testing.assert_array_equal(read(b"0.5\n\n0.25\n\n-1.5\n\n").samples, [[0.5, 0.25, -1.5]])
     np.testing.assert_array_equal(read(b"# made by hand\n\n1\t2\n\n3\t4\n# end\n").samples, [[1, 3], [2, 4]])
 
 
@@ -430,3 +431,8 @@ def test_every_table_of_numbers_comes_back_as_it_was_written(table: list[list[fl
 def test_any_text_is_samples_or_a_recording_error(data: str) -> None:
     with contextlib.suppress(RecordingError):  # anything else fails the test
         assert read(data.encode(), "a.txt").samples.size > 0
+
+
+def test_a_rare_empty_line_of_one_column_is_a_missing_sample() -> None:
+    data = "".join("\n" if i == 100 else f"{X[i]}\n" for i in range(N)) + "\n\n"
+    np.testing.assert_allclose(read(data.encode()).samples, [np.where(np.arange(N) == 100, np.nan, X)], rtol=1e-6)
