@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Callable
@@ -22,12 +23,11 @@ def floor_of(folder: Path, wanted: int | None) -> int:
     """The bytes to keep free on the disk of a folder that may not be there yet: `wanted`, or what is usual."""
     if wanted is not None:
         return wanted
-    there = next((parent for parent in (folder, *folder.parents) if parent.exists()), Path("/"))
-    try:
-        disk = os.statvfs(there)
-    except OSError:
-        return USUAL_FLOOR_BYTES
-    return min(USUAL_FLOOR_BYTES, disk.f_blocks * disk.f_frsize // FLOOR_SHARE)
+    for there in (folder, *folder.parents):
+        with contextlib.suppress(OSError):  # not there yet, or closed to us: what opens the outbox says so
+            disk = os.statvfs(there)
+            return min(USUAL_FLOOR_BYTES, disk.f_blocks * disk.f_frsize // FLOOR_SHARE)
+    return USUAL_FLOOR_BYTES
 
 
 def free_bytes(folder: Path) -> int | None:

@@ -5,11 +5,27 @@ Commands that draw (a clear screen, a live view) write to the stream beneath, wi
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
+from collections.abc import Iterator
 from typing import TextIO
 
 from cloud_sync.printable import printable_lines
+
+
+class OutputError(OSError):
+    """What is printed cannot be written, as on a full disk. A reader that has gone is BrokenPipeError."""
+
+
+@contextlib.contextmanager
+def _named_failure() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise OutputError(exc.errno, exc.strerror) from exc
 
 
 class PrintableStream(io.TextIOWrapper):
@@ -28,8 +44,13 @@ class PrintableStream(io.TextIOWrapper):
     def write(self, text: str, /) -> int:
         if not isinstance(text, str):  # click tries with bytes, to learn what kind of stream this is
             raise TypeError(f"a text is written here, not {type(text).__name__}")
-        super().write(printable_lines(text))
+        with _named_failure():
+            super().write(printable_lines(text))
         return len(text)
+
+    def flush(self) -> None:
+        with _named_failure():
+            super().flush()
 
 
 def guard_standard_streams() -> None:

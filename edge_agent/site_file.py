@@ -27,9 +27,15 @@ def find_settings_file(given: Path | None, environment: Mapping[str, str] = os.e
         return given
     if named := environment.get("EDGE_CONFIG"):
         return Path(named)
+    closed = None
     for path in DEFAULT_PATHS:
-        if path.exists():
-            return path
+        try:
+            if path.exists():
+                return path
+        except OSError:
+            closed = path
+    if closed is not None:
+        return closed  # perhaps it is there: reading it says why we cannot know
     raise ConfigurationError(
         "no configuration found: looked for " + " and ".join(str(path) for path in DEFAULT_PATHS),
         hint="name one with --config FILE, or copy an example from the config folder",
@@ -62,8 +68,9 @@ def resolve_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _absolute(table: dict[str, Any], keys: Iterable[str], folder: Path) -> dict[str, Any]:
+    # Not Path.resolve: up to Python 3.12 it fails at a link that leads to itself. Whoever opens it says so.
     return {
-        key: str((folder / value).resolve()) if key in keys and isinstance(value, str) else value
+        key: os.path.realpath(folder / value) if key in keys and isinstance(value, str) else value
         for key, value in table.items()
     }
 

@@ -23,7 +23,8 @@ _NOT_A_KEY: Final = "it is not one line of plain characters"
 def central_api_key(settings: Settings, environment: Mapping[str, str] = os.environ) -> str:
     """The secret, from the environment, a file of its own, or a systemd credential. Never logged."""
     if settings.central.api_key is not None:
-        return _checked_key(settings.central.api_key.get_secret_value().encode(), "EDGE_CENTRAL__API_KEY")
+        given = settings.central.api_key.get_secret_value()
+        return _checked_key(given.encode("utf-8", "surrogatepass"), "EDGE_CENTRAL__API_KEY")  # its bytes may be any
     files = _places(settings.central.api_key_file, API_KEY_CREDENTIAL, environment)
     if not files:
         raise ConfigurationError(

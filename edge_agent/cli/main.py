@@ -1,7 +1,8 @@
 """The `edge-agent` command: names, options and exit codes. The work is in one file per command.
 
 Exit codes: 0 healthy or done, 1 degraded or partly done, 2 down, 3 wrong configuration or usage.
-No traceback reaches a technician: every error of ours becomes one line and what to do.
+No traceback reaches a technician: every error of ours becomes one line and what to do, and what nobody foresaw one line
+and where it was.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from typing import Annotated, Final
 import typer
 
 from cloud_sync.private_files import close_to_others
-from cloud_sync.terminal import guard_standard_streams
+from cloud_sync.terminal import OutputError, guard_standard_streams
 from edge_agent import __version__
 from edge_agent.errors import ConfigurationError, EdgeError
 
 EXIT_DEGRADED: Final = 1
 EXIT_CONFIGURATION: Final = 3
+_PLACES: Final = 4
 
 app = typer.Typer(
     help="Edge gateway agent for predictive maintenance.",
@@ -82,7 +84,7 @@ def status(
 
 @app.command()
 def validate(
-    file: Annotated[Path | None, typer.Argument(help="The site's TOML file.")] = None,
+    file: Annotated[Path | None, typer.Argument(readable=False, help="The site's TOML file.")] = None,
     as_json: JsonOption = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of the configuration.")] = False,
 ) -> None:
@@ -359,7 +361,10 @@ def run() -> None:
 
 def _run() -> None:
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a failure can still be said
     except ConfigurationError as exc:
         _say(exc)
         sys.exit(EXIT_CONFIGURATION)
@@ -368,8 +373,34 @@ def _run() -> None:
         sys.exit(EXIT_DEGRADED)
     except BrokenPipeError:
         # The reader (`| head`) has gone; nothing is left to say to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(EXIT_DEGRADED)
+    except OutputError as exc:
+        _drop_output()
+        _say(EdgeError(f"what this command prints cannot be written: {exc.strerror}", hint="where does it go to?"))
+        sys.exit(EXIT_DEGRADED)
+    except Exception as exc:  # noqa: BLE001 - nobody is left below to catch it; the agent's parts are supervised
+        _say(_unexpected(exc))
+        sys.exit(EXIT_DEGRADED)
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _unexpected(exc: Exception) -> EdgeError:
+    """In one line, with the places of this program that led there: enough for whoever mends it."""
+    # Imported here: `status` answers at once, and needs none of it.
+    import traceback
+
+    from edge_agent.supervision import in_one_line
+
+    package = str(Path(__file__).resolve().parents[1])
+    frames = [f for f in traceback.extract_tb(exc.__traceback__) if f.filename.startswith(package)]
+    places = ", ".join(f"{f.filename.removeprefix(package).lstrip('/')}:{f.lineno}" for f in frames[-_PLACES:])
+    return EdgeError(
+        f"it failed unexpectedly: {in_one_line(exc)}", hint=f"at {places}; send this to whoever maintains the agent"
+    )
 
 
 def _say(exc: EdgeError) -> None:

@@ -199,6 +199,14 @@ def _listed(listing: BundleListing, settings: ModelSettings) -> dict[str, Any]:
     }
 
 
+def _bytes_in(folder: Path) -> int:
+    """What its files take; 0 for a folder that is closed to us, as the refusal beside it says."""
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    except OSError:
+        return 0
+
+
 def _version(
     listing: BundleListing, version: str, settings: ModelSettings, challenger: Challenger | None
 ) -> dict[str, Any]:
@@ -216,7 +224,7 @@ def _version(
         "is_verified": refusal is None,
         "refusal": refusal,
         "key_id": key_id,
-        "size_bytes": sum(file.stat().st_size for file in path.iterdir() if file.is_file()),
+        "size_bytes": _bytes_in(path),
         "trial": trial.state.value if trial else None,
         "trial_since": trial.since if trial else None,
         "trial_reason": trial.reason or None if trial else None,

@@ -6,6 +6,7 @@ Proving a model costs tens of seconds on a small box, so what has not changed is
 from __future__ import annotations
 
 import asyncio
+import glob
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -70,8 +71,13 @@ class MissingModels:
         """Name, size and time of change of everything that decides whether this model can be used."""
         models = self._settings.models
         folder, keys = models.dir / name, models.keys_dir or models.dir / "keys"
-        files = [*folder.glob("*"), *folder.glob("*/*"), *keys.glob("*")]
-        return tuple(sorted(filter(None, map(_stat, files))))
+        inside = [*_below(folder, "*"), *_below(folder, "*/*"), *_below(keys, "*")]
+        return tuple(sorted(filter(None, map(_stat, [models.dir, folder, keys, *inside]))))
+
+
+def _below(folder: Path, pattern: str) -> list[Path]:
+    """Not Path.glob: up to Python 3.12 it fails at a folder that is closed to us."""
+    return [Path(file) for file in glob.iglob(f"{glob.escape(str(folder))}/{pattern}")]  # noqa: PTH207 (see above)
 
 
 def _stat(file: Path) -> tuple[str, int, int] | None:
@@ -79,4 +85,4 @@ def _stat(file: Path) -> tuple[str, int, int] | None:
         found = file.lstat()
     except OSError:  # taken away meanwhile, or closed: another look will tell
         return None
-    return str(file), found.st_size, found.st_mtime_ns
+    return str(file), found.st_size, found.st_ctime_ns  # which a new owner or mode changes as well

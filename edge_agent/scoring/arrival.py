@@ -23,6 +23,7 @@ from typing import Any, Final
 from cloud_sync.private_files import make_private_folder, open_private, tighten
 from edge_agent.errors import BundleError, MissingKeyError
 from edge_agent.scoring.archive import BUNDLE_FILES, MAX_ARCHIVE_BYTES, CutShortError
+from edge_agent.scoring.folders import entries_of
 from edge_agent.scoring.installation import Installed
 
 REFUSED_DIR: Final = "refused"
@@ -113,9 +114,10 @@ class Inbox:
 
     def _keys(self) -> list[list[str | int]]:
         """The keys and the list of revoked ones as they are now."""
-        if self._keys_dir is None or not self._keys_dir.is_dir():
+        try:
+            found = [(file.name, file.lstat()) for file in entries_of(self._keys_dir)] if self._keys_dir else []
+        except BundleError:  # closed to us: no key can be read, and more is seen here once it is open
             return []
-        found = [(file.name, file.lstat()) for file in sorted(self._keys_dir.iterdir())]
         return [[name, stats.st_size, stats.st_mtime_ns] for name, stats in found]
 
     def _look_at(self, path: Path, now_s: float, time: str) -> Arrival | None:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from edge_agent import __version__
 from edge_agent.core.features import FeatureSpec
 from edge_agent.errors import BundleError
+from edge_agent.scoring.folders import entries_of, is_there
 from edge_agent.scoring.keyring import parse_signature, read_key_ring
 from edge_agent.scoring.manifest import GOLDEN_FILE, MODEL_FILE, Manifest, version_key
 
@@ -58,7 +59,7 @@ def read_bundle(path: Path, *, keys_dir: Path, require_signature: bool = True) -
     BundleError
         Not a bundle, not signed by a known key, changed, incomplete, or with files too many.
     """
-    if not path.is_dir():
+    if not is_there(path):
         raise BundleError(f"{path}: no such bundle folder", hint="check models.dir and the bundle's name")
     manifest_text = _read(path / MANIFEST_FILE)
     key_id = None
@@ -114,7 +115,7 @@ def _check_agent(manifest: Manifest) -> None:
 
 
 def _check_file_set(path: Path) -> None:
-    present = {entry.name for entry in path.iterdir()}
+    present = {entry.name for entry in entries_of(path)}
     for name in (MODEL_FILE, GOLDEN_FILE):
         if name not in present:
             raise BundleError(f"{name} is missing in {path}", hint=_COPY_AGAIN)

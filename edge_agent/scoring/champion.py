@@ -20,6 +20,7 @@ import numpy as np
 from edge_agent.dsp.extractor import Extractor
 from edge_agent.errors import BundleError, SignalError
 from edge_agent.scoring.bundle import MANIFEST_FILE, ModelBundle, read_bundle
+from edge_agent.scoring.folders import entries_of, is_there
 from edge_agent.scoring.golden import GoldenReport, open_extractor, open_model, prove
 from edge_agent.scoring.manifest import VERSION_PATTERN, version_key
 from edge_agent.scoring.promotion import Note, Pointer, move_pointer, pointer_or_none, read_pointer
@@ -51,11 +52,8 @@ class BundleListing:
 
 
 def list_bundles(models_dir: Path) -> tuple[BundleListing, ...]:
-    """Every bundle in `models_dir`, by name. Opens no bundle; an absent folder has none."""
-    if not models_dir.is_dir():
-        return ()
-    folders = sorted(entry for entry in models_dir.iterdir() if entry.is_dir() and _is_bundle_name(entry.name))
-    listings = (_listing(folder) for folder in folders)
+    """Every bundle in `models_dir`, by name. Opens no bundle; an absent folder has none. Raises BundleError."""
+    listings = (_listing(folder) for folder in entries_of(models_dir) if _is_bundle_name(folder.name))
     return tuple(listing for listing in listings if listing.versions)
 
 
@@ -159,7 +157,7 @@ def _warm_up(bundle: ModelBundle, model: OnnxModel) -> None:
 def bundle_folder(models_dir: Path, name: str) -> Path:
     """Where the versions of `name` lie. Raises BundleError for a name that has none; lists those that have."""
     folder = models_dir / name
-    if not models_dir.is_dir():
+    if not is_there(models_dir):
         raise BundleError(
             f"the folder of bundles {models_dir} is not there", hint="models.dir in the site's file says where it is"
         )
@@ -198,7 +196,5 @@ def _is_bundle_name(name: str) -> bool:
 
 
 def _versions(folder: Path) -> tuple[str, ...]:
-    if not folder.is_dir():
-        return ()
-    found = [e.name for e in folder.iterdir() if _VERSION.fullmatch(e.name) and (e / MANIFEST_FILE).is_file()]
+    found = [e.name for e in entries_of(folder) if _VERSION.fullmatch(e.name) and is_there(e / MANIFEST_FILE)]
     return tuple(sorted(found, key=version_key))

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from edge_agent.errors import BundleError, MissingKeyError
+from edge_agent.scoring.folders import entries_of, is_there
 
 REVOKED_FILE: Final = "revoked.txt"
 RAW_SIGNATURE_BYTES: Final = 64
@@ -74,8 +75,11 @@ class KeyRing:
 
 
 def read_key_ring(folder: Path) -> KeyRing:
-    """Raises BundleError: no key at all, a file that is no Ed25519 key, or a revoked list that cannot be used."""
-    files = sorted(folder.glob("*.pub"))
+    """Raises BundleError: no key, a closed folder, a file that is no Ed25519 key, an unusable revoked list."""
+    try:
+        files = [file for file in entries_of(folder) if file.suffix == ".pub"]
+    except BundleError as exc:
+        raise MissingKeyError(exc.message, hint=exc.hint) from exc
     if not files:
         raise MissingKeyError(
             f"{folder} holds no public key (*.pub), so no bundle can be trusted",
@@ -118,7 +122,7 @@ def _public_key(file: Path) -> Ed25519PublicKey:
 
 
 def _revoked_ids(file: Path) -> frozenset[str]:
-    if not file.exists():
+    if not is_there(file):
         return frozenset()
     try:
         lines = _read(file).decode("utf-8-sig").splitlines()

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_agent.errors import BundleError
 from edge_agent.scoring.durable import locked, replace_file
+from edge_agent.scoring.folders import entries_of, is_there
 from edge_agent.scoring.manifest import BundleVersion, version_key
 
 POINTER_FILE: Final = "champion.json"
@@ -100,7 +101,9 @@ def read_pointer(folder: Path) -> Pointer:
         raise BundleError(
             f"{folder.name} has no champion: nobody has chosen a version yet ({path} is missing)", hint=_choose(folder)
         ) from exc
-    except (OSError, ValidationError) as exc:
+    except OSError as exc:
+        raise BundleError(f"{path} cannot be read: {exc.strerror}", hint="check the file's owner and mode") from exc
+    except ValidationError as exc:
         raise BundleError(
             f'{path} cannot be used: it must hold one version, like {{"version": "1.0.0"}}', hint=_choose(folder)
         ) from exc
@@ -172,6 +175,7 @@ def _write(folder: Path, pointer: Pointer) -> None:
 
 def _choose(folder: Path) -> str:
     """The command that makes the newest version the champion."""
-    here = [path.parent.name for path in folder.glob("*/manifest.json") if _VERSION.fullmatch(path.parent.name)]
+    names = [path.name for path in entries_of(folder) if _VERSION.fullmatch(path.name)]
+    here = [name for name in names if is_there(folder / name / "manifest.json")]
     newest = max(here, key=version_key, default="VERSION")
     return f"choose a version: edge-agent models promote {folder.name} {newest}"

@@ -16,6 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from edge_agent.cli import main as cli_main
+from edge_agent.cli import validate as cli_validate
+
 ROOT = Path(__file__).parents[2]
 IMS = ROOT / "tests" / "data" / "nasa_ims" / "2nd_test"
 BEARINGS = "vibration_anomaly_isolationforest"
@@ -180,6 +183,37 @@ def test_run_refuses_a_wrong_configuration_before_it_opens_anything(tmp_path: Pa
     assert "allow_plaintext" in answer.stderr
     assert "secret-value" not in answer.stderr
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written_is_said_in_one_line(tmp_path: Path, unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        answer = subprocess.run(
+            [sys.executable, "-m", "edge_agent", "validate", config(tmp_path)],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=100, check=False, cwd=ROOT,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    assert answer.returncode == 1
+    assert answer.stderr.splitlines() == [
+        "edge-agent: what this command prints cannot be written: No space left on device",
+        "  where does it go to?",
+    ]
+
+
+def test_what_nobody_foresaw_is_one_line_and_where_it_was(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(file: Path | None, *, as_json: bool) -> int:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(cli_validate, "validate_file", broken)
+    monkeypatch.setattr(sys, "argv", ["edge-agent", "validate", "edge.toml"])
+    with pytest.raises(SystemExit) as end:
+        cli_main.run()
+    assert end.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("edge-agent: it failed unexpectedly: ZeroDivisionError: division by zero\n  at cli/main.py:")
+    assert "Traceback" not in said
 
 
 def test_run_without_an_api_key_says_where_one_may_come_from(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,9 @@ async def test_a_bundle_before_its_key_scores_once_the_key_is_there(models: Path
 async def test_a_damaged_model_that_is_copied_again_scores(models: Path, tmp_path: Path) -> None:
     graph = models / BEARING_MODEL / "1.0.0" / "model.onnx"
     whole = graph.read_bytes()
+    times = (graph.stat().st_atime_ns, graph.stat().st_mtime_ns)
     graph.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    os.utime(graph, ns=times)
     settings = settings_of(tmp_path, synthetic(), models=models)
     async with running(settings, MemoryTransport()) as agent:
         await until(lambda: (tmp_path / "run" / "edge-agent.sock").exists(), "the socket")
@@ -88,6 +91,7 @@ async def test_a_damaged_model_that_is_copied_again_scores(models: Path, tmp_pat
         assert "model.onnx does not match its digest" in what
         assert "copy the bundle again" in do
         graph.write_bytes(whole)
+        os.utime(graph, ns=times)  # as `cp -a` and `rsync -a` leave it: nothing but the content tells
         await until(lambda: scored(agent) > 0, "scores")
 
 
@@ -107,3 +111,16 @@ def test_a_model_that_cannot_be_meant_is_said_with_what_to_do(
     )
     assert words in agent.unscored.now["rig"].reason
     assert todo in agent.unscored.now["rig"].do
+
+
+async def test_a_models_folder_that_is_closed_ends_nothing_and_is_said(tmp_path: Path) -> None:
+    closed = tmp_path / ("m" * 300)  # refused to everybody, root too
+    central = MemoryTransport()
+    settings = settings_of(tmp_path, synthetic(indicators=[VELOCITY]), models=closed)
+    async with running(settings, central):
+        await until(lambda: (tmp_path / "run" / "edge-agent.sock").exists(), "the socket")
+        what, do = await unscored(settings)
+        assert "cannot be read: File name too long" in what
+        assert "check the folder's owner and mode" in do
+        await until(lambda: any("velocity_rms" in sensor for sensor, _ in central.rows), "an indicator")
+        assert not [p for p in (await ask(settings))["problems"] if "failed unexpectedly" in p["what"]]

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from edge_agent import site_file
 from edge_agent.errors import ConfigurationError
@@ -116,6 +117,31 @@ def test_the_file_is_looked_for_where_it_is_named_first(tmp_path: Path, monkeypa
     assert find_settings_file(None, {}) == usual[0]
     assert find_settings_file(None, {"EDGE_CONFIG": "b.toml"}) == Path("b.toml")
     assert find_settings_file(Path("a.toml"), {"EDGE_CONFIG": "b.toml"}) == Path("a.toml")
+
+
+def test_a_usual_place_that_cannot_be_looked_at_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = tmp_path / ("e" * 300) / "edge.toml"  # refused to everybody, root too
+    monkeypatch.setattr(site_file, "DEFAULT_PATHS", (tmp_path / "here.toml", closed))
+    found = find_settings_file(None, {})
+    assert "cannot be read" in refused(found).message
+    (tmp_path / "here.toml").touch()
+    assert find_settings_file(None, {}) == tmp_path / "here.toml"
+
+
+def test_a_link_that_leads_to_itself_is_left_to_whoever_opens_it(site: Path) -> None:
+    site.with_name("loop").symlink_to("loop")
+    with_key_file(site, b"the-key")
+    site.write_text(site.read_text().replace('"key"', '"loop/key"'))
+    settings = load_settings(site)
+    with pytest.raises(ConfigurationError, match="Too many levels of symbolic links"):
+        central_api_key(settings, {})
+
+
+@pytest.mark.parametrize("value", ["\udcff", "\udcaa\udcbb", "schl\u00fcssel"])
+def test_a_key_in_the_environment_that_is_no_plain_text_is_refused(value: str) -> None:
+    settings = Settings.model_construct(central=CentralSettings(url="https://central", api_key=SecretStr(value)))
+    with pytest.raises(ConfigurationError, match=r"EDGE_CENTRAL__API_KEY does not hold an API key: .*special"):
+        central_api_key(settings, {})
 
 
 def with_key_file(site: Path, text: str | bytes) -> Settings:

@@ -115,6 +115,7 @@ def test_the_usual_floor_fits_the_disk(tmp_path: Path):
     disk = os.statvfs(tmp_path)
     tenth = disk.f_blocks * disk.f_frsize // 10
     assert floor_of(tmp_path, None) == floor_of(tmp_path / "not" / "yet", None) == min(100_000_000, tenth)
+    assert floor_of(tmp_path / ("s" * 300), None) == floor_of(tmp_path, None), "one that nobody may look at"
     assert floor_of(tmp_path, 0) == 0
     assert floor_of(tmp_path, 7) == 7
 

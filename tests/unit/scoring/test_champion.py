@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_agent.errors import BundleError
+from edge_agent.errors import BundleError, MissingKeyError
 from edge_agent.scoring.champion import champion_version, list_bundles, load_bundle, load_champion, promote
 from tests.unit.scoring.bundle_workshop import AI4I, VIBRATION, Workshop
 
@@ -45,6 +45,29 @@ def test_a_folder_that_is_not_there_is_named_with_its_setting(tmp_path: Path) ->
     with pytest.raises(BundleError, match=r"absent is not there") as refused:
         load_champion(tmp_path / "absent", VIBRATION, keys_dir=tmp_path / "keys")
     assert "models.dir" in (refused.value.hint or "")
+
+
+def test_a_folder_that_cannot_be_read_is_no_empty_one(workshop: Workshop, tmp_path: Path) -> None:
+    closed = tmp_path / ("m" * 300)  # refused to everybody, root too
+    with pytest.raises(BundleError, match="cannot be read: File name too long"):
+        list_bundles(closed)
+    with pytest.raises(BundleError, match="cannot be read: File name too long"):
+        load_champion(closed, VIBRATION, keys_dir=workshop.keys)
+    with pytest.raises(BundleError, match="cannot be read: File name too long"):
+        load_champion(workshop.models, "n" * 300, keys_dir=workshop.keys)
+
+
+def test_keys_that_cannot_be_looked_at_are_not_called_missing(workshop: Workshop, tmp_path: Path) -> None:
+    with pytest.raises(MissingKeyError, match="cannot be read: File name too long"):
+        load_champion(workshop.models, VIBRATION, keys_dir=tmp_path / ("k" * 300))
+
+
+def test_a_pointer_that_cannot_be_read_is_not_called_malformed(workshop: Workshop) -> None:
+    pointer = workshop.models / VIBRATION / "champion.json"
+    pointer.unlink()
+    pointer.mkdir()
+    with pytest.raises(BundleError, match=r"champion\.json cannot be read: Is a directory"):
+        champion_version(workshop.models, VIBRATION)
 
 
 def test_list_names_versions_in_order_and_the_champion(workshop: Workshop) -> None:
