@@ -60,15 +60,22 @@ class Tree:
         is_split = self.left != _NO_CHILD
         children = np.stack([self.left, self.right])[:, is_split]
         if (children <= number[is_split]).any() or (children >= len(number)).any() or (self.feature < 0).any():
-            raise UnsupportedModelError(
-                "a tree of this model leads out of itself: the file was damaged or changed", hint="save the model again"
-            )
+            raise _astray("leads out of itself")
+
+
+def _astray(what: str) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"a tree of this model {what}: the file was damaged or changed", hint="save the model again"
+    )
 
 
 def sklearn_tree(tree: Any, columns: NDArray[np.int64], weight: NDArray[np.float64]) -> Tree:
     """A scikit-learn `tree_`; `columns` maps its feature numbers to columns."""
     is_leaf = tree.children_left == _NO_CHILD
-    feature = np.where(is_leaf, 0, columns[np.where(is_leaf, 0, tree.feature)])
+    own = np.where(is_leaf, 0, tree.feature)
+    if (own < 0).any() or (own >= len(columns)).any():
+        raise _astray("asks for a feature it does not have")
+    feature = np.where(is_leaf, 0, columns[own])
     return Tree(tree.children_left, tree.children_right, feature, tree.threshold, weight)
 
 
@@ -104,6 +111,8 @@ def fold(trees: Sequence[Tree], scaling: Scaling, *, as_compared: AsCompared = a
     """
     nodes = _Nodes()
     for index, tree in enumerate(trees):
+        if (tree.feature >= scaling.n_features).any():
+            raise _astray("asks for a feature it does not have")
         _append(nodes, index, tree, scaling, as_compared)
     is_split = np.array([mode == "BRANCH_LEQ" for mode in nodes.modes])
     features = np.array(nodes.feature_ids, np.int64)[is_split]

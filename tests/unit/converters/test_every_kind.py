@@ -314,6 +314,15 @@ def within_itself() -> Any:
     return model
 
 
+def beyond_its_features(model: Any) -> Any:
+    fitted(model)
+    if isinstance(model, HistGradientBoostingClassifier):
+        model._predictors[0][0].nodes["feature_idx"][0] = 120
+    else:
+        model.estimators_[0].tree_.feature[0] = 120
+    return model
+
+
 class Unfamiliar:
     """A model nobody has a converter for."""
 
@@ -327,6 +336,13 @@ class Unfamiliar:
         (lambda: Pipeline([]), ScoreOptions(), "the pipeline ends without a model"),
         (lambda: Pipeline([StandardScaler()]), ScoreOptions(), "no pairs of a name and a step"),
         (lambda: within_itself(), ScoreOptions(), "pipelines 16 deep, or itself"),
+        (lambda: beyond_its_features(RandomForestClassifier(2)), ScoreOptions(), "a feature it does not have"),
+        (lambda: beyond_its_features(IsolationForest(n_estimators=2)), ScoreOptions(), "a feature it does not have"),
+        (
+            lambda: beyond_its_features(HistGradientBoostingClassifier(max_iter=2)),
+            ScoreOptions(),
+            "a feature it does not have",
+        ),
         (lambda: led_astray(), ScoreOptions(), "a tree of this model leads out of itself"),
         (
             lambda: fitted(ExtraTreesClassifier(n_estimators=2)),
