@@ -162,7 +162,10 @@ async def test_a_node_that_does_not_exist_is_a_gap_naming_it_and_the_others_go_o
     await plant.add("there", 5.0)
     async with Watch(plant.driver("nowhere", "there")) as watch:
         gap = await watch.next()
+        refused = await watch.reading("p.nowhere")
         reading = await watch.reading("p.there")
+    assert (refused.value, refused.quality) == (None, Quality.BAD)
+    assert refused.status == 'the server has no usable node "ns=2;s=nowhere": 0x80340000 BadNodeIdUnknown'
     assert (gap.subject, gap.cause) == ("p.nowhere", GapCause.DEVICE_REJECTED)
     assert "ns=2;s=nowhere" in gap.detail
     assert "BadNodeIdUnknown" in gap.detail
@@ -185,6 +188,7 @@ async def test_a_node_that_appears_later_is_found_by_a_rare_retry(plant):
     clock = FakeClock()
     async with Watch(plant.driver("late", "steady", clock=clock)) as watch:
         assert (await watch.gap()).subject == "p.late"
+        assert (await watch.reading("p.late")).quality is Quality.BAD
         await watch.reading("p.steady")
         await plant.add("late", 8.0)
         clock.advance(RETRY_REJECTED_S)

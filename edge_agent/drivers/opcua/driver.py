@@ -23,6 +23,7 @@ from edge_agent.core.cancellation import check_cancelled
 from edge_agent.core.channel import Channel, ChannelStats, WhenFull
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap, GapCause
+from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Scan, Tag
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.opcua.client import apply_identity, bound_messages, translated
@@ -104,6 +105,8 @@ class OpcUaDriver:
     async def stream(self) -> AsyncIterator[Item]:
         for gap in self._refusal_gaps(self._refused):
             yield gap
+        if self._refused:  # not only in the ledger: `status` names what ails each tag by its newest reading
+            yield Scan(self.name, tuple(self._refusal_reading(*refused) for refused in self._refused.items()))
         self._gone.clear()
         retry_s = self._clock.monotonic_s() + RETRY_REJECTED_S
         dropped_total = self._channel.stats().dropped_total
@@ -266,6 +269,10 @@ class OpcUaDriver:
         name, node_id, now_ns = self._tags[handle].name, self._settings.nodes[handle].node_id, self._clock.now_ns()
         detail = f'{self.name} has no usable node "{node_id}" for {name}: {reason}'
         return Gap(name, GapCause.DEVICE_REJECTED, now_ns, now_ns, detail)
+
+    def _refusal_reading(self, handle: int, reason: str) -> Reading:
+        status = f'the server has no usable node "{self._settings.nodes[handle].node_id}": {reason}'
+        return Reading(self._tags[handle], None, Quality.BAD, None, self._clock.now_ns(), status)
 
     def _drop_gap(self, dropped: int, start_ns: int, end_ns: int) -> Gap:
         detail = f"{dropped} notifications were dropped: the pipeline was slower than the server"
