@@ -143,7 +143,8 @@ def describe(model: Any, n_features: int) -> SourceDescription:
     """What the manifest says about the source. Raises UnsupportedModelError as `convert`."""
     scaling, last = unpack(model, n_features)
     kind = kind_of(last)
-    parameters = _parameters(last)
+    with _as_refusal(kind):
+        parameters = _parameters(last)
     plain = {name: value for name, value in sorted(parameters.items()) if _is_plain(value)}
     return SourceDescription(
         kind=" + ".join([*scaling.names, kind.name]),

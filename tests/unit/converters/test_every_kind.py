@@ -485,3 +485,9 @@ def test_every_known_kind_is_converted_in_a_case_above() -> None:
 def test_same_model_gives_the_same_bytes() -> None:
     source = fitted(StandardScaler(), SVC())
     assert converted(source).onnx == converted(source).onnx
+
+
+def test_a_model_that_lost_one_of_its_parameters_is_refused() -> None:
+    model = without(HistGradientBoostingClassifier(max_iter=2), "l2_regularization")
+    with pytest.raises(UnsupportedModelError, match="cannot be read with the libraries installed here: AttributeError"):
+        describe(model, WIDTH)
