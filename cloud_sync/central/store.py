@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -46,6 +47,8 @@ _LIBRARY_ERRORS: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError
 
 _LOST_RACE_TRIES: Final = 3
 """A deadlock or serialization failure undoes everything; the same transaction may then simply be tried again."""
+_JUDGED_AT_ONCE: Final = 2_000
+"""Records: some milliseconds, less than it takes to wait for a thread beside others that work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,9 @@ class Store:
     async def _stored(self, batch: ColumnBatch, gateway_id: str) -> Settlement:
         if self._features is None:
             await self.prepare()
-        judgement = judge_columns(batch, now=self._now(), oldest_kept=self._oldest_kept())
+        # A large batch takes tenths of a second to judge; other gateways are answered meanwhile.
+        judge = partial(judge_columns, batch, now=self._now(), oldest_kept=self._oldest_kept())
+        judgement = judge() if len(batch) <= _JUDGED_AT_ONCE else await asyncio.to_thread(judge)
         async with self.reached() as (connection, features):
             for tries_left in reversed(range(_LOST_RACE_TRIES)):
                 try:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from cloud_sync import wire
+from cloud_sync.admission import ColumnJudgement, judge_columns
 from cloud_sync.central.store import Store
 from cloud_sync.records import DIFFERS, Batch, Row, Series
 from tests.contract.check_transport import NOW_US, event, rms, rows
@@ -46,6 +49,19 @@ async def test_what_was_sent_is_what_stands_there(database: Database, store: Sto
     )  # fmt: skip
     signs = {math.copysign(1.0, row[2]) for row in await stored(database) if row[2] == 0}
     assert signs == {-1.0}
+
+
+async def test_a_large_batch_is_judged_beside_the_loop(store: Store, monkeypatch: pytest.MonkeyPatch):
+    judged_in: list[int] = []
+
+    def judge(*arguments: Any, **options: Any) -> ColumnJudgement:
+        judged_in.append(threading.get_ident())
+        return judge_columns(*arguments, **options)
+
+    monkeypatch.setattr("cloud_sync.central.store.judge_columns", judge)
+    settlement = await store.store_batch(Batch("gw-1", rows(3_000)), gateway_id="gw-1")
+    assert settlement.accepted == 3_000
+    assert threading.get_ident() not in judged_in, "what keeps the loop keeps every other gateway"
 
 
 async def test_every_microsecond_comes_back_as_it_was(database: Database, store: Store):
