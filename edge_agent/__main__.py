@@ -1,5 +1,5 @@
 """`python -m edge_agent`."""
 
-from edge_agent.cli.main import run
+from edge_agent.start import run
 
 run()

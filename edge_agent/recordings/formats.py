@@ -146,7 +146,7 @@ UFF: Final = Format(
 LVM: Final = Format("a LabVIEW measurement", (".lvm",), None, table=lambda data, name, said: read_lvm(data, name))
 TEXT: Final = Format(
     "columns of text", (".csv", ".tsv", ".txt", ".asc"), None,
-    table=lambda data, name, said: read_text(data, name, decimal=said.decimal),
+    table=lambda data, name, said: read_text(data, name, decimal=said.decimal, rate_hz=said.rate_hz),
 )  # fmt: skip
 FORMATS: Final = (AUDIO, MATLAB, HDF5, NUMPY, PARQUET, TDMS, UFF, LVM, TEXT)
 

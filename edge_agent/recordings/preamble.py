@@ -41,6 +41,7 @@ _PAIR: Final = re.compile(
     r"(?:[eE][+-]?\d+)?)\s*[;,|\t\s\"']*(?P<after>[^\s\d\"';,|]*)"
 )
 
+_THOUSANDS_OR_DECIMALS: Final = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
 _GROUP_SIGN: Final = re.compile("[' \u2019\u00a0\u202f]")
 _TOLD: Final = re.compile(
     r"(?i)\b(?:sampled|recorded|acquired|digiti[sz]ed|abgetastet|aufgezeichnet|aufgenommen)\s+(?:at|with|@|mit)\s+"
@@ -88,18 +89,23 @@ def _bare(key: str) -> str:
     return re.sub(r"[^a-z]", "", text)
 
 
-def rate_in(lines: Sequence[str], name: str) -> Rate | None:
-    """The sampling rate that these lines say. Raises RecordingError when they say two."""
-    found = [rate for line in lines if (rate := _rate_in_line(line)) is not None]
-    return agreed(found, name)
+def rate_in(lines: Sequence[str], name: str, *, given_hz: float | None = None) -> Rate | None:
+    """The sampling rate that these lines say; None when they say two and a person says the right one.
+
+    Raises RecordingError when they say two and nobody does.
+    """
+    return agreed([rate for line in lines for rate in _rates_in_line(line)], name, given_hz=given_hz)
 
 
-def agreed(found: Sequence[Rate], name: str) -> Rate | None:
-    """The one rate that several words say. Raises RecordingError when they differ by more than 0.1 %."""
+def agreed(found: Sequence[Rate], name: str, *, given_hz: float | None = None) -> Rate | None:
+    """The one rate that several words say. Raises RecordingError when they differ by more than 0.1 %, unless a person
+    said one."""
     if not found:
         return None
     for other in found[1:]:
         if abs(other.hz - found[0].hz) > 1e-3 * found[0].hz:
+            if given_hz is not None:
+                return None
             raise RecordingError(
                 f"{name} says two sampling rates: {found[0].words!r} and {other.words!r}",
                 hint="--rate says the right one (setting `sample_rate_hz` of a replay source)",
@@ -119,9 +125,11 @@ def unit_in(lines: Sequence[str]) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def _rate_in_line(line: str) -> Rate | None:
+def _rates_in_line(line: str) -> list[Rate]:
+    """One or none; two where a number may be read in two ways."""
     if (told := _TOLD.search(line)) is not None:
-        return Rate(float(told["value"].replace(",", ".")) * _SCALES[told["unit"].lower()], told.group())
+        scale = _SCALES[told["unit"].lower()]
+        return _readings(told["value"], float(told["value"].replace(",", ".")) * scale, scale, told.group())
     for piece in re.split(r";\s+|,\s+(?=[A-Za-z])|\t(?=[A-Za-z])", line.lstrip("#%/! \t")):
         match = _PAIR.match(piece)
         if match is None:
@@ -131,8 +139,15 @@ def _rate_in_line(line: str) -> Rate | None:
         after = match["after"].strip("()[]").lower()
         hz = rate_of_pair(match["key"], value, unit or (after if after in _SCALES else ""))
         if hz is not None:
-            return Rate(hz, piece.strip())
-    return None
+            return _readings(match["value"], hz, hz / value, piece.strip())
+    return []
+
+
+def _readings(digits: str, hz: float, scale: float, words: str) -> list[Rate]:
+    """A rate in hertz of "25,600" or "25.600" has thousands or three decimals: nobody can tell."""
+    if scale != 1.0 or _THOUSANDS_OR_DECIMALS.fullmatch(digits) is None:
+        return [Rate(hz, words)]
+    return [Rate(hz, f"{words}, read as {hz:g} Hz"), Rate(hz * 1000, f"{words}, read as {hz * 1000:g} Hz")]
 
 
 def is_unit_row(fields: Sequence[str]) -> bool:

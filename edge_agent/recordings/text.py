@@ -51,8 +51,11 @@ class _Layout:
     preamble: tuple[str, ...]
 
 
-def read_text(data: bytes, name: str, *, decimal: str | None = None) -> Table:
-    """The rows as a table. Raises RecordingError with the file's name and, where it helps, the line."""
+def read_text(data: bytes, name: str, *, decimal: str | None = None, rate_hz: float | None = None) -> Table:
+    """The rows as a table; `rate_hz` is what a person says, where the file says two.
+
+    Raises RecordingError with the file's name and, where it helps, the line.
+    """
     if _FEMTO_TEMPERATURE.match(name):
         raise RecordingError(f"{name} is a table of temperatures, not a waveform", hint="play the acc_ files instead")
     text, cut = _without_cut_line(_as_utf8(data))
@@ -71,7 +74,7 @@ def read_text(data: bytes, name: str, *, decimal: str | None = None) -> Table:
         )
     if _FEMTO_ACCELERATION.match(name) and not layout.header and len(table.columns) == _FEMTO_COLUMNS:
         return replace(table, columns=table.columns[4:], names=("horizontal", "vertical"), units=("g", "g"))
-    rate = rate_in(layout.preamble, name)
+    rate = rate_in(layout.preamble, name, given_hz=rate_hz)
     table = replace(table, notes=(*table.notes, *cut), unit_said=unit_in(layout.preamble))
     return table if rate is None else replace(table, rate_hz=rate.hz, rate_words=rate.words)
 

@@ -78,7 +78,7 @@ def _rate(found: Mapping[str, Any], name: str, said: Said) -> Rate | None:
             rates.append(Rate(hz, f"{key} = {number:g}"))
         elif rate_of_pair(_leaf(key), 1.0) is not None:
             usable_rate(number, name)
-    return agreed(rates, name)
+    return agreed(rates, name, given_hz=said.rate_hz)
 
 
 def _single(value: Any) -> float | None:

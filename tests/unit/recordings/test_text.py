@@ -255,6 +255,11 @@ REFUSED: dict[str, tuple[str, str, str]] = {
         "two sampling rates: 'fs=1000' and 'sample rate: 2000 Hz'",
         "--rate",
     ),
+    "thousands or decimals of a rate": (
+        "# Sample rate: 25,600 Hz\n" + "0.5\n" * 9,
+        "'Sample rate: 25,600 Hz, read as 25.6 Hz' and 'Sample rate: 25,600 Hz, read as 25600 Hz'",
+        "--rate",
+    ),
     "thousands, or a decimal comma": (
         "".join(f"{i % 9 + 1},{i * 37 % 1000:03d}\n" for i in range(300)),
         "'1,000' may be a decimal comma, thousands, or two columns",
@@ -436,3 +441,17 @@ def test_any_text_is_samples_or_a_recording_error(data: str) -> None:
 def test_a_rare_empty_line_of_one_column_is_a_missing_sample() -> None:
     data = "".join("\n" if i == 100 else f"{X[i]}\n" for i in range(N)) + "\n\n"
     np.testing.assert_allclose(read(data.encode()).samples, [np.where(np.arange(N) == 100, np.nan, X)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("words", ["# fs=1000\n# sample rate: 2000 Hz\n", "# Sample rate: 25.600 Hz\n"])
+def test_of_two_rates_in_words_a_person_says_the_right_one(tmp_path: Path, words: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(words + "0.5\n-0.5\n" * 9)
+    recording = load_recording(path, sample_rate_hz=2000.0)
+    assert (recording.sample_rate_hz, recording.rate_source) == (2000.0, "given")
+
+
+def test_kilohertz_with_three_decimals_are_no_question(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("# fs: 25.600 kHz\n" + "0.5\n-0.5\n" * 9)
+    assert load_recording(path).sample_rate_hz == 25_600.0
