@@ -93,11 +93,16 @@ async def _refused() -> None:
 
 
 def test_a_call_in_a_thread_that_hangs_does_not_hold_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    release = threading.Event()
+    release, threads = threading.Event(), []
+
+    def hang() -> None:
+        threads.append(threading.current_thread())
+        release.wait(DEADLINE_S)
 
     async def work() -> str:
-        hanging = asyncio.ensure_future(asyncio.to_thread(release.wait, DEADLINE_S))
-        await asyncio.wait([hanging], timeout=0)
+        hanging = asyncio.ensure_future(asyncio.to_thread(hang))
+        while not threads:
+            await asyncio.wait([hanging], timeout=0)
         return "done"
 
     try:
@@ -105,6 +110,8 @@ def test_a_call_in_a_thread_that_hangs_does_not_hold_the_end(caplog: pytest.LogC
         assert not release.is_set()
     finally:
         release.set()
+        for thread in threads:
+            thread.join(DEADLINE_S)
 
 
 PROGRAM = """
