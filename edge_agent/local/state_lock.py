@@ -24,7 +24,7 @@ RUNTIME_LOCK: Final = "edge-agent.lock"
 _WRONG_PATHS: Final = (errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
 """The path itself is wrong. All else is what somebody mends at the disk, and another start may then go well."""
 
-_OURS: Final = ("lock", "outbox.db*", "baselines", "export.key", "export.pub")
+_OURS: Final = ("lock", "outbox.db*", "baselines", "model-alarms", "export.key", "export.pub")
 _PID_BYTES: Final = 32
 
 
@@ -32,7 +32,7 @@ _PID_BYTES: Final = 32
 def own_state(state_dir: Path, *, say: Callable[[str, str], None]) -> Iterator[None]:
     """Hold the state folder as `only_one` does, closed to everybody else; what was open is said in one line."""
     with only_one(state_dir):
-        if opened := close_to_others(state_dir):
+        if opened := close_state(state_dir):
             say("warning", f"{state_dir} was open to others in {opened} places; now it is the agent's alone")
         yield
 
@@ -87,7 +87,7 @@ def make_runtime_folder(runtime_dir: Path) -> None:
         runtime_dir.chmod(RUNTIME_MODE)
 
 
-def close_to_others(state_dir: Path) -> int:
+def close_state(state_dir: Path) -> int:
     """Take everybody else's rights to the state folder and our files in it away. Returns how many were open.
 
     Raises ConfigurationError for a folder that is not the agent's own, EdgeError when the disk does not let us.

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cloud_sync.private_files import make_private_folder
 from edge_agent.core.features import FeatureSpec
 from edge_agent.pipeline.observed import Observed
 from edge_agent.scoring.durable import replace_file
@@ -139,7 +140,7 @@ class AlarmRecord:
         self._saved_s = now_s
         document = _Document(versions=self.versions, spec=_as_json(self._spec), rows=list(self._rows))
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self._path.parent)
             replace_file(self._path, document.model_dump_json() + "\n")
         except OSError as exc:
             self._say("warning", f"{self._path} cannot be written: {exc.strerror or exc}")

@@ -12,6 +12,7 @@ import pytest
 
 from edge_agent.errors import ConfigurationError
 from edge_agent.local.state_lock import make_runtime_folder, only_one, only_socket, own_state
+from edge_agent.pipeline.alarm_record import FOLDER
 
 
 def mode(path: Path) -> int:
@@ -45,8 +46,10 @@ def test_modes_do_not_rest_on_the_umask(umask: int, tmp_path: Path) -> None:
 
 def test_a_state_folder_that_was_open_is_closed_in_one_line_and_only_our_names_in_it(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    (state / "baselines").mkdir(parents=True)
-    for name in ("outbox.db", "outbox.db-wal", "baselines/rig.json", "inbox.zip"):
+    ours = ("outbox.db", "outbox.db-wal", "baselines/rig.json", f"{FOLDER}/fan.json")
+    for name in ("baselines", FOLDER):
+        (state / name).mkdir(parents=True)
+    for name in (*ours, "inbox.zip"):
         (state / name).touch()
         (state / name).chmod(0o664)
     (state / "outbox.db.link").symlink_to(state / "inbox.zip")
@@ -54,9 +57,9 @@ def test_a_state_folder_that_was_open_is_closed_in_one_line_and_only_our_names_i
     said: list[str] = []
     with own_state(state, say=lambda level, line: said.append(f"{level} {line}")):
         pass
-    assert said == [f"warning {state} was open to others in 5 places; now it is the agent's alone"]
+    assert said == [f"warning {state} was open to others in 7 places; now it is the agent's alone"]
     assert mode(state) == 0o700
-    assert [mode(state / n) for n in ("outbox.db", "outbox.db-wal", "baselines/rig.json")] == [0o600] * 3
+    assert [mode(state / name) for name in ours] == [0o600] * 4
     assert mode(state / "inbox.zip") == 0o664
     with own_state(state, say=lambda level, line: said.append(line)):
         pass
