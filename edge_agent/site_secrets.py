@@ -17,6 +17,7 @@ from edge_agent.settings import Settings
 API_KEY_CREDENTIAL: Final = "central-api-key"
 MQTT_PASSWORD_CREDENTIAL: Final = "central-mqtt-password"  # noqa: S105 (the name of a credential, not one)
 
+_MOST_BYTES: Final = 65_536  # a key has a hundred
 _NOT_A_KEY: Final = "it is not one line of plain characters"
 
 
@@ -108,13 +109,17 @@ def _checked_key(content: bytes, where: str) -> str:
 def _content(path: Path, what: str) -> bytes | None:
     """What the file holds, or None when there is none. Raises ConfigurationError that says whose file it is."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         return None
     except PermissionError as exc:
         raise _closed(path, what) from exc
     except OSError as exc:
         raise ConfigurationError(f"{what} in {path} cannot be read: {exc.strerror}", hint="it must be a file") from exc
+    if len(content) > _MOST_BYTES:
+        raise ConfigurationError(f"{what} in {path} is larger than {_MOST_BYTES} bytes", hint="is it the right file?")
+    return content
 
 
 def _closed(path: Path, what: str) -> ConfigurationError:

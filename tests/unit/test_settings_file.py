@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from pydantic import SecretStr
@@ -258,15 +259,21 @@ def test_a_key_that_is_closed_to_the_agent_says_whose_it_is(site: Path, monkeypa
     if os.geteuid() == 0:
         os.chown(key, 4321, 4321)
 
-    def closed(path: Path) -> bytes:
+    def closed(path: Path, mode: str) -> NoReturn:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", closed)
+    monkeypatch.setattr(Path, "open", closed)
     with pytest.raises(
         ConfigurationError, match=r"it belongs to \S+( 4321)? with mode 600, and the agent runs as"
     ) as no:
         central_api_key(settings, {})
     assert f"chmod 600 {key}" in (no.value.hint or "")
+
+
+def test_a_key_file_without_an_end_is_not_read_to_it(site: Path) -> None:
+    settings = with_key_file(site, b"k" * 100_000)
+    with pytest.raises(ConfigurationError, match="is larger than 65536 bytes"):
+        central_api_key(settings, {})
 
 
 def test_an_empty_key_in_the_environment_is_named_as_such(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
