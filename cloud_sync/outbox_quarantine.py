@@ -15,13 +15,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from cloud_sync.errors import OutboxUnavailableError
+from cloud_sync.fsync import sync
 
 logger = logging.getLogger(__name__)
 
@@ -180,15 +180,6 @@ def beside(path: Path, end: str) -> Path:
     return path.with_name(path.name + end)
 
 
-def sync(path: Path) -> None:
-    """Make a file durable, or the names in a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @contextlib.contextmanager
 def _said(path: Path) -> Iterator[None]:
     try:
@@ -205,14 +196,14 @@ def _bytes(file: Path) -> int:
     total = 0
     for end in ("", *_LOGS):
         with contextlib.suppress(OSError):
-            total += file.with_name(file.name + end).stat().st_size
+            total += beside(file, end).stat().st_size
     return total
 
 
 def _remove(file: Path) -> int:
     try:
         for end in (*_LOGS, ""):
-            file.with_name(file.name + end).unlink(missing_ok=True)
+            beside(file, end).unlink(missing_ok=True)
     except OSError as exc:
         logger.warning("%s cannot be removed, and takes up room: %s", file, exc)
         return 0

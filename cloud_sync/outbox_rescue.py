@@ -20,9 +20,10 @@ from typing import Final, Self
 
 from cloud_sync import wire
 from cloud_sync.errors import OutboxUnavailableError
+from cloud_sync.fsync import sync
 from cloud_sync.outbox_blocks import NewBlock, count, insert_block
 from cloud_sync.outbox_file import used_bytes
-from cloud_sync.outbox_quarantine import REPLACED, beside, free_name, sync
+from cloud_sync.outbox_quarantine import REPLACED, beside, free_name
 from cloud_sync.private_files import make_private_file
 from cloud_sync.records import Batch, Event, EventKind, RecordClass
 

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from cloud_sync.fsync import sync
 from cloud_sync.private_files import mode_beside
 
 
@@ -74,12 +75,3 @@ def remove_folder(folder: Path) -> None:
     os.replace(folder, doomed)  # noqa: PTH105
     sync(folder.parent)
     shutil.rmtree(doomed)
-
-
-def sync(path: Path) -> None:
-    """What the file or folder `path` holds is on the disk when it returns. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
