@@ -7,6 +7,7 @@ at, so that nothing is missing in silence.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -25,7 +26,7 @@ Put = Callable[[Sequence[Record]], Awaitable[None]]
 ItemT = TypeVar("ItemT", SampleBlock, Scan)
 
 
-class _Stage(Generic[ItemT]):
+class _Stage(ABC, Generic[ItemT]):
     """Items of one source become records, one after the other."""
 
     def __init__(self, source: str, inlet: Channel[ItemT | Gap], put: Put, clock: Clock) -> None:
@@ -85,11 +86,13 @@ class _Stage(Generic[ItemT]):
         if records:
             await self._put(records)
 
+    @abstractmethod
     async def _pass(self, item: ItemT | Gap) -> None:
-        raise NotImplementedError
+        """Make records of one item, and put them."""
 
+    @abstractmethod
     async def _flush(self) -> None:
-        raise NotImplementedError
+        """Put what is only partly reported."""
 
 
 class _SampleStage(_Stage[SampleBlock]):
