@@ -35,6 +35,11 @@ class FeatureSpec:
     hop_samples: int = 0
     parameters: Mapping[str, float | int | str | bool] = field(default_factory=dict)
 
+    @property
+    def cut(self) -> tuple[float, int, int]:
+        """How samples are cut into windows: two that are equal here see the same windows of a signal."""
+        return self.sample_rate_hz, self.window_samples, self.hop_samples
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureBatch:

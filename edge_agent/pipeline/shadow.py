@@ -158,11 +158,7 @@ class _Budget:
 def incomparable(model: ScoringModel, champion: ScoringModel) -> str | None:
     """Why the two cannot be held against each other window by window, or None."""
     ours, theirs = model.spec, champion.spec
-    if (ours.sample_rate_hz, ours.window_samples, ours.hop_samples) != (
-        theirs.sample_rate_hz,
-        theirs.window_samples,
-        theirs.hop_samples,
-    ):
+    if ours.cut != theirs.cut:
         return (
             f"its windows are others ({ours.window_samples} samples, hop {ours.hop_samples}, {ours.sample_rate_hz:g} "
             f"Hz) than the champion's ({theirs.window_samples}, {theirs.hop_samples}, {theirs.sample_rate_hz:g} Hz)"

@@ -2,7 +2,7 @@
 
 Two kinds of rows are at hand on any gateway: the golden windows of the champion, some of which its builder knows to be
 anomalous, and rows that are provoked: the healthy baseline of a manifest, moved by up to ten standard deviations. Of a
-machine that has alarmed before there are also the windows that were kept then (`pipeline.alarm_windows`).
+machine that has alarmed before there are also the windows that were kept then (`pipeline/alarm_record`).
 
 Constraints
 - A model that is silent on all of it, loud on all of it, or gives every row one score is refused by name and figure.
@@ -146,11 +146,7 @@ def _told_by_its_builder(bundle: ModelBundle) -> str | None:
 
 def _golden_missed(candidate: Champion, champion: Champion, limit: float) -> Missed | None:
     ours, theirs = candidate.bundle.spec, champion.bundle.spec
-    if (ours.sample_rate_hz, ours.window_samples, ours.hop_samples) != (
-        theirs.sample_rate_hz,
-        theirs.window_samples,
-        theirs.hop_samples,
-    ) or (not theirs.window_samples and ours != theirs):
+    if ours.cut != theirs.cut or (not theirs.window_samples and ours != theirs):
         return None
     golden = golden_vectors(champion.bundle)
     rows = golden_features(candidate.bundle, golden, candidate.extractor)
