@@ -8,7 +8,7 @@ from edge_agent.core.gaps import Gap, GapCause
 def is_news(gap: Gap, last: Gap | None) -> bool:
     """False for a seam between two recordings, which is no fault, and for a jump that is already known.
 
-    A device that comes back jumps: that hole is `last`, the time it was lost.
+    A device that comes back jumps, and so does what a stage sees after a fault: that hole is `last`.
     """
     if gap.cause is GapCause.END_OF_RECORDING:
         return False
