@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from converters.signing import publish, signature_line
 from converters.tree_ensemble import ML_OPSET, OPSET
-from edge_agent.scoring.bundle import MANIFEST_FILE, SIGNATURE_FILE, read_bundle
+from edge_agent.scoring.bundle import SIGNATURE_FILE, read_bundle
 from edge_agent.scoring.champion import KEYS_DIR, promote, ready
 from edge_agent.scoring.golden import GoldenReport
-from edge_agent.scoring.manifest import GOLDEN_FILE, MODEL_FILE, FeatureBaseline, Manifest, Toolchain
+from edge_agent.scoring.manifest import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, FeatureBaseline, Manifest, Toolchain
 from edge_agent.scoring.silence import check_can_alarm
 
 

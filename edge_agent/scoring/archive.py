@@ -22,8 +22,8 @@ from typing import IO, Final, Protocol
 
 from cloud_sync.private_files import open_private
 from edge_agent.errors import BundleError
-from edge_agent.scoring.bundle import MANIFEST_FILE, MAX_FILE_BYTES, SIGNATURE_FILE
-from edge_agent.scoring.manifest import GOLDEN_FILE, MODEL_FILE
+from edge_agent.scoring.bundle import MAX_FILE_BYTES, SIGNATURE_FILE
+from edge_agent.scoring.manifest import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE
 
 BUNDLE_FILES: Final = frozenset({MANIFEST_FILE, SIGNATURE_FILE, MODEL_FILE, GOLDEN_FILE})
 SUFFIXES: Final = (".zip", ".tar", ".tar.gz", ".tgz")

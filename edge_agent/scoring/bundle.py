@@ -20,9 +20,8 @@ from edge_agent.core.features import FeatureSpec
 from edge_agent.errors import BundleError
 from edge_agent.scoring.folders import entries_of, is_there
 from edge_agent.scoring.keyring import parse_signature, read_key_ring
-from edge_agent.scoring.manifest import GOLDEN_FILE, MODEL_FILE, Manifest, version_key
+from edge_agent.scoring.manifest import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, Manifest, version_key
 
-MANIFEST_FILE: Final = "manifest.json"
 SIGNATURE_FILE: Final = "manifest.sig"
 
 MAX_FILE_BYTES: Final = 64_000_000

@@ -19,16 +19,14 @@ import numpy as np
 
 from edge_agent.dsp.extractor import Extractor
 from edge_agent.errors import BundleError, SignalError
-from edge_agent.scoring.bundle import MANIFEST_FILE, ModelBundle, read_bundle
-from edge_agent.scoring.folders import entries_of, is_there
+from edge_agent.scoring.bundle import ModelBundle, read_bundle
+from edge_agent.scoring.folders import entries_of, is_there, versions_in
 from edge_agent.scoring.golden import GoldenReport, open_extractor, open_model, prove
-from edge_agent.scoring.manifest import VERSION_PATTERN, version_key
 from edge_agent.scoring.promotion import Note, Pointer, move_pointer, pointer_or_none, read_pointer
 from edge_agent.scoring.runtime import OnnxModel
 
 KEYS_DIR: Final = "keys"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_VERSION: Final = re.compile(VERSION_PATTERN)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +57,7 @@ def list_bundles(models_dir: Path) -> tuple[BundleListing, ...]:
 
 def _listing(folder: Path) -> BundleListing:
     pointer = pointer_or_none(folder)
-    return BundleListing(folder.name, _versions(folder), pointer.version if pointer else None, pointer)
+    return BundleListing(folder.name, versions_in(folder), pointer.version if pointer else None, pointer)
 
 
 def champion_version(models_dir: Path, name: str) -> str:
@@ -134,10 +132,10 @@ def roll_back(
     Raises BundleError and leaves the pointer alone when there is none, or it cannot be used.
     """
     folder = bundle_folder(models_dir, name)
-    back = version or read_pointer(folder).previous(_versions(folder))
+    back = version or read_pointer(folder).previous(versions_in(folder))
     if back is None:
         raise BundleError(
-            f"{name} has no champion to go back to", hint=f"there are: {', '.join(_versions(folder))}; name one"
+            f"{name} has no champion to go back to", hint=f"there are: {', '.join(versions_in(folder))}; name one"
         )
     keys = models_dir / KEYS_DIR if keys_dir is None else keys_dir
     champion = load_bundle(models_dir, name, back, keys_dir=keys, require_signature=require_signature)
@@ -161,7 +159,7 @@ def bundle_folder(models_dir: Path, name: str) -> Path:
         raise BundleError(
             f"the folder of bundles {models_dir} is not there", hint="models.dir in the site's file says where it is"
         )
-    if not _is_bundle_name(name) or not _versions(folder):
+    if not _is_bundle_name(name) or not versions_in(folder):
         raise _unknown(models_dir, name)
     return folder
 
@@ -182,7 +180,7 @@ def _unknown(models_dir: Path, name: str) -> BundleError:
 
 def _version_folder(models_dir: Path, name: str, version: str) -> Path:
     folder = bundle_folder(models_dir, name)
-    versions = _versions(folder)
+    versions = versions_in(folder)
     if version not in versions:
         raise BundleError(
             f"{name} has no version {version!r}; there are: {', '.join(versions)}",
@@ -193,8 +191,3 @@ def _version_folder(models_dir: Path, name: str, version: str) -> Path:
 
 def _is_bundle_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and name != KEYS_DIR
-
-
-def _versions(folder: Path) -> tuple[str, ...]:
-    found = [e.name for e in entries_of(folder) if _VERSION.fullmatch(e.name) and is_there(e / MANIFEST_FILE)]
-    return tuple(sorted(found, key=version_key))

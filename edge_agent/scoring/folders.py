@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Final
 
 from edge_agent.errors import BundleError
+from edge_agent.scoring.manifest import MANIFEST_FILE, VERSION_PATTERN, version_key
+
+_VERSION: Final = re.compile(VERSION_PATTERN)
 
 
 def entries_of(folder: Path) -> tuple[Path, ...]:
@@ -26,3 +31,9 @@ def is_there(path: Path) -> bool:
     except OSError:
         return True
     return True
+
+
+def versions_in(folder: Path) -> tuple[str, ...]:
+    """Return the versions of a bundle that lie in its folder, oldest first. Raises BundleError when it is closed."""
+    found = [e.name for e in entries_of(folder) if _VERSION.fullmatch(e.name) and is_there(e / MANIFEST_FILE)]
+    return tuple(sorted(found, key=version_key))

@@ -18,10 +18,10 @@ from cloud_sync.fsync import sync
 from cloud_sync.private_files import make_private_file, mode_beside
 from edge_agent.errors import BundleError
 from edge_agent.scoring.archive import BUNDLE_FILES, MAX_UNPACKED_BYTES, is_archive, unpack
-from edge_agent.scoring.bundle import MANIFEST_FILE, MAX_FILE_BYTES, ModelBundle, read_bundle
+from edge_agent.scoring.bundle import MAX_FILE_BYTES, ModelBundle, read_bundle
 from edge_agent.scoring.champion import BundleListing, list_bundles, ready
 from edge_agent.scoring.durable import locked, publish_folder, remove_folder
-from edge_agent.scoring.manifest import version_key
+from edge_agent.scoring.manifest import MANIFEST_FILE, version_key
 from edge_agent.scoring.proof_elsewhere import prove_elsewhere
 from edge_agent.scoring.silence import check_can_alarm
 

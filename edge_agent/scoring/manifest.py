@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from edge_agent.core.features import FeatureId, FeatureSpec
 
 SCHEMA_VERSION: Final = 1
+MANIFEST_FILE: Final = "manifest.json"
 MODEL_FILE: Final = "model.onnx"
 GOLDEN_FILE: Final = "golden.npz"
 

@@ -8,7 +8,6 @@ Constraints
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_agent.errors import BundleError
 from edge_agent.scoring.durable import locked, replace_file
-from edge_agent.scoring.folders import entries_of, is_there
-from edge_agent.scoring.manifest import BundleVersion, version_key
+from edge_agent.scoring.folders import versions_in
+from edge_agent.scoring.manifest import BundleVersion
 
 POINTER_FILE: Final = "champion.json"
 HISTORY_STEPS: Final = 20
-_VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +173,5 @@ def _write(folder: Path, pointer: Pointer) -> None:
 
 def _choose(folder: Path) -> str:
     """The command that makes the newest version the champion."""
-    names = [path.name for path in entries_of(folder) if _VERSION.fullmatch(path.name)]
-    here = [name for name in names if is_there(folder / name / "manifest.json")]
-    newest = max(here, key=version_key, default="VERSION")
+    newest = next(reversed(versions_in(folder)), "VERSION")
     return f"choose a version: edge-agent models promote {folder.name} {newest}"

@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from edge_agent.errors import BundleError, ConfigurationError
 from edge_agent.scoring.archive import BUNDLE_FILES, unpack
-from edge_agent.scoring.bundle import MANIFEST_FILE, _parse, read_bundle
+from edge_agent.scoring.bundle import _parse, read_bundle
 from edge_agent.scoring.keyring import parse_signature, read_key_ring
-from edge_agent.scoring.manifest import MODEL_FILE
+from edge_agent.scoring.manifest import MANIFEST_FILE, MODEL_FILE
 from edge_agent.scoring.proof_elsewhere import prove_elsewhere
 from edge_agent.settings_file import load_settings
 from edge_agent.site_file import find_settings_file, read_document
