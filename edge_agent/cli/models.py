@@ -90,7 +90,7 @@ def promote_version(
         settings.dir,
         name,
         version,
-        keys_dir=_keys(settings),
+        keys_dir=settings.keys,
         require_signature=settings.require_signature,
         note=replace(_note(why or "promoted by hand"), despite=against),
         on_probation=True,
@@ -113,7 +113,7 @@ def rollback(config: Path | None, name: str, version: str | None, *, why: str, a
         settings.dir,
         name,
         version=version,
-        keys_dir=_keys(settings),
+        keys_dir=settings.keys,
         require_signature=settings.require_signature,
         note=_note(why or "rolled back by hand"),
     )
@@ -128,7 +128,7 @@ def _what_speaks_against(
         return None  # it is already
     if trial is not None and trial.state is ChallengerState.REFUSED:
         return f"its trial refused it: {trial.reason}"
-    load = partial(load_bundle, keys_dir=_keys(site.models), require_signature=site.models.require_signature)
+    load = partial(load_bundle, keys_dir=site.models.keys, require_signature=site.models.require_signature)
     candidate = load(site.models.dir, name, version)
     champion = None
     if before is not None:
@@ -160,10 +160,6 @@ def version_key_of(version: str) -> tuple[int, ...]:
 
 def _settings(config: Path | None) -> ModelSettings:
     return load_settings(find_settings_file(config)).models
-
-
-def _keys(settings: ModelSettings) -> Path:
-    return settings.keys_dir or settings.dir / "keys"
 
 
 def _no_bundle(models_dir: Path) -> BundleError:
@@ -213,7 +209,7 @@ def _version(
     path = settings.dir / listing.name / version
     key_id, refusal = None, None
     try:
-        bundle = read_bundle(path, keys_dir=_keys(settings), require_signature=settings.require_signature)
+        bundle = read_bundle(path, keys_dir=settings.keys, require_signature=settings.require_signature)
         key_id = bundle.key_id
     except BundleError as exc:
         refusal = exc.message
@@ -239,7 +235,7 @@ def _verified(settings: ModelSettings, name: str, version: str) -> dict[str, Any
     }  # fmt: skip
     try:
         champion = load_bundle(
-            settings.dir, name, version, keys_dir=_keys(settings), require_signature=settings.require_signature
+            settings.dir, name, version, keys_dir=settings.keys, require_signature=settings.require_signature
         )
     except BundleError as exc:
         return document | {"refusal": exc.message, "do": exc.hint}

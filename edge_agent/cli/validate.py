@@ -66,10 +66,10 @@ def _features_of(model: str | None, settings: ModelSettings) -> tuple[str, ...]:
 
     if model is None:
         return ()
-    folder, keys_dir = settings.dir / model, settings.keys_dir or settings.dir / "keys"
+    folder = settings.dir / model
     try:
         version = read_pointer(folder).version
-        bundle = read_bundle(folder / version, keys_dir=keys_dir, require_signature=settings.require_signature)
+        bundle = read_bundle(folder / version, keys_dir=settings.keys, require_signature=settings.require_signature)
     except BundleError:
         return ()
     return tuple(feature.name for feature in bundle.spec.features)

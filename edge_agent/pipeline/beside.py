@@ -35,7 +35,7 @@ class Beside:
         self._load = partial(
             load_bundle,
             settings.dir,
-            keys_dir=settings.keys_dir or settings.dir / "keys",
+            keys_dir=settings.keys,
             require_signature=settings.require_signature,
         )
 

@@ -80,7 +80,7 @@ def _settle_probation(settings: ModelSettings, name: str, time: str) -> Withdraw
     pointer = pointer_or_none(settings.dir / name)
     if pointer is None or pointer.probation_starts is None:
         return None
-    keys, is_signed = settings.keys_dir or settings.dir / "keys", settings.require_signature
+    keys, is_signed = settings.keys, settings.require_signature
     reason = f"the agent died {MAX_STARTS} times within its probation"
     if pointer.probation_starts < MAX_STARTS:
         try:
@@ -114,8 +114,9 @@ def load_models(
 
 def load_model(settings: Settings, name: str) -> ScoringModel:
     """The champion of this name, proven on this box. Raises BundleError, also when it does not fit who asks for it."""
-    keys_dir, is_signed = settings.models.keys_dir or settings.models.dir / "keys", settings.models.require_signature
-    model = scoring_model(load_champion(settings.models.dir, name, keys_dir=keys_dir, require_signature=is_signed))
+    models = settings.models
+    champion = load_champion(models.dir, name, keys_dir=models.keys, require_signature=models.require_signature)
+    model = scoring_model(champion)
     _check_kind(settings, model)
     return model
 

@@ -28,11 +28,10 @@ class Intake:
         put_in_place = partial(
             install,
             models_dir=settings.dir,
-            keys_dir=settings.keys_dir or settings.dir / "keys",
+            keys_dir=settings.keys,
             require_signature=settings.require_signature,
         )
-        keys_dir = settings.keys_dir or settings.dir / "keys"
-        self._inbox = Inbox(settings.inbox, put_in_place, keys_dir=keys_dir) if settings.inbox else None
+        self._inbox = Inbox(settings.inbox, put_in_place, keys_dir=settings.keys) if settings.inbox else None
 
     async def tidy(self) -> None:
         """Remove what a killed installation left. Before the first `take_in`."""

@@ -273,7 +273,7 @@ class ModelLife:
             self._settings.dir,
             life.name,
             note=self._note(reason),
-            keys_dir=self._keys_dir,
+            keys_dir=self._settings.keys,
             require_signature=self._settings.require_signature,
         )
         await asyncio.to_thread(back)
@@ -351,7 +351,7 @@ class ModelLife:
             self._settings.dir,
             life.name,
             ready.version,
-            keys_dir=self._keys_dir,
+            keys_dir=self._settings.keys,
             require_signature=self._settings.require_signature,
             note=self._note(f"its trial held: {ready.reason}"),
             on_probation=True,
@@ -408,7 +408,3 @@ class ModelLife:
     def _now(self) -> str:
         now = datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC)
         return now.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-    @property
-    def _keys_dir(self) -> Path:
-        return self._settings.keys_dir or self._settings.dir / "keys"

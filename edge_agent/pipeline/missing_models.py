@@ -70,7 +70,7 @@ class MissingModels:
     def _print_of(self, name: str) -> _Print:
         """Name, size and time of change of everything that decides whether this model can be used."""
         models = self._settings.models
-        folder, keys = models.dir / name, models.keys_dir or models.dir / "keys"
+        folder, keys = models.dir / name, models.keys
         inside = [*_below(folder, "*"), *_below(folder, "*/*"), *_below(keys, "*")]
         return tuple(sorted(filter(None, map(_stat, [models.dir, folder, keys, *inside]))))
 
