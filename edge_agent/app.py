@@ -39,7 +39,7 @@ from edge_agent.health.clock_quality import ClockQuality
 from edge_agent.health.ledger import GapLedger
 from edge_agent.health.systemd import SystemdNotifier
 from edge_agent.late_models import LateModels, UnscoredGaps
-from edge_agent.local.api import LocalApi, StatusFile
+from edge_agent.local.api import SOCKET_FILE, STATUS_FILE, LocalApi, StatusFile
 from edge_agent.local.client_certificate import certificate_problem
 from edge_agent.local.document import rfc3339
 from edge_agent.local.machine_status import describe_alarms
@@ -370,11 +370,11 @@ class Agent:
 
     @property
     def _socket_path(self) -> Path:
-        return self.settings.gateway.runtime_dir / "edge-agent.sock"
+        return self.settings.gateway.runtime_dir / SOCKET_FILE
 
     @property
     def _status_file(self) -> StatusFile:
-        return StatusFile(self.settings.gateway.runtime_dir / "status.json")
+        return StatusFile(self.settings.gateway.runtime_dir / STATUS_FILE)
 
     async def _keep_status_file(self) -> None:
         while True:

@@ -27,7 +27,7 @@ from edge_agent.errors import ConfigurationError, EdgeError
 from edge_agent.health.logs import set_up_logging
 from edge_agent.health.name_lookups import look_up_apart
 from edge_agent.local.client_certificate import client_certificate, warn_of_dates
-from edge_agent.local.last_words import last_words, leave_word
+from edge_agent.local.last_words import FOR_THE_OPERATOR, last_words, leave_word
 from edge_agent.settings import CentralMqttSettings, Settings
 from edge_agent.settings_file import load_settings
 from edge_agent.shutdown import ENDED_WITHIN_S
@@ -42,9 +42,6 @@ BETWEEN_STARTS_S: Final = 60.0
 """systemd gives up after ten starts in ten minutes: one a minute goes on until somebody has mended the disk."""
 
 _UNEXPECTED_HINT: Final = "the log says more: journalctl -u edge-agent -n 100; send it to whoever maintains the agent"
-
-_FOR_THE_OPERATOR: Final = (ConfigurationError, CredentialsError, OutboxTooNewError)
-"""Somebody has to change something first: another start would end the same way."""
 
 
 def run_daemon(config: Path | None) -> None:
@@ -80,7 +77,7 @@ async def _run(settings: Settings, api_key: str, mqtt_password: str | None, sign
     try:
         await _supervised(partial(_run_agent, settings, api_key, mqtt_password, signals))
     except (EdgeError, SyncError) as error:
-        if not isinstance(error, _FOR_THE_OPERATOR):
+        if not isinstance(error, FOR_THE_OPERATOR):
             leave_word(settings.gateway.runtime_dir, error)
             await _hold_off(signals.asked, BETWEEN_STARTS_S - (time.monotonic() - started_s))
         raise

@@ -22,7 +22,7 @@ from cloud_sync.terminal import unguarded
 from edge_agent.cli.status_text import as_text, can_show
 from edge_agent.cli.why_down import why_down
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
-from edge_agent.local.api import StatusFile, ask_daemon
+from edge_agent.local.api import SOCKET_FILE, STATUS_FILE, StatusFile, ask_daemon
 from edge_agent.local.document import instant
 from edge_agent.site_file import find_settings_file, read_document, resolve_paths
 
@@ -62,11 +62,11 @@ def read_status(config: Path | None) -> dict[str, Any]:
     gateway = _gateway(document)
     runtime_dir, state_dir = folders_of(document)
     try:
-        return _checked(ask_daemon(runtime_dir / "edge-agent.sock"))
+        return _checked(ask_daemon(runtime_dir / SOCKET_FILE))
     except DaemonUnreachableError as exc:
         closed, last = exc, None
         try:
-            last = StatusFile(runtime_dir / "status.json").read()
+            last = StatusFile(runtime_dir / STATUS_FILE).read()
         except DaemonUnreachableError as of_the_file:
             closed = exc if exc.hint else of_the_file
         found = _without_daemon(path, closed, last, state_dir, gateway)

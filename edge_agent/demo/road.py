@@ -20,7 +20,7 @@ from edge_agent.demo.audit import Audit, audit
 from edge_agent.demo.configuration import GATEWAY_ID, DemoPlaces, write_configuration
 from edge_agent.demo.processes import Child
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError, EdgeError
-from edge_agent.local.api import StatusFile, ask_daemon
+from edge_agent.local.api import SOCKET_FILE, STATUS_FILE, StatusFile, ask_daemon
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Road:
     async def finish(self) -> tuple[Audit, dict[str, Any] | None]:
         """Stop the gateway (it delivers what it has), then count keys on both sides."""
         await self._gateway.stop()
-        last = StatusFile(self.places.runtime_dir / "status.json").read()
+        last = StatusFile(self.places.runtime_dir / STATUS_FILE).read()
         result = await audit(
             self.places.journal_file,
             self.places.state_dir / "gateway" / "outbox.db",
@@ -98,7 +98,7 @@ class Road:
             if child.has_ended:
                 raise EdgeError(f"{child.name} has ended: {child.last_words()}")
         try:
-            gateway = ask_daemon(self.places.runtime_dir / "edge-agent.sock")
+            gateway = ask_daemon(self.places.runtime_dir / SOCKET_FILE)
         except DaemonUnreachableError:
             gateway = None
         return Snapshot(gateway, await self._ask_central())

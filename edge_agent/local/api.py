@@ -24,6 +24,10 @@ from edge_agent.errors import ConfigurationError, DaemonUnreachableError
 from edge_agent.local.process import this_process
 from edge_agent.local.state_lock import only_socket
 
+SOCKET_FILE: Final = "edge-agent.sock"
+STATUS_FILE: Final = "status.json"
+"""Both in the runtime folder."""
+
 SOCKET_PATH_MAX: Final = 107  # bytes; Linux's sun_path
 ANSWER_TIMEOUT_S: Final = 3.0
 MAX_CLIENTS: Final = 32

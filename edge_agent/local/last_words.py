@@ -14,12 +14,12 @@ from typing import Any, Final
 from cloud_sync.errors import CredentialsError, OutboxTooNewError, SyncError
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError, EdgeError
-from edge_agent.local.api import StatusFile
+from edge_agent.local.api import STATUS_FILE, StatusFile
 from edge_agent.local.document import problem, rfc3339
 from edge_agent.local.state_lock import is_held, make_runtime_folder
 
-STATUS_FILE: Final = "status.json"
-_FOR_THE_OPERATOR: Final = (ConfigurationError, CredentialsError, OutboxTooNewError)
+FOR_THE_OPERATOR: Final = (ConfigurationError, CredentialsError, OutboxTooNewError)
+"""Somebody has to change something first: another start would end the same way."""
 
 
 @contextlib.contextmanager
@@ -46,7 +46,7 @@ def leave_word(runtime_dir: Path, error: EdgeError | SyncError) -> None:
     if is_held(runtime_dir):
         return
     file, last = _left_before(runtime_dir)
-    words = "the agent did not start" if isinstance(error, _FOR_THE_OPERATOR) else "the agent cannot go on"
+    words = "the agent did not start" if isinstance(error, FOR_THE_OPERATOR) else "the agent cannot go on"
     failure = problem(f"{words}: {error.message}", SystemClock().now_ns(), error.hint)
     before = last.get("failure") or last.get("failure_before")
     if isinstance(before, dict) and before.get("what") == failure["what"]:
