@@ -17,6 +17,7 @@ import numpy as np
 from edge_agent.core.samples import Samples
 from edge_agent.errors import RecordingError
 from edge_agent.recordings.recording import usable_rate
+from edge_agent.recordings.refusals import MAX_VALUES, fewer_than_promised, no_samples, too_long
 
 _UNKNOWN_SIZES: Final = 0x7FFFF000
 """What recorders write that cannot go back to fill in the size: arecord 0x80000000, sox 0x7FFFF000 and more, others
@@ -24,7 +25,6 @@ _UNKNOWN_SIZES: Final = 0x7FFFF000
 _OPENING: Final = re.compile(r"Error opening <[^>]*>: ")
 _DS64_DATA: Final = 16
 _PIECE_FRAMES: Final = 2**18
-_MAX_VALUES: Final = 2**27  # 512 MiB as float32
 _CHUNK_NAME: Final = re.compile(rb"[A-Za-z0-9_ \-]{4}|\x00{4}")
 _W64_RIFF: Final = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _W64_TAIL: Final = bytes.fromhex("f3acd3118cd100c04f8edb8a")
@@ -62,11 +62,9 @@ def read_audio(data: bytes, name: str) -> dict[str, Any]:
             f"{name} cannot be read as sound: {reason}", hint="the file may be cut off or damaged"
         ) from exc
     if len(samples) < promised:
-        raise _truncated(name, promised, len(samples))
+        raise fewer_than_promised(name, promised, len(samples))
     if len(samples) == 0:
-        raise RecordingError(
-            f"{name} has no samples in it", hint="the recorder may have been stopped before it wrote any"
-        )
+        raise no_samples(name)
     return {"samples": np.ascontiguousarray(samples.T), "rate_hz": rate_hz}
 
 
@@ -75,16 +73,9 @@ def _read_all(file: Any, name: str) -> Samples:
     pieces: list[Samples] = []
     while len(piece := file.read(_PIECE_FRAMES, dtype="float32", always_2d=True)):
         pieces.append(piece)
-        if len(pieces) * piece.size > _MAX_VALUES:
-            raise RecordingError(f"{name} is too long to be held in memory", hint="cut it into shorter files")
+        if len(pieces) * piece.size > MAX_VALUES:
+            raise too_long(name)
     return np.concatenate(pieces) if pieces else np.empty((0, file.channels), dtype=np.float32)
-
-
-def _truncated(name: str, promised: int, present: int) -> RecordingError:
-    return RecordingError(
-        f"{name} is cut off: its header promises {promised} samples per channel, {present} are there",
-        hint="copy the file again; if the recorder was stopped, this is all there is",
-    )
 
 
 def refuse_truncated(data: bytes, name: str) -> None:
@@ -134,7 +125,7 @@ def _check_size(size: int, present: int, frame_bytes: int, name: str) -> None:
             hint="the recorder was stopped before it finished the file; repair the header with a sound editor",
         )
     if size > present and frame_bytes and not _UNKNOWN_SIZES <= size <= 0xFFFFFFFF:
-        raise _truncated(name, size // frame_bytes, present // frame_bytes)
+        raise fewer_than_promised(name, size // frame_bytes, present // frame_bytes)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

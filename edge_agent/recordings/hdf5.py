@@ -8,10 +8,10 @@ from typing import Any, Final
 import numpy as np
 
 from edge_agent.errors import RecordingError
+from edge_agent.recordings.refusals import MAX_VALUES, refused_as, too_long
 from edge_agent.recordings.variables import Variables
 
 _MOST_ITEMS: Final = 512
-_MAX_VALUES: Final = 2**27
 _TEXT_BYTES: Final = 4096
 _HIDDEN: Final = ("#refs#", "#subsystem#")
 
@@ -22,16 +22,10 @@ def read_hdf5(data: bytes, name: str) -> Variables:
     import h5py
 
     found: Variables = {}
-    try:
-        with h5py.File(io.BytesIO(data), "r") as file:
-            _collect_attributes("", file, found)
-            file.visititems(lambda path, item: _collect(path, item, found, name))
-            _follow_references(file, found, name)
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, NotImplementedError) as exc:
-        reason = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
-        raise RecordingError(
-            f"{name} cannot be read as HDF5: {reason}", hint="the file may be cut off or damaged; copy it again"
-        ) from exc
+    with refused_as("HDF5", name), h5py.File(io.BytesIO(data), "r") as file:
+        _collect_attributes("", file, found)
+        file.visititems(lambda path, item: _collect(path, item, found, name))
+        _follow_references(file, found, name)
     return found
 
 
@@ -56,8 +50,8 @@ def _value(item: Any, name: str) -> Any:
             f"{name}: the samples of {item.name} lie in another file, not in this one",
             hint="save the samples in the file itself",
         )
-    if item.size > _MAX_VALUES:
-        raise RecordingError(f"{name}: {item.name} is too long to be held in memory", hint="cut it into shorter files")
+    if item.size > MAX_VALUES:
+        raise too_long(f"{name}: {item.name}")
     is_text = item.attrs.get("MATLAB_class") in (b"char", "char")
     if item.dtype.names:
         return "a table of records"

@@ -25,11 +25,11 @@ from edge_agent.core.samples import read_only
 from edge_agent.errors import RecordingError
 from edge_agent.recordings.formats import format_of
 from edge_agent.recordings.recording import Content, Recording, usable_rate
+from edge_agent.recordings.refusals import MAX_BYTES, too_large
 from edge_agent.recordings.said import NOTHING_SAID, Said
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.units import factor_between, known_unit
 
-MAX_BYTES: Final = 512 * 2**20
 _CHUNK_BYTES: Final = 2**20
 IMS_NAME: Final = re.compile(r"^(\d{4})\.(\d\d)\.(\d\d)\.(\d\d)\.(\d\d)\.(\d\d)(?:\.gz)?$")
 
@@ -144,17 +144,13 @@ def _other_unit(channel: str, unit: str, name: str, wanted: str) -> RecordingErr
 def _bytes_of(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise _too_large(path.name)
+            raise too_large(path.name)
         data = path.read_bytes()
     except OSError as exc:
         raise RecordingError(f"{path.name} cannot be read: {exc.strerror or exc}", hint=f"looked at {path}") from exc
     if not data:
         raise RecordingError(f"{path.name} is empty", hint="the recorder or the copy was stopped before it began")
     return data
-
-
-def _too_large(name: str) -> RecordingError:
-    return RecordingError(f"{name} is larger than {MAX_BYTES // 2**20} MiB unpacked", hint="cut it into shorter files")
 
 
 def _unpacked(data: bytes, name: str) -> bytes:
@@ -166,7 +162,7 @@ def _unpacked(data: bytes, name: str) -> bytes:
             while chunk := packed.read(_CHUNK_BYTES):
                 out += chunk
                 if len(out) > MAX_BYTES:
-                    raise _too_large(name)
+                    raise too_large(name)
     except EOFError as exc:
         raise RecordingError(
             f"{name} is cut off: its {len(data)} bytes end before the packed data does", hint="copy the file again"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from edge_agent.errors import RecordingError
+from edge_agent.recordings.refusals import fewer_than_promised, no_samples
 from edge_agent.recordings.series import rounded_rate
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.text import read_text
@@ -37,9 +38,7 @@ def read_lvm(data: bytes, name: str) -> Table:
         else []
     )
     if not keep:
-        raise RecordingError(
-            f"{name} has no samples in it", hint="the recorder may have been stopped before it wrote any"
-        )
+        raise no_samples(name)
     body = "\n".join(
         "\t".join(row[i].strip() if i < len(row) else "" for i in keep) if any(row) else "" for row in rows
     )
@@ -81,10 +80,7 @@ def _with_header(table: Table, lines: Sequence[str], sign: str, offset: int, nam
         units[place] = known_unit(label) or label
     promised = max((int(text) for text in _values(lines, "Samples", sign) if text.isdecimal()), default=0)
     if table.n_rows < promised:
-        raise RecordingError(
-            f"{name} is cut off: its header promises {promised} samples per channel, {table.n_rows} are there",
-            hint="copy the file again; if the recorder was stopped, this is all there is",
-        )
+        raise fewer_than_promised(name, promised, table.n_rows)
     if len(steps) > 1:
         raise RecordingError(f"{name}: its channels have different steps", hint="export each in a file of its own")
     step = next(iter(steps), 0.0)

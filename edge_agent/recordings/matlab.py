@@ -4,13 +4,11 @@ bytes."""
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from typing import Any, Final
 
 import numpy as np
 
-from edge_agent.errors import RecordingError
+from edge_agent.recordings.refusals import refused_as
 from edge_agent.recordings.variables import Variables
 
 _MOST_PARTS: Final = 256
@@ -25,16 +23,9 @@ def read_matlab(data: bytes, name: str) -> Variables:
     from scipy.io import loadmat  # late: only these files need it
     from scipy.io.matlab import MatReadError
 
-    try:
+    # NameError: a damaged header leaves variables of its reader without a value.
+    with refused_as("a MATLAB file", name, MatReadError, NameError):
         loaded = loadmat(io.BytesIO(data))
-    except (
-        MatReadError, NotImplementedError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
-        OSError, EOFError, zlib.error, struct.error,
-    ) as exc:  # fmt: skip
-        # What scipy raises for damaged bytes; there is no common base class.
-        raise RecordingError(
-            f"{name} cannot be read as a MATLAB file: {exc}", hint="the file may be cut off or damaged; copy it again"
-        ) from exc
     found: Variables = {}
     for key, value in loaded.items():
         if not key.startswith("__"):

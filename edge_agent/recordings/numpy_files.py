@@ -3,45 +3,31 @@
 from __future__ import annotations
 
 import io
-import struct
 import tokenize
 import zipfile
-import zlib
 from typing import Any, Final
 
 import numpy as np
 
 from edge_agent.errors import RecordingError
+from edge_agent.recordings.refusals import MAX_BYTES, refused_as, too_large
 from edge_agent.recordings.variables import Variables
 
-MAX_BYTES: Final = 512 * 2**20
-# A header is Python text, which numpy tokenises; a shape may ask for more than there is; an archive may be encrypted.
-_BROKEN: Final = (
-    ValueError, OSError, EOFError, LookupError, TypeError, SyntaxError, RuntimeError, ArithmeticError, MemoryError,
-    tokenize.TokenError, struct.error, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+# A header is Python text, which numpy tokenises; a shape may ask for more than there is.
+_OWN: Final = (SyntaxError, MemoryError, tokenize.TokenError, zipfile.BadZipFile)
 
 
 def read_numpy(data: bytes, name: str) -> Variables:
     """The arrays by name; a single array is called after the file. Raises RecordingError."""
-    try:
-        if data[:2] == b"PK":
-            return _archive(data, name)
-        return {name.split(".")[0]: _array(data, name)}
-    except _BROKEN as exc:
-        reason = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
-        raise RecordingError(
-            f"{name} cannot be read as a NumPy file: {reason}", hint="the file may be cut off or damaged; copy it again"
-        ) from exc
+    with refused_as("a NumPy file", name, *_OWN):
+        return _archive(data, name) if data[:2] == b"PK" else {name.split(".")[0]: _array(data, name)}
 
 
 def _archive(data: bytes, name: str) -> Variables:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
         if sum(info.file_size for info in members) > MAX_BYTES:
-            raise RecordingError(
-                f"{name} is larger than {MAX_BYTES // 2**20} MiB unpacked", hint="cut it into shorter files"
-            )
+            raise too_large(name)
         found = {}
         for info in members:
             with archive.open(info) as member:

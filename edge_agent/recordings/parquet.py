@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
-from edge_agent.errors import RecordingError
-
-_MAX_VALUES: Final = 2**27
+from edge_agent.recordings.refusals import MAX_VALUES, refused_as, too_long
 
 
 def read_parquet(data: bytes, name: str) -> list[dict[str, Any]]:
@@ -20,17 +18,12 @@ def read_parquet(data: bytes, name: str) -> list[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with refused_as("Parquet", name, pa.ArrowException):
         file = pq.ParquetFile(io.BytesIO(data))
-        if file.metadata.num_rows * file.metadata.num_columns > _MAX_VALUES:
-            raise RecordingError(f"{name} is too long to be held in memory", hint="cut it into shorter files")
+        if file.metadata.num_rows * file.metadata.num_columns > MAX_VALUES:
+            raise too_long(name)
         table = file.read(use_threads=False)
         return [_column(table.schema.field(number), table.column(number)) for number in range(table.num_columns)]
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as exc:
-        reason = str(exc).splitlines()[0] if str(exc) else type(exc).__name__
-        raise RecordingError(
-            f"{name} cannot be read as Parquet: {reason}", hint="the file may be cut off or damaged; copy it again"
-        ) from exc
 
 
 def _column(field: Any, column: Any) -> dict[str, Any]:

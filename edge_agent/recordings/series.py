@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge_agent.errors import RecordingError
 from edge_agent.recordings.recording import usable_rate
+from edge_agent.recordings.refusals import no_samples
 from edge_agent.recordings.said import Said
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.units import known_unit, unit_in_name
@@ -22,9 +23,7 @@ def table_of_series(parts: Parts, name: str, said: Said) -> Table:
     """Signals as columns. Raises RecordingError when they are of different lengths or steps and nobody chose."""
     chosen = _chosen(parts, name, said)
     if not chosen:
-        raise RecordingError(
-            f"{name} has no samples in it", hint="the recorder may have been stopped before it wrote any"
-        )
+        raise no_samples(name)
     lengths = {len(part["values"]) for part in chosen}
     steps = {part["step_s"] for part in chosen if part.get("step_s")}
     if len(lengths) > 1 or (steps and max(steps) - min(steps) > _AGREE_WITHIN * max(steps)):

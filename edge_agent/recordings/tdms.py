@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from edge_agent.errors import RecordingError
 from edge_agent.recordings.preamble import rate_of_pair
+from edge_agent.recordings.refusals import MAX_VALUES, refused_as, too_long
 
-_MAX_VALUES: Final = 2**27
 _MOST_CHANNELS: Final = 512
 
 
@@ -23,29 +21,15 @@ def read_tdms(data: bytes, name: str) -> list[dict[str, Any]]:
     """
     import nptdms
 
-    try:
+    with refused_as("TDMS", name):
         file = nptdms.TdmsFile.read(io.BytesIO(data))
         channels = [channel for group in file.groups() for channel in group.channels()][:_MOST_CHANNELS]
-        if sum(len(channel) for channel in channels) > _MAX_VALUES:
-            raise RecordingError(f"{name} is too long to be held in memory", hint="cut it into shorter files")
+        if sum(len(channel) for channel in channels) > MAX_VALUES:
+            raise too_long(name)
         several = len({channel.group_name for channel in channels}) > 1
         above = {group.name: (group.properties, file.properties) for group in file.groups()}
         parts = [_channel(channel, several, above[channel.group_name]) for channel in channels if len(channel)]
         return [part for part in parts if part["values"].dtype.kind in "biufM"]
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        OSError,
-        IndexError,
-        OverflowError,
-        AttributeError,
-        struct.error,
-    ) as exc:
-        raise RecordingError(
-            f"{name} cannot be read as TDMS: {exc}", hint="the file may be cut off or damaged; copy it again"
-        ) from exc
 
 
 def _channel(channel: Any, several_groups: bool, above: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from edge_agent.errors import RecordingError
 from edge_agent.recordings.dialect import MISSING, NO_NUMBERS, OVER_RANGE, Dialect, dialect_of
 from edge_agent.recordings.instants import UnclearDateError, clocks, instants, is_clock, is_instant, past_midnight
 from edge_agent.recordings.preamble import header_of, is_comment, rate_in, unit_in
+from edge_agent.recordings.refusals import no_samples
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.time_column import is_count
 
@@ -133,9 +134,7 @@ def _layout(text: bytes, name: str, decimal: str | None) -> tuple[_Layout, bytes
     head = [_text(line) for line in text.split(b"\n", _HEAD_LINES)[:_HEAD_LINES]]
     written = [(number, line) for number, line in enumerate(head, 1) if line.strip() and not is_comment(line)]
     if not written:
-        raise RecordingError(
-            f"{name} has no samples in it", hint="the recorder may have been stopped before it wrote any"
-        )
+        raise no_samples(name)
     is_row = _looks_like_row if any(_looks_like_row(line) for _, line in written) else _has_a_number
     sample = _sample(text, [line for _, line in written], is_row)
     first_guess = next((index for index, (_, line) in enumerate(written) if is_row(line)), None)
@@ -328,7 +327,7 @@ def _parse_by_field(
             lines = numbers[-len(chunk) :]
             parts[column].append(_column(fields, kind, layout.dialect, lines, name, over))
     if not numbers:
-        raise RecordingError(f"{name} has no samples in it")
+        raise no_samples(name)
     whole = [np.concatenate(pieces) for pieces in parts]
     columns = [past_midnight(column) if column.dtype.kind == "m" else column for column in whole]
     said = (

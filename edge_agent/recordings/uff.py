@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_agent.errors import RecordingError
+from edge_agent.recordings.refusals import refused_as
 
 _TIME_RESPONSE: Final = 1
 _AXIS_TIME: Final = 17
@@ -22,15 +23,10 @@ def read_uff(data: bytes, name: str) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recording.uff"
         path.write_bytes(data)
-        try:
+        with refused_as("a universal file", name, Exception):  # all that pyuff raises itself
             file = pyuff.UFF(str(path))
             kinds = [int(kind) for kind in file.get_set_types()]
             sets = [file.read_sets(number) for number, kind in enumerate(kinds) if kind == 58]
-        except (ValueError, KeyError, TypeError, IndexError, OSError, AttributeError, ArithmeticError) as exc:
-            raise RecordingError(
-                f"{name} cannot be read as a universal file: {exc}",
-                hint="the file may be cut off or damaged; copy it again",
-            ) from exc
     if not sets:
         others = ", ".join(map(str, sorted(set(kinds)))) or "none"
         raise RecordingError(

@@ -128,6 +128,13 @@ def test_a_cut_or_changed_file_is_refused_by_name_or_read(tmp_path: Path, ending
     assert n_refused
 
 
+def test_what_a_library_without_errors_of_its_own_raises_is_damage_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.uff"
+    uff(path)
+    path.write_text(path.read_text().replace("e-", "x-"))
+    assert refusal(path).message.startswith("a.uff cannot be read as a universal file: ")
+
+
 def trouble_with(path: Path) -> str | None:
     """What is said of a file, None when it is read; anything else fails the test."""
     try:
