@@ -15,7 +15,7 @@ _MOST_CHANNELS: Final = 512
 
 
 def read_tdms(data: bytes, name: str) -> list[dict[str, Any]]:
-    """Of each channel: name, unit, scaled values, seconds between samples or None, start in ns or None.
+    """Of each channel: name, unit, scaled values, seconds between samples or None.
 
     Runs in the parser's process. Raises RecordingError.
     """
@@ -36,13 +36,11 @@ def _channel(channel: Any, several_groups: bool, above: Sequence[Mapping[str, An
     values = np.asarray(channel[:])
     properties = channel.properties
     step = properties.get("wf_increment") or _step_said([properties, *above])
-    start = properties.get("wf_start_time")
     return {
         "name": f"{channel.group_name}.{channel.name}" if several_groups else channel.name,
         "unit": str(properties.get("unit_string", "") or properties.get("NI_UnitDescription", "")),
         "values": values,
         "step_s": float(step) if step else None,
-        "start_ns": int(np.datetime64(start, "ns").astype(np.int64)) if start is not None else None,
     }
 
 
