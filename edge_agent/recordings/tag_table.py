@@ -21,11 +21,10 @@ from edge_agent.core.features import FeatureId
 from edge_agent.errors import RecordingError
 from edge_agent.recordings.said import Said
 from edge_agent.recordings.table import Table
-from edge_agent.recordings.units import factor_between, known_unit, unit_in_name
+from edge_agent.recordings.units import factor_between, known_unit, unit_in_name, without_bracket
 from edge_agent.recordings.waveform import is_time_name, times_of_rows
 
 _UNIT_WORDS: Final = {"%": "percent", "degC": "c", "m/s2": "m_s2", "mm/s": "mm_s"}
-_BRACKET: Final = re.compile(r"\s*[\[({].*?[\])}]\s*$")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,13 +75,11 @@ def only_value(table: Table, said: Said) -> list[Input]:
     Raises RecordingError where there are several and nobody chose.
     """
     names = [_name(table, column) for column in range(len(table.columns))]
-    is_undated = not any(values.dtype.kind in "Mm" for values in table.columns)
+    is_undated = not table.of_kind("Mm")
     numeric = [
         column
-        for column, values in enumerate(table.columns)
-        if values.dtype.kind == "f"
-        and _key(names[column]) != "quality"
-        and not (is_undated and is_time_name(names[column]))
+        for column in table.of_kind("f")
+        if _key(names[column]) != "quality" and not (is_undated and is_time_name(names[column]))
     ]
     if said.columns:
         chosen = [_chosen(table, word, numeric) for word in said.columns]
@@ -100,10 +97,7 @@ def only_value(table: Table, said: Said) -> list[Input]:
 
 def quality_of(table: Table) -> NDArray[np.float64] | None:
     """The column called quality, 0 to 1, if there is one."""
-    for column, values in enumerate(table.columns):
-        if _key(_name(table, column)) == "quality" and values.dtype.kind == "f":
-            return values
-    return None
+    return next((table.columns[i] for i in table.of_kind("f") if _key(_name(table, i)) == "quality"), None)
 
 
 def _chosen(table: Table, word: str, numeric: Sequence[int]) -> int:
@@ -115,7 +109,7 @@ def _chosen(table: Table, word: str, numeric: Sequence[int]) -> int:
 
 
 def _name(table: Table, column: int) -> str:
-    return (table.names[column] if table.names else "") or f"column {column + 1}"
+    return table.name_of(column) or f"column {column + 1}"
 
 
 def _key(name: str) -> str:
@@ -125,7 +119,7 @@ def _key(name: str) -> str:
 
 
 def _bare(name: str) -> str:
-    return _BRACKET.sub("", name).strip() or name
+    return without_bracket(name) or name
 
 
 def _base(feature: FeatureId) -> str:
@@ -166,11 +160,11 @@ def _in_unit(table: Table, column: int, feature: FeatureId) -> NDArray[np.float6
 
 
 def _one_of_texts(table: Table, feature: FeatureId, names: Sequence[str]) -> Input | None:
-    for column, name in enumerate(names):
-        values = table.columns[column]
-        if values.dtype.kind == "U" and feature.name.startswith(f"{_key(name)}_"):
+    for column in table.of_kind("U"):
+        name, texts = names[column], table.columns[column].tolist()
+        if feature.name.startswith(f"{_key(name)}_"):
             word = feature.name.removeprefix(f"{_key(name)}_")
-            return Input(feature.name, name, np.array([_key(text) == word for text in values.tolist()], np.float64))
+            return Input(feature.name, name, np.array([_key(text) == word for text in texts], np.float64))
     return None
 
 

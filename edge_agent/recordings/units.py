@@ -40,6 +40,8 @@ _KINDS: Final[dict[str, dict[str, float]]] = {
     "raw counts": {"counts": 1.0},
     "time": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0, "d": 86_400.0},
 }  # fmt: skip
+SECONDS: Final = _KINDS["time"]
+"""Per unit of time."""
 _KIND_OF: Final = {unit: kind for kind, units in _KINDS.items() for unit in units}
 
 _SPELLINGS: Final = {
@@ -102,6 +104,7 @@ _AS_WORDS: Final = frozenset({
     "mV", "uV", "Pa", "uPa", "kPa", "mbar", "psi", "degC", "degF", "counts", "ms", "us", "ns", "rpm",
 })  # fmt: skip
 _BRACKETED: Final = re.compile(r"[\[({<]\s*([^\])}>]*?)\s*[\])}>]\s*$")
+_BRACKET_BEHIND: Final = re.compile(r"\s*[\[({].*?[\])}]\s*$")
 _AFTER_WORD: Final = re.compile(r"(?:\s+in\s+|\s*[/,;:]\s*|[\s_]+)(\S+)\s*$", re.IGNORECASE)
 
 
@@ -123,3 +126,8 @@ def unit_in_name(column: str) -> str:
         if known is not None and known in _AS_WORDS:
             return known
     return ""
+
+
+def without_bracket(column: str) -> str:
+    """A column's name without what stands behind it in brackets: "de x [g]" is "de x"."""
+    return _BRACKET_BEHIND.sub("", column).strip()

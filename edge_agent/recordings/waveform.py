@@ -23,7 +23,7 @@ from edge_agent.recordings.recording import Content, numbered
 from edge_agent.recordings.said import Said
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.time_column import is_broken_ramp, is_count, is_ramp, quantum_of, spacing
-from edge_agent.recordings.units import known_unit
+from edge_agent.recordings.units import SECONDS, known_unit, without_bracket
 
 _TIME_WORDS: Final = (
     r"t|time|times|zeit|zeitpunkt|temps|tempo|tiempo|tijd|czas|tid|timestamp|time[ _]?stamp|zeitstempel|"
@@ -44,13 +44,10 @@ _INDEX_NAME: Final = re.compile(
     r"rows|line|record|unnamed.*|messpunkt|lfd\.?[ _]?nr|punkt|zeile|seq|sequence|scan|step|level_0)\.?$",
     re.IGNORECASE,
 )
-_BRACKET: Final = re.compile(r"\s*[\[({].*?[\])}]\s*$")
 _TRAILING_UNIT: Final = re.compile(
     r"(?:\s+in\s+|[\s_/,]+)(s|secs?|seconds?|ms|msec|milliseconds?|us|\u00b5s|\u03bcs|usec|ns|min|minutes?|h|hours?|d|days?)\s*$",
     re.IGNORECASE,
 )
-_WORD_UNITS: Final = {"seconds": "s", "sec": "s", "milliseconds": "ms", "ms": "ms", "microseconds": "us", "us": "us"}
-_TO_SECONDS: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _EPOCHS: Final = ((1e9, 1e10, 1.0), (1e12, 1e13, 1e-3), (1e15, 1e16, 1e-6), (1e18, 1e19, 1e-9))
 """Numbers of seconds, ms, us and ns since 1970, of the years 2001 to 2286."""
 _SERIAL_DAYS: Final = (30_000.0, 80_000.0)
@@ -82,15 +79,13 @@ def content_of(table: Table, said: Said) -> Content:
         _refuse_text(table, column)
     rate_hz, starts, notes = _rate(table, times, counts, said)
     values = np.stack([table.columns[column].astype(np.float64) for column in channels])
-    with np.errstate(
-        over="ignore", invalid="ignore"
-    ):  # beyond float32 it becomes infinite, which the feature stage refuses by name
+    # Beyond float32 it becomes infinite, which the feature stage refuses by name.
+    with np.errstate(over="ignore", invalid="ignore"):
         samples = np.ascontiguousarray(values, dtype=np.float32)
-    names = [table.names[column] if table.names and table.names[column] else "" for column in channels]
     fallback = numbered(len(channels))
     return Content(
         samples=read_only(samples),
-        channel_names=tuple(name or fallback[place] for place, name in enumerate(names)),
+        channel_names=tuple(table.name_of(column) or fallback[place] for place, column in enumerate(channels)),
         rate_hz=rate_hz,
         units=tuple(_unit(table, column) for column in channels),
         starts=starts,
@@ -106,17 +101,13 @@ def is_time_name(name: str) -> bool:
 
 def times_of_rows(table: Table, said: Said) -> tuple[NDArray[np.int64], bool] | None:
     """When each row of a table was, in ns, and whether that is since 1970; None when it does not say."""
-    clocks = [column for column, values in enumerate(table.columns) if values.dtype.kind in "Mm"]
-    named = [column for column in clocks if table.names and is_time_name(table.names[column])]
+    clocks = table.of_kind("Mm")
+    named = [column for column in clocks if is_time_name(table.name_of(column))]
     if clocks:
         # Of several dates the one called time is meant: another may be the last maintenance.
         times = _of_clocks(table, named or clocks[:1])
     else:
-        numbers = [
-            column
-            for column, values in enumerate(table.columns)
-            if values.dtype.kind == "f" and table.names and is_time_name(table.names[column])
-        ]
+        numbers = [column for column in table.of_kind("f") if is_time_name(table.name_of(column))]
         if not numbers:
             return None
         times = _of_numbers(table, numbers[0], table.columns[numbers[0]], said, is_counting_refused=False)
@@ -133,7 +124,7 @@ def _wanted(table: Table, columns: Sequence[str]) -> list[int] | None:
     if not columns:
         return None
     lower = [name.strip().lower() for name in table.names]
-    bare = [_BRACKET.sub("", name).strip() for name in lower]
+    bare = [without_bracket(name) for name in lower]
     return [_column(table, word, lower, bare) for word in columns]
 
 
@@ -155,7 +146,7 @@ def _sorted_out(table: Table, wanted: list[int] | None, said: Said) -> tuple[lis
     times: list[_Times] = []
     counts: list[int] = []
     channels: list[int] = []
-    clocks = [column for column, values in enumerate(table.columns) if values.dtype.kind in "Mm"]
+    clocks = table.of_kind("Mm")
     if clocks:
         times.append(_of_clocks(table, clocks))
     for column, values in enumerate(table.columns):
@@ -176,20 +167,20 @@ def _sorted_out(table: Table, wanted: list[int] | None, said: Said) -> tuple[lis
 
 def _is_blank(table: Table, column: int, values: NDArray[Any]) -> bool:
     """A column without a name and without a number: two separators with nothing between them."""
-    is_named = bool(table.names and table.names[column]) or len(table.columns) == 1
+    is_named = bool(table.name_of(column)) or len(table.columns) == 1
     return not is_named and values.dtype.kind == "f" and bool(np.isnan(values).all())
 
 
 def _role(table: Table, column: int, values: NDArray[np.float64]) -> str:
-    name = table.names[column].strip() if table.names else ""
-    unit = known_unit(table.unit(column)) if table.unit(column) else None
-    if unit is not None and unit not in _TO_SECONDS and not is_ramp(values):
+    name = table.name_of(column).strip()
+    unit = known_unit(table.unit(column))
+    if unit is not None and unit not in SECONDS and not is_ramp(values):
         return "channel"  # T [degC] is no time
     finite = values[np.isfinite(values)]
     is_named_time = _time_unit(table, column) is not None or _TIME_NAME.match(_bare(name))
     # One letter may be a temperature or a torque: those do not run forward all the time.
     is_forward = bool((np.diff(finite) >= 0).all()) or is_broken_ramp(values)
-    if is_named_time and (len(_bare(name)) > 1 or unit in _TO_SECONDS or is_forward):
+    if is_named_time and (len(_bare(name)) > 1 or unit in SECONDS or is_forward):
         return "time"
     if (_INDEX_NAME.match(_bare(name)) or (table.names and not name)) and _counts_upwards(values):
         return "count"
@@ -204,22 +195,23 @@ def _role(table: Table, column: int, values: NDArray[np.float64]) -> str:
 
 
 def _bare(name: str) -> str:
-    text = _BRACKET.sub("", name.strip().strip('"')).strip()
+    text = without_bracket(name.strip().strip('"'))
     return _TRAILING_UNIT.sub("", text).strip(" :_") or text
 
 
 def _time_unit(table: Table, column: int) -> str | None:
     """The unit of a column that measures time, by its unit or by its name; None for any other column."""
-    name = table.names[column] if table.names else ""
-    unit = known_unit(table.unit(column)) if table.unit(column) else None
-    if unit in _TO_SECONDS and (unit not in ("d", "h", "min") or _TIME_NAME.match(_bare(name))):
+    name = table.name_of(column)
+    unit = known_unit(table.unit(column))
+    if unit in SECONDS and (unit not in ("d", "h", "min") or _TIME_NAME.match(_bare(name))):
         return unit
     if not _TIME_NAME.match(_bare(name)):
         return None
     word = _TRAILING_UNIT.search(name.strip())
     if word is not None and _bare(name) != name.strip():
         return known_unit(word.group(1))
-    return _WORD_UNITS.get(_bare(name).lower())
+    named = known_unit(_bare(name).lower())  # a column that is called milliseconds
+    return named if named in SECONDS else None
 
 
 def _counts_upwards(values: NDArray[np.float64]) -> bool:
@@ -266,11 +258,11 @@ def _scale(
     unit = _time_unit(table, column)
     step = float(values[-1] - values[0]) / max(1, len(values) - 1)
     for low, high, seconds in _EPOCHS:
-        if low <= values[0] < high and (unit is None or abs(_TO_SECONDS[unit] - seconds) < 1e-12):
+        if low <= values[0] < high and (unit is None or abs(SECONDS[unit] - seconds) < 1e-12):
             return seconds, round(values[0] * seconds * 1e3) * 1_000_000
     if unit is not None:
-        return _TO_SECONDS[unit], None
-    name = table.names[column] if table.names else ""
+        return SECONDS[unit], None
+    name = table.name_of(column)
     if _SERIAL_DAYS[0] <= values[0] <= _SERIAL_DAYS[1]:
         return _serial_days(table, column, step), _serial_start_ns(float(values[0]))
     if step <= 0:
@@ -284,7 +276,7 @@ def _scale(
 
 
 def _serial_days(table: Table, column: int, step: float) -> float:
-    name = table.names[column].lower() if table.names else ""
+    name = table.name_of(column).lower()
     if step < 1e-6 or any(word in name for word in ("date", "datum", "serial", "excel")):
         return 86_400.0
     raise RecordingError(
@@ -314,14 +306,12 @@ def _unnamed(table: Table, column: int, step: float, said: Said) -> float:
 def _seconds_by_custom(table: Table, column: int, step: float, said: Said) -> float:
     """A time without a unit is in seconds, unless a known rate says otherwise."""
     known = table.rate_hz or said.near_hz
-    other = next(
-        (unit for unit in ("ms", "us", "ns") if known and abs(step * _TO_SECONDS[unit] * known - 1) < 0.01), None
-    )
+    other = next((unit for unit in ("ms", "us", "ns") if known and abs(step * SECONDS[unit] * known - 1) < 0.01), None)
     is_counting = step >= 1 and step % 1 == 0
     if other is None and not is_counting:
         return 1.0
     as_seconds = f"as seconds it runs at {1 / step:.6g} Hz"
-    guess = f", as {other} at {1 / (step * _TO_SECONDS[other]):.6g} Hz" if other else ", or it counts rows"
+    guess = f", as {other} at {1 / (step * SECONDS[other]):.6g} Hz" if other else ", or it counts rows"
     raise RecordingError(
         f"{table.name}: {table.label(column)} has no unit: {as_seconds}{guess}",
         hint=f"name it 'time ({other or 's'})' or 'index' in the header, {_SUFFIX}",
