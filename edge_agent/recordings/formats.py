@@ -13,7 +13,7 @@ import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -28,8 +28,8 @@ from edge_agent.recordings.matlab import read_matlab
 from edge_agent.recordings.numpy_files import read_numpy
 from edge_agent.recordings.parquet import read_parquet
 from edge_agent.recordings.recording import Content, numbered
-from edge_agent.recordings.said import Said
-from edge_agent.recordings.series import table_of_series
+from edge_agent.recordings.said import NOTHING_SAID, Said
+from edge_agent.recordings.series import Parts, table_of_series
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.tdms import read_tdms
 from edge_agent.recordings.text import read_text, utf16_of
@@ -40,6 +40,9 @@ from edge_agent.recordings.waveform import content_of
 EXTRA: Final = "formats"
 PARSER: Final = ParserProcess()
 """One for the process: `score` reads hundreds of files, and a child per file would cost more than all of them."""
+
+Made = TypeVar("Made", Content, Table)
+Reader = Callable[[bytes, str, Said], Made]
 
 _MIB: Final = 2**20
 _HDF5_MAGIC: Final = b"\x89HDF\r\n\x1a\n"
@@ -76,16 +79,14 @@ def _audio(data: bytes, name: str, said: Said) -> Content:
     return Content(samples, numbered(len(samples)), float(found["rate_hz"]))
 
 
-def _matlab(data: bytes, name: str, said: Said) -> Content:
-    return content_of_variables(in_child(read_matlab, data, name), name, said)
+def _apart(parse: Callable[[bytes, str], Any], made_of: Callable[[Any, str, Said], Made]) -> Reader[Made]:
+    """What is made here of what `parse` finds in the parser's process."""
+    return lambda data, name, said: made_of(in_child(parse, data, name), name, said)
 
 
-def _hdf5(data: bytes, name: str, said: Said) -> Content:
-    return content_of_variables(in_child(read_hdf5, data, name), name, said)
-
-
-def _numpy(data: bytes, name: str, said: Said) -> Content:
-    return content_of_variables(read_numpy(data, name), name, said)
+def _whole_table(parts: Parts, name: str, said: Said) -> Table:
+    """All columns: which of them a person means is asked where a table's time is known."""
+    return table_of_series(parts, name, NOTHING_SAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,8 @@ class Format:
     title: str
     endings: tuple[str, ...]
     library: str | None
-    read: Callable[[bytes, str, Said], Content] | None = None
-    table: Callable[[bytes, str, Said], Table] | None = None
+    read: Reader[Content] | None = None
+    table: Reader[Table] | None = None
     is_isolated: bool = False
 
     def content(self, data: bytes, name: str, said: Said) -> Content:
@@ -128,20 +129,21 @@ AUDIO: Final = Format(
     _audio,
     is_isolated=True,
 )
-MATLAB: Final = Format("a MATLAB file", (".mat",), "scipy", _matlab, is_isolated=True)
-HDF5: Final = Format("HDF5 or MATLAB 7.3", (".h5", ".hdf5", ".hdf"), "h5py", _hdf5, is_isolated=True)
-NUMPY: Final = Format("a NumPy file", (".npy", ".npz"), None, _numpy)
+MATLAB: Final = Format("a MATLAB file", (".mat",), "scipy", _apart(read_matlab, content_of_variables), is_isolated=True)
+HDF5: Final = Format(
+    "HDF5 or MATLAB 7.3", (".h5", ".hdf5", ".hdf"), "h5py", _apart(read_hdf5, content_of_variables), is_isolated=True
+)
+NUMPY: Final = Format(
+    "a NumPy file", (".npy", ".npz"), None,
+    lambda data, name, said: content_of_variables(read_numpy(data, name), name, said),
+)  # fmt: skip
 PARQUET: Final = Format(
-    "Parquet", (".parquet", ".pq"), "pyarrow",
-    table=lambda data, name, said: table_of_series(in_child(read_parquet, data, name), name, Said()), is_isolated=True,
-)  # fmt: skip
-TDMS: Final = Format(
-    "TDMS", (".tdms",), "nptdms",
-    table=lambda data, name, said: table_of_series(in_child(read_tdms, data, name), name, said), is_isolated=True,
-)  # fmt: skip
+    "Parquet", (".parquet", ".pq"), "pyarrow", table=_apart(read_parquet, _whole_table), is_isolated=True
+)
+TDMS: Final = Format("TDMS", (".tdms",), "nptdms", table=_apart(read_tdms, table_of_series), is_isolated=True)
 UFF: Final = Format(
-    "a universal file (UFF58)", (".uff", ".unv", ".bunv"), "pyuff",
-    table=lambda data, name, said: table_of_series(in_child(read_uff, data, name), name, said), is_isolated=True,
+    "a universal file (UFF58)", (".uff", ".unv", ".bunv"), "pyuff", table=_apart(read_uff, table_of_series),
+    is_isolated=True,
 )  # fmt: skip
 LVM: Final = Format("a LabVIEW measurement", (".lvm",), None, table=lambda data, name, said: read_lvm(data, name))
 TEXT: Final = Format(
@@ -193,8 +195,7 @@ def format_of(data: bytes, name: str, ending: str) -> Format:
         raise RecordingError(
             f"{name}: unknown format",
             hint="known are WAV, FLAC, AIFF, W64, CSV and other columns of numbers, MATLAB, HDF5, TDMS, UFF58, "
-            "LVM, Parquet,"
-            " NumPy, and .gz of these",
+            "LVM, Parquet, NumPy, and .gz of these",
         )
     return found
 

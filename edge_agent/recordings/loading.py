@@ -26,7 +26,7 @@ from edge_agent.errors import RecordingError
 from edge_agent.recordings.formats import format_of
 from edge_agent.recordings.recording import Content, Recording, usable_rate
 from edge_agent.recordings.refusals import MAX_BYTES, too_large
-from edge_agent.recordings.said import NOTHING_SAID, Said
+from edge_agent.recordings.said import NOTHING_SAID, Said, channels_named
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.units import factor_between, known_unit
 
@@ -83,16 +83,7 @@ def _ending(path: Path) -> str:
 
 def _picked(content: Content, words: Sequence[str], name: str) -> Content:
     """The channels a person named, of a format without columns of its own."""
-    places = []
-    for word in words:
-        if word in content.channel_names:
-            places.append(content.channel_names.index(word))
-        elif word.isdigit() and 1 <= int(word) <= len(content.channel_names):
-            places.append(int(word) - 1)
-        else:
-            raise RecordingError(
-                f"{name} has no channel {word!r}", hint=f"its channels are: {', '.join(content.channel_names)}"
-            )
+    places = channels_named(words, content.channel_names, name)
     return replace(
         content,
         samples=read_only(np.ascontiguousarray(content.samples[places])),

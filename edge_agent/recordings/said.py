@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
+
+from edge_agent.errors import RecordingError
 
 DecimalSign = Literal[".", ","]
 DECIMAL_SIGNS: Final[dict[str, DecimalSign]] = {"comma": ",", "point": "."}
@@ -29,3 +32,16 @@ class Said:
 
 
 NOTHING_SAID: Final = Said()
+
+
+def channels_named(words: Sequence[str], names: Sequence[str], file: str) -> list[int]:
+    """Return the places of the channels that a person named, or numbered from 1. Raises RecordingError."""
+    places = []
+    for word in words:
+        if word in names:
+            places.append(names.index(word))
+        elif word.isdigit() and 1 <= int(word) <= len(names):
+            places.append(int(word) - 1)
+        else:
+            raise RecordingError(f"{file} has no channel {word!r}", hint=f"its channels are: {', '.join(names)[:300]}")
+    return places

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge_agent.errors import RecordingError
 from edge_agent.recordings.recording import usable_rate
 from edge_agent.recordings.refusals import no_samples
-from edge_agent.recordings.said import Said
+from edge_agent.recordings.said import Said, channels_named
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.units import known_unit, unit_in_name
 
@@ -58,16 +58,8 @@ def _dtype(values: Any) -> str:
 def _chosen(parts: Parts, name: str, said: Said) -> Parts:
     if not said.columns:
         return parts
-    chosen = []
     names = [str(part["name"]) for part in parts]
-    for word in said.columns:
-        if word in names:
-            chosen.append(parts[names.index(word)])
-        elif word.isdigit() and 1 <= int(word) <= len(parts):
-            chosen.append(parts[int(word) - 1])
-        else:
-            raise RecordingError(f"{name} has no channel {word!r}", hint=f"its channels are: {', '.join(names)[:300]}")
-    return chosen
+    return [parts[place] for place in channels_named(said.columns, names, name)]
 
 
 def _rate_words(part: Mapping[str, Any]) -> str:
