@@ -20,13 +20,14 @@ from edge_agent.pipeline.succession import check_fit
 from edge_agent.scoring.champion import Champion, load_bundle
 from edge_agent.scoring.manifest import version_key
 from edge_agent.scoring.promotion import Pointer
+from edge_agent.scoring.proven import ProvenBundles
 from edge_agent.scoring.shadow import AlarmWindows, Gates, Trial
 from edge_agent.scoring.silence import Missed
 from edge_agent.settings import ModelSettings
 
 
 class Beside:
-    """Makes the runs. `state_dir` holds what was kept of alarms."""
+    """Makes the runs. `state_dir` holds what was kept of alarms, and which bundles were proven."""
 
     def __init__(self, settings: ModelSettings, *, state_dir: Path, clock: Clock) -> None:
         self._settings = settings
@@ -37,6 +38,7 @@ class Beside:
             settings.dir,
             keys_dir=settings.keys,
             require_signature=settings.require_signature,
+            first=ProvenBundles(state_dir, keys_dir=settings.keys, require_signature=settings.require_signature).check,
         )
 
     def to_follow(self, life: Life, pointer: Pointer) -> ScoringModel:

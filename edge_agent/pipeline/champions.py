@@ -15,6 +15,7 @@ from edge_agent.scoring.explain import SIGMAS_P01_TO_P99, Usual
 from edge_agent.scoring.manifest import FeatureBaseline
 from edge_agent.scoring.probation import MAX_STARTS
 from edge_agent.scoring.promotion import Note, pointer_or_none
+from edge_agent.scoring.proven import ProvenBundles
 from edge_agent.scoring.silence import alarm_problem, check_can_alarm
 from edge_agent.settings import ModelSettings, Settings, WaveformSettings
 
@@ -115,7 +116,10 @@ def load_models(
 def load_model(settings: Settings, name: str) -> ScoringModel:
     """The champion of this name, proven on this box. Raises BundleError, also when it does not fit who asks for it."""
     models = settings.models
-    champion = load_champion(models.dir, name, keys_dir=models.keys, require_signature=models.require_signature)
+    proven = ProvenBundles(settings.gateway.state_dir, keys_dir=models.keys, require_signature=models.require_signature)
+    champion = load_champion(
+        models.dir, name, keys_dir=models.keys, require_signature=models.require_signature, first=proven.check
+    )
     model = scoring_model(champion)
     _check_kind(settings, model)
     return model

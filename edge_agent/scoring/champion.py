@@ -10,6 +10,7 @@ Constraints
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -27,6 +28,8 @@ from edge_agent.scoring.runtime import OnnxModel
 
 KEYS_DIR: Final = "keys"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+First = Callable[[ModelBundle], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,8 +68,10 @@ def champion_version(models_dir: Path, name: str) -> str:
     return read_pointer(bundle_folder(models_dir, name)).version
 
 
-def load_champion(models_dir: Path, name: str, *, keys_dir: Path, require_signature: bool = True) -> Champion:
-    """The bundle that counts under `name`, ready to score.
+def load_champion(
+    models_dir: Path, name: str, *, keys_dir: Path, require_signature: bool = True, first: First | None = None
+) -> Champion:
+    """The bundle that counts under `name`, ready to score; `first` as for `load_bundle`.
 
     Raises
     ------
@@ -74,18 +79,30 @@ def load_champion(models_dir: Path, name: str, *, keys_dir: Path, require_signat
         Unknown name (lists the known ones), no champion, or a bundle that is not verified or not proven here.
     """
     version = champion_version(models_dir, name)
-    return load_bundle(models_dir, name, version, keys_dir=keys_dir, require_signature=require_signature)
+    return load_bundle(models_dir, name, version, keys_dir=keys_dir, require_signature=require_signature, first=first)
 
 
 def load_bundle(
-    models_dir: Path, name: str, version: str, *, keys_dir: Path, require_signature: bool = True
+    models_dir: Path,
+    name: str,
+    version: str,
+    *,
+    keys_dir: Path,
+    require_signature: bool = True,
+    first: First | None = None,
 ) -> Champion:
-    """The given version of `name`, verified, proven and warmed up as a champion would be. Raises BundleError."""
+    """The given version of `name`, verified, proven and warmed up as a champion would be. Raises BundleError.
+
+    `first` sees the verified bundle before its graph is parsed here: `ProvenBundles.check`, for a process that must
+    go on whatever the graph does to a parser.
+    """
     path = _version_folder(models_dir, name, version)
     bundle = read_bundle(path, keys_dir=keys_dir, require_signature=require_signature)
     named = (bundle.manifest.name, bundle.manifest.version)
     if named != (name, version):
         raise BundleError(f"{path} holds {named[0]} {named[1]}, not {name} {version}", hint="do not rename bundles")
+    if first is not None:
+        first(bundle)
     return ready(bundle)
 
 

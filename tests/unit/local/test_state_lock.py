@@ -13,6 +13,7 @@ import pytest
 from edge_agent.errors import ConfigurationError
 from edge_agent.local.state_lock import make_runtime_folder, only_one, only_socket, own_state
 from edge_agent.pipeline.alarm_record import FOLDER
+from edge_agent.scoring.proven import FILE
 
 
 def mode(path: Path) -> int:
@@ -46,7 +47,7 @@ def test_modes_do_not_rest_on_the_umask(umask: int, tmp_path: Path) -> None:
 
 def test_a_state_folder_that_was_open_is_closed_in_one_line_and_only_our_names_in_it(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    ours = ("outbox.db", "outbox.db-wal", "baselines/rig.json", f"{FOLDER}/fan.json")
+    ours = ("outbox.db", "outbox.db-wal", "baselines/rig.json", f"{FOLDER}/fan.json", FILE)
     for name in ("baselines", FOLDER):
         (state / name).mkdir(parents=True)
     for name in (*ours, "inbox.zip"):
@@ -57,9 +58,9 @@ def test_a_state_folder_that_was_open_is_closed_in_one_line_and_only_our_names_i
     said: list[str] = []
     with own_state(state, say=lambda level, line: said.append(f"{level} {line}")):
         pass
-    assert said == [f"warning {state} was open to others in 7 places; now it is the agent's alone"]
+    assert said == [f"warning {state} was open to others in 8 places; now it is the agent's alone"]
     assert mode(state) == 0o700
-    assert [mode(state / name) for name in ours] == [0o600] * 4
+    assert [mode(state / name) for name in ours] == [0o600] * 5
     assert mode(state / "inbox.zip") == 0o664
     with own_state(state, say=lambda level, line: said.append(line)):
         pass
