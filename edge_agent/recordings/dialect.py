@@ -1,10 +1,8 @@
-"""How a text writes its rows: what separates columns, and what the decimal sign is. Decided from the rows, never
-guessed.
+"""How a text writes its rows: what separates columns, and what the decimal sign is. Decided from them, never guessed.
 
 Constraints
 - A comma is the hard part: "0,5" is a half or two columns. What the rows themselves prove is taken; what they leave
-  open
-  is refused, and `decimal` (a person's word) decides.
+  open is refused, and `decimal` (a person's word) decides.
 - After `plain`, rows have '.' as decimal sign, no thousands signs and no quotes.
 """
 
@@ -13,7 +11,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -111,22 +109,23 @@ def dialect_of(rows: Sequence[str], header: Sequence[str], name: str, *, decimal
 
 def _separator(rows: Sequence[str], *, has_quotes: bool) -> str:
     for candidate in ("\t", ";", "|"):
-        if _mostly(candidate in row for row in rows):
+        if mostly(candidate in row for row in rows):
             return candidate
-    has_comma = _mostly("," in row for row in rows)
-    if has_quotes and has_comma and _mostly('",' in row or ',"' in row for row in rows):
+    has_comma = mostly("," in row for row in rows)
+    if has_quotes and has_comma and mostly('",' in row or ',"' in row for row in rows):
         return ","
     tokens = [_BLANKS.split(row.strip()) for row in rows]
-    has_blanks = _mostly(len(parts) > 1 for parts in tokens)
+    has_blanks = mostly(len(parts) > 1 for parts in tokens)
     if not has_comma:
         return " " if has_blanks else ""
-    if has_blanks and _mostly(all(_COMMA.fullmatch(part) for part in parts) for parts in tokens):
+    if has_blanks and mostly(all(_COMMA.fullmatch(part) for part in parts) for parts in tokens):
         return " "
     return ","
 
 
-def _mostly(answers: object) -> bool:
-    count = Counter(bool(answer) for answer in answers)  # type: ignore[attr-defined]
+def mostly(answers: Iterable[object]) -> bool:
+    """Whether more than nine in ten are true."""
+    count = Counter(bool(answer) for answer in answers)
     return count[True] > 9 * count[False]
 
 
@@ -242,9 +241,9 @@ def _may_be_decimal(split: Sequence[Sequence[str]]) -> bool:
     return True
 
 
-def _has_leading_zeros(parts: object) -> bool:
+def _has_leading_zeros(parts: Iterable[Sequence[str]]) -> bool:
     """An integer is not written 007; a fraction is."""
-    return any(len(field) > 1 and field[0] == "0" for fields in parts for field in fields)  # type: ignore[attr-defined]
+    return any(len(field) > 1 and field[0] == "0" for fields in parts for field in fields)
 
 
 def _is_counting(split: Sequence[Sequence[str]]) -> bool:

@@ -32,7 +32,8 @@ from edge_agent.recordings.said import NOTHING_SAID, Said
 from edge_agent.recordings.series import Parts, table_of_series
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.tdms import read_tdms
-from edge_agent.recordings.text import read_text, utf16_of
+from edge_agent.recordings.text import read_text
+from edge_agent.recordings.text_bytes import utf16_of
 from edge_agent.recordings.uff import read_uff
 from edge_agent.recordings.variables import content_of_variables
 from edge_agent.recordings.waveform import content_of
