@@ -26,14 +26,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from cloud_sync.ballast import BALLAST_BYTES, Ballast
+from cloud_sync.ballast import BALLAST_BYTES
 from cloud_sync.digest_ledger import note_taken, taken_hours
-from cloud_sync.errors import (
-    OutboxCorruptError,
-    OutboxError,
-    OutboxTooNewError,
-    OutboxUnavailableError,
-)
+from cloud_sync.errors import OutboxCorruptError, OutboxError, OutboxTooNewError
 from cloud_sync.gap_ledger import OwnGap, own_gaps
 from cloud_sync.outbox_blocks import (
     INSERT_LETTER,
@@ -47,7 +42,6 @@ from cloud_sync.outbox_blocks import (
     insert_block,
     iterate_letters,
     letters_of,
-    looked_through,
     newest_id,
     next_block,
     read_counters,
@@ -55,23 +49,15 @@ from cloud_sync.outbox_blocks import (
     remove_block,
     remove_doubtful,
 )
-from cloud_sync.outbox_check import what_is_damaged
-from cloud_sync.outbox_file import Work, connect, in_transaction, shrink, shrink_on_a_full_disk, used_bytes
-from cloud_sync.outbox_pending_salvage import PendingSalvage
-from cloud_sync.outbox_quarantine import (
-    finish_putting_aside,
-    note_salvaged,
-    put_aside,
-    quarantined,
-    remove_old,
-)
-from cloud_sync.outbox_rescue import OpenFile, put_in_place, tell_rescue, write_again
+from cloud_sync.outbox_connection import LOOKS, OutboxConnection, passing
+from cloud_sync.outbox_file import Work, in_transaction, used_bytes
+from cloud_sync.outbox_reserve import DiskReserve
 from cloud_sync.outbox_retention import Retention, stored_bytes
 from cloud_sync.outbox_room import DiskFloor, free_bytes
 from cloud_sync.outbox_salvage import loss_of_block, tell_damage
 from cloud_sync.records import RecordClass, Settlement
 from cloud_sync.retention import Bounds
-from cloud_sync.sqlite_errors import is_beyond_doubt, result_code, translated
+from cloud_sync.sqlite_errors import is_beyond_doubt, translated
 
 __all__ = [
     "WHOLE_BLOCK", "Block", "DeadLetter", "Depth", "NewBlock", "Outbox", "read_depth",
@@ -83,8 +69,6 @@ T = TypeVar("T")
 _LATEST_US: Final = 2**63 - 1
 _HELD: Final = 256
 """Blocks that may be on their way: the last ones read. Retention takes them last."""
-_LOOKS: Final = 4
-"""At a file that looks damaged and is not. Then the disk is too bad, and the caller comes again."""
 _SALVAGED_ANYWAY_BYTES: Final = 4 << 20
 """Of a backlog that is put aside so much may wait here also below the disk's floor: it leaves over the link."""
 _STEPS_BESIDES: Final = 4
@@ -114,23 +98,21 @@ class Outbox:
         self.path = path
         self.max_bytes = max_bytes
         self._gateway_id = gateway_id
-        self._ballast = Ballast(path.with_name(f"{path.name}.ballast"), size_bytes=ballast_bytes)
+        self._reserve = DiskReserve(path, size_bytes=ballast_bytes)
         self._max_age_us = max_age_us
         self._floor = DiskFloor(path, min_free_bytes, free_bytes)
         self._retention = Retention(gateway_id, now_us=lambda: now_ns() // 1000, may_expire=may_expire)
         self._is_clock_right = may_expire
         self._held: deque[int] = deque(maxlen=_HELD)
-        self._has_room = True
-        self._was_full = False
         self._now_ns = now_ns
         self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._file: OpenFile | None = None
-        self._removed = 0
-        self._is_to_tell = False
-        self._stranger: Path | None = None
-        self._salvage = PendingSalvage(
-            path, gateway_id, now_us=lambda: now_ns() // 1000, room=self._room_to_salvage, on_done=self._salvage_done
+        self._connection = OutboxConnection(
+            path,
+            gateway_id,
+            reserve=self._reserve,
+            max_bytes=max_bytes,
+            now_ns=now_ns,
+            salvage_room=self._room_to_salvage,
         )
         self._doubtful: deque[str] = deque(maxlen=_HELD)
 
@@ -145,40 +127,26 @@ class Outbox:
     @property
     def has_ballast(self) -> bool:
         """False while the reserve for emptying a full disk is in use or cannot be made."""
-        return self._ballast.is_there
+        return self._reserve.is_there
 
     @property
     def salvage_waits_for(self) -> str | None:
         """Why what was saved of a damaged file is not all here yet; None when nothing is left to do."""
-        return self._salvage.waits_for
+        return self._connection.salvage.waits_for
 
     def open(self) -> Self:
         """Create, migrate or salvage the file. Raises OutboxUnavailableError or OutboxTooNewError."""
         with self._lock:
-            put_in_place(self.path, now_ns=self._now_ns())  # a kill may have come before the end of a rescue
-            finish_putting_aside(self.path)
-            try:
-                self._acquire()
-            except OutboxError:
-                self._file = None  # it is not open
-                raise
-            self._remove_old(newest=None)
+            self._connection.open()
         return self
 
     def close(self) -> None:
         """What was committed stays, also when the file was removed under us since the last append."""
         with self._lock:
-            if self._connection is not None:
-                try:
-                    self._look_for_the_file()
-                except OutboxError as exc:
-                    logger.critical("%s; what waited in it is lost with this stop", exc.message)
-            self._disconnect()
-            self._file = None
-            self._salvage.stop()
+            self._connection.close()
 
     def __enter__(self) -> Self:
-        return self if self._file is not None else self.open()
+        return self if self._connection.is_open else self.open()
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -191,14 +159,7 @@ class Outbox:
         """
 
         def work(db: sqlite3.Connection) -> None:
-            if not self._has_room:
-                self._regain_room(db)
-            if not self._has_room:
-                raise OutboxUnavailableError(
-                    f"{self.path}: the disk is full, and what is left is kept for emptying the outbox",
-                    reason="full",
-                    hint="free space on the disk that holds the outbox",
-                )
+            self._reserve.check_room(db)
             try:
                 in_transaction(db, lambda db: self._insert(db, blocks))
             except sqlite3.Error:
@@ -206,13 +167,13 @@ class Outbox:
                 raise
             self._doubtful.clear()
             self._retention.commit()
-            self._was_full = False
-            self._removed = 0
+            self._reserve.note_appended()
+            self._connection.removed = 0
             self._floor.give_back(db)
-            self._salvage.go_on(db, _STEPS_BESIDES)
+            self._connection.salvage.go_on(db, _STEPS_BESIDES)
 
         with self._lock:
-            self._look_for_the_file()
+            self._connection.look_for_the_file()
         self._do(work)
 
     def peek(self, *, after_id: int = 0, record_class: RecordClass | None = None) -> Block | None:
@@ -283,7 +244,7 @@ class Outbox:
             insert_block(db, block)
         count(db, "appended", sum(block.count for block in blocks))
         count(db, "appended_bytes", sum(stored_bytes(db, block) for block in blocks))
-        count(db, "quarantine_removed", self._removed)
+        count(db, "quarantine_removed", self._connection.removed)
         newest = max((block.last_time_us for block in blocks), default=0)
         # What a clock that stood in the future left is taken back once the clock is right.
         latest_us = self._now_ns() // 1000 if self._is_clock_right() else _LATEST_US
@@ -294,7 +255,7 @@ class Outbox:
 
     def _find(self, db: sqlite3.Connection, after_id: int, record_class: RecordClass | None) -> StoredBlock | None:
         found = next_block(db, after_id=after_id, record_class=record_class)
-        if found is None and self._salvage.go_on(db, _STEPS_BESIDES):
+        if found is None and self._connection.salvage.go_on(db, _STEPS_BESIDES):
             found = next_block(db, after_id=after_id, record_class=record_class)
         if found is not None:
             self._retention.note_read(found.id)
@@ -319,183 +280,35 @@ class Outbox:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._lock, translated(self.path):
-            yield self._opened()
-
-    def _opened(self) -> sqlite3.Connection:
-        """Again, when it was closed after an I/O error or for damage."""
-        if self._connection is None and self._file is not None:
-            self._acquire()
-        if self._connection is None:
-            raise OutboxError(f"{self.path} is not open")
-        return self._connection
+            yield self._connection.opened()
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """The work on the open file; again on a salvaged one, or a fresh connection, when that looks damaged."""
-        damage: OutboxCorruptError | None = None
-        for _ in range(_LOOKS):
+        for look in range(LOOKS):
             try:
                 with self._reading() as db:
                     return work(db)
             except OutboxTooNewError:
                 raise
             except OutboxCorruptError as exc:
-                with self._lock:
-                    self._look_into(exc, is_certain=is_beyond_doubt(exc) and damage is not None)
                 damage = exc
+                with self._lock:
+                    self._connection.look_into(exc, is_certain=is_beyond_doubt(exc) and look > 0)
             except OutboxError as exc:
                 with self._lock:
-                    self._reconnect_after(exc)
+                    self._connection.reconnect_after(exc)
                 raise
-        raise self._passing(damage)
-
-    def _acquire(self) -> None:
-        """Connect, put a damaged file aside, and begin or go on with what salvage there is to do."""
-        for _ in range(_LOOKS):
-            try:
-                self._connection = self._connect()
-                break
-            except OutboxTooNewError:
-                raise
-            except OutboxCorruptError as exc:
-                damage = exc
-                self._look_into(exc, is_certain=is_beyond_doubt(exc))
-        else:
-            raise self._passing(damage)
-        self._file = OpenFile.at(self.path)
-        try:
-            self._salvage.begin(self._connection, self._on_ballast)
-        except BaseException:
-            self._disconnect()  # nothing may be appended before
-            raise
-        self._has_room = self._place_ballast()
-        self._salvage.go_on(self._connection, None)
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.close()
-        self._connection = None
-
-    def _look_into(self, damage: OutboxCorruptError, *, is_certain: bool) -> None:
-        """Close the file; put it aside when it is damaged. What only looked so is opened again by whoever is next."""
-        if self._file is not None and not self._file.is_in_place:
-            raise damage  # the open connection is all there is of it: `_look_for_the_file` writes it again
-        self._disconnect()
-        found = damage.message if is_certain else self._on_ballast(lambda: what_is_damaged(self.path))
-        if found is None:
-            logger.warning("%s; a check found it whole, it is used on: an I/O error that passed", damage.message)
-            return
-        logger.error("%s is damaged, and is put aside: %s", self.path, found)
-        aside = self._on_ballast(lambda: put_aside(self.path, now_ns=self._now_ns()))
-        self._remove_old(newest=aside)  # before the salvage, which needs room
-
-    def _reconnect_after(self, error: OutboxError) -> None:
-        """After an I/O error a fresh connection may do what the old one cannot; not when it is all there is."""
-        if self._connection is None or self._file is None or not self._file.is_in_place:
-            return
-        is_io = isinstance(error, OutboxUnavailableError) and error.reason == "io"
-        if is_io or self._connection.in_transaction:
-            self._disconnect()
-
-    def _passing(self, damage: OutboxCorruptError | None) -> OutboxUnavailableError:
-        said = damage.message if damage is not None else f"{self.path} cannot be read"
-        return OutboxUnavailableError(
-            f"{said}; a check finds it whole each time",
-            reason="io",
-            hint="check the disk or flash card; look for errors in the kernel log",
-        )
-
-    def _on_ballast(self, call: Callable[[], T]) -> T:
-        """A full disk has no room for SQLite's shared index either, which it calls an I/O error."""
-        try:
-            return call()
-        except OutboxUnavailableError as exc:
-            if exc.reason not in ("full", "io", "cannot_open") or not self._ballast.release():
-                raise
-            return call()
-
-    def _salvage_done(self, files: Sequence[Path]) -> list[Path]:
-        """Every file is read in and told of: from now on they are old ones like the others. Returns what is kept."""
-        for file in files:
-            note_salvaged(file)
-        self._remove_old(newest=None)
-        return quarantined(self.path)
-
-    def _room_to_salvage(self, db: sqlite3.Connection) -> int:
-        used = used_bytes(db)
-        return max(self.bounds(used).reading_bytes, min(_SALVAGED_ANYWAY_BYTES, self.max_bytes)) - used
-
-    def _look_for_the_file(self) -> None:
-        """Whether what is open is still what a start would find; if not, make it so, and say it."""
-        if self._is_to_tell and self._connection is not None:
-            self._tell_rescue()
-        if self._file is None or self._file.is_in_place:
-            return
-        if self._connection is not None:
-            self._stranger = write_again(self._connection, self._file, now_ns=self._now_ns())
-            self._is_to_tell = True
-            self._connection.close()
-            self._connection = None
-        self._acquire()
-        if self._is_to_tell:
-            self._tell_rescue()
-
-    def _tell_rescue(self) -> None:
-        now_us = self._now_ns() // 1000
-        with translated(self.path):
-            db = self._opened()
-            in_transaction(db, lambda db: tell_rescue(db, self._stranger, subject=self._gateway_id, now_us=now_us))
-        self._is_to_tell = False
-        logger.error("%s was removed or replaced while it was open; it was written again, nothing is lost", self.path)
-        self._remove_old(newest=self._stranger)
-
-    def _remove_old(self, *, newest: Path | None) -> None:
-        """Files put aside are bounded like the outbox itself. Counted with the next append: now it may not take it."""
-        self._removed += remove_old(self.path, most_bytes=self.max_bytes, newest=newest)
-
-    def _connect(self) -> sqlite3.Connection:
-        return looked_through(self._on_ballast(lambda: connect(self.path)), self.path)
+        raise passing(damage)
 
     def _empty(self, work: Work) -> None:
         """A transaction that removes. On a full disk the ballast pays for it."""
 
         def emptying(db: sqlite3.Connection) -> None:
-            try:
-                in_transaction(db, work)
-            except sqlite3.Error as exc:
-                if result_code(exc) != sqlite3.SQLITE_FULL or not self._ballast.release():
-                    raise
-                self._note_full()
-                in_transaction(db, lambda db: _counted(db, work))
-            if self._has_room:
-                shrink(db)
-            else:
-                self._regain_room(db)
-            self._salvage.go_on(db, _STEPS_BESIDES)
+            self._reserve.remove(db, work)
+            self._connection.salvage.go_on(db, _STEPS_BESIDES)
 
         self._do(emptying)
 
-    def _regain_room(self, db: sqlite3.Connection) -> None:
-        """Give back what is free inside the file and its log, then put the ballast back."""
-        shrink_on_a_full_disk(db)
-        self._has_room = self._place_ballast()
-
-    def _note_full(self) -> None:
-        """Said once until something was appended again: a drain comes here with every block."""
-        self._has_room = False
-        if not self._was_full:
-            logger.warning("%s: the disk is full; the ballast's room is used for emptying", self.path)
-        self._was_full = True
-
-    def _place_ballast(self) -> bool:
-        """False when the disk has no room for it. Without one for another reason, SQLite will say what is wrong."""
-        try:
-            return self._ballast.place()
-        except OSError as exc:
-            logger.warning("%s: no ballast: %s", self.path, exc)
-            return True
-
-
-def _counted(db: sqlite3.Connection, work: Work) -> None:
-    work(db)
-    count(db, "ballast_released", 1)
+    def _room_to_salvage(self, db: sqlite3.Connection) -> int:
+        used = used_bytes(db)
+        return max(self.bounds(used).reading_bytes, min(_SALVAGED_ANYWAY_BYTES, self.max_bytes)) - used

@@ -50,8 +50,8 @@ class PendingSalvage:
             return None
         return self._error or "some of it comes over with every append and delivery"
 
-    def begin(self, db: sqlite3.Connection, on_ballast: Callable[[Callable[[], bool]], bool]) -> None:
-        """Take up what a start finds; `on_ballast` makes a call, again with the ballast's room on a full disk."""
+    def begin(self, db: sqlite3.Connection, pay_for: Callable[[Callable[[], bool]], bool]) -> None:
+        """Take up what a start finds; `pay_for` makes a call, again with the reserve on a full disk."""
         self.stop()
         self._files = [DamagedFile(file) for file in unsalvaged(self._path)]
 
@@ -62,7 +62,7 @@ class PendingSalvage:
 
         if self._files:
             logger.warning("%s: what is whole in %s is read in", self._path, self._files[0].path.name)
-        if on_ballast(begun) and not self._files:
+        if pay_for(begun) and not self._files:
             with translated(self._path):
                 self._end(db)
 
