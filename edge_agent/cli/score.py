@@ -5,8 +5,7 @@ A channel whose sensor is at fault gets that for a verdict, and none on the mach
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_agent.cli.score_progress import Progress
+from edge_agent.cli.score_results import file_column, summary_of
 from edge_agent.cli.score_tags import score_tables
 from edge_agent.core.features import FeatureBatch
 from edge_agent.core.gaps import Gap, GapCause
@@ -22,15 +22,11 @@ from edge_agent.core.scores import ScoreBatch
 from edge_agent.core.windows import WindowBatch
 from edge_agent.dsp.sensor_faults import SensorFault, sensor_fault
 from edge_agent.dsp.windower import Windower
-from edge_agent.errors import BundleError, ConfigurationError, EdgeError, RecordingError
+from edge_agent.errors import BundleError, ConfigurationError, RecordingError
 from edge_agent.pipeline.champions import scoring_model
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.recordings import DECIMAL_SIGNS, ENDINGS, Recording, Said, find_recordings, load_recording
 from edge_agent.scoring.champion import load_champion
-
-VERDICT_FRACTION: Final = 0.5
-"""A recording is called anomalous when more than half of its scored windows are."""
-
 
 _SOUND_FAMILIES: Final = frozenset({"mfcc_mean", "log_mel"})
 
@@ -84,18 +80,12 @@ def score_paths(
     if not as_json:
         print(f"{'FILE':40} {'CH':>3} {'WINDOWS':>8} {'ANOMALOUS':>10} {'SCORE MEAN':>11} {'MAX':>7}  VERDICT")
     for path in recordings:
-        progress.begin(path)
-        try:
+        with progress.turn_of(path):
             scored = score_recording(path, model, rate, said)
             lines = list(results_of(scored, model))
-            progress.clear()
-            for line in lines:
-                print(json.dumps(line) if as_json else _as_text(line), flush=True)
-            progress.scored(lines, scored.recording, is_rate_assumed=rate is None)
+            progress.scored(lines, _as_text, recording=scored.recording, is_rate_assumed=rate is None)
             if draw is not None:
                 draw(scored)
-        except EdgeError as exc:
-            progress.refused(exc)
     progress.end(model.spec.sample_rate_hz)
     return 1 if progress.n_refused or progress.n_faults else 0
 
@@ -186,13 +176,12 @@ def _result(scored: Scored, model: ScoringModel, row: int) -> dict[str, Any]:
     usable = features.is_usable[row]
     first = row * scored.channels_per_row
     values = scores.values[row][usable]
-    anomalous = int(np.count_nonzero(values > model.threshold))
-    n = int(usable.sum())
+    n = len(values)
     means = features.values[row][usable].mean(axis=0, dtype=np.float64) if n else None
-    verdict = "unknown" if n == 0 else "anomalous" if anomalous / n > VERDICT_FRACTION else "normal"
+    summary = summary_of(values, model.threshold)
     fault = next((fault for fault in scored.faults[first : first + scored.channels_per_row] if fault), None)
     if fault is not None:
-        verdict = f"sensor fault: {fault.words}"
+        summary["verdict"] = f"sensor fault: {fault.words}"
     return {
         "file": str(scored.path),
         "channel": first + 1,
@@ -205,26 +194,22 @@ def _result(scored: Scored, model: ScoringModel, row: int) -> dict[str, Any]:
         "bundle_version": model.version,
         "windows": n,
         "unusable_windows": int(usable.size - n),
-        "anomalous_windows": anomalous,
-        "anomalous_fraction": anomalous / n if n else None,
-        "score_mean": float(values.mean(dtype=np.float64)) if n else None,
-        "score_max": float(values.max()) if n else None,
-        "threshold": model.threshold,
-        "verdict": verdict,
+        "anomalous_windows": int(np.count_nonzero(values > model.threshold)),
+        **summary,
         "sensor_fault": None if fault is None else fault.kind,
         "features": {} if means is None else dict(zip(model.feature_names, means.tolist(), strict=True)),
     }
 
 
-def _as_text(line: dict[str, Any]) -> str:
-    name = line["file"] if len(line["file"]) <= 40 else "…" + line["file"][-39:]
+def _as_text(line: Mapping[str, Any]) -> str:
+    name = file_column(line)
     if line["windows"] == 0:
         verdict = "unknown: no usable samples" if line["verdict"] == "unknown" else line["verdict"]
-        return f"{name:40} {line['channel']:>3} {0:>8} {'-':>10} {'-':>11} {'-':>7}  {verdict}"
+        return f"{name} {line['channel']:>3} {0:>8} {'-':>10} {'-':>11} {'-':>7}  {verdict}"
     if line["sensor_fault"]:
-        return f"{name:40} {line['channel']:>3} {line['windows']:>8} {'-':>10} {'-':>11} {'-':>7}  {line['verdict']}"
+        return f"{name} {line['channel']:>3} {line['windows']:>8} {'-':>10} {'-':>11} {'-':>7}  {line['verdict']}"
     return (
-        f"{name:40} {line['channel']:>3} {line['windows']:>8} {line['anomalous_fraction']:>10.0%}"
+        f"{name} {line['channel']:>3} {line['windows']:>8} {line['anomalous_fraction']:>10.0%}"
         f" {line['score_mean']:>11.4f} {line['score_max']:>7.4f}  {line['verdict']}"
     )
 

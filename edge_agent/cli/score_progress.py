@@ -1,10 +1,13 @@
-"""What `score` says beside its results: how far it is, what was refused, what it assumed, and a summary. On stderr."""
+"""`score` on its way through the files: their results on stdout; on stderr how far it is, what was refused, what it
+assumed, and a summary."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,21 +31,41 @@ class Progress:
         self._is_rate_assumed = False
         self._notes: dict[str, str] = {}
 
-    def begin(self, path: Path) -> None:
-        """A file's turn has come."""
+    @contextlib.contextmanager
+    def turn_of(self, path: Path) -> Iterator[None]:
+        """A file's turn: one that cannot be scored is said at once, and the next one's turn comes."""
+        self._show(path)
+        try:
+            yield
+        except EdgeError as exc:
+            self._clear()
+            self.n_refused += 1
+            print(f"edge-agent: {exc.message}{f' ({exc.hint})' if exc.hint else ''}", file=sys.stderr)
+
+    def _show(self, path: Path) -> None:
         if self._shows and time.monotonic() - self._begun_s > _AFTER_S:
             done = self.n_scored + self.n_refused
             print(f"\r\x1b[K{done} of {self._total} files, now {path.name[:60]}", end="", file=sys.stderr, flush=True)
             self._is_shown = True
 
-    def clear(self) -> None:
+    def _clear(self) -> None:
         """Take the progress off the line before anything else is printed."""
         if self._is_shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
             self._is_shown = False
 
-    def scored(self, lines: Sequence[Mapping[str, Any]], recording: Recording | None, *, is_rate_assumed: bool) -> None:
-        """A file was scored, with these results."""
+    def scored(
+        self,
+        lines: Sequence[Mapping[str, Any]],
+        as_text: Callable[[Mapping[str, Any]], str],
+        *,
+        recording: Recording | None = None,
+        is_rate_assumed: bool = False,
+    ) -> None:
+        """A file was scored: print its results."""
+        self._clear()
+        for line in lines:
+            print(json.dumps(line) if self._as_json else as_text(line), flush=True)
         self.n_scored += 1
         self.n_results += len(lines)
         self.n_anomalous += sum(line["verdict"] == "anomalous" for line in lines)
@@ -52,15 +75,9 @@ class Progress:
             for note in recording.notes:
                 self._notes.setdefault(note, recording.name)
 
-    def refused(self, exc: EdgeError) -> None:
-        """A file could not be scored; said at once."""
-        self.clear()
-        self.n_refused += 1
-        print(f"edge-agent: {exc.message}{f' ({exc.hint})' if exc.hint else ''}", file=sys.stderr)
-
     def end(self, model_rate_hz: float = 0.0) -> None:
         """What was assumed, and the summary."""
-        self.clear()
+        self._clear()
         if self._as_json:
             return
         for note, name in list(self._notes.items())[:_MOST_NOTES]:

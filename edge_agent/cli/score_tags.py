@@ -5,7 +5,6 @@ The rows go through `pipeline.tag_inputs`, as readings at their own times do whi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.cli.score_progress import Progress
+from edge_agent.cli.score_results import file_column, summary_of
 from edge_agent.core.quality import CENTRAL_QUALITY, Quality
 from edge_agent.core.tags import Reading, Tag
 from edge_agent.dsp import tag_forecast, tag_history
-from edge_agent.errors import EdgeError, RecordingError
+from edge_agent.errors import RecordingError
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.tag_inputs import VALUE, TagInput, tag_input
 from edge_agent.recordings import Said, load_table
@@ -27,7 +27,6 @@ from edge_agent.settings import TagModelSettings
 
 _NEAR_STEP: Final = (0.9, 1.5)
 """Rows so far apart, in steps of the model, are its steps; nearer ones are sampled, farther ones are none."""
-_VERDICT_FRACTION: Final = 0.5
 
 
 def score_tables(files: list[Path], model: ScoringModel, said: Said, *, as_json: bool) -> int:
@@ -36,15 +35,8 @@ def score_tables(files: list[Path], model: ScoringModel, said: Said, *, as_json:
     if not as_json:
         print(f"{'FILE':40} {'ROWS':>8} {'UNUSABLE':>8} {'ANOMALOUS':>10} {'SCORE MEAN':>11} {'MAX':>9}  VERDICT")
     for path in files:
-        progress.begin(path)
-        try:
-            lines = list(results_of_table(path, model, said))
-            progress.clear()
-            for line in lines:
-                print(json.dumps(line) if as_json else _as_text(line), flush=True)
-            progress.scored(lines, None, is_rate_assumed=False)
-        except EdgeError as exc:
-            progress.refused(exc)
+        with progress.turn_of(path):
+            progress.scored(list(results_of_table(path, model, said)), _as_text)
     progress.end()
     return 1 if progress.n_refused else 0
 
@@ -79,21 +71,16 @@ def _result(
 ) -> dict[str, Any]:
     rows, n_unusable, why = _rows(table, model, inputs, times)
     scores = model.score(rows.astype(np.float32)) if len(rows) else np.empty(0, np.float32)
-    n, anomalous = len(scores), int(np.count_nonzero(scores > model.threshold))
     return {
         "file": str(path),
         "columns": {entry.name: entry.column for entry in inputs},
         "bundle": model.name,
         "bundle_version": model.version,
-        "rows": n,
+        "rows": len(scores),
         "unusable_rows": n_unusable,
         "unusable_because": why,
-        "anomalous_rows": anomalous,
-        "anomalous_fraction": anomalous / n if n else None,
-        "score_mean": float(scores.mean(dtype=np.float64)) if n else None,
-        "score_max": float(scores.max()) if n else None,
-        "threshold": model.threshold,
-        "verdict": "unknown" if n == 0 else "anomalous" if anomalous / n > _VERDICT_FRACTION else "normal",
+        "anomalous_rows": int(np.count_nonzero(scores > model.threshold)),
+        **summary_of(scores, model.threshold),
     }
 
 
@@ -168,12 +155,12 @@ def _beats(table: Table, model: ScoringModel, ns: NDArray[np.int64]) -> Iterator
 
 
 def _as_text(line: Mapping[str, Any]) -> str:
-    name = line["file"] if len(line["file"]) <= 40 else "…" + line["file"][-39:]
+    name = file_column(line)
     column = f" ({line['columns'][VALUE]})" if set(line["columns"]) == {VALUE} else ""
     if line["rows"] == 0:
         why = line["unusable_because"]
-        return f"{name:40} {0:>8} {line['unusable_rows']:>8} {'-':>10} {'-':>11} {'-':>9}  unknown: {why}"
+        return f"{name} {0:>8} {line['unusable_rows']:>8} {'-':>10} {'-':>11} {'-':>9}  unknown: {why}"
     return (
-        f"{name:40} {line['rows']:>8} {line['unusable_rows']:>8} {line['anomalous_fraction']:>10.1%}"
+        f"{name} {line['rows']:>8} {line['unusable_rows']:>8} {line['anomalous_fraction']:>10.1%}"
         f" {line['score_mean']:>11.4f} {line['score_max']:>9.4f}  {line['verdict']}{column}"
     )
