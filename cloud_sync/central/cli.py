@@ -1,4 +1,4 @@
-"""`edge-central`: serve, the gateways' keys, upkeep and a load test. Errors are one line for the person who typed.
+"""`edge-central`: every command and its options. Errors are one line for the person who typed.
 
 The database's URL may hold a password, so it can come from EDGE_CENTRAL_DATABASE_URL and is shown without it.
 """
@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-import getpass
 import json
 import logging
-import os
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,23 +21,17 @@ from urllib.parse import urlsplit, urlunsplit
 
 import typer
 
-from cloud_sync.admission import MAX_ID_CHARS
-from cloud_sync.central.corrections import conflicts as stored_conflicts
-from cloud_sync.central.corrections import correct as make_corrections
-from cloud_sync.central.corrections import correction_of, read_corrections
-from cloud_sync.central.corrections import corrections as stored_corrections
+from cloud_sync.central import cli_corrections, cli_keys
+from cloud_sync.central.cli_store import one_of_both, open_store
 from cloud_sync.central.errors import CentralError, LoadTestError, UsageError
 from cloud_sync.central.importing import import_file
 from cloud_sync.central.loadtest import Load, read_keys, run_load, temporary_keys
 from cloud_sync.central.logs import log_as_json
 from cloud_sync.central.maintenance import Maintenance
 from cloud_sync.central.mqtt_url import broker_of
-from cloud_sync.central.postgres import EmbeddedPostgres, running_url
 from cloud_sync.central.rates import RateLimits
 from cloud_sync.central.server import Listen, Policy, serve_database, serve_embedded
-from cloud_sync.central.store import Store
 from cloud_sync.central.upkeep import Upkeep
-from cloud_sync.printable import is_printable
 from cloud_sync.private_files import close_to_others
 from cloud_sync.terminal import guard_standard_streams
 from cloud_sync.transports.mqtt_broker import Broker
@@ -113,7 +104,7 @@ def serve(
     elif database_url is not None and embedded is None:
         _run(serve_database(database_url, listen, **serving))
     else:
-        _fail(_one_of_both())
+        _fail(one_of_both())
 
 
 @app.command()
@@ -165,13 +156,13 @@ def add_key(
     ] = None,
 ) -> None:
     """Give a gateway a key. Without --key-file it is printed, once."""
-    _run(_add_key(gateway_id, key_file, database_url, embedded))
+    _run(cli_keys.add_key(gateway_id, key_file, database_url, embedded))
 
 
 @app.command()
 def keys(database_url: DatabaseUrl = None, embedded: Embedded = None) -> None:
     """List keys by the start of their digest; one JSON line each."""
-    _run(_list_keys(database_url, embedded))
+    _run(cli_keys.list_keys(database_url, embedded))
 
 
 @app.command("revoke-key")
@@ -181,7 +172,7 @@ def revoke_key(
     embedded: Embedded = None,
 ) -> None:
     """Refuse this key from now on."""
-    _run(_revoke_key(key_id, database_url, embedded))
+    _run(cli_keys.revoke_key(key_id, database_url, embedded))
 
 
 @app.command("import")
@@ -204,7 +195,7 @@ def conflicts(
     embedded: Embedded = None,
 ) -> None:
     """List readings that were offered with another value than is stored; one JSON line each."""
-    _run(_list(lambda store: stored_conflicts(store, gateway_id, limit=limit), database_url, embedded))
+    _run(cli_corrections.list_conflicts(gateway_id, limit, database_url, embedded))
 
 
 @app.command()
@@ -219,7 +210,7 @@ def correct(
     embedded: Embedded = None,
 ) -> None:
     """Change stored readings on purpose, all or none; what they were stays on record. One JSON line each."""
-    _run(_correct((sensor_id, time_, value), csv, reason, by or _user(), database_url, embedded))
+    _run(cli_corrections.correct((sensor_id, time_, value), csv, reason, by, database_url, embedded))
 
 
 @app.command()
@@ -229,7 +220,7 @@ def corrections(
     embedded: Embedded = None,
 ) -> None:
     """List what was corrected: old and new value, who, when, why; one JSON line each."""
-    _run(_list(lambda store: stored_corrections(store, limit=limit), database_url, embedded))
+    _run(cli_corrections.list_corrections(limit, database_url, embedded))
 
 
 def run() -> None:
@@ -240,27 +231,10 @@ def run() -> None:
     app()
 
 
-async def _add_key(gateway_id: str, key_file: Path | None, database_url: str | None, embedded: Path | None) -> None:
-    if not 0 < len(gateway_id) <= MAX_ID_CHARS or ":" in gateway_id or not is_printable(gateway_id):
-        raise UsageError(f"a gateway id has 1 to {MAX_ID_CHARS} characters, no colon and no control character")
-    async with _store(database_url, embedded) as store:
-        api_key = _key_from(key_file) or secrets.token_urlsafe(32)
-        holder = await store.add_key(api_key, gateway_id=gateway_id)
-        if holder.gateway_id != gateway_id:
-            raise UsageError(f"the key in {key_file} belongs to gateway {holder.gateway_id!r}")
-        if holder.revoked:
-            raise UsageError(f"the key in {key_file} was revoked", hint="remove the file to get a new key")
-        if key_file is None:
-            print(api_key)
-        else:
-            _write_key(key_file, api_key)
-            print(f"{gateway_id} may send with the key in {key_file}", file=sys.stderr)
-
-
 async def _maintain(
     database_url: str | None, embedded: Path | None, upkeep: Upkeep, hours_since: datetime | None
 ) -> None:
-    async with _store(database_url, embedded) as store:
+    async with open_store(database_url, embedded) as store:
         maintenance = Maintenance(store, upkeep)
         if hours_since is not None:
             await maintenance.mark_hours(hours_since.replace(tzinfo=UTC))
@@ -283,7 +257,7 @@ async def _loadtest(
         if key_file is not None:
             keys = read_keys(key_file, gateways)
         else:
-            store = await stack.enter_async_context(_store(database_url, embedded))
+            store = await stack.enter_async_context(open_store(database_url, embedded))
             keys = await stack.enter_async_context(temporary_keys(store, gateways, run_id=load.run_id))
         report = await run_load(load, keys, start_us=time.time_ns() // 1_000)
     print(json.dumps(asdict(report)))
@@ -294,89 +268,8 @@ async def _loadtest(
 async def _import(
     file: Path, keys: list[Path], upkeep: Upkeep, database_url: str | None, embedded: Path | None
 ) -> None:
-    async with _store(database_url, embedded, upkeep) as store:
-        print(json.dumps(dataclasses.asdict(await import_file(store, file, keys))))
-
-
-async def _list_keys(database_url: str | None, embedded: Path | None) -> None:
-    async with _store(database_url, embedded) as store:
-        for key in await store.keys():
-            revoked = key["revoked_at"].isoformat() if key["revoked_at"] else None
-            shown = {"key_id": key["digest"][:12], "gateway_id": key["gateway_id"]}
-            print(json.dumps({**shown, "created_at": key["created_at"].isoformat(), "revoked_at": revoked}))
-
-
-async def _revoke_key(key_id: str, database_url: str | None, embedded: Path | None) -> None:
-    if len(key_id) < 8 or not set(key_id.lower()) <= set("0123456789abcdef"):
-        raise UsageError("a key id is at least 8 hexadecimal characters", hint="`edge-central keys` shows them")
-    async with _store(database_url, embedded) as store:
-        if not await store.revoke_key(key_id.lower()):
-            raise UsageError(f"no valid key has the id {key_id}", hint="`edge-central keys` shows them")
-
-
-async def _correct(
-    one: tuple[str | None, str | None, str | None],
-    csv: Path | None,
-    reason: str,
-    by: str,
-    database_url: str | None,
-    embedded: Path | None,
-) -> None:
-    sensor_id, time_, value = one
-    if csv is not None and one == (None, None, None):
-        wanted = read_corrections(csv)
-    elif csv is None and sensor_id is not None and time_ is not None and value is not None:
-        wanted = [correction_of(sensor_id, time_, value)]
-    else:
-        raise UsageError("give either SENSOR_ID TIME VALUE or --csv FILE")
-    await _list(lambda store: make_corrections(store, wanted, reason=reason, by=by), database_url, embedded)
-
-
-async def _list(
-    ask: Callable[[Store], Awaitable[list[dict[str, Any]]]], database_url: str | None, embedded: Path | None
-) -> None:
-    async with _store(database_url, embedded) as store:
-        for one in await ask(store):
-            shown = {name: told.isoformat() if isinstance(told, datetime) else told for name, told in one.items()}
-            print(json.dumps(shown))
-
-
-def _user() -> str:
-    """Who is logged in; a service without a name is told by its number."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # OSError from Python 3.13 on
-        return f"user {os.getuid()}"
-
-
-@contextlib.asynccontextmanager
-async def _store(database_url: str | None, embedded: Path | None, upkeep: Upkeep | None = None) -> AsyncIterator[Store]:
-    """The store of an external database, of a running embedded one, or of one started for this command."""
-    if (database_url is None) == (embedded is None):
-        raise _one_of_both()
-    async with contextlib.AsyncExitStack() as stack:
-        if embedded is not None:
-            database_url = running_url(embedded)
-            if database_url is None:
-                database_url = (await stack.enter_async_context(EmbeddedPostgres(embedded))).url
-        yield await stack.enter_async_context(Store(str(database_url), upkeep=upkeep))
-
-
-def _key_from(key_file: Path | None) -> str | None:
-    if key_file is None or not key_file.exists():
-        return None
-    api_key = key_file.read_text().strip()
-    if not api_key:
-        raise UsageError(f"{key_file} is empty", hint="remove it to get a new key")
-    return api_key
-
-
-def _write_key(key_file: Path, api_key: str) -> None:
-    if key_file.exists():
-        return
-    handle = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(api_key + "\n")
+    async with open_store(database_url, embedded, upkeep) as store:
+        print(json.dumps(asdict(await import_file(store, file, keys))))
 
 
 def _rates(rows_per_s: float, requests_per_s: float) -> RateLimits:
@@ -405,10 +298,6 @@ def _broker(
         return broker_of(url, password_file=password, ca_file=ca, certificate_file=certificate, private_key_file=key)
     except UsageError as exc:
         _fail(exc)
-
-
-def _one_of_both() -> UsageError:
-    return UsageError("give either --database-url or --embedded")
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
