@@ -33,10 +33,10 @@ _CHUNKS = (
 )  # fmt: skip
 
 
-def driver_of(port: int) -> OpcUaDriver:
+def driver_of(port: int, *, silent_after_s: float = PATIENCE_S) -> OpcUaDriver:
     settings = {
         "type": "opcua", "name": "pump", "endpoint": f"opc.tcp://127.0.0.1:{port}/t", "allow_plaintext": True,
-        "silent_after_s": PATIENCE_S, "publishing_interval_ms": 20,
+        "silent_after_s": silent_after_s, "publishing_interval_ms": 20,
         "nodes": [{"name": "p.flow", "unit": "", "node_id": "ns=2;s=flow"},
                   {"name": "p.none", "unit": "", "node_id": "ns=2;s=none"}],
     }  # fmt: skip
@@ -68,13 +68,8 @@ async def _record() -> tuple[bytes, ...]:
             back.close()
 
     async with server, listening(relay) as port:
-        driver = OpcUaDriver(_patient(driver_of(port)), SystemClock())
-        await first_item(driver)
+        await first_item(driver_of(port, silent_after_s=30.0))
     return tuple(said)
-
-
-def _patient(driver: OpcUaDriver) -> OpcUaSettings:
-    return driver._settings.model_copy(update={"silent_after_s": 30.0})
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept: list[bytes]) -> None:

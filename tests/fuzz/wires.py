@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import random
 import struct
+import zlib
 from collections.abc import Awaitable, Callable, Iterator
 
 import numpy as np
@@ -209,8 +210,6 @@ _FIELDS = (0, 1, 2, 64, 65, 2**16 - 1, 2**31, 2**32 - 1)
 
 def _framed(rng: random.Random) -> bytes:
     """Frames whose checksum is right also where a field is absurd."""
-    import zlib
-
     frames = []
     for _ in range(rng.choice([1, 3, 8])):
         frame = bytearray(rng.choice(_FRAMES))
