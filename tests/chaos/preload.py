@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
-
 from tests.support.databases import REPOSITORY
+from tests.support.programs import find_program
 
 
 def compiled(name: str, folder: Path) -> Path:
@@ -19,7 +16,7 @@ def compiled(name: str, folder: Path) -> Path:
     if library.exists():
         return library
     source = REPOSITORY / "tests" / "chaos" / f"{name}.c"
-    command = [_compiler(), "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, source, "-ldl"]
+    command = [find_program("gcc"), "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, source, "-ldl"]
     subprocess.run(command, check=True)
     return library
 
@@ -29,13 +26,3 @@ def together(*environments: Mapping[str, str]) -> dict[str, str]:
     libraries = [libs for env in environments if (libs := env.get("LD_PRELOAD"))]
     joined = {name: value for env in environments for name, value in env.items()}
     return joined | {"LD_PRELOAD": " ".join(dict.fromkeys(" ".join(libraries).split()))}
-
-
-def _compiler() -> str:
-    """Without it a run by root or by CI fails; anybody else's says so in one line."""
-    found = shutil.which("gcc")
-    if found is None:
-        if os.environ.get("CI") == "true" or os.geteuid() == 0:
-            pytest.fail("gcc is missing; .ci/debian.sh installs it", pytrace=False)
-        pytest.skip("gcc is missing; .ci/debian.sh installs it, as root")
-    return found

@@ -21,8 +21,9 @@ from edge_agent.drivers.opcua.driver import OpcUaDriver
 from edge_agent.errors import DeviceRejectedError
 from edge_agent.settings import OpcUaSettings
 from tests.contract.check_driver import CHECKS
-from tests.peers.processes import PEERS, child, first_line, free_port, node_opcua_environment
+from tests.peers.processes import PEERS, child, first_line, node_opcua_environment
 from tests.peers.relay import Relay, relay_to
+from tests.support.sockets import free_port
 
 DEADLINE_S = 15.0
 APPLICATION_URI = "urn:smart-maintenance-edge:test"

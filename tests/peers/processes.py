@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+
+from tests.support.programs import cannot_run
 
 PEERS = Path(__file__).parent
 NODE_OPCUA = "node-opcua@2.182.2"
@@ -38,10 +39,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 def require_root_or_report(request: pytest.FixtureRequest, missing: str) -> NoReturn:
     """Skip for an ordinary developer, who cannot install `missing`; fail for root and in CI, who can."""
-    message = f"{request.node.nodeid} needs {missing}"
-    if os.geteuid() != 0 and os.environ.get("CI") != "true":
-        pytest.skip(message)
-    pytest.fail(message, pytrace=False)
+    cannot_run(f"{request.node.nodeid} needs {missing}")
 
 
 def build_modbus_server(request: pytest.FixtureRequest, folder: Path) -> Path:
@@ -81,9 +79,3 @@ def _node_environment(request: pytest.FixtureRequest, name: str, package: str) -
         if installed.returncode:
             require_root_or_report(request, f"{package} from npm: {installed.stderr.strip()}")
     return {**os.environ, "NODE_PATH": str(folder / "node_modules")}
-
-
-def free_port() -> int:
-    """A port that was free a moment ago, for servers that cannot be told to choose one themselves."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

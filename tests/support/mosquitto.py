@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,14 +14,13 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import pytest
-
 from cloud_sync.central.processes import die_with_parent
 from cloud_sync.transports.mqtt_broker import Broker
 from tests.support.databases import REPOSITORY, remove, short_folder
 from tests.support.patience import Patience
+from tests.support.programs import find_program
 from tests.support.relay import Relay
-from tests.support.sockets import listening
+from tests.support.sockets import free_port, listening
 
 PATIENCE_S = 15.0
 
@@ -34,16 +31,6 @@ def documented_acl() -> str:
     return text.partition("```acl\n")[2].partition("```")[0]
 
 
-def program() -> str:
-    """Where mosquitto is. Without it a run by root or by CI fails; anybody else's says so in one line."""
-    found = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
-    if found is None:
-        if os.environ.get("CI") == "true" or os.geteuid() == 0:
-            pytest.fail("mosquitto is missing; .ci/debian.sh installs it", pytrace=False)
-        pytest.skip("mosquitto is missing; .ci/debian.sh installs it, as root")
-    return found
-
-
 class Mosquitto:
     """`lines` are added to its configuration; users are name -> password."""
 
@@ -51,8 +38,8 @@ class Mosquitto:
         self, folder: Path, *, lines: tuple[str, ...] = (), users: dict[str, str] | None = None, acl: str | None = None
     ) -> None:
         self.folder = folder
-        self.port = _free_port()
-        self._program = program()
+        self.port = free_port()
+        self._program = find_program("mosquitto", "/usr/sbin/mosquitto")
         self._process: subprocess.Popen[bytes] | None = None
         settings = [f"listener {self.port} 127.0.0.1", "set_tcp_nodelay true", *lines]
         if users:
@@ -145,9 +132,3 @@ async def relaying_broker(port: int) -> AsyncIterator[BrokerRelay]:
     relay = BrokerRelay(f"mqtt://127.0.0.1:{port}")
     async with listening(relay.handle) as relay.port:
         yield relay
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port

@@ -1,9 +1,10 @@
-"""A loopback TCP server whose connections are all over when its scope ends."""
+"""Loopback TCP: a server whose connections are all over when its scope ends, and a port for one that cannot choose."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -37,3 +38,9 @@ async def listening(handle: Handler, *, tls: ssl.SSLContext | None = None) -> As
         for writer in ending.values():
             writer.transport.abort()  # whoever reads is told that the connection is gone
         await asyncio.gather(*ending, return_exceptions=True)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago, for servers that cannot be told to choose one themselves."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
