@@ -14,13 +14,13 @@ import asyncio
 import hashlib
 import ipaddress
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from cloud_sync.central.errors import CentralError
+from cloud_sync.central.lru import Lru
 from cloud_sync.central.rates import TokenBucket
 
 FOUND_S: Final = 3.0
@@ -34,9 +34,6 @@ PAUSE_S: Final = 0.02
 GUESSES_PER_S: Final = 2.0
 GUESS_BURST: Final = 40.0
 """What one address may guess and be answered at once; beyond, its answers come late."""
-
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +58,9 @@ class KnownKeys:
     def __init__(self, look_up: LookUp, *, now_s: Callable[[], float] = time.monotonic) -> None:
         self._look_up = look_up
         self._now_s = now_s
-        self._found: _Newest[bytes, tuple[KeyHolder, float]] = _Newest(KEPT)
-        self._unknown: _Newest[bytes, float] = _Newest(KEPT)
-        self._guesses: _Newest[str, TokenBucket] = _Newest(KEPT)
+        self._found: Lru[bytes, tuple[KeyHolder, float]] = Lru(KEPT)
+        self._unknown: Lru[bytes, float] = Lru(KEPT)
+        self._guesses: Lru[str, TokenBucket] = Lru(KEPT)
         self._waiting: dict[bytes, asyncio.Future[KeyHolder | None]] = {}
         self._asking: asyncio.Task[None] | None = None
 
@@ -138,31 +135,6 @@ class KnownKeys:
         else:
             self._unknown.pop(digest)
             self._found.put(digest, (holder, self._now_s()))
-
-
-class _Newest(Generic[_K, _V]):
-    """A mapping of bounded size: what was not used for longest goes first."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._items: OrderedDict[_K, _V] = OrderedDict()
-
-    def get(self, key: _K) -> _V | None:
-        if key in self._items:
-            self._items.move_to_end(key)
-        return self._items.get(key)
-
-    def put(self, key: _K, value: _V) -> None:
-        self._items[key] = value
-        self._items.move_to_end(key)
-        if len(self._items) > self._size:
-            self._items.popitem(last=False)
-
-    def pop(self, key: _K) -> None:
-        self._items.pop(key, None)
-
-    def clear(self) -> None:
-        self._items.clear()
 
 
 def key_digest(api_key: str) -> bytes:

@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Final
 
+from cloud_sync.central.lru import Lru
+
 KEPT: Final = 10_000
 """Gateways whose buckets are kept; a plant has hundreds."""
 
@@ -56,7 +58,7 @@ class RateLimiter:
     """The buckets of the gateways that sent last: a broker without access lists lets names through that nobody has."""
 
     limits: RateLimits
-    _gateways: dict[str, _Buckets] = field(default_factory=dict)
+    _gateways: Lru[str, _Buckets] = field(default_factory=lambda: Lru(KEPT))
 
     def admit(self, gateway_id: str, *, now_s: float) -> int:
         """0 lets this request in and counts it; otherwise the whole seconds to wait, for Retry-After."""
@@ -77,17 +79,15 @@ class RateLimiter:
             bucket.take(rows, now_s)
 
     def _of(self, gateway_id: str, now_s: float) -> _Buckets:
-        if gateway_id not in self._gateways:
-            if len(self._gateways) >= KEPT:
-                self._gateways.pop(next(iter(self._gateways)))
+        buckets = self._gateways.get(gateway_id)
+        if buckets is None:
             limits = self.limits
-            self._gateways[gateway_id] = _Buckets(
+            buckets = _Buckets(
                 _bucket(limits.rows_per_s, limits.row_burst, now_s),
                 _bucket(limits.requests_per_s, limits.request_burst, now_s),
             )
-        else:
-            self._gateways[gateway_id] = self._gateways.pop(gateway_id)  # the newest stand last
-        return self._gateways[gateway_id]
+            self._gateways.put(gateway_id, buckets)
+        return buckets
 
 
 def _bucket(rate: float | None, burst: float, now_s: float) -> TokenBucket | None:

@@ -106,7 +106,7 @@ async def test_what_is_remembered_is_bounded():
         await asyncio.gather(*(keys.known.holder(f"guess-{part}-{n}") for n in range(KEPT // 2)))
     for n in range(2 * KEPT):
         keys.known.is_guessing(f"2001:db8:0:{n:x}::1")
-    assert len(keys.known._unknown._items) == len(keys.known._guesses._items) == KEPT
+    assert len(keys.known._unknown) == len(keys.known._guesses) == KEPT
 
 
 def test_an_address_that_guesses_is_found_out_and_forgiven():
