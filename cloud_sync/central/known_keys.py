@@ -92,13 +92,20 @@ class KnownKeys:
         self._found.clear()
         self._unknown.clear()
 
+    async def close(self) -> None:
+        """End the look-up that is in work; who still waits for it is cancelled."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait([self._asking])
+            self._end()  # a task that had not begun has done nothing, not even this
+
     async def _looked_up(self, digest: bytes) -> KeyHolder | None:
         if digest not in self._waiting:
             if len(self._waiting) >= KEPT:
                 raise TooManyGuessesError
             self._waiting[digest] = asyncio.get_running_loop().create_future()
         if self._asking is None:
-            self._asking = asyncio.create_task(self._ask(), name="key look-up")  # ends when nobody waits
+            self._asking = asyncio.create_task(self._ask(), name="key look-up")  # ends when nobody waits, or by `close`
         return await asyncio.shield(self._waiting[digest])
 
     async def _ask(self) -> None:
@@ -108,10 +115,16 @@ class KnownKeys:
                 await self._answer(digests)
                 await asyncio.sleep(PAUSE_S)
         finally:
-            self._asking = None
+            self._end()
+
+    def _end(self) -> None:
+        """Nobody is left waiting: it was closed, or met what is no error of the database's."""
+        self._asking = None
+        while self._waiting:
+            self._waiting.popitem()[1].cancel()
 
     async def _answer(self, digests: Sequence[bytes]) -> None:
-        """Whatever came of the question, everybody who waits for these is told."""
+        """Ask for these, and tell everybody who waits for them; also that the database is away."""
         try:
             found = await self._look_up(digests)
         except CentralError as exc:
@@ -120,10 +133,6 @@ class KnownKeys:
                 waiting.set_exception(exc)
                 waiting.exception()  # who waited for it may be gone
             return
-        except asyncio.CancelledError:
-            for digest in digests:
-                self._waiting.pop(digest).cancel()
-            raise
         for digest in digests:
             self._remember(digest, found.get(digest))
             self._waiting.pop(digest).set_result(found.get(digest))

@@ -158,8 +158,9 @@ class AskedTogether(Generic[_T]):
 
     async def answer(self) -> _T:
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._asked(), name="asked together")  # awaited here
-            self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+            # Awaited here. When all who asked are gone it ends by itself: a question to the database is bounded.
+            self._asking = asyncio.create_task(self._asked(), name="asked together")
+            self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody may be left
         return await asyncio.shield(self._asking)
 
     async def _asked(self) -> _T:

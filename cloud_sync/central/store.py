@@ -101,6 +101,7 @@ class Store:
     ) -> None:
         if self._pool is not None:
             self._pool.terminate()  # answers were given after COMMIT; there is nothing to wait for
+        await self.known_keys.close()
 
     async def prepare(self) -> None:
         """Reach the database, bring its tables up to date, and hear it answer."""

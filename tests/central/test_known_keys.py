@@ -30,13 +30,14 @@ class Keys:
     def __init__(self, *names: str) -> None:
         self.holders = {key_digest(name): KeyHolder(f"gw-{name}", revoked=False) for name in names}
         self.asked: list[int] = []
-        self.failure: DatabaseAwayError | None = None
+        self.failure: Exception | None = None
+        self.hangs = False
         self.now_s = 0.0
         self.known = KnownKeys(self._look_up, now_s=lambda: self.now_s)
 
     async def _look_up(self, digests: Sequence[bytes]) -> dict[bytes, KeyHolder]:
         self.asked.append(len(digests))
-        await asyncio.sleep(0)
+        await asyncio.sleep(3_600 if self.hangs else 0)
         if self.failure is not None:
             raise self.failure
         return {digest: self.holders[digest] for digest in digests if digest in self.holders}
@@ -98,6 +99,37 @@ async def test_who_no_longer_waits_costs_the_others_nothing():
     await asyncio.sleep(0)
     first.cancel()
     assert await second == KeyHolder("gw-a", revoked=False)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+async def test_nobody_waits_for_a_look_up_that_is_closed(steps: int):
+    keys = Keys("a")
+    keys.hangs = True
+    names = [f"guess-{n}" for n in range(1_001)]  # one more than is asked for at once
+    waiting = [asyncio.create_task(keys.known.holder(name)) for name in names]
+    for _ in range(steps):  # before it has begun, and in the middle
+        await asyncio.sleep(0)
+    await keys.known.close()
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [asyncio.CancelledError] * len(names)
+    assert keys.known._asking is None
+    await keys.known.close()
+    keys.hangs = False
+    assert await keys.known.holder("a") == KeyHolder("gw-a", revoked=False)
+
+
+async def test_nobody_waits_for_a_look_up_that_failed_unforeseen():
+    keys = Keys("a")
+    keys.failure = RuntimeError("a fault of ours")
+    waiting = [asyncio.create_task(keys.known.holder(name)) for name in ("a", "b")]
+    await asyncio.sleep(0)
+    asking = keys.known._asking
+    assert asking is not None
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [asyncio.CancelledError] * 2
+    assert asking.exception() is keys.failure
+    keys.failure = None
+    assert await keys.known.holder("a") == KeyHolder("gw-a", revoked=False)
 
 
 async def test_what_is_remembered_is_bounded():
