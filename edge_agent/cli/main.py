@@ -1,29 +1,22 @@
-"""The `edge-agent` command: names, options and exit codes. The work is in one file per command.
+"""The `edge-agent` command: names, options and entry point. The work is in one file per command.
 
 Exit codes: 0 healthy or done, 1 degraded or partly done, 2 down, 3 wrong configuration or usage.
-No traceback reaches a technician: every error of ours becomes one line and what to do, and what nobody foresaw one line
-and where it was.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from cloud_sync.private_files import close_to_others
-from cloud_sync.terminal import OutputError, guard_standard_streams
+from cloud_sync.terminal import guard_standard_streams
 from edge_agent import __version__
-from edge_agent.errors import ConfigurationError, EdgeError
-
-EXIT_DEGRADED: Final = 1
-EXIT_CONFIGURATION: Final = 3
-_PLACES: Final = 4
+from edge_agent.cli.failures import end_in_words
 
 app = typer.Typer(
     help="Edge gateway agent for predictive maintenance.",
@@ -350,60 +343,10 @@ def run() -> None:
     guard_standard_streams()
     close_to_others()
     try:
-        _run()
+        end_in_words(app)
     except SystemExit as end:
         if threading.active_count() > 1:
             from cloud_sync.stopping import leave
 
             leave(end.code if isinstance(end.code, int) else 0)
         raise
-
-
-def _run() -> None:
-    try:
-        try:
-            app()
-        finally:
-            sys.stdout.flush()  # here, where a failure can still be said
-    except ConfigurationError as exc:
-        _say(exc)
-        sys.exit(EXIT_CONFIGURATION)
-    except EdgeError as exc:
-        _say(exc)
-        sys.exit(EXIT_DEGRADED)
-    except BrokenPipeError:
-        # The reader (`| head`) has gone; nothing is left to say to it.
-        _drop_output()
-        sys.exit(EXIT_DEGRADED)
-    except OutputError as exc:
-        _drop_output()
-        _say(EdgeError(f"what this command prints cannot be written: {exc.strerror}", hint="where does it go to?"))
-        sys.exit(EXIT_DEGRADED)
-    except Exception as exc:  # noqa: BLE001 - nobody is left below to catch it; the agent's parts are supervised
-        _say(_unexpected(exc))
-        sys.exit(EXIT_DEGRADED)
-
-
-def _drop_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _unexpected(exc: Exception) -> EdgeError:
-    """In one line, with the places of this program that led there: enough for whoever mends it."""
-    # Imported here: `status` answers at once, and needs none of it.
-    import traceback
-
-    from edge_agent.supervision import in_one_line
-
-    package = str(Path(__file__).resolve().parents[1])
-    frames = [f for f in traceback.extract_tb(exc.__traceback__) if f.filename.startswith(package)]
-    places = ", ".join(f"{f.filename.removeprefix(package).lstrip('/')}:{f.lineno}" for f in frames[-_PLACES:])
-    return EdgeError(
-        f"it failed unexpectedly: {in_one_line(exc)}", hint=f"at {places}; send this to whoever maintains the agent"
-    )
-
-
-def _say(exc: EdgeError) -> None:
-    print(f"edge-agent: {exc.message}", file=sys.stderr)
-    if exc.hint:
-        print(f"  {exc.hint}", file=sys.stderr)
