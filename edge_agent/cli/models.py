@@ -9,13 +9,14 @@ import contextlib
 import getpass
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from edge_agent.core.clock import instant
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.examination import examine
 from edge_agent.scoring.bundle import read_bundle
@@ -304,5 +305,5 @@ def _as_text(document: dict[str, Any]) -> list[str]:
 
 
 def _note(why: str) -> Note:
-    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    now = instant(time.time_ns() // 1000, "seconds")
     return Note(os.environ.get("SUDO_USER") or getpass.getuser(), why, now)

@@ -23,8 +23,8 @@ from cloud_sync.outbox_room import DiskFloor, floor_of
 from cloud_sync.records import Batch, RecordClass
 from cloud_sync.retention import Bounds
 from cloud_sync.sneakernet import PUBLIC_KEY_FILE, gateway_key, public_key, read_blocks, write_blocks
+from edge_agent.core.clock import instant
 from edge_agent.errors import EdgeError
-from edge_agent.local.document import instant
 from edge_agent.local.outbox_status import describe_bounds, describe_outbox, describe_put_aside
 from edge_agent.settings import Settings
 from edge_agent.settings_file import load_settings

@@ -11,14 +11,13 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from cloud_sync.errors import SyncError
 from cloud_sync.reconcile import Cause, Comparison, Finding
 from cloud_sync.reconcile import reconcile as compared
-from edge_agent.core.clock import Clock, SystemClock
+from edge_agent.core.clock import Clock, SystemClock, instant
 from edge_agent.errors import ConfigurationError
 from edge_agent.local.reconciliation import asking
 from edge_agent.settings_file import load_settings
@@ -139,4 +138,4 @@ def _described(finding: Finding) -> dict[str, Any]:
 
 
 def _time(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return instant(time_us, "seconds")

@@ -14,16 +14,15 @@ import os
 import sqlite3
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from cloud_sync.terminal import unguarded
 from edge_agent.cli.status_text import as_text, can_show
 from edge_agent.cli.why_down import why_down
+from edge_agent.core.clock import instant
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
 from edge_agent.local.api import SOCKET_FILE, STATUS_FILE, StatusFile, ask_daemon
-from edge_agent.local.document import instant
 from edge_agent.site_file import find_settings_file, read_document, resolve_paths
 
 EXIT_CODES: Final = {"healthy": 0, "degraded": 1, "down": 2, "misconfigured": 3}
@@ -166,4 +165,4 @@ def _outbox(state_dir: Path) -> dict[str, Any] | None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return instant(time.time_ns() // 1000, "seconds")

@@ -1,10 +1,13 @@
-"""Time as a constructor parameter: wall clock for stamps, monotonic for durations and deadlines."""
+"""Time as a constructor parameter: wall clock for stamps, monotonic for durations and deadlines; stamps as text."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -56,3 +59,11 @@ class FakeClock:
     async def sleep(self, seconds: float) -> None:
         self.advance(seconds)
         await asyncio.sleep(0)
+
+
+def instant(time_us: int, timespec: str = "auto") -> str:
+    """Return it as RFC 3339, UTC; the number itself where no calendar reaches: a record may hold any 64 bits."""
+    try:
+        return (_EPOCH + timedelta(microseconds=time_us)).isoformat(timespec=timespec).replace("+00:00", "Z")
+    except OverflowError:
+        return f"{time_us} us"

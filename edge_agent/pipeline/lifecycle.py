@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from cloud_sync.columns import Record
-from edge_agent.core.clock import Clock
+from edge_agent.core.clock import Clock, instant
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.alarm_record import AlarmRecord
 from edge_agent.pipeline.beside import Beside
@@ -406,5 +405,4 @@ class ModelLife:
         return Note(AGENT, why, self._now())
 
     def _now(self) -> str:
-        now = datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC)
-        return now.isoformat(timespec="seconds").replace("+00:00", "Z")
+        return instant(self._clock.now_ns() // 1000, "seconds")
