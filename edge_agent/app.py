@@ -51,7 +51,7 @@ from edge_agent.local.state_lock import own_state
 from edge_agent.local.status import Parts, describe
 from edge_agent.pipeline.baseline_files import BaselineFiles
 from edge_agent.pipeline.champions import load_models, settle_probations, wanted_models
-from edge_agent.pipeline.lifecycle import ModelLife
+from edge_agent.pipeline.lifecycle import ModelLifecycle
 from edge_agent.pipeline.lines import (
     ModelLines,
     indicator_line,
@@ -99,7 +99,7 @@ class Agent:
     baselines: BaselineFiles
     models: dict[str, ScoringModel]
     model_errors: dict[str, BundleError]
-    model_life: ModelLife = field(init=False)
+    lifecycle: ModelLifecycle = field(init=False)
     model_pull: ModelPull = field(init=False)
     missing_models: MissingModels = field(init=False)
     supervisors: list[Supervisor] = field(default_factory=list)
@@ -145,7 +145,7 @@ class Agent:
         agent.lines = ModelLines(settings, agent.recorder, agent.baselines)
         agent.running = RunningStages(agent.supervision, agent._put, clock)
         agent.unscored = UnscoredGaps(model_errors, agent.recorder, agent._put, clock)
-        agent.model_life = ModelLife(
+        agent.lifecycle = ModelLifecycle(
             settings.models,
             models,
             state_dir=settings.gateway.state_dir,
@@ -161,7 +161,7 @@ class Agent:
             settings,
             models,
             lines=agent.lines,
-            life=agent.model_life,
+            lifecycle=agent.lifecycle,
             running=agent.running,
             unscored=agent.unscored,
         )
@@ -201,7 +201,7 @@ class Agent:
             self.supervision.start("outbox writer", self.writer.run),
             self.supervision.start("uplink", self.uplink.run),
             self.supervision.start("reconciliation", self.reconciliation.run),
-            self.supervision.start("models", self.model_life.run),
+            self.supervision.start("models", self.lifecycle.run),
             self.supervision.start("missing models", self.missing_models.run),
             self.supervision.start("model index", self.model_pull.run),
             self.supervision.start("baselines", partial(self.baselines.run, self.clock)),
@@ -312,7 +312,7 @@ class Agent:
                 self.running.add(IndicatorStage(indicators, inlet, self._put, self.clock))
             return
         line = self.lines.waveform(source, model)
-        self.model_life.attach(line)
+        self.lifecycle.attach(line)
         self.running.add(WaveformStage(line, inlet, self._put, self.clock, indicators))
 
     def _connect_tags(self, source: ModbusSettings | OpcUaSettings, inlet: Channel[Scan | Gap]) -> None:
@@ -326,7 +326,7 @@ class Agent:
                 self.unscored.note(settings.name, settings.model)
                 continue
             line = self.lines.snapshot(settings, model)
-            self.model_life.attach(line)
+            self.lifecycle.attach(line)
             self.running.add_snapshot(line)
 
     async def _answer(self) -> dict[str, Any]:
@@ -350,7 +350,7 @@ class Agent:
             snapshots=self.snapshots,
             unscored=self.unscored.described(),
             models=list(self.models.values()),
-            model_updates=describe_updates(self.model_life, self.model_pull),
+            model_updates=describe_updates(self.lifecycle, self.model_pull),
             model_errors=self.model_errors,
             depth=depth,
             counters=counters,

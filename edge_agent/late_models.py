@@ -12,7 +12,7 @@ from edge_agent.core.gaps import GapCause, GapSpan
 from edge_agent.errors import BundleError, ConfigurationError
 from edge_agent.local.unscored import Unscored, unscored_by
 from edge_agent.pipeline.indicator_choice import check_rows, indicators_of
-from edge_agent.pipeline.lifecycle import ModelLife
+from edge_agent.pipeline.lifecycle import ModelLifecycle
 from edge_agent.pipeline.lines import ModelLines
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
@@ -73,14 +73,14 @@ class LateModels:
         models: dict[str, ScoringModel],
         *,
         lines: ModelLines,
-        life: ModelLife,
+        lifecycle: ModelLifecycle,
         running: RunningStages,
         unscored: UnscoredGaps,
     ) -> None:
         self._settings = settings
         self._models = models
         self._lines = lines
-        self._life = life
+        self._lifecycle = lifecycle
         self._running = running
         self._unscored = unscored
 
@@ -98,7 +98,7 @@ class LateModels:
         subjects = [subject for _, line in waveforms for subject in line.subjects]
         await self._lines.baselines.restore([*subjects, *(f"{s.asset}.{s.name}" for s in tag_models)])
         self._models[model.name] = model
-        await self._life.add(model, [*(line for _, line in waveforms), *snapshots])
+        await self._lifecycle.add(model, [*(line for _, line in waveforms), *snapshots])
         for source, line in waveforms:
             await self._running.exchange(source.name, line)
         for snapshot in snapshots:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from edge_agent.pipeline.alarm_record import VersionAlarms
-from edge_agent.pipeline.life import Life
-from edge_agent.pipeline.lifecycle import ModelLife
+from edge_agent.pipeline.lifecycle import ModelLifecycle
 from edge_agent.pipeline.model_pull import ModelPull
+from edge_agent.pipeline.rollout import Rollout
 from edge_agent.pipeline.succession import alarms_standing
 from edge_agent.scoring.challenger import ChallengerState
 
@@ -20,14 +20,15 @@ DAY_S: Final = 86_400.0
 ENOUGH_S: Final = 3_600.0
 
 
-def describe_updates(life: ModelLife, pull: ModelPull) -> dict[str, Any]:
+def describe_updates(lifecycle: ModelLifecycle, pull: ModelPull) -> dict[str, Any]:
     """The field `model_updates`."""
+    refused = lifecycle.intake.refused
     return {
-        "inbox_error": life.intake.error,
+        "inbox_error": lifecycle.intake.error,
         "pull_error": pull.error,
-        "champions": [_champion(each) for each in life.lives.values()],
-        "unnamed": [f"{name} {version}" for name, version in sorted(life.unnamed.items())],
-        "refused": [{"entry": r.entry, "reason": r.reason, "time": r.time, "do": r.do} for r in life.intake.refused],
+        "champions": [_champion(each) for each in lifecycle.rollouts.values()],
+        "unnamed": [f"{name} {version}" for name, version in sorted(lifecycle.unnamed.items())],
+        "refused": [{"entry": r.entry, "reason": r.reason, "time": r.time, "do": r.do} for r in refused],
     }
 
 
@@ -55,25 +56,25 @@ def _instead(champion: Mapping[str, Any]) -> str:
     return "build the model again with a threshold inside of its own scores, and promote that"
 
 
-def _champion(life: Life) -> dict[str, Any]:
-    pointer = life.pointer
+def _champion(rollout: Rollout) -> dict[str, Any]:
+    pointer = rollout.pointer
     return {
-        "name": life.name,
-        "version": life.model.version,
+        "name": rollout.name,
+        "version": rollout.model.version,
         "since": pointer.since if pointer else None,
         "by": pointer.by if pointer else None,
         "why": pointer.why if pointer else None,
         "despite": pointer.despite if pointer else None,
-        "previous": life.previous,
-        "is_on_probation": life.probation is not None,
-        "probation_windows": life.seen.scored if life.seen else None,
-        "unwatched": life.probation.why_unwatched if life.probation else None,
-        "cannot_alarm": life.model.cannot_alarm,
-        "alarms_standing": alarms_standing(life.lines),
-        "alarms": _alarms(life.alarms.now),
-        "alarms_before": _alarms(life.alarms.before),
-        "error": life.error,
-        "challenger": _challenger(life),
+        "previous": rollout.previous,
+        "is_on_probation": rollout.probation is not None,
+        "probation_windows": rollout.seen.scored if rollout.seen else None,
+        "unwatched": rollout.probation.why_unwatched if rollout.probation else None,
+        "cannot_alarm": rollout.model.cannot_alarm,
+        "alarms_standing": alarms_standing(rollout.lines),
+        "alarms": _alarms(rollout.alarms.now),
+        "alarms_before": _alarms(rollout.alarms.before),
+        "error": rollout.error,
+        "challenger": _challenger(rollout),
     }
 
 
@@ -93,11 +94,11 @@ def _alarms(seen: VersionAlarms | None) -> dict[str, Any] | None:
     }
 
 
-def _challenger(life: Life) -> dict[str, Any] | None:
-    challenger = life.challenger
+def _challenger(rollout: Rollout) -> dict[str, Any] | None:
+    challenger = rollout.challenger
     if challenger is None:
         return None
-    trial = life.shadow.trial if life.shadow else None
+    trial = rollout.shadow.trial if rollout.shadow else None
     is_ready = challenger.state is ChallengerState.READY
     return {
         "version": challenger.version,
@@ -105,11 +106,11 @@ def _challenger(life: Life) -> dict[str, Any] | None:
         "since": challenger.since,
         "reason": challenger.reason or None,
         "windows": trial.windows_total if trial else None,
-        "skipped": life.shadow.skipped_total if life.shadow else None,
+        "skipped": rollout.shadow.skipped_total if rollout.shadow else None,
         "more_fraction": trial.more_fraction if trial else None,
         "alarm_windows": trial.alarm_windows if trial else None,
         "missed_windows": trial.missed_windows if trial else None,
         "latency_ms": trial.latency_ms if trial else None,
-        "waits": trial.waits if trial else life.waits,
-        "do": f"edge-agent models promote {life.name} {challenger.version}" if is_ready else None,
+        "waits": trial.waits if trial else rollout.waits,
+        "do": f"edge-agent models promote {rollout.name} {challenger.version}" if is_ready else None,
     }

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from cloud_sync.columns import Record
 from edge_agent.core.clock import Clock
 from edge_agent.errors import BundleError
-from edge_agent.pipeline.life import Life
 from edge_agent.pipeline.recorder import Recorder
+from edge_agent.pipeline.rollout import Rollout
 from edge_agent.scoring.arrival import Arrival
 
 
@@ -44,8 +44,8 @@ class ModelReports:
         elif arrival.installed.is_new:
             await self.tell("installed", arrival.installed.name, arrival.installed.version, entry=arrival.entry)
 
-    def note_error(self, life: Life, exc: BundleError) -> None:
+    def note_error(self, rollout: Rollout, exc: BundleError) -> None:
         """Keep why the files cannot be followed; said once, until it is another reason."""
-        if life.error != exc.message:
-            self._say("error", f"model {life.name}: {exc.message}{f'; {exc.hint}' if exc.hint else ''}")
-        life.error = exc.message
+        if rollout.error != exc.message:
+            self._say("error", f"model {rollout.name}: {exc.message}{f'; {exc.hint}' if exc.hint else ''}")
+        rollout.error = exc.message

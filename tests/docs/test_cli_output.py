@@ -237,13 +237,13 @@ def test_the_fields_of_models_are_the_documented_ones(tmp_path: Path, capsys: py
 def test_the_fields_of_model_updates_are_the_documented_ones(site: Path) -> None:
     """With a version on trial and one before, of which a healthy agent has none."""
     agent = Agent.build(load_settings(site), clock=SystemClock(), transport=MemoryTransport())
-    life = next(iter(agent.model_life.lives.values()))
-    life.challenger = Challenger(version="9.0.0", state=ChallengerState.READY, since="2026-05-04T12:00:00Z")
-    for each in agent.model_life.lives.values():
+    rollout = next(iter(agent.lifecycle.rollouts.values()))
+    rollout.challenger = Challenger(version="9.0.0", state=ChallengerState.READY, since="2026-05-04T12:00:00Z")
+    for each in agent.lifecycle.rollouts.values():
         for version in ("0.9.0", each.model.version):
             each.alarms.count(version, each.model.spec, None, Totals(0, 0, 0), 0.0)
-    agent.model_life.intake.refused = (Refused("bundle.tar", "too old", "2026-05-04T12:00:00Z"),)
-    document = {"model_updates": describe_updates(agent.model_life, agent.model_pull)}
+    agent.lifecycle.intake.refused = (Refused("bundle.tar", "too old", "2026-05-04T12:00:00Z"),)
+    document = {"model_updates": describe_updates(agent.lifecycle, agent.model_pull)}
     page = {name for name in documented("status") if name.startswith("model_updates.")}
     found = {field for field in fields(document) if field != "model_updates.champions[].challenger"}
     assert found == page

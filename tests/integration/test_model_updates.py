@@ -234,8 +234,8 @@ async def test_a_version_that_alarms_too_much_never_becomes_champion(site: Site)
         assert gateway.version == site.pointer == "1.0.0"
         assert (await gateway.champion())["challenger"]["state"] == "refused"
     async with running(site) as again:
-        await again.until(lambda: again.agent.model_life.lives[VIBRATION].challenger is not None, "the first look")
-        assert again.agent.model_life.lives[VIBRATION].shadow is None, "what was refused is not tried again"
+        await again.until(lambda: again.agent.lifecycle.rollouts[VIBRATION].challenger is not None, "the first look")
+        assert again.agent.lifecycle.rollouts[VIBRATION].shadow is None, "what was refused is not tried again"
 
 
 async def test_an_alarm_flood_after_a_promotion_goes_back_by_itself(site: Site) -> None:
@@ -302,7 +302,7 @@ async def test_a_refused_arrival_is_an_event_and_in_the_status_and_the_champion_
     async with running(site) as gateway:
         site.drop("0.9.0")
         assert "is not newer than the champion" in (await gateway.report("refused"))["reason"]
-        await gateway.until(lambda: bool(gateway.agent.model_life.intake.refused), "the refused folder")
+        await gateway.until(lambda: bool(gateway.agent.lifecycle.intake.refused), "the refused folder")
         document = await gateway.agent._describe()
         assert document["model_updates"]["refused"][0]["entry"] == f"{VIBRATION}-0.9.0"
         assert document["models"][0]["version"] == "1.0.0"
@@ -314,7 +314,7 @@ async def test_a_pointer_at_what_cannot_be_used_is_a_problem_and_the_old_one_sco
         await gateway.report("shadow")
         (site.workshop.bundle(version="1.1.0") / "model.onnx").write_bytes(b"damaged")
         (site.workshop.models / VIBRATION / "champion.json").write_text('{"version": "1.1.0"}')
-        await gateway.until(lambda: gateway.agent.model_life.lives[VIBRATION].error is not None, "the error")
+        await gateway.until(lambda: gateway.agent.lifecycle.rollouts[VIBRATION].error is not None, "the error")
         document = await gateway.agent._describe()
         assert any("version 1.0.0 scores on" in problem["what"] for problem in document["problems"])
         assert gateway.version == "1.0.0"
@@ -440,9 +440,9 @@ async def test_what_a_trial_missed_before_a_stop_is_known_after_it(site: Site) -
     site.windows = 100_000
     site.add("1.1.0", threshold=CALM)
     async with running(site) as gateway:
-        life = gateway.agent.model_life.lives[VIBRATION]
+        rollout = gateway.agent.lifecycle.rollouts[VIBRATION]
         await gateway.until(
-            lambda: life.shadow is not None and life.shadow.trial.missed_windows >= 40, "missed windows"
+            lambda: rollout.shadow is not None and rollout.shadow.trial.missed_windows >= 40, "missed windows"
         )
     site.windows = 40
     site.workshop.change_manifest(site.workshop.bundle(), lambda manifest: manifest.update(threshold=CALM))
@@ -460,8 +460,8 @@ async def test_nothing_is_promoted_by_itself_while_an_alarm_stands(site: Site) -
         line = gateway.agent.stages[0].line
         await gateway.until(lambda: all(alarm.is_standing for alarm in line.alarms), "the alarms")
         write_challenger(site.workshop.models / VIBRATION, known)
-        life = gateway.agent.model_life.lives[VIBRATION]
-        await gateway.until(lambda: life.waits is not None, "the agent to wait")
+        rollout = gateway.agent.lifecycle.rollouts[VIBRATION]
+        await gateway.until(lambda: rollout.waits is not None, "the agent to wait")
         challenger = (await gateway.champion())["challenger"]
         assert challenger["waits"].startswith("an alarm stands on rig-1.x, rig-1.y: while it does, no model is changed")
         assert gateway.version == site.pointer == "1.0.0"
@@ -486,7 +486,7 @@ async def test_status_tells_which_version_judges_since_when_and_how_often_both_a
     site.add("1.1.0", threshold=IN_ALARM - 0.01)
     promote_by_hand(site)
     async with running(site) as again:
-        record = again.agent.model_life.lives[VIBRATION].alarms
+        record = again.agent.lifecycle.rollouts[VIBRATION].alarms
         await again.until(lambda: record.before is not None and record.versions[0].alarms == 2, "two alarms again")
         champion = await again.champion()
         assert champion["alarms_before"]["version"] == "1.0.0"

@@ -83,7 +83,7 @@ def break_settling(agent: Agent, faults: Faults) -> None:
 
 
 def break_models(agent: Agent, faults: Faults) -> None:
-    agent.model_life.look = faults.before(agent.model_life.look)  # type: ignore[method-assign]
+    agent.lifecycle.look = faults.before(agent.lifecycle.look)  # type: ignore[method-assign]
 
 
 def break_model_index(agent: Agent, faults: Faults) -> None:

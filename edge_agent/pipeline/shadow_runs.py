@@ -13,8 +13,8 @@ from edge_agent.core.clock import Clock
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.champions import scoring_model
 from edge_agent.pipeline.examination import examine
-from edge_agent.pipeline.life import Life
 from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.rollout import Rollout
 from edge_agent.pipeline.shadow import ShadowRun, incomparable
 from edge_agent.pipeline.succession import check_fit
 from edge_agent.scoring.champion import Champion, load_bundle
@@ -26,7 +26,7 @@ from edge_agent.scoring.silence import Missed
 from edge_agent.settings import ModelSettings
 
 
-class Beside:
+class ShadowRuns:
     """Makes the runs. `state_dir` holds what was kept of alarms, and which bundles were proven."""
 
     def __init__(self, settings: ModelSettings, *, state_dir: Path, clock: Clock) -> None:
@@ -41,14 +41,14 @@ class Beside:
             first=ProvenBundles(state_dir, keys_dir=settings.keys, require_signature=settings.require_signature).check,
         )
 
-    def to_follow(self, life: Life, pointer: Pointer) -> ScoringModel:
+    def to_follow(self, rollout: Rollout, pointer: Pointer) -> ScoringModel:
         """Return the version that a moved pointer names. Raises BundleError when it may not score here.
 
         Nobody has to say so when a person overruled that it cannot alarm, or it is gone back to.
         """
-        model = scoring_model(self._load(life.name, pointer.version))
-        check_fit(life.lines, model)
-        is_newer = version_key(model.version) > version_key(life.model.version)
+        model = scoring_model(self._load(rollout.name, pointer.version))
+        check_fit(rollout.lines, model)
+        is_newer = version_key(model.version) > version_key(rollout.model.version)
         if model.cannot_alarm is not None and pointer.despite is None and is_newer:
             raise BundleError(
                 f"{model.name} {model.version}: {model.cannot_alarm}",
@@ -56,31 +56,31 @@ class Beside:
             )
         return model
 
-    def on_trial(self, life: Life, version: str, *, alarms: Mapping[str, AlarmWindows]) -> ShadowRun:
+    def on_trial(self, rollout: Rollout, version: str, *, alarms: Mapping[str, AlarmWindows]) -> ShadowRun:
         """Return the version beside the champion. `alarms` are of a trial of it that broke off.
 
         Raises BundleError with the reason when there is nothing to try: it cannot be used or compared here, cannot
         alarm, or misses already what was kept and provoked.
         """
-        candidate = self._load(life.name, version)
+        candidate = self._load(rollout.name, version)
         model = scoring_model(candidate)
-        check_fit(life.lines, model)
-        if (difference := incomparable(model, life.model)) is not None:
+        check_fit(rollout.lines, model)
+        if (difference := incomparable(model, rollout.model)) is not None:
             raise BundleError(
                 f"{difference}; there is no trial: look at it with `models verify` and promote it by hand, with "
                 "--despite-refusal"
             )
         found = examine(
             candidate,
-            self._champion(life),
+            self._champion(rollout),
             missed_fraction=self._settings.shadow_missed_fraction,
             state_dir=self._state_dir,
         )
         if found.problem is not None:
             raise BundleError(found.problem)
-        return self._run(life, model, found.evidence, alarms)
+        return self._run(rollout, model, found.evidence, alarms)
 
-    def before(self, life: Life, pointer: Pointer, versions: Sequence[str]) -> ShadowRun:
+    def before(self, rollout: Rollout, pointer: Pointer, versions: Sequence[str]) -> ShadowRun:
         """Return the version before, beside the one on probation. Raises BundleError with the reason for going without.
 
         `versions` are installed.
@@ -90,22 +90,22 @@ class Beside:
         version = pointer.previous(versions)
         if version is None:
             raise BundleError("no version before it is here")
-        model = scoring_model(self._load(life.name, version))
-        check_fit(life.lines, model)
-        if (difference := incomparable(model, life.model)) is not None:
+        model = scoring_model(self._load(rollout.name, version))
+        check_fit(rollout.lines, model)
+        if (difference := incomparable(model, rollout.model)) is not None:
             raise BundleError(f"of {version} {difference}")
-        return self._run(life, model)
+        return self._run(rollout, model)
 
-    def _champion(self, life: Life) -> Champion | None:
+    def _champion(self, rollout: Rollout) -> Champion | None:
         """None when its files cannot be read any more: it scores on from memory, and that is told elsewhere."""
         try:
-            return self._load(life.name, life.model.version)
+            return self._load(rollout.name, rollout.model.version)
         except BundleError:
             return None
 
     def _run(
         self,
-        life: Life,
+        rollout: Rollout,
         model: ScoringModel,
         evidence: Sequence[Missed] = (),
         alarms: Mapping[str, AlarmWindows] | None = None,
@@ -115,4 +115,4 @@ class Beside:
             s.shadow_windows, s.shadow_s, s.shadow_latency_ms, s.shadow_alarm_fraction, s.shadow_missed_fraction
         )
         trial = Trial(gates, now_s(), evidence=evidence, alarms=alarms)
-        return ShadowRun(model, life.model, trial, cpu_share=s.shadow_cpu_share, now_s=now_s)
+        return ShadowRun(model, rollout.model, trial, cpu_share=s.shadow_cpu_share, now_s=now_s)

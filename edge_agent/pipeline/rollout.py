@@ -36,7 +36,7 @@ class Probation:
 
 
 @dataclass(slots=True)
-class Life:
+class Rollout:
     """One model, the lines that it scores, and what is under way."""
 
     name: str
@@ -50,7 +50,7 @@ class Life:
     probation: Probation | None = None
     error: str | None = None  # why the files cannot be followed; the model in memory scores on
     seen: Counts | None = None  # since its promotion, while it is on probation
-    waits: str | None = None  # why what is ready is not promoted by itself, or what a trial waits for
+    waits: str | None = None  # why what is ready is not promoted by itself
 
     @property
     def runs(self) -> list[ShadowRun]:
@@ -66,6 +66,16 @@ class Life:
         if not ready.is_judged_on_alarms:
             return "nothing that is anomalous to the champion was there to try it on: a person decides"
         return None
+
+    def end_trial(self) -> None:
+        """Let the version on trial score no more."""
+        self.shadow = None
+        self.look_on()
+
+    def end_probation(self) -> None:
+        """Let the champion be one like any other, and the version before score no more."""
+        self.probation = self.seen = None
+        self.look_on()
 
     def look_on(self) -> None:
         """Show every line's windows to all who want them; at each change of who does."""
