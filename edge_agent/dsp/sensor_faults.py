@@ -56,11 +56,11 @@ def sensor_fault(samples: NDArray[np.float32], sample_rate_hz: float) -> SensorF
     finite = samples[np.isfinite(samples)]
     if len(finite) < MIN_SAMPLES:
         return None
-    return _flat(finite) or _clipped(finite) or _mains_hum(finite, sample_rate_hz)
+    levels, counts = np.unique(finite, return_counts=True)
+    return _flat(finite, levels) or _clipped(levels, counts) or _mains_hum(finite, sample_rate_hz)
 
 
-def _flat(samples: NDArray[np.float32]) -> SensorFault | None:
-    levels = np.unique(samples)
+def _flat(samples: NDArray[np.float32], levels: NDArray[np.float32]) -> SensorFault | None:
     if len(levels) == 1:
         return SensorFault("flat", 1.0, f"flat line (every sample is {float(levels[0]):.4g})")
     changes = np.flatnonzero(np.diff(samples))
@@ -73,8 +73,7 @@ def _flat(samples: NDArray[np.float32]) -> SensorFault | None:
     return None
 
 
-def _clipped(samples: NDArray[np.float32]) -> SensorFault | None:
-    levels, counts = np.unique(samples, return_counts=True)
+def _clipped(levels: NDArray[np.float32], counts: NDArray[np.intp]) -> SensorFault | None:
     if len(levels) <= 2 * (_NEXT_LEVELS + 1):
         return None
     at_ends = [
@@ -82,7 +81,7 @@ def _clipped(samples: NDArray[np.float32]) -> SensorFault | None:
         for end, beside in ((counts[0], counts[1 : 1 + _NEXT_LEVELS]), (counts[-1], counts[-1 - _NEXT_LEVELS : -1]))
         if end >= _MIN_AT_END and end > PILE_UP * beside.mean()
     ]
-    share = sum(at_ends) / len(samples)
+    share = sum(at_ends) / int(counts.sum())
     if share < CLIPPED_SHARE:
         return None
     return SensorFault("clipped", share, f"clipped ({_percent(share)} of samples at full scale)")

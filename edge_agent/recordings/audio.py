@@ -23,6 +23,7 @@ _UNKNOWN_SIZES: Final = 0x7FFFF000
 """What recorders write that cannot go back to fill in the size: arecord 0x80000000, sox 0x7FFFF000 and more, others
 0xFFFFFFFF. No file here is that long."""
 _OPENING: Final = re.compile(r"Error opening <[^>]*>: ")
+_UNFINISHED: Final = "the recorder was stopped before it finished the file; repair the header with a sound editor"
 _DS64_DATA: Final = 16
 _PIECE_FRAMES: Final = 2**18
 _CHUNK_NAME: Final = re.compile(rb"[A-Za-z0-9_ \-]{4}|\x00{4}")
@@ -114,7 +115,7 @@ def _refuse_remainder(data: bytes, at: int, size: int, name: str) -> None:
     ):
         raise RecordingError(
             f"{name}: the header says {size} bytes of samples, yet {len(data) - at} are there",
-            hint="the recorder was stopped before it finished the file; repair the header with a sound editor",
+            hint=_UNFINISHED,
         )
 
 
@@ -122,7 +123,7 @@ def _check_size(size: int, present: int, frame_bytes: int, name: str) -> None:
     if size == 0 and present > 1:
         raise RecordingError(
             f"{name}: the header says no samples, yet {present} bytes follow",
-            hint="the recorder was stopped before it finished the file; repair the header with a sound editor",
+            hint=_UNFINISHED,
         )
     if size > present and frame_bytes and not _UNKNOWN_SIZES <= size <= 0xFFFFFFFF:
         raise fewer_than_promised(name, size // frame_bytes, present // frame_bytes)
