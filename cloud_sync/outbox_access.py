@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,11 @@ from typing import Final, TypeVar
 
 from cloud_sync import wire
 from cloud_sync.errors import OutboxFullError, OutboxUnavailableError, WireFormatError
-from cloud_sync.outbox_blocks import DeadLetter, NewBlock, count, insert_block
+from cloud_sync.outbox_blocks import LETTER_COLUMNS, DeadLetter, NewBlock, count, insert_block
 from cloud_sync.outbox_file import connect, in_transaction, used_bytes
 from cloud_sync.outbox_retention import stored_bytes
 from cloud_sync.outbox_room import DiskFloor
-from cloud_sync.records import Batch, RecordClass
+from cloud_sync.records import Batch
 from cloud_sync.retention import Bounds, Limit
 from cloud_sync.sqlite_errors import read_text, translated
 
@@ -146,9 +145,8 @@ def _add(db: sqlite3.Connection, block: NewBlock) -> None:
 
 
 def _letters(db: sqlite3.Connection, after_id: int, ids: Sequence[int] | None) -> list[DeadLetter]:
-    columns = "id, batch_id, position, code, detail, refused_at_us, content"
     rows = db.execute(
-        f"SELECT {columns} FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?",  # noqa: S608 (constants)
+        f"SELECT {LETTER_COLUMNS} FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?",  # noqa: S608 (constants)
         (after_id, _AT_ONCE if ids is None else -1),
     )
     return [DeadLetter(*row) for row in rows if ids is None or row[0] in ids]
@@ -168,12 +166,6 @@ def _put_back(db: sqlite3.Connection, found: Sequence[tuple[DeadLetter, Batch]])
         events = tuple(event for batch in batches for event in batch.events)
         for batch in (Batch(gateway_id, rows), Batch(gateway_id, events=events)):
             if len(batch):
-                insert_block(db, _block_of(batch))
+                insert_block(db, NewBlock.of(batch))
                 count(db, "requeued", len(batch))
     db.executemany("DELETE FROM dead_letter WHERE id = ?", [(letter.id,) for letter, _ in found])
-
-
-def _block_of(batch: Batch) -> NewBlock:
-    times = [row.time_us for row in batch.rows] + [event.time_us for event in batch.events]
-    record_class = RecordClass.EVENT if batch.events else RecordClass.READING
-    return NewBlock(uuid.uuid4().hex, record_class, min(times), max(times), len(batch), wire.encode(batch))

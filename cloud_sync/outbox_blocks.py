@@ -7,11 +7,12 @@ caller's.
 from __future__ import annotations
 
 import sqlite3
+import uuid
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from cloud_sync import wire
 from cloud_sync.errors import WireFormatError
@@ -25,6 +26,7 @@ WHOLE_BLOCK: Final = -1
 INSERT_LETTER: Final = (
     "INSERT INTO dead_letter (batch_id, position, code, detail, refused_at_us, content) VALUES (?, ?, ?, ?, ?, ?)"
 )
+LETTER_COLUMNS: Final = "id, batch_id, position, code, detail, refused_at_us, content"
 _COLUMNS: Final = "id, batch_id, class, first_time_us, last_time_us, count, crc32, content"
 _WITH_BODY: Final = f"SELECT {_COLUMNS} FROM block LEFT JOIN body ON block_id = id"  # noqa: S608 (constants)
 
@@ -39,6 +41,13 @@ class NewBlock:
     last_time_us: int
     count: int
     body: bytes
+
+    @classmethod
+    def of(cls, batch: Batch) -> Self:
+        """Encode readings, or events; there must be one of them."""
+        times = [row.time_us for row in batch.rows] + [event.time_us for event in batch.events]
+        record_class = RecordClass.EVENT if batch.events else RecordClass.READING
+        return cls(uuid.uuid4().hex, record_class, min(times), max(times), len(batch), wire.encode(batch))
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +246,7 @@ def read_counters(db: sqlite3.Connection) -> dict[str, int]:
 
 def iterate_letters(db: sqlite3.Connection, *, limit: int) -> Iterator[DeadLetter]:
     """The oldest dead letters, one in memory at a time."""
-    columns = "id, batch_id, position, code, detail, refused_at_us, content"
-    for row in db.execute(f"SELECT {columns} FROM dead_letter ORDER BY id LIMIT ?", (limit,)):  # noqa: S608
+    for row in db.execute(f"SELECT {LETTER_COLUMNS} FROM dead_letter ORDER BY id LIMIT ?", (limit,)):  # noqa: S608
         letter = DeadLetter(*row)
         yield letter if isinstance(letter.content, bytes) else replace(letter, content=b"")
 

@@ -17,7 +17,7 @@ from typing import Final, Self, TypeVar
 
 from cloud_sync.digest_ledger import ReadableLedger, readable_ledger
 from cloud_sync.gap_ledger import OwnGap, own_gaps
-from cloud_sync.outbox_blocks import DeadLetter, StoredBlock, find_block, find_header, next_block
+from cloud_sync.outbox_blocks import LETTER_COLUMNS, DeadLetter, StoredBlock, find_block, find_header, next_block
 from cloud_sync.sqlite_errors import UNREADABLE, read_text
 
 T = TypeVar("T")
@@ -28,7 +28,6 @@ WINDOW: Final = 64
 WINDOW_BYTES: Final = 1 << 20
 _PATIENT_FOR: Final = 4_096
 """After so many that stayed unreadable it is damage: a million of them must not take an hour."""
-_LETTER_COLUMNS: Final = "id, batch_id, position, code, detail, refused_at_us, content"
 _LETTER_TYPES: Final = [int, str, int, str, str, int, bytes]
 
 
@@ -242,7 +241,7 @@ def _read_forward(db: sqlite3.Connection, window: BlockWindow, most_bytes: int) 
 
 
 def _letters(db: sqlite3.Connection, which: str, *values: int) -> list[tuple[object, ...]]:
-    return db.execute(f"SELECT {_LETTER_COLUMNS} FROM dead_letter WHERE {which}", values).fetchall()  # noqa: S608
+    return db.execute(f"SELECT {LETTER_COLUMNS} FROM dead_letter WHERE {which}", values).fetchall()  # noqa: S608
 
 
 def _take_letters(window: LetterWindow, rows: Iterable[tuple[object, ...]]) -> None:

@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from cloud_sync import wire
 from cloud_sync.errors import OutboxUnavailableError
 from cloud_sync.fsync import sync
 from cloud_sync.outbox_blocks import NewBlock, count, insert_block
 from cloud_sync.outbox_file import used_bytes
 from cloud_sync.outbox_quarantine import REPLACED, beside, free_name
 from cloud_sync.private_files import make_private_file
-from cloud_sync.records import Batch, Event, EventKind, RecordClass
+from cloud_sync.records import Batch, Event, EventKind
 
 _PART: Final = ".rescue-part"  # being written
 _WHOLE: Final = ".rescue"  # whole and synced; only a rename is missing
@@ -111,8 +110,7 @@ def tell_rescue(db: sqlite3.Connection, stranger: Path | None, *, subject: str, 
     what = "removed" if stranger is None else f"replaced by another file, which is kept as {stranger.name}"
     text = f"the outbox file was {what} while the agent ran; it was written again, nothing is lost"
     event = Event(uuid.uuid4().hex, EventKind.ANNOTATION, subject, now_us, {"text": text})
-    body = wire.encode(Batch(subject, events=(event,)))
-    insert_block(db, NewBlock(uuid.uuid4().hex, RecordClass.EVENT, now_us, now_us, 1, body))
+    insert_block(db, NewBlock.of(Batch(subject, events=(event,))))
     count(db, "appended", 1)
     count(db, "rescued", 1)
 

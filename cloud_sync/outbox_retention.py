@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -172,7 +171,7 @@ class Retention:
         kept, loss = self._thinner.thin(whole)
         for block in run:
             remove_block(db, block.id)
-        new = _block_of(kept) if len(kept) else None
+        new = NewBlock.of(kept) if len(kept) else None
         if new is not None:
             insert_block(db, new, at_id=run[-1].id)
         db.execute("UPDATE counter SET value = ? WHERE name = 'thinned_to'", (run[-1].id,))
@@ -189,7 +188,7 @@ class Retention:
         else:
             count(db, "appended", 1)
         event = gap_event(why.cause, loss, subject=self.subject, now_us=self.now_us(), detail=_DETAILS[why])
-        self._saying[why] = _Said(insert_block(db, _block_of(Batch(self.subject, events=(event,)))), loss)
+        self._saying[why] = _Said(insert_block(db, NewBlock.of(Batch(self.subject, events=(event,)))), loss)
 
 
 def stored_bytes(db: sqlite3.Connection, block: NewBlock) -> int:
@@ -242,12 +241,6 @@ def _joined(batches: Sequence[Batch]) -> Batch:
     rows = tuple(row for batch in batches for row in batch.rows)
     events = tuple(event for batch in batches for event in batch.events)
     return Batch(batches[0].gateway_id, rows, events)
-
-
-def _block_of(batch: Batch) -> NewBlock:
-    times = [row.time_us for row in batch.rows] + [event.time_us for event in batch.events]
-    record_class = RecordClass.EVENT if batch.events else RecordClass.READING
-    return NewBlock(uuid.uuid4().hex, record_class, min(times), max(times), len(batch), wire.encode(batch))
 
 
 def _drop(db: sqlite3.Connection, block: _Header, losses: _Losses) -> None:

@@ -15,13 +15,11 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-import uuid
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
-from cloud_sync import wire
 from cloud_sync.digest_ledger import take_over
 from cloud_sync.gap_ledger import merge_gaps, note_gap
 from cloud_sync.outbox_blocks import (
@@ -379,8 +377,7 @@ def tell_damage(
 ) -> None:
     """Inside a transaction: the gap for the central, and for our own ledger of gaps."""
     event = gap_event(LossCause.DAMAGED, loss, subject=subject, now_us=now_us, detail=detail)
-    body = wire.encode(Batch(subject, events=(event,)))
-    insert_block(db, NewBlock(uuid.uuid4().hex, RecordClass.EVENT, now_us, now_us, 1, body))
+    insert_block(db, NewBlock.of(Batch(subject, events=(event,))))
     count(db, "appended", 1)
     note_gap(db, LossCause.DAMAGED, loss, now_us=now_us, detail=detail)
 
