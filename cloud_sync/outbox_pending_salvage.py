@@ -16,7 +16,8 @@ from cloud_sync.errors import OutboxError
 from cloud_sync.outbox_damaged import WINDOW_BYTES, DamagedFile
 from cloud_sync.outbox_file import in_transaction
 from cloud_sync.outbox_quarantine import unsalvaged
-from cloud_sync.outbox_salvage import abandon, advance, begin, forget, tell
+from cloud_sync.outbox_salvage import abandon, advance, begin, tell
+from cloud_sync.outbox_salvage_progress import forget
 from cloud_sync.sqlite_errors import translated
 
 logger = logging.getLogger(__name__)

@@ -28,7 +28,8 @@ from cloud_sync.outbox_blocks import INSERT_LETTER, StoredBlock, count, insert_b
 from cloud_sync.outbox_damaged import WINDOW, BlockWindow, DamagedFile
 from cloud_sync.outbox_file import connect, in_transaction
 from cloud_sync.outbox_quarantine import is_part, is_unsalvaged
-from cloud_sync.outbox_salvage import Salvage, is_usable, keep_progress, new_block, progress_of
+from cloud_sync.outbox_salvage import is_usable, new_block
+from cloud_sync.outbox_salvage_progress import Salvage, keep_progress, progress_of
 from cloud_sync.sqlite_errors import translated
 
 _WINDOW_BYTES: Final = 256 << 10

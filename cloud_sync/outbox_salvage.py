@@ -12,12 +12,9 @@ Constraints
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
-import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from cloud_sync.digest_ledger import take_over
@@ -32,80 +29,23 @@ from cloud_sync.outbox_blocks import (
 )
 from cloud_sync.outbox_damaged import BlockWindow, DamagedFile, LetterWindow
 from cloud_sync.outbox_file import in_transaction
+from cloud_sync.outbox_salvage_progress import (
+    Salvage,
+    is_noted,
+    keep_notes,
+    keep_progress,
+    progress_of,
+    together,
+    untold,
+)
 from cloud_sync.records import Batch, RecordClass
 from cloud_sync.retention import Loss, LossCause, gap_event
 
 logger = logging.getLogger(__name__)
 
-_MOST_PROBED: Final = 1_000_000
-_MOST_RANGES: Final = 1_000
 _HIGHEST_TOTAL: Final = 2**53
 """Beyond it a total or an id was damaged, and would stop whoever counts on."""
 _CLASSES: Final = frozenset(c.value for c in RecordClass)
-
-# Made at first use; an older program leaves the file put aside alone, and `outbox recover` reads it in.
-_TABLE: Final = """
-CREATE TABLE IF NOT EXISTS salvage (name TEXT PRIMARY KEY, progress TEXT NOT NULL, crc32 INTEGER NOT NULL) WITHOUT ROWID
-"""
-
-
-@dataclass(slots=True)
-class Salvage:
-    """How far a file is read in. `lost_records` are those whose header could be read; `has_hole`: there may be more."""
-
-    highest_id: int = 0
-    highest_letter_id: int = 0
-    blocks_to: int = 0
-    letters_to: int = 0
-    probed: int = 0
-    """Ids in a row at which nothing was found."""
-    has_blocks: bool = False
-    """All of them were looked at; so for the letters."""
-    has_letters: bool = False
-    is_told: bool = False
-    blocks: int = 0
-    records: int = 0
-    there: int = 0
-    letters: int = 0
-    lost_letters: int = 0
-    lost_blocks: int = 0
-    lost_records: int = 0
-    has_hole: bool = False
-    start_us: int | None = None
-    end_us: int | None = None
-    ledger_hours: int = 0
-    lost_ledger_hours: int = 0
-    """Of single sensors, as far as they can be counted."""
-    has_ledger_hole: bool = False
-    lost_ids: list[list[int]] = field(default_factory=list)
-    """First and last of each run of ids that may be readable another day."""
-
-    @property
-    def is_copied(self) -> bool:
-        return self.has_blocks and self.has_letters
-
-    def note_lost(self, block: StoredBlock) -> None:
-        self.lost_blocks += 1
-        self.lost_records += max(0, block.count)
-        self.start_us = block.first_time_us if self.start_us is None else min(self.start_us, block.first_time_us)
-        self.end_us = block.last_time_us if self.end_us is None else max(self.end_us, block.last_time_us)
-        self.note_unread(block.id)
-
-    def note_window(self, window: BlockWindow) -> None:
-        """It was looked at; what it holds is counted elsewhere."""
-        self.blocks_to = window.last_id
-        self.probed = 0 if window.found or window.headers else self.probed + len(window.unreadable)
-        gives_up = self.probed >= _MOST_PROBED
-        self.has_hole |= bool(window.unreadable) or window.has_hole or gives_up
-        self.has_blocks = window.is_last or window.has_hole or gives_up
-
-    def note_unread(self, block_id: int) -> None:
-        if self.lost_ids and self.lost_ids[-1][1] >= block_id - 1:
-            self.lost_ids[-1][1] = max(block_id, self.lost_ids[-1][1])
-        elif len(self.lost_ids) < _MOST_RANGES:
-            self.lost_ids.append([block_id, block_id])
-        else:
-            self.lost_ids[-1][1] = block_id
 
 
 def begin(db: sqlite3.Connection, files: Sequence[DamagedFile]) -> None:
@@ -114,17 +54,16 @@ def begin(db: sqlite3.Connection, files: Sequence[DamagedFile]) -> None:
     `files` are the newest first: each was the outbox after the next one was put aside. Before anything is appended:
     the ids of what comes then lie behind theirs. One transaction.
     """
-    todo = [file for file in files if _row(db, file.path.name) is None]
+    todo = [file for file in files if not is_noted(db, file.path.name)]
     if todo:
         in_transaction(db, lambda db: _begin(db, todo))
 
 
 def _begin(db: sqlite3.Connection, files: Sequence[DamagedFile]) -> None:
-    db.execute(_TABLE)
     has_ledger = False
     for file in files:
-        _keep_notes(db, file)
-        if _row(db, file.path.name) is not None:
+        keep_notes(db, file)
+        if is_noted(db, file.path.name):
             continue  # its books came with those of the file that replaced it
         state = Salvage(file.highest_id(), file.highest_letter_id())
         _merge_counters(db, file.counters(), state.highest_id)
@@ -133,15 +72,6 @@ def _begin(db: sqlite3.Connection, files: Sequence[DamagedFile]) -> None:
         if not has_ledger:
             has_ledger = _take_ledger(db, file, state)
         keep_progress(db, file.path.name, state)
-
-
-def _keep_notes(db: sqlite3.Connection, file: DamagedFile) -> None:
-    """What this file, while it was the outbox, had noted of those before it."""
-    for name, progress, crc32 in file.notes("salvage", "name, progress, crc32"):
-        if name == file.path.name:
-            continue  # of one that had this name before, and was removed
-        if isinstance(progress, str) and zlib.crc32(progress.encode()) == crc32:
-            db.execute("INSERT OR IGNORE INTO salvage VALUES (?, ?, ?)", (name, progress, crc32))
 
 
 def _merge_counters(db: sqlite3.Connection, counters: dict[str, int], highest_id: int) -> None:
@@ -196,7 +126,7 @@ def advance(db: sqlite3.Connection, file: DamagedFile, *, most_bytes: int) -> bo
 
 def abandon(db: sqlite3.Connection, kept: Sequence[str]) -> bool:
     """Files that somebody removed before they were wholly read in: the rest of them is lost, which `tell` counts."""
-    gone = {name: state for name, state in _untold(db).items() if name not in kept and not state.is_copied}
+    gone = {name: state for name, state in untold(db).items() if name not in kept and not state.is_copied}
 
     def work(db: sqlite3.Connection) -> None:
         for name, state in gone.items():
@@ -211,56 +141,22 @@ def abandon(db: sqlite3.Connection, kept: Sequence[str]) -> bool:
 
 def tell(db: sqlite3.Connection, *, subject: str, now_us: int) -> bool:
     """Close the salvage, once all of the files were looked at: what is lost becomes one gap. False while one is not."""
-    untold = _untold(db)
-    if not all(state.is_copied for state in untold.values()):
+    waiting = untold(db)
+    if not all(state.is_copied for state in waiting.values()):
         return False
-    if not untold:
+    if not waiting:
         return True
-    done = _together(list(untold.values()))
+    done = together(list(waiting.values()))
 
     def work(db: sqlite3.Connection) -> None:
-        _tell_loss(db, done, ", ".join(sorted(untold)), subject=subject, now_us=now_us)
-        for name, state in untold.items():
+        _tell_loss(db, done, ", ".join(sorted(waiting)), subject=subject, now_us=now_us)
+        for name, state in waiting.items():
             state.is_told = True
             keep_progress(db, name, state)
 
     in_transaction(db, work)
-    _log(done, sorted(untold))
+    _log(done, sorted(waiting))
     return True
-
-
-def forget(db: sqlite3.Connection, kept: Sequence[str]) -> None:
-    """Inside a transaction: files that are no longer kept need no notes."""
-    db.execute(_TABLE)
-    marks = ", ".join("?" * len(kept))
-    db.execute(f"DELETE FROM salvage WHERE name NOT IN ({marks})", tuple(kept))  # noqa: S608 (question marks)
-
-
-def progress_of(db: sqlite3.Connection, name: str) -> Salvage | None:
-    """None when it was never begun, or nothing certain is noted of it."""
-    row = _row(db, name)
-    if row is None or zlib.crc32(row[0].encode()) != row[1]:
-        return None
-    return Salvage(**json.loads(row[0]))
-
-
-def keep_progress(db: sqlite3.Connection, name: str, state: Salvage) -> None:
-    """Inside the transaction that made it."""
-    db.execute(_TABLE)
-    progress = json.dumps(asdict(state), separators=(",", ":"))
-    db.execute("INSERT OR REPLACE INTO salvage VALUES (?, ?, ?)", (name, progress, zlib.crc32(progress.encode())))
-
-
-def _untold(db: sqlite3.Connection) -> dict[str, Salvage]:
-    if not _is_begun(db):
-        return {}
-    names = [row[0] for row in db.execute("SELECT name FROM salvage ORDER BY name")]
-    states = {name: progress_of(db, name) for name in names}
-    return {name: state for name, state in states.items() if state is not None and not state.is_told}
-
-
-def _is_begun(db: sqlite3.Connection) -> bool:
-    return bool(db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'salvage'").fetchone()[0])
 
 
 def is_usable(block: StoredBlock) -> bool:
@@ -276,13 +172,6 @@ def new_block(block: StoredBlock) -> NewBlock:
         block.count,
         block.body,
     )
-
-
-def _row(db: sqlite3.Connection, name: str) -> tuple[str, int] | None:
-    if not _is_begun(db):
-        return None
-    found: tuple[str, int] | None = db.execute("SELECT progress, crc32 FROM salvage WHERE name = ?", (name,)).fetchone()
-    return found
 
 
 def _store_blocks(db: sqlite3.Connection, window: BlockWindow, state: Salvage, name: str) -> None:
@@ -331,25 +220,6 @@ def _put_letter(db: sqlite3.Connection, letter: DeadLetter) -> bool:
          letter.refused_at_us, letter.content),
     )  # fmt: skip
     return True
-
-
-def _together(states: Sequence[Salvage]) -> Salvage:
-    starts = [state.start_us for state in states if state.start_us is not None]
-    ends = [state.end_us for state in states if state.end_us is not None]
-    return Salvage(
-        blocks=sum(state.blocks for state in states),
-        records=sum(state.records for state in states),
-        letters=sum(state.letters for state in states),
-        lost_letters=sum(state.lost_letters for state in states),
-        lost_blocks=sum(state.lost_blocks for state in states),
-        lost_records=sum(state.lost_records for state in states),
-        has_hole=any(state.has_hole for state in states),
-        start_us=min(starts, default=None),
-        end_us=max(ends, default=None),
-        ledger_hours=sum(state.ledger_hours for state in states),
-        lost_ledger_hours=sum(state.lost_ledger_hours for state in states),
-        has_ledger_hole=any(state.has_ledger_hole for state in states),
-    )
 
 
 def _tell_loss(db: sqlite3.Connection, done: Salvage, names: str, *, subject: str, now_us: int) -> None:
