@@ -26,6 +26,7 @@ WHOLE_BLOCK: Final = -1
 INSERT_LETTER: Final = (
     "INSERT INTO dead_letter (batch_id, position, code, detail, refused_at_us, content) VALUES (?, ?, ?, ?, ?, ?)"
 )
+_CLASSES: Final = frozenset(c.value for c in RecordClass)
 LETTER_COLUMNS: Final = "id, batch_id, position, code, detail, refused_at_us, content"
 _COLUMNS: Final = "id, batch_id, class, first_time_us, last_time_us, count, crc32, content"
 _WITH_BODY: Final = f"SELECT {_COLUMNS} FROM block LEFT JOIN body ON block_id = id"  # noqa: S608 (constants)
@@ -81,6 +82,16 @@ class StoredBlock:
     def is_whole(self) -> bool:
         header = (self.batch_id, self.record_class, self.first_time_us, self.last_time_us, self.count)
         return checksum(header, self.body) == self.crc32
+
+    @property
+    def is_usable(self) -> bool:
+        """Whole, and of a class that this program knows."""
+        return self.is_whole and self.record_class in _CLASSES
+
+    def as_new(self) -> NewBlock:
+        """Return the same block for another file; it must be usable."""
+        times = (self.first_time_us, self.last_time_us)
+        return NewBlock(self.batch_id, RecordClass(self.record_class), *times, self.count, self.body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,6 @@ from cloud_sync.outbox_blocks import INSERT_LETTER, StoredBlock, count, insert_b
 from cloud_sync.outbox_damaged import WINDOW, BlockWindow, DamagedFile
 from cloud_sync.outbox_file import connect, in_transaction
 from cloud_sync.outbox_quarantine import is_part, is_unsalvaged
-from cloud_sync.outbox_salvage import is_usable, new_block
 from cloud_sync.outbox_salvage_progress import Salvage, keep_progress, progress_of
 from cloud_sync.sqlite_errors import translated
 
@@ -118,14 +117,14 @@ def _in_windows(lost: list[list[int]]) -> Iterator[tuple[range, list[list[int]]]
 
 
 def _not_whole(window: BlockWindow) -> list[int]:
-    seen = [block.id for block in [*window.found, *window.headers] if not is_usable(block)]
+    seen = [block.id for block in [*window.found, *window.headers] if not block.is_usable]
     return sorted([*seen, *window.unreadable])
 
 
 def _take(target: _Target, window: BlockWindow) -> None:
     """In one transaction, with how far that is."""
     state, done = target.state, target.done
-    whole = [block for block in sorted(window.found, key=lambda block: block.id) if is_usable(block)]
+    whole = [block for block in sorted(window.found, key=lambda block: block.id) if block.is_usable]
     new = [block for block in whole if block.batch_id not in target.waiting]
     state.blocks, state.there = state.blocks + len(new), state.there + len(whole) - len(new)
     state.records += sum(block.count for block in new)
@@ -137,7 +136,7 @@ def _take(target: _Target, window: BlockWindow) -> None:
 def _put(db: sqlite3.Connection, what: tuple[_Target, list[StoredBlock]]) -> None:
     target, blocks = what
     for block in blocks:
-        insert_block(db, new_block(block))
+        insert_block(db, block.as_new())
     count(db, "appended", sum(block.count for block in blocks))
     count(db, "recovered", sum(block.count for block in blocks))
     keep_progress(db, target.name, target.state)
@@ -181,7 +180,7 @@ def _check_content(old: DamagedFile, state: Salvage, file: Path, gateway_id: str
     if state.highest_id == 0 and not old.counters():
         raise OutboxCorruptError(f"{file} holds nothing that can be read as an outbox")
     for block in old.blocks_after(0, highest_id=state.highest_id).found:
-        if not is_usable(block):
+        if not block.is_usable:
             continue
         with contextlib.suppress(WireFormatError):
             found = wire.decode(block.body).gateway_id

@@ -38,14 +38,13 @@ from cloud_sync.outbox_salvage_progress import (
     together,
     untold,
 )
-from cloud_sync.records import Batch, RecordClass
+from cloud_sync.records import Batch
 from cloud_sync.retention import Loss, LossCause, gap_event
 
 logger = logging.getLogger(__name__)
 
 _HIGHEST_TOTAL: Final = 2**53
 """Beyond it a total or an id was damaged, and would stop whoever counts on."""
-_CLASSES: Final = frozenset(c.value for c in RecordClass)
 
 
 def begin(db: sqlite3.Connection, files: Sequence[DamagedFile]) -> None:
@@ -159,25 +158,10 @@ def tell(db: sqlite3.Connection, *, subject: str, now_us: int) -> bool:
     return True
 
 
-def is_usable(block: StoredBlock) -> bool:
-    return block.is_whole and block.record_class in _CLASSES
-
-
-def new_block(block: StoredBlock) -> NewBlock:
-    return NewBlock(
-        block.batch_id,
-        RecordClass(block.record_class),
-        block.first_time_us,
-        block.last_time_us,
-        block.count,
-        block.body,
-    )
-
-
 def _store_blocks(db: sqlite3.Connection, window: BlockWindow, state: Salvage, name: str) -> None:
     seen = sorted([*window.found, *window.headers], key=lambda block: block.id)
     for block in seen:
-        if is_usable(block):
+        if block.is_usable:
             _put_block(db, block, state)
         else:
             state.note_lost(block)
@@ -193,7 +177,7 @@ def _put_block(db: sqlite3.Connection, block: StoredBlock, state: Salvage) -> No
     if there is not None and there[0] == block.batch_id:
         state.there += 1
         return
-    at_id = insert_block(db, new_block(block), at_id=block.id if there is None else None)
+    at_id = insert_block(db, block.as_new(), at_id=block.id if there is None else None)
     db.execute("UPDATE counter SET value = max(value, ?) WHERE name = 'last_id'", (at_id,))
     state.blocks += 1
     state.records += block.count
