@@ -21,11 +21,9 @@ from numpy.typing import NDArray
 
 from cloud_sync.columns import RowColumns
 from cloud_sync.errors import WireFormatError
-from cloud_sync.printable import printable
-from cloud_sync.quoting import MESSAGE_CHARS
 from cloud_sync.records import Series
 from cloud_sync.wire_columns import Reader, planes_of
-from cloud_sync.wire_json import mapping_of, parsed, text_of
+from cloud_sync.wire_json import malformed, mapping_of, parsed, text_of
 
 _encoder: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # json.dumps makes one for each call
 
@@ -116,9 +114,7 @@ def read_catalogue(text: bytes, reader: Reader, count: int) -> list[Series]:
         ids, types, units = ([text_of(one) for one in column] for column in columns[:3])
         metas = [mapping_of(one) for one in columns[3]]
     except (KeyError, TypeError, ValueError, RecursionError) as exc:
-        raise WireFormatError(
-            f"the catalogue is malformed: {type(exc).__name__}: {printable(exc, limit=MESSAGE_CHARS)}"
-        ) from exc
+        raise malformed("the catalogue", exc) from exc
     places = [_places(reader, count, len(choice)) for choice in (types, units, metas)]
     return [Series(i, types[t], units[u], metas[m]) for i, t, u, m in zip(ids, *places, strict=True)]
 

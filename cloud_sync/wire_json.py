@@ -130,9 +130,7 @@ def _read(text: bytes) -> tuple[str, _Columns, tuple[Event, ...]]:
         gateway_id = text_of(document["gateway_id"])
         return gateway_id, _columns(document["series"], document["rows"]), events_of(document["events"])
     except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as exc:
-        raise WireFormatError(
-            f"the batch is malformed: {type(exc).__name__}: {printable(exc, limit=MESSAGE_CHARS)}"
-        ) from exc
+        raise malformed("the batch", exc) from exc
 
 
 def _columns(series: Any, columns: Any) -> _Columns:
@@ -211,6 +209,11 @@ def _numbers(column: Any) -> NDArray[np.float64]:
     if not np.isfinite(numbers).all():  # 1e999 is JSON, and infinite
         raise ValueError(f"{numbers[~np.isfinite(numbers)][0]} is not a value")
     return numbers
+
+
+def malformed(what: str, exc: Exception) -> WireFormatError:
+    """Return the error of JSON that has not the form it should have; what it quotes is bounded."""
+    return WireFormatError(f"{what} is malformed: {type(exc).__name__}: {printable(exc, limit=MESSAGE_CHARS)}")
 
 
 def text_of(value: object) -> str:

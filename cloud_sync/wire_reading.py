@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from cloud_sync.columns import ColumnBatch, RowColumns
 from cloud_sync.errors import WireFormatError
-from cloud_sync.printable import printable
-from cloud_sync.quoting import MESSAGE_CHARS
 from cloud_sync.records import Batch, Series
 from cloud_sync.wire_binary import CRC_BYTES, HEADER, MAGIC, MAX_RECORDS, VERSION, by_series
 from cloud_sync.wire_catalogue import read_catalogue
 from cloud_sync.wire_columns import Counts, Reader, Words, running_sums, unzigzag
-from cloud_sync.wire_json import events_of, parsed
+from cloud_sync.wire_json import events_of, malformed, parsed
 from cloud_sync.wire_values import Groups, read_values
 
 KEPT_CATALOGUE_BYTES: Final = 400_000
@@ -106,9 +104,7 @@ def read_columns(document: bytes) -> ColumnBatch:
     try:
         batch = ColumnBatch(gateway_id, rows, events_of(events))
     except (KeyError, TypeError, ValueError, RecursionError) as exc:
-        raise WireFormatError(
-            f"an event is malformed: {type(exc).__name__}: {printable(exc, limit=MESSAGE_CHARS)}"
-        ) from exc
+        raise malformed("an event", exc) from exc
     if len(batch.events) != event_count:
         raise WireFormatError(f"the batch claims {event_count} events and has {len(batch.events)}")
     return batch
