@@ -42,8 +42,8 @@ from cloud_sync.gap_ledger import own_gaps
 from cloud_sync.outbox_access import read_only
 from cloud_sync.records import EventKind
 from cloud_sync.retention import LossCause
+from cloud_sync.transports.http_central import failure_of, header_value
 from cloud_sync.transports.http_exchange import HttpExchange
-from cloud_sync.transports.https import failure_of, header_value
 from cloud_sync.transports.tls import ClientTls
 
 DIGEST_PATH: Final = "/api/v1/data/digest"

@@ -40,7 +40,8 @@ from cloud_sync.digest import (
 )
 from cloud_sync.errors import CredentialsError, SyncError, TransientSyncError
 from cloud_sync.records import Series
-from cloud_sync.transports.https import HttpsTransport, retry_after_s
+from cloud_sync.transports.http_central import retry_after_s
+from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.tls import ClientCertificate, ClientTls
 
 SENSORS: Final = 20

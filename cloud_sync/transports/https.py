@@ -8,18 +8,15 @@ Constraints
 
 from __future__ import annotations
 
-import re
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from cloud_sync import wire
-from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, TransientSyncError
 from cloud_sync.records import Batch, Settlement
-from cloud_sync.transports.answers import KEY_HINT, MAX_RETRY_AFTER_S, detail_in, said_in, settlement_of
+from cloud_sync.transports.answers import settlement_of
+from cloud_sync.transports.http_central import failure_of, header_value
 from cloud_sync.transports.http_exchange import Answer, HttpExchange
 from cloud_sync.transports.tls import ClientCertificate, ClientTls
 
@@ -28,11 +25,6 @@ INGEST_PATH: Final = "/api/v1/data/ingest/batch"
 _NOT_THE_SERVICE: Final = "is central.url the ingest service itself? A login page or a proxy may answer in its place"
 
 _PROBE: Final = "probe"
-
-_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
-
-_HTTP_DATE: Final = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT")
-_HTTP_DATE_FORM: Final = "%a, %d %b %Y %H:%M:%S GMT"
 
 
 class HttpsTransport:
@@ -94,47 +86,3 @@ class HttpsTransport:
             "X-Request-ID": str(uuid.uuid4()),
         }
         return await self._http.ask("POST", self._url, body=body, headers=headers)
-
-
-def failure_of(
-    answer: Answer, *, now: datetime
-) -> TransientSyncError | CredentialsError | BatchTooLargeError | BatchRefusedError:
-    """Which of our errors an answer other than 200 is. A proxy may send a whole page: of that nothing is shown."""
-    status, detail = answer.status, detail_in(said_in(answer.body))
-    if status == 401:
-        return CredentialsError(f"the central does not know this API key: {detail}", hint=KEY_HINT)
-    if status == 403:
-        return CredentialsError(
-            f"the central refuses this gateway: {detail}",
-            hint="the key was revoked, or belongs to another gateway.id; ask for a new one",
-        )
-    if status == 413:
-        return BatchTooLargeError(f"the central takes only smaller batches: {detail}")
-    if status == 422:
-        return BatchRefusedError(f"the central cannot read the batch: {detail}")
-    hint = "check central.url" if status in (301, 302, 303, 307, 308, 404, 405) else None
-    return TransientSyncError(
-        f"the central answered {status}: {detail}", hint=hint, retry_after_s=retry_after_s(answer.headers, now=now)
-    )
-
-
-def retry_after_s(headers: httpx.Headers, *, now: datetime) -> float | None:
-    """Seconds to wait, from either form of Retry-After; None when it is absent or unreadable."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isdecimal() and text.isascii():
-        return min(float(text), MAX_RETRY_AFTER_S)
-    if not _HTTP_DATE.fullmatch(text):
-        return None
-    try:
-        moment = datetime.strptime(text, _HTTP_DATE_FORM).replace(tzinfo=UTC)
-    except ValueError:  # no such day or hour
-        return None
-    return min(max((moment - now).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
-
-
-def header_value(api_key: str) -> str:
-    """A key that a header can carry. The HTTP library would quote a bad one in its message."""
-    stripped = api_key.strip()
-    if not _HEADER_VALUE.fullmatch(stripped):
-        raise CredentialsError("the API key is empty or holds characters that no key has", hint=KEY_HINT)
-    return stripped

@@ -31,8 +31,8 @@ from cloud_sync.admission import judge, timestamp
 from cloud_sync.errors import BatchRefusedError, CredentialsError, TransientSyncError, WireFormatError
 from cloud_sync.records import NO_EVENTS, Batch, Refusal, Row, Settlement
 from cloud_sync.transports.answers import KEY_HINT, detail_in, said_in, shown
+from cloud_sync.transports.http_central import failure_of, header_value
 from cloud_sync.transports.http_exchange import Answer, HttpExchange
-from cloud_sync.transports.https import failure_of, header_value
 from cloud_sync.transports.tls import ClientCertificate, ClientTls
 
 INGEST_PATH: Final = "/api/v1/data/ingest"

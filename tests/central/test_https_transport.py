@@ -28,8 +28,9 @@ from cloud_sync.errors import (
     SyncError,
     TransientSyncError,
 )
+from cloud_sync.transports.http_central import retry_after_s
 from cloud_sync.transports.http_errors import translated
-from cloud_sync.transports.https import HttpsTransport, retry_after_s
+from cloud_sync.transports.https import HttpsTransport
 from tests.contract.check_transport import batch
 from tests.support.authority import Authority
 from tests.support.central import API_KEY

@@ -12,8 +12,8 @@ import httpx
 from cloud_sync.digest import decode_digests
 from cloud_sync.errors import SyncError
 from cloud_sync.transports.answers import settlement_of
+from cloud_sync.transports.http_central import failure_of
 from cloud_sync.transports.http_exchange import Answer
-from cloud_sync.transports.https import failure_of
 from cloud_sync.transports.mqtt import answer_of
 from cloud_sync.transports.single import _verdict
 from cloud_sync.uplink_state import checked

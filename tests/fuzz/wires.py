@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Iterator
 import numpy as np
 
 from cloud_sync.errors import SyncError
+from cloud_sync.transports.http_central import failure_of
 from cloud_sync.transports.http_exchange import HttpExchange
-from cloud_sync.transports.https import failure_of
 from cloud_sync.transports.mqtt import MqttTransport
 from cloud_sync.transports.mqtt_broker import Broker
 from cloud_sync.transports.tls import ClientTls
