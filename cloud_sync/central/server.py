@@ -32,7 +32,7 @@ from cloud_sync.central.rates import RateLimiter, RateLimits
 from cloud_sync.central.service import create_app
 from cloud_sync.central.store import Store
 from cloud_sync.central.upkeep import Upkeep
-from cloud_sync.stopping import StopSignals
+from cloud_sync.stop_signals import StopSignals
 from cloud_sync.transports.mqtt_broker import Broker
 
 logger = logging.getLogger(__name__)

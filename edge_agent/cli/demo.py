@@ -15,7 +15,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.live import Live
 
-from cloud_sync.stopping import StopSignals
+from cloud_sync.stop_signals import StopSignals
 from cloud_sync.terminal import unguarded
 from edge_agent.demo.audit import Audit
 from edge_agent.demo.processes import STOP_TIMEOUT_S

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from cloud_sync.errors import CredentialsError, OutboxTooNewError, SyncError
-from cloud_sync.stopping import Patience, StopSignals, run_bounded, unless_stopped
+from cloud_sync.stop_signals import StopSignals
+from cloud_sync.stopping import Patience, run_bounded, unless_stopped
 from cloud_sync.transports.auto import transport_for
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.failover import FailoverTransport

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from cloud_sync.stopping import Patience, StopSignals
+from cloud_sync.stop_signals import StopSignals
+from cloud_sync.stopping import Patience
 from cloud_sync.transports.memory import MemoryTransport
 from edge_agent import shutdown
 from edge_agent.app import Agent

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync.stopping import HURRY_S, LEFT_OVER_S
+from cloud_sync.stop_signals import HURRY_S
+from cloud_sync.stopping import LEFT_OVER_S
 from edge_agent.shutdown import (
     CARRIERS_S,
     CLOSE_S,

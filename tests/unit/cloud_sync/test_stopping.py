@@ -1,3 +1,5 @@
+"""A stop ends, whatever hangs: tasks, threads, the event loop itself."""
+
 from __future__ import annotations
 
 import asyncio
@@ -12,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync.stopping import HURRY_STEP_S, Patience, StopSignals, run_bounded, unless_stopped
+from cloud_sync.stop_signals import StopSignals
+from cloud_sync.stopping import HURRY_STEP_S, Patience, run_bounded, unless_stopped
 
 ROOT = Path(__file__).parents[3]
 DEADLINE_S = 60.0
@@ -116,7 +119,8 @@ def test_a_call_in_a_thread_that_hangs_does_not_hold_the_end(caplog: pytest.LogC
 
 PROGRAM = """
 import asyncio, logging, sys, threading, time
-from cloud_sync.stopping import StopSignals, leave, run_bounded
+from cloud_sync.stop_signals import StopSignals
+from cloud_sync.stopping import leave, run_bounded
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 signals = StopSignals(within_s=float(sys.argv[2]), hurry_s=0.5).listen()
 
