@@ -33,6 +33,7 @@ from edge_agent.isolation.frames import MAX_HEADER_BYTES, PREFIX, FrameError, Pi
 _START: Final = (
     "import json,sys; sys.path[:] = json.loads(sys.argv[1]); from edge_agent.isolation.child import main; main()"
 )
+_AS_PARENT: Final = ("-B",) if sys.dont_write_bytecode else ()  # the variable that says so is ignored with -I
 _MOST_STDERR_BYTES: Final = 4096
 _CHUNK_BYTES: Final = 2**20
 _END_S: Final = 2.0
@@ -113,7 +114,7 @@ class ParserProcess:
         self._end()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
         self._child = subprocess.Popen(
-            [sys.executable, "-I", "-c", _START, json.dumps(sys.path)],
+            [sys.executable, *_AS_PARENT, "-I", "-c", _START, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
