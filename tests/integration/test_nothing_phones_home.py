@@ -143,6 +143,17 @@ poll_groups = [{{ interval_s = 0.2, tags = [{{ name = "press-1.t", unit = "", ad
     return file
 
 
+def has_stored(status: Path) -> bool:
+    said = json.loads(status.read_text()) if status.exists() else {}  # at first only that it starts
+    return bool(said.get("outbox") and said["outbox"]["appended_total"] > 0)
+
+
+def traced(tracer: subprocess.Popen[str]) -> psutil.Process:
+    """The command itself: the tracer has helpers of its own, and an agent may have a child that proves a bundle."""
+    (command,) = (child for child in psutil.Process(tracer.pid).children() if "strace" not in child.name())
+    return command
+
+
 SCORED = ["edge-agent", "score", RECORDING, "--bundle", BEARING_MODEL, "--models", MODELS, "--rate", "20480"]
 REGISTRY = ["edge-convert", "convert", "models:/nothing/1", "--registry", "sqlite:///mlflow.db"]
 TRAINED = ["edge-convert", "train", "prophet_forecaster_enhanced_sensor-001", "--data", ROOT / "tests" / "data"]
@@ -191,26 +202,21 @@ def test_an_agent_reaches_only_what_is_in_its_file(box: Box) -> None:
     assert box.run("edge-agent", "validate", file).addresses == set()
     assert box.run("edge-agent", "models", "list", "--config", file).addresses == set()
     status = box.work / "run" / "status.json"
-    process = box.start("edge-agent", "run", "--config", file)
-
-    def has_scored() -> bool:
-        assert process.poll() is None, process.communicate()
-        said = json.loads(status.read_text()) if status.exists() else {}  # at first only that it starts
-        return bool(said.get("outbox") and said["outbox"]["appended_total"] > 0)
-
-    try:
-        # Not in an event loop: asked by hand.
-        patience = Patience(PATIENCE_S)
-        while not has_scored():
-            assert not patience.is_over, "the agent stored nothing"
-            os.sched_yield()
-        (agent,) = (
-            child for child in psutil.Process(process.pid).children(recursive=True) if "strace" not in child.name()
-        )
-        agent.send_signal(signal.SIGTERM)
-        process.communicate()
-    finally:
-        process.kill()
+    with box.start("edge-agent", "run", "--config", file) as process:
+        try:
+            # Not in an event loop: asked by hand.
+            patience = Patience(PATIENCE_S)
+            while not has_stored(status):
+                assert process.poll() is None, process.communicate()
+                assert not patience.is_over, "the agent stored nothing"
+                os.sched_yield()
+            traced(process).send_signal(signal.SIGTERM)
+            process.communicate()
+        finally:
+            for child in (
+                [*psutil.Process(process.pid).children(recursive=True), process] if process.poll() is None else []
+            ):
+                child.kill()
     seen = box.seen()
     assert seen.addresses == {"127.0.0.1:9", "127.0.0.1:502"}
     assert {program for program in seen.programs if not is_ours(program)} == set()
@@ -224,8 +230,7 @@ def test_a_central_reaches_only_its_database(box: Box) -> None:
     with box.start("edge-central", "serve", "--database-url", f"postgresql:///x?host={box.work}") as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["url"].startswith("http://127.0.0.1:")
-        (central,) = psutil.Process(process.pid).children()
-        central.send_signal(signal.SIGTERM)
+        traced(process).send_signal(signal.SIGTERM)
         process.communicate()
     seen = box.seen()
     assert seen.addresses == set()
