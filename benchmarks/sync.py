@@ -28,9 +28,9 @@ from cloud_sync.outbox import NewBlock, Outbox
 from cloud_sync.records import Batch, RecordClass, Row
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.https import INGEST_PATH, HttpsTransport
-from cloud_sync.transports.mqtt import MqttTransport
-from cloud_sync.transports.mqtt_broker import Broker
-from cloud_sync.uplink import Policy, Uplink
+from cloud_sync.transports.mqtt.broker import Broker
+from cloud_sync.transports.mqtt.transport import MqttTransport
+from cloud_sync.uplink.sender import Policy, Uplink
 
 ROUNDS: Final = 7
 BLOCK_ROWS: Final = 1_000

@@ -23,7 +23,7 @@ from cloud_sync.records import Event
 from cloud_sync.stopping import Patience, unless_stopped
 from cloud_sync.transports.auto import way_of, worth_of
 from cloud_sync.transports.base import Transport
-from cloud_sync.uplink import Uplink
+from cloud_sync.uplink.sender import Uplink
 from cloud_sync.writer import OutboxWriter
 from edge_agent.assembly import outbox_of, policy_of
 from edge_agent.core.channel import Channel, WhenFull

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cloud_sync.outbox import Outbox
 from cloud_sync.outbox_room import floor_of
 from cloud_sync.retention import US_PER_DAY
-from cloud_sync.uplink import Policy
+from cloud_sync.uplink.sender import Policy
 from edge_agent.core.clock import Clock
 from edge_agent.health.clock_quality import ClockQuality
 from edge_agent.settings import CentralSettings, Settings

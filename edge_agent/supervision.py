@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from cloud_sync.pacing import Backoff
 from cloud_sync.printable import printable
+from cloud_sync.uplink.pacing import Backoff
 from edge_agent.core.cancellation import check_cancelled
 from edge_agent.core.clock import Clock
 

@@ -34,7 +34,7 @@ from cloud_sync.central.server import Listen, Policy, serve_database, serve_embe
 from cloud_sync.central.upkeep import Upkeep
 from cloud_sync.private_files import close_to_others
 from cloud_sync.terminal import guard_standard_streams
-from cloud_sync.transports.mqtt_broker import Broker
+from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.transports.tls import ClientCertificate
 
 _SWITCH_S: Final = 0.0005

@@ -36,8 +36,8 @@ from cloud_sync.errors import BatchTooLargeError, CredentialsError, SyncError, T
 from cloud_sync.printable import printable
 from cloud_sync.quoting import MESSAGE_CHARS, quoted
 from cloud_sync.records import Settlement
-from cloud_sync.transports.mqtt_broker import BATCHES, Broker, Topics
-from cloud_sync.transports.mqtt_link import Link, Message
+from cloud_sync.transports.mqtt.broker import BATCHES, Broker, Topics
+from cloud_sync.transports.mqtt.link import Link, Message
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from cloud_sync.central.errors import UsageError
-from cloud_sync.transports.mqtt_broker import Broker, Tls
+from cloud_sync.transports.mqtt.broker import Broker, Tls
 
 _PORTS: Final = {"mqtt": 1_883, "mqtts": 8_883}
 _SHAPE: Final = "it looks like mqtts://central@broker.example:8883"

@@ -33,7 +33,7 @@ from cloud_sync.central.service import create_app
 from cloud_sync.central.store import Store
 from cloud_sync.central.upkeep import Upkeep
 from cloud_sync.stop_signals import StopSignals
-from cloud_sync.transports.mqtt_broker import Broker
+from cloud_sync.transports.mqtt.broker import Broker
 
 logger = logging.getLogger(__name__)
 

@@ -35,8 +35,8 @@ from edge_agent.scoring.manifest import version_key
 from edge_agent.scoring.promotion import Note, Pointer, pointer_or_none
 from edge_agent.scoring.silence import alarm_problem
 from edge_agent.settings import ModelSettings, Settings
-from edge_agent.settings_file import load_settings
-from edge_agent.site_file import find_settings_file
+from edge_agent.settings.load import load_settings
+from edge_agent.settings.toml_file import find_settings_file
 
 REFUSED: Final = 1
 

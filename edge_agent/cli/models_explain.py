@@ -17,7 +17,7 @@ from edge_agent.cli.status import folders_of
 from edge_agent.cli.status_text import can_show
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
 from edge_agent.local.api import SOCKET_FILE, STATUS_FILE, StatusFile, ask_daemon
-from edge_agent.site_file import find_settings_file, read_document, resolve_paths
+from edge_agent.settings.toml_file import find_settings_file, read_document, resolve_paths
 
 DOWN: Final = 2
 

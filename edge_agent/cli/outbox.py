@@ -27,8 +27,8 @@ from edge_agent.core.clock import instant
 from edge_agent.errors import EdgeError
 from edge_agent.local.outbox_status import describe_bounds, describe_outbox, describe_put_aside
 from edge_agent.settings import Settings
-from edge_agent.settings_file import load_settings
-from edge_agent.site_file import find_settings_file
+from edge_agent.settings.load import load_settings
+from edge_agent.settings.toml_file import find_settings_file
 
 
 def show_stats(config: Path | None, *, as_json: bool) -> None:

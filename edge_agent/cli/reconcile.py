@@ -20,8 +20,8 @@ from cloud_sync.reconcile import reconcile as compared
 from edge_agent.core.clock import Clock, SystemClock, instant
 from edge_agent.errors import ConfigurationError
 from edge_agent.local.reconciliation import asking
-from edge_agent.settings_file import load_settings
-from edge_agent.site_file import find_settings_file
+from edge_agent.settings.load import load_settings
+from edge_agent.settings.toml_file import find_settings_file
 
 EXIT_EQUAL: Final = 0
 EXIT_DIFFERENT: Final = 1

@@ -30,10 +30,10 @@ from edge_agent.health.name_lookups import look_up_apart
 from edge_agent.local.client_certificate import client_certificate, warn_of_dates
 from edge_agent.local.last_words import FOR_THE_OPERATOR, last_words, leave_word
 from edge_agent.settings import CentralMqttSettings, Settings
-from edge_agent.settings_file import load_settings
+from edge_agent.settings.load import load_settings
+from edge_agent.settings.secrets import central_api_key, central_mqtt_password
+from edge_agent.settings.toml_file import find_settings_file
 from edge_agent.shutdown import ENDED_WITHIN_S
-from edge_agent.site_file import find_settings_file
-from edge_agent.site_secrets import central_api_key, central_mqtt_password
 from edge_agent.supervision import Supervision
 
 log = logging.getLogger("edge_agent")
@@ -135,8 +135,8 @@ def build_transport(settings: Settings, *, api_key: str, mqtt_password: str | No
 
 def _mqtt_transport(settings: Settings, mqtt: CentralMqttSettings, password: str | None) -> Transport:
     # Imported here: a gateway without [central.mqtt] never loads paho.
-    from cloud_sync.transports.mqtt import MqttTransport
-    from cloud_sync.transports.mqtt_broker import Broker, Tls
+    from cloud_sync.transports.mqtt.broker import Broker, Tls
+    from cloud_sync.transports.mqtt.transport import MqttTransport
 
     tls = None if mqtt.allow_plaintext else Tls(mqtt.ca_file, mqtt.certificate_file, mqtt.private_key_file)
     return MqttTransport(

@@ -23,7 +23,7 @@ from edge_agent.cli.why_down import why_down
 from edge_agent.core.clock import instant
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
 from edge_agent.local.api import SOCKET_FILE, STATUS_FILE, StatusFile, ask_daemon
-from edge_agent.site_file import find_settings_file, read_document, resolve_paths
+from edge_agent.settings.toml_file import find_settings_file, read_document, resolve_paths
 
 EXIT_CODES: Final = {"healthy": 0, "degraded": 1, "down": 2, "misconfigured": 3}
 WATCH_EVERY_S: Final = 2.0
@@ -101,7 +101,7 @@ def _folder(gateway: dict[str, Any], name: str, default: str) -> Path:
 def _without_daemon(
     path: Path, exc: DaemonUnreachableError, last: dict[str, Any] | None, state_dir: Path, gateway: dict[str, Any]
 ) -> dict[str, Any]:
-    from edge_agent.settings_file import load_settings
+    from edge_agent.settings.load import load_settings
 
     try:
         load_settings(path)

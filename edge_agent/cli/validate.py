@@ -12,8 +12,8 @@ from pathlib import Path
 
 from edge_agent.errors import BundleError, ConfigurationError
 from edge_agent.settings import ModelSettings, Settings, WaveformSettings
-from edge_agent.settings_file import load_settings
-from edge_agent.site_file import find_settings_file
+from edge_agent.settings.load import load_settings
+from edge_agent.settings.toml_file import find_settings_file
 
 
 def validate_file(file: Path | None, *, as_json: bool) -> int:

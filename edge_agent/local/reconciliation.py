@@ -11,12 +11,12 @@ from cloud_sync.reconcile import Ask, Span, ask_central
 from cloud_sync.reconcile_hourly import HourlyReconciliation, ReconcileState, takes_digests
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.tls import ClientTls
-from cloud_sync.uplink import LinkState, Uplink
+from cloud_sync.uplink.sender import LinkState, Uplink
 from edge_agent.core.clock import Clock
 from edge_agent.errors import ConfigurationError
 from edge_agent.local.client_certificate import client_certificate
 from edge_agent.settings import Settings
-from edge_agent.site_secrets import central_api_key
+from edge_agent.settings.secrets import central_api_key
 
 
 def asking(settings: Settings) -> Ask:

@@ -17,7 +17,7 @@ from cloud_sync.outbox import Depth
 from cloud_sync.reconcile_hourly import ReconcileState
 from cloud_sync.retention import Limit
 from cloud_sync.transports.auto import Way
-from cloud_sync.uplink import LinkState, UplinkState
+from cloud_sync.uplink.sender import LinkState, UplinkState
 from cloud_sync.writer import WriterState
 from edge_agent import __version__
 from edge_agent.core.gaps import GapSpan

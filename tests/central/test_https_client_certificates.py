@@ -23,7 +23,7 @@ from cloud_sync.reconcile import Span, ask_central
 from cloud_sync.transports.auto import Api, transport_for
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.tls import ClientCertificate, ClientTls
-from cloud_sync.uplink import LinkState, Uplink
+from cloud_sync.uplink.sender import LinkState, Uplink
 from edge_agent.errors import ConfigurationError
 from edge_agent.local.client_certificate import WARN_BEFORE, certificate_problem, check_client_certificate
 from edge_agent.settings import CentralSettings

@@ -15,7 +15,7 @@ from cloud_sync.outbox_blocks import iterate_blocks
 from cloud_sync.records import RecordClass
 from cloud_sync.sneakernet import PUBLIC_KEY_FILE, gateway_key, write_blocks
 from cloud_sync.transports.https import HttpsTransport
-from cloud_sync.uplink import Uplink
+from cloud_sync.uplink.sender import Uplink
 from tests.support.blocks import GATEWAY, NewBlock, block_of, rows
 from tests.support.central import API_KEY
 

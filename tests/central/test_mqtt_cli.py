@@ -17,8 +17,8 @@ from cloud_sync.central.mqtt import consuming
 from cloud_sync.central.mqtt_url import broker_of
 from cloud_sync.central.store import Store
 from cloud_sync.errors import TransientSyncError
-from cloud_sync.transports.mqtt import MqttTransport
-from cloud_sync.transports.mqtt_broker import Broker, Tls
+from cloud_sync.transports.mqtt.broker import Broker, Tls
+from cloud_sync.transports.mqtt.transport import MqttTransport
 from tests.central.test_cli import DEADLINE_S, Serving, edge_central
 from tests.contract.check_transport import GATEWAY, batch, keys_of
 from tests.support.central import API_KEY, Database

@@ -11,7 +11,7 @@ import pytest
 from cloud_sync.central.bodies import BodyLimits
 from cloud_sync.central.mqtt import MqttConsumer
 from cloud_sync.central.store import Store
-from cloud_sync.transports.mqtt import MqttTransport
+from cloud_sync.transports.mqtt.transport import MqttTransport
 from tests.contract.check_transport import CHECKS, GATEWAY
 from tests.support.central import MAX_BODY_BYTES, Database
 from tests.support.mosquitto import BrokerRelay, Mosquitto, mosquitto, relaying_broker

@@ -30,9 +30,9 @@ from cloud_sync.records import Batch, Row, Series
 from cloud_sync.transports.auto import way_of
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.memory import MemoryTransport
-from cloud_sync.transports.mqtt import OFFLINE, ONLINE, MqttTransport, answer_of
-from cloud_sync.transports.mqtt_broker import Broker, Topics
-from cloud_sync.transports.mqtt_link import Link, Message, Will
+from cloud_sync.transports.mqtt.broker import Broker, Topics
+from cloud_sync.transports.mqtt.link import Link, Message, Will
+from cloud_sync.transports.mqtt.transport import OFFLINE, ONLINE, MqttTransport, answer_of
 from tests.contract.check_transport import GATEWAY, NOW_US, batch, keys_of
 from tests.support.central import Database
 from tests.support.databases import DatabaseServer
@@ -420,8 +420,8 @@ async def test_the_state_topic_says_online_then_offline_when_closed(server: Mosq
 CLIENT = """
 import asyncio, contextlib, sys
 from cloud_sync.errors import TransientSyncError
-from cloud_sync.transports.mqtt import MqttTransport
-from cloud_sync.transports.mqtt_broker import Broker
+from cloud_sync.transports.mqtt.transport import MqttTransport
+from cloud_sync.transports.mqtt.broker import Broker
 
 async def main():
     transport = MqttTransport(Broker("127.0.0.1", int(sys.argv[1]), None, "gw-1", "right"), gateway_id="gw-1")

@@ -20,7 +20,7 @@ from cloud_sync.central.upkeep import Upkeep
 from cloud_sync.errors import BatchRefusedError, TransientSyncError
 from cloud_sync.records import Batch
 from cloud_sync.transports.https import HttpsTransport
-from cloud_sync.transports.mqtt import MqttTransport
+from cloud_sync.transports.mqtt.transport import MqttTransport
 from tests.contract.check_transport import GATEWAY, rms, rows
 from tests.support.central import API_KEY, Database
 from tests.support.databases import DatabaseServer

@@ -13,8 +13,8 @@ from cloud_sync import wire
 from cloud_sync.central.mqtt import MqttConsumer
 from cloud_sync.central.store import Store
 from cloud_sync.errors import CredentialsError, TransientSyncError
-from cloud_sync.transports.mqtt import MqttTransport
-from cloud_sync.transports.mqtt_broker import Broker, Tls
+from cloud_sync.transports.mqtt.broker import Broker, Tls
+from cloud_sync.transports.mqtt.transport import MqttTransport
 from tests.contract.check_transport import GATEWAY, batch
 from tests.support.authority import Authority
 from tests.support.databases import DatabaseServer, remove, short_folder

@@ -20,12 +20,12 @@ from cloud_sync.reconcile_hourly import HourlyReconciliation
 from cloud_sync.records import Row
 from cloud_sync.retention import Loss, LossCause, gap_event
 from cloud_sync.transports.https import HttpsTransport
-from cloud_sync.uplink import Uplink
+from cloud_sync.uplink.sender import Uplink
 from edge_agent.app import Agent
 from edge_agent.cli.status import read_status
 from edge_agent.core.clock import SystemClock
 from edge_agent.local.reconciliation import reconcile_problem
-from edge_agent.settings_file import load_settings
+from edge_agent.settings.load import load_settings
 from tests.support.blocks import block_of, series
 from tests.support.central import API_KEY, Database
 from tests.support.writing import writer_to

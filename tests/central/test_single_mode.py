@@ -15,7 +15,7 @@ from cloud_sync.errors import CredentialsError, SyncError, TransientSyncError
 from cloud_sync.outbox import NewBlock, Outbox
 from cloud_sync.records import Batch, RecordClass, Row, Series
 from cloud_sync.transports.single import NO_EVENTS, SingleReadingTransport, idempotency_key
-from cloud_sync.uplink import Uplink
+from cloud_sync.uplink.sender import Uplink
 from tests.support.blocks import GATEWAY, START_US, block_of, gap_event
 from tests.support.platform import API_KEY, Answer, Platform, Reading, body_of, connected, readings, sensor, serving
 

@@ -18,11 +18,11 @@ from cloud_sync.transports.auto import ASK_AGAIN_S, COMMITTED, AutoTransport, Wa
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.memory import MemoryTransport
 from cloud_sync.transports.single import WORTH, SingleReadingTransport
-from cloud_sync.uplink import Uplink
+from cloud_sync.uplink.sender import Uplink
 from edge_agent.cli.run import build_transport
 from edge_agent.errors import ConfigurationError
 from edge_agent.local.status import letter_problems
-from edge_agent.settings_file import load_settings
+from edge_agent.settings.load import load_settings
 from tests.central.test_https_transport import answering, reply
 from tests.support.blocks import GATEWAY, START_US, gap_event
 from tests.support.central import API_KEY as REFERENCE_KEY

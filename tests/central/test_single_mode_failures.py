@@ -14,7 +14,7 @@ from cloud_sync.errors import CredentialsError, TransientSyncError
 from cloud_sync.outbox import Outbox
 from cloud_sync.records import Batch, Row
 from cloud_sync.transports.single import SingleReadingTransport
-from cloud_sync.uplink import Uplink
+from cloud_sync.uplink.sender import Uplink
 from tests.contract.check_transport import (
     check_cancellation_passes_through_a_pending_send,
     check_closed_transport_says_so,

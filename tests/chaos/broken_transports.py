@@ -8,7 +8,7 @@ from cloud_sync import wire
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.records import Settlement
 from cloud_sync.transports.https import HttpsTransport
-from cloud_sync.transports.mqtt import MqttTransport
+from cloud_sync.transports.mqtt.transport import MqttTransport
 
 
 class SettlesOnSend(HttpsTransport):

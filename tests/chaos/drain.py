@@ -22,7 +22,7 @@ from cloud_sync import wire
 from cloud_sync.outbox import Block, NewBlock, Outbox
 from cloud_sync.records import Batch, RecordClass, Row, Series, Settlement
 from cloud_sync.transports.https import HttpsTransport
-from cloud_sync.uplink import Policy, Uplink
+from cloud_sync.uplink.sender import Policy, Uplink
 from tests.chaos.databases import plain
 from tests.chaos.gateway import GATEWAY
 from tests.chaos.world import API_KEY, World

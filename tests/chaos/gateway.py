@@ -24,9 +24,9 @@ from cloud_sync.records import Row, Series
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.https import HttpsTransport
-from cloud_sync.transports.mqtt import MqttTransport
-from cloud_sync.transports.mqtt_broker import Broker
-from cloud_sync.uplink import Policy, Uplink
+from cloud_sync.transports.mqtt.broker import Broker
+from cloud_sync.transports.mqtt.transport import MqttTransport
+from cloud_sync.uplink.sender import Policy, Uplink
 from cloud_sync.writer import OutboxWriter
 from tests.chaos.broken_transports import SettlesOnPuback, SettlesOnSend
 from tests.chaos.oracle import value_of

@@ -9,8 +9,8 @@ import random
 import signal
 
 from cloud_sync.errors import SyncError
-from cloud_sync.transports.mqtt_broker import Broker, Topics
-from cloud_sync.transports.mqtt_link import Link
+from cloud_sync.transports.mqtt.broker import Broker, Topics
+from cloud_sync.transports.mqtt.link import Link
 from tests.chaos.faults import AGENT_KILLED, AGENT_PAUSED, DATABASE_FAULTS, NAME_FAULTS, Fault, Target, link_cut
 from tests.chaos.gateway import GATEWAY
 from tests.chaos.mqtt_world import MqttWorld

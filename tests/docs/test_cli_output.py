@@ -29,7 +29,7 @@ from edge_agent.recordings import Said
 from edge_agent.scoring.arrival import Refused
 from edge_agent.scoring.challenger import Challenger, ChallengerState
 from edge_agent.scoring.champion import load_champion
-from edge_agent.settings_file import load_settings
+from edge_agent.settings.load import load_settings
 from tests.unit.scoring.bundle_workshop import AI4I, make_workshop
 
 REPOSITORY = Path(__file__).parents[2]

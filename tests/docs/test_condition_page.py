@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_agent.pipeline.indicator_choice import check_rows, indicators_of
 from edge_agent.settings import WaveformSettings
-from edge_agent.settings_file import load_settings
+from edge_agent.settings.load import load_settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "CONDITION.md"
 HEAD = '[gateway]\nid = "gw-1"\nsite = "lab"\n[central]\nurl = "https://central.test"\n'

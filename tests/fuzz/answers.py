@@ -14,9 +14,9 @@ from cloud_sync.errors import SyncError
 from cloud_sync.transports.answers import settlement_of
 from cloud_sync.transports.http_central import failure_of
 from cloud_sync.transports.http_exchange import Answer
-from cloud_sync.transports.mqtt import answer_of
+from cloud_sync.transports.mqtt.transport import answer_of
 from cloud_sync.transports.single import _verdict
-from cloud_sync.uplink_state import checked
+from cloud_sync.uplink.state import checked
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.model_pull import _parse
 from edge_agent.scoring.manifest import version_key

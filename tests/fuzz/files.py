@@ -25,8 +25,8 @@ from edge_agent.scoring.bundle import _parse, read_bundle
 from edge_agent.scoring.keyring import parse_signature, read_key_ring
 from edge_agent.scoring.manifest import MANIFEST_FILE, MODEL_FILE
 from edge_agent.scoring.proof_elsewhere import prove_elsewhere
-from edge_agent.settings_file import load_settings
-from edge_agent.site_file import find_settings_file, read_document
+from edge_agent.settings.load import load_settings
+from edge_agent.settings.toml_file import find_settings_file, read_document
 from tests.fuzz.door import Door, Enter, simple
 from tests.fuzz.generator import EXTREMES, damaged, document, encoded
 from tests.support.databases import REPOSITORY

@@ -15,8 +15,8 @@ import numpy as np
 from cloud_sync.errors import SyncError
 from cloud_sync.transports.http_central import failure_of
 from cloud_sync.transports.http_exchange import HttpExchange
-from cloud_sync.transports.mqtt import MqttTransport
-from cloud_sync.transports.mqtt_broker import Broker
+from cloud_sync.transports.mqtt.broker import Broker
+from cloud_sync.transports.mqtt.transport import MqttTransport
 from cloud_sync.transports.tls import ClientTls
 from edge_agent.core.clock import SystemClock
 from edge_agent.drivers.base import Driver

@@ -28,7 +28,7 @@ from edge_agent.scoring import arrival
 from edge_agent.scoring.challenger import Challenger, ChallengerState, write_challenger
 from edge_agent.scoring.champion import promote
 from edge_agent.scoring.promotion import Note, note_probation, read_pointer
-from edge_agent.settings_file import load_settings
+from edge_agent.settings.load import load_settings
 from tests.unit.scoring.bundle_workshop import AI4I, SHIPPED, VIBRATION, Workshop, make_workshop
 
 DEADLINE_S = 30

@@ -25,7 +25,7 @@ from cloud_sync.journal import KeyJournal, read_journal
 from cloud_sync.outbox import Outbox
 from cloud_sync.records import Event, EventKind, Row, Series
 from cloud_sync.transports.https import HttpsTransport
-from cloud_sync.uplink import LinkState, Uplink
+from cloud_sync.uplink.sender import LinkState, Uplink
 from cloud_sync.writer import OutboxWriter
 from tests.peers.processes import first_line
 from tests.support.databases import TEMPLATE as DATABASE

@@ -11,9 +11,9 @@ from edge_agent.app import Agent
 from edge_agent.cli.status import read_status
 from edge_agent.cli.status_text import as_text
 from edge_agent.core.clock import SystemClock
-from edge_agent.settings_file import load_settings
+from edge_agent.settings.load import load_settings
 from tests.support.blocks import block_of, fresh_rows
-from tests.unit.cloud_sync.test_uplink_brake import Choosing, everything
+from tests.unit.cloud_sync.uplink.test_circuit_breaker import Choosing, everything
 
 DEADLINE_S = 30.0
 SITE = """\

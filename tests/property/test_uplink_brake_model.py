@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from cloud_sync.outbox import Outbox
 from cloud_sync.records import Row
 from tests.support.blocks import block_of, fresh_rows
-from tests.unit.cloud_sync.test_uplink import BACKOFF_MAX_S, Clock, uplink_to
-from tests.unit.cloud_sync.test_uplink_brake import Choosing, joining
+from tests.unit.cloud_sync.uplink.test_circuit_breaker import Choosing, joining
+from tests.unit.cloud_sync.uplink.test_sender import BACKOFF_MAX_S, Clock, uplink_to
 
 BLOCK_ROWS = 12
 blocks = st.lists(

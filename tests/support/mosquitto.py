@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from cloud_sync.central.processes import die_with_parent
-from cloud_sync.transports.mqtt_broker import Broker
+from cloud_sync.transports.mqtt.broker import Broker
 from tests.support.databases import REPOSITORY, remove, short_folder
 from tests.support.patience import Patience
 from tests.support.programs import find_program

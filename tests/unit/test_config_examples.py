@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edge_agent.settings import ReplaySettings, Settings, WaveformSettings
-from edge_agent.settings_file import load_settings
+from edge_agent.settings.load import load_settings
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIG = REPOSITORY / "config"

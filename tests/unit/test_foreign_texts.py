@@ -25,8 +25,8 @@ from edge_agent.health import logs
 from edge_agent.health.systemd import SystemdNotifier
 from edge_agent.local.api import LocalApi, StatusFile, ask_daemon
 from edge_agent.pipeline.recorder import Recorder
-from edge_agent.settings_file import load_settings
-from tests.unit.test_settings import GOOD
+from edge_agent.settings.load import load_settings
+from tests.unit.settings.test_gateway import GOOD
 
 EVIL = "\x1b]0;evil\x07\x1b[2J\u202e\n\x9b\ud800"
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)

@@ -10,7 +10,7 @@ import pytest
 from edge_agent.cli.validate import validate_file
 from edge_agent.errors import ConfigurationError
 from tests.support.authority import Authority
-from tests.unit.test_settings import HEAD, PLC
+from tests.unit.settings.test_gateway import HEAD, PLC
 
 
 def site_with(folder: Path, issued: tuple[Path, Path]) -> Path:

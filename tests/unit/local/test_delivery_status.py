@@ -11,7 +11,7 @@ import pytest
 
 from cloud_sync.outbox_blocks import Depth
 from cloud_sync.transports.auto import Way
-from cloud_sync.uplink import LinkState, UplinkState
+from cloud_sync.uplink.sender import LinkState, UplinkState
 from edge_agent.cli.status_text import as_text
 from edge_agent.local.status import OFFLINE_GRACE_S, letter_problems, link_problem, put_aside_at_ns
 

@@ -15,7 +15,7 @@ from edge_agent.scoring import proof_elsewhere
 from edge_agent.scoring.bundle import ModelBundle, read_bundle
 from edge_agent.scoring.champion import load_bundle
 from edge_agent.scoring.proven import FILE, KEPT, ProvenBundles
-from edge_agent.settings_file import load_settings
+from edge_agent.settings.load import load_settings
 
 MODELS = Path(__file__).parents[3] / "models_onnx"
 NAME = "ai4i_classifier_randomforest_baseline"

@@ -27,9 +27,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from cloud_sync.errors import BatchTooLargeError, SyncError, TransientSyncError
-from cloud_sync.transports import mqtt_errors as errors
-from cloud_sync.transports.mqtt_broker import Broker
-from cloud_sync.transports.mqtt_client import KEEPALIVE_S, MAX_PACKET_BYTES, BoundedClient
+from cloud_sync.transports.mqtt import errors
+from cloud_sync.transports.mqtt.broker import Broker
+from cloud_sync.transports.mqtt.client import KEEPALIVE_S, MAX_PACKET_BYTES, BoundedClient
 
 CLOSE_TIMEOUT_S: Final = 2.0
 NO_SUBSCRIBERS: Final = 0x10

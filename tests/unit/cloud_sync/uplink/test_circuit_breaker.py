@@ -17,10 +17,10 @@ from cloud_sync.outbox import NewBlock, Outbox
 from cloud_sync.outbox_access import requeue
 from cloud_sync.records import NO_EVENTS, Batch, Event, RecordClass, Refusal, Row, Settlement
 from cloud_sync.transports.memory import MemoryTransport
-from cloud_sync.uplink import LinkState, Policy, Uplink
+from cloud_sync.uplink.sender import LinkState, Policy, Uplink
 from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows, gap_event, series
 from tests.support.writing import until
-from tests.unit.cloud_sync.test_uplink import BACKOFF_MAX_S, Clock, running, uplink_to
+from tests.unit.cloud_sync.uplink.test_sender import BACKOFF_MAX_S, Clock, running, uplink_to
 
 Takes = Callable[[Row | Event], bool]
 

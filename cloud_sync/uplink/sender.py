@@ -29,16 +29,16 @@ from cloud_sync.errors import (
     TransientSyncError,
     WireFormatError,
 )
-from cloud_sync.lanes import Lanes, Load, LoadLimits
 from cloud_sync.outbox import WHOLE_BLOCK, Block, Outbox
-from cloud_sync.pacing import Backoff, RequestSize, TokenBucket
 from cloud_sync.records import RecordClass, Refusal, Settlement
 from cloud_sync.transports.base import Transport
-from cloud_sync.uplink_brake import Brake, NothingTakenError, refused_altogether
-from cloud_sync.uplink_halving import Halving
-from cloud_sync.uplink_joining import join, joined_id, part_of
-from cloud_sync.uplink_state import HELD_HINT, LinkState, Policy, UplinkState, checked, link_after, refuses_every
-from cloud_sync.uplink_witness import Witness
+from cloud_sync.uplink.bisect import Halving
+from cloud_sync.uplink.circuit_breaker import Brake, NothingTakenError, refused_altogether
+from cloud_sync.uplink.coalesce import join, joined_id, part_of
+from cloud_sync.uplink.pacing import Backoff, RequestSize, TokenBucket
+from cloud_sync.uplink.probe import Witness
+from cloud_sync.uplink.scheduler import Lanes, Load, LoadLimits
+from cloud_sync.uplink.state import HELD_HINT, LinkState, Policy, UplinkState, checked, link_after, refuses_every
 
 __all__ = ["LinkState", "Policy", "Uplink", "UplinkState"]
 

@@ -9,13 +9,13 @@ from typing import NoReturn
 import pytest
 from pydantic import SecretStr
 
-from edge_agent import site_file
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import CentralSettings, Settings
-from edge_agent.settings_file import load_settings
-from edge_agent.site_file import find_settings_file
-from edge_agent.site_secrets import central_api_key
-from tests.unit.test_settings import GOOD, HEAD, PLC
+from edge_agent.settings import toml_file as site_file
+from edge_agent.settings.load import load_settings
+from edge_agent.settings.secrets import central_api_key
+from edge_agent.settings.toml_file import find_settings_file
+from tests.unit.settings.test_gateway import GOOD, HEAD, PLC
 
 SECRET = "s3cret-key-of-the-gateway"  # noqa: S105 -- nobody's
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloud_sync.pacing import (
+from cloud_sync.uplink.pacing import (
     ANSWER_TARGET_S,
     FIRST_RECORDS,
     MAX_BODY_BYTES,

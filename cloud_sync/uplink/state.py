@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Final
 
 from cloud_sync.errors import CredentialsError, OutboxError, SyncError, TransientSyncError
-from cloud_sync.pacing import MAX_RECORDS
 from cloud_sync.records import RecordClass, Settlement
+from cloud_sync.uplink.pacing import MAX_RECORDS
 
 HELD_HINT: Final = (
     "nothing is given up while there is room: mend what the reason names, at the central or in this gateway's file; "

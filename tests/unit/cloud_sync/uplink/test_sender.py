@@ -17,11 +17,11 @@ from cloud_sync import wire
 from cloud_sync.columns import RowColumns
 from cloud_sync.errors import BatchRefusedError, TransientSyncError
 from cloud_sync.outbox import Outbox
-from cloud_sync.pacing import BACKOFF_FIRST_S
 from cloud_sync.records import Batch, Refusal, Row, Settlement
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.memory import Fault, MemoryTransport, RefuseIndex
-from cloud_sync.uplink import LinkState, Policy, Uplink
+from cloud_sync.uplink.pacing import BACKOFF_FIRST_S
+from cloud_sync.uplink.sender import LinkState, Policy, Uplink
 from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows, gap_event, series
 from tests.support.writing import until, writer_to
 
@@ -223,7 +223,7 @@ async def test_retry_after_counts_for_one_wait_only(outbox: Outbox, clock: Clock
 
 
 async def test_outage_is_told_with_its_beginning_and_its_cause(outbox: Outbox, clock: Clock, caplog):
-    caplog.set_level(logging.INFO, "cloud_sync.uplink")
+    caplog.set_level(logging.INFO, "cloud_sync.uplink.sender")
     store(outbox, 1)
     transport = MemoryTransport()
     transport.reachable = False

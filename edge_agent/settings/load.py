@@ -14,7 +14,7 @@ from pydantic_settings import SettingsError
 from edge_agent import settings as settings_module
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import Settings
-from edge_agent.site_file import line_of, parse, read_text, resolve_paths
+from edge_agent.settings.toml_file import line_of, parse, read_text, resolve_paths
 
 _ENVIRONMENT_HINT: Final = "a whole table or list in the environment is JSON; single settings are EDGE_TABLE__SETTING"
 

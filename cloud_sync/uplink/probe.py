@@ -14,10 +14,10 @@ from typing import Final, Protocol
 
 from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, WireFormatError
-from cloud_sync.lanes import LIVE_BLOCKS
 from cloud_sync.outbox import Block
 from cloud_sync.records import RecordClass, Settlement
-from cloud_sync.uplink_brake import Brake
+from cloud_sync.uplink.circuit_breaker import Brake
+from cloud_sync.uplink.scheduler import LIVE_BLOCKS
 
 SINGLES: Final = 4
 """Records of a refused block that are asked about alone: first, last, and two between."""

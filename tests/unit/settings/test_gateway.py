@@ -9,7 +9,7 @@ import pytest
 
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import MicrophoneSettings, Settings
-from edge_agent.settings_file import load_settings
+from edge_agent.settings.load import load_settings
 
 HEAD = """\
 [gateway]

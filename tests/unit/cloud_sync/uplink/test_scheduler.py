@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync.lanes import Lane, Lanes, Load, LoadLimits
 from cloud_sync.outbox import NewBlock, Outbox
 from cloud_sync.records import RecordClass, Settlement
+from cloud_sync.uplink.scheduler import Lane, Lanes, Load, LoadLimits
 from tests.support.blocks import block_of, fresh_rows
 
 ALONE = LoadLimits(records=1, body_bytes=1_000_000)

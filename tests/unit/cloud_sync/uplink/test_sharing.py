@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.lanes import LIVE_BLOCKS
 from cloud_sync.outbox import Block, Outbox
 from cloud_sync.records import Refusal, Row, Settlement
 from cloud_sync.transports.memory import Fault, MemoryTransport, RefuseIndex
-from cloud_sync.uplink import LinkState, Policy, Uplink
-from cloud_sync.uplink_joining import join, part_of
+from cloud_sync.uplink.coalesce import join, part_of
+from cloud_sync.uplink.scheduler import LIVE_BLOCKS
+from cloud_sync.uplink.sender import LinkState, Policy, Uplink
 from tests.support.blocks import block_of, fresh_rows
 from tests.support.writing import until
 

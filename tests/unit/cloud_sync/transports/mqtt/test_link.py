@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Mapping
 import pytest
 
 from cloud_sync.errors import SyncError, TransientSyncError
-from cloud_sync.transports.mqtt_client import KEEPALIVE_S, BoundedClient
-from cloud_sync.transports.mqtt_link import Link, Message
+from cloud_sync.transports.mqtt.client import KEEPALIVE_S, BoundedClient
+from cloud_sync.transports.mqtt.link import Link, Message
 from tests.support.scripted_broker import CONNACK, CONNECT, SUBSCRIBE, broker_that_says, packet, publish
 
 DEADLINE_S = 60.0

@@ -20,8 +20,8 @@ from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, SyncError, TransientSyncError
 from cloud_sync.records import Settlement
 from cloud_sync.transports.answers import MAX_RETRY_AFTER_S, detail_in, said_in, settlement_of, shown
-from cloud_sync.transports.mqtt_broker import Broker, Topics
-from cloud_sync.transports.mqtt_link import NO_SUBSCRIBERS, Link, Message, Will
+from cloud_sync.transports.mqtt.broker import Broker, Topics
+from cloud_sync.transports.mqtt.link import NO_SUBSCRIBERS, Link, Message, Will
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import pytest
 
 from cloud_sync.errors import SyncError, TransientSyncError
 from cloud_sync.transports.answers import DETAIL_CHARS, detail_in, said_in, settlement_of
-from cloud_sync.transports.mqtt import answer_of
-from cloud_sync.uplink_state import checked
+from cloud_sync.transports.mqtt.transport import answer_of
+from cloud_sync.uplink.state import checked
 
 GOOD = {"batch_id": "b1", "committed": True, "accepted": 1, "duplicates": 0, "rejected": []}
 REFUSAL = {"index": 0, "code": "a", "detail": "b"}

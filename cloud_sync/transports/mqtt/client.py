@@ -6,8 +6,8 @@ Constraints
 - Whatever ends the network thread, also an error that nobody foresaw, is told.
 - What the broker wants as keep-alive only shortens ours: 0 would mean that its silence is never noticed.
 
-Only this file and mqtt_link.py import paho. The four methods are paho's own, and not public: the version is pinned, and
-tests/unit/cloud_sync/test_mqtt_link.py feeds each of them.
+Only this file and link.py import paho. The four methods are paho's own, and not public: the version is pinned, and
+tests/unit/cloud_sync/transports/mqtt/test_link.py feeds each of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.exception import MalformedPacket
 
 from cloud_sync.transports.answers import MAX_ANSWER_BYTES
-from cloud_sync.transports.mqtt_errors import TOO_LONG
+from cloud_sync.transports.mqtt.errors import TOO_LONG
 
 KEEPALIVE_S: Final = 30
 MAX_PACKET_BYTES: Final = 2 * MAX_ANSWER_BYTES

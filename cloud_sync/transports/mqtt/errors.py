@@ -9,7 +9,7 @@ import ssl
 from typing import Final
 
 from cloud_sync.errors import BatchTooLargeError, CredentialsError, SyncError, TransientSyncError
-from cloud_sync.transports.mqtt_broker import Broker
+from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.transports.tls import refused_alert
 
 FAILURE: Final = 0x80

@@ -10,9 +10,9 @@ from cloud_sync.transports.failover import FailoverTransport
 from edge_agent.cli.run import build_transport
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import Settings
-from edge_agent.settings_file import load_settings
-from edge_agent.site_secrets import central_mqtt_password
-from tests.unit.test_settings import HEAD, PLC, line_with
+from edge_agent.settings.load import load_settings
+from edge_agent.settings.secrets import central_mqtt_password
+from tests.unit.settings.test_gateway import HEAD, PLC, line_with
 
 SECRET = "s3cret-password-of-the-gateway"  # noqa: S105 -- nobody's
 MQTT = """

@@ -1,6 +1,6 @@
 """The configuration's shape and limits: strict, frozen, opened by nobody.
 
-Knows no network and no disk; `settings_file` reads the TOML file. Every field that is a duration, rate
+Knows no network and no disk; `load` reads the TOML file. Every field that is a duration, rate
 or size says its unit in its name. Secrets never stand in the file: they come from systemd credentials,
 a file of their own, or the environment, and are masked in every repr.
 """
@@ -13,60 +13,17 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from edge_agent.source_settings import (
-    WAVEFORM_SETTINGS,
-    AccelerometerSettings,
+from edge_agent.settings.sources import (
     AlarmSettings,
-    ChannelSettings,
-    IndicatorSettings,
-    MicrophoneSettings,
     ModbusSettings,
-    ModbusTagSettings,
     ModelName,
     Name,
-    OpcUaNodeSettings,
     OpcUaSettings,
-    PollGroupSettings,
-    ReplaySettings,
     SourceSettings,
     Strict,
-    SyntheticSettings,
     TagName,
-    TagSettings,
     WaveformSettings,
 )
-
-__all__ = [
-    "WAVEFORM_SETTINGS",
-    "AccelerometerSettings",
-    "AlarmSettings",
-    "CentralMqttSettings",
-    "CentralSettings",
-    "ChannelSettings",
-    "GatewaySettings",
-    "IndicatorSettings",
-    "MicrophoneSettings",
-    "ModbusSettings",
-    "ModbusTagSettings",
-    "ModelName",
-    "ModelSettings",
-    "Name",
-    "OpcUaNodeSettings",
-    "OpcUaSettings",
-    "OutboxSettings",
-    "PollGroupSettings",
-    "ReplaySettings",
-    "ReportSettings",
-    "Settings",
-    "SourceSettings",
-    "Strict",
-    "SyntheticSettings",
-    "TableSettings",
-    "TagModelSettings",
-    "TagName",
-    "TagSettings",
-    "WaveformSettings",
-]
 
 
 class GatewaySettings(Strict):
