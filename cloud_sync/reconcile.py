@@ -42,6 +42,7 @@ from cloud_sync.gap_ledger import own_gaps
 from cloud_sync.outbox_access import read_only
 from cloud_sync.records import EventKind
 from cloud_sync.retention import LossCause
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.http_central import failure_of, header_value
 from cloud_sync.transports.http_exchange import HttpExchange
 from cloud_sync.transports.tls import ClientTls
@@ -51,6 +52,8 @@ COVERS: Final = "covers"
 VALUES: Final = "values"
 """Asks for the hash of values too. A central that does not know the question answers with the keys' alone."""
 HOURS_PER_QUESTION: Final = 24
+
+_PATIENT: Final = ConnectionOptions(connect_timeout_s=60.0, answer_timeout_s=60.0)
 
 
 class Cause(StrEnum):
@@ -207,13 +210,13 @@ def read_our_side(
 
 
 async def ask_central(
-    url: str, span: Span, *, gateway_id: str, api_key: str, tls: ClientTls | None = None, timeout_s: float = 60.0
+    url: str, span: Span, *, gateway_id: str, api_key: str, connection: ConnectionOptions = _PATIENT
 ) -> dict[HourKey, HourDigest]:
     """The central's digests of this gateway's rows. Raises like a transport."""
     digests: dict[HourKey, HourDigest] = {}
     headers = {"X-API-Key": header_value(api_key)}
     http = HttpExchange(
-        headers=headers, tls=tls or ClientTls(), connect_timeout_s=timeout_s, answer_timeout_s=timeout_s
+        headers=headers, tls=ClientTls(connection.ca_file, connection.client_certificate), connection=connection
     )
     async with contextlib.aclosing(http):
         for start_us in range(span.start_us, span.end_us, HOURS_PER_QUESTION * HOUR_US):

@@ -40,6 +40,7 @@ from cloud_sync.digest import (
 )
 from cloud_sync.errors import CredentialsError, SyncError, TransientSyncError
 from cloud_sync.records import Series
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.http_central import retry_after_s
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.tls import ClientCertificate, ClientTls
@@ -181,8 +182,7 @@ async def _gateway(load: Load, gateway_id: str, key: str, start_us: int) -> _Sen
         load.url,
         gateway_id=gateway_id,
         api_key=key,
-        ca_file=load.ca_file,
-        client_certificate=load.client_certificate,
+        connection=ConnectionOptions(load.ca_file, load.client_certificate),
     )
     started_s = time.monotonic()
     try:

@@ -13,16 +13,15 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal
 
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.records import Settlement
 from cloud_sync.transports.base import Transport
+from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.single import IN_FLIGHT, SingleReadingTransport
-from cloud_sync.transports.tls import ClientCertificate
 
 logger = logging.getLogger(__name__)
 
@@ -94,10 +93,7 @@ def transport_for(
     *,
     gateway_id: str,
     api_key: str,
-    ca_file: Path | None = None,
-    client_certificate: ClientCertificate | None = None,
-    connect_timeout_s: float = 5.0,
-    answer_timeout_s: float = 30.0,
+    connection: ConnectionOptions = DEFAULTS,
     in_flight: int = IN_FLIGHT,
 ) -> HttpsTransport | SingleReadingTransport | AutoTransport:
     """The way to a central over HTTPS. Raises CredentialsError for a key or file that cannot be used."""
@@ -107,10 +103,7 @@ def transport_for(
             url,
             gateway_id=gateway_id,
             api_key=api_key,
-            ca_file=ca_file,
-            client_certificate=client_certificate,
-            connect_timeout_s=connect_timeout_s,
-            answer_timeout_s=answer_timeout_s,
+            connection=connection,
         )
 
     def single() -> SingleReadingTransport:
@@ -118,10 +111,7 @@ def transport_for(
             url,
             gateway_id=gateway_id,
             api_key=api_key,
-            ca_file=ca_file,
-            client_certificate=client_certificate,
-            connect_timeout_s=connect_timeout_s,
-            answer_timeout_s=answer_timeout_s,
+            connection=connection,
             in_flight=in_flight,
         )
 

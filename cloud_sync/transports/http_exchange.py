@@ -25,6 +25,7 @@ import httpx
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.printable import printable
 from cloud_sync.transports.answers import MAX_ANSWER_BYTES
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.http_errors import PROXIES, check_certificate_taken, translated
 from cloud_sync.transports.tls import ClientTls
 
@@ -50,15 +51,16 @@ class HttpExchange:
         *,
         headers: Mapping[str, str],
         tls: ClientTls,
-        connect_timeout_s: float,
-        answer_timeout_s: float,
+        connection: ConnectionOptions,
         max_connections: int | None = None,
     ) -> None:
         self._headers = dict(headers)
         self._tls = tls
-        self._timeout = httpx.Timeout(answer_timeout_s, connect=connect_timeout_s)
-        self._answer_timeout_s = answer_timeout_s
-        self._unsent_s = 2 * connect_timeout_s + answer_timeout_s  # TCP, then TLS; a proxy may stand between the two
+        self._timeout = httpx.Timeout(connection.answer_timeout_s, connect=connection.connect_timeout_s)
+        self._answer_timeout_s = connection.answer_timeout_s
+        self._unsent_s = (
+            2 * connection.connect_timeout_s + connection.answer_timeout_s
+        )  # TCP, then TLS; a proxy may stand between the two
         self._limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=20)
         self._client: httpx.AsyncClient | None = None
         self._is_closed = False

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from cloud_sync import wire
 from cloud_sync.records import Batch, Settlement
 from cloud_sync.transports.answers import settlement_of
+from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.http_central import failure_of, header_value
 from cloud_sync.transports.http_exchange import Answer, HttpExchange
-from cloud_sync.transports.tls import ClientCertificate, ClientTls
+from cloud_sync.transports.tls import ClientTls
 
 INGEST_PATH: Final = "/api/v1/data/ingest/batch"
 
@@ -38,18 +38,14 @@ class HttpsTransport:
         *,
         gateway_id: str,
         api_key: str,
-        ca_file: Path | None = None,
-        client_certificate: ClientCertificate | None = None,
-        connect_timeout_s: float = 5.0,
-        answer_timeout_s: float = 30.0,
+        connection: ConnectionOptions = DEFAULTS,
     ) -> None:
         self._url = url.rstrip("/") + INGEST_PATH
         self._gateway_id = gateway_id
         self._http = HttpExchange(
             headers={"X-API-Key": header_value(api_key), "Content-Encoding": wire.CONTENT_ENCODING},
-            tls=ClientTls(ca_file, client_certificate),
-            connect_timeout_s=connect_timeout_s,
-            answer_timeout_s=answer_timeout_s,
+            tls=ClientTls(connection.ca_file, connection.client_certificate),
+            connection=connection,
         )
 
     def __repr__(self) -> str:

@@ -27,7 +27,8 @@ from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError, EdgeError
 from edge_agent.health.logs import set_up_logging
 from edge_agent.health.name_lookups import look_up_apart
-from edge_agent.local.client_certificate import client_certificate, warn_of_dates
+from edge_agent.local.central_connection import connection_of
+from edge_agent.local.client_certificate import warn_of_dates
 from edge_agent.local.last_words import FOR_THE_OPERATOR, last_words, leave_word
 from edge_agent.settings import CentralMqttSettings, Settings
 from edge_agent.settings.load import load_settings
@@ -121,10 +122,7 @@ def build_transport(settings: Settings, *, api_key: str, mqtt_password: str | No
         central.url,
         gateway_id=settings.gateway.id,
         api_key=api_key,
-        ca_file=central.ca_file,
-        client_certificate=client_certificate(central),
-        connect_timeout_s=central.connect_timeout_s,
-        answer_timeout_s=central.answer_timeout_s,
+        connection=connection_of(central),
         in_flight=central.single_in_flight,
     )
     if central.mqtt is None:
@@ -142,7 +140,6 @@ def _mqtt_transport(settings: Settings, mqtt: CentralMqttSettings, password: str
     return MqttTransport(
         Broker(mqtt.host, mqtt.port, tls, mqtt.username, password),
         gateway_id=settings.gateway.id,
-        connect_timeout_s=settings.central.connect_timeout_s,
-        answer_timeout_s=settings.central.answer_timeout_s,
+        connection=connection_of(settings.central),
         reconnect_max_s=settings.central.backoff_max_s,
     )

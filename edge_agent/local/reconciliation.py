@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
 
 from cloud_sync.digest import HourDigest, HourKey
 from cloud_sync.errors import CredentialsError
@@ -10,13 +12,15 @@ from cloud_sync.outbox import Outbox
 from cloud_sync.reconcile import Ask, Span, ask_central
 from cloud_sync.reconcile_hourly import HourlyReconciliation, ReconcileState, takes_digests
 from cloud_sync.transports.base import Transport
-from cloud_sync.transports.tls import ClientTls
 from cloud_sync.uplink.sender import LinkState, Uplink
 from edge_agent.core.clock import Clock
 from edge_agent.errors import ConfigurationError
-from edge_agent.local.client_certificate import client_certificate
+from edge_agent.local.central_connection import connection_of
 from edge_agent.settings import Settings
 from edge_agent.settings.secrets import central_api_key
+
+_ANSWER_TIMEOUT_S: Final = 60.0
+"""At least so long: a day of a big gateway is hashed before the first byte of the answer."""
 
 
 def asking(settings: Settings) -> Ask:
@@ -27,12 +31,13 @@ def asking(settings: Settings) -> Ask:
             api_key = central_api_key(settings)
         except ConfigurationError as exc:
             raise CredentialsError(exc.message, hint=exc.hint) from exc
+        connection = connection_of(settings.central)
         return await ask_central(
             settings.central.url,
             span,
             gateway_id=settings.gateway.id,
             api_key=api_key,
-            tls=ClientTls(settings.central.ca_file, client_certificate(settings.central)),
+            connection=replace(connection, answer_timeout_s=max(connection.answer_timeout_s, _ANSWER_TIMEOUT_S)),
         )
 
     return ask

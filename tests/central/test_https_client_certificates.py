@@ -21,6 +21,7 @@ from cloud_sync.errors import CredentialsError, TransientSyncError
 from cloud_sync.outbox import Outbox
 from cloud_sync.reconcile import Span, ask_central
 from cloud_sync.transports.auto import Api, transport_for
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.tls import ClientCertificate, ClientTls
 from cloud_sync.uplink.sender import LinkState, Uplink
@@ -128,7 +129,7 @@ def own(issued: tuple[Path, Path]) -> ClientCertificate:
 
 async def send(url: str, ca: Authority, certificate: ClientCertificate | None, api: Api = "batch") -> int:
     transport = transport_for(
-        api, url, gateway_id=GATEWAY, api_key="key", ca_file=ca.ca_file, client_certificate=certificate
+        api, url, gateway_id=GATEWAY, api_key="key", connection=ConnectionOptions(ca.ca_file, certificate)
     )
     try:
         body = wire.encode(type(batch())(GATEWAY, batch().rows))
@@ -147,8 +148,9 @@ async def test_a_certificate_of_the_expected_ca_lets_every_way_in(authority: Aut
 
 async def test_the_question_for_digests_shows_the_certificate(authority: Authority):
     with demanding(authority, authority) as (url, seen):
-        tls = ClientTls(authority.ca_file, own(authority.issue(name=GATEWAY)))
-        assert await ask_central(url, Span(0, HOUR_US), gateway_id=GATEWAY, api_key="key", tls=tls) == {}
+        connection = ConnectionOptions(authority.ca_file, own(authority.issue(name=GATEWAY)))
+        asked = ask_central(url, Span(0, HOUR_US), gateway_id=GATEWAY, api_key="key", connection=connection)
+        assert await asked == {}
     assert seen == [GATEWAY]
 
 
@@ -229,7 +231,7 @@ async def test_what_waits_stays_until_the_renewed_certificate_is_in_place_and_no
         outbox.append([block_of(rows(30))])
         with demanding(authority, authority) as (url, _):
             transport = HttpsTransport(
-                url, gateway_id=GATEWAY, api_key="key", ca_file=authority.ca_file, client_certificate=old
+                url, gateway_id=GATEWAY, api_key="key", connection=ConnectionOptions(authority.ca_file, old)
             )
             uplink = Uplink(outbox, transport, backoff_max_s=0.02)
             task = asyncio.create_task(uplink.run())
@@ -282,7 +284,12 @@ def test_a_file_that_cannot_be_used_is_named_before_anything_is_sent(
 ):
     wrong = broken(authority, tmp_path, how)
     with pytest.raises(CredentialsError, match=words) as caught:
-        HttpsTransport("https://127.0.0.1:9", gateway_id=GATEWAY, api_key="key", client_certificate=wrong)
+        HttpsTransport(
+            "https://127.0.0.1:9",
+            gateway_id=GATEWAY,
+            api_key="key",
+            connection=ConnectionOptions(client_certificate=wrong),
+        )
     assert caught.value.hint
     with pytest.raises(ConfigurationError, match=words):
         check_client_certificate(central(wrong))
@@ -306,7 +313,7 @@ async def test_a_half_written_renewal_is_said_and_the_former_pair_stays_in_use(
     pair = own(authority.issue(name=GATEWAY))
     with demanding(authority, authority) as (url, seen):
         transport = HttpsTransport(
-            url, gateway_id=GATEWAY, api_key="key", ca_file=authority.ca_file, client_certificate=pair
+            url, gateway_id=GATEWAY, api_key="key", connection=ConnectionOptions(authority.ca_file, pair)
         )
         for content in (b"half", authority.issue(name="another")[1].read_bytes()):
             pair.private_key_file.write_bytes(content)

@@ -28,6 +28,7 @@ from cloud_sync.errors import (
     SyncError,
     TransientSyncError,
 )
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.http_central import retry_after_s
 from cloud_sync.transports.http_errors import translated
 from cloud_sync.transports.https import HttpsTransport
@@ -56,10 +57,9 @@ async def answering(raw: bytes, *, tls: ssl.SSLContext | None = None) -> AsyncIt
         yield f"{'https' if tls else 'http'}://127.0.0.1:{port}", heads
 
 
-async def send(url: str, **options: object):
-    transport = HttpsTransport(
-        url, gateway_id="gw-1", api_key=SECRET, connect_timeout_s=10, answer_timeout_s=ANSWER_TIMEOUT_S, **options
-    )
+async def send(url: str, ca_file: Path | None = None):
+    connection = ConnectionOptions(ca_file, connect_timeout_s=10, answer_timeout_s=ANSWER_TIMEOUT_S)
+    transport = HttpsTransport(url, gateway_id="gw-1", api_key=SECRET, connection=connection)
     try:
         return await transport.send(wire.encode(batch()), batch_id="b1")
     finally:
@@ -215,7 +215,9 @@ def test_a_ca_file_that_cannot_be_read_is_named(tmp_path: Path):
     (tmp_path / "empty.pem").write_text("not a certificate")
     for name in ("absent.pem", "empty.pem"):
         with pytest.raises(CredentialsError, match=name):
-            HttpsTransport("https://x", gateway_id="gw-1", api_key=SECRET, ca_file=tmp_path / name)
+            HttpsTransport(
+                "https://x", gateway_id="gw-1", api_key=SECRET, connection=ConnectionOptions(tmp_path / name)
+            )
 
 
 @pytest.fixture
@@ -279,7 +281,9 @@ async def test_tls_where_plain_http_is_spoken_is_said():
 async def test_the_real_service_takes_batches_over_tls(authority: Authority, store: Store):
     chain, key = authority.issue()
     async with running(create_app(store), Listen(tls_cert=chain, tls_key=key)) as url:
-        transport = HttpsTransport(url, gateway_id="gw-1", api_key=API_KEY, ca_file=authority.ca_file)
+        transport = HttpsTransport(
+            url, gateway_id="gw-1", api_key=API_KEY, connection=ConnectionOptions(authority.ca_file)
+        )
         settlement = await transport.send(wire.encode(batch()), batch_id="b1")
         await transport.close()
     assert url.startswith("https://")

@@ -14,6 +14,7 @@ from cloud_sync.outbox import Outbox
 from cloud_sync.outbox_blocks import iterate_blocks
 from cloud_sync.records import RecordClass
 from cloud_sync.sneakernet import PUBLIC_KEY_FILE, gateway_key, write_blocks
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.uplink.sender import Uplink
 from tests.support.blocks import GATEWAY, NewBlock, block_of, rows
@@ -48,7 +49,7 @@ async def test_imported_records_settle_as_duplicates_later(
     shutil.copy(tmp_path / PUBLIC_KEY_FILE, registered / f"{GATEWAY}.pub")
     assert await import_file(store, file, [registered]) == Imported(GATEWAY, 4, 0, 200, 0)
     transport = HttpsTransport(
-        service_url, gateway_id=GATEWAY, api_key=API_KEY, connect_timeout_s=10, answer_timeout_s=30
+        service_url, gateway_id=GATEWAY, api_key=API_KEY, connection=ConnectionOptions(connect_timeout_s=10)
     )
     try:
         assert await Uplink(outbox, transport).drain()

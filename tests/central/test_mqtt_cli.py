@@ -17,6 +17,7 @@ from cloud_sync.central.mqtt import consuming
 from cloud_sync.central.mqtt_url import broker_of
 from cloud_sync.central.store import Store
 from cloud_sync.errors import TransientSyncError
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.mqtt.broker import Broker, Tls
 from cloud_sync.transports.mqtt.transport import MqttTransport
 from tests.central.test_cli import DEADLINE_S, Serving, edge_central
@@ -33,7 +34,7 @@ def database_server(plain_server: DatabaseServer) -> DatabaseServer:
 
 async def settled(broker: Broker) -> int:
     """Send until the central is there."""
-    transport = MqttTransport(broker, gateway_id=GATEWAY, answer_timeout_s=1.0)
+    transport = MqttTransport(broker, gateway_id=GATEWAY, connection=ConnectionOptions(answer_timeout_s=1.0))
     try:
         async with asyncio.timeout(DEADLINE_S):
             while True:

@@ -28,6 +28,7 @@ from cloud_sync.errors import (
 )
 from cloud_sync.records import Batch, Row, Series
 from cloud_sync.transports.auto import way_of
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.memory import MemoryTransport
 from cloud_sync.transports.mqtt.broker import Broker, Topics
@@ -73,8 +74,11 @@ async def consuming(broker: Broker, store: Store) -> AsyncIterator[MqttConsumer]
 
 
 @contextlib.asynccontextmanager
-async def sending(broker: Broker, *, gateway_id: str = GATEWAY, **options: float) -> AsyncIterator[MqttTransport]:
-    transport = MqttTransport(broker, gateway_id=gateway_id, **options)
+async def sending(
+    broker: Broker, *, gateway_id: str = GATEWAY, reconnect_max_s: float = 60.0, **options: float
+) -> AsyncIterator[MqttTransport]:
+    connection = ConnectionOptions(**options)
+    transport = MqttTransport(broker, gateway_id=gateway_id, connection=connection, reconnect_max_s=reconnect_max_s)
     try:
         yield transport
     finally:
@@ -235,7 +239,7 @@ async def test_spoofed_answers_are_counted_where_status_looks_and_the_connection
     server: Mosquitto, store: Store
 ):
     """At QoS 0 there is nothing to acknowledge: mosquitto hangs up on whoever does."""
-    mqtt = MqttTransport(gateway(server), gateway_id="gw-1", answer_timeout_s=1e6)
+    mqtt = MqttTransport(gateway(server), gateway_id="gw-1", connection=ConnectionOptions(answer_timeout_s=1e6))
     both = FailoverTransport(mqtt, MemoryTransport())
     liar = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     liar.username_pw_set(central(server).username, central(server).password)
@@ -421,6 +425,7 @@ CLIENT = """
 import asyncio, contextlib, sys
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.transports.mqtt.transport import MqttTransport
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.mqtt.broker import Broker
 
 async def main():

@@ -22,6 +22,7 @@ from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import Outbox
 from cloud_sync.records import Row, Series
 from cloud_sync.transports.base import Transport
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.mqtt.broker import Broker
@@ -93,13 +94,13 @@ async def live(outbox_file: Path, journal: Path, url: str, life: int) -> None:
 
 def transport_to(url: str, broker_port: str | None, settles_on: str | None) -> Transport:
     """The way to the central, or both with MQTT preferred; `settles_on` gives one that settles too early."""
+    connection = ConnectionOptions(connect_timeout_s=ANSWER_TIMEOUT_S, answer_timeout_s=ANSWER_TIMEOUT_S)
     https = SettlesOnSend if settles_on == "send" else HttpsTransport
     over_https = https(
         url,
         gateway_id=GATEWAY,
         api_key=os.environ["CHAOS_API_KEY"],
-        connect_timeout_s=ANSWER_TIMEOUT_S,
-        answer_timeout_s=ANSWER_TIMEOUT_S,
+        connection=connection,
     )
     if broker_port is None:
         return over_https
@@ -107,8 +108,7 @@ def transport_to(url: str, broker_port: str | None, settles_on: str | None) -> T
     over_mqtt = mqtt(
         Broker("localhost", int(broker_port), tls=None),
         gateway_id=GATEWAY,
-        connect_timeout_s=ANSWER_TIMEOUT_S,
-        answer_timeout_s=ANSWER_TIMEOUT_S,
+        connection=connection,
         reconnect_max_s=ANSWER_TIMEOUT_S,
     )
     return FailoverTransport(over_mqtt, over_https, after_failures=FAILOVER_AFTER, probe_every_s=PROBE_EVERY_S)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import numpy as np
 
 from cloud_sync.errors import SyncError
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.http_central import failure_of
 from cloud_sync.transports.http_exchange import HttpExchange
 from cloud_sync.transports.mqtt.broker import Broker
@@ -107,7 +108,8 @@ async def _answer_http(content: bytes, reader: asyncio.StreamReader, writer: asy
 
 
 async def _ask_http(port: int) -> None:
-    http = HttpExchange(headers={}, tls=_TLS, connect_timeout_s=HANG_S / 4, answer_timeout_s=HANG_S / 4)
+    quick = ConnectionOptions(connect_timeout_s=HANG_S / 4, answer_timeout_s=HANG_S / 4)
+    http = HttpExchange(headers={}, tls=_TLS, connection=quick)
     async with contextlib.aclosing(http):
         answer = await http.ask("POST", f"http://127.0.0.1:{port}/", body=b"x")
     if answer.status != 200:
@@ -172,8 +174,11 @@ async def _answer_mqtt(content: bytes, reader: asyncio.StreamReader, writer: asy
 
 
 async def _send_over_mqtt(port: int) -> None:
+    patient = ConnectionOptions(connect_timeout_s=PATIENCE_S, answer_timeout_s=PATIENCE_S)
     transport = MqttTransport(
-        Broker("127.0.0.1", port, tls=None), gateway_id="g", connect_timeout_s=PATIENCE_S, answer_timeout_s=PATIENCE_S
+        Broker("127.0.0.1", port, tls=None),
+        gateway_id="g",
+        connection=patient,
     )
     try:
         await transport.send(b"x", batch_id="b1")

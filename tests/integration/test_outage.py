@@ -24,6 +24,7 @@ from cloud_sync.columns import Record, RowColumns
 from cloud_sync.journal import KeyJournal, read_journal
 from cloud_sync.outbox import Outbox
 from cloud_sync.records import Event, EventKind, Row, Series
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.uplink.sender import LinkState, Uplink
 from cloud_sync.writer import OutboxWriter
@@ -106,7 +107,9 @@ class Gateway:
     @contextlib.asynccontextmanager
     async def life(self) -> AsyncIterator[None]:
         """Producing, storing and sending; at the end all that was put is flushed, as the agent does it."""
-        transport = HttpsTransport(self._url, gateway_id=GATEWAY, api_key=API_KEY, answer_timeout_s=5.0)
+        transport = HttpsTransport(
+            self._url, gateway_id=GATEWAY, api_key=API_KEY, connection=ConnectionOptions(answer_timeout_s=5.0)
+        )
         with self.outbox:
             self.uplink = Uplink(self.outbox, transport, backoff_max_s=0.2)
             self.writer = OutboxWriter(

@@ -27,6 +27,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from cloud_sync.errors import BatchTooLargeError, SyncError, TransientSyncError
+from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.mqtt import errors
 from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.transports.mqtt.client import KEEPALIVE_S, MAX_PACKET_BYTES, BoundedClient
@@ -75,7 +76,7 @@ class Link:
         on_lost: Callable[[SyncError], None],
         will: Will | None = None,
         max_in_flight: int = 8,
-        connect_timeout_s: float = 5.0,
+        connection: ConnectionOptions = DEFAULTS,
     ) -> None:
         self._broker = broker
         self._client_id = client_id
@@ -83,7 +84,7 @@ class Link:
         self._on_lost = on_lost
         self._will = will
         self._max_in_flight = max_in_flight
-        self._connect_timeout_s = connect_timeout_s
+        self._connect_timeout_s = connection.connect_timeout_s
         self._client: paho.Client | None = None
         self._opening: asyncio.Future[None] | None = None
         self._publishing: dict[int, asyncio.Future[int]] = {}

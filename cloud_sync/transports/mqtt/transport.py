@@ -20,6 +20,7 @@ from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, SyncError, TransientSyncError
 from cloud_sync.records import Settlement
 from cloud_sync.transports.answers import MAX_RETRY_AFTER_S, detail_in, said_in, settlement_of, shown
+from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.mqtt.broker import Broker, Topics
 from cloud_sync.transports.mqtt.link import NO_SUBSCRIBERS, Link, Message, Will
 
@@ -42,16 +43,15 @@ class MqttTransport:
         *,
         gateway_id: str,
         max_in_flight: int = 8,
-        connect_timeout_s: float = 5.0,
-        answer_timeout_s: float = 30.0,
+        connection: ConnectionOptions = DEFAULTS,
         reconnect_max_s: float = 60.0,
     ) -> None:
         self._broker = broker
         self._gateway_id = gateway_id
         self._topics = Topics(gateway_id)
         self._max_in_flight = max_in_flight
-        self._connect_timeout_s = connect_timeout_s
-        self._answer_timeout_s = answer_timeout_s
+        self._connection = connection
+        self._answer_timeout_s = connection.answer_timeout_s
         self._reconnect_max_s = reconnect_max_s
         self._slots = asyncio.Semaphore(max_in_flight)
         self._connecting = asyncio.Lock()
@@ -143,11 +143,11 @@ class MqttTransport:
             on_lost=self._note_lost,
             will=Will(self._topics.state, OFFLINE),
             max_in_flight=self._max_in_flight,
-            connect_timeout_s=self._connect_timeout_s,
+            connection=self._connection,
         )
         try:
             await link.open()
-            async with asyncio.timeout(self._connect_timeout_s):
+            async with asyncio.timeout(self._connection.connect_timeout_s):
                 await link.subscribe(self._topics.answer)
                 await link.publish(self._topics.state, ONLINE, retain=True)
         except TimeoutError as exc:

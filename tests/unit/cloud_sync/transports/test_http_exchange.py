@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cloud_sync.errors import TransientSyncError
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.http_exchange import HttpExchange
 from cloud_sync.transports.tls import ClientTls, trusting
 from tests.support.sockets import listening
@@ -17,6 +19,7 @@ from tests.support.sockets import listening
 DEADLINE_S = 60.0
 SHORT_S = 0.3
 LONG_S = 50.0
+PATIENT = ConnectionOptions(connect_timeout_s=LONG_S, answer_timeout_s=LONG_S)
 Write = Callable[[bytes], Awaitable[None]]
 
 
@@ -38,9 +41,8 @@ async def exchange_with(
             await answer(write)
 
     async with listening(handle) as port, asyncio.timeout(DEADLINE_S):
-        http = HttpExchange(
-            headers={}, tls=ClientTls(), connect_timeout_s=LONG_S, answer_timeout_s=answer_timeout_s
-        )  # fmt: skip
+        connection = replace(PATIENT, answer_timeout_s=answer_timeout_s)
+        http = HttpExchange(headers={}, tls=ClientTls(), connection=connection)
         async with contextlib.aclosing(http):
             yield http, f"http://127.0.0.1:{port}/"
 
@@ -118,7 +120,7 @@ async def test_nothing_is_unpacked(encoding: str):
 
 
 async def test_only_what_goes_out_moves_the_deadline():
-    http = HttpExchange(headers={}, tls=ClientTls(), connect_timeout_s=LONG_S, answer_timeout_s=LONG_S)
+    http = HttpExchange(headers={}, tls=ClientTls(), connection=PATIENT)
     async with asyncio.timeout(DEADLINE_S) as deadline:
         pieces, ends = [], []
         async for piece in http._sent(b"x" * 40_000, deadline):
@@ -139,7 +141,7 @@ async def test_no_cookie_is_kept():
             writer.write(OK + b"Set-Cookie: a=b; Path=/\r\nContent-Length: 0\r\n\r\n")
 
     async with listening(handle) as port, asyncio.timeout(DEADLINE_S):
-        http = HttpExchange(headers={}, tls=ClientTls(), connect_timeout_s=LONG_S, answer_timeout_s=LONG_S)
+        http = HttpExchange(headers={}, tls=ClientTls(), connection=PATIENT)
         async with contextlib.aclosing(http):
             for _ in range(2):
                 await http.ask("GET", f"http://127.0.0.1:{port}/")

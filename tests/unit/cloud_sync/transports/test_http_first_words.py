@@ -10,14 +10,16 @@ import pytest
 from cloud_sync import wire
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.records import Batch
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.https import HttpsTransport
 from tests.support.sockets import listening
 
+QUICK = ConnectionOptions(connect_timeout_s=5.0, answer_timeout_s=5.0)
 PAGE = b"<!DOCTYPE html><title>Hotel</title>log in"
 
 
 async def words_of(url: str) -> tuple[str, str]:
-    transport = HttpsTransport(url, gateway_id="gw", api_key="k", connect_timeout_s=5.0, answer_timeout_s=5.0)
+    transport = HttpsTransport(url, gateway_id="gw", api_key="k", connection=QUICK)
     try:
         with pytest.raises(TransientSyncError) as found:
             await transport.send(wire.encode(Batch("gw")), batch_id="b")

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 import pytest
 
 from cloud_sync.errors import SyncError, TransientSyncError
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.mqtt.client import KEEPALIVE_S, BoundedClient
 from cloud_sync.transports.mqtt.link import Link, Message
 from tests.support.scripted_broker import CONNACK, CONNECT, SUBSCRIBE, broker_that_says, packet, publish
@@ -30,7 +31,7 @@ async def linked(after: Mapping[int, bytes], *, connack: bytes = CONNACK) -> Asy
     async with broker_that_says({CONNECT: connack, **after}) as broker, asyncio.timeout(DEADLINE_S):
         link = Link(
             broker, client_id="c", on_message=heard.messages.append, on_lost=heard.errors.append,
-            max_in_flight=4, connect_timeout_s=DEADLINE_S,
+            max_in_flight=4, connection=ConnectionOptions(connect_timeout_s=DEADLINE_S),
         )  # fmt: skip
         try:
             await link.open()

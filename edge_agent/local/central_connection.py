@@ -1,0 +1,17 @@
+"""How this gateway connects to its central, as the settings say."""
+
+from __future__ import annotations
+
+from cloud_sync.transports.connection import ConnectionOptions
+from edge_agent.local.client_certificate import client_certificate
+from edge_agent.settings import CentralSettings
+
+
+def connection_of(central: CentralSettings) -> ConnectionOptions:
+    """Return what every connection to the central is made with. Reads no file."""
+    return ConnectionOptions(
+        ca_file=central.ca_file,
+        client_certificate=client_certificate(central),
+        connect_timeout_s=central.connect_timeout_s,
+        answer_timeout_s=central.answer_timeout_s,
+    )
