@@ -23,6 +23,7 @@ from cloud_sync.records import Event
 from cloud_sync.stopping import Patience, unless_stopped
 from cloud_sync.transports.auto import way_of, worth_of
 from cloud_sync.transports.base import Transport
+from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.uplink.sender import Uplink
 from cloud_sync.writer import OutboxWriter
 from edge_agent.assembly import outbox_of, policy_of
@@ -49,6 +50,7 @@ from edge_agent.local.parts import bare_document, stopped
 from edge_agent.local.reconciliation import hourly
 from edge_agent.local.state_lock import own_state
 from edge_agent.local.status import Parts, describe
+from edge_agent.local.traffic import Traffic
 from edge_agent.pipeline.baseline_files import BaselineFiles
 from edge_agent.pipeline.champions import load_models, settle_probations, wanted_models
 from edge_agent.pipeline.lifecycle import ModelLifecycle
@@ -91,6 +93,7 @@ class Agent:
     outbox_watch: OutboxWatch
     writer: OutboxWriter
     uplink: Uplink
+    traffic: Traffic
     reconciliation: HourlyReconciliation
     recorder: Recorder
     ledger: GapLedger
@@ -109,8 +112,9 @@ class Agent:
     unscored: UnscoredGaps = field(init=False)
 
     @classmethod
-    def build(cls, settings: Settings, *, clock: Clock, transport: Transport) -> Agent:
+    def build(cls, settings: Settings, *, clock: Clock, transport: Transport, meter: LinkMeter | None = None) -> Agent:
         """Load the champions and connect the parts. A bundle that is refused costs only its own sources."""
+        meter = meter or LinkMeter()
         withdrawn = settle_probations(settings, time=rfc3339(clock.now_ns()) or "", say=_say)
         models, model_errors = load_models(settings, say=_say)
         is_clock_synced = ClockQuality()
@@ -132,7 +136,8 @@ class Agent:
             outbox_watch=OutboxWatch(outbox),
             writer=writer,
             uplink=uplink,
-            reconciliation=hourly(settings, outbox, uplink, transport, clock),
+            traffic=Traffic(meter, clock.monotonic_s),
+            reconciliation=hourly(settings, outbox, uplink, transport, clock, meter),
             recorder=Recorder(is_clock_synced=is_clock_synced),
             ledger=GapLedger(since_us=clock.now_ns() // 1000),
             is_clock_synced=is_clock_synced,
@@ -358,6 +363,7 @@ class Agent:
             outbox_error=outbox_error,
             writer=self.writer.state,
             uplink=self.uplink.state,
+            traffic=self.traffic.describe(self.uplink.state.accepted_total),
             worth=worth_of(self.transport),
             way=way_of(self.transport),
             ledger=self.ledger,

@@ -52,6 +52,8 @@ class Listen:
     tls_key: Path | None = None
     request_s: float = 30.0
     """How long a connection may be open without a whole request's headers."""
+    keep_alive_s: int = 3_600
+    """How long a connection is kept after an answer: a gateway on a metered link pays kilobytes for each new one."""
 
     @property
     def scheme(self) -> str:
@@ -174,6 +176,7 @@ def _server(app: FastAPI, listen: Listen) -> _Server:
         access_log=False,
         lifespan="on",
         timeout_graceful_shutdown=_FINISH_S,
+        timeout_keep_alive=listen.keep_alive_s,
         server_header=False,
         ssl_certfile=listen.tls_cert,
         ssl_keyfile=listen.tls_key,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cloud_sync.transports.link_use import ORDINARY, LinkUse
 from cloud_sync.transports.tls import ClientCertificate
 
 
@@ -24,6 +25,7 @@ class ConnectionOptions:
     client_certificate: ClientCertificate | None = None
     connect_timeout_s: float = 5.0
     answer_timeout_s: float = 30.0
+    use: LinkUse = ORDINARY
 
 
 DEFAULTS: Final = ConnectionOptions()

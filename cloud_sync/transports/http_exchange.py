@@ -26,11 +26,19 @@ from cloud_sync.errors import TransientSyncError
 from cloud_sync.printable import printable
 from cloud_sync.transports.answers import MAX_ANSWER_BYTES
 from cloud_sync.transports.connection import ConnectionOptions
+from cloud_sync.transports.counted_backend import count_connections
 from cloud_sync.transports.http_errors import PROXIES, check_certificate_taken, translated
+from cloud_sync.transports.link_meter import LinkBytes
 from cloud_sync.transports.tls import ClientTls
 
 _PIECE_BYTES: Final = 16_384
 """At 500 bytes a second, slower than any link (GPRS has 6,000), a piece takes 33 s."""
+
+IDLE_S: Final = 300.0
+"""A report a minute then needs no new handshake; where a server or a router keeps less, the library connects anew."""
+
+_NOT_NEEDED: Final = ("Accept", "Connection", "User-Agent")
+"""What the library adds and HTTP/1.1 does not ask for."""
 
 _CANNOT_BE_MADE: Final = (httpx.InvalidURL, ValueError, ImportError)
 _REASON_CHARS: Final = 200
@@ -61,7 +69,10 @@ class HttpExchange:
         self._unsent_s = (
             2 * connection.connect_timeout_s + connection.answer_timeout_s
         )  # TCP, then TLS; a proxy may stand between the two
-        self._limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=20)
+        self._use = connection.use
+        self._limits = httpx.Limits(
+            max_connections=max_connections, max_keepalive_connections=20, keepalive_expiry=self._use.idle_s or IDLE_S
+        )
         self._client: httpx.AsyncClient | None = None
         self._is_closed = False
 
@@ -81,12 +92,14 @@ class HttpExchange:
         self._tls.refresh()
         with translated(url, self._tls.own):
             if self._client is None:
-                self._client = client_for(url, self._tls.context, self._timeout, self._headers, limits=self._limits)
+                self._client = self._made_client(url)
             async with asyncio.timeout(self._unsent_s) as deadline:
                 more = {**(headers or {}), "Content-Length": str(len(body))} if body else headers
                 content = self._sent(body, deadline) if body else None
                 async with self._client.stream(method, url, params=params, content=content, headers=more) as response:
                     answer = Answer(response.status_code, response.headers, await _body(url, response, max_bytes))
+        if self._use.meter is not None:
+            self._use.meter.add(LinkBytes(payload=len(body)))
         check_certificate_taken(url, self._tls.own, answer.status, answer.body)
         return answer
 
@@ -94,6 +107,15 @@ class HttpExchange:
         self._is_closed = True
         if self._client is not None:
             await self._client.aclose()
+
+    def _made_client(self, url: str) -> httpx.AsyncClient:
+        client = client_for(url, self._tls.context, self._timeout, self._headers, limits=self._limits)
+        if self._use.is_sparing:
+            for name in _NOT_NEEDED:
+                client.headers.pop(name, None)
+        if self._use.meter is not None:
+            count_connections(client, self._use.meter)
+        return client
 
     async def _sent(self, body: bytes, deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
         """The body in pieces, each with time of its own; the library comes for the next when one has gone out."""

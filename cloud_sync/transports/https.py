@@ -47,6 +47,7 @@ class HttpsTransport:
             tls=ClientTls(connection.ca_file, connection.client_certificate),
             connection=connection,
         )
+        self._is_sparing = connection.use.is_sparing
 
     def __repr__(self) -> str:
         return f"HttpsTransport({self._url!r}, gateway_id={self._gateway_id!r})"
@@ -76,9 +77,8 @@ class HttpsTransport:
         await self._http.aclose()
 
     async def _post(self, body: bytes, batch_id: str) -> Answer:
-        headers = {
-            "Content-Type": wire.content_type(body),  # an outbox may still hold blocks of an older form
-            "Idempotency-Key": f"{self._gateway_id}:{batch_id}",
-            "X-Request-ID": str(uuid.uuid4()),
-        }
+        headers = {"Idempotency-Key": f"{self._gateway_id}:{batch_id}"}
+        if not self._is_sparing:
+            headers["Content-Type"] = wire.content_type(body)  # an outbox may still hold blocks of an older form
+            headers["X-Request-ID"] = str(uuid.uuid4())
         return await self._http.ask("POST", self._url, body=body, headers=headers)

@@ -21,7 +21,9 @@ from cloud_sync.stop_signals import StopSignals
 from cloud_sync.stopping import Patience, run_bounded, unless_stopped
 from cloud_sync.transports.auto import transport_for
 from cloud_sync.transports.base import Transport
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.failover import FailoverTransport
+from cloud_sync.transports.link_meter import LinkMeter
 from edge_agent.app import Agent
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError, EdgeError
@@ -93,9 +95,10 @@ async def _supervised(run: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _run_agent(settings: Settings, api_key: str, mqtt_password: str | None, signals: StopSignals) -> None:
-    transport = build_transport(settings, api_key=api_key, mqtt_password=mqtt_password)
+    meter = LinkMeter()
+    transport = build_transport(settings, api_key=api_key, mqtt_password=mqtt_password, meter=meter)
     # In a thread: models are proven here, for tens of seconds on a small box, and a stop does not wait for it.
-    build = asyncio.to_thread(Agent.build, settings, clock=SystemClock(), transport=transport)
+    build = asyncio.to_thread(Agent.build, settings, clock=SystemClock(), transport=transport, meter=meter)
     built = await unless_stopped(signals.asked, build, within_s=0.0)
     if built is None:
         log.info("stopped while starting; nothing was measured yet")
@@ -114,24 +117,28 @@ async def _hold_off(stop: asyncio.Event, seconds: float) -> None:
             await stop.wait()
 
 
-def build_transport(settings: Settings, *, api_key: str, mqtt_password: str | None) -> Transport:
+def build_transport(
+    settings: Settings, *, api_key: str, mqtt_password: str | None, meter: LinkMeter | None = None
+) -> Transport:
     """The way to the central; with [central.mqtt] there are two, and the one not preferred stands in."""
-    central = settings.central
+    central, connection = settings.central, connection_of(settings.central, meter)
     https = transport_for(
         "batch" if central.mqtt is not None else central.api,  # whoever listens at a broker takes batches
         central.url,
         gateway_id=settings.gateway.id,
         api_key=api_key,
-        connection=connection_of(central),
+        connection=connection,
         in_flight=central.single_in_flight,
     )
     if central.mqtt is None:
         return https
-    mqtt = _mqtt_transport(settings, central.mqtt, mqtt_password)
+    mqtt = _mqtt_transport(settings, central.mqtt, mqtt_password, connection)
     return FailoverTransport(mqtt, https) if central.prefer == "mqtt" else FailoverTransport(https, mqtt)
 
 
-def _mqtt_transport(settings: Settings, mqtt: CentralMqttSettings, password: str | None) -> Transport:
+def _mqtt_transport(
+    settings: Settings, mqtt: CentralMqttSettings, password: str | None, connection: ConnectionOptions
+) -> Transport:
     # Imported here: a gateway without [central.mqtt] never loads paho.
     from cloud_sync.transports.mqtt.broker import Broker, Tls
     from cloud_sync.transports.mqtt.transport import MqttTransport
@@ -140,6 +147,6 @@ def _mqtt_transport(settings: Settings, mqtt: CentralMqttSettings, password: str
     return MqttTransport(
         Broker(mqtt.host, mqtt.port, tls, mqtt.username, password),
         gateway_id=settings.gateway.id,
-        connection=connection_of(settings.central),
+        connection=connection,
         reconnect_max_s=settings.central.backoff_max_s,
     )

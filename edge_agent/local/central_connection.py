@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from cloud_sync.transports.connection import ConnectionOptions
+from cloud_sync.transports.link_meter import LinkMeter
+from cloud_sync.transports.link_use import LinkUse
 from edge_agent.local.client_certificate import client_certificate
 from edge_agent.settings import CentralSettings
 
 
-def connection_of(central: CentralSettings) -> ConnectionOptions:
-    """Return what every connection to the central is made with. Reads no file."""
+def connection_of(central: CentralSettings, meter: LinkMeter | None = None) -> ConnectionOptions:
+    """Return what every connection to the central is made with, counted by `meter`. Reads no file."""
     return ConnectionOptions(
         ca_file=central.ca_file,
         client_certificate=client_certificate(central),
         connect_timeout_s=central.connect_timeout_s,
         answer_timeout_s=central.answer_timeout_s,
+        use=LinkUse(meter),
     )

@@ -12,6 +12,7 @@ from cloud_sync.outbox import Outbox
 from cloud_sync.reconcile import Ask, Span, ask_central
 from cloud_sync.reconcile_hourly import HourlyReconciliation, ReconcileState, takes_digests
 from cloud_sync.transports.base import Transport
+from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.uplink.sender import LinkState, Uplink
 from edge_agent.core.clock import Clock
 from edge_agent.errors import ConfigurationError
@@ -23,7 +24,7 @@ _ANSWER_TIMEOUT_S: Final = 60.0
 """At least so long: a day of a big gateway is hashed before the first byte of the answer."""
 
 
-def asking(settings: Settings) -> Ask:
+def asking(settings: Settings, meter: LinkMeter | None = None) -> Ask:
     """Asks the configured central over HTTPS, with a connection of its own; key and certificates are read each time."""
 
     async def ask(span: Span) -> Mapping[HourKey, HourDigest]:
@@ -31,7 +32,7 @@ def asking(settings: Settings) -> Ask:
             api_key = central_api_key(settings)
         except ConfigurationError as exc:
             raise CredentialsError(exc.message, hint=exc.hint) from exc
-        connection = connection_of(settings.central)
+        connection = connection_of(settings.central, meter)
         return await ask_central(
             settings.central.url,
             span,
@@ -44,12 +45,12 @@ def asking(settings: Settings) -> Ask:
 
 
 def hourly(
-    settings: Settings, outbox: Outbox, uplink: Uplink, transport: Transport, clock: Clock
+    settings: Settings, outbox: Outbox, uplink: Uplink, transport: Transport, clock: Clock, meter: LinkMeter
 ) -> HourlyReconciliation:
     """The service of an agent; it asks while its uplink is online over HTTPS."""
     return HourlyReconciliation(
         outbox.path,
-        asking(settings),
+        asking(settings, meter),
         every_s=settings.central.reconcile_every_s,
         may_ask=lambda: uplink.state.link is LinkState.ONLINE and takes_digests(transport),
         now_ns=clock.now_ns,

@@ -76,6 +76,7 @@ class Parts:
     certificate: tuple[str, str] | None = None
     """What is wrong with the client certificate, and what to do."""
     failures: Sequence[PartFailure] = ()
+    traffic: Mapping[str, Any] = field(default_factory=dict)
 
 
 def describe(parts: Parts) -> dict[str, Any]:
@@ -243,6 +244,7 @@ def _central(parts: Parts) -> dict[str, Any]:
         "hint": uplink.hint,
         "last_settled": rfc3339(uplink.last_settled_ns),
         "sent_bytes_total": uplink.sent_bytes_total,
+        "traffic": dict(parts.traffic),
         "worth": parts.worth,
         "way": parts.way.name,
         "way_since": rfc3339(parts.way.since_ns),

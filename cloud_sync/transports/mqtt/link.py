@@ -85,6 +85,7 @@ class Link:
         self._will = will
         self._max_in_flight = max_in_flight
         self._connect_timeout_s = connection.connect_timeout_s
+        self._use = connection.use
         self._client: paho.Client | None = None
         self._opening: asyncio.Future[None] | None = None
         self._publishing: dict[int, asyncio.Future[int]] = {}
@@ -185,9 +186,12 @@ class Link:
 
     def _new_client(self) -> paho.Client:
         self._broker.check_host()
+        keepalive_s = self._use.mqtt_keepalive_s or KEEPALIVE_S
         client = BoundedClient(
             CallbackAPIVersion.VERSION2,
             on_end=lambda: self._hand_over(self._ended),
+            meter=self._use.meter,
+            keepalive_s=keepalive_s,
             client_id=self._client_id,
             protocol=paho.MQTTv5,
             reconnect_on_failure=False,
@@ -208,7 +212,7 @@ class Link:
         wishes.ReceiveMaximum = self._max_in_flight
         wishes.MaximumPacketSize = MAX_PACKET_BYTES
         client.connect_async(
-            self._broker.host, self._broker.port, keepalive=KEEPALIVE_S, clean_start=True, properties=wishes
+            self._broker.host, self._broker.port, keepalive=keepalive_s, clean_start=True, properties=wishes
         )
         return client
 

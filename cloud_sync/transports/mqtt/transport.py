@@ -21,6 +21,7 @@ from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, Credentials
 from cloud_sync.records import Settlement
 from cloud_sync.transports.answers import MAX_RETRY_AFTER_S, detail_in, said_in, settlement_of, shown
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
+from cloud_sync.transports.link_meter import LinkBytes
 from cloud_sync.transports.mqtt.broker import Broker, Topics
 from cloud_sync.transports.mqtt.link import NO_SUBSCRIBERS, Link, Message, Will
 
@@ -51,6 +52,7 @@ class MqttTransport:
         self._topics = Topics(gateway_id)
         self._max_in_flight = max_in_flight
         self._connection = connection
+        self._use = connection.use
         self._answer_timeout_s = connection.answer_timeout_s
         self._reconnect_max_s = reconnect_max_s
         self._slots = asyncio.Semaphore(max_in_flight)
@@ -96,9 +98,11 @@ class MqttTransport:
                 body,
                 response_topic=self._topics.answer,
                 correlation=batch_id.encode(),
-                content_type=wire.content_type(body),
+                content_type=None if self._use.is_sparing else wire.content_type(body),
                 content_encoding=wire.CONTENT_ENCODING,
             )
+            if self._use.meter is not None:
+                self._use.meter.add(LinkBytes(payload=len(body)))
             taken.add_done_callback(lambda done: self._note_taken(done, answer))
             async with asyncio.timeout(self._answer_timeout_s):
                 return await answer
