@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make .venv from a hashed lock: .ci/venv.sh LOCKFILE. Does nothing when it is there already.
-# Needs Python 3.11 to 3.13; on Debian without python3-venv it installs that when root, and says so when not.
+# Needs Python 3.11 to 3.13 with venv; on a Debian without them it installs python3 and python3-venv when root, and says so when not.
 set -eu
 lock=$1
 stamp=.venv/.installed-from
@@ -19,20 +19,31 @@ find_python() {
       echo "$name"; return 0
     fi
   done
-  echo "Python 3.11, 3.12 or 3.13 is needed and was not found; on Debian 12: apt install python3 python3-venv" >&2
   return 1
 }
 
+# install_debian MISSING PACKAGES: what is missing in words, and the packages that bring it. Ends the script when it cannot.
+install_debian() {
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo "$1; on Debian 12 or 13, as root: apt-get update && apt-get install $2" >&2
+    exit 1
+  fi
+  echo "installing $2 (apt-get)" >&2
+  # shellcheck disable=SC2086
+  apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $2 >/dev/null || {
+    echo "$1, and apt-get cannot install $2: see above" >&2
+    exit 1
+  }
+}
+
 if [ ! -x .venv/bin/python ]; then
-  python=$(find_python)
+  needed="Python 3.11, 3.12 or 3.13 is needed and was not found"
+  if ! python=$(find_python); then
+    install_debian "$needed" "python3 python3-venv"
+    python=$(find_python) || { echo "$needed: this system's python3 is another one; PYTHON=/path/to/python3.12 names one" >&2; exit 1; }
+  fi
   if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-      echo "installing python3-venv" >&2
-      apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends python3-venv >/dev/null
-    else
-      echo "this Python cannot make virtual environments; ask an administrator for: apt install python3-venv" >&2
-      exit 1
-    fi
+    install_debian "this Python cannot make virtual environments" python3-venv
   fi
   "$python" -m venv .venv
 fi

@@ -1,6 +1,6 @@
 """The `edge-agent` command: names, options and entry point. The work is in one file per command.
 
-Exit codes: 0 healthy or done, 1 degraded or partly done, 2 down, 3 wrong configuration or usage.
+Exit codes: 0 healthy or done, 1 degraded or partly done, 2 down (or a wrong option), 3 wrong configuration.
 """
 
 from __future__ import annotations

@@ -170,7 +170,7 @@ def _room(outbox: dict[str, Any]) -> list[str]:
             "then every second reading of the oldest is given up"
         )
     if outbox.get("limited_by") == "min_free_bytes":
-        floor = f"{outbox['min_free_bytes'] / 1e6:.0f} MB stay free for others"
+        floor = f"{outbox['min_free_bytes'] / 1e6:.3g} MB stay free for others"
         lines.append(f"the disk ends it at {outbox['room_bytes'] / 1e6:.1f} MB: {floor} (outbox.min_free_bytes)")
     return lines
 

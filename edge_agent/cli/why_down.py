@@ -15,7 +15,9 @@ from edge_agent.errors import DaemonUnreachableError
 from edge_agent.local.process import boot_id, is_alive
 
 START_IT: Final = "start it: systemctl start edge-agent"
+START_BY_HAND: Final = "start it: edge-agent run --config FILE (it ran without systemd)"
 READ_WHY: Final = "read why: journalctl -u edge-agent -n 30; then start it"
+READ_WHAT_IT_PRINTED: Final = "read why: the last lines that it printed (of a container: its log); then start it"
 _UNIT: Final = "edge-agent.service"
 SYSTEMD_RUNS: Final = Path("/run/systemd/system")
 _ANSWER_WITHIN_S: Final = 3.0
@@ -56,7 +58,7 @@ def why_down(
         return _problem(exc.message, exc.hint, last.get("time") if last else None)
     failure = _table(last, "failure")
     if isinstance(failure.get("what"), str):
-        return _problem(failure["what"], _then_start(failure.get("do")), failure.get("since"))
+        return _problem(failure["what"], _then_start(failure.get("do"), last), failure.get("since"))
     if last is not None and last.get("state") == "stopped" and "begun" not in last:
         return _stopped(last)
     process = _table(last, "process")
@@ -119,7 +121,8 @@ def _died(last: dict[str, Any] | None, process: dict[str, Any]) -> Problem:
     when = " while it started" if "begun" in last else ""
     return _problem(
         f"the agent{who} died{when} without saying goodbye: killed, out of memory, or a crash",
-        f"{READ_WHY}; out of memory: journalctl -k -g 'out of memory'", since,
+        f"{READ_WHAT_IT_PRINTED if _was_by_hand(last) else READ_WHY}; out of memory: journalctl -k -g 'out of memory'",
+        since,
     )  # fmt: skip
 
 
@@ -127,7 +130,7 @@ def _stopped(last: dict[str, Any]) -> Problem:
     what = "the agent was stopped on request"
     if last.get("not_stored"):
         what = f"the agent was stopped, and {last['not_stored']} records could not be stored any more"
-    return _problem(f"{what}{_upgraded(last)}", START_IT, last.get("time"))
+    return _problem(f"{what}{_upgraded(last)}", _start(last), last.get("time"))
 
 
 def _upgraded(last: dict[str, Any]) -> str:
@@ -135,8 +138,18 @@ def _upgraded(last: dict[str, Any]) -> str:
     return f" (it was version {before}; {__version__} is installed now)" if before and before != __version__ else ""
 
 
-def _then_start(do: object) -> str:
-    return f"{do}; then {START_IT}" if do else f"mend it; then {START_IT}"
+def _then_start(do: object, last: dict[str, Any] | None) -> str:
+    return f"{do}; then {_start(last)}" if do else f"mend it; then {_start(last)}"
+
+
+def _start(last: dict[str, Any] | None) -> str:
+    return START_BY_HAND if _was_by_hand(last) else START_IT
+
+
+def _was_by_hand(last: dict[str, Any] | None) -> bool:
+    """Whether the last run was in a terminal or a container: it noted that it had no unit."""
+    process = _table(last, "process")
+    return "unit" in process and process["unit"] is None
 
 
 def _table(document: dict[str, Any] | None, name: str) -> dict[str, Any]:

@@ -9,6 +9,8 @@ Constraints
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections import deque
 from typing import Final, Protocol
 
@@ -53,7 +55,7 @@ class TcpLink:
             ) from exc
         except OSError as exc:
             raise TransientDriverError(
-                f"{self._where}: {exc}", hint="check host, port and that it is switched on"
+                f"{self._where}: {_why_not(exc)}", hint="check host, port and that it is switched on"
             ) from exc
 
     async def receive(self) -> Frame:
@@ -157,3 +159,12 @@ def _silent(where: str, silent_after_s: float, refusal: str) -> TransientDriverE
     return TransientDriverError(
         f"{where} has been silent for {silent_after_s:g} s{but}", hint="is the sensor switched on and sending here?"
     )
+
+
+def _why_not(exc: OSError) -> str:
+    """Return why nothing was connected; asyncio's own words hold numbers and tuples."""
+    if isinstance(exc, ConnectionRefusedError):
+        return "nobody listens there: connection refused"
+    if isinstance(exc, socket.gaierror):
+        return f"its name cannot be looked up: {exc.strerror}"
+    return os.strerror(exc.errno).lower() if exc.errno else str(exc)

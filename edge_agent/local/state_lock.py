@@ -96,7 +96,9 @@ def close_state(state_dir: Path) -> int:
         found = state_dir.stat()
         if found.st_mode & stat.S_ISVTX:
             raise ConfigurationError(
-                f"{state_dir} is a folder that everybody shares", hint="gateway.state_dir must be the agent's own"
+                f"{state_dir} is a folder that everybody shares",
+                hint="gateway.state_dir must be the agent's own: a folder below it; or, when it is a mount "
+                "for the agent alone (a tmpfs has the mode 1777), mode=0700 among its mount options",
             )
         if found.st_uid != os.geteuid() != 0:
             raise ConfigurationError(

@@ -14,6 +14,7 @@ from pydantic_settings import SettingsError
 from edge_agent import settings as settings_module
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import Settings
+from edge_agent.settings.pattern_words import is_with_unit, looks_like
 from edge_agent.settings.toml_file import line_of, parse, read_text, resolve_paths
 
 _ENVIRONMENT_HINT: Final = "a whole table or list in the environment is JSON; single settings are EDGE_TABLE__SETTING"
@@ -98,10 +99,19 @@ def _say(error: Any, location: tuple[int | str, ...]) -> str:
             return "type must be one of microphone, accelerometer, replay, synthetic, modbus, opcua"
         case "value_error":
             return str(error["msg"]).removeprefix("Value error, ")
+        case "string_pattern_mismatch":
+            return f"should be {looks_like(error['ctx']['pattern'])}{_shown(error)}"
+        case "path_type":
+            return f"should be a path, in quotes{_shown(error)}"
+        case "int_parsing" | "float_parsing" if is_with_unit(error["input"]):
+            return f"should be a number alone, without quotes; the setting's name has its unit{_shown(error)}"
         case _:
-            given = error.get("input")
-            shown = "" if isinstance(given, dict | list | tuple) else f" (it is {given!r})"
-            return f"{error['msg'][0].lower()}{error['msg'][1:]}{shown}"
+            return f"{error['msg'][0].lower()}{error['msg'][1:]}{_shown(error)}"
+
+
+def _shown(error: Any) -> str:
+    given = error.get("input")
+    return "" if isinstance(given, dict | list | tuple) else f" (it is {given!r})"
 
 
 def _all_field_names() -> set[str]:

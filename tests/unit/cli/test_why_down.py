@@ -54,6 +54,13 @@ def test_stopped_on_request_is_said_only_of_a_run_that_was() -> None:
     assert "stopped" not in why(RUNNING)[0]
 
 
+def test_a_run_in_a_terminal_is_not_told_of_systemd() -> None:
+    assert why(STOPPED)[1] == "start it: edge-agent run --config FILE (it ran without systemd)"
+    of_systemd = STOPPED | {"process": DEAD | {"unit": "edge-agent.service"}}
+    assert why(of_systemd)[1] == "start it: systemctl start edge-agent"
+    assert why({"state": "stopped", "time": STOPPED["time"]})[1] == "start it: systemctl start edge-agent"
+
+
 def test_after_an_upgrade_both_versions_are_said() -> None:
     what, _ = why(STOPPED | {"gateway": {"version": "0.0.9"}})
     assert what == f"the agent was stopped on request (it was version 0.0.9; {__version__} is installed now)"
@@ -62,7 +69,8 @@ def test_after_an_upgrade_both_versions_are_said() -> None:
 def test_a_run_that_died_is_named_and_not_called_stopped() -> None:
     what, do = why(RUNNING)
     assert what == f"the agent (process {DEAD['pid']}) died without saying goodbye: killed, out of memory, or a crash"
-    assert "journalctl" in do
+    assert "the last lines that it printed" in do
+    assert "journalctl -u edge-agent" in why(RUNNING | {"process": DEAD | {"unit": "edge-agent.service"}})[1]
     assert "died while it started" in why({"begun": "2026-01-02T04:00:00.000Z", "process": DEAD})[0]
 
 
@@ -127,7 +135,7 @@ def test_a_start_that_was_refused_says_why_and_since_when(tmp_path: Path) -> Non
     first = left(tmp_path)["failure"]["since"]
     assert why(left(tmp_path)) == (
         "the agent did not start: no API key for the central is configured",
-        "name its file; then start it: systemctl start edge-agent",
+        "name its file; then start it: edge-agent run --config FILE (it ran without systemd)",
     )
     with pytest.raises(ConfigurationError), last_words(tmp_path):
         raise ConfigurationError("no API key for the central is configured", hint="name its file")

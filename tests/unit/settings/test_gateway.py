@@ -109,7 +109,7 @@ def test_a_setting_that_belongs_elsewhere_is_not_suggested_for_itself(site: Path
         ("address = 4", "address = 4\nscale = nan", "finite number"),
         ('interface = "tcp"', 'interface = "usb"', "sources.0.interface: input should be 'sound_card', 'tcp' or 'udp'"),
         ('unit = "K"', "unit = 5", "unit: input should be a valid string (it is 5)"),
-        ('id = "gw-1"', 'id = "Gateway 1"', "gateway.id: string should match pattern"),
+        ('id = "gw-1"', 'id = "Gateway 1"', "gateway.id: should be a name of small letters"),
         ('type = "modbus"', 'type = "profibus"', "type must be one of microphone, accelerometer, replay"),
     ],
 )
@@ -193,8 +193,8 @@ node_id = "ns=2;s=Flow"
             OPCUA.replace("[[sources.nodes]]", 'security = "basic256sha256"\n[[sources.nodes]]'),
             "needs certificate_file and private_key_file",
         ),
-        (OPCUA.replace("ns=2;s=Flow", "Flow"), "node_id: string should match pattern"),
-        (OPCUA.replace("opc.tcp", "https"), "endpoint: string should match pattern"),
+        (OPCUA.replace("ns=2;s=Flow", "Flow"), "node_id: should be a node id"),
+        (OPCUA.replace("opc.tcp", "https"), "endpoint: should be an address that begins with opc.tcp"),
     ],
 )
 def test_an_opcua_server_is_spoken_to_in_the_open_only_on_purpose(site: Path, text: str, said: str) -> None:
