@@ -23,7 +23,14 @@ run()
 
 def started(*arguments: object, order: signal.Signals) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", SIGNAL_WHILE_IMPORTING, *map(str, arguments), str(int(order))]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, preexec_fn=_as_from_a_terminal
+    )
+
+
+def _as_from_a_terminal() -> None:
+    """Whoever is started in the background of a shell's script ignores an interrupt, and so do its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("command", ["run", "status", "--help"])
