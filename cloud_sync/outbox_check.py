@@ -5,6 +5,8 @@ SQLite calls a read that the disk refused (EIO) a malformed file. What is damage
 Constraints
 - Changes nothing in the file. Nobody else may have it open.
 - One clean `integrity_check` is proof. Without one a file counts as damaged only when reading it again does not help.
+- Of a file whose every piece can be read, a check that ended with an I/O error tells nothing, nor do checks that each
+  say something else, on a disk that refuses calls: it is checked another time.
 - Bounded: of a file beyond `MOST_CHECKED_BYTES` the totals and every header are read in place of every page.
 """
 
@@ -19,7 +21,7 @@ from typing import Final
 
 from cloud_sync.errors import OutboxUnavailableError
 from cloud_sync.outbox_blocks import read_counters, read_depth
-from cloud_sync.sqlite_errors import UNREADABLE, read_text, translated
+from cloud_sync.sqlite_errors import UNREADABLE, is_io_error, read_text, translated
 
 MOST_CHECKED_BYTES: Final = 256 << 20
 """Half a minute on a slow card; records wait in memory meanwhile."""
@@ -29,6 +31,8 @@ _CHECKS: Final = 20
 """With 2 % of the calls failing a file of 1000 pages is clean at the fourth."""
 _CHECKS_IN_CALM: Final = 4
 _MOST_COMPLAINTS: Final = 10_000
+_ALIKE: Final = 3
+"""So many checks in a row say the same of what is damaged."""
 _PIECE_BYTES: Final = 64 << 10
 _FEWEST_READS: Final = 256
 """To tell a calm disk from one that refuses a call in a hundred, also for a file of a few pages."""
@@ -42,8 +46,7 @@ _NO_SHARED_INDEX: Final = (sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SH
 
 def what_is_damaged(path: Path) -> str | None:
     """What is wrong with the file; None when it is whole. Raises OutboxUnavailableError when it cannot be read now."""
-    found = _check(path, 1)
-    if found is None:
+    if _check(path, 1)[-1] is None:
         return None
     disk = read_through(path)
     if disk.is_gone:
@@ -52,7 +55,26 @@ def what_is_damaged(path: Path) -> str | None:
             reason="io",
             hint="check the disk or flash card; look for errors in the kernel log",
         )
-    return _check(path, _CHECKS_IN_CALM if disk.is_calm else _CHECKS)
+    checks = _check(path, _CHECKS_IN_CALM if disk.is_calm else _CHECKS)
+    found = checks[-1]
+    if found is None:
+        return None
+    says_nothing = found.is_io_error or not (disk.is_calm or checks[-_ALIKE:] == [found] * _ALIKE)
+    if says_nothing and disk.unreadable == 0:
+        raise OutboxUnavailableError(
+            f"{path} cannot be checked: {found.text}",
+            reason="io",
+            hint="check the disk or flash card; look for errors in the kernel log",
+        )
+    return found.text
+
+
+@dataclass(frozen=True, slots=True)
+class _Complaint:
+    """What a check said, and whether only the disk kept it from an end."""
+
+    text: str
+    is_io_error: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +120,22 @@ def _reads_needed(descriptor: int, start: int) -> int:
     return _READS + 1
 
 
-def _check(path: Path, checks: int) -> str | None:
-    """What the last of so many checks said, on one connection; None as soon as one finds nothing."""
-    found = ""
+def _check(path: Path, checks: int) -> list[_Complaint | None]:
+    """What each of so many checks said, on one connection; the last is None when one found nothing."""
+    found: list[_Complaint | None] = []
     db: sqlite3.Connection | None = None
     try:
         for _ in range(checks):
             try:
                 db = db or _opened(path)
-                first = _first_complaint(db)
-                if first is None:
-                    return None
-                found = first
+                found.append(_first_complaint(db))
+                if found[-1] is None:
+                    return found
             except UNREADABLE as exc:
                 if not _may_be_damage(exc):
                     with translated(path):
                         raise
-                found = str(exc)
+                found.append(_Complaint(str(exc), is_io_error=isinstance(exc, sqlite3.Error) and is_io_error(exc)))
     finally:
         if db is not None:
             db.close()
@@ -135,13 +156,13 @@ def _may_be_damage(exc: Exception) -> bool:
     return code & 0xFF not in _TELL_NOTHING and code not in _NO_SHARED_INDEX
 
 
-def _first_complaint(db: sqlite3.Connection) -> str | None:
+def _first_complaint(db: sqlite3.Connection) -> _Complaint | None:
     db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     size = db.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]
     if size <= MOST_CHECKED_BYTES:
         said = str(db.execute(f"PRAGMA integrity_check({_MOST_COMPLAINTS})").fetchall()[0][0])
         if said != "ok":
-            return said.replace("\n", " ")
+            return _Complaint(said.replace("\n", " "))
     read_depth(db)
     read_counters(db)
     return None

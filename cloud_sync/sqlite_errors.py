@@ -38,6 +38,11 @@ def result_code(exc: sqlite3.Error) -> int:
     return int(getattr(exc, "sqlite_errorcode", 0)) & 0xFF
 
 
+def is_io_error(exc: sqlite3.Error) -> bool:
+    """Whether the disk refused a call, which says nothing about what lies on it."""
+    return result_code(exc) == sqlite3.SQLITE_IOERR
+
+
 def is_beyond_doubt(damage: OutboxCorruptError) -> bool:
     """Not what SQLite also calls a read that the disk refused: rows that contradict what we wrote."""
     cause = damage.__cause__
