@@ -3,6 +3,7 @@
 SyncError
   TransientSyncError        keep the batch, back off: no link, 5xx, 429 (may carry retry_after_s)
   CredentialsError          keep the batch, back off to the maximum, tell the operator
+    GatewayIdInUseError     another box sends with this gateway id; ask again after retry_after_s
   BatchTooLargeError        cut the batch and send the parts (413)
   BatchRefusedError         the batch as a whole was refused (422); halve it to find the poison row
   WireFormatError           bytes that are not a batch of a version we know
@@ -16,6 +17,7 @@ SyncError
 from __future__ import annotations
 
 from cloud_sync.printable import printable
+from cloud_sync.twins import Notice
 
 
 class SyncError(Exception):
@@ -45,6 +47,21 @@ class TransientSyncError(SyncError):
 
 class CredentialsError(SyncError):
     """The central does not know us or refuses us; retrying soon will not help."""
+
+
+class GatewayIdInUseError(CredentialsError):
+    """The central takes this gateway id from another box now; `notice` says from which."""
+
+    def __init__(self, notice: Notice, *, free_in_s: float | None = None, retry_after_s: float | None = None) -> None:
+        free = "" if free_in_s is None else f"; free in {max(free_in_s, 0):.0f} s unless that one is heard again"
+        super().__init__(
+            f"this gateway id is in use by another box: {notice.other}, since {notice.other.since}, last heard"
+            f" {notice.other.last_seen}{free}",
+            hint="if this box is to replace it, switch the other one off and wait; if both are to run, give one of them"
+            " another gateway.id and key; to hand the id over at once: edge-central release",
+        )
+        self.notice = notice
+        self.retry_after_s = retry_after_s
 
 
 class BatchTooLargeError(SyncError):

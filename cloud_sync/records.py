@@ -1,4 +1,4 @@
-"""What is delivered: rows of `sensor_readings`, and events. Knows nobody.
+"""What is delivered: rows of `sensor_readings`, and events; and what the central says of them.
 
 A row's identity is (sensor_id, time_us); an event's is its id. Both are what makes delivery count once,
 however often the bytes travel.
@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
+
+from cloud_sync.twins import Notice
 
 
 class RecordClass(StrEnum):
@@ -116,6 +118,8 @@ class Settlement:
     accepted: int
     duplicates: int
     refused: tuple[Refusal, ...] = ()
+    notice: Notice | None = None
+    """What the central tells of another box that sends with this gateway id."""
 
     def __len__(self) -> int:
         return self.accepted + self.duplicates + len(self.refused)

@@ -11,6 +11,7 @@ from cloud_sync.central.shares import TurnedAwayError
 from cloud_sync.central.writing import AWAY
 from cloud_sync.printable import printable
 from cloud_sync.records import Refusal, Settlement
+from cloud_sync.twins import Notice, notice_fields
 
 TOLD_IN_FULL: Final = 100
 """Refusals of one code in one answer: 100,000 of them then take 6 MB and not 30."""
@@ -34,8 +35,8 @@ def turned_away(gateway_id: str, error: TurnedAwayError) -> str:
     return "the central has more to do than it can; nothing was stored"
 
 
-def settled(batch_id: str, settlement: Settlement) -> dict[str, Any]:
-    """The answer after COMMIT: every row and event is accounted for.
+def settled(batch_id: str, settlement: Settlement, notice: Notice | None = None) -> dict[str, Any]:
+    """The answer after COMMIT: every row and event is accounted for; with what is to be told of another box.
 
     Of many refusals with one code the first are told in full, the others by the position of the first.
     """
@@ -45,6 +46,7 @@ def settled(batch_id: str, settlement: Settlement) -> dict[str, Any]:
         "accepted": settlement.accepted,
         "duplicates": settlement.duplicates,
         "rejected": _rejected(settlement.refused),
+        **({} if notice is None else {"twin": notice_fields(notice)}),
     }
 
 

@@ -21,10 +21,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import typer
 
-from cloud_sync.central import cli_corrections, cli_keys
+from cloud_sync.central import cli_corrections, cli_gateways, cli_keys
 from cloud_sync.central.cli_store import one_of_both, open_store
 from cloud_sync.central.errors import CentralError, LoadTestError, UsageError
 from cloud_sync.central.importing import import_file
+from cloud_sync.central.leases import LeaseTerms
 from cloud_sync.central.loadtest import Load, read_keys, run_load, temporary_keys
 from cloud_sync.central.logs import log_as_json
 from cloud_sync.central.maintenance import Maintenance
@@ -36,6 +37,7 @@ from cloud_sync.private_files import close_to_others
 from cloud_sync.terminal import guard_standard_streams
 from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.transports.tls import ClientCertificate
+from cloud_sync.twins import MAX_LEASE_S
 
 _SWITCH_S: Final = 0.0005
 """How long a thread that decodes may keep the interpreter. With Python's 5 ms, each of the many short steps of another
@@ -62,6 +64,7 @@ RetentionDays = Annotated[
     ),
 ]
 DEFAULT_RATES = RateLimits()
+DEFAULT_LEASE = LeaseTerms()
 
 
 @app.command()
@@ -87,13 +90,16 @@ def serve(
     requests_per_s: Annotated[
         float, typer.Option(min=0, help="What one gateway may ask on average; 0 does not limit.")
     ] = DEFAULT_RATES.requests_per_s or 0,
+    lease_seconds: Annotated[
+        float, typer.Option(min=1, max=MAX_LEASE_S, help="Silence after which another box may have a gateway id.")
+    ] = DEFAULT_LEASE.seconds,
 ) -> None:
     """Take batches until SIGTERM or SIGINT. Prints one JSON line with `url` and `database` when ready."""
     if (tls_cert is None) != (tls_key is None):
         _fail(UsageError("--tls-cert and --tls-key belong together"))
     listen = Listen(host, port, tls_cert, tls_key)
     broker = _broker(mqtt_url, mqtt_password_file, mqtt_ca, mqtt_cert, mqtt_key)
-    policy = Policy(_rates(rows_per_s, requests_per_s), Upkeep(retention_days))
+    policy = Policy(_rates(rows_per_s, requests_per_s), Upkeep(retention_days), LeaseTerms(lease_seconds))
     serving: dict[str, Any] = {
         "ready": _say_ready, "exit_with_parent": exit_with_parent, "broker": broker, "policy": policy,
     }  # fmt: skip
@@ -173,6 +179,30 @@ def revoke_key(
 ) -> None:
     """Refuse this key from now on."""
     _run(cli_keys.revoke_key(key_id, database_url, embedded))
+
+
+@app.command()
+def gateways(
+    gateway_id: Annotated[str | None, typer.Argument(help="Only this one.")] = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="What happened: held back, twins, took over, released; the newest first.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Of the history, the newest so many.")] = 100,
+    database_url: DatabaseUrl = None,
+    embedded: Embedded = None,
+) -> None:
+    """List which box sends under each gateway id, and which others want to; one JSON line each."""
+    _run(cli_gateways.list_gateways(gateway_id, limit if history else None, database_url, embedded))
+
+
+@app.command()
+def release(
+    gateway_id: Annotated[str, typer.Argument(help="The id that two boxes want.")],
+    database_url: DatabaseUrl = None,
+    embedded: Embedded = None,
+) -> None:
+    """Take a gateway id from the box that has it: the one that is held back gets it, else whoever sends next."""
+    _run(cli_gateways.release(gateway_id, database_url, embedded))
 
 
 @app.command("import")

@@ -81,6 +81,9 @@ class Metrics:
             "Batches, digests and bodies there was no place for; they come again.",
             ["gateway", "work"],
         )
+        self.held_back = Counter(
+            "edge_central_held_back_total", "Batches not taken: another box sends with their gateway id.", ["gateway"]
+        )
         self.requests = Counter("edge_central_requests_total", "Answers by status.", ["status"])
         self.commit_s = Histogram("edge_central_commit_seconds", "From a decoded batch to its COMMIT.")
         self.jobs = Counter("edge_central_job_runs_total", "Runs of maintenance jobs.", ["job", "outcome"])
@@ -104,6 +107,7 @@ class Metrics:
             self.received,
             self.limited,
             self.turned_away,
+            self.held_back,
             self.requests,
             self.jobs,
         )

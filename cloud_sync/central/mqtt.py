@@ -21,13 +21,14 @@ import random
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from cloud_sync.central.answers import RETRY_AFTER_S, not_stored, settled, too_fast, turned_away
 from cloud_sync.central.bodies import CONTENT_TYPES, ENCODINGS, MAX_BATCH_ID_BYTES, BodyLimits, media_type, read_batch
 from cloud_sync.central.errors import CentralError
+from cloud_sync.central.leases import HeldBackError
 from cloud_sync.central.rates import RateLimiter, RateLimits
 from cloud_sync.central.shares import TurnedAwayError
 from cloud_sync.central.store import Store
@@ -38,12 +39,16 @@ from cloud_sync.quoting import MESSAGE_CHARS, quoted
 from cloud_sync.records import Settlement
 from cloud_sync.transports.mqtt.broker import BATCHES, Broker, Topics
 from cloud_sync.transports.mqtt.link import Link, Message
+from cloud_sync.twins import IN_USE, Notice, sender_of
 
 logger = logging.getLogger(__name__)
 
 SUBSCRIPTION: Final = f"$share/central/{BATCHES}"
 CONCURRENCY: Final = 32
 """Messages that are here at a time: of one gateway 3 are in work and 8 wait for their turn, so others find a place."""
+
+ADDRESS: Final = "over MQTT"
+"""In place of an address, which only the broker knows."""
 
 _RECONNECT_FIRST_S: Final = 0.5
 _RECONNECT_MAX_S: Final = 30.0
@@ -53,12 +58,15 @@ _SIGN_IN_TIMEOUT_S: Final = 5.0
 class Refused(Exception):  # noqa: N818 (an answer, not a fault of ours)
     """An answer other than a settlement: the error's name and the words for the person at the gateway."""
 
-    def __init__(self, error: str, detail: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, error: str, detail: str, *, retry_after_s: float | None = None, fields: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(detail)
         self.document = {
             "error": error,
             "detail": printable(detail, limit=MESSAGE_CHARS),
             "retry_after_s": retry_after_s,
+            **(fields or {}),
         }
 
 
@@ -216,9 +224,18 @@ class MqttConsumer:
         batch_id = _batch_id(message)
         try:
             async with self._store.shares.ingest.turn(gateway_id):
-                return settled(batch_id, await self._settlement(message, gateway_id))
+                notice = await self._lease(message, gateway_id)
+                return settled(batch_id, await self._settlement(message, gateway_id), notice)
         except TurnedAwayError as exc:
             raise Refused("busy", turned_away(gateway_id, exc), retry_after_s=RETRY_AFTER_S) from exc
+
+    async def _lease(self, message: Message, gateway_id: str) -> Notice | None:
+        try:
+            return await self._store.admit(gateway_id, sender_of(message.sender), ADDRESS)
+        except HeldBackError as exc:
+            raise Refused(IN_USE, str(exc), retry_after_s=exc.retry_after_s, fields=exc.fields) from exc
+        except CentralError as exc:
+            raise self._away(exc) from exc
 
     async def _settlement(self, message: Message, gateway_id: str) -> Settlement:
         batch = await self._read(message, gateway_id)
@@ -230,8 +247,11 @@ class MqttConsumer:
         except BatchTooLargeError as exc:
             raise Refused("too_large", exc.message) from exc
         except CentralError as exc:
-            logger.warning("not stored: %s", exc.message)  # its words stay here: they may name hosts and users
-            raise Refused("busy", not_stored(exc), retry_after_s=RETRY_AFTER_S) from exc
+            raise self._away(exc) from exc
+
+    def _away(self, exc: CentralError) -> Refused:
+        logger.warning("not stored: %s", exc.message)  # its words stay here: they may name hosts and users
+        return Refused("busy", not_stored(exc), retry_after_s=RETRY_AFTER_S)
 
     def _admit(self, gateway_id: str) -> None:
         wait_s = self._limiter.admit(gateway_id, now_s=time.monotonic())

@@ -25,6 +25,7 @@ from fastapi import FastAPI
 
 from cloud_sync.central.connections import waiting_for
 from cloud_sync.central.errors import DatabaseAwayError, EmbeddedPostgresError, SchemaTooNewError, UsageError
+from cloud_sync.central.leases import LeaseTerms
 from cloud_sync.central.maintenance import Maintenance, maintaining
 from cloud_sync.central.mqtt import consuming
 from cloud_sync.central.postgres import EmbeddedPostgres
@@ -70,6 +71,7 @@ class Policy:
 
     rates: RateLimits = field(default_factory=RateLimits)
     upkeep: Upkeep = field(default_factory=Upkeep)
+    lease: LeaseTerms = field(default_factory=LeaseTerms)
 
 
 async def serve_database(
@@ -85,7 +87,7 @@ async def serve_database(
     with _told_to_end(exit_with_parent=exit_with_parent) as told:
         policy = policy or Policy()
         limiter = RateLimiter(policy.rates)  # one for both roads: what a gateway may send does not double
-        async with Store(database_url, upkeep=policy.upkeep) as store:
+        async with Store(database_url, upkeep=policy.upkeep, lease=policy.lease) as store:
             # Here and not only when the service starts: its server would show tables it must not touch as a traceback.
             with contextlib.suppress(DatabaseAwayError):
                 await store.prepare()

@@ -17,6 +17,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from math import ceil
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -38,6 +39,7 @@ from cloud_sync.central.bodies import (
 )
 from cloud_sync.central.errors import CentralError, DatabaseAwayError, SchemaDiffersError, SchemaTooNewError
 from cloud_sync.central.known_keys import TooManyGuessesError
+from cloud_sync.central.leases import HeldBackError
 from cloud_sync.central.metrics import CONTENT_TYPE
 from cloud_sync.central.rates import RateLimiter, RateLimits
 from cloud_sync.central.reconciliation import MAX_HOURS, covers_values, span
@@ -50,6 +52,7 @@ from cloud_sync.errors import BatchTooLargeError, WireFormatError
 from cloud_sync.printable import printable
 from cloud_sync.quoting import MESSAGE_CHARS, quoted
 from cloud_sync.records import Settlement
+from cloud_sync.twins import HEADER, IN_USE, sender_of
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +97,7 @@ def create_app(store: Store, *, limits: BodyLimits | None = None, limiter: RateL
     app.exception_handler(Refused)(_say_refused)
     app.exception_handler(CentralError)(_say_away)
     app.exception_handler(TurnedAwayError)(_say_turned_away)
+    app.exception_handler(HeldBackError)(_say_in_use)
     return app
 
 
@@ -106,13 +110,14 @@ async def ingest_batch(request: Request) -> JSONResponse:
     async with store.shares.bodies.turn(gateway_id):
         body = await _body(request, gateway_id)
         async with store.shares.ingest.turn(gateway_id):
+            notice = await store.admit(gateway_id, sender_of(request.headers.get(HEADER)), _address(request))
             batch = await _batch(request, body, form, gateway_id)
             if idempotency_gateway != gateway_id:
                 raise Refused(422, "the gateway in Idempotency-Key is not the one in the batch")
             settlement = await _settlement(store, batch)
     counts = {"accepted": settlement.accepted, "duplicates": settlement.duplicates, "refused": len(settlement.refused)}
     request.state.notes.update(batch_id=batch_id, **counts)
-    return JSONResponse(settled(batch_id, settlement))
+    return JSONResponse(settled(batch_id, settlement, notice))
 
 
 async def digest(request: Request) -> Response:
@@ -208,7 +213,7 @@ async def _admitted(request: Request, store: Store) -> str:
 async def _authenticated(request: Request, store: Store) -> str:
     """The gateway the key belongs to. Whoever guesses is answered slowly."""
     api_key = request.headers.get("X-API-Key")
-    address = request.client.host if request.client is not None else ""
+    address = _address(request)
     try:
         holder = await store.known_keys.holder(api_key) if api_key else None
     except TooManyGuessesError as exc:
@@ -222,6 +227,10 @@ async def _authenticated(request: Request, store: Store) -> str:
     if holder.revoked:
         raise Refused(403, "this API key was revoked")
     return holder.gateway_id
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
 
 
 def _idempotency_key(request: Request) -> tuple[str, str]:
@@ -307,6 +316,12 @@ async def _say_turned_away(request: Request, error: Exception) -> JSONResponse:
     detail = turned_away(request.state.notes["gateway"], error)
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     return JSONResponse({"detail": detail}, status_code=429 if error.is_own_doing else 503, headers=headers)
+
+
+async def _say_in_use(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HeldBackError)  # noqa: S101 (registered for this class only)
+    document = {"detail": str(error), "code": IN_USE, **error.fields}
+    return JSONResponse(document, status_code=409, headers={"Retry-After": str(ceil(error.retry_after_s))})
 
 
 @asynccontextmanager

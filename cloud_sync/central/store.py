@@ -24,10 +24,11 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from cloud_sync.admission import columns_of, judge_columns
-from cloud_sync.central import statements
+from cloud_sync.central import lease_statements, statements
 from cloud_sync.central.errors import DatabaseAwayError, UsageError
 from cloud_sync.central.ingest import Ingest
 from cloud_sync.central.known_keys import KeyHolder, KnownKeys, key_digest
+from cloud_sync.central.leases import PRESENT_S, Leases, LeaseTerms
 from cloud_sync.central.metrics import Metrics
 from cloud_sync.central.migrations import Features, migrate
 from cloud_sync.central.shares import CONNECTIONS, Shares
@@ -36,6 +37,7 @@ from cloud_sync.central.writing import WriteWatch, words_of
 from cloud_sync.columns import ColumnBatch
 from cloud_sync.digest import HourDigest, HourKey
 from cloud_sync.records import Batch, Settlement
+from cloud_sync.twins import Notice, Sender
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +73,7 @@ class Store:
         *,
         metrics: Metrics | None = None,
         upkeep: Upkeep | None = None,
+        lease: LeaseTerms | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._database_url = database_url
@@ -79,6 +82,7 @@ class Store:
         self.writing = WriteWatch()
         self.shares = Shares.counted(self.metrics.turned_away.add)
         self.known_keys = KnownKeys(self._key_holders)
+        self._leases = Leases(self.reached, self.metrics, lease)
         self._upkeep = upkeep
         self._pool: asyncpg.Pool[Any] | None = None
         self._features: Features | None = None
@@ -107,6 +111,17 @@ class Store:
         """Reach the database, bring its tables up to date, and hear it answer."""
         async with self._connection() as connection:
             await connection.execute("SELECT 1")
+
+    async def admit(self, gateway_id: str, sender: Sender | None, address: str) -> Notice | None:
+        """Let this box send under its gateway id, and return what it is to be told of another one that does.
+
+        Raises HeldBackError while another box has the id.
+        """
+        try:
+            return await self._leases.admit(gateway_id, sender, address)
+        except DatabaseAwayError as exc:
+            self.writing.failed(exc.told)
+            raise
 
     async def store_batch(self, batch: Batch | ColumnBatch, *, gateway_id: str) -> Settlement:
         """Store what can be stored, in one transaction, and say what became of each row and event."""
@@ -197,13 +212,17 @@ class Store:
         return Health(record["timescaledb"], record["rows"])
 
     async def stats(self) -> dict[str, Any]:
-        """Committed totals: per gateway, and events by kind. Times are datetimes."""
+        """Committed totals: per gateway, and events by kind; other boxes held back now. Times are datetimes."""
         async with self._connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
             gateways = [dict(record) for record in await connection.fetch(statements.TOTALS)]
             kinds = {record["kind"]: record["count"] for record in await connection.fetch(statements.EVENTS_BY_KIND)}
+            found = await connection.fetch(lease_statements.PRESENT_RIVALS, PRESENT_S)
+        held_back = {record["gateway_id"]: record["count"] for record in found}
+        for gateway in gateways:
+            gateway["held_back"] = held_back.get(gateway["gateway_id"], 0)
         totals = {
             name: sum(g[name] for g in gateways)
-            for name in ("batches", "rows", "events", "duplicates", "refused", "conflicts")
+            for name in ("batches", "rows", "events", "duplicates", "refused", "conflicts", "held_back")
         }
         last = max((g["last_commit_at"] for g in gateways), default=None)
         return {**totals, "last_commit_at": last, "events_by_kind": kinds, "gateways": gateways}

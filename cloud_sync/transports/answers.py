@@ -8,12 +8,14 @@ Constraints
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
-from cloud_sync.errors import TransientSyncError
+from cloud_sync.errors import GatewayIdInUseError, TransientSyncError
 from cloud_sync.printable import printable
 from cloud_sync.records import Refusal, Settlement
 from cloud_sync.strict_json import parse_json
+from cloud_sync.twins import notice_of
 
 MAX_ANSWER_BYTES: Final = 8_000_000
 """20,000 refusals, as many as one request has records, of 400 bytes each. Of an answer that is longer nothing is
@@ -53,6 +55,15 @@ def said_in(answer: bytes) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
+def in_use(said: dict[str, Any], *, retry_after_s: float | None) -> GatewayIdInUseError | None:
+    """Return the error of an answer that holds this box back; None when it does not say which box has the id."""
+    notice, free_in_s = notice_of(said.get("twin")), said.get("free_in_s")
+    if notice is None:
+        return None
+    is_number = isinstance(free_in_s, int | float) and not isinstance(free_in_s, bool) and math.isfinite(free_in_s)
+    return GatewayIdInUseError(notice, free_in_s=free_in_s if is_number else None, retry_after_s=retry_after_s)
+
+
 def detail_in(said: dict[str, Any]) -> str:
     """Return the central's own words when there are any: a text, or the faults of a request outside its schema."""
     match said.get("detail"):
@@ -87,7 +98,7 @@ def _settlement(said: dict[str, Any], batch_id: str) -> Settlement:
     refused = tuple(_refusal(item) for item in said["rejected"])
     if len({refusal.index for refusal in refused}) != len(refused):
         raise ValueError("it refuses the same position twice")
-    return Settlement(_count(said["accepted"]), _count(said["duplicates"]), refused)
+    return Settlement(_count(said["accepted"]), _count(said["duplicates"]), refused, notice_of(said.get("twin")))
 
 
 def _refusal(item: dict[str, Any]) -> Refusal:

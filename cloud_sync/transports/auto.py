@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from cloud_sync.errors import TransientSyncError
+from cloud_sync.presence import Presence
 from cloud_sync.records import Settlement
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
@@ -95,6 +96,7 @@ def transport_for(
     api_key: str,
     connection: ConnectionOptions = DEFAULTS,
     in_flight: int = IN_FLIGHT,
+    presence: Presence | None = None,
 ) -> HttpsTransport | SingleReadingTransport | AutoTransport:
     """The way to a central over HTTPS. Raises CredentialsError for a key or file that cannot be used."""
 
@@ -104,6 +106,7 @@ def transport_for(
             gateway_id=gateway_id,
             api_key=api_key,
             connection=connection,
+            presence=presence,
         )
 
     def single() -> SingleReadingTransport:

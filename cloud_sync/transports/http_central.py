@@ -9,8 +9,9 @@ from typing import Final
 import httpx
 
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, TransientSyncError
-from cloud_sync.transports.answers import KEY_HINT, MAX_RETRY_AFTER_S, detail_in, said_in
+from cloud_sync.transports.answers import KEY_HINT, MAX_RETRY_AFTER_S, detail_in, in_use, said_in
 from cloud_sync.transports.http_exchange import Answer
+from cloud_sync.twins import IN_USE
 
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
 
@@ -30,7 +31,8 @@ def failure_of(
     answer: Answer, *, now: datetime
 ) -> TransientSyncError | CredentialsError | BatchTooLargeError | BatchRefusedError:
     """Return which of our errors an answer but 200 is. A proxy may send a whole page: of that nothing is shown."""
-    status, detail = answer.status, detail_in(said_in(answer.body))
+    status, said = answer.status, said_in(answer.body)
+    detail = detail_in(said)
     if status == 401:
         return CredentialsError(f"the central does not know this API key: {detail}", hint=KEY_HINT)
     if status == 403:
@@ -38,6 +40,10 @@ def failure_of(
             f"the central refuses this gateway: {detail}",
             hint="the key was revoked, or belongs to another gateway.id; ask for a new one",
         )
+    if status == 409 and said.get("code") == IN_USE:
+        held = in_use(said, retry_after_s=retry_after_s(answer.headers, now=now))
+        if held is not None:
+            return held
     if status == 413:
         return BatchTooLargeError(f"the central takes only smaller batches: {detail}")
     if status == 422:

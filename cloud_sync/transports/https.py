@@ -13,12 +13,15 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cloud_sync import wire
+from cloud_sync.errors import GatewayIdInUseError
+from cloud_sync.presence import Presence
 from cloud_sync.records import Batch, Settlement
 from cloud_sync.transports.answers import settlement_of
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.http_central import failure_of, header_value
 from cloud_sync.transports.http_exchange import Answer, HttpExchange
 from cloud_sync.transports.tls import ClientTls
+from cloud_sync.twins import HEADER
 
 INGEST_PATH: Final = "/api/v1/data/ingest/batch"
 
@@ -39,7 +42,9 @@ class HttpsTransport:
         gateway_id: str,
         api_key: str,
         connection: ConnectionOptions = DEFAULTS,
+        presence: Presence | None = None,
     ) -> None:
+        self._presence = presence or Presence()
         self._url = url.rstrip("/") + INGEST_PATH
         self._gateway_id = gateway_id
         self._http = HttpExchange(
@@ -54,10 +59,9 @@ class HttpsTransport:
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         """Deliver one encoded batch. Raises as promised in `transports.base`."""
-        answer = await self._post(body, batch_id)
-        if answer.status == 200:
-            return settlement_of(answer.body, batch_id=batch_id, hint=_NOT_THE_SERVICE)
-        raise failure_of(answer, now=datetime.now(UTC))
+        if self._presence.is_held_back:  # a full body would most likely travel in vain
+            await self.is_there()
+        return self._settled(await self._post(body, batch_id), batch_id)
 
     async def is_there(self) -> bool:
         """Whether this central takes batches, asked with an empty one, which changes nothing.
@@ -65,20 +69,31 @@ class HttpsTransport:
         Raises TransientSyncError when the answer says neither yes nor no.
         """
         answer = await self._post(wire.encode(Batch(self._gateway_id)), _PROBE)
-        if answer.status == 200:
-            settlement_of(answer.body, batch_id=_PROBE, hint=_NOT_THE_SERVICE)
-        elif answer.status in (404, 405):
+        if answer.status in (404, 405):
             return False
-        elif answer.status not in (401, 403, 413, 422):  # each of these is said by somebody who knows the path
-            raise failure_of(answer, now=datetime.now(UTC))
+        if answer.status not in (401, 403, 413, 422):  # each of these is said by somebody who knows the path
+            self._settled(answer, _PROBE)
         return True
 
     async def close(self) -> None:
         await self._http.aclose()
+
+    def _settled(self, answer: Answer, batch_id: str) -> Settlement:
+        """What an answer says of a batch, and of another box with this gateway id. Raises the failure it is."""
+        if answer.status != 200:
+            failure = failure_of(answer, now=datetime.now(UTC))
+            if isinstance(failure, GatewayIdInUseError):
+                self._presence.heard(failure.notice)
+            raise failure
+        settlement = settlement_of(answer.body, batch_id=batch_id, hint=_NOT_THE_SERVICE)
+        self._presence.heard(settlement.notice)
+        return settlement
 
     async def _post(self, body: bytes, batch_id: str) -> Answer:
         headers = {"Idempotency-Key": f"{self._gateway_id}:{batch_id}"}
         if not self._is_sparing:
             headers["Content-Type"] = wire.content_type(body)  # an outbox may still hold blocks of an older form
             headers["X-Request-ID"] = str(uuid.uuid4())
+        if (line := self._presence.line()) is not None:
+            headers[HEADER] = line
         return await self._http.ask("POST", self._url, body=body, headers=headers)

@@ -24,6 +24,7 @@ from typing import Final
 from cloud_sync.errors import (
     BatchRefusedError,
     BatchTooLargeError,
+    GatewayIdInUseError,
     OutboxUnavailableError,
     SyncError,
     TransientSyncError,
@@ -371,7 +372,7 @@ class Uplink:
         state = self.state
         if state.link is not link:
             logger.warning("delivery is %s: %s", link.value, exc.message)
-        self._retry_after_s = exc.retry_after_s if isinstance(exc, TransientSyncError) else None
+        self._retry_after_s = exc.retry_after_s if isinstance(exc, TransientSyncError | GatewayIdInUseError) else None
         self.state = replace(
             state,
             link=link,
@@ -384,7 +385,7 @@ class Uplink:
 
     def _backoff_s(self) -> float:
         if self.state.link is LinkState.REFUSED:
-            return self._backoff.long_wait_s()
+            return self._backoff.long_wait_s() if self._retry_after_s is None else self._retry_after_s
         return self._backoff.wait_s(self.state.failures, retry_after_s=self._retry_after_s)
 
     async def _wait_for_work(self) -> None:

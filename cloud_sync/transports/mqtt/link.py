@@ -31,12 +31,13 @@ from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.mqtt import errors
 from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.transports.mqtt.client import KEEPALIVE_S, MAX_PACKET_BYTES, BoundedClient
+from cloud_sync.twins import PROPERTY
 
 CLOSE_TIMEOUT_S: Final = 2.0
 NO_SUBSCRIBERS: Final = 0x10
 """A PUBACK that is no failure and yet says that nobody has the message."""
 
-_PACKET_OVERHEAD_BYTES: Final = 1_024  # topic and properties of one publish; ours take about 300
+_PACKET_OVERHEAD_BYTES: Final = 1_024  # topic and properties of one publish; ours take about 600
 _WITH_WILL: Final = 0x04
 _ENCODING: Final = "content-encoding"
 
@@ -53,6 +54,7 @@ class Message:
     correlation: bytes | None = None
     content_type: str | None = None
     content_encoding: str | None = None
+    sender: str | None = None
     retain: bool = False
 
 
@@ -140,6 +142,7 @@ class Link:
         correlation: bytes | None = None,
         content_type: str | None = None,
         content_encoding: str | None = None,
+        sender: str | None = None,
     ) -> asyncio.Future[int]:
         """Hand one message to the broker, QoS 1. The future is the reason code of its PUBACK, or our error."""
         client = self._connected_client()
@@ -154,6 +157,8 @@ class Link:
             "ContentType": content_type,
             "UserProperty": None if content_encoding is None else (_ENCODING, content_encoding),
         }
+        if sender is not None:
+            properties.UserProperty = (PROPERTY, sender)
         for name, value in given.items():
             if value is not None:
                 setattr(properties, name, value)
@@ -368,6 +373,7 @@ def _read(message: paho.MQTTMessage) -> Message:
         correlation=getattr(properties, "CorrelationData", None),
         content_type=getattr(properties, "ContentType", None),
         content_encoding=dict(users).get(_ENCODING),
+        sender=dict(users).get(PROPERTY),
         retain=message.retain,
     )
 

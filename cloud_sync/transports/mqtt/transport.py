@@ -17,13 +17,22 @@ import random
 from typing import Any, Final
 
 from cloud_sync import wire
-from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, SyncError, TransientSyncError
-from cloud_sync.records import Settlement
-from cloud_sync.transports.answers import MAX_RETRY_AFTER_S, detail_in, said_in, settlement_of, shown
+from cloud_sync.errors import (
+    BatchRefusedError,
+    BatchTooLargeError,
+    CredentialsError,
+    GatewayIdInUseError,
+    SyncError,
+    TransientSyncError,
+)
+from cloud_sync.presence import Presence
+from cloud_sync.records import Batch, Settlement
+from cloud_sync.transports.answers import MAX_RETRY_AFTER_S, detail_in, in_use, said_in, settlement_of, shown
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.link_meter import LinkBytes
 from cloud_sync.transports.mqtt.broker import Broker, Topics
 from cloud_sync.transports.mqtt.link import NO_SUBSCRIBERS, Link, Message, Will
+from cloud_sync.twins import IN_USE
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +55,9 @@ class MqttTransport:
         max_in_flight: int = 8,
         connection: ConnectionOptions = DEFAULTS,
         reconnect_max_s: float = 60.0,
+        presence: Presence | None = None,
     ) -> None:
+        self._presence = presence or Presence()
         self._broker = broker
         self._gateway_id = gateway_id
         self._topics = Topics(gateway_id)
@@ -71,8 +82,9 @@ class MqttTransport:
         """Deliver one encoded batch. Raises as promised in `transports.base`."""
         async with self._slots:
             link = await self._connected_link()
-            answer = await self._exchange(link, body, batch_id)
-        return answer_of(answer, batch_id=batch_id)
+            if self._presence.is_held_back:  # a full body would most likely travel in vain
+                await self._settled(link, wire.encode(Batch(self._gateway_id)), f"probe-{batch_id}")
+            return await self._settled(link, body, batch_id)
 
     async def close(self) -> None:
         """Say offline and go, bounded in time. What still waits fails."""
@@ -87,6 +99,18 @@ class MqttTransport:
             await link.close(with_will=True)
         self._fail_waiting(TransientSyncError("the transport was closed"))
 
+    async def _settled(self, link: Link, body: bytes, batch_id: str) -> Settlement:
+        """Send, and hear what the answer says of the batch and of another box with this gateway id."""
+        answer = await self._exchange(link, body, batch_id)
+        try:
+            settlement = answer_of(answer, batch_id=batch_id)
+        except GatewayIdInUseError as held:
+            self._presence.heard(held.notice)
+            await link.close()  # one connection with this client id at a time: it keeps out the box that has the id
+            raise
+        self._presence.heard(settlement.notice)
+        return settlement
+
     async def _exchange(self, link: Link, body: bytes, batch_id: str) -> bytes:
         if batch_id in self._waiting:
             raise TransientSyncError(f"batch {batch_id} is already on its way")
@@ -100,6 +124,7 @@ class MqttTransport:
                 correlation=batch_id.encode(),
                 content_type=None if self._use.is_sparing else wire.content_type(body),
                 content_encoding=wire.CONTENT_ENCODING,
+                sender=self._presence.line(),
             )
             if self._use.meter is not None:
                 self._use.meter.add(LinkBytes(payload=len(body)))
@@ -174,6 +199,8 @@ class MqttTransport:
             ceiling = min(self._reconnect_max_s, _RECONNECT_FIRST_S * 2.0 ** min(failures, 20))
             await asyncio.sleep(ceiling * (0.5 + 0.5 * random.random()))  # noqa: S311 (spreads a fleet, no secret)
             failures += 1
+            if self._presence.is_held_back:
+                continue  # the next send connects, and hears whether that has changed
             with contextlib.suppress(SyncError):  # the next send meets the same error and says it
                 await self._connected_link()
 
@@ -208,6 +235,10 @@ def answer_of(answer: bytes, *, batch_id: str) -> Settlement:
 
 def _failure_of(said: dict[str, Any]) -> SyncError:
     detail = detail_in(said)
+    if said["error"] == IN_USE:
+        held = in_use(said, retry_after_s=_retry_after_s(said.get("retry_after_s")))
+        if held is not None:
+            return held
     match said["error"]:
         case "too_large":
             return BatchTooLargeError(f"the central takes only smaller batches: {detail}")

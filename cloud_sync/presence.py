@@ -1,0 +1,103 @@
+"""This box under its gateway id: who it is, and what the central has told of another box with the same id.
+
+One for all transports of a gateway. Before `begin` nobody is said to send, as by an agent that knows no instances.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from cloud_sync.twins import About, Notice, Sender, sender_text
+
+logger = logging.getLogger(__name__)
+
+TOLD_AGAIN_S: Final = 30.0
+"""Of two centrals that share a gateway, one may know of its twin ten seconds before the other: so long silence about
+a twin is not its end."""
+
+_WORDS: Final = {
+    About.HELD: "held back: this gateway id is in use by another box (%s): %s",
+    About.TWIN: "another box sends with this gateway id and is held back by the central (%s): %s",
+    About.TOOK_OVER: "this box took over the gateway id of another one (%s): %s",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A notice; since when the central gives it, and when it was given last by a monotonic clock."""
+
+    notice: Notice
+    since_ns: int
+    last_s: float
+
+
+class Presence:
+    """Hears every answer, and says with every request who sends."""
+
+    def __init__(
+        self,
+        *,
+        now_ns: Callable[[], int] = time.time_ns,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._now_ns = now_ns
+        self._monotonic_s = monotonic_s
+        self._text: str | None = None
+        self._sent_at_s = monotonic_s()
+        self.sender: Sender | None = None
+        self.told: Told | None = None
+        """Another box: the one that has the id while this one is held back, or one that is held back for this one."""
+        self.took_over: Told | None = None
+        """Whose place this box took in this run."""
+
+    def begin(self, sender: Sender) -> None:
+        """Say from now on that this start of this installation sends."""
+        self.sender = sender
+        self._text = sender_text(sender)
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether another box has the id: then an empty batch asks whether that has changed, before a full one goes."""
+        return self.told is not None and self.told.notice.about is About.HELD
+
+    @property
+    def idle_s(self) -> float:
+        """How long ago the last request was made, in seconds."""
+        return self._monotonic_s() - self._sent_at_s
+
+    def line(self) -> str | None:
+        """Return what goes with a request that is made now; None before `begin`."""
+        self._sent_at_s = self._monotonic_s()
+        return self._text
+
+    def heard(self, notice: Notice | None) -> None:
+        """Note what an answer of the central told; None: it told of nobody."""
+        if notice is None:
+            self._forget()
+        elif notice.about is About.TOOK_OVER:
+            self._forget()
+            self.took_over = self._noted(self.took_over, notice)
+        else:
+            self.told = self._noted(self.told, notice)
+        if self.sender is not None:
+            rival = "" if self.told is None else self.told.notice.other.run
+            self._text = sender_text(replace(self.sender, rival=rival))
+
+    def _noted(self, before: Told | None, notice: Notice) -> Told:
+        now_s = self._monotonic_s()
+        if before is not None and before.notice.about is notice.about and before.notice.other.run == notice.other.run:
+            return Told(notice, before.since_ns, now_s)
+        logger.warning(_WORDS[notice.about], notice.kind, notice.other)
+        return Told(notice, self._now_ns(), now_s)
+
+    def _forget(self) -> None:
+        told = self.told
+        if told is None:
+            return
+        if self.is_held_back or self._monotonic_s() - told.last_s >= TOLD_AGAIN_S:
+            logger.info("no other box sends with this gateway id any more")
+            self.told = None
