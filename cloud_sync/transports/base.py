@@ -15,7 +15,9 @@ from cloud_sync.records import Settlement
 
 
 class Transport(Protocol):
-    name: str
+    @property
+    def name(self) -> str:
+        """The route in use, in one word or two."""
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement: ...
 

@@ -1,9 +1,11 @@
-"""Two ways to the same central: the preferred one while it works, the other while it does not.
+"""Several routes to the same central in an order: the first while it works, the next while it does not.
 
 Constraints
-- Only unreachability changes the way: refused credentials, refused batches and a busy central are said as they
-  are, since the other way leads to the same central and would hide what somebody must mend.
-- A batch may travel both ways. That is harmless: the keys of its rows and events count once.
+- Only unreachability changes the route: refused credentials, refused batches and a busy central are said as they
+  are, since every route leads to the same central and another would hide what somebody must mend.
+- A batch may travel more than one route. That is harmless: the keys of its rows and events count once.
+- Hysteresis both ways: a route is left after several failures in a row, and one that came back is on trial first. A
+  failure in its trial gives delivery back at once, and the next probe waits twice as long.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from typing import Final
 
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, SyncError, TransientSyncError
 from cloud_sync.records import Settlement
@@ -19,113 +22,148 @@ from cloud_sync.transports.base import Transport
 
 logger = logging.getLogger(__name__)
 
+PROBE_WAITS_MOST_S: Final = 3_600.0
+
 
 class FailoverTransport:
-    """`name` is the way in use, since `changed_at_ns` (None: from the start).
+    """`name` is the route in use, since `changed_at_ns` (None: from the start).
 
-    After `after_failures` in a row the other way is taken.
-    While the fallback is in use, the preferred way is tried again every `probe_every_s`, with a batch that waits
-    anyway.
+    After `after_failures` in a row the next route of the order is taken, after the last the first. While a later one
+    is in use, those before it are tried by turns every `probe_every_s`, with a batch that waits anyway; the first
+    answer takes the route back, on trial for `trial_answers` more.
     """
 
     def __init__(
         self,
-        preferred: Transport,
-        fallback: Transport,
-        *,
+        *routes: Transport,
         after_failures: int = 3,
         probe_every_s: float = 300.0,
+        trial_answers: int = 3,
         now_s: Callable[[], float] = time.monotonic,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._preferred = preferred
-        self._fallback = fallback
+        if len(routes) < 2:
+            raise ValueError("a failover needs at least two routes")
+        self._routes = routes
         self._after_failures = after_failures
         self._probe_every_s = probe_every_s
+        self._trial_answers = trial_answers
         self._now_s = now_s
         self._now_ns = now_ns
-        self._active = preferred
+        self._active = 0
         self._failures = 0
+        self._trial_left = 0
+        self._before_trial = 0
+        self._came_back, self._held_since_s = False, now_s()
+        self._probe_wait_s = probe_every_s
         self._probe_at_s = 0.0
-        self.name = preferred.name
+        self._probed = -1
         self.switches_total = 0
         self.changed_at_ns: int | None = None
 
     def __repr__(self) -> str:
-        return f"FailoverTransport({self._preferred!r}, {self._fallback!r})"
+        return f"FailoverTransport({', '.join(map(repr, self._routes))})"
+
+    @property
+    def name(self) -> str:
+        return self.route.name
+
+    @property
+    def route(self) -> Transport:
+        """The one in use."""
+        return self._routes[self._active]
+
+    @property
+    def instead_of(self) -> str | None:
+        """The first route's name, while another one is in use."""
+        return self._routes[0].name if self._active else None
+
+    @property
+    def unexpected_total(self) -> int:
+        """Answers over any route that nobody waited for; only MQTT can have any."""
+        return sum(getattr(route, "unexpected_total", 0) for route in self._routes)
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         """Deliver one encoded batch. Raises as promised in `transports.base`."""
         if self._is_probe_due() and (settlement := await self._probe(body, batch_id)) is not None:
             return settlement
-        way = self._active
+        number = self._active
         try:
-            settlement = await way.send(body, batch_id=batch_id)
+            settlement = await self._routes[number].send(body, batch_id=batch_id)
         except TransientSyncError as exc:
-            self._note_failure(way, exc)
-            if self._active is way:
+            self._note_failure(number, exc)
+            if self._active == number:
                 raise
         except (BatchRefusedError, BatchTooLargeError):
-            self._note_reached(way)
+            self._note_reached(number)
             raise
         else:
-            self._note_reached(way)
+            self._note_reached(number)
             return settlement
-        return await self._active.send(body, batch_id=batch_id)
-
-    @property
-    def instead_of(self) -> str | None:
-        """The preferred way, while the other one stands in for it."""
-        return None if self._active is self._preferred else self._preferred.name
-
-    @property
-    def unexpected_total(self) -> int:
-        """Answers over either way that nobody waited for; only MQTT can have any."""
-        return sum(getattr(way, "unexpected_total", 0) for way in (self._preferred, self._fallback))
+        return await self.route.send(body, batch_id=batch_id)
 
     async def close(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(self._fallback.close)
-            stack.push_async_callback(self._preferred.close)
+            for route in reversed(self._routes):
+                stack.push_async_callback(route.close)
 
     def _is_probe_due(self) -> bool:
-        return self._active is self._fallback and self._now_s() >= self._probe_at_s
+        return self._active > 0 and self._trial_left == 0 and self._now_s() >= self._probe_at_s
 
     async def _probe(self, body: bytes, batch_id: str) -> Settlement | None:
-        """Send over the preferred way; None when it is still away."""
-        self._probe_at_s = self._now_s() + self._probe_every_s
+        """Send over a route before the one in use; None when it is still away."""
+        self._probe_at_s = self._now_s() + self._probe_wait_s
+        self._probed = number = (self._probed + 1) % self._active
         try:
-            settlement = await self._preferred.send(body, batch_id=batch_id)
+            settlement = await self._routes[number].send(body, batch_id=batch_id)
         except TransientSyncError as exc:
-            logger.debug("%s is still away: %s", self._preferred.name, exc.message)
+            logger.debug("%s is still away: %s", self._routes[number].name, exc.message)
             return None
         except (BatchRefusedError, BatchTooLargeError):
-            self._use(self._preferred, None)
+            self._begin_trial(number)
             raise
-        self._use(self._preferred, None)
+        self._begin_trial(number)
         return settlement
 
-    def _note_reached(self, way: Transport) -> None:
-        if self._active is way:
-            self._failures = 0
-
-    def _note_failure(self, way: Transport, exc: TransientSyncError) -> None:
-        if self._active is not way:  # another send has changed the way meanwhile
+    def _begin_trial(self, number: int) -> None:
+        if number >= self._active:  # another send was faster
             return
-        if exc.retry_after_s is not None:  # the central itself spoke: it was reached, and is busy on either way
+        self._before_trial, self._trial_left = self._active, self._trial_answers
+        self._use(number, None)
+
+    def _note_reached(self, number: int) -> None:
+        if number != self._active:
+            return
+        self._failures = 0
+        self._trial_left = max(0, self._trial_left - 1)
+        if self._came_back and self._now_s() - self._held_since_s >= self._probe_every_s:
+            self._probe_wait_s = self._probe_every_s  # it held: what was before is forgotten
+
+    def _note_failure(self, number: int, exc: TransientSyncError) -> None:
+        if number != self._active:  # another send has changed the route meanwhile
+            return
+        if exc.retry_after_s is not None:  # the central itself spoke: it was reached, and is busy on every route
             self._failures = 0
             return
         self._failures += 1
-        if self._failures >= self._after_failures:
-            self._use(self._fallback if way is self._preferred else self._preferred, exc)
-
-    def _use(self, way: Transport, because: SyncError | None) -> None:
-        if way is self._active:
+        if self._failures < self._after_failures and not self._trial_left:
             return
+        if self._has_flapped():
+            self._probe_wait_s = min(PROBE_WAITS_MOST_S, 2 * self._probe_wait_s)
+        following = self._before_trial if self._trial_left else (number + 1) % len(self._routes)
+        self._trial_left = 0
+        self._use(following, exc)
+
+    def _has_flapped(self) -> bool:
+        """Whether the route in use came back and is lost again before long."""
+        held_s = self._now_s() - self._held_since_s
+        return self._came_back and held_s < self._probe_every_s
+
+    def _use(self, number: int, because: SyncError | None) -> None:
         reason = f": {because.message}" if because else ""
-        logger.warning("delivery changes from %s to %s%s", self._active.name, way.name, reason)
-        self._active, self._failures = way, 0
-        self._probe_at_s = self._now_s() + self._probe_every_s
-        self.name = way.name
+        logger.warning("delivery changes from %s to %s%s", self.name, self._routes[number].name, reason)
+        self._active, self._failures, self._probed = number, 0, -1
+        self._came_back, self._held_since_s = because is None, self._now_s()
+        self._probe_at_s = self._now_s() + self._probe_wait_s
         self.switches_total += 1
         self.changed_at_ns = self._now_ns()

@@ -1,4 +1,4 @@
-"""Two ways to one central: when the way changes, when it changes back, and what is never hidden."""
+"""Several routes to one central: when the route changes, when it changes back, and what is never hidden."""
 
 from __future__ import annotations
 
@@ -203,3 +203,93 @@ async def test_which_way_delivers_and_since_when_can_be_told():
     ways.clock.now_s = 7.0 + PROBE_EVERY_S
     await ways.send()
     assert way_of(ways.transport) == Way("first", 107_000_000_000)
+
+
+class Three(Ways):
+    """An order of three: the cable, a modem, and the last resort."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.routes = tuple(MemoryTransport() for _ in range(3))
+        for route, name in zip(self.routes, ("cable", "modem", "satellite"), strict=True):
+            route.name = name
+        self.transport = FailoverTransport(
+            *self.routes, after_failures=1, probe_every_s=PROBE_EVERY_S, trial_answers=2, now_s=self.clock,
+            now_ns=lambda: int(self.clock.now_s * 1e9),
+        )  # fmt: skip
+
+    def reach(self, *names: str) -> None:
+        for route in self.routes:
+            route.reachable = route.name in names
+
+    async def used(self, *, after_s: float = 0.0) -> str:
+        self.clock.now_s += after_s
+        await self.send()
+        return self.transport.name
+
+
+async def test_the_order_is_kept_and_after_the_last_comes_the_first():
+    three = Three()
+    three.reach("satellite")
+    with pytest.raises(TransientSyncError):
+        await three.send()  # the cable, then the modem at once
+    assert await three.used() == "satellite"
+    three.reach("cable")
+    assert await three.used() == "cable"
+
+
+async def test_routes_before_the_one_in_use_are_tried_by_turns():
+    three = Three()
+    three.reach("satellite")
+    with pytest.raises(TransientSyncError):
+        await three.send()
+    await three.send()
+    three.reach("modem", "satellite")
+    assert await three.used(after_s=PROBE_EVERY_S) == "satellite"  # the cable was asked
+    assert await three.used(after_s=PROBE_EVERY_S) == "modem"
+    three.reach("cable", "modem", "satellite")
+    assert [await three.used() for _ in range(3)] == ["modem"] * 3
+    assert await three.used(after_s=PROBE_EVERY_S) == "cable"
+
+
+async def test_a_route_that_comes_back_is_on_trial_and_a_failure_costs_it_the_next_probe():
+    three = Three()
+    cable, modem, _ = three.routes
+    three.reach("modem")
+    assert await three.used() == "modem"
+    three.reach("cable", "modem")
+    assert await three.used(after_s=PROBE_EVERY_S) == "cable"
+    three.reach("modem")
+    sent = modem.sent_total
+    assert await three.used() == "modem"
+    assert modem.sent_total == sent + 1, "the batch of the failure goes at once"
+    three.reach("cable", "modem")
+    asked = cable.sent_total
+    assert await three.used(after_s=PROBE_EVERY_S) == "modem"
+    assert cable.sent_total == asked, "not probed yet: twice the time"
+    assert await three.used(after_s=PROBE_EVERY_S) == "cable"
+
+
+async def test_a_route_that_flaps_is_probed_ever_more_rarely_until_it_holds():
+    three = Three()
+    waits = []
+    for _ in range(4):
+        three.reach("modem")
+        assert await three.used() == "modem"
+        three.reach("cable", "modem")
+        began_s = three.clock.now_s
+        while await three.used(after_s=PROBE_EVERY_S / 4) != "cable":
+            pass
+        waits.append((three.clock.now_s - began_s) / PROBE_EVERY_S)
+    assert waits == [1, 2, 4, 8]
+    for _ in range(8):
+        assert await three.used(after_s=PROBE_EVERY_S / 4) == "cable"
+    three.reach("modem")
+    await three.used()
+    three.reach("cable", "modem")
+    assert await three.used(after_s=PROBE_EVERY_S) == "cable"
+
+
+def test_one_route_is_no_failover():
+    with pytest.raises(ValueError, match="two routes"):
+        FailoverTransport(MemoryTransport())
