@@ -4,8 +4,9 @@ SyncError
   TransientSyncError        keep the batch, back off: no link, 5xx, 429 (may carry retry_after_s)
   CredentialsError          keep the batch, back off to the maximum, tell the operator
     GatewayIdInUseError     another box sends with this gateway id; ask again after retry_after_s
-  BatchTooLargeError        cut the batch and send the parts (413)
+  BatchTooLargeError        cut the batch and send the parts (413); of somebody in between, hold what cannot be cut
   BatchRefusedError         the batch as a whole was refused (422); halve it to find the poison row
+  NoPlaceError              there is no place for records of this kind now: hold them, send the others
   WireFormatError           bytes that are not a batch of a version we know
   OutboxError               the store itself
     OutboxFullError         the byte bound is reached
@@ -30,7 +31,10 @@ class SyncError(Exception):
 
 
 class TransientSyncError(SyncError):
-    """Worth trying again with the same batch; `made_progress` when a part of it was taken before the failure."""
+    """Worth trying again with the same batch; `made_progress` when a part of it was taken before the failure.
+
+    `is_centrals` when the central itself said so; nothing that somebody in between says is about the batch.
+    """
 
     def __init__(
         self,
@@ -39,10 +43,12 @@ class TransientSyncError(SyncError):
         hint: str | None = None,
         retry_after_s: float | None = None,
         made_progress: bool = False,
+        is_centrals: bool = True,
     ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s
         self.made_progress = made_progress
+        self.is_centrals = is_centrals
 
 
 class CredentialsError(SyncError):
@@ -65,11 +71,25 @@ class GatewayIdInUseError(CredentialsError):
 
 
 class BatchTooLargeError(SyncError):
-    """The central or something before it takes only smaller bodies."""
+    """The central or something before it takes only smaller bodies; `is_centrals` when it was the central."""
+
+    def __init__(self, message: str, *, hint: str | None = None, is_centrals: bool = True) -> None:
+        super().__init__(message, hint=hint)
+        self.is_centrals = is_centrals
+
+    def of_one_record(self) -> SyncError:
+        """Return what it means when the batch is a single record: the record's fault only if the central said so."""
+        if self.is_centrals:
+            return self
+        return TransientSyncError(f"{self.message}, to a single record as well", hint=self.hint, is_centrals=False)
 
 
 class BatchRefusedError(SyncError):
     """The batch cannot be read or stored as a whole; single rows of it may."""
+
+
+class NoPlaceError(SyncError):
+    """Whoever takes the records now has no place for this kind; another central may have."""
 
 
 class WireFormatError(SyncError):

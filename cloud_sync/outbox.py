@@ -30,6 +30,7 @@ from cloud_sync.ballast import BALLAST_BYTES
 from cloud_sync.digest_ledger import note_taken, taken_hours
 from cloud_sync.errors import OutboxCorruptError, OutboxError, OutboxTooNewError
 from cloud_sync.gap_ledger import OwnGap, own_gaps
+from cloud_sync.outbox_access import requeue_some
 from cloud_sync.outbox_blocks import (
     INSERT_LETTER,
     WHOLE_BLOCK,
@@ -55,7 +56,7 @@ from cloud_sync.outbox_reserve import DiskReserve
 from cloud_sync.outbox_retention import Retention, stored_bytes
 from cloud_sync.outbox_room import DiskFloor, free_bytes
 from cloud_sync.outbox_salvage import loss_of_block, tell_damage
-from cloud_sync.records import RecordClass, Settlement
+from cloud_sync.records import NO_EVENTS, RecordClass, Settlement
 from cloud_sync.retention import Bounds
 from cloud_sync.sqlite_errors import is_beyond_doubt, translated
 
@@ -235,6 +236,26 @@ class Outbox:
 
     def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         return self._do(lambda db: list(iterate_letters(db, limit=limit)))
+
+    def requeue_without_place(self) -> int:
+        """Put the dead letters of events that had no place behind what waits. Returns the records.
+
+        Raises OutboxFullError when there is no room for more; those that were not put back stay dead letters.
+        """
+        done = 0
+        while some := self._do(self._requeue_some):
+            done += some
+        return done
+
+    def _requeue_some(self, db: sqlite3.Connection) -> int:
+        done = 0
+
+        def work(db: sqlite3.Connection) -> None:
+            nonlocal done
+            done = requeue_some(db, NO_EVENTS, self)
+
+        in_transaction(db, work)
+        return done
 
     def _insert(self, db: sqlite3.Connection, blocks: Sequence[NewBlock]) -> None:
         if self._doubtful:

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from cloud_sync import wire
 from cloud_sync.errors import OutboxFullError, OutboxUnavailableError, WireFormatError
@@ -116,7 +116,13 @@ class Room:
         return DiskFloor(self.path, self.min_free_bytes).within(Bounds(self.max_bytes), used_bytes=used)
 
 
-def bounded(db: sqlite3.Connection, room: Room, work: Callable[[sqlite3.Connection, T], None], what: T) -> None:
+class Bounding(Protocol):
+    """Whoever knows what bounds a file."""
+
+    def bounds(self, used: int) -> Bounds: ...
+
+
+def bounded(db: sqlite3.Connection, room: Bounding, work: Callable[[sqlite3.Connection, T], None], what: T) -> None:
     """Inside a transaction: the work, when it fits; what takes no more room than it frees always does."""
     before = used_bytes(db)
     bounds = room.bounds(before)
@@ -124,6 +130,21 @@ def bounded(db: sqlite3.Connection, room: Room, work: Callable[[sqlite3.Connecti
     after = used_bytes(db)
     if after > max(bounds.reading_bytes, before):
         raise _no_room(bounds, before, after - before)
+
+
+def requeue_some(db: sqlite3.Connection, code: str, room: Bounding) -> int:
+    """Put up to a thousand dead letters of this code behind what waits, inside a transaction of the caller's.
+
+    Returns the records; 0 when there is none left that can be read. Raises OutboxFullError.
+    """
+    rows = db.execute(
+        f"SELECT {LETTER_COLUMNS} FROM dead_letter WHERE code = ? ORDER BY id LIMIT ?",  # noqa: S608 (constants)
+        (code, _AT_ONCE),
+    )
+    letters = [DeadLetter(*row) for row in rows]
+    found = [(letter, batch) for letter in letters if (batch := _batch(letter)) is not None]
+    bounded(db, room, _put_back, found)
+    return sum(len(batch) for _, batch in found)
 
 
 def _no_room(bounds: Bounds, used: int, needed: int) -> OutboxFullError:

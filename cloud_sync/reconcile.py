@@ -37,7 +37,7 @@ from cloud_sync.digest import (
     hour_of,
 )
 from cloud_sync.digest_ledger import acknowledged, known_since_us
-from cloud_sync.errors import TransientSyncError, WireFormatError
+from cloud_sync.errors import WireFormatError
 from cloud_sync.gap_ledger import own_gaps
 from cloud_sync.outbox_access import read_only
 from cloud_sync.records import EventKind
@@ -45,6 +45,8 @@ from cloud_sync.retention import LossCause
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.http_central import failure_of, header_value
 from cloud_sync.transports.http_exchange import HttpExchange
+from cloud_sync.transports.known_central import KnownCentral
+from cloud_sync.transports.speaker import unbelieved
 from cloud_sync.transports.tls import ClientTls
 
 DIGEST_PATH: Final = "/api/v1/data/digest"
@@ -210,9 +212,16 @@ def read_our_side(
 
 
 async def ask_central(
-    url: str, span: Span, *, gateway_id: str, api_key: str, connection: ConnectionOptions = _PATIENT
+    url: str,
+    span: Span,
+    *,
+    gateway_id: str,
+    api_key: str,
+    connection: ConnectionOptions = _PATIENT,
+    known: KnownCentral | None = None,
 ) -> dict[HourKey, HourDigest]:
-    """The central's digests of this gateway's rows. Raises like a transport."""
+    """Return the central's digests of this gateway's rows. Raises like a transport."""
+    known = known or KnownCentral()
     digests: dict[HourKey, HourDigest] = {}
     headers = {"X-API-Key": header_value(api_key)}
     http = HttpExchange(
@@ -222,18 +231,22 @@ async def ask_central(
         for start_us in range(span.start_us, span.end_us, HOURS_PER_QUESTION * HOUR_US):
             end_us = min(start_us + HOURS_PER_QUESTION * HOUR_US, span.end_us)
             question = {"gateway_id": gateway_id, "from": str(start_us), "to": str(end_us), COVERS: VALUES}
-            digests |= await _ask(http, url.rstrip("/") + DIGEST_PATH, question)
+            digests |= await _ask(http, url.rstrip("/") + DIGEST_PATH, question, known)
     return digests
 
 
-async def _ask(http: HttpExchange, url: str, question: Mapping[str, str]) -> dict[HourKey, HourDigest]:
+async def _ask(
+    http: HttpExchange, url: str, question: Mapping[str, str], known: KnownCentral
+) -> dict[HourKey, HourDigest]:
     answer = await http.ask("GET", url, params=question, max_bytes=MAX_DIGEST_BYTES)
     if answer.status != 200:
-        raise failure_of(answer, now=datetime.now(UTC))
+        raise failure_of(answer, now=datetime.now(UTC), known=known)
+    if not known.is_its_answer(answer):
+        raise unbelieved(answer)
     try:
         return decode_digests(answer.body)
     except ValueError as exc:
-        raise TransientSyncError(f"{url}: {exc}", hint="is central.url the reference central?") from exc
+        raise unbelieved(answer, str(exc)) from exc
 
 
 def _may_be_there(ours: OurSide) -> Counter[HourKey]:

@@ -8,6 +8,7 @@ Constraints
 - Questions that need no key are asked of the database once for all who ask at the same time.
 - A body that comes too slowly is 408, and the connection is closed.
 - A key sees its own gateway's data and nothing else.
+- Every answer says that it is this central's (`identity`): a proxy's or a portal's is told from it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from cloud_sync import wire
+from cloud_sync.answer_proof import IDENTITY_HEADER, identity_header
 from cloud_sync.central.answers import RETRY_AFTER_S, not_stored, settled, too_fast, turned_away
 from cloud_sync.central.bodies import (
     CONTENT_TYPES,
@@ -38,6 +40,7 @@ from cloud_sync.central.bodies import (
     read_batch,
 )
 from cloud_sync.central.errors import CentralError, DatabaseAwayError, SchemaDiffersError, SchemaTooNewError
+from cloud_sync.central.identity import IdentifyAnswers, headers_of_question
 from cloud_sync.central.known_keys import TooManyGuessesError
 from cloud_sync.central.leases import HeldBackError
 from cloud_sync.central.metrics import CONTENT_TYPE
@@ -94,10 +97,12 @@ def create_app(store: Store, *, limits: BodyLimits | None = None, limiter: RateL
     app.get("/metrics")(metrics)
     app.get("/api/v1/stats")(stats)
     app.add_middleware(RequestLog, metrics=store.metrics)
+    app.add_middleware(IdentifyAnswers)
     app.exception_handler(Refused)(_say_refused)
     app.exception_handler(CentralError)(_say_away)
     app.exception_handler(TurnedAwayError)(_say_turned_away)
     app.exception_handler(HeldBackError)(_say_in_use)
+    app.exception_handler(Exception)(_say_failed)
     return app
 
 
@@ -322,6 +327,14 @@ async def _say_in_use(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HeldBackError)  # noqa: S101 (registered for this class only)
     document = {"detail": str(error), "code": IN_USE, **error.fields}
     return JSONResponse(document, status_code=409, headers={"Retry-After": str(ceil(error.retry_after_s))})
+
+
+async def _say_failed(request: Request, _: Exception) -> JSONResponse:
+    """A fault of this program, answered outside of every middleware; the server logs what it was."""
+    answer = JSONResponse({"detail": "the central failed on this request"}, status_code=500)
+    asked = headers_of_question(request.scope["headers"])
+    answer.headers[IDENTITY_HEADER] = identity_header(*asked, status=500, body=bytes(answer.body))
+    return answer
 
 
 @asynccontextmanager

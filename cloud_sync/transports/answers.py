@@ -35,6 +35,8 @@ def settlement_of(answer: bytes, *, batch_id: str, hint: str | None = None) -> S
     """What an answer says. Raises TransientSyncError, with `hint`, unless it settles this batch."""
     if answer.lstrip()[:1] == b"<":
         raise TransientSyncError(f"the answer does not settle batch {batch_id}: it is a web page", hint=hint)
+    if not answer.strip():
+        raise TransientSyncError(f"the answer does not settle batch {batch_id}: it is empty", hint=hint)
     try:
         return _settlement(parse_json(answer, max_bytes=MAX_ANSWER_BYTES), batch_id)
     except KeyError as exc:

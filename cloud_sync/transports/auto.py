@@ -1,10 +1,12 @@
 """Batches where the central takes them, single readings where it does not.
 
 Constraints
-- Which of the two it is, is asked with an empty batch: 404 or 405 means single readings, any other answer of
-  somebody who knows the path means batches. No answer, or one that says neither, decides nothing.
-- It is asked again after a delivery that failed, and in single mode every ten minutes, so that an upgrade is noticed.
-- A failure never changes the mode by itself: only the answer 404 or 405 leads away from batches.
+- Which of the two it is, is asked with an empty batch: the answer of a central that knows the path means batches. 404
+  or 405 is what a proxy or a portal says too: it means single readings only when the platform of single readings
+  answers beside it, asked with a reading that has no fields. Anything else decides nothing.
+- It is asked again after a delivery that failed, and in single mode soon after the change and then less and less often,
+  every ten minutes in the end, so that an upgrade is noticed.
+- A failure never changes the mode by itself. In single mode events are held, and go once batches are taken.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from cloud_sync.transports.base import Transport
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.https import HttpsTransport
+from cloud_sync.transports.known_central import KnownCentral
 from cloud_sync.transports.single import IN_FLIGHT, SingleReadingTransport
 
 logger = logging.getLogger(__name__)
@@ -30,6 +33,8 @@ Api = Literal["auto", "batch", "single"]
 
 COMMITTED: Final = "an answer means committed to the central's database"
 ASK_AGAIN_S: Final = 600.0
+ASK_AGAIN_FIRST_S: Final = 10.0
+"""After a change to single readings; each time twice as long, up to `ASK_AGAIN_S`."""
 
 
 class AutoTransport:
@@ -50,6 +55,7 @@ class AutoTransport:
         self._monotonic_s = monotonic_s
         self._now_ns = now_ns
         self._asked_at_s = 0.0
+        self._ask_again_s = ASK_AGAIN_FIRST_S
         self._is_certain = False
         self.mode: Literal["batch", "single"] | None = None
         self.changed_at_ns: int | None = None
@@ -61,23 +67,32 @@ class AutoTransport:
         """Deliver one encoded batch the way this central takes it. Raises as promised in `transports.base`."""
         if not self._is_certain or self._is_time_to_ask():
             await self._ask()
-        transport: Transport = self._batch if self.mode == "batch" else self._single
+        send = self._batch.send if self.mode == "batch" else self._single.send_readings
         try:
-            return await transport.send(body, batch_id=batch_id)
+            return await send(body, batch_id=batch_id)
         except TransientSyncError:
             self._is_certain = False
             raise
+
+    @property
+    def takes_events(self) -> bool | None:
+        """None while that is not known."""
+        return None if self.mode is None else self.mode == "batch"
 
     async def close(self) -> None:
         await self._batch.close()
         await self._single.close()
 
     def _is_time_to_ask(self) -> bool:
-        return self.mode == "single" and self._monotonic_s() - self._asked_at_s >= ASK_AGAIN_S
+        return self.mode == "single" and self._monotonic_s() - self._asked_at_s >= self._ask_again_s
 
     async def _ask(self) -> None:
         before = self.mode
-        self.mode = "batch" if await self._batch.is_there() else "single"
+        takes_batches = await self._batch.is_there()
+        if not takes_batches:
+            await self._single.check_there()
+        self.mode = "batch" if takes_batches else "single"
+        self._ask_again_s = min(ASK_AGAIN_S, 2 * self._ask_again_s) if before == self.mode else ASK_AGAIN_FIRST_S
         self._asked_at_s = self._monotonic_s()
         self._is_certain = True
         if self.mode != before:
@@ -97,8 +112,10 @@ def transport_for(
     connection: ConnectionOptions = DEFAULTS,
     in_flight: int = IN_FLIGHT,
     presence: Presence | None = None,
+    known: KnownCentral | None = None,
 ) -> HttpsTransport | SingleReadingTransport | AutoTransport:
-    """The way to a central over HTTPS. Raises CredentialsError for a key or file that cannot be used."""
+    """Return the way to a central over HTTPS. Raises CredentialsError for a key or file that cannot be used."""
+    known = known or KnownCentral()
 
     def batch() -> HttpsTransport:
         return HttpsTransport(
@@ -107,6 +124,7 @@ def transport_for(
             api_key=api_key,
             connection=connection,
             presence=presence,
+            known=known,
         )
 
     def single() -> SingleReadingTransport:
@@ -116,6 +134,7 @@ def transport_for(
             api_key=api_key,
             connection=connection,
             in_flight=in_flight,
+            known=known,
         )
 
     match api:
@@ -165,8 +184,8 @@ def way_of(transport: Transport) -> Way:
             )
         case AutoTransport(mode=None):
             return Way(None, takes_events=None)
-        case AutoTransport(mode=mode):
-            return Way("https" if mode == "batch" else "single", transport.changed_at_ns, takes_events=mode == "batch")
+        case AutoTransport(mode=mode, takes_events=takes_events):
+            return Way("https" if mode == "batch" else "single", transport.changed_at_ns, takes_events=takes_events)
         case SingleReadingTransport():
             return Way(transport.name, takes_events=False)
         case _:

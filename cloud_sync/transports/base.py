@@ -2,8 +2,9 @@
 
 Constraints
 - `send` returns only what the central said after COMMIT; anything else raises.
-- It raises TransientSyncError, CredentialsError, BatchTooLargeError or BatchRefusedError, never a library's
-  own error. Cancellation passes through.
+- It raises TransientSyncError, CredentialsError, BatchTooLargeError, BatchRefusedError or NoPlaceError, never a
+  library's own error. Cancellation passes through.
+- What somebody in between says is never the central's word about a record or a key (`is_centrals`).
 - `body` goes out as it is: the stored block is the request body.
 """
 
@@ -22,3 +23,8 @@ class Transport(Protocol):
     async def send(self, body: bytes, *, batch_id: str) -> Settlement: ...
 
     async def close(self) -> None: ...
+
+
+def takes_events(transport: Transport) -> bool | None:
+    """Return whether events have a place at the end of it: as a rule they have; None while that is not known."""
+    return getattr(transport, "takes_events", True)

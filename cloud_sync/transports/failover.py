@@ -23,6 +23,8 @@ from cloud_sync.transports.base import Transport
 logger = logging.getLogger(__name__)
 
 PROBE_WAITS_MOST_S: Final = 3_600.0
+SMALL_BYTES: Final = 16_384
+"""No proxy that lets requests through at all takes less."""
 
 
 class FailoverTransport:
@@ -94,8 +96,13 @@ class FailoverTransport:
             self._note_failure(number, exc)
             if self._active == number:
                 raise
-        except (BatchRefusedError, BatchTooLargeError):
-            self._note_reached(number)
+        except (BatchRefusedError, BatchTooLargeError) as exc:
+            if not _is_of_somebody_between(exc):
+                self._note_reached(number)
+            elif len(body) < SMALL_BYTES:  # not about its size: whoever says so lets nothing through
+                self._note_failure(number, exc)
+                if self._active != number:
+                    return await self.route.send(body, batch_id=batch_id)
             raise
         else:
             self._note_reached(number)
@@ -119,7 +126,9 @@ class FailoverTransport:
         except TransientSyncError as exc:
             logger.debug("%s is still away: %s", self._routes[number].name, exc.message)
             return None
-        except (BatchRefusedError, BatchTooLargeError):
+        except (BatchRefusedError, BatchTooLargeError) as exc:
+            if _is_of_somebody_between(exc):
+                return None
             self._begin_trial(number)
             raise
         self._begin_trial(number)
@@ -139,10 +148,11 @@ class FailoverTransport:
         if self._came_back and self._now_s() - self._held_since_s >= self._probe_every_s:
             self._probe_wait_s = self._probe_every_s  # it held: what was before is forgotten
 
-    def _note_failure(self, number: int, exc: TransientSyncError) -> None:
+    def _note_failure(self, number: int, exc: SyncError) -> None:
         if number != self._active:  # another send has changed the route meanwhile
             return
-        if exc.retry_after_s is not None:  # the central itself spoke: it was reached, and is busy on every route
+        if isinstance(exc, TransientSyncError) and exc.is_centrals and exc.retry_after_s is not None:
+            # The central itself spoke: it was reached, and is busy on every route.
             self._failures = 0
             return
         self._failures += 1
@@ -167,3 +177,7 @@ class FailoverTransport:
         self._probe_at_s = self._now_s() + self._probe_wait_s
         self.switches_total += 1
         self.changed_at_ns = self._now_ns()
+
+
+def _is_of_somebody_between(exc: SyncError) -> bool:
+    return isinstance(exc, BatchTooLargeError) and not exc.is_centrals

@@ -9,8 +9,11 @@ from typing import Final
 import httpx
 
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, TransientSyncError
-from cloud_sync.transports.answers import KEY_HINT, MAX_RETRY_AFTER_S, detail_in, in_use, said_in
+from cloud_sync.records import Settlement
+from cloud_sync.transports.answers import KEY_HINT, MAX_RETRY_AFTER_S, detail_in, in_use, said_in, settlement_of
 from cloud_sync.transports.http_exchange import Answer
+from cloud_sync.transports.known_central import KnownCentral
+from cloud_sync.transports.speaker import REDIRECTS, no_central, unbelieved
 from cloud_sync.twins import IN_USE
 
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
@@ -28,9 +31,14 @@ def header_value(api_key: str) -> str:
 
 
 def failure_of(
-    answer: Answer, *, now: datetime
+    answer: Answer, *, now: datetime, known: KnownCentral
 ) -> TransientSyncError | CredentialsError | BatchTooLargeError | BatchRefusedError:
-    """Return which of our errors an answer but 200 is. A proxy may send a whole page: of that nothing is shown."""
+    """Return which of our errors an answer but 200 is.
+
+    Only what the central itself says is about the key or the batch; anybody else's answer is about the way to it.
+    """
+    if not known.is_its_answer(answer):
+        return no_central(answer)
     status, said = answer.status, said_in(answer.body)
     detail = detail_in(said)
     if status == 401:
@@ -48,10 +56,22 @@ def failure_of(
         return BatchTooLargeError(f"the central takes only smaller batches: {detail}")
     if status == 422:
         return BatchRefusedError(f"the central cannot read the batch: {detail}")
-    hint = "check central.url" if status in (301, 302, 303, 307, 308, 404, 405) else None
+    if status in REDIRECTS:
+        return no_central(answer)
+    hint = "check central.url" if status in (404, 405) else None
     return TransientSyncError(
         f"the central answered {status}: {detail}", hint=hint, retry_after_s=retry_after_s(answer.headers, now=now)
     )
+
+
+def settlement_in(answer: Answer, *, batch_id: str, known: KnownCentral) -> Settlement:
+    """Return what an answer 200 settles. Raises TransientSyncError, naming who spoke, unless it is this batch's."""
+    if not known.is_its_answer(answer):
+        raise unbelieved(answer)
+    try:
+        return settlement_of(answer.body, batch_id=batch_id)
+    except TransientSyncError as exc:
+        raise unbelieved(answer, exc.message) from exc
 
 
 def retry_after_s(headers: httpx.Headers, *, now: datetime) -> float | None:

@@ -5,6 +5,7 @@ Constraints
   and its body together, has `answer_timeout_s`: a server that sends a byte now and then gains nothing by it.
 - The body is taken as it travels. No compression is asked for and none is undone, so what is counted is what is held.
   Headers are bounded by the library (100 kB, `httpcore`). No redirect is followed, no cookie kept.
+- Each request with an API key carries a challenge, and the answer's proof is looked at here, where all of it is.
 - The library's client is made at the first exchange: proxy variables that no client can be made with are a failure of
   the link, said and tried again, and not the end of whoever made the transport.
 """
@@ -22,6 +23,7 @@ from typing import Final
 
 import httpx
 
+from cloud_sync.answer_proof import CHALLENGE_HEADER, IDENTITY_HEADER, Identity, identity_in, new_challenge
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.printable import printable
 from cloud_sync.transports.answers import MAX_ANSWER_BYTES
@@ -46,9 +48,13 @@ _REASON_CHARS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """What came back from `url`, and what it says of who gave it."""
+
     status: int
     headers: httpx.Headers
     body: bytes
+    url: str = ""
+    identity: Identity = Identity.NONE
 
 
 class HttpExchange:
@@ -90,18 +96,27 @@ class HttpExchange:
         if self._is_closed:
             raise TransientSyncError("the transport was closed")
         self._tls.refresh()
+        challenge = new_challenge()
         with translated(url, self._tls.own):
             if self._client is None:
                 self._client = self._made_client(url)
             async with asyncio.timeout(self._unsent_s) as deadline:
-                more = {**(headers or {}), "Content-Length": str(len(body))} if body else headers
+                more = {**(headers or {}), CHALLENGE_HEADER: challenge}
+                if body:
+                    more["Content-Length"] = str(len(body))
                 content = self._sent(body, deadline) if body else None
                 async with self._client.stream(method, url, params=params, content=content, headers=more) as response:
-                    answer = Answer(response.status_code, response.headers, await _body(url, response, max_bytes))
+                    found = await _body(url, response, max_bytes)
+                    answer = self._identified(url, challenge, response, found)
         if self._use.meter is not None:
             self._use.meter.add(LinkBytes(payload=len(body)))
         check_certificate_taken(url, self._tls.own, answer.status, answer.body)
         return answer
+
+    def _identified(self, url: str, challenge: str, response: httpx.Response, body: bytes) -> Answer:
+        header, key = response.headers.get(IDENTITY_HEADER), self._headers.get("X-API-Key", "")
+        identity = identity_in(header, key, challenge, status=response.status_code, body=body)
+        return Answer(response.status_code, response.headers, body, url, identity)
 
     async def aclose(self) -> None:
         self._is_closed = True

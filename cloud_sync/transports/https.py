@@ -2,7 +2,8 @@
 
 Constraints
 - The certificate is verified; there is no switch for it.
-- Only a well-formed answer about this very batch settles it; every other answer is a failure with a name.
+- Only a well-formed answer of the central (`known_central`) about this very batch settles it; every other answer is a
+  failure that names who gave it.
 - The API key appears in one request header and nowhere else: not in repr, messages or logs.
 """
 
@@ -13,19 +14,18 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cloud_sync import wire
+from cloud_sync.answer_proof import Identity
 from cloud_sync.errors import GatewayIdInUseError
 from cloud_sync.presence import Presence
 from cloud_sync.records import Batch, Settlement
-from cloud_sync.transports.answers import settlement_of
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
-from cloud_sync.transports.http_central import failure_of, header_value
+from cloud_sync.transports.http_central import failure_of, header_value, settlement_in
 from cloud_sync.transports.http_exchange import Answer, HttpExchange
+from cloud_sync.transports.known_central import KnownCentral
 from cloud_sync.transports.tls import ClientTls
 from cloud_sync.twins import HEADER
 
 INGEST_PATH: Final = "/api/v1/data/ingest/batch"
-
-_NOT_THE_SERVICE: Final = "is central.url the ingest service itself? A login page or a proxy may answer in its place"
 
 _PROBE: Final = "probe"
 
@@ -43,9 +43,11 @@ class HttpsTransport:
         api_key: str,
         connection: ConnectionOptions = DEFAULTS,
         presence: Presence | None = None,
+        known: KnownCentral | None = None,
     ) -> None:
         self._presence = presence or Presence()
         self._url = url.rstrip("/") + INGEST_PATH
+        self._known = known or KnownCentral()
         self._gateway_id = gateway_id
         self._http = HttpExchange(
             headers={"X-API-Key": header_value(api_key), "Content-Encoding": wire.CONTENT_ENCODING},
@@ -64,12 +66,15 @@ class HttpsTransport:
         return self._settled(await self._post(body, batch_id), batch_id)
 
     async def is_there(self) -> bool:
-        """Whether this central takes batches, asked with an empty one, which changes nothing.
+        """Return whether this central takes batches, asked with an empty one, which changes nothing.
 
-        Raises TransientSyncError when the answer says neither yes nor no.
+        False is said by the form of an answer only, which others have too: whoever relies on it asks for more.
+        Raises TransientSyncError when the answer says neither yes nor no, or nobody of ours gave it.
         """
         answer = await self._post(wire.encode(Batch(self._gateway_id)), _PROBE)
-        if answer.status in (404, 405):
+        if answer.status != 200 and not self._known.is_its_answer(answer):
+            raise failure_of(answer, now=datetime.now(UTC), known=self._known)
+        if answer.status in (404, 405) and answer.identity is Identity.NONE:
             return False
         if answer.status not in (401, 403, 413, 422):  # each of these is said by somebody who knows the path
             self._settled(answer, _PROBE)
@@ -81,11 +86,11 @@ class HttpsTransport:
     def _settled(self, answer: Answer, batch_id: str) -> Settlement:
         """What an answer says of a batch, and of another box with this gateway id. Raises the failure it is."""
         if answer.status != 200:
-            failure = failure_of(answer, now=datetime.now(UTC))
+            failure = failure_of(answer, now=datetime.now(UTC), known=self._known)
             if isinstance(failure, GatewayIdInUseError):
                 self._presence.heard(failure.notice)
             raise failure
-        settlement = settlement_of(answer.body, batch_id=batch_id, hint=_NOT_THE_SERVICE)
+        settlement = settlement_in(answer, batch_id=batch_id, known=self._known)
         self._presence.heard(settlement.notice)
         return settlement
 

@@ -9,7 +9,8 @@ Constraints
   differently, sends only the rest.
 - The platform takes an Idempotency-Key before it publishes. After its own 500 that key would answer
   "duplicate_ignored" for a reading that nobody has: the next try carries another one.
-- The platform has no place for events. They are refused by name and kept as dead letters, never sent as readings.
+- The platform has no place for events, and they are never sent as readings. Where single readings were chosen by hand
+  they are refused by name and kept as dead letters (`send`); where they were found they wait (`send_readings`).
 """
 
 from __future__ import annotations
@@ -27,12 +28,22 @@ from urllib.parse import quote
 
 from cloud_sync import wire
 from cloud_sync.admission import judge, timestamp
-from cloud_sync.errors import BatchRefusedError, CredentialsError, TransientSyncError, WireFormatError
+from cloud_sync.errors import (
+    BatchRefusedError,
+    BatchTooLargeError,
+    CredentialsError,
+    NoPlaceError,
+    SyncError,
+    TransientSyncError,
+    WireFormatError,
+)
 from cloud_sync.records import NO_EVENTS, Batch, Refusal, Row, Settlement
 from cloud_sync.transports.answers import KEY_HINT, detail_in, said_in, shown
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.http_central import failure_of, header_value
 from cloud_sync.transports.http_exchange import Answer, HttpExchange
+from cloud_sync.transports.known_central import KnownCentral
+from cloud_sync.transports.speaker import no_central, speaker_of, unbelieved
 from cloud_sync.transports.tls import ClientTls
 
 INGEST_PATH: Final = "/api/v1/data/ingest"
@@ -112,6 +123,7 @@ class SingleReadingTransport:
 
     name = "single"
     worth = WORTH
+    takes_events = False
 
     def __init__(
         self,
@@ -122,6 +134,7 @@ class SingleReadingTransport:
         connection: ConnectionOptions = DEFAULTS,
         in_flight: int = IN_FLIGHT,
         max_notes: int = MAX_NOTES,
+        known: KnownCentral | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         if in_flight < 1:
@@ -129,6 +142,7 @@ class SingleReadingTransport:
         self._url = url.rstrip("/") + INGEST_PATH
         self._gateway_id = gateway_id
         self._now = now
+        self._known = known or KnownCentral()
         self._notes = _Notes(max_notes)
         self._one_batch = asyncio.Lock()
         self._limits_heard = 0
@@ -145,17 +159,50 @@ class SingleReadingTransport:
         return f"SingleReadingTransport({self._url!r}, gateway_id={self._gateway_id!r})"
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
-        """Post the readings of one encoded batch. Raises as promised in `transports.base`."""
+        """Post the readings of one encoded batch; events are refused. Raises as promised in `transports.base`."""
+        return await self._send(await self._decoded(body))
+
+    async def send_readings(self, body: bytes, *, batch_id: str) -> Settlement:
+        """Post one encoded batch of readings. Raises NoPlaceError for one with events, of which nothing is sent."""
+        batch = await self._decoded(body)
+        if batch.events:
+            raise NoPlaceError(f"batch {batch_id}: {_NO_EVENTS_DETAIL}")
+        return await self._send(batch)
+
+    async def _decoded(self, body: bytes) -> Batch:
         self._check_open()
         try:
-            batch = await asyncio.to_thread(wire.decode, body)
+            return await asyncio.to_thread(wire.decode, body)
         except WireFormatError as exc:
             raise BatchRefusedError(exc.message) from exc
+
+    async def _send(self, batch: Batch) -> Settlement:
         heard = self._limits_heard
         async with self._one_batch:
             if heard != self._limits_heard:
                 raise TransientSyncError("the central asked to slow down, and this batch waits as well")
             return await self._deliver(batch)
+
+    async def check_there(self) -> None:
+        """Return when the platform of single readings answers, asked with a reading that has no fields: it says which
+        one it misses, and does nothing.
+
+        Raises CredentialsError when it refuses the key, TransientSyncError when this is somebody else.
+        """
+        self._check_open()
+        answer = await self._clients[0].ask("POST", self._url, body=b"{}", max_bytes=_MAX_ANSWER_BYTES)
+        if self._known.is_its_answer(answer):
+            if answer.status == 422 and "sensor_id" in detail_in(said_in(answer.body)):
+                return
+            if answer.status in (401, 403, 429) or answer.status >= 500:
+                raise failure_of(answer, now=datetime.now(UTC), known=self._known)
+        raise TransientSyncError(
+            f"{speaker_of(answer)} takes neither batches nor single readings: it answered {answer.status} to both paths"
+            if answer.status in (404, 405)
+            else f"{speaker_of(answer)} takes no batches, and answered {answer.status} to a single reading",
+            hint=_NOT_THE_SERVICE,
+            is_centrals=False,
+        )
 
     async def close(self) -> None:
         self._is_closed = True
@@ -202,6 +249,7 @@ class SingleReadingTransport:
                 hint=failure.hint,
                 retry_after_s=failure.retry_after_s,
                 made_progress=len(verdicts) > answered,
+                is_centrals=failure.is_centrals,
             ) from failure
 
     async def _work(
@@ -237,7 +285,7 @@ class SingleReadingTransport:
         answer = await client.ask("POST", self._url, body=content, headers=headers, max_bytes=_MAX_ANSWER_BYTES)
         if answer.status == 500:
             self._notes.note_spent(row)
-        return _verdict(answer, sensor_id=row.series.sensor_id)
+        return _verdict(answer, sensor_id=row.series.sensor_id, known=self._known)
 
 
 def idempotency_key(gateway_id: str, row: Row) -> str:
@@ -267,11 +315,13 @@ def _lanes(rows: Iterable[Row]) -> deque[deque[Row]]:
     return deque(lanes.values())
 
 
-def _verdict(answer: Answer, *, sensor_id: str) -> _Verdict:
+def _verdict(answer: Answer, *, sensor_id: str, known: KnownCentral) -> _Verdict:
     """What an answer says about this reading. Raises the failure it is when it says nothing about it."""
     status = answer.status
+    if not known.is_its_answer(answer):
+        raise _nobodys(answer)
     if status == 200:
-        return _published(answer.body, sensor_id)
+        return _published(answer, sensor_id)
     reason = detail_in(said_in(answer.body))
     if status == 413:
         return _Verdict(_Word.REFUSED, "too_large", "the central takes only smaller readings")
@@ -279,7 +329,7 @@ def _verdict(answer: Answer, *, sensor_id: str) -> _Verdict:
         return _Verdict(_Word.REFUSED, "refused", reason)
     if status in (401, 403):
         raise CredentialsError(f"the central does not accept this API key: {reason}", hint=KEY_HINT)
-    failure = failure_of(answer, now=datetime.now(UTC))
+    failure = failure_of(answer, now=datetime.now(UTC), known=known)
     if status == 429 and isinstance(failure, TransientSyncError):
         raise _TooFastError(failure.message, hint=failure.hint, retry_after_s=failure.retry_after_s)
     raise failure
@@ -289,8 +339,14 @@ def _refusals(verdicts: Iterable[tuple[int, _Verdict]]) -> list[Refusal]:
     return [Refusal(index, said.code, said.detail) for index, said in verdicts if said.word is _Word.REFUSED]
 
 
-def _published(answer: bytes, sensor_id: str) -> _Verdict:
-    said = said_in(answer)
+def _nobodys(answer: Answer) -> SyncError:
+    """A single reading cannot be cut: whatever somebody in between says to it, it waits."""
+    failure = unbelieved(answer) if answer.status == 200 else no_central(answer)
+    return failure.of_one_record() if isinstance(failure, BatchTooLargeError) else failure
+
+
+def _published(answer: Answer, sensor_id: str) -> _Verdict:
+    said = said_in(answer.body)
     if said.get("sensor_id") != sensor_id:
         reason = f"it is about sensor {shown(said.get('sensor_id'))}"
     elif (word := said.get("status")) in (_Word.ACCEPTED, _Word.DUPLICATE):
@@ -298,7 +354,9 @@ def _published(answer: bytes, sensor_id: str) -> _Verdict:
     else:
         reason = f"its status is {shown(word)}"
     raise TransientSyncError(
-        f"the answer says nothing about the reading of {sensor_id}: {reason}", hint=_NOT_THE_SERVICE
+        f"{speaker_of(answer)} says nothing about the reading of {sensor_id}: {reason}",
+        hint=_NOT_THE_SERVICE,
+        is_centrals=False,
     )
 
 

@@ -22,10 +22,15 @@ class Halving:
     note_refused: Callable[[SyncError], None] = lambda _: None
 
     async def settle(self, batch: Batch, batch_id: str, reason: SyncError, *, offset: int = 0) -> Settlement:
-        """What becomes of the records of a batch that was refused for this reason."""
+        """Return what becomes of the records of a batch that was refused for this reason.
+
+        Raises TransientSyncError when somebody before the central does not even let a single record through.
+        """
         if len(batch) == 0:
             return Settlement(0, 0)
         if len(batch) == 1:
+            if isinstance(reason, BatchTooLargeError) and not reason.is_centrals:
+                raise reason.of_one_record()
             self.note_refused(reason)
             code = "too_large" if isinstance(reason, BatchTooLargeError) else "refused"
             return Settlement(0, 0, (Refusal(offset, code, reason.message),))

@@ -92,6 +92,10 @@ class RequestSize:
             self._too_large_bytes = min(body_bytes, self._too_large_bytes or body_bytes)
             self._forgotten_at_s = now_s + TOO_LARGE_FORGOTTEN_S
 
+    def forget_too_large(self) -> None:
+        """Who said it lets nothing through, whatever its size."""
+        self._too_large_bytes = None
+
     def is_too_large(self, body_bytes: int, *, now_s: float) -> bool:
         """Whether so much was refused before, by whatever stands in the way."""
         if now_s >= self._forgotten_at_s:

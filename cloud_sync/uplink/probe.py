@@ -61,7 +61,10 @@ class Witness:
             return await self.takes_some_of(block)
 
     async def takes_some_of(self, block: Block) -> bool:
-        """Asked by single records. False also for a block that nobody can read."""
+        """Asked by single records. False also for a block that nobody can read.
+
+        Raises SyncError when the central cannot be asked.
+        """
         try:
             singles = await asyncio.to_thread(_singles, block)
         except WireFormatError:
@@ -70,7 +73,10 @@ class Witness:
             try:
                 if _took(await self._send(body, 1, f"{block.batch_id}.{position}", block.record_class)):
                     return True
-            except (BatchTooLargeError, BatchRefusedError):
+            except BatchTooLargeError as exc:
+                if not exc.is_centrals:
+                    raise exc.of_one_record() from exc
+            except BatchRefusedError:
                 continue
         return False
 

@@ -4,6 +4,8 @@ Constraints
 - A block leaves the outbox only on the central's own answer after COMMIT.
 - A batch that is refused as a whole is halved until the poison record stands alone; one that is too large
   is cut. When nothing is taken any more, records are held instead of becoming dead letters (`uplink_brake`).
+- What there is no place for is held beside the others that go, and offered again by itself; what was given up for want
+  of a place goes back once there is one.
 - After a failure one request goes alone; only its answer lets others go beside it.
 - Waiting has full jitter, so that a fleet does not come back in step.
 
@@ -25,6 +27,7 @@ from cloud_sync.errors import (
     BatchRefusedError,
     BatchTooLargeError,
     GatewayIdInUseError,
+    NoPlaceError,
     OutboxUnavailableError,
     SyncError,
     TransientSyncError,
@@ -37,9 +40,10 @@ from cloud_sync.uplink.bisect import Halving
 from cloud_sync.uplink.circuit_breaker import Brake, NothingTakenError, refused_altogether
 from cloud_sync.uplink.coalesce import join, joined_id, part_of
 from cloud_sync.uplink.pacing import Backoff, RequestSize, TokenBucket
+from cloud_sync.uplink.places import Places
 from cloud_sync.uplink.probe import Witness
 from cloud_sync.uplink.scheduler import Lanes, Load, LoadLimits
-from cloud_sync.uplink.state import HELD_HINT, LinkState, Policy, UplinkState, checked, link_after, refuses_every
+from cloud_sync.uplink.state import HELD_HINT, LinkState, Policy, UplinkState, checked, failed, refuses_every
 
 __all__ = ["LinkState", "Policy", "Uplink", "UplinkState"]
 
@@ -79,6 +83,7 @@ class Uplink:
         self._brake = Brake()
         self._witness = Witness(outbox, self._send, self._brake)
         self._asked, self._ask_at_s = 0, 0.0
+        self._places = Places(outbox, transport, monotonic_s=monotonic_s)
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
         self._taking = asyncio.Lock()
@@ -106,7 +111,7 @@ class Uplink:
     async def drain(self) -> bool:
         """Deliver everything that waits, once. False when something had to stay."""
         self._backlog_from_s = 0.0
-        return await self._try_drain() and not self._brake.held
+        return await self._try_drain() and not self._brake.held and not self._places.without
 
     async def _try_drain(self) -> bool:
         """False when something failed; what is held is no failure."""
@@ -125,10 +130,13 @@ class Uplink:
             self._note_failure(self._failure)
             return False
         self._note_nothing_waits()
+        if self.state.last_settled_ns is not None and await self._places.give_back():
+            self._wake.set()
         return True
 
     def _begin_round(self) -> None:
         self._lanes.restart()
+        self._places.begin_round()
         self._failure, self._idle, self._is_over = None, 0, False
 
     async def _send_until_empty(self) -> None:
@@ -166,6 +174,8 @@ class Uplink:
             await self._deliver(load)
         except NothingTakenError as nothing:
             await self._hold(nothing, load)
+        except NoPlaceError as exc:
+            self._note_no_place(load.blocks[0].record_class, exc)
         except SyncError as exc:
             self._size.note_trouble()
             self._fail(exc)
@@ -174,9 +184,10 @@ class Uplink:
     async def _take(self) -> Load | None:
         async with self._taking:
             self._changed.clear()
-            limits = LoadLimits(self._size.records, self._size.body_bytes)
+            limits = LoadLimits(1 if self._places.is_asking else self._size.records, self._size.body_bytes)
+            without = frozenset(self._brake.held) | self._places.without
             return await asyncio.to_thread(
-                self._lanes.take, limits, with_backlog=self._hold_s() == 0.0, without=frozenset(self._brake.held)
+                self._lanes.take, limits, with_backlog=self._hold_s() == 0.0, without=without
             )
 
     def _fail(self, exc: SyncError) -> None:
@@ -267,12 +278,21 @@ class Uplink:
         self._ask_at_s = self._monotonic_s() + self._backoff.wait_s(self._asked + 1, retry_after_s=None)
         try:
             for of in tuple(self._brake.held):
-                if await self._witness.takes_others(of):
-                    logger.info("the central takes records of the class %s again; what was held is sent", of.value)
+                try:
+                    if await self._witness.takes_others(of):
+                        logger.info("the central takes records of the class %s again; what was held is sent", of.value)
+                except NoPlaceError:  # it is another central now
+                    del self._brake.held[of]
         except SyncError as exc:
             self._fail(exc)
         else:
             await self._say_held()
+
+    def _note_no_place(self, of: RecordClass, exc: NoPlaceError) -> None:
+        """Nobody failed: what was found to have no place for these has answered."""
+        self._places.note_none(of, exc)
+        if self.state.link in (LinkState.STARTING, LinkState.OFFLINE) and self._failure is None:
+            self._note(LinkState.ONLINE, None, None)
 
     async def _send(self, body: bytes, count: int, batch_id: str, of: RecordClass) -> Settlement:
         """One request. Raises BatchTooLargeError without asking when as much was too large before."""
@@ -288,6 +308,7 @@ class Uplink:
             raise
         answer = checked(answer, count)
         self._brake.note_answer(of, answer)
+        self._places.note_answer(of, answer)
         self._size.note_answer(count, took_s=self._monotonic_s() - began_s)
         self.state = replace(self.state, sent_bytes_total=self.state.sent_bytes_total + len(body))
         return answer
@@ -362,26 +383,15 @@ class Uplink:
     def _note_nothing_waits(self) -> None:
         """An outbox that could not be read or settled can be again; of the link this says nothing."""
         if self.state.link is LinkState.BLOCKED:
-            link = LinkState.STARTING if self.state.last_settled_ns is None else LinkState.ONLINE
-            self.state = replace(
-                self.state, link=link, since_ns=self._now_ns(), failures=0, error=None, hint=None
-            )  # fmt: skip
+            self._note(LinkState.STARTING if self.state.last_settled_ns is None else LinkState.ONLINE, None, None)
 
     def _note_failure(self, exc: SyncError) -> None:
-        link = link_after(exc)
-        state = self.state
-        if state.link is not link:
-            logger.warning("delivery is %s: %s", link.value, exc.message)
+        if isinstance(exc, TransientSyncError) and not exc.is_centrals:
+            self._size.forget_too_large()
+        before, self.state = self.state, failed(self.state, exc, now_ns=self._now_ns())
+        if before.link is not self.state.link:
+            logger.warning("delivery is %s: %s", self.state.link.value, exc.message)
         self._retry_after_s = exc.retry_after_s if isinstance(exc, TransientSyncError | GatewayIdInUseError) else None
-        self.state = replace(
-            state,
-            link=link,
-            since_ns=state.since_ns if state.link is link else self._now_ns(),
-            # A limit that lets some records through at a time is no outage: its back-off does not grow.
-            failures=1 if isinstance(exc, TransientSyncError) and exc.made_progress else state.failures + 1,
-            error=exc.message,
-            hint=exc.hint,
-        )
 
     def _backoff_s(self) -> float:
         if self.state.link is LinkState.REFUSED:

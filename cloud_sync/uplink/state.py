@@ -5,7 +5,7 @@ Knows what each failure makes of the link; sends nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -77,6 +77,20 @@ def link_after(exc: SyncError) -> LinkState:
     if isinstance(exc, OutboxError):
         return LinkState.BLOCKED
     return LinkState.OFFLINE
+
+
+def failed(state: UplinkState, exc: SyncError, *, now_ns: int) -> UplinkState:
+    """Return what is known of the link after this failure."""
+    link = link_after(exc)
+    return replace(
+        state,
+        link=link,
+        since_ns=state.since_ns if state.link is link else now_ns,
+        # A limit that lets some records through at a time is no outage: its back-off does not grow.
+        failures=1 if isinstance(exc, TransientSyncError) and exc.made_progress else state.failures + 1,
+        error=exc.message,
+        hint=exc.hint,
+    )
 
 
 def refuses_every(of: RecordClass, waiting: int, reason: str) -> str:

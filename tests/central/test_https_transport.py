@@ -41,6 +41,7 @@ SECRET = "s3cr3t-key-that-must-not-be-seen"  # noqa: S105 (invented)
 GOOD = {"batch_id": "b1", "committed": True, "accepted": 6, "duplicates": 0, "rejected": []}
 NOW = datetime.datetime(2025, 6, 15, 12, 0, tzinfo=datetime.UTC)
 ANSWER_TIMEOUT_S = 20.0
+JSON = "Content-Type: application/json"
 
 
 @contextlib.asynccontextmanager
@@ -93,7 +94,7 @@ async def test_the_request_carries_the_agreed_headers_and_the_stored_bytes():
     + [(status, TransientSyncError) for status in (201, 204, 301, 307, 400, 404, 408, 429, 500, 502, 503, 504)],
 )  # fmt: skip
 async def test_each_status_is_the_error_that_says_what_to_do(status: int, error: type[SyncError]):
-    async with answering(reply(status, b'{"detail": "in its own words"}')) as (url, _):
+    async with answering(reply(status, b'{"detail": "in its own words"}', JSON)) as (url, _):
         with pytest.raises(error) as caught:
             await send(url)
     assert type(caught.value) is error
@@ -101,7 +102,7 @@ async def test_each_status_is_the_error_that_says_what_to_do(status: int, error:
 
 
 async def test_the_centrals_own_words_are_passed_on_but_a_proxys_page_is_not():
-    async with answering(reply(422, b'{"detail": "row 3 is odd"}')) as (url, _):
+    async with answering(reply(422, b'{"detail": "row 3 is odd"}', JSON)) as (url, _):
         with pytest.raises(BatchRefusedError, match="row 3 is odd"):
             await send(url)
     async with answering(reply(502, b"<html>" + b"x" * 5_000)) as (url, _):
@@ -160,7 +161,7 @@ def test_retry_after_is_read_in_both_forms(header: str, expected_s: float | None
 
 
 async def test_retry_after_reaches_the_caller():
-    async with answering(reply(503, b"", "Retry-After: 17")) as (url, _):
+    async with answering(reply(503, b'{"detail": "busy"}', JSON, "Retry-After: 17")) as (url, _):
         with pytest.raises(TransientSyncError) as caught:
             await send(url)
     assert caught.value.retry_after_s == 17.0

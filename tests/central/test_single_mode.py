@@ -158,11 +158,22 @@ async def test_a_reading_the_platform_refuses_is_named_with_its_reason_and_costs
     assert (settlement.accepted, len(settlement)) == (2, 3)
 
 
-@pytest.mark.parametrize("content", [None, [], {}, {"detail": [{"odd": 1}]}, {"detail": [7]}])
+@pytest.mark.parametrize("content", [{"detail": None}, {"detail": []}, {"detail": [{"odd": 1}]}, {"detail": [7]}])
 async def test_a_refusal_without_words_is_still_a_refusal(transport, platform: Platform, content: object):
     platform.script(sensor(0).sensor_id, Answer(422, content))
     settlement = await transport.send(body_of(*readings(1, 1)), batch_id="b1")
     assert [(refusal.code, refusal.detail) for refusal in settlement.refused] == [("refused", "no detail given")]
+
+
+@pytest.mark.parametrize("status", [401, 403, 413, 422])
+@pytest.mark.parametrize("content", [None, [], {}, {"message": "forbidden by policy"}])
+async def test_what_somebody_in_between_says_costs_no_reading(transport, platform: Platform, status: int, content):
+    platform.script(sensor(0).sensor_id, Answer(status, content))
+    with pytest.raises(TransientSyncError, match=f"at 127.0.0.1:[0-9]+ answered {status}") as caught:
+        await transport.send(body_of(*readings(1, 1)), batch_id="b1")
+    assert caught.value.hint
+    assert not caught.value.is_centrals
+    assert (await transport.send(body_of(*readings(1, 1)), batch_id="b1")).accepted == 1
 
 
 async def test_what_no_database_can_hold_is_refused_here_and_not_published(transport, platform: Platform):
@@ -212,7 +223,7 @@ async def test_each_status_is_the_error_that_says_what_to_do(transport, platform
 
 
 async def test_a_reading_too_large_is_refused_and_costs_no_other(transport, platform: Platform):
-    platform.script(sensor(0).sensor_id, Answer(413))
+    platform.script(sensor(0).sensor_id, Answer(413, {"detail": "too large"}))
     settlement = await transport.send(body_of(*readings(2, 1)), batch_id="b1")
     assert [(refusal.index, refusal.code) for refusal in settlement.refused] == [(0, "too_large")]
     assert settlement.accepted == 1

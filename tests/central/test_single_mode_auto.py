@@ -12,22 +12,28 @@ import pytest
 from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, SyncError, TransientSyncError
 from cloud_sync.outbox import NewBlock, Outbox
-from cloud_sync.outbox_access import requeue
-from cloud_sync.records import Batch, RecordClass
-from cloud_sync.transports.auto import ASK_AGAIN_S, COMMITTED, AutoTransport, Way, transport_for, way_of, worth_of
+from cloud_sync.records import NO_EVENTS, Batch, RecordClass, Refusal, Settlement
+from cloud_sync.transports.auto import (
+    ASK_AGAIN_FIRST_S,
+    COMMITTED,
+    AutoTransport,
+    Way,
+    transport_for,
+    way_of,
+    worth_of,
+)
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.memory import MemoryTransport
 from cloud_sync.transports.single import WORTH, SingleReadingTransport
-from cloud_sync.uplink.sender import Uplink
+from cloud_sync.uplink.sender import LinkState, Uplink
 from edge_agent.cli.run import build_transport
 from edge_agent.errors import ConfigurationError
-from edge_agent.local.status import letter_problems
 from edge_agent.settings.load import load_settings
 from tests.central.test_https_transport import answering, reply
-from tests.support.blocks import GATEWAY, START_US, gap_event
+from tests.support.blocks import GATEWAY, START_US, block_of, gap_event
 from tests.support.central import API_KEY as REFERENCE_KEY
 from tests.support.central import Database
-from tests.support.platform import API_KEY, Answer, Platform, body_of, readings, sensor, serving
+from tests.support.platform import API_KEY, Answer, Platform, body_of, connected, readings, sensor, serving
 from tests.support.sockets import listening
 
 SECRET = "s3cr3t-key-that-must-not-be-seen"  # noqa: S105 (invented)
@@ -118,13 +124,13 @@ async def test_it_is_asked_once_as_long_as_delivery_works(auto: AutoTransport, p
     assert platform.batch_requests == 1
 
 
-async def test_an_upgrade_is_noticed_within_ten_minutes(auto: AutoTransport, platform: Platform, hours: Hours):
+async def test_an_upgrade_soon_after_the_change_is_noticed_soon(auto: AutoTransport, platform: Platform, hours: Hours):
     await auto.send(body_of(*readings(1, 1)), batch_id="b1")
     platform.upgrade()
-    hours.now_s = ASK_AGAIN_S - 1
+    hours.now_s = ASK_AGAIN_FIRST_S - 1
     await auto.send(body_of(*readings(1, 2)), batch_id="b2")
     assert auto.mode == "single"
-    hours.now_s = ASK_AGAIN_S
+    hours.now_s = ASK_AGAIN_FIRST_S
     await auto.send(body_of(*readings(1, 3)), batch_id="b3")
     assert (auto.mode, len(platform.batches.rows)) == ("batch", 3)
 
@@ -243,25 +249,55 @@ def test_the_worth_of_any_other_way_is_committed():
     assert worth_of(transport_for("single", "http://localhost", gateway_id=GATEWAY, api_key=SECRET)) == WORTH
 
 
-async def test_events_wait_as_a_fact_and_can_be_sent_once_the_central_takes_batches(
+async def test_events_wait_in_the_outbox_and_go_by_themselves_once_the_central_takes_batches(
     auto: AutoTransport, platform: Platform, hours: Hours, tmp_path: Path
 ):
     assert way_of(auto) == Way(None, takes_events=None)
     with Outbox(tmp_path / "outbox.db", max_bytes=10_000_000, gateway_id=GATEWAY) as outbox:
         body = wire.encode(Batch(GATEWAY, (), (gap_event("ev-1"),)))
         outbox.append([NewBlock("e1", RecordClass.EVENT, START_US, START_US, 1, body)])
-        uplink = Uplink(outbox, auto, backoff_max_s=1.0)
-        assert await uplink.drain()
-        assert (outbox.depth().dead_letters, outbox.depth().no_place) == (1, 1)
+        outbox.append([block_of(readings(1, 3))])
+        uplink = Uplink(outbox, auto, backoff_max_s=1.0, monotonic_s=hours)
+        assert not await uplink.drain()  # the event has to stay
+        assert (outbox.depth().records, outbox.depth().dead_letters, len(platform.published)) == (1, 0, 3)
         assert (way_of(auto).name, way_of(auto).takes_events) == ("single", False)
-        assert letter_problems(outbox.depth(), way_of(auto)) == []
+        assert (uplink.state.link, uplink.state.error) == (LinkState.ONLINE, None)
 
         platform.upgrade()
-        hours.now_s = ASK_AGAIN_S
-        await auto.send(body_of(*readings(1, 1)), batch_id="b1")
-        (found,) = letter_problems(outbox.depth(), way_of(auto))
-        assert "requeue --all" in found["do"]
-        assert requeue(outbox.path, None, max_bytes=outbox.max_bytes).records == 1
+        hours.now_s = ASK_AGAIN_FIRST_S  # nothing else waits: the event alone has it asked
         assert await uplink.drain()
-        assert outbox.depth().dead_letters == 0
+        assert (outbox.depth().records, outbox.depth().dead_letters) == (0, 0)
     assert set(platform.batches.events) == {"ev-1"}
+
+
+async def test_events_that_were_given_up_go_back_by_themselves_once_the_central_takes_batches(
+    auto: AutoTransport, platform: Platform, hours: Hours, tmp_path: Path
+):
+    with Outbox(tmp_path / "outbox.db", max_bytes=10_000_000, gateway_id=GATEWAY) as outbox:
+        outbox.append([NewBlock.of(Batch(GATEWAY, (), (gap_event("ev-1"), gap_event("ev-2"))))])
+        block = outbox.peek()
+        refused = (Refusal(0, NO_EVENTS, "from before"), Refusal(1, "unknown_kind", "bad by itself"))
+        outbox.settle(block, Settlement(0, 0, refused), now_us=START_US)
+        outbox.append([block_of(readings(1, 1))])
+        uplink = Uplink(outbox, auto, backoff_max_s=1.0, monotonic_s=hours)
+        assert await uplink.drain()
+        assert outbox.depth().no_place == 1  # single readings: no place for it yet
+
+        platform.upgrade()
+        hours.now_s = ASK_AGAIN_FIRST_S
+        outbox.append([block_of(readings(1, 2))])
+        assert await uplink.drain()
+        assert await uplink.drain()
+        assert [letter.code for letter in outbox.dead_letters()] == ["unknown_kind"]
+        assert outbox.counters()["requeued"] == 1
+    assert set(platform.batches.events) == {"ev-1"}
+
+
+async def test_where_single_readings_were_chosen_by_hand_events_stay_dead_letters(platform: Platform, tmp_path: Path):
+    async with serving(platform) as url, connected(url) as single:
+        with Outbox(tmp_path / "outbox.db", max_bytes=10_000_000, gateway_id=GATEWAY) as outbox:
+            outbox.append([NewBlock.of(Batch(GATEWAY, (), (gap_event("ev-1"),))), block_of(readings(1, 1))])
+            uplink = Uplink(outbox, single, backoff_max_s=1.0)
+            assert await uplink.drain()
+            assert await uplink.drain()
+            assert (outbox.depth().records, outbox.depth().dead_letters, outbox.depth().no_place) == (0, 1, 1)

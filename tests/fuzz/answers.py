@@ -14,6 +14,7 @@ from cloud_sync.errors import SyncError
 from cloud_sync.transports.answers import settlement_of
 from cloud_sync.transports.http_central import failure_of
 from cloud_sync.transports.http_exchange import Answer
+from cloud_sync.transports.known_central import KnownCentral
 from cloud_sync.transports.mqtt.transport import answer_of
 from cloud_sync.transports.single import _verdict
 from cloud_sync.uplink.state import checked
@@ -58,7 +59,11 @@ def _read(content: bytes) -> Answer:
 
 
 def _fail(content: bytes) -> None:
-    raise failure_of(_read(content), now=NOW)
+    raise failure_of(_read(content), now=NOW, known=KnownCentral())
+
+
+def _judge_reading(content: bytes) -> None:
+    _verdict(_read(content), sensor_id="s", known=KnownCentral())
 
 
 def _index(content: bytes) -> None:
@@ -71,7 +76,12 @@ DOORS = (
     Door("https-answer", lambda rng: document(rng, [SETTLED]), simple(_settle), (SyncError,)),
     Door("mqtt-answer", lambda rng: document(rng, [SETTLED, *ERRORS]), simple(_settle_over_mqtt), (SyncError,)),
     Door("https-failure", _answer, simple(_fail), (SyncError,)),
-    Door("single-answer", _answer, simple(lambda content: _verdict(_read(content), sensor_id="s")), (SyncError,)),
+    Door(
+        "single-answer",
+        _answer,
+        simple(_judge_reading),
+        (SyncError,),
+    ),
     Door("digest", lambda rng: document(rng, [{"hours": [HOUR, HOUR]}]), simple(decode_digests), (ValueError,)),
     Door(
         "model-index",

@@ -16,6 +16,7 @@ from cloud_sync.errors import SyncError
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.http_central import failure_of
 from cloud_sync.transports.http_exchange import HttpExchange
+from cloud_sync.transports.known_central import KnownCentral
 from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.transports.mqtt.transport import MqttTransport
 from cloud_sync.transports.tls import ClientTls
@@ -113,7 +114,7 @@ async def _ask_http(port: int) -> None:
     async with contextlib.aclosing(http):
         answer = await http.ask("POST", f"http://127.0.0.1:{port}/", body=b"x")
     if answer.status != 200:
-        raise failure_of(answer, now=NOW)
+        raise failure_of(answer, now=NOW, known=KnownCentral())
 
 
 _TLS = ClientTls()

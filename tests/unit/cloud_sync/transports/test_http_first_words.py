@@ -52,5 +52,8 @@ async def test_a_login_page_in_the_centrals_place() -> None:
 
     async with listening(portal) as port:
         what, do = await words_of(f"http://127.0.0.1:{port}")
-    assert what == "the answer does not settle batch b: it is a web page"
-    assert "login page" in do
+    assert what == (
+        f"something that does not say its name at 127.0.0.1:{port} answered 200: the answer does not settle batch b: "
+        "it is a web page"
+    )
+    assert "portal" in do
