@@ -399,8 +399,6 @@ class Uplink:
         return self._backoff.wait_s(self.state.failures, retry_after_s=self._retry_after_s)
 
     async def _wait_for_work(self) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(IDLE_POLL_S):
                 await self._wake.wait()
-        except TimeoutError:
-            return
