@@ -1,5 +1,8 @@
 """The central's MQTT face: batches from a shared subscription, answers after COMMIT.
 
+A message without properties is a batch of MQTT 3.1.1, spoken by the gateway, by the central or between them: it is
+answered on the topic that belongs to its own, and called by the digest of its bytes (`content_name`).
+
 Constraints
 - An answer that says committed is published after COMMIT, never before; every other answer is an error document.
 - A batch may only name the gateway of its topic, and is answered only on that gateway's own answer topic: the
@@ -37,19 +40,28 @@ from cloud_sync.errors import BatchTooLargeError, CredentialsError, SyncError, T
 from cloud_sync.printable import printable
 from cloud_sync.quoting import MESSAGE_CHARS, quoted
 from cloud_sync.records import Settlement
-from cloud_sync.transports.mqtt.broker import BATCHES, Broker, Topics
-from cloud_sync.transports.mqtt.link import Link, Message
+from cloud_sync.transports.mqtt.broker import Broker, Topics, batches_below, topics_of
+from cloud_sync.transports.mqtt.connection import IN_FLIGHT_UNTOLD
+from cloud_sync.transports.mqtt.content_name import encoding_of_content, name_of_content
+from cloud_sync.transports.mqtt.limits import Lessons
+from cloud_sync.transports.mqtt.link import Link
+from cloud_sync.transports.mqtt.message import Message
 from cloud_sync.twins import IN_USE, Notice, sender_of
 
 logger = logging.getLogger(__name__)
 
-SUBSCRIPTION: Final = f"$share/central/{BATCHES}"
+SHARE: Final = "central"
 CONCURRENCY: Final = 32
 """Messages that are here at a time: of one gateway 3 are in work and 8 wait for their turn, so others find a place."""
 
 ADDRESS: Final = "over MQTT"
 """In place of an address, which only the broker knows."""
 
+_ANSWER_TOO_LONG: Final[dict[str, Any]] = {
+    "error": "too_large",
+    "detail": "the broker does not take an answer of this length; the batch is asked for in parts",
+    "retry_after_s": None,
+}
 _RECONNECT_FIRST_S: Final = 0.5
 _RECONNECT_MAX_S: Final = 30.0
 _SIGN_IN_TIMEOUT_S: Final = 5.0
@@ -102,7 +114,10 @@ class _Inbox:
 
 
 class MqttConsumer:
-    """`run` until cancelled. `answered_total` counts by kind of answer; `unanswerable_total` had nowhere to go."""
+    """`run` until cancelled. `answered_total` counts by kind of answer; `unanswerable_total` had nowhere to go.
+
+    `share` None subscribes alone, for a broker without shared subscriptions.
+    """
 
     def __init__(
         self,
@@ -112,18 +127,25 @@ class MqttConsumer:
         limits: BodyLimits | None = None,
         limiter: RateLimiter | None = None,
         concurrency: int = CONCURRENCY,
+        share: str | None = SHARE,
     ) -> None:
         self._broker = broker
+        batches = batches_below(broker.options.topic_prefix)
+        self._subscription = batches if share is None else f"$share/{share}/{batches}"
+        self._lessons = Lessons()
         self._store = store
         self._limits = limits or BodyLimits()
         self._limiter = limiter or RateLimiter(RateLimits())
         self._concurrency = concurrency
-        self._work: asyncio.Queue[_Delivery] = asyncio.Queue(maxsize=concurrency)
+        room = concurrency if broker.options.has_properties else max(concurrency, IN_FLIGHT_UNTOLD)
+        self._work: asyncio.Queue[_Delivery] = asyncio.Queue(maxsize=room)
         self.listening = asyncio.Event()
         self.answered_total: dict[str, int] = {}
         self.unanswerable_total = 0
         self.overrun_total = 0
         """Messages there was no room for; they are forgotten unanswered, and their senders send again."""
+        self.retained_total = 0
+        """Messages that somebody left on a batch topic: nobody waits for an answer to them."""
 
     async def run(self) -> None:
         """Serve, and come back to the broker for as long as it takes."""
@@ -159,16 +181,17 @@ class MqttConsumer:
         inbox = _Inbox()
         link = Link(
             self._broker,
-            client_id=f"central-{secrets.token_hex(8)}",
+            client_id=self._broker.options.client_id or f"central-{secrets.token_hex(8)}",
             on_message=lambda message: self._note_message(inbox, message),
             on_lost=lambda error: logger.warning("%s", error.message),
             max_in_flight=self._concurrency,
+            lessons=self._lessons,
         )
         inbox.link = link
         try:
             await link.open()
             async with asyncio.timeout(_SIGN_IN_TIMEOUT_S):
-                await link.subscribe(SUBSCRIPTION)
+                await link.subscribe(self._subscription, retained=False)
         except TimeoutError as exc:
             await link.close()
             raise TransientSyncError(f"{self._broker.where}: the broker fell silent while we signed in") from exc
@@ -179,7 +202,10 @@ class MqttConsumer:
 
     def _note_message(self, inbox: _Inbox, message: Message) -> None:
         delivery = inbox.take(message)
-        if self._work.full():  # what came by connections before this one is still in work
+        if message.retain:
+            self.retained_total += 1
+            inbox.finish(delivery)
+        elif self._work.full():  # what came by connections before this one is still in work
             self.overrun_total += 1
             inbox.finish(delivery)
         else:
@@ -194,7 +220,7 @@ class MqttConsumer:
 
     async def _answer(self, delivery: _Delivery) -> None:
         message = delivery.message
-        topics = _topics_of(message)
+        topics = _topics_of(message, self._broker.options.topic_prefix)
         if topics is None:
             self.unanswerable_total += 1
             logger.warning("a message on %s names no answer topic of its own gateway; not stored", message.topic)
@@ -202,22 +228,34 @@ class MqttConsumer:
         try:
             document = await self._store_message(message, topics.gateway_id)
         except Refused as refused:
-            document = refused.document
+            document = _named(message) | refused.document
             logger.info("%s: %s: %s", message.topic, document["error"], document["detail"])
         kind = str(document.get("error", "settled"))
         self.answered_total[kind] = self.answered_total.get(kind, 0) + 1
-        await self._publish(delivery, topics.answer, json.dumps(document).encode())
+        await self._publish(delivery, topics.answer, document)
 
-    async def _publish(self, delivery: _Delivery, topic: str, payload: bytes) -> None:
-        """The answer, on the connection the question came by. When that is gone, the sender asks again."""
+    async def _publish(self, delivery: _Delivery, topic: str, document: dict[str, Any]) -> None:
+        """The answer, on the connection the question came by. When that is gone, the sender asks again.
+
+        An answer that the broker does not take for its size is one to ask for in parts.
+        """
         link = delivery.inbox.link
         assert link is not None  # noqa: S101 (set before the first message)
-        try:
-            await link.publish(
-                topic, payload, correlation=delivery.message.correlation, content_type="application/json"
-            )
-        except SyncError as exc:
-            logger.warning("an answer on %s was not delivered: %s", topic, exc.message)
+        for answer in (document, _named(delivery.message) | _ANSWER_TOO_LONG):
+            try:
+                await link.publish(
+                    topic,
+                    json.dumps(answer).encode(),
+                    correlation=delivery.message.correlation,
+                    content_type="application/json",
+                )
+            except BatchTooLargeError as exc:
+                logger.warning("an answer on %s is too long for the broker: %s", topic, exc.message)
+            except SyncError as exc:
+                logger.warning("an answer on %s was not delivered: %s", topic, exc.message)
+                return
+            else:
+                return
 
     async def _store_message(self, message: Message, gateway_id: str) -> dict[str, Any]:
         self._admit(gateway_id)
@@ -260,7 +298,8 @@ class MqttConsumer:
             raise Refused("busy", too_fast(gateway_id), retry_after_s=wait_s)
 
     async def _read(self, message: Message, gateway_id: str) -> ColumnBatch:
-        encoding = (message.content_encoding or "identity").strip().lower()
+        named = encoding_of_content(message.payload) if message.has_no_properties else message.content_encoding
+        encoding = (named or "identity").strip().lower()
         if encoding not in ENCODINGS:
             raise Refused("refused", f"content-encoding {quoted(encoding)} is not one of {', '.join(ENCODINGS)}")
         content_type = media_type(message.content_type)
@@ -292,14 +331,22 @@ async def consuming(broker: Broker | None, store: Store, limiter: RateLimiter | 
             task.cancel()
 
 
-def _topics_of(message: Message) -> Topics | None:
+def _topics_of(message: Message, prefix: str) -> Topics | None:
     """The sender's topics, when the answer is wanted on its own one; else a gateway could forge another's."""
-    levels = message.topic.split("/")
-    topics = Topics(levels[2]) if len(levels) == 4 else None
-    return topics if topics is not None and message.response_topic == topics.answer else None
+    topics = topics_of(message.topic, prefix)
+    if topics is None or message.has_no_properties:
+        return topics
+    return topics if message.response_topic == topics.answer else None
+
+
+def _named(message: Message) -> dict[str, str]:
+    """How an answer without correlation data says which batch it is about."""
+    return {"batch_id": name_of_content(message.payload)} if message.has_no_properties else {}
 
 
 def _batch_id(message: Message) -> str:
+    if message.has_no_properties:
+        return name_of_content(message.payload)
     correlation = message.correlation or b""
     try:
         batch_id = correlation.decode()

@@ -1,8 +1,9 @@
-"""The transport contract over a real broker, the consumer and a real database."""
+"""The transport contract over a real broker, the consumer and a real database, as usual: MQTT 5, QoS 1."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
@@ -11,6 +12,8 @@ import pytest
 from cloud_sync.central.bodies import BodyLimits
 from cloud_sync.central.mqtt import MqttConsumer
 from cloud_sync.central.store import Store
+from cloud_sync.transports.mqtt.broker import Broker
+from cloud_sync.transports.mqtt.options import ProtocolOptions
 from cloud_sync.transports.mqtt.transport import MqttTransport
 from tests.contract.check_transport import CHECKS, GATEWAY
 from tests.support.central import MAX_BODY_BYTES, Database
@@ -22,12 +25,11 @@ DEADLINE_S = 20.0
 class MqttBench:
     max_body_bytes = MAX_BODY_BYTES
 
-    def __init__(self, relay: BrokerRelay, server: Mosquitto, database: Database) -> None:
+    def __init__(self, relay: BrokerRelay, broker: Broker, database: Database) -> None:
         self._relay = relay
         self._database = database
-        relayed = replace(server.broker(GATEWAY, "right"), port=relay.port)
-        self.transport = MqttTransport(relayed, gateway_id=GATEWAY)
-        self.stranger = MqttTransport(server.broker(GATEWAY, "wrong"), gateway_id=GATEWAY)
+        self.transport = MqttTransport(replace(broker, port=relay.port), gateway_id=GATEWAY)
+        self.stranger = MqttTransport(replace(broker, password="wrong"), gateway_id=GATEWAY)  # noqa: S106 (invented)
 
     async def keys(self) -> set[tuple[str, int] | str]:
         return await self._database.keys()
@@ -52,19 +54,28 @@ def server() -> Iterator[Mosquitto]:
         yield server
 
 
-@pytest.fixture
-async def bench(server: Mosquitto, store: Store, database: Database) -> AsyncIterator[MqttBench]:
+@contextlib.asynccontextmanager
+async def benched(
+    server: Mosquitto, store: Store, database: Database, ours: ProtocolOptions, the_centrals: ProtocolOptions
+) -> AsyncIterator[MqttBench]:
     limits = BodyLimits(body_bytes=MAX_BODY_BYTES, decoded_bytes=1_000_000, rows=1_000)
-    consumer = MqttConsumer(server.broker("central", "also-right"), store, limits=limits)
+    broker = replace(server.broker("central", "also-right"), options=the_centrals)
+    consumer = MqttConsumer(broker, store, limits=limits)
     running = asyncio.create_task(consumer.run())
     async with relaying_broker(server.port) as relay:
         await asyncio.wait_for(consumer.listening.wait(), DEADLINE_S)
-        bench = MqttBench(relay, server, database)
+        bench = MqttBench(relay, replace(server.broker(GATEWAY, "right"), options=ours), database)
         yield bench
         await bench.transport.close()
         await bench.stranger.close()
     running.cancel()
     await asyncio.wait([running])
+
+
+@pytest.fixture
+async def bench(server: Mosquitto, store: Store, database: Database) -> AsyncIterator[MqttBench]:
+    async with benched(server, store, database, ProtocolOptions(), ProtocolOptions()) as bench:
+        yield bench
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -32,7 +32,8 @@ from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.memory import MemoryTransport
 from cloud_sync.transports.mqtt.broker import Broker, Topics
-from cloud_sync.transports.mqtt.link import Link, Message, Will
+from cloud_sync.transports.mqtt.link import Link
+from cloud_sync.transports.mqtt.message import Message, Will
 from cloud_sync.transports.mqtt.transport import OFFLINE, ONLINE, MqttTransport, answer_of
 from tests.contract.check_transport import GATEWAY, NOW_US, batch, keys_of
 from tests.support.central import Database
@@ -482,7 +483,7 @@ CONNACK = b"\x20\x03\x00\x00\x00"
 @pytest.mark.parametrize(
     ("disconnect", "error", "words"),
     [
-        (b"\xe0\x02\x8e\x00", TransientSyncError, "somebody else signed in"),
+        (b"\xe0\x02\x8e\x00", TransientSyncError, "another client has signed in"),
         (b"\xe0\x02\x87\x00", CredentialsError, "put us out"),
         (b"\xe0\x02\x8b\x00", TransientSyncError, "0x8b"),
     ],

@@ -1,13 +1,14 @@
 """paho's client with bounds of ours on what a broker can make it hold, and an end that is always heard.
 
 Constraints
-- A packet is refused by its length before a byte of it is kept: MQTT allows 256 MB. One of QoS 2, which nobody asked
-  for and which paho would keep until the broker lets go of it, ends the connection.
+- A packet is refused by its length before a byte of it is kept: MQTT allows 256 MB. Of QoS 2, which paho keeps until
+  the broker lets go of it, there is none unless asked for, and then no more than `takes_qos_2`.
 - Whatever ends the network thread, also an error that nobody foresaw, is told.
 - What the broker wants as keep-alive only shortens ours: 0 would mean that its silence is never noticed.
+- A refusal of QoS 2 comes in a PUBREC, whose reason paho does not read.
 
-Only this file and link.py import paho. The four methods are paho's own, and not public: the version is pinned, and
-tests/unit/cloud_sync/transports/mqtt/test_link.py feeds each of them.
+Only this file and connection.py import paho. The overridden methods are paho's own, and not public: the version is
+pinned, and tests/unit/cloud_sync/transports/mqtt feeds each of them.
 """
 
 from __future__ import annotations
@@ -19,18 +20,25 @@ from typing import Any, Final
 import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.exception import MalformedPacket
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from cloud_sync.transports.answers import MAX_ANSWER_BYTES
 from cloud_sync.transports.link_meter import LinkMeter, WatchedConnection
-from cloud_sync.transports.mqtt.errors import TOO_LONG
+from cloud_sync.transports.mqtt.broker import WebSocket
+from cloud_sync.transports.mqtt.errors import FAILURE, TOO_LONG
+from cloud_sync.transports.mqtt.options import KEEP_ALIVE_S
+from cloud_sync.transports.mqtt.websocket import WebSocketStream, open_websocket
 
-KEEPALIVE_S: Final = 30
 MAX_PACKET_BYTES: Final = 2 * MAX_ANSWER_BYTES
 """An answer and a gateway's batch have half of it at most; one that is longer by less than that is answered by name."""
 
 _READ_BYTES: Final = 65_536  # the library asks for a packet at once, and Python makes room for all of it first
 _KIND_AND_QOS: Final = 0xF6
 _PUBLISH_QOS_2: Final = 0x34
+_WRONG_VERSION: Final = 0x84
+_REFUSED_VERSION_3: Final = b"\x01"
 
 
 class BoundedClient(paho.Client):
@@ -40,8 +48,10 @@ class BoundedClient(paho.Client):
         self,
         *arguments: Any,
         on_end: Callable[[], None],
-        keepalive_s: int = KEEPALIVE_S,
+        keepalive_s: int = KEEP_ALIVE_S,
         meter: LinkMeter | None = None,
+        takes_qos_2: int = 0,
+        websocket: WebSocket | None = None,
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
@@ -49,6 +59,17 @@ class BoundedClient(paho.Client):
         self._on_end = on_end
         self._meter = meter
         self._watched: WatchedConnection | None = None  # a client has one connection in its life
+        self._takes_qos_2 = takes_qos_2
+        self._websocket = websocket
+        self._received_codes: dict[int, int] = {}
+
+    def limit_in_flight(self, number: int) -> None:
+        """Keep to what the broker takes at a time; before anything is published."""
+        self._max_inflight_messages = number
+
+    def received_code(self, mid: int) -> int:
+        """Return the reason in the PUBREC of a message that is done, once; 0 is success."""
+        return self._received_codes.pop(mid, 0)
 
     def _thread_main(self) -> None:
         try:
@@ -73,15 +94,60 @@ class BoundedClient(paho.Client):
         if self._meter is None:
             return
         if self._watched is None:
-            self._watched = self._meter.watch(self._sock if isinstance(self._sock, socket.socket) else None)
+            beneath = self._sock.raw if isinstance(self._sock, WebSocketStream) else self._sock
+            self._watched = self._meter.watch(beneath if isinstance(beneath, socket.socket) else None)
         self._watched.note(sent=sent, received=received)
 
     def _packet_handle(self) -> MQTTErrorCode:
-        if self._in_packet["command"] & _KIND_AND_QOS == _PUBLISH_QOS_2:
-            raise MalformedPacket("a message of QoS 2, which was not asked for")
+        is_qos_2 = self._in_packet["command"] & _KIND_AND_QOS == _PUBLISH_QOS_2
+        if is_qos_2 and len(self._in_messages) >= self._takes_qos_2:
+            raise MalformedPacket("a message of QoS 2 that was not asked for, or one more than we take")
         return super()._packet_handle()
 
     def _handle_connack(self) -> MQTTErrorCode:
+        if self._protocol == paho.MQTTv311 and self._in_packet["packet"][1:2] == _REFUSED_VERSION_3:
+            self._tell_refused_version()
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
         code = super()._handle_connack()
         self._keepalive = min(self._keepalive or self._keepalive_s, self._keepalive_s)
         return code
+
+    def _tell_refused_version(self) -> None:
+        """paho would hang up without a word."""
+        if self.on_connect is not None:
+            reason = ReasonCode(PacketTypes.CONNACK, identifier=_WRONG_VERSION)
+            self.on_connect(self, None, paho.ConnectFlags(session_present=False), reason, None)  # type: ignore[arg-type, call-arg]
+
+    def _handle_pubrec(self) -> MQTTErrorCode:
+        packet = self._in_packet["packet"]
+        if self._protocol != paho.MQTTv5 or len(packet) < 3 or packet[2] == 0:
+            return super()._handle_pubrec()
+        mid, code = int.from_bytes(packet[:2]), packet[2]
+        if code < FAILURE:
+            if mid in self._out_messages:
+                self._received_codes[mid] = code
+            return super()._handle_pubrec()
+        with self._out_message_mutex:
+            if mid not in self._out_messages:
+                return MQTTErrorCode.MQTT_ERR_SUCCESS
+            reason = ReasonCode(PacketTypes.PUBREC, identifier=code)
+            return self._do_on_publish(mid, reason, Properties(PacketTypes.PUBREC))  # type: ignore[no-untyped-call]
+
+    def _create_socket_connection(self) -> socket.socket:
+        raw = super()._create_socket_connection()
+        # Without it each small packet waits up to 40 ms for the acknowledgement of the one before.
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return raw
+
+    def _create_socket(self) -> Any:
+        if self._websocket is None:
+            return super()._create_socket()
+        raw = self._create_socket_connection()
+        return open_websocket(
+            self._ssl_wrap_socket(raw) if self._ssl else raw,
+            host=self._host,
+            port=self._port,
+            path=self._websocket.path,
+            headers=self._websocket.headers,
+            within_s=self._connect_timeout,
+        )

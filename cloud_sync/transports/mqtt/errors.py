@@ -1,6 +1,6 @@
 """What a broker's reason code, a TLS failure or a lost connection means for the person at the machine.
 
-Knows the numbers of MQTT 5 and OpenSSL, and no library.
+Knows the numbers of MQTT 5, HTTP and OpenSSL, and no library. paho puts the codes of MQTT 3.1.1 into those of MQTT 5.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Final
 
 from cloud_sync.errors import BatchTooLargeError, CredentialsError, SyncError, TransientSyncError
 from cloud_sync.transports.mqtt.broker import Broker
+from cloud_sync.transports.mqtt.websocket import CLOSED, UpgradeRefusedError
 from cloud_sync.transports.tls import refused_alert
 
 FAILURE: Final = 0x80
@@ -19,7 +20,14 @@ TOO_LONG: Final = "a packet longer than"
 """Ours, of a packet that no answer is as long as; said through paho's log like the next."""
 
 MALFORMED: Final = "malformed packet"
-"""paho's words for an answer that MQTT 5 does not allow. It says them in its log and drops the connection."""
+"""paho's words for an answer that the protocol does not allow. It says them in its log and drops the connection."""
+
+TOO_LARGE: Final = 0x95
+TOO_MANY_IN_FLIGHT: Final = 0x93
+ALIAS_REFUSED: Final = 0x94
+RETAIN_REFUSED: Final = 0x9A
+QOS_REFUSED: Final = 0x9B
+TAKEN_OVER: Final = 0x8E
 
 _PLAIN_THERE: Final = "does the broker listen for plain MQTT on this port? 8883 is usual for TLS"
 _SHARED_NAME: Final = "when this repeats, two boxes may share one gateway.id and put each other out"
@@ -39,11 +47,21 @@ _CERTIFICATE_CAUSES: Final = {
     64: ("is for another address", "use the name or address in the certificate as host"),
 }
 
+_BAD_CLIENT_ID: Final = 0x85
 _SIGN_IN: Final = {0x86, 0x87, 0x8A, 0x8C}  # bad user name or password, not authorized, banned, bad method
 _NOT_OUR_FAULT: Final = {0x80, 0x83, 0x88, 0x89, 0x8B, 0x97, 0x9F}  # unspecified, unavailable, busy, quota, rate
-_TOO_LARGE: Final = 0x95
 _WRONG_VERSION: Final = {0x01, 0x84}
-_TAKEN_OVER: Final = 0x8E
+_NOT_SHARED: Final = 0x9E
+_NO_WILDCARDS: Final = 0xA2
+_ACL: Final = "the broker's ACL must permit it; docs/MQTT.md shows one"
+
+_LIES: Final = {
+    TOO_MANY_IN_FLIGHT: "more messages at a time than it takes, and than it announced; from now on it gets fewer",
+    ALIAS_REFUSED: "a topic alias that it had announced to take; from now on it gets whole topics",
+    RETAIN_REFUSED: "retained messages; from now on the state topic is not retained (central.mqtt.state_messages)",
+    QOS_REFUSED: "QoS 2; from now on it gets QoS 1 (central.mqtt.qos)",
+}
+"""What a broker refuses though it never said that it does not take it."""
 
 
 def refused_connection(broker: Broker, code: int) -> SyncError:
@@ -54,31 +72,74 @@ def refused_connection(broker: Broker, code: int) -> SyncError:
             hint="check username and password_file, or the client certificate, against the broker's own list",
         )
     if code in _WRONG_VERSION:
+        other = "3.1.1" if broker.options.has_properties else "5"
         return TransientSyncError(
-            f"{broker.where} does not speak MQTT 5 (code {code:#04x})", hint="the broker must support MQTT 5"
+            f"{broker.where} does not speak {broker.options.name} (code {code:#04x})",
+            hint=f'try protocol = "{other}" (the central: protocol={other} in --mqtt-url)',
         )
+    if code == _BAD_CLIENT_ID:
+        return CredentialsError(
+            f"{broker.where} does not take our client id (code {code:#04x})",
+            hint="set client_id as this broker's rules ask for it: its length, characters, or the user's own name",
+        )
+    if code in _LIES:
+        return _not_taken(broker, code)
     return TransientSyncError(f"{broker.where} refuses the connection for now (code {code:#04x})")
 
 
-def refused_publish(broker: Broker, code: int, topic: str) -> SyncError:
-    """A PUBACK that says no."""
-    if code == _TOO_LARGE:
-        return BatchTooLargeError(f"{broker.where} takes only smaller messages")
-    if code in _NOT_OUR_FAULT:
-        return TransientSyncError(f"{broker.where} does not take messages for now (code {code:#04x})")
-    return CredentialsError(
-        f"{broker.where} does not let us publish on {topic} (code {code:#04x})",
-        hint="the broker's ACL must permit it; docs/MQTT.md shows one",
+def nonsense(broker: Broker, words: str) -> SyncError:
+    """A CONNACK that says yes, with limits under which nothing can be delivered."""
+    return TransientSyncError(f"{broker.where} {words}", hint="this is the broker's own configuration; mend it there")
+
+
+def refused_size(broker: Broker, size: int, *, is_worth_cutting: bool) -> SyncError:
+    """A packet of this size was too large for the broker."""
+    words = f"{broker.where} takes only smaller messages than one of {size} bytes"
+    if is_worth_cutting:
+        return BatchTooLargeError(words, hint="set max_packet_bytes to what the broker takes, so that none is refused")
+    return TransientSyncError(words, hint="no batch fits: raise the limit on the broker; nothing is given up here")
+
+
+def cut_off_size(broker: Broker, size: int) -> BatchTooLargeError:
+    """Twice the connection ended, without a word, while a message of this size was on its way."""
+    return BatchTooLargeError(
+        f"{broker.where} hung up twice on a message of {size} bytes without saying why; smaller ones are tried",
+        hint="if the broker has a limit, set max_packet_bytes to it",
     )
 
 
-def refused_subscription(broker: Broker, code: int, topic: str) -> SyncError:
-    """A SUBACK that says no."""
+def refused_publish(broker: Broker, code: int, topic: str) -> SyncError:
+    """A PUBACK or PUBREC that says no."""
     if code in _NOT_OUR_FAULT:
+        return TransientSyncError(f"{broker.where} does not take messages for now (code {code:#04x})")
+    return CredentialsError(f"{broker.where} does not let us publish on {topic} (code {code:#04x})", hint=_ACL)
+
+
+def refused_subscription(broker: Broker, code: int, topic: str) -> SyncError:
+    """A SUBACK that says no. MQTT 3.1.1 knows one code for it, and the usual reason is the ACL."""
+    if code == _NOT_SHARED:
+        return CredentialsError(
+            f"{broker.where} has no shared subscriptions (code {code:#04x})",
+            hint="write share=none in --mqtt-url, and run one central only",
+        )
+    if code == _NO_WILDCARDS:
+        return CredentialsError(f"{broker.where} has no wildcard subscriptions (code {code:#04x}): {topic}", hint=_ACL)
+    if code in _NOT_OUR_FAULT and broker.options.has_properties:
         return TransientSyncError(f"{broker.where} takes no subscriptions for now (code {code:#04x})")
-    return CredentialsError(
-        f"{broker.where} does not let us subscribe to {topic} (code {code:#04x})",
-        hint="the broker's ACL must permit it; docs/MQTT.md shows one",
+    return CredentialsError(f"{broker.where} does not let us subscribe to {topic} (code {code:#04x})", hint=_ACL)
+
+
+def taken_over(broker: Broker, client_id: str, *, times: int, stays_away_s: float, is_certain: bool) -> SyncError:
+    """Another client has our name: the broker said so, or the connection ends each time soon after it began."""
+    who = f"the client id {client_id!r}"
+    what = (
+        f"another client has signed in with {who}"
+        if is_certain
+        else f"the connection is lost soon after each sign-in with {who}"
+    )
+    return TransientSyncError(
+        f"{broker.where}: {what} ({times} times in a row); the next try is in {stays_away_s:.0f} s",
+        hint="do two boxes share one gateway.id or client_id? Change it on one of them; the other one is told the same",
     )
 
 
@@ -91,6 +152,8 @@ def unreachable(broker: Broker, cause: BaseException | None) -> SyncError:
         if refused_alert(str(cause.reason)):
             return _own_certificate(broker, str(cause.reason))
         return TransientSyncError(f"{broker.where}: no TLS there: {cause.reason or cause}", hint=_PLAIN_THERE)
+    if isinstance(cause, UpgradeRefusedError):
+        return _not_upgraded(broker, cause)
     if isinstance(cause, ConnectionResetError) and broker.tls is not None:
         return TransientSyncError(f"{broker.where}: the broker hung up at the greeting", hint=_PLAIN_THERE)
     return TransientSyncError(f"{broker.where}: {str(cause) or type(cause).__name__}")
@@ -102,7 +165,7 @@ def disconnected(broker: Broker, code: int | None, said: str, *, before_answer: 
         return _own_certificate(broker, said)
     if MALFORMED in said:
         return TransientSyncError(
-            f"{broker.where} answered something that is not MQTT 5",
+            f"{broker.where} answered something that is not {broker.options.name}",
             hint="mosquitto refuses a message over its message_size_limit so; use max_packet_size, which it tells us",
         )
     if TOO_LONG in said:
@@ -110,10 +173,14 @@ def disconnected(broker: Broker, code: int | None, said: str, *, before_answer: 
             f"{broker.where} sends {TOO_LONG} an answer can be",
             hint="is this the central's broker, and does only the central publish on the ack topic?",
         )
-    if code == _TAKEN_OVER:
+    if CLOSED in said:
+        return TransientSyncError(f"{broker.where}: {said.partition(': ')[2] or said}", hint=_SHARED_NAME)
+    if code in _LIES:
+        return _not_taken(broker, code)
+    if code in _SIGN_IN and broker.read_password is not None:
         return TransientSyncError(
-            f"{broker.where}: somebody else signed in with our client id",
-            hint="two boxes must not share one gateway.id",
+            f"{broker.where} put us out (code {code:#04x}); the next connection reads the password again",
+            hint="a token that has run out must be renewed in password_file before that",
         )
     if code in _SIGN_IN:
         return CredentialsError(
@@ -126,6 +193,17 @@ def disconnected(broker: Broker, code: int | None, said: str, *, before_answer: 
         )
     why = f" (code {code:#04x})" if code is not None else ""
     return TransientSyncError(f"{broker.where}: the connection was lost{why}", hint=_SHARED_NAME)
+
+
+def _not_taken(broker: Broker, code: int) -> SyncError:
+    return TransientSyncError(f"{broker.where} refuses {_LIES[code]} (code {code:#04x})")
+
+
+def _not_upgraded(broker: Broker, cause: UpgradeRefusedError) -> SyncError:
+    words = f"{broker.where}: no WebSocket there: {cause}"
+    if cause.status in (401, 403):
+        return CredentialsError(words, hint="what stands before the broker wants other websocket_headers, or none")
+    return TransientSyncError(words, hint="check port and websocket_path; a proxy between must pass WebSockets on")
 
 
 def _own_certificate(broker: Broker, said: str) -> CredentialsError:

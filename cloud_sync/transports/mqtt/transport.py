@@ -1,8 +1,9 @@
-"""Batches over MQTT 5: published to the gateway's topic, settled by the central's answer on another.
+"""Batches over MQTT: published to the gateway's topic, settled by the central's answer on another.
 
 Constraints
 - A PUBACK says that the broker has it, and settles nothing. Only the central's answer after COMMIT does.
-- An answer belongs to the send whose batch id is its correlation data; any other answer is ignored.
+- An answer belongs to the send whose batch id is its correlation data, or, where MQTT 3.1.1 is spoken on one of the
+  two ways, whose bytes have the digest that it names. Any other answer, and a retained one, is ignored and counted.
 - A lost connection fails every send that waits; sending again is harmless, since the keys count once.
 - `sm/v1/<gateway_id>/state` says online or offline, retained; the broker says offline for us when we cannot.
 """
@@ -14,6 +15,9 @@ import contextlib
 import json
 import logging
 import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from cloud_sync import wire
@@ -30,8 +34,13 @@ from cloud_sync.records import Batch, Settlement
 from cloud_sync.transports.answers import MAX_RETRY_AFTER_S, detail_in, in_use, said_in, settlement_of, shown
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.link_meter import LinkBytes
-from cloud_sync.transports.mqtt.broker import Broker, Topics
-from cloud_sync.transports.mqtt.link import NO_SUBSCRIBERS, Link, Message, Will
+from cloud_sync.transports.mqtt import errors
+from cloud_sync.transports.mqtt.broker import Broker
+from cloud_sync.transports.mqtt.content_name import name_of_content
+from cloud_sync.transports.mqtt.limits import Lessons
+from cloud_sync.transports.mqtt.link import NO_SUBSCRIBERS, Link
+from cloud_sync.transports.mqtt.message import Message, Will
+from cloud_sync.transports.mqtt.take_over import TakeOvers
 from cloud_sync.twins import IN_USE
 
 logger = logging.getLogger(__name__)
@@ -40,6 +49,24 @@ ONLINE: Final = json.dumps({"state": "online"}).encode()
 OFFLINE: Final = json.dumps({"state": "offline"}).encode()
 
 _RECONNECT_FIRST_S: Final = 0.5
+_UNTOLD_DENIAL: Final = "; MQTT 3.1.1 does not tell when the ACL denies a topic"
+
+
+@dataclass(slots=True)
+class _Sent:
+    """One batch on its way: `answer` is the central's document and the name by which it called the batch."""
+
+    content_name: str
+    answer: asyncio.Future[tuple[bytes, str]]
+    taken: asyncio.Future[int] | None = None
+
+    def fail(self, error: SyncError, *, lost: SyncError | None = None) -> None:
+        """With `error`, unless the broker said something of this very batch: then not what `lost` the connection."""
+        own = None
+        if self.taken is not None and self.taken.done() and not self.taken.cancelled():
+            own = self.taken.exception()
+        if not self.answer.done():
+            self.answer.set_exception(error if own is None or own is lost else own)
 
 
 class MqttTransport:
@@ -56,11 +83,13 @@ class MqttTransport:
         connection: ConnectionOptions = DEFAULTS,
         reconnect_max_s: float = 60.0,
         presence: Presence | None = None,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._presence = presence or Presence()
         self._broker = broker
         self._gateway_id = gateway_id
-        self._topics = Topics(gateway_id)
+        self._client_id = broker.options.client_id or f"sm-{gateway_id}"
+        self._topics = broker.topics_of(gateway_id)
         self._max_in_flight = max_in_flight
         self._connection = connection
         self._use = connection.use
@@ -68,12 +97,16 @@ class MqttTransport:
         self._reconnect_max_s = reconnect_max_s
         self._slots = asyncio.Semaphore(max_in_flight)
         self._connecting = asyncio.Lock()
-        self._waiting: dict[str, asyncio.Future[bytes]] = {}
+        self._waiting: dict[str, _Sent] = {}
+        self._lessons = Lessons(now_s=now_s)
+        self._take_overs = TakeOvers(now_s=now_s)
+        self._lost: tuple[SyncError, SyncError] | None = None
+        """What the link said of its end, and what that means when those before it are counted in."""
         self._link: Link | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._closed = False
         self.unexpected_total = 0
-        """Answers that nobody waited for: late ones after a lost connection, or strangers'."""
+        """Answers that nobody waited for: late ones after a lost connection, retained ones, or strangers'."""
 
     def __repr__(self) -> str:
         return f"MqttTransport({self._broker.where!r}, gateway_id={self._gateway_id!r})"
@@ -101,9 +134,9 @@ class MqttTransport:
 
     async def _settled(self, link: Link, body: bytes, batch_id: str) -> Settlement:
         """Send, and hear what the answer says of the batch and of another box with this gateway id."""
-        answer = await self._exchange(link, body, batch_id)
+        answer, called = await self._exchange(link, body, batch_id)
         try:
-            settlement = answer_of(answer, batch_id=batch_id)
+            settlement = answer_of(answer, batch_id=called)
         except GatewayIdInUseError as held:
             self._presence.heard(held.notice)
             await link.close()  # one connection with this client id at a time: it keeps out the box that has the id
@@ -111,13 +144,14 @@ class MqttTransport:
         self._presence.heard(settlement.notice)
         return settlement
 
-    async def _exchange(self, link: Link, body: bytes, batch_id: str) -> bytes:
-        if batch_id in self._waiting:
+    async def _exchange(self, link: Link, body: bytes, batch_id: str) -> tuple[bytes, str]:
+        content_name = name_of_content(body)
+        if batch_id in self._waiting or (not self._tells_ids and self._sent_as(content_name) is not None):
             raise TransientSyncError(f"batch {batch_id} is already on its way")
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._waiting[batch_id] = answer
+        sent = _Sent(content_name, asyncio.get_running_loop().create_future())
+        self._waiting[batch_id] = sent
         try:
-            taken = link.publish(
+            sent.taken = link.publish(
                 self._topics.batch,
                 body,
                 response_topic=self._topics.answer,
@@ -128,20 +162,31 @@ class MqttTransport:
             )
             if self._use.meter is not None:
                 self._use.meter.add(LinkBytes(payload=len(body)))
-            taken.add_done_callback(lambda done: self._note_taken(done, answer))
+            sent.taken.add_done_callback(lambda done: self._note_taken(done, sent.answer))
             async with asyncio.timeout(self._answer_timeout_s):
-                return await answer
+                return await sent.answer
         except TimeoutError as exc:
-            if not taken.done():  # not even the broker spoke: this connection is of no use
+            if sent.taken is not None and not sent.taken.done():  # not even the broker spoke: of no use any more
                 await link.close()
-            raise TransientSyncError(
-                f"{self._broker.where}: no answer to batch {batch_id} within {self._answer_timeout_s:g} s",
-                hint="is the central running, connected to this broker, and permitted to publish the answer?",
-            ) from exc
+            raise self._no_answer(batch_id) from exc
         finally:
             del self._waiting[batch_id]
 
-    def _note_taken(self, taken: asyncio.Future[int], answer: asyncio.Future[bytes]) -> None:
+    @property
+    def _tells_ids(self) -> bool:
+        return self._broker.options.has_properties
+
+    def _sent_as(self, content_name: str) -> _Sent | None:
+        return next((sent for sent in self._waiting.values() if sent.content_name == content_name), None)
+
+    def _no_answer(self, batch_id: str) -> SyncError:
+        told = "" if self._tells_ids else _UNTOLD_DENIAL
+        return TransientSyncError(
+            f"{self._broker.where}: no answer to batch {batch_id} within {self._answer_timeout_s:g} s",
+            hint=f"is the central running, connected to this broker, and permitted to publish the answer?{told}",
+        )
+
+    def _note_taken(self, taken: asyncio.Future[int], answer: asyncio.Future[tuple[bytes, str]]) -> None:
         """What the broker's PUBACK means for the send that waits; a good one means nothing yet."""
         error: BaseException | None = None
         if not taken.cancelled():
@@ -165,28 +210,45 @@ class MqttTransport:
             return self._link
 
     async def _open_link(self) -> Link:
+        if self._lost is not None and self._take_overs.away_for_s > 0:
+            raise self._lost[1]
+        states = self._broker.options.state_messages
+        retain = states == "retained"
         link = Link(
             self._broker,
-            client_id=f"sm-{self._gateway_id}",
+            client_id=self._client_id,
             on_message=self._note_message,
-            on_lost=self._note_lost,
-            will=Will(self._topics.state, OFFLINE),
+            on_lost=lambda error: self._note_lost(link, error),
+            will=None if states == "off" else Will(self._topics.state, OFFLINE, retain=retain),
             max_in_flight=self._max_in_flight,
             connection=self._connection,
+            lessons=self._lessons,
         )
         try:
             await link.open()
+            self._take_overs.note_connected()
             async with asyncio.timeout(self._connection.connect_timeout_s):
-                await link.subscribe(self._topics.answer)
-                await link.publish(self._topics.state, ONLINE, retain=True)
+                await link.subscribe(self._topics.answer, retained=False)
+                if states != "off":
+                    await link.publish(self._topics.state, ONLINE, retain=retain)
         except TimeoutError as exc:
             await link.close()
             raise TransientSyncError(f"{self._broker.where}: the broker fell silent while we signed in") from exc
-        except (SyncError, asyncio.CancelledError):
+        except SyncError as exc:
+            await link.close()
+            if self._lost is not None and self._lost[0] is exc:
+                raise self._lost[1] from exc
+            raise
+        except asyncio.CancelledError:
             await link.close()
             raise
+        self._warn_of_limits(link)
         logger.info("connected to %s", self._broker.where)
         return link
+
+    def _warn_of_limits(self, link: Link) -> None:
+        if link.limits.qos < self._broker.options.qos:
+            logger.warning("%s delivers with QoS 1 at most, so QoS 2 is not used", self._broker.where)
 
     async def _keep_connected(self) -> None:
         """Come back also while nothing is sent, so that the state topic tells the truth."""
@@ -205,24 +267,45 @@ class MqttTransport:
                 await self._connected_link()
 
     def _note_message(self, message: Message) -> None:
-        batch_id = (message.correlation or b"").decode(errors="replace")
-        answer = self._waiting.get(batch_id)
-        if answer is None or answer.done() or message.topic != self._topics.answer:
+        called, sent = self._answered(message)
+        if sent is None or sent.answer.done() or message.retain or message.topic != self._topics.answer:
             self.unexpected_total += 1
         else:
-            answer.set_result(message.payload)
+            sent.answer.set_result((message.payload, called))
         if self._link is not None:
             self._link.acknowledge(message)
 
-    def _note_lost(self, error: SyncError) -> None:
-        if not self._closed:
-            logger.warning("%s", error.message)
-        self._fail_waiting(error)
+    def _answered(self, message: Message) -> tuple[str, _Sent | None]:
+        """What the answer calls its batch, and the batch: by correlation data, or by digest where none can travel."""
+        if message.correlation is not None:
+            called = message.correlation.decode(errors="replace")
+            return called, self._waiting.get(called)
+        if message.retain or not self._waiting:
+            return "", None
+        named = said_in(message.payload).get("batch_id")
+        return (named, self._sent_as(named)) if isinstance(named, str) else ("", None)
 
-    def _fail_waiting(self, error: SyncError) -> None:
-        for answer in self._waiting.values():
-            if not answer.done():
-                answer.set_exception(error)
+    def _note_lost(self, link: Link, error: SyncError) -> None:
+        if self._closed:
+            return
+        said = error
+        is_told = link.lost_code == errors.TAKEN_OVER
+        taken_over = self._take_overs.note_lost(is_told=is_told, is_unexplained=link.lost_code is None)
+        if taken_over is not None:
+            error = errors.taken_over(
+                self._broker,
+                self._client_id,
+                times=taken_over.times,
+                stays_away_s=taken_over.stays_away_s,
+                is_certain=is_told,
+            )
+        self._lost = (said, error)
+        logger.warning("%s", error.message)
+        self._fail_waiting(error, lost=said)
+
+    def _fail_waiting(self, error: SyncError, *, lost: SyncError | None = None) -> None:
+        for sent in self._waiting.values():
+            sent.fail(error, lost=lost)
 
 
 def answer_of(answer: bytes, *, batch_id: str) -> Settlement:

@@ -11,8 +11,10 @@ import pytest
 
 from cloud_sync.errors import SyncError, TransientSyncError
 from cloud_sync.transports.connection import ConnectionOptions
-from cloud_sync.transports.mqtt.client import KEEPALIVE_S, BoundedClient
-from cloud_sync.transports.mqtt.link import Link, Message
+from cloud_sync.transports.mqtt.client import BoundedClient
+from cloud_sync.transports.mqtt.link import Link
+from cloud_sync.transports.mqtt.message import Message
+from cloud_sync.transports.mqtt.options import KEEP_ALIVE_S
 from tests.support.scripted_broker import CONNACK, CONNECT, SUBSCRIBE, broker_that_says, packet, publish
 
 DEADLINE_S = 60.0
@@ -97,6 +99,7 @@ async def test_an_end_of_the_network_thread_that_nobody_foresaw_is_heard(monkeyp
 async def test_a_broker_cannot_make_its_silence_unnoticed(wish: int):
     connack = packet(0x20, b"\x00\x00\x03\x13" + wish.to_bytes(2))
     async with linked({}, connack=connack) as (link, _):
-        assert link._client is not None
-        while link._client._keepalive != min(wish or KEEPALIVE_S, KEEPALIVE_S):  # its thread may be at it just now
+        assert link._connection is not None
+        expected_s = min(wish or KEEP_ALIVE_S, KEEP_ALIVE_S)
+        while link._connection.client._keepalive != expected_s:  # its thread may be at it just now
             await asyncio.sleep(0.01)

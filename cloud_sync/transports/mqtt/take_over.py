@@ -1,0 +1,70 @@
+"""Two clients with one client id: each sign-in puts the other one out, over and over.
+
+Constraints
+- A broker of MQTT 5 may say so (0x8E). Others end the connection without a word: then it is what remains when a
+  connection is lost soon after each of several sign-ins.
+- Who was put out stays away, longer each time, so that the other one can work meanwhile and both can say why.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+SOON_S: Final = 60.0
+"""A connection that lasts longer than this was not taken over by a client that keeps coming back."""
+SUSPICIOUS_AFTER: Final = 3
+FIRST_AWAY_S: Final = 15.0
+LONGEST_AWAY_S: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """The broker said it (`is_certain`), or it looks like it; for how long it is best to stay away."""
+
+    times: int
+    is_certain: bool
+    stays_away_s: float
+
+
+class TakeOvers:
+    """Hears of sign-ins and losses, and tells when another client seems to have our name."""
+
+    def __init__(
+        self, *, now_s: Callable[[], float] = time.monotonic, jitter: Callable[[], float] = random.random
+    ) -> None:
+        self._now_s = now_s
+        self._jitter = jitter
+        self._connected_s = float("-inf")
+        self._in_a_row = 0
+        self._back_at_s = float("-inf")
+        self.total = 0
+
+    def note_connected(self) -> None:
+        self._connected_s = self._now_s()
+
+    def note_lost(self, *, is_told: bool, is_unexplained: bool) -> TakeOver | None:
+        """`is_told`: the broker said that another client took over; `is_unexplained`: it said nothing at all."""
+        lasted_s = self._now_s() - self._connected_s
+        if not is_told and not (is_unexplained and lasted_s < SOON_S):
+            self._in_a_row = 0
+            return None
+        self._in_a_row = 1 if lasted_s > 2 * LONGEST_AWAY_S else self._in_a_row + 1
+        if not is_told and self._in_a_row < SUSPICIOUS_AFTER:
+            return None
+        self.total += 1
+        away_s = self._away_s(self._in_a_row - (1 if is_told else SUSPICIOUS_AFTER))
+        self._back_at_s = self._now_s() + away_s
+        return TakeOver(self._in_a_row, is_told, away_s)
+
+    @property
+    def away_for_s(self) -> float:
+        """How long it is still best to stay away, in seconds; 0 when a sign-in does no harm."""
+        return max(0.0, self._back_at_s - self._now_s())
+
+    def _away_s(self, doublings: int) -> float:
+        longest_s = min(LONGEST_AWAY_S, FIRST_AWAY_S * 2.0 ** min(doublings, 20))
+        return longest_s * (0.5 + 0.5 * self._jitter())
