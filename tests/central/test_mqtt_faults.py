@@ -76,10 +76,20 @@ async def consuming(broker: Broker, store: Store) -> AsyncIterator[MqttConsumer]
 
 @contextlib.asynccontextmanager
 async def sending(
-    broker: Broker, *, gateway_id: str = GATEWAY, reconnect_max_s: float = 60.0, **options: float
+    broker: Broker,
+    *,
+    gateway_id: str = GATEWAY,
+    reconnect_max_s: float = 60.0,
+    max_in_flight: int = 8,
+    **options: float,
 ) -> AsyncIterator[MqttTransport]:
-    connection = ConnectionOptions(**options)
-    transport = MqttTransport(broker, gateway_id=gateway_id, connection=connection, reconnect_max_s=reconnect_max_s)
+    transport = MqttTransport(
+        broker,
+        gateway_id=gateway_id,
+        max_in_flight=max_in_flight,
+        connection=ConnectionOptions(**options),
+        reconnect_max_s=reconnect_max_s,
+    )
     try:
         yield transport
     finally:

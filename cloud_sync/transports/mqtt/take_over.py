@@ -14,11 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-SOON_S: Final = 60.0
-"""A connection that lasts longer than this was not taken over by a client that keeps coming back."""
+SOON_S: Final = 10.0
+"""Two clients that put each other out come back within a second or two; a bad line seldom does, three times in a row."""
 SUSPICIOUS_AFTER: Final = 3
 FIRST_AWAY_S: Final = 15.0
 LONGEST_AWAY_S: Final = 300.0
+LONGEST_ON_SUSPICION_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class TakeOvers:
         if not is_told and self._in_a_row < SUSPICIOUS_AFTER:
             return None
         self.total += 1
-        away_s = self._away_s(self._in_a_row - (1 if is_told else SUSPICIOUS_AFTER))
+        away_s = self._away_s(is_told=is_told)
         self._back_at_s = self._now_s() + away_s
         return TakeOver(self._in_a_row, is_told, away_s)
 
@@ -65,6 +66,7 @@ class TakeOvers:
         """How long it is still best to stay away, in seconds; 0 when a sign-in does no harm."""
         return max(0.0, self._back_at_s - self._now_s())
 
-    def _away_s(self, doublings: int) -> float:
-        longest_s = min(LONGEST_AWAY_S, FIRST_AWAY_S * 2.0 ** min(doublings, 20))
+    def _away_s(self, *, is_told: bool) -> float:
+        first, ceiling_s = (1, LONGEST_AWAY_S) if is_told else (SUSPICIOUS_AFTER, LONGEST_ON_SUSPICION_S)
+        longest_s = min(ceiling_s, FIRST_AWAY_S * 2.0 ** min(self._in_a_row - first, 20))
         return longest_s * (0.5 + 0.5 * self._jitter())

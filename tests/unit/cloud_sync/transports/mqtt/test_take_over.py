@@ -1,0 +1,61 @@
+"""Two clients of one name: when it is told, and how long it is best to stay away. All of it on a clock of the test's."""
+
+from __future__ import annotations
+
+from cloud_sync.transports.mqtt.take_over import LONGEST_AWAY_S, LONGEST_ON_SUSPICION_S, SOON_S, TakeOver, TakeOvers
+
+
+class Clock:
+    now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def lost_after(clock: Clock, rivals: TakeOvers, lasted_s: float, *, is_told: bool = False) -> TakeOver | None:
+    rivals.note_connected()
+    clock.now_s += lasted_s
+    return rivals.note_lost(is_told=is_told, is_unexplained=not is_told)
+
+
+def test_what_the_broker_says_is_certain_at_once_and_the_absence_grows():
+    clock = Clock()
+    rivals = TakeOvers(now_s=clock, jitter=lambda: 1.0)
+    away_s = []
+    for times in range(1, 8):
+        told = lost_after(clock, rivals, 5.0, is_told=True)
+        assert told is not None
+        assert (told.times, told.is_certain) == (times, True)
+        assert rivals.away_for_s == told.stays_away_s
+        away_s.append(told.stays_away_s)
+        clock.now_s += told.stays_away_s
+        assert rivals.away_for_s == 0
+    assert away_s == [15.0, 30.0, 60.0, 120.0, 240.0, LONGEST_AWAY_S, LONGEST_AWAY_S]
+
+
+def test_silence_is_suspicious_when_it_follows_soon_three_times_in_a_row():
+    clock = Clock()
+    rivals = TakeOvers(now_s=clock, jitter=lambda: 1.0)
+    told = [lost_after(clock, rivals, 1.0) for _ in range(6)]
+    assert told[:2] == [None, None]
+    assert [each.stays_away_s for each in told[2:] if each] == [15.0, 30.0, 60.0, LONGEST_ON_SUSPICION_S]
+    assert rivals.total == 4
+
+
+def test_a_connection_that_held_is_no_suspicion():
+    clock = Clock()
+    rivals = TakeOvers(now_s=clock)
+    for _ in range(5):
+        assert lost_after(clock, rivals, 1.0) is None
+        assert lost_after(clock, rivals, 1.0) is None
+        assert lost_after(clock, rivals, SOON_S + 1) is None
+    assert rivals.away_for_s == 0
+
+
+def test_after_a_long_peace_the_count_begins_again():
+    clock = Clock()
+    rivals = TakeOvers(now_s=clock)
+    lost_after(clock, rivals, 1.0, is_told=True)
+    again = lost_after(clock, rivals, 86_400.0, is_told=True)
+    assert again is not None
+    assert again.times == 1
