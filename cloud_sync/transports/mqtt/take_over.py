@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 SOON_S: Final = 10.0
-"""Two clients that put each other out come back within a second or two; a bad line seldom does, three times in a row."""
+"""Two clients that put each other out come back within seconds; a bad line seldom does so three times in a row."""
 SUSPICIOUS_AFTER: Final = 3
 FIRST_AWAY_S: Final = 15.0
 LONGEST_AWAY_S: Final = 300.0

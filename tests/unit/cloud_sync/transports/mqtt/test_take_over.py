@@ -1,4 +1,4 @@
-"""Two clients of one name: when it is told, and how long it is best to stay away. All of it on a clock of the test's."""
+"""Two clients of one name: when it is told, and how long it is best to stay away. On a clock of the test's."""
 
 from __future__ import annotations
 
