@@ -88,6 +88,8 @@ class OutboxConnection:
             except OutboxError as exc:
                 logger.critical("%s; what waited in it is lost with this stop", exc.message)
         self._disconnect()
+        if self._file is not None:
+            self._reserve.place_spares()
         self._file = None
         self.salvage.stop()
 

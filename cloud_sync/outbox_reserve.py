@@ -46,6 +46,11 @@ class DiskReserve:
             logger.warning("%s: no ballast: %s", self._path, exc)
             self._has_room = True
 
+    def place_spares(self) -> None:
+        """Hold places for the files that the next opening needs: with the log and the index theirs became free."""
+        if self._has_room:
+            self._ballast.place_spares()
+
     def check_room(self, db: sqlite3.Connection) -> None:
         """Raise OutboxUnavailableError while what is left of the disk is kept for emptying."""
         if not self._has_room:

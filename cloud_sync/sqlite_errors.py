@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from cloud_sync.errors import OutboxCorruptError, OutboxError, OutboxUnavailableError
+from cloud_sync.inodes import hint_of_full_disk
 
 _UNAVAILABLE: Final = {
     sqlite3.SQLITE_FULL: ("full", "free space on the disk that holds the outbox"),
@@ -18,7 +19,8 @@ _UNAVAILABLE: Final = {
     sqlite3.SQLITE_BUSY: ("busy", "another process holds the outbox; stop it"),
     sqlite3.SQLITE_LOCKED: ("busy", "another process holds the outbox; stop it"),
 }
-
+_NO_FILE_MADE: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+"""What SQLite calls it that its log or index could not be made."""
 
 UNREADABLE: Final = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged file may raise; the second, because SQLite's own words then quote damaged bytes."""
@@ -61,6 +63,8 @@ def translated(path: Path) -> Iterator[None]:
             raise _damaged(path, exc) from exc
         if code in _UNAVAILABLE:
             reason, hint = _UNAVAILABLE[code]
+            if code in _NO_FILE_MADE:
+                hint = hint_of_full_disk(path.parent, hint)
             raise OutboxUnavailableError(f"{path}: {exc}", reason=reason, hint=hint) from exc
         raise OutboxError(f"{path}: {exc}") from exc
     except UnicodeDecodeError as exc:

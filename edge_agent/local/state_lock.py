@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from cloud_sync.inodes import hint_of_full_disk
 from cloud_sync.private_files import FILE_MODE, make_private_folder, tighten, user_name
 from edge_agent.errors import ConfigurationError, EdgeError
 
@@ -145,4 +146,5 @@ def _unusable(state_dir: Path, exc: OSError) -> EdgeError:
     what = f"{state_dir} cannot be used: {exc.strerror}"
     if exc.errno in _WRONG_PATHS:
         return ConfigurationError(what, hint="gateway.state_dir must be a folder the agent may write to")
-    return EdgeError(what, hint=f"check the disk below {state_dir}, its mount, and whether the agent may write there")
+    hint = f"check the disk below {state_dir}, its mount, and whether the agent may write there"
+    return EdgeError(what, hint=hint_of_full_disk(state_dir, hint) if exc.errno == errno.ENOSPC else hint)
