@@ -33,4 +33,5 @@ def policy_of(central: CentralSettings) -> Policy:
         in_flight=central.batches_in_flight,
         max_bytes_per_s=None if central.max_kbit_s is None else central.max_kbit_s * 1000 / 8,
         stagger_s=central.stagger_s,
+        answer_timeout_s=central.answer_timeout_s,
     )

@@ -24,6 +24,10 @@ PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 # A UnicodeError: a host name that no resolver takes.
 LIBRARY_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict, UnicodeError)
 
+_ON_ITS_WAY: Final = (
+    httpx.ReadTimeout, httpx.WriteTimeout, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError,
+)  # fmt: skip
+
 _MOST_CAUSES: Final = 50
 
 # OpenSSL's X509_V_ERR_* numbers, for the causes that somebody at the machine can mend.
@@ -54,9 +58,12 @@ def translated(where: str, own: ClientCertificate | None = None) -> Iterator[Non
     try:
         yield
     except TimeoutError as exc:
-        raise TransientSyncError(f"{where}: the answer did not end in time") from exc
+        raise TransientSyncError(f"{where}: the answer did not end in time", was_on_its_way=True) from exc
     except LIBRARY_ERRORS as exc:
-        raise _unreachable(where, own, exc) from exc
+        error = _unreachable(where, own, exc)
+        if isinstance(error, TransientSyncError):
+            error.was_on_its_way = isinstance(exc, _ON_ITS_WAY)
+        raise error from exc
     except OSError as exc:  # what the library lets through while it reads from or closes a broken connection
         raise _unreachable(where, own, exc) from exc
 

@@ -62,7 +62,9 @@ class CentralSettings(Strict):
     live_weight: float = Field(
         3.0, ge=1, le=100, description="While a backlog drains: bytes of new data sent for each byte of it."
     )
-    batches_in_flight: int = Field(2, ge=1, le=8, description="Requests on their way at a time, once one was answered.")
+    batches_in_flight: int = Field(
+        8, ge=1, le=8, description="Most requests on their way at a time; a backlog takes more than 2 while that pays."
+    )
     max_kbit_s: float | None = Field(
         None, gt=0, description="Rate at which a backlog is sent; new data is counted, but never waits for it."
     )
