@@ -18,6 +18,7 @@ from cloud_sync.columns import Record
 from cloud_sync.errors import OutboxError
 from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import Outbox
+from cloud_sync.presence import Presence
 from cloud_sync.reconcile_hourly import HourlyReconciliation
 from cloud_sync.records import Event
 from cloud_sync.stopping import Patience, unless_stopped
@@ -29,7 +30,7 @@ from cloud_sync.writer import OutboxWriter
 from edge_agent.assembly import outbox_of, policy_of
 from edge_agent.core.channel import Channel, WhenFull
 from edge_agent.core.clock import Clock
-from edge_agent.core.gaps import Gap, GapCause
+from edge_agent.core.gaps import Gap
 from edge_agent.core.samples import SampleBlock
 from edge_agent.core.tags import Scan
 from edge_agent.drivers.base import Item
@@ -40,6 +41,7 @@ from edge_agent.health.clock_quality import ClockQuality
 from edge_agent.health.ledger import GapLedger
 from edge_agent.health.systemd import SystemdNotifier
 from edge_agent.late_models import LateModels, UnscoredGaps
+from edge_agent.local.absence import absence
 from edge_agent.local.api import SOCKET_FILE, STATUS_FILE, LocalApi, StatusFile
 from edge_agent.local.client_certificate import certificate_problem
 from edge_agent.local.document import rfc3339
@@ -51,27 +53,18 @@ from edge_agent.local.reconciliation import hourly
 from edge_agent.local.state_lock import own_state
 from edge_agent.local.status import Parts, describe
 from edge_agent.local.traffic import Traffic
+from edge_agent.local.twins import Installation
 from edge_agent.pipeline.baseline_files import BaselineFiles
 from edge_agent.pipeline.champions import load_models, settle_probations, wanted_models
 from edge_agent.pipeline.lifecycle import ModelLifecycle
-from edge_agent.pipeline.lines import (
-    ModelLines,
-    indicator_line,
-    tag_line,
-    when_full,
-)
+from edge_agent.pipeline.lines import ModelLines, indicator_line, tag_line, when_full
 from edge_agent.pipeline.missing_models import MissingModels
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.model_pull import ModelPull
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import IndicatorStage, SnapshotStage, TagStage, WaveformStage
 from edge_agent.running_stages import RunningStages, SourceStage
-from edge_agent.settings import (
-    ModbusSettings,
-    OpcUaSettings,
-    Settings,
-    WaveformSettings,
-)
+from edge_agent.settings import ModbusSettings, OpcUaSettings, Settings, WaveformSettings
 from edge_agent.shutdown import CLOSE_S, OPENING_S, Shutdown
 from edge_agent.supervision import Supervision
 
@@ -93,6 +86,7 @@ class Agent:
     outbox_watch: OutboxWatch
     writer: OutboxWriter
     uplink: Uplink
+    installation: Installation
     traffic: Traffic
     reconciliation: HourlyReconciliation
     recorder: Recorder
@@ -112,7 +106,15 @@ class Agent:
     unscored: UnscoredGaps = field(init=False)
 
     @classmethod
-    def build(cls, settings: Settings, *, clock: Clock, transport: Transport, meter: LinkMeter | None = None) -> Agent:
+    def build(
+        cls,
+        settings: Settings,
+        *,
+        clock: Clock,
+        transport: Transport,
+        meter: LinkMeter | None = None,
+        presence: Presence | None = None,
+    ) -> Agent:
         """Load the champions and connect the parts. A bundle that is refused costs only its own sources."""
         meter = meter or LinkMeter()
         withdrawn = settle_probations(settings, time=rfc3339(clock.now_ns()) or "", say=_say)
@@ -136,6 +138,7 @@ class Agent:
             outbox_watch=OutboxWatch(outbox),
             writer=writer,
             uplink=uplink,
+            installation=Installation(settings, presence or Presence()),
             traffic=Traffic(meter, clock.monotonic_s),
             reconciliation=hourly(settings, outbox, uplink, transport, clock, meter),
             recorder=Recorder(is_clock_synced=is_clock_synced),
@@ -192,6 +195,7 @@ class Agent:
                 await patience.finish("closing the outbox", asyncio.to_thread(self.outbox.close), CLOSE_S)
 
     async def _open(self) -> None:
+        await asyncio.to_thread(self.installation.begin, now_ns=self.clock.now_ns(), say=_say)
         await asyncio.to_thread(self.outbox.open)
         await self._note_absence()
         await self.unscored.begin()
@@ -202,9 +206,11 @@ class Agent:
         sources = [self.supervision.start(s.name, s.run, after_failure=s.note_fault) for s in self.supervisors]
         for stage in self.running.all:
             self.running.start(stage)
+        heartbeat = self.installation.heartbeat(self.transport, self.uplink, self.clock)
         carriers = [
             self.supervision.start("outbox writer", self.writer.run),
             self.supervision.start("uplink", self.uplink.run),
+            self.supervision.start("heartbeat", heartbeat.run),
             self.supervision.start("reconciliation", self.reconciliation.run),
             self.supervision.start("models", self.lifecycle.run),
             self.supervision.start("missing models", self.missing_models.run),
@@ -276,16 +282,10 @@ class Agent:
         return deliver
 
     async def _note_absence(self) -> None:
-        """The time between the last durable record and now, as a gap: we were not there."""
         last_us = (await asyncio.to_thread(self.outbox.counters))["last_append_us"]
-        now_ns = self.clock.now_ns()
-        if last_us == 0:
-            return
-        start_ns, detail = last_us * 1000, "the agent was not running"
-        if start_ns >= now_ns:  # no RTC, or it was ahead before: how long is not known, that it was is
-            start_ns, detail = now_ns, f"{detail}; the clock is behind the last record, so for how long is not known"
-        gap = Gap(self.settings.gateway.id, GapCause.AGENT_STOPPED, start_ns, now_ns, detail)
-        await self._put([self.recorder.gap(gap)])
+        gap = absence(self.settings.gateway.id, last_us, now_ns=self.clock.now_ns())
+        if gap is not None:
+            await self._put([self.recorder.gap(gap)])
 
     def _connect(self) -> None:
         for source in self.settings.sources:
@@ -370,6 +370,7 @@ class Agent:
             reconcile=self.reconciliation.state,
             certificate=await asyncio.to_thread(certificate_problem, self.settings.central),
             failures=self.supervision.failures,
+            own=self.installation,
             outbox=self.outbox_watch.look(depth, counters, error=self.writer.state.error, now_ns=self.clock.now_ns()),
         )
         return describe(parts)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from cloud_sync.errors import CredentialsError, OutboxTooNewError, SyncError
+from cloud_sync.presence import Presence
 from cloud_sync.stop_signals import StopSignals
 from cloud_sync.stopping import Patience, run_bounded, unless_stopped
 from cloud_sync.transports.auto import transport_for
@@ -95,10 +96,12 @@ async def _supervised(run: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _run_agent(settings: Settings, api_key: str, mqtt_password: str | None, signals: StopSignals) -> None:
-    meter = LinkMeter()
-    transport = build_transport(settings, api_key=api_key, mqtt_password=mqtt_password, meter=meter)
+    meter, presence = LinkMeter(), Presence()
+    transport = build_transport(settings, api_key=api_key, mqtt_password=mqtt_password, meter=meter, presence=presence)
     # In a thread: models are proven here, for tens of seconds on a small box, and a stop does not wait for it.
-    build = asyncio.to_thread(Agent.build, settings, clock=SystemClock(), transport=transport, meter=meter)
+    build = asyncio.to_thread(
+        Agent.build, settings, clock=SystemClock(), transport=transport, meter=meter, presence=presence
+    )
     built = await unless_stopped(signals.asked, build, within_s=0.0)
     if built is None:
         log.info("stopped while starting; nothing was measured yet")
@@ -118,7 +121,12 @@ async def _hold_off(stop: asyncio.Event, seconds: float) -> None:
 
 
 def build_transport(
-    settings: Settings, *, api_key: str, mqtt_password: str | None, meter: LinkMeter | None = None
+    settings: Settings,
+    *,
+    api_key: str,
+    mqtt_password: str | None,
+    meter: LinkMeter | None = None,
+    presence: Presence | None = None,
 ) -> Transport:
     """The way to the central; with [central.mqtt] there are two, and the one not preferred stands in."""
     central, connection = settings.central, connection_of(settings.central, meter)
@@ -129,15 +137,20 @@ def build_transport(
         api_key=api_key,
         connection=connection,
         in_flight=central.single_in_flight,
+        presence=presence,
     )
     if central.mqtt is None:
         return https
-    mqtt = _mqtt_transport(settings, central.mqtt, mqtt_password, connection)
+    mqtt = _mqtt_transport(settings, central.mqtt, mqtt_password, connection, presence)
     return FailoverTransport(mqtt, https) if central.prefer == "mqtt" else FailoverTransport(https, mqtt)
 
 
 def _mqtt_transport(
-    settings: Settings, mqtt: CentralMqttSettings, password: str | None, connection: ConnectionOptions
+    settings: Settings,
+    mqtt: CentralMqttSettings,
+    password: str | None,
+    connection: ConnectionOptions,
+    presence: Presence | None,
 ) -> Transport:
     # Imported here: a gateway without [central.mqtt] never loads paho.
     from cloud_sync.transports.mqtt.broker import Broker, Tls
@@ -148,5 +161,6 @@ def _mqtt_transport(
         Broker(mqtt.host, mqtt.port, tls, mqtt.username, password),
         gateway_id=settings.gateway.id,
         connection=connection,
+        presence=presence,
         reconnect_max_s=settings.central.backoff_max_s,
     )

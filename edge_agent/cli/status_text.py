@@ -107,6 +107,7 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
         if spent := traffic_text(central.get("traffic") or {}):
             lines.append(f"         {spent}")
         lines += [f"         {words}" for words in _way(central, now) + _no_place(central, outbox or {})]
+        lines += _took_over(central.get("took_over"), now)
         lines += _reconciled(central.get("reconcile") or {}, now)
     if gaps := document.get("gaps"):
         causes = ", ".join(f"{cause} {count}" for cause, count in sorted(gaps["by_cause"].items()))
@@ -140,6 +141,15 @@ def _no_place(central: dict[str, Any], outbox: dict[str, Any]) -> list[str]:
         f"{kept} events have no place at this central and are kept here: it takes single readings only",
         "with a central that takes batches: edge-agent outbox requeue --all (docs/PLATFORM.md)",
     ]
+
+
+def _took_over(told: dict[str, Any] | None, now: datetime) -> list[str]:
+    """Whose gateway id this box has now."""
+    if not told:
+        return []
+    box = told["box"]
+    where = f" at {box['site']}" if box["site"] else ""
+    return [f"         took over {ago(told['since'], now)} from instance {box['instance'][:8]}{where} ({told['kind']})"]
 
 
 def _reconciled(reconcile: dict[str, Any], now: datetime) -> list[str]:

@@ -37,6 +37,7 @@ from edge_agent.local.model_updates import update_problems
 from edge_agent.local.outbox_status import OutboxHealth, describe_outbox, quarantine_problem
 from edge_agent.local.parts import describe_parts, part_problems
 from edge_agent.local.reconciliation import reconcile_problem
+from edge_agent.local.twins import Installation, describe_identity, describe_presence, presence_problems
 from edge_agent.local.unscored import Unscored
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.stages import SnapshotStage
@@ -76,6 +77,7 @@ class Parts:
     certificate: tuple[str, str] | None = None
     """What is wrong with the client certificate, and what to do."""
     failures: Sequence[PartFailure] = ()
+    own: Installation | None = None
     traffic: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -89,7 +91,12 @@ def describe(parts: Parts) -> dict[str, Any]:
         "state": state,
         "summary": _summary(problems, alarms, parts),
         "time": rfc3339(parts.now_ns),
-        "gateway": {"id": parts.settings.gateway.id, "site": parts.settings.gateway.site, "version": __version__},
+        "gateway": {
+            "id": parts.settings.gateway.id,
+            "site": parts.settings.gateway.site,
+            "version": __version__,
+            **describe_identity(parts.own),
+        },
         "problems": problems,
         "alarms": alarms,
         "sources": [
@@ -151,6 +158,7 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
         out.append(problem(broken[0], put_aside_at_ns(quarantined[-1]), broken[1]))
     if (away := link_problem(uplink, parts.now_ns)) is not None:
         out.append(away)
+    out += presence_problems(parts.own, uplink.link, now_ns=parts.now_ns)
     if parts.certificate is not None and uplink.link is not LinkState.REFUSED:  # then it is said there
         out.append(problem(parts.certificate[0], None, parts.certificate[1]))
     differs = reconcile_problem(parts.reconcile)
@@ -251,6 +259,7 @@ def _central(parts: Parts) -> dict[str, Any]:
         "way_instead_of": parts.way.instead_of,
         "takes_events": parts.way.takes_events,
         "unexpected_answers": parts.way.unexpected_answers,
+        **describe_presence(parts.own),
         "reconcile": _reconcile(parts.reconcile or ReconcileState()),
     }
 

@@ -74,6 +74,13 @@ class CentralSettings(Strict):
     reconcile_every_s: float = Field(
         3_600.0, ge=0, description="Ask this often whether the central still holds what it acknowledged; 0 never asks."
     )
+    heartbeat_s: float = Field(
+        20.0,
+        ge=0,
+        le=1_200,
+        description="With nothing to send, a sign of life this often: so the central notices another box with this id."
+        " Silent three times as long (at least 60 s), this box may lose the id to another. 0 sends none: an hour.",
+    )
     prefer: Literal["https", "mqtt"] = Field(
         "https", description="The way that is used while it works; the other one, if configured, stands in."
     )
