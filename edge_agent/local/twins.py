@@ -60,15 +60,20 @@ class Installation:
             transport,
             self.presence,
             gateway_id=self.settings.gateway.id,
-            every_s=self.settings.central.heartbeat_s,
+            every_s=heartbeat_every_s(self.settings),
             link=lambda: uplink.state.link,
             sleep=clock.sleep,
         )
 
 
+def heartbeat_every_s(settings: Settings) -> float:
+    """Return how often an idle box is heard of at the central, in seconds; 0: it is not."""
+    return settings.central.heartbeat_s
+
+
 def sender_of(identity: Identity, settings: Settings) -> Sender:
     """Return what goes with every batch of this start."""
-    every_s = settings.central.heartbeat_s
+    every_s = heartbeat_every_s(settings)
     lease_s = MAX_LEASE_S if every_s == 0 else max(LEAST_LEASE_S, round(_HEARTBEATS * every_s))
     return Sender(
         identity.instance,
@@ -90,8 +95,13 @@ def describe_presence(own: Installation | None) -> dict[str, Any]:
 def describe_identity(own: Installation | None) -> dict[str, Any]:
     """Return the fields of `gateway`; None before the state folder was opened."""
     if own is None or own.identity is None:
-        return {"instance": None, "incarnation": None}
-    return {"instance": own.identity.instance, "incarnation": own.identity.incarnation}
+        return {"instance": None, "incarnation": None, "machine": None}
+    identity = own.identity
+    return {
+        "instance": identity.instance,
+        "incarnation": identity.incarnation,
+        "machine": identity.machine.name or None,
+    }
 
 
 def presence_problems(own: Installation | None, link: LinkState, *, now_ns: int) -> list[dict[str, Any]]:
