@@ -9,7 +9,7 @@ from typing import Any, Final
 from cloud_sync.errors import GatewayIdInUseError
 from cloud_sync.presence import Presence, Told
 from cloud_sync.transports.base import Transport
-from cloud_sync.twins import MAX_LEASE_S, About, Sender
+from cloud_sync.twins import MAX_LEASE_S, About, Notice, Sender
 from cloud_sync.uplink.heartbeat import Heartbeat
 from cloud_sync.uplink.sender import LinkState, Uplink
 from edge_agent.core.clock import Clock
@@ -22,6 +22,7 @@ MOVED_S: Final = 86_400.0
 """So long it is said that the state folder came from another machine."""
 RESTORED_S: Final = 900.0
 _AN_EARLIER_START: Final = "restored"
+_OLDER_AGENT: Final = "unnamed"
 LEAST_LEASE_S: Final = 60
 _HEARTBEATS: Final = 3
 """Two may be lost before the central takes silence for the end of this box."""
@@ -111,8 +112,7 @@ def presence_problems(own: Installation | None, link: LinkState, *, now_ns: int)
     out, presence, identity = [], own.presence, own.identity
     told, took_over = presence.told, presence.took_over
     if told is not None and told.notice.about is About.TWIN:
-        what = f"another box sends with this gateway id, and the central holds it back: {told.notice.other}"
-        out.append(problem(what, told.since_ns, _FIND_IT))
+        out.append(problem(_twin(told.notice), told.since_ns, _FIND_IT))
     if told is not None and presence.is_held_back and link is not LinkState.REFUSED:
         held = GatewayIdInUseError(told.notice)
         out.append(problem(f"central: {held.message}", told.since_ns, held.hint))
@@ -126,6 +126,12 @@ def presence_problems(own: Installation | None, link: LinkState, *, now_ns: int)
     if identity is not None and identity.moved_at_ns is not None and _is_fresh(identity.moved_at_ns, MOVED_S, now_ns):
         out.append(problem("this state folder comes from another machine", identity.moved_at_ns, _MOVED))
     return out
+
+
+def _twin(notice: Notice) -> str:
+    if notice.kind == _OLDER_AGENT:
+        return f"an older agent sends with this gateway id, and what both measure mixes: {notice.other}"
+    return f"another box sends with this gateway id, and the central holds it back: {notice.other}"
 
 
 def _is_fresh(since_ns: int, for_s: float, now_ns: int) -> bool:

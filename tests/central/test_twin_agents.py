@@ -121,7 +121,7 @@ async def test_a_copied_folder_is_told_on_both_boxes_and_at_the_central(tmp_path
             assert "site north" in problems(sending)
             assert "another gateway.id" in problems(sending)
             assert "edge-central release" in problems(held)
-            assert (await store.stats())["held_back"] == 1
+            assert (await store.stats())["twins"] == 1
 
 
 async def test_a_new_box_waits_takes_over_and_delivers_what_it_recorded(

@@ -64,6 +64,11 @@ def test_a_twin_is_named_with_what_finds_it():
     assert (twin["about"], twin["kind"], twin["box"]["site"]) == ("twin", "duplicate", "south")
 
 
+def test_an_older_agent_is_said_to_mix():
+    (what,) = Bench(Notice(About.TWIN, "unnamed", OTHER)).problems()
+    assert "an older agent sends with this gateway id" in what
+
+
 def test_being_held_back_is_said_once_with_the_link_or_without():
     bench = Bench(Notice(About.HELD, "clone", OTHER))
     assert bench.problems(LinkState.REFUSED) == []
