@@ -221,7 +221,7 @@ class Agent:
         ]
         try:
             self.notifier.ready(f"{len(sources)} sources")
-            log.info("running: %d sources, central %s", len(sources), self.settings.central.url)
+            log.info("running: %d sources, central %s", len(sources), self.settings.central.address)
             await stop.wait()
             self.notifier.stopping()
             log.info("stopping")

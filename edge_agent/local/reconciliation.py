@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from cloud_sync.digest import HourDigest, HourKey
-from cloud_sync.errors import CredentialsError
+from cloud_sync.errors import CredentialsError, SyncError
 from cloud_sync.outbox import Outbox
 from cloud_sync.reconcile import Ask, Span, ask_central
 from cloud_sync.reconcile_hourly import HourlyReconciliation, ReconcileState, takes_digests
@@ -23,11 +23,16 @@ from edge_agent.settings.secrets import central_api_key
 _ANSWER_TIMEOUT_S: Final = 60.0
 """At least so long: a day of a big gateway is hashed before the first byte of the answer."""
 
+NOT_OVER_MQTT: Final = "the comparison asks the central over HTTPS, and central.url is not set"
+_COMPARE_HOW: Final = "set central.url beside [central.mqtt], or reconcile_every_s = 0"
+
 
 def asking(settings: Settings, meter: LinkMeter | None = None) -> Ask:
     """Asks the configured central over HTTPS, with a connection of its own; key and certificates are read each time."""
 
     async def ask(span: Span) -> Mapping[HourKey, HourDigest]:
+        if settings.central.url is None:
+            raise SyncError(NOT_OVER_MQTT, hint=_COMPARE_HOW)
         try:
             api_key = central_api_key(settings)
         except ConfigurationError as exc:
@@ -48,13 +53,17 @@ def hourly(
     settings: Settings, outbox: Outbox, uplink: Uplink, transport: Transport, clock: Clock, meter: LinkMeter
 ) -> HourlyReconciliation:
     """The service of an agent; it asks while its uplink is online over HTTPS."""
-    return HourlyReconciliation(
+    is_wanted, has_https = settings.central.reconcile_every_s > 0, settings.central.url is not None
+    service = HourlyReconciliation(
         outbox.path,
         asking(settings, meter),
-        every_s=settings.central.reconcile_every_s,
+        every_s=settings.central.reconcile_every_s if has_https else 0,
         may_ask=lambda: uplink.state.link is LinkState.ONLINE and takes_digests(transport),
         now_ns=clock.now_ns,
     )
+    if is_wanted and not has_https:
+        service.state = ReconcileState(error=f"{NOT_OVER_MQTT}; {_COMPARE_HOW}")
+    return service
 
 
 def reconcile_problem(state: ReconcileState | None) -> tuple[str, str] | None:

@@ -245,7 +245,7 @@ def _outbox(parts: Parts) -> dict[str, Any]:
 def _central(parts: Parts) -> dict[str, Any]:
     uplink = parts.uplink
     return {
-        "url": parts.settings.central.url,
+        "url": parts.settings.central.address,
         "state": uplink.link.value,
         "since": rfc3339(uplink.since_ns),
         "error": uplink.error,

@@ -1,6 +1,7 @@
 """The configuration: its shape, the file it stands in, and the secrets that do not stand there."""
 
-from edge_agent.settings.central import CentralMqttSettings, CentralSettings
+from edge_agent.settings.central import CentralSettings
+from edge_agent.settings.central_mqtt import CentralMqttSettings
 from edge_agent.settings.gateway import (
     GatewaySettings,
     ModelSettings,

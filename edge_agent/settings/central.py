@@ -7,39 +7,17 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 
+from edge_agent.settings.central_mqtt import CentralMqttSettings
 from edge_agent.settings.sources import Strict
-
-
-class CentralMqttSettings(Strict):
-    """A second way to the central: an MQTT 5 broker that the central listens at. TLS unless allowed out loud."""
-
-    host: str = Field(min_length=1, pattern=r"^[^\s/]+$", description="Name or address of the broker.")
-    port: int = Field(8_883, ge=1, le=65_535, description="8883 is usual for TLS, 1883 for plaintext.")
-    ca_file: Path | None = Field(None, description="The CA that signed the broker's certificate, if private.")
-    certificate_file: Path | None = Field(None, description="This gateway's own (PEM), if the broker asks for one.")
-    private_key_file: Path | None = Field(None, description="Its key (PEM), without a password.")
-    username: str | None = Field(None, description="None signs in by the certificate alone, or as nobody.")
-    password_file: Path | None = Field(
-        None, description="A file that holds only the password; else the systemd credential central-mqtt-password."
-    )
-    allow_plaintext: bool = Field(False, description="Speak without TLS. Anyone on the path reads and forges data.")
-
-    @model_validator(mode="after")
-    def _security_is_whole(self) -> CentralMqttSettings:
-        files = [name for name in ("ca_file", "certificate_file", "private_key_file") if getattr(self, name)]
-        if self.allow_plaintext and files:
-            raise ValueError(f"allow_plaintext = true speaks without TLS, so {files[0]} has no use; remove one of them")
-        if (self.certificate_file is None) != (self.private_key_file is None):
-            raise ValueError("certificate_file and private_key_file belong together")
-        if self.password_file is not None and self.username is None:
-            raise ValueError("password_file needs a username")
-        return self
 
 
 class CentralSettings(Strict):
     """Where batches go. TLS unless plaintext is allowed out loud."""
 
-    url: str = Field(pattern=r"^https?://[^\s/]+(/.*)?$", description="The central's address, without /api.")
+    url: str | None = Field(
+        None, pattern=r"^https?://[^\s/]+(/.*)?$",
+        description="The central's address, without /api. A site that has only a broker leaves it out.",
+    )  # fmt: skip
     allow_plaintext: bool = Field(False, description="Permit http://. Anyone on the path reads and forges data.")
     ca_file: Path | None = Field(None, description="The CA that signed the central's certificate, if private.")
     client_certificate_file: Path | None = Field(
@@ -84,11 +62,36 @@ class CentralSettings(Strict):
     prefer: Literal["https", "mqtt"] = Field(
         "https", description="The way that is used while it works; the other one, if configured, stands in."
     )
-    mqtt: CentralMqttSettings | None = Field(None, description="A second way, through a broker: [central.mqtt].")
+    mqtt: CentralMqttSettings | None = Field(
+        None, description="A way through a broker, beside url or in its place: [central.mqtt]."
+    )
+
+    @property
+    def address(self) -> str:
+        """Where the central is, as a URL for people: its own, or the broker's of a site that has only that."""
+        return self.url or (self.mqtt.address if self.mqtt is not None else "")
+
+    @property
+    def is_plaintext(self) -> bool:
+        return self.url is not None and self.url.startswith("http://")
+
+    @model_validator(mode="after")
+    def _central_is_somewhere(self) -> CentralSettings:
+        if self.url is not None:
+            return self
+        if self.mqtt is None:
+            raise ValueError('url = "https://..." is missing, or a table [central.mqtt] with the broker\'s host')
+        if self.prefer == "https" and "prefer" in self.model_fields_set:
+            raise ValueError('prefer = "https" needs url; without it everything goes through [central.mqtt]')
+        if self.client_certificate_file is not None:
+            raise ValueError("client_certificate_file is for url; the broker's is central.mqtt.certificate_file")
+        if self.allow_plaintext:
+            raise ValueError("allow_plaintext is for url; the broker's is central.mqtt.allow_plaintext")
+        return self
 
     @model_validator(mode="after")
     def _plaintext_is_loud(self) -> CentralSettings:
-        if self.url.startswith("http://") and not self.allow_plaintext:
+        if self.is_plaintext and not self.allow_plaintext:
             raise ValueError("url is http://, which is not encrypted; use https:// or set allow_plaintext = true")
         return self
 
@@ -96,7 +99,7 @@ class CentralSettings(Strict):
     def _client_certificate_is_whole(self) -> CentralSettings:
         if (self.client_certificate_file is None) != (self.client_key_file is None):
             raise ValueError("client_certificate_file and client_key_file belong together")
-        if self.client_certificate_file is not None and self.url.startswith("http://"):
+        if self.client_certificate_file is not None and self.is_plaintext:
             raise ValueError("url is http://, without TLS, so client_certificate_file has no use; remove one of them")
         return self
 

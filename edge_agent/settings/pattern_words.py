@@ -17,6 +17,8 @@ IN_WORDS: Final = {
     r"^opc\.tcp://[^\s]+$": "an address that begins with opc.tcp://",
     r"^https?://[^\s/]+(/.*)?$": "an address that begins with https://",
     r"^https://[^\s/]+/[^\s]*$": "an address that begins with https:// and has a path behind the host",
+    r"^[!-~]+$": "letters, digits and marks of ASCII, without blanks",
+    r"^/[!-~]*$": "a path that begins with /, without blanks",
     r"^[^\s/]+$": "a host's name or address alone, without // and path",
 }
 """Every pattern of the settings that stands in the schema."""
