@@ -27,7 +27,7 @@ from cloud_sync.transports.base import Transport
 from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.uplink.sender import Uplink
 from cloud_sync.writer import OutboxWriter
-from edge_agent.assembly import outbox_of, policy_of
+from edge_agent.assembly import clock_keeper_of, outbox_of, policy_of
 from edge_agent.core.channel import Channel, WhenFull
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap
@@ -37,11 +37,13 @@ from edge_agent.drivers.base import Item
 from edge_agent.drivers.registry import build_driver
 from edge_agent.drivers.supervisor import Supervisor
 from edge_agent.errors import BundleError
+from edge_agent.health.clock_keeper import ClockKeeper
 from edge_agent.health.clock_quality import ClockQuality
 from edge_agent.health.ledger import GapLedger
+from edge_agent.health.steady_clock import SteadyClock, UtcClock
 from edge_agent.health.systemd import SystemdNotifier
 from edge_agent.late_models import LateModels, UnscoredGaps
-from edge_agent.local.absence import absence
+from edge_agent.local.absence import note_absence
 from edge_agent.local.api import SOCKET_FILE, STATUS_FILE, LocalApi, StatusFile
 from edge_agent.local.client_certificate import certificate_problem
 from edge_agent.local.document import rfc3339
@@ -80,7 +82,9 @@ class Agent:
     """One gateway. `build` only makes objects; `run` opens, runs and closes them."""
 
     settings: Settings
-    clock: Clock
+    clock: SteadyClock
+    utc: UtcClock
+    clock_keeper: ClockKeeper
     transport: Transport
     outbox: Outbox
     outbox_watch: OutboxWatch
@@ -91,7 +95,6 @@ class Agent:
     reconciliation: HourlyReconciliation
     recorder: Recorder
     ledger: GapLedger
-    is_clock_synced: ClockQuality
     notifier: SystemdNotifier
     baselines: BaselineFiles
     models: dict[str, ScoringModel]
@@ -119,20 +122,25 @@ class Agent:
         meter = meter or LinkMeter()
         withdrawn = settle_probations(settings, time=rfc3339(clock.now_ns()) or "", say=_say)
         models, model_errors = load_models(settings, say=_say)
-        is_clock_synced = ClockQuality()
-        outbox = outbox_of(settings, clock, is_clock_synced)
-        uplink = Uplink(outbox, transport, policy=policy_of(settings.central), now_ns=clock.now_ns)
+        quality, steady = ClockQuality(), SteadyClock(clock)
+        utc = UtcClock(steady)
+        outbox = outbox_of(settings, utc, quality)
+        uplink = Uplink(outbox, transport, policy=policy_of(settings.central), now_ns=utc.now_ns)
         journal = KeyJournal(settings.outbox.key_journal) if settings.outbox.key_journal else None
+        keeper = clock_keeper_of(settings, steady, quality, outbox, uplink, journal)
         writer = OutboxWriter(
             outbox,
             gateway_id=settings.gateway.id,
             flush_interval_s=settings.outbox.flush_interval_s,
             journal=journal,
             on_flush=uplink.wake,
+            stamping=keeper.stamping,
         )
         agent = cls(
             settings=settings,
-            clock=clock,
+            clock=steady,
+            utc=utc,
+            clock_keeper=keeper,
             transport=transport,
             outbox=outbox,
             outbox_watch=OutboxWatch(outbox),
@@ -140,24 +148,23 @@ class Agent:
             uplink=uplink,
             installation=Installation(settings, presence or Presence()),
             traffic=Traffic(meter, clock.monotonic_s),
-            reconciliation=hourly(settings, outbox, uplink, transport, clock, meter),
-            recorder=Recorder(is_clock_synced=is_clock_synced),
+            reconciliation=hourly(settings, outbox, uplink, transport, utc, meter),
+            recorder=Recorder(is_clock_synced=keeper.is_trusted),
             ledger=GapLedger(since_us=clock.now_ns() // 1000),
-            is_clock_synced=is_clock_synced,
             notifier=SystemdNotifier(),
             baselines=BaselineFiles(settings.gateway.state_dir / "baselines", say=_say),
             models=models,
             model_errors=model_errors,
         )
-        agent.supervision = Supervision(clock)
+        agent.supervision = Supervision(utc)
         agent.lines = ModelLines(settings, agent.recorder, agent.baselines)
-        agent.running = RunningStages(agent.supervision, agent._put, clock)
-        agent.unscored = UnscoredGaps(model_errors, agent.recorder, agent._put, clock)
+        agent.running = RunningStages(agent.supervision, agent._put, steady)
+        agent.unscored = UnscoredGaps(model_errors, agent.recorder, agent._put, steady)
         agent.lifecycle = ModelLifecycle(
             settings.models,
             models,
             state_dir=settings.gateway.state_dir,
-            clock=clock,
+            clock=steady,
             recorder=agent.recorder,
             put=agent._put,
             say=_say,
@@ -173,9 +180,9 @@ class Agent:
             running=agent.running,
             unscored=agent.unscored,
         )
-        agent.missing_models = MissingModels(settings, model_errors, adopt=late.adopt, clock=clock, say=_say)
+        agent.missing_models = MissingModels(settings, model_errors, adopt=late.adopt, clock=utc, say=_say)
         agent.model_pull = ModelPull(
-            settings.models, names=models, ca_file=settings.central.ca_file, clock=clock, say=_say
+            settings.models, names=models, ca_file=settings.central.ca_file, clock=utc, say=_say
         )
         agent._connect()
         return agent
@@ -197,7 +204,9 @@ class Agent:
     async def _open(self) -> None:
         await asyncio.to_thread(self.installation.begin, now_ns=self.clock.now_ns(), say=_say)
         await asyncio.to_thread(self.outbox.open)
-        await self._note_absence()
+        own_id, keeper = self.settings.gateway.id, self.clock_keeper
+        await keeper.begin()
+        await keeper.when_known(partial(note_absence, own_id, keeper, self.ledger, self._put))
         await self.unscored.begin()
         await self.baselines.restore()
 
@@ -206,11 +215,12 @@ class Agent:
         sources = [self.supervision.start(s.name, s.run, after_failure=s.note_fault) for s in self.supervisors]
         for stage in self.running.all:
             self.running.start(stage)
-        heartbeat = self.installation.heartbeat(self.transport, self.uplink, self.clock)
+        heartbeat = self.installation.heartbeat(self.transport, self.uplink, self.utc)
         carriers = [
             self.supervision.start("outbox writer", self.writer.run),
             self.supervision.start("uplink", self.uplink.run),
             self.supervision.start("heartbeat", heartbeat.run),
+            self.supervision.start("clock", partial(self.clock_keeper.run, self.uplink.wake)),
             self.supervision.start("reconciliation", self.reconciliation.run),
             self.supervision.start("models", self.lifecycle.run),
             self.supervision.start("missing models", self.missing_models.run),
@@ -281,12 +291,6 @@ class Agent:
 
         return deliver
 
-    async def _note_absence(self) -> None:
-        last_us = (await asyncio.to_thread(self.outbox.counters))["last_append_us"]
-        gap = absence(self.settings.gateway.id, last_us, now_ns=self.clock.now_ns())
-        if gap is not None:
-            await self._put([self.recorder.gap(gap)])
-
     def _connect(self) -> None:
         for source in self.settings.sources:
             inlet: Channel[Any]
@@ -337,7 +341,7 @@ class Agent:
     async def _answer(self) -> dict[str, Any]:
         """The status, or at least why it cannot be made."""
         document = await self.supervision.result("status", self._describe)
-        return document or bare_document(self.settings, self.supervision.failures, now_ns=self.clock.now_ns())
+        return document or bare_document(self.settings, self.supervision.failures, now_ns=self.utc.now_ns())
 
     async def _describe(self) -> dict[str, Any]:
         try:
@@ -348,8 +352,9 @@ class Agent:
             depth, counters, outbox_error = None, {}, exc.message
         parts = Parts(
             settings=self.settings,
-            now_ns=self.clock.now_ns(),
-            is_clock_synced=self.is_clock_synced(),
+            now_ns=self.utc.now_ns(),
+            clock=self.clock,
+            clock_health=await asyncio.to_thread(self.clock_keeper.health),
             sources={supervisor.name: supervisor.health for supervisor in self.supervisors},
             stages=self.stages,
             snapshots=self.snapshots,
@@ -371,7 +376,7 @@ class Agent:
             certificate=await asyncio.to_thread(certificate_problem, self.settings.central),
             failures=self.supervision.failures,
             own=self.installation,
-            outbox=self.outbox_watch.look(depth, counters, error=self.writer.state.error, now_ns=self.clock.now_ns()),
+            outbox=self.outbox_watch.look(depth, counters, error=self.writer.state.error, now_ns=self.utc.now_ns()),
         )
         return describe(parts)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import Outbox
 from cloud_sync.outbox_room import floor_of
 from cloud_sync.retention import US_PER_DAY
-from cloud_sync.uplink.sender import Policy
+from cloud_sync.uplink.sender import LinkState, Policy, Uplink
 from edge_agent.core.clock import Clock
+from edge_agent.health.clock_keeper import ClockKeeper, this_boot
 from edge_agent.health.clock_quality import ClockQuality
+from edge_agent.health.steady_clock import SteadyClock
 from edge_agent.settings import CentralSettings, Settings
 
 
@@ -22,6 +25,27 @@ def outbox_of(settings: Settings, clock: Clock, is_clock_synced: ClockQuality) -
         gateway_id=settings.gateway.id,
         now_ns=clock.now_ns,
         may_expire=is_clock_synced,  # a clock that jumps must not cost the backlog
+    )
+
+
+def clock_keeper_of(
+    settings: Settings,
+    steady: SteadyClock,
+    quality: ClockQuality,
+    outbox: Outbox,
+    uplink: Uplink,
+    journal: KeyJournal | None,
+) -> ClockKeeper:
+    """Return what keeps the clock; what is held is let go once the central has been in reach for long enough."""
+    return ClockKeeper(
+        steady,
+        quality,
+        outbox,
+        gateway_id=settings.gateway.id,
+        hold_s=settings.outbox.hold_unsynchronised_s,
+        boot_id=this_boot(),
+        is_online=lambda: uplink.state.link is LinkState.ONLINE,
+        note_rows=None if journal is None else journal.note,
     )
 
 

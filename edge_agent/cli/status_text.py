@@ -113,8 +113,9 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
         causes = ", ".join(f"{cause} {count}" for cause, count in sorted(gaps["by_cause"].items()))
         lines.append(f"GAPS     {gaps['total']} in this run{': ' + causes if causes else ''}")
         lines += _lost_in_the_outbox(gaps.get("outbox_records") or {})
-    if (clock := document.get("clock")) is not None and not clock["is_synced"]:
-        lines.append("CLOCK    not synchronised: quality is capped at 0.5; check NTP (timedatectl)")
+    if (clock := document.get("clock")) is not None and clock["message"]:
+        lines.append(f"CLOCK    {clock['message']}")
+        lines += [f"         {clock['do']}"] if clock["do"] else []
     return lines
 
 
