@@ -204,9 +204,9 @@ class Agent:
     async def _open(self) -> None:
         await asyncio.to_thread(self.installation.begin, now_ns=self.clock.now_ns(), say=_say)
         await asyncio.to_thread(self.outbox.open)
-        own_id, keeper = self.settings.gateway.id, self.clock_keeper
+        keeper = self.clock_keeper
         await keeper.begin()
-        await keeper.when_known(partial(note_absence, own_id, keeper, self.ledger, self._put))
+        await keeper.when_known(partial(note_absence, self.settings.gateway.id, keeper, self.ledger, self._put))
         await self.unscored.begin()
         await self.baselines.restore()
 
