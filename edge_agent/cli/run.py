@@ -30,7 +30,7 @@ from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError, EdgeError
 from edge_agent.health.logs import set_up_logging
 from edge_agent.health.name_lookups import look_up_apart
-from edge_agent.local.central_connection import connection_of
+from edge_agent.local.central_connection import connection_of, known_central
 from edge_agent.local.client_certificate import warn_of_dates
 from edge_agent.local.last_words import FOR_THE_OPERATOR, last_words, leave_word
 from edge_agent.settings import CentralMqttSettings, Settings
@@ -136,6 +136,7 @@ def build_transport(
         connection=connection,
         in_flight=central.single_in_flight,
         presence=presence,
+        known=known_central(settings),
     )
     if central.mqtt is None:
         return https

@@ -135,12 +135,14 @@ def _way(central: dict[str, Any], now: datetime) -> list[str]:
 
 
 def _no_place(central: dict[str, Any], outbox: dict[str, Any]) -> list[str]:
-    kept = outbox.get("no_place")
+    """Events that wait for another central, and those that were given up for want of one."""
+    waiting = outbox.get("event_records") if central.get("takes_events") is False else 0
+    kept = (outbox.get("no_place") or 0) + (waiting or 0)
     if not kept or central.get("takes_events"):
         return []
     return [
         f"{kept} events have no place at this central and are kept here: it takes single readings only",
-        "with a central that takes batches: edge-agent outbox requeue --all (docs/PLATFORM.md)",
+        "with a central that takes batches: they are sent by themselves (docs/PLATFORM.md)",
     ]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from cloud_sync.transports.connection import ConnectionOptions
+from cloud_sync.transports.known_central import FILE_NAME, KnownCentral
 from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.transports.link_use import LinkUse
 from edge_agent.local.client_certificate import client_certificate
-from edge_agent.settings import CentralSettings
+from edge_agent.settings import CentralSettings, Settings
 
 
 def connection_of(central: CentralSettings, meter: LinkMeter | None = None) -> ConnectionOptions:
@@ -18,3 +19,9 @@ def connection_of(central: CentralSettings, meter: LinkMeter | None = None) -> C
         answer_timeout_s=central.answer_timeout_s,
         use=LinkUse(meter),
     )
+
+
+def known_central(settings: Settings) -> KnownCentral:
+    """Return what counts as this gateway's central, with what the state folder remembers of it."""
+    central = settings.central
+    return KnownCentral(central.url, demand=central.proof, file=settings.gateway.state_dir / FILE_NAME)

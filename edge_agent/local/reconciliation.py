@@ -16,7 +16,7 @@ from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.uplink.sender import LinkState, Uplink
 from edge_agent.core.clock import Clock
 from edge_agent.errors import ConfigurationError
-from edge_agent.local.central_connection import connection_of
+from edge_agent.local.central_connection import connection_of, known_central
 from edge_agent.settings import Settings
 from edge_agent.settings.secrets import central_api_key
 
@@ -43,6 +43,7 @@ def asking(settings: Settings, meter: LinkMeter | None = None) -> Ask:
             span,
             gateway_id=settings.gateway.id,
             api_key=api_key,
+            known=known_central(settings),
             connection=replace(connection, answer_timeout_s=max(connection.answer_timeout_s, _ANSWER_TIMEOUT_S)),
         )
 

@@ -32,6 +32,7 @@ _OURS: Final = (
     "model-alarms",
     "proven-bundles.json",
     "identity.json",
+    "proven-central.json",
     "export.key",
     "export.pub",
 )

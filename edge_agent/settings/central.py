@@ -34,6 +34,11 @@ class CentralSettings(Strict):
     api: Literal["auto", "batch", "single"] = Field(
         "auto", description="What the central takes: batches, or one reading per request (docs/PLATFORM.md); auto asks."
     )
+    proof: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether the central must prove each answer: auto wants it once it has (docs/DELIVERY.md); never "
+        "is for one that was set back to an older version.",
+    )
     single_in_flight: int = Field(
         20, ge=1, le=100, description="Single readings on their way at once; of one sensor, one."
     )
@@ -109,4 +114,6 @@ class CentralSettings(Strict):
             raise ValueError('prefer = "mqtt" needs a table [central.mqtt] with the broker\'s host')
         if self.api == "single" and self.mqtt is not None:
             raise ValueError('api = "single" is for a central without [central.mqtt]; over MQTT go batches only')
+        if self.api == "single" and self.proof == "always":
+            raise ValueError('proof = "always" is for a central that takes batches; one of single readings has none')
         return self
