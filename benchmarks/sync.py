@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import secrets
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -25,11 +26,13 @@ from benchmarks.harness import Comparison, benchmark
 from benchmarks.wire import GATEWAY, Plant
 from cloud_sync import wire, wire_json
 from cloud_sync.outbox import NewBlock, Outbox
+from cloud_sync.presence import Presence
 from cloud_sync.records import Batch, RecordClass, Row
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.https import INGEST_PATH, HttpsTransport
 from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.transports.mqtt.transport import MqttTransport
+from cloud_sync.twins import Sender
 from cloud_sync.uplink.sender import Policy, Uplink
 
 ROUNDS: Final = 7
@@ -268,9 +271,16 @@ async def _post(client: httpx.AsyncClient, body: bytes, readings: int, *, encodi
         raise RuntimeError(f"{accepted} of {readings} readings were committed")
 
 
+def _presence() -> Presence:
+    """As an agent sends: the central keeps a lease for it."""
+    presence = Presence()
+    presence.begin(Sender("a" * 16, 1, secrets.token_hex(5), machine="c" * 12, lease_s=60, site="benchmark"))
+    return presence
+
+
 @contextlib.asynccontextmanager
 async def _https(url: str, there: Central) -> AsyncIterator[Transport]:
-    transport = HttpsTransport(url, gateway_id=GATEWAY, api_key=there.api_key)
+    transport = HttpsTransport(url, gateway_id=GATEWAY, api_key=there.api_key, presence=_presence())
     try:
         yield transport
     finally:
@@ -279,7 +289,7 @@ async def _https(url: str, there: Central) -> AsyncIterator[Transport]:
 
 @contextlib.asynccontextmanager
 async def _mqtt(port: int) -> AsyncIterator[Transport]:
-    transport = MqttTransport(Broker("127.0.0.1", port, tls=None), gateway_id=GATEWAY)
+    transport = MqttTransport(Broker("127.0.0.1", port, tls=None), gateway_id=GATEWAY, presence=_presence())
     try:
         yield transport
     finally:

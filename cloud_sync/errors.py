@@ -34,6 +34,7 @@ class TransientSyncError(SyncError):
     """Worth trying again with the same batch; `made_progress` when a part of it was taken before the failure.
 
     `is_centrals` when the central itself said so; nothing that somebody in between says is about the batch.
+    `was_on_its_way`: the request was being sent, or its answer awaited, so that a smaller one might have got through.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class TransientSyncError(SyncError):
         retry_after_s: float | None = None,
         made_progress: bool = False,
         is_centrals: bool = True,
+        was_on_its_way: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s
         self.made_progress = made_progress
         self.is_centrals = is_centrals
+        self.was_on_its_way = was_on_its_way
 
 
 class CredentialsError(SyncError):

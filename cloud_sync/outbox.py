@@ -8,6 +8,7 @@ Constraints
 - A read that fails raises; it never looks like an empty queue. A file that is damaged is put aside and salvaged, and a
   salvage that was cut short goes on with every start, append and settlement. An I/O error that passes is no damage.
 - A file that was removed or replaced under us takes nothing more: it is written again first, or the append is refused.
+- Blocks whose times are not UTC yet are not offered: they are written again with the right times first.
 - On a full disk it can still be emptied: a ballast file beside it gives its room back for that, and nothing is
   appended until the ballast is back in its place.
 
@@ -42,16 +43,18 @@ from cloud_sync.outbox_blocks import (
     count,
     insert_block,
     iterate_letters,
+    last_id,
     letters_of,
     newest_id,
-    next_block,
     read_counters,
     read_depth,
     remove_block,
     remove_doubtful,
 )
+from cloud_sync.outbox_clock import Epoch, hold
 from cloud_sync.outbox_connection import LOOKS, OutboxConnection, passing
 from cloud_sync.outbox_file import Work, in_transaction, used_bytes
+from cloud_sync.outbox_held import HeldBlocks
 from cloud_sync.outbox_reserve import DiskReserve
 from cloud_sync.outbox_retention import Retention, stored_bytes
 from cloud_sync.outbox_room import DiskFloor, free_bytes
@@ -102,7 +105,10 @@ class Outbox:
         self._reserve = DiskReserve(path, size_bytes=ballast_bytes)
         self._max_age_us = max_age_us
         self._floor = DiskFloor(path, min_free_bytes, free_bytes)
-        self._retention = Retention(gateway_id, now_us=lambda: now_ns() // 1000, may_expire=may_expire)
+        self.held = HeldBlocks(self)
+        self._retention = Retention(
+            gateway_id, now_us=lambda: now_ns() // 1000, may_expire=lambda: may_expire() and self.held.is_empty
+        )
         self._is_clock_right = may_expire
         self._held: deque[int] = deque(maxlen=_HELD)
         self._now_ns = now_ns
@@ -139,6 +145,7 @@ class Outbox:
         """Create, migrate or salvage the file. Raises OutboxUnavailableError or OutboxTooNewError."""
         with self._lock:
             self._connection.open()
+            self.held.look_again()
         return self
 
     def close(self) -> None:
@@ -152,8 +159,10 @@ class Outbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def append(self, blocks: Sequence[NewBlock]) -> None:
+    def append(self, blocks: Sequence[NewBlock], *, epoch: Epoch | None = None) -> None:
         """Make these blocks durable, all or none, in one transaction; readings are given up for it at a bound.
+
+        With an `epoch` they wait until it is known how far its clock was off.
 
         Raises OutboxFullError when events alone fill the bound and OutboxUnavailableError when the disk refuses, or
         when the file is gone and cannot be written again; nothing is appended then, and the call may be repeated.
@@ -162,11 +171,13 @@ class Outbox:
         def work(db: sqlite3.Connection) -> None:
             self._reserve.check_room(db)
             try:
-                in_transaction(db, lambda db: self._insert(db, blocks))
+                in_transaction(db, lambda db: self._insert(db, blocks, epoch))
             except sqlite3.Error:
                 self._doubtful.extend(block.batch_id for block in blocks)
                 raise
             self._doubtful.clear()
+            if epoch is not None:
+                self.held.look_again()
             self._retention.commit()
             self._reserve.note_appended()
             self._connection.removed = 0
@@ -225,6 +236,14 @@ class Outbox:
     def depth(self) -> Depth:
         return self._do(read_depth)
 
+    def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what the work reads in the open file. Raises OutboxError."""
+        return self._do(work)
+
+    def change(self, work: Work) -> None:
+        """Do the work in one transaction; on a full disk the ballast pays for it. Raises OutboxError."""
+        self._empty(work)
+
     def counters(self) -> dict[str, int]:
         """Totals since the file was made: appended, appended_bytes, accepted, duplicates, refused, requeued, thinned,
         evicted, damaged, ballast_released, rescued, quarantine_removed; and last_append_us, last_id, thinned_to."""
@@ -257,15 +276,19 @@ class Outbox:
         in_transaction(db, work)
         return done
 
-    def _insert(self, db: sqlite3.Connection, blocks: Sequence[NewBlock]) -> None:
+    def _insert(self, db: sqlite3.Connection, blocks: Sequence[NewBlock], epoch: Epoch | None) -> None:
         if self._doubtful:
             remove_doubtful(db, self._doubtful)
+        before = 0 if epoch is None else last_id(db)
         self._retention.make_room(db, blocks, self.bounds(used_bytes(db)), held=tuple(self._held))
         for block in blocks:
             insert_block(db, block)
         count(db, "appended", sum(block.count for block in blocks))
         count(db, "appended_bytes", sum(stored_bytes(db, block) for block in blocks))
         count(db, "quarantine_removed", self._connection.removed)
+        if epoch is not None:
+            hold(db, epoch, before + 1, last_id(db))
+            return  # the newest time will be known when they are mended
         newest = max((block.last_time_us for block in blocks), default=0)
         # What a clock that stood in the future left is taken back once the clock is right.
         latest_us = self._now_ns() // 1000 if self._is_clock_right() else _LATEST_US
@@ -275,9 +298,10 @@ class Outbox:
         )
 
     def _find(self, db: sqlite3.Connection, after_id: int, record_class: RecordClass | None) -> StoredBlock | None:
-        found = next_block(db, after_id=after_id, record_class=record_class)
+        found = self.held.next(db, after_id, record_class)
         if found is None and self._connection.salvage.go_on(db, _STEPS_BESIDES):
-            found = next_block(db, after_id=after_id, record_class=record_class)
+            self.held.look_again()
+            found = self.held.next(db, after_id, record_class)
         if found is not None:
             self._retention.note_read(found.id)
             if found.id not in self._held:

@@ -284,8 +284,17 @@ def count(db: sqlite3.Connection, name: str, by: int) -> None:
         )
 
 
+def last_id(db: sqlite3.Connection) -> int:
+    """Return the id that was given last."""
+    return _noted_id(db.execute("SELECT value FROM counter WHERE name = 'last_id'").fetchone())
+
+
 def _next_id(db: sqlite3.Connection) -> int:
     row = db.execute("UPDATE counter SET value = value + 1 WHERE name = 'last_id' RETURNING value").fetchone()
+    return _noted_id(row)
+
+
+def _noted_id(row: Sequence[object] | None) -> int:
     if row is None or not isinstance(row[0], int):
         raise sqlite3.DataError("the newest block's id is not noted")
     return row[0]

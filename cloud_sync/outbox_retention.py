@@ -30,6 +30,7 @@ from cloud_sync.outbox_blocks import (
     read_counters,
     remove_block,
 )
+from cloud_sync.outbox_clock import read_spans, span_of
 from cloud_sync.outbox_file import pragma, used_bytes
 from cloud_sync.records import Batch, RecordClass
 from cloud_sync.retention import Bounds, Loss, LossCause, Step, Thinner, gap_event, next_step
@@ -227,11 +228,14 @@ def _thinned_to(db: sqlite3.Connection) -> int:
 def _run_to_thin(db: sqlite3.Connection, held: Sequence[int]) -> list[StoredBlock]:
     """The oldest whole readings that make one block together: at least one, unless there are none."""
     run: list[StoredBlock] = []
+    spans = read_spans(db)
     after_id, records = _thinned_to(db), 0
     while len(run) < _RUN_BLOCKS:
         block = next_block(db, after_id=after_id, record_class=RecordClass.READING, skip=held)
         if block is None or (run and records + block.count > _RUN_RECORDS):
             break
+        if run and span_of(spans, block.id) != span_of(spans, run[0].id):
+            break  # of another clock
         run.append(block)
         after_id, records = block.id, records + block.count
     return run

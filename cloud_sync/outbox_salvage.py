@@ -27,6 +27,8 @@ from cloud_sync.outbox_blocks import (
     insert_block,
     read_counters,
 )
+from cloud_sync.outbox_clock import Span, put_span, read_spans, span_of
+from cloud_sync.outbox_clock_salvage import take_over_clocks
 from cloud_sync.outbox_damaged import BlockWindow, DamagedFile, LetterWindow
 from cloud_sync.outbox_file import in_transaction
 from cloud_sync.outbox_salvage_progress import (
@@ -68,6 +70,7 @@ def _begin(db: sqlite3.Connection, files: Sequence[DamagedFile]) -> None:
         _merge_counters(db, file.counters(), state.highest_id)
         _reserve_letters(db, state.highest_letter_id)
         merge_gaps(db, file.gaps())
+        take_over_clocks(db, file, highest_id=state.highest_id)
         if not has_ledger:
             has_ledger = _take_ledger(db, file, state)
         keep_progress(db, file.path.name, state)
@@ -178,6 +181,8 @@ def _put_block(db: sqlite3.Connection, block: StoredBlock, state: Salvage) -> No
         state.there += 1
         return
     at_id = insert_block(db, block.as_new(), at_id=block.id if there is None else None)
+    if at_id != block.id and (span := span_of(read_spans(db), block.id)) is not None:
+        put_span(db, Span(at_id, at_id, span.epoch))  # it waits for the same clock there
     db.execute("UPDATE counter SET value = max(value, ?) WHERE name = 'last_id'", (at_id,))
     state.blocks += 1
     state.records += block.count

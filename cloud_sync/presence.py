@@ -21,7 +21,7 @@ a twin is not its end."""
 
 _WORDS: Final = {
     About.HELD: "held back: this gateway id is in use by another box (%s): %s",
-    About.TWIN: "another box sends with this gateway id and is held back by the central (%s): %s",
+    About.TWIN: "another box sends with this gateway id (%s): %s",
     About.TOOK_OVER: "this box took over the gateway id of another one (%s): %s",
 }
 

@@ -239,6 +239,7 @@ async def _ask(
     http: HttpExchange, url: str, question: Mapping[str, str], known: KnownCentral
 ) -> dict[HourKey, HourDigest]:
     answer = await http.ask("GET", url, params=question, max_bytes=MAX_DIGEST_BYTES)
+    known.note(answer)
     if answer.status != 200:
         raise failure_of(answer, now=datetime.now(UTC), known=known)
     if not known.is_its_answer(answer):

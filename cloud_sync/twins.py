@@ -61,7 +61,8 @@ class OtherBox:
     def __str__(self) -> str:
         known = [("site", self.site), ("machine", self.machine[:12]), ("address", self.address)]
         named = [f"{name} {text}" for name, text in known if text]
-        return f"{', '.join(named) or 'unknown'} (instance {self.instance[:8]}, start {self.incarnation})"
+        start = f" (instance {self.instance[:8]}, start {self.incarnation})" if self.instance else ""
+        return f"{', '.join(named) or 'unknown'}{start}"
 
 
 class About(StrEnum):
@@ -74,7 +75,7 @@ class About(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """`kind` says how the two are related: duplicate, clone, older, replaced, restored."""
+    """`kind` says how the two are related: duplicate, clone, older, replaced, restored, unnamed (an older agent)."""
 
     about: About
     kind: str

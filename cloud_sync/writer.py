@@ -15,7 +15,7 @@ import contextlib
 import logging
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import numpy as np
@@ -25,7 +25,9 @@ from cloud_sync.columns import ColumnBatch, Record, RowColumns
 from cloud_sync.errors import OutboxError, WireFormatError
 from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import NewBlock
+from cloud_sync.outbox_clock import Epoch
 from cloud_sync.records import Event, RecordClass
+from cloud_sync.timescale import Timescale, in_utc
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +38,22 @@ MAX_BLOCK_RECORDS: Final = 5_000
 class BlockStore(Protocol):
     """What the writer needs of an outbox."""
 
-    def append(self, blocks: Sequence[NewBlock]) -> None: ...
+    def append(self, blocks: Sequence[NewBlock], *, epoch: Epoch | None = None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stamping:
+    """How the times of records become UTC. With an `epoch` nobody knows yet: they wait in the outbox for that."""
+
+    scale: Timescale = field(default_factory=lambda: Timescale(0))
+    epoch: Epoch | None = None
+    quality_cap: float = 1.0
+    off_cap: float = 1.0
+
+    def stamp(self, batch: ColumnBatch) -> ColumnBatch:
+        if self.epoch is not None or (self.scale.is_identity and self.quality_cap == 1.0):
+            return batch
+        return in_utc(batch, self.scale, quality_cap=self.quality_cap, off_cap=self.off_cap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +77,10 @@ class _Commit:
 
 
 class OutboxWriter:
-    """Owns the way into the outbox. `on_flush` is called after each successful commit."""
+    """Owns the way into the outbox. `on_flush` is called after each successful commit.
+
+    `stamping` is asked at each: records come with the times of a steady clock.
+    """
 
     def __init__(
         self,
@@ -71,6 +91,7 @@ class OutboxWriter:
         max_pending: int = 50_000,
         journal: KeyJournal | None = None,
         on_flush: Callable[[], None] = lambda: None,
+        stamping: Callable[[], Stamping] = Stamping,
     ) -> None:
         self._outbox = outbox
         self._gateway_id = gateway_id
@@ -78,6 +99,7 @@ class OutboxWriter:
         self._max_pending = max_pending
         self._journal = journal
         self._on_flush = on_flush
+        self._stamping = stamping
         self._pending: list[Record] = []
         self._pending_count = 0
         self._has_room = asyncio.Event()
@@ -125,17 +147,18 @@ class OutboxWriter:
             return self._note(commit.exception(), done, records)
 
     def _commit(self, records: Sequence[Record], done: _Commit) -> None:
-        batch = _batch(self._gateway_id, records)
+        stamping = self._stamping()
+        batch = stamping.stamp(_batch(self._gateway_id, records))
         offered = len(batch)
         try:
             blocks = _blocks(batch)
         except WireFormatError:
             batch = _sendable(batch)
             blocks = _blocks(batch)
-        self._outbox.append(blocks)
+        self._outbox.append(blocks, epoch=stamping.epoch)
         done.is_durable, done.unsendable = True, offered - len(batch)
         try:
-            if self._journal is not None:
+            if self._journal is not None and stamping.epoch is None:  # keys of what waits for a clock will change
                 self._journal.note(batch.rows)
         except OutboxError as exc:
             done.journal_error = exc

@@ -18,6 +18,7 @@ from cloud_sync.columns import Record
 from cloud_sync.errors import OutboxError
 from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import Outbox
+from cloud_sync.presence import Presence
 from cloud_sync.reconcile_hourly import HourlyReconciliation
 from cloud_sync.records import Event
 from cloud_sync.stopping import Patience, unless_stopped
@@ -26,52 +27,46 @@ from cloud_sync.transports.base import Transport
 from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.uplink.sender import Uplink
 from cloud_sync.writer import OutboxWriter
-from edge_agent.assembly import model_pull_of, outbox_of, policy_of
+from edge_agent.assembly import clock_keeper_of, outbox_of, policy_of
 from edge_agent.core.channel import Channel, WhenFull
 from edge_agent.core.clock import Clock
-from edge_agent.core.gaps import Gap, GapCause
+from edge_agent.core.gaps import Gap
 from edge_agent.core.samples import SampleBlock
 from edge_agent.core.tags import Scan
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.registry import build_driver
 from edge_agent.drivers.supervisor import Supervisor
 from edge_agent.errors import BundleError
+from edge_agent.health.clock_keeper import ClockKeeper
 from edge_agent.health.clock_quality import ClockQuality
 from edge_agent.health.ledger import GapLedger
+from edge_agent.health.steady_clock import SteadyClock, UtcClock
 from edge_agent.health.systemd import SystemdNotifier
 from edge_agent.late_models import LateModels, UnscoredGaps
+from edge_agent.local.absence import note_absence
 from edge_agent.local.api import SOCKET_FILE, STATUS_FILE, LocalApi, StatusFile
 from edge_agent.local.client_certificate import certificate_problem
 from edge_agent.local.document import rfc3339
 from edge_agent.local.machine_status import describe_alarms
-from edge_agent.local.metered_link import MeteredLink, metered_link
 from edge_agent.local.model_updates import describe_updates
 from edge_agent.local.outbox_status import OutboxWatch
 from edge_agent.local.parts import bare_document, stopped
 from edge_agent.local.reconciliation import hourly
 from edge_agent.local.state_lock import own_state
 from edge_agent.local.status import Parts, describe
+from edge_agent.local.traffic import Traffic
+from edge_agent.local.twins import Installation
 from edge_agent.pipeline.baseline_files import BaselineFiles
 from edge_agent.pipeline.champions import load_models, settle_probations, wanted_models
 from edge_agent.pipeline.lifecycle import ModelLifecycle
-from edge_agent.pipeline.lines import (
-    ModelLines,
-    indicator_line,
-    tag_line,
-    when_full,
-)
+from edge_agent.pipeline.lines import ModelLines, indicator_line, tag_line, when_full
 from edge_agent.pipeline.missing_models import MissingModels
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.model_pull import ModelPull
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import IndicatorStage, SnapshotStage, TagStage, WaveformStage
 from edge_agent.running_stages import RunningStages, SourceStage
-from edge_agent.settings import (
-    ModbusSettings,
-    OpcUaSettings,
-    Settings,
-    WaveformSettings,
-)
+from edge_agent.settings import ModbusSettings, OpcUaSettings, Settings, WaveformSettings
 from edge_agent.shutdown import CLOSE_S, OPENING_S, Shutdown
 from edge_agent.supervision import Supervision
 
@@ -87,17 +82,19 @@ class Agent:
     """One gateway. `build` only makes objects; `run` opens, runs and closes them."""
 
     settings: Settings
-    clock: Clock
+    clock: SteadyClock
+    utc: UtcClock
+    clock_keeper: ClockKeeper
     transport: Transport
     outbox: Outbox
     outbox_watch: OutboxWatch
     writer: OutboxWriter
     uplink: Uplink
-    link: MeteredLink
+    installation: Installation
+    traffic: Traffic
     reconciliation: HourlyReconciliation
     recorder: Recorder
     ledger: GapLedger
-    is_clock_synced: ClockQuality
     notifier: SystemdNotifier
     baselines: BaselineFiles
     models: dict[str, ScoringModel]
@@ -112,49 +109,62 @@ class Agent:
     unscored: UnscoredGaps = field(init=False)
 
     @classmethod
-    def build(cls, settings: Settings, *, clock: Clock, transport: Transport, meter: LinkMeter | None = None) -> Agent:
+    def build(
+        cls,
+        settings: Settings,
+        *,
+        clock: Clock,
+        transport: Transport,
+        meter: LinkMeter | None = None,
+        presence: Presence | None = None,
+    ) -> Agent:
         """Load the champions and connect the parts. A bundle that is refused costs only its own sources."""
+        meter = meter or LinkMeter()
         withdrawn = settle_probations(settings, time=rfc3339(clock.now_ns()) or "", say=_say)
         models, model_errors = load_models(settings, say=_say)
-        is_clock_synced = ClockQuality()
-        outbox = outbox_of(settings, clock, is_clock_synced)
-        link = metered_link(settings, meter or LinkMeter(), clock, is_synced=is_clock_synced)
-        uplink = Uplink(outbox, transport, policy=policy_of(settings.central), gate=link.gate, now_ns=clock.now_ns)
+        quality, steady = ClockQuality(), SteadyClock(clock)
+        utc = UtcClock(steady)
+        outbox = outbox_of(settings, utc, quality)
+        uplink = Uplink(outbox, transport, policy=policy_of(settings.central), now_ns=utc.now_ns)
         journal = KeyJournal(settings.outbox.key_journal) if settings.outbox.key_journal else None
+        keeper = clock_keeper_of(settings, steady, quality, outbox, uplink, journal)
         writer = OutboxWriter(
             outbox,
             gateway_id=settings.gateway.id,
             flush_interval_s=settings.outbox.flush_interval_s,
             journal=journal,
             on_flush=uplink.wake,
+            stamping=keeper.stamping,
         )
         agent = cls(
             settings=settings,
-            clock=clock,
+            clock=steady,
+            utc=utc,
+            clock_keeper=keeper,
             transport=transport,
             outbox=outbox,
             outbox_watch=OutboxWatch(outbox),
             writer=writer,
             uplink=uplink,
-            link=link,
-            reconciliation=hourly(settings, outbox, uplink, transport, clock, link),
-            recorder=Recorder(is_clock_synced=is_clock_synced),
+            installation=Installation(settings, presence or Presence()),
+            traffic=Traffic(meter, clock.monotonic_s),
+            reconciliation=hourly(settings, outbox, uplink, transport, utc, meter),
+            recorder=Recorder(is_clock_synced=keeper.is_trusted),
             ledger=GapLedger(since_us=clock.now_ns() // 1000),
-            is_clock_synced=is_clock_synced,
             notifier=SystemdNotifier(),
             baselines=BaselineFiles(settings.gateway.state_dir / "baselines", say=_say),
             models=models,
             model_errors=model_errors,
         )
-        agent.supervision = Supervision(clock)
+        agent.supervision = Supervision(utc)
         agent.lines = ModelLines(settings, agent.recorder, agent.baselines)
-        agent.running = RunningStages(agent.supervision, agent._put, clock)
-        agent.unscored = UnscoredGaps(model_errors, agent.recorder, agent._put, clock)
+        agent.running = RunningStages(agent.supervision, agent._put, steady)
+        agent.unscored = UnscoredGaps(model_errors, agent.recorder, agent._put, steady)
         agent.lifecycle = ModelLifecycle(
             settings.models,
             models,
             state_dir=settings.gateway.state_dir,
-            clock=clock,
+            clock=steady,
             recorder=agent.recorder,
             put=agent._put,
             say=_say,
@@ -170,8 +180,10 @@ class Agent:
             running=agent.running,
             unscored=agent.unscored,
         )
-        agent.missing_models = MissingModels(settings, model_errors, adopt=late.adopt, clock=clock, say=_say)
-        agent.model_pull = model_pull_of(settings, models, link, clock, say=_say)
+        agent.missing_models = MissingModels(settings, model_errors, adopt=late.adopt, clock=utc, say=_say)
+        agent.model_pull = ModelPull(
+            settings.models, names=models, ca_file=settings.central.ca_file, clock=utc, say=_say
+        )
         agent._connect()
         return agent
 
@@ -187,12 +199,14 @@ class Agent:
                     await self._run_parts(stop, patience)
             finally:
                 await patience.finish("closing the link", self.transport.close(), CLOSE_S)
-                await patience.finish("keeping the data budget", self.link.save(), CLOSE_S)
                 await patience.finish("closing the outbox", asyncio.to_thread(self.outbox.close), CLOSE_S)
 
     async def _open(self) -> None:
+        await asyncio.to_thread(self.installation.begin, now_ns=self.clock.now_ns(), say=_say)
         await asyncio.to_thread(self.outbox.open)
-        await self._note_absence()
+        keeper = self.clock_keeper
+        await keeper.begin()
+        await keeper.when_known(partial(note_absence, self.settings.gateway.id, keeper, self.ledger, self._put))
         await self.unscored.begin()
         await self.baselines.restore()
 
@@ -201,10 +215,12 @@ class Agent:
         sources = [self.supervision.start(s.name, s.run, after_failure=s.note_fault) for s in self.supervisors]
         for stage in self.running.all:
             self.running.start(stage)
+        heartbeat = self.installation.heartbeat(self.transport, self.uplink, self.utc)
         carriers = [
             self.supervision.start("outbox writer", self.writer.run),
             self.supervision.start("uplink", self.uplink.run),
-            self.supervision.start("data budget", partial(self.link.run, self.clock)),
+            self.supervision.start("heartbeat", heartbeat.run),
+            self.supervision.start("clock", partial(self.clock_keeper.run, self.uplink.wake)),
             self.supervision.start("reconciliation", self.reconciliation.run),
             self.supervision.start("models", self.lifecycle.run),
             self.supervision.start("missing models", self.missing_models.run),
@@ -215,7 +231,7 @@ class Agent:
         ]
         try:
             self.notifier.ready(f"{len(sources)} sources")
-            log.info("running: %d sources, central %s", len(sources), self.settings.central.url)
+            log.info("running: %d sources, central %s", len(sources), self.settings.central.address)
             await stop.wait()
             self.notifier.stopping()
             log.info("stopping")
@@ -275,18 +291,6 @@ class Agent:
 
         return deliver
 
-    async def _note_absence(self) -> None:
-        """The time between the last durable record and now, as a gap: we were not there."""
-        last_us = (await asyncio.to_thread(self.outbox.counters))["last_append_us"]
-        now_ns = self.clock.now_ns()
-        if last_us == 0:
-            return
-        start_ns, detail = last_us * 1000, "the agent was not running"
-        if start_ns >= now_ns:  # no RTC, or it was ahead before: how long is not known, that it was is
-            start_ns, detail = now_ns, f"{detail}; the clock is behind the last record, so for how long is not known"
-        gap = Gap(self.settings.gateway.id, GapCause.AGENT_STOPPED, start_ns, now_ns, detail)
-        await self._put([self.recorder.gap(gap)])
-
     def _connect(self) -> None:
         for source in self.settings.sources:
             inlet: Channel[Any]
@@ -337,7 +341,7 @@ class Agent:
     async def _answer(self) -> dict[str, Any]:
         """The status, or at least why it cannot be made."""
         document = await self.supervision.result("status", self._describe)
-        return document or bare_document(self.settings, self.supervision.failures, now_ns=self.clock.now_ns())
+        return document or bare_document(self.settings, self.supervision.failures, now_ns=self.utc.now_ns())
 
     async def _describe(self) -> dict[str, Any]:
         try:
@@ -348,8 +352,9 @@ class Agent:
             depth, counters, outbox_error = None, {}, exc.message
         parts = Parts(
             settings=self.settings,
-            now_ns=self.clock.now_ns(),
-            is_clock_synced=self.is_clock_synced(),
+            now_ns=self.utc.now_ns(),
+            clock=self.clock,
+            clock_health=await asyncio.to_thread(self.clock_keeper.health),
             sources={supervisor.name: supervisor.health for supervisor in self.supervisors},
             stages=self.stages,
             snapshots=self.snapshots,
@@ -363,15 +368,15 @@ class Agent:
             outbox_error=outbox_error,
             writer=self.writer.state,
             uplink=self.uplink.state,
-            link=self.link.describe(self.uplink.state.accepted_total, self.clock.now_ns()),
-            held_back=self.link.problem(depth, self.clock.now_ns()),
+            traffic=self.traffic.describe(self.uplink.state.accepted_total),
             worth=worth_of(self.transport),
             way=way_of(self.transport),
             ledger=self.ledger,
             reconcile=self.reconciliation.state,
             certificate=await asyncio.to_thread(certificate_problem, self.settings.central),
             failures=self.supervision.failures,
-            outbox=self.outbox_watch.look(depth, counters, error=self.writer.state.error, now_ns=self.clock.now_ns()),
+            own=self.installation,
+            outbox=self.outbox_watch.look(depth, counters, error=self.writer.state.error, now_ns=self.utc.now_ns()),
         )
         return describe(parts)
 

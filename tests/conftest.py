@@ -15,6 +15,9 @@ from edge_agent.core.clock import FakeClock
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
+# Whether the machine that runs the tests is synchronised is nobody's test: no agent waits for it unless a test says so.
+os.environ.setdefault("EDGE_OUTBOX__HOLD_UNSYNCHRONISED_S", "0")
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests marked `root` need root: without it they say so in one line, and in CI they fail."""

@@ -27,6 +27,8 @@ CONTENT_TYPES: Final = (wire.CONTENT_TYPE, wire.JSON_CONTENT_TYPE)
 
 MAX_BATCH_ID_BYTES: Final = 256
 
+_MAGIC: Final = {"zstd": b"\x28\xb5\x2f\xfd", "gzip": b"\x1f\x8b"}
+
 _CHUNK_BYTES: Final = 1 << 20
 _GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's way to say: a gzip header, nothing else
 
@@ -99,6 +101,9 @@ def _check_count(count: int | None, limits: BodyLimits) -> None:
 
 
 def _decompressed(body: bytes, encoding: str, limit_bytes: int) -> bytes:
+    """A proxy may take Content-Encoding away: what is packed says so itself, and no document begins like it."""
+    if encoding == "identity":
+        encoding = next((name for name, magic in _MAGIC.items() if body.startswith(magic)), encoding)
     if encoding == "zstd":
         return _unzstd(body, limit_bytes)
     if encoding == "gzip":

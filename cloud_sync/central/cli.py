@@ -77,7 +77,11 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(help="The certificate's private key (PEM).")] = None,
     exit_with_parent: Annotated[bool, typer.Option("--exit-with-parent", help="End when stdin closes.")] = False,
     mqtt_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="mqtts://user@host:8883: take batches from this broker as well.")
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="mqtts://user@host:8883: also take batches from this broker; docs/MQTT.md has options.",
+        ),
     ] = None,
     mqtt_password_file: Annotated[Path | None, typer.Option(help="Holds only that user's password.")] = None,
     mqtt_ca: Annotated[Path | None, typer.Option(help="The CA that signed the broker's certificate (PEM).")] = None,

@@ -48,6 +48,15 @@ NOTE_FORMER: Final = """
     SELECT gateway_id, instance, incarnation, run, machine, site, address, 'former', taken_at, seen_at, 0
     FROM gateway_leases WHERE gateway_id = $1 ON CONFLICT (gateway_id, run) DO NOTHING"""
 
+# A sender that does not say who it is, beside a holder that is heard. It is taken, and cannot be held back.
+NOTE_UNNAMED: Final = """
+    INSERT INTO gateway_rivals AS r
+        (gateway_id, instance, incarnation, run, machine, site, address, kind, answered_at)
+    SELECT gateway_id, '', 0, $2, '', '', $3, 'unnamed', clock_timestamp()
+    FROM gateway_leases WHERE gateway_id = $1 AND expires_at > clock_timestamp()
+    ON CONFLICT (gateway_id, run) DO UPDATE SET
+        last_seen_at = clock_timestamp(), times = r.times + 1, address = excluded.address"""
+
 KEEP_NEWEST_RIVALS: Final = """
     DELETE FROM gateway_rivals WHERE gateway_id = $1 AND run IN (
         SELECT run FROM gateway_rivals WHERE gateway_id = $1 ORDER BY last_seen_at DESC OFFSET $2)"""

@@ -6,7 +6,7 @@ Constraints
   cannot have lost it meanwhile, but to a later start of its own installation.
 - A box is told of another only when that one has sent again after it was told itself: a message that was late on its
   way proves nothing.
-- A sender that does not say who it is (an older agent) is taken as before, and gets no lease.
+- A sender that does not say who it is (an older agent) is taken as before and gets no lease; a holder is told of it.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ ASK_SOON_S: Final = 2.0
 """The first time: its answer shows that it lives, and is no late message."""
 TOLD_S: Final = 600.0
 """So long a box that took over is told from whom: its first answers may be lost on their way."""
+
+UNNAMED: Final = "unnamed0"
+"""In place of the run of a sender that does not say who it is."""
 
 _KNOWN: Final = 10_000  # gateways, about 10 MB
 _RIVALS: Final = 20
@@ -101,10 +104,12 @@ class Leases:
         self._terms = terms or LeaseTerms()
         self._monotonic_s = monotonic_s
         self._known: Lru[str, _Known] = Lru(_KNOWN)
+        self._unnamed_at_s: Lru[str, float] = Lru(_KNOWN)
 
     async def admit(self, gateway_id: str, sender: Sender | None, address: str) -> Notice | None:
         """Let the sender send, and return what it is to be told of another box. Raises HeldBackError."""
         if sender is None:
+            await self._note_unnamed(gateway_id, address)
             return None
         known, now_s = self._known.get(gateway_id), self._monotonic_s()
         if known is not None and known.run == sender.run and now_s - known.at_s < self._terms.refresh_s:
@@ -117,6 +122,15 @@ class Leases:
             raise decided
         self._known.put(gateway_id, _Known(sender.run, now_s, decided))
         return decided
+
+    async def _note_unnamed(self, gateway_id: str, address: str) -> None:
+        """It is taken as before there were leases; a holder is told of it, and answers by going on."""
+        now_s, noted_at_s = self._monotonic_s(), self._unnamed_at_s.get(gateway_id)
+        if noted_at_s is not None and now_s - noted_at_s < self._terms.refresh_s:
+            return
+        async with self._reached() as (connection, _):
+            await connection.execute(statements.NOTE_UNNAMED, gateway_id, UNNAMED, address)
+        self._unnamed_at_s.put(gateway_id, now_s)
 
 
 class _Decision:

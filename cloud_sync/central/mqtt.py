@@ -50,7 +50,6 @@ from cloud_sync.twins import IN_USE, Notice, sender_of
 
 logger = logging.getLogger(__name__)
 
-SHARE: Final = "central"
 CONCURRENCY: Final = 32
 """Messages that are here at a time: of one gateway 3 are in work and 8 wait for their turn, so others find a place."""
 
@@ -114,10 +113,7 @@ class _Inbox:
 
 
 class MqttConsumer:
-    """`run` until cancelled. `answered_total` counts by kind of answer; `unanswerable_total` had nowhere to go.
-
-    `share` None subscribes alone, for a broker without shared subscriptions.
-    """
+    """`run` until cancelled. `answered_total` counts by kind of answer; `unanswerable_total` had nowhere to go."""
 
     def __init__(
         self,
@@ -127,10 +123,10 @@ class MqttConsumer:
         limits: BodyLimits | None = None,
         limiter: RateLimiter | None = None,
         concurrency: int = CONCURRENCY,
-        share: str | None = SHARE,
     ) -> None:
         self._broker = broker
         batches = batches_below(broker.options.topic_prefix)
+        share = broker.options.share
         self._subscription = batches if share is None else f"$share/{share}/{batches}"
         self._lessons = Lessons()
         self._store = store

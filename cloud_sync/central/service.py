@@ -27,7 +27,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from cloud_sync import wire
-from cloud_sync.answer_proof import IDENTITY_HEADER, identity_header
+from cloud_sync.answer_proof import CHALLENGE_HEADER, IDENTITY_HEADER, REQUEST_CHANGED, identity_header, is_body_of
 from cloud_sync.central.answers import RETRY_AFTER_S, not_stored, settled, too_fast, turned_away
 from cloud_sync.central.bodies import (
     CONTENT_TYPES,
@@ -74,11 +74,14 @@ _CHALLENGE: Final = {"WWW-Authenticate": "X-API-Key"}
 class Refused(Exception):  # noqa: N818 (an answer, not a fault of ours)
     """An answer other than 200: its status and the words for the person at the gateway, which are never long."""
 
-    def __init__(self, status: int, detail: str, *, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, detail: str, *, headers: dict[str, str] | None = None, code: str | None = None
+    ) -> None:
         self.detail = printable(detail, limit=MESSAGE_CHARS)
         super().__init__(self.detail)
         self.status = status
         self.headers = headers
+        self.code = code
 
 
 def create_app(store: Store, *, limits: BodyLimits | None = None, limiter: RateLimiter | None = None) -> FastAPI:
@@ -239,9 +242,11 @@ def _address(request: Request) -> str:
 
 
 def _idempotency_key(request: Request) -> tuple[str, str]:
-    gateway_id, separator, batch_id = request.headers.get("Idempotency-Key", "").partition(":")
+    given = request.headers.get("Idempotency-Key", "")
+    gateway_id, separator, batch_id = given.partition(":")
     if not (gateway_id and separator and batch_id):
-        raise Refused(422, "the Idempotency-Key header must be <gateway_id>:<batch_id>")
+        detail = "the Idempotency-Key header must be <gateway_id>:<batch_id>"
+        raise Refused(422, detail, code=None if given else REQUEST_CHANGED)
     if len(batch_id) > MAX_BATCH_ID_BYTES:
         raise Refused(422, f"the batch id in Idempotency-Key has more than {MAX_BATCH_ID_BYTES} characters")
     return gateway_id, batch_id
@@ -281,10 +286,11 @@ async def _batch(request: Request, body: bytes, form: tuple[str, str], gateway_i
     try:
         # A large body takes tenths of a second to decode; other gateways are answered meanwhile.
         batch = await asyncio.to_thread(read_batch, body, encoding=encoding, limits=limits, content_type=content_type)
-    except BatchTooLargeError as exc:
-        raise Refused(413, exc.message) from exc
-    except WireFormatError as exc:
-        raise Refused(422, exc.message) from exc
+    except (BatchTooLargeError, WireFormatError) as exc:
+        if not is_body_of(request.headers.get(CHALLENGE_HEADER, ""), body):
+            detail = f"the body was changed or cut short on the way: {len(body)} bytes arrived ({exc.message})"
+            raise Refused(400, detail, code=REQUEST_CHANGED) from exc
+        raise Refused(413 if isinstance(exc, BatchTooLargeError) else 422, exc.message) from exc
     limiter.count_rows(gateway_id, len(batch), now_s=time.monotonic())
     if batch.gateway_id != gateway_id:
         raise Refused(403, f"this key does not belong to gateway {quoted(batch.gateway_id)}")
@@ -305,7 +311,8 @@ def _content_length(request: Request) -> int | None:
 
 async def _say_refused(_: Request, refused: Exception) -> JSONResponse:
     assert isinstance(refused, Refused)  # noqa: S101 (registered for this class only)
-    return JSONResponse({"detail": refused.detail}, status_code=refused.status, headers=refused.headers)
+    document = {"detail": refused.detail} | ({} if refused.code is None else {"code": refused.code})
+    return JSONResponse(document, status_code=refused.status, headers=refused.headers)
 
 
 async def _say_away(_: Request, error: Exception) -> JSONResponse:

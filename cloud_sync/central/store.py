@@ -212,17 +212,17 @@ class Store:
         return Health(record["timescaledb"], record["rows"])
 
     async def stats(self) -> dict[str, Any]:
-        """Committed totals: per gateway, and events by kind; other boxes held back now. Times are datetimes."""
+        """Committed totals: per gateway, and events by kind; twins: other boxes heard now. Times are datetimes."""
         async with self._connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
             gateways = [dict(record) for record in await connection.fetch(statements.TOTALS)]
             kinds = {record["kind"]: record["count"] for record in await connection.fetch(statements.EVENTS_BY_KIND)}
             found = await connection.fetch(lease_statements.PRESENT_RIVALS, PRESENT_S)
-        held_back = {record["gateway_id"]: record["count"] for record in found}
+        twins = {record["gateway_id"]: record["count"] for record in found}
         for gateway in gateways:
-            gateway["held_back"] = held_back.get(gateway["gateway_id"], 0)
+            gateway["twins"] = twins.get(gateway["gateway_id"], 0)
         totals = {
             name: sum(g[name] for g in gateways)
-            for name in ("batches", "rows", "events", "duplicates", "refused", "conflicts", "held_back")
+            for name in ("batches", "rows", "events", "duplicates", "refused", "conflicts", "twins")
         }
         last = max((g["last_commit_at"] for g in gateways), default=None)
         return {**totals, "last_commit_at": last, "events_by_kind": kinds, "gateways": gateways}

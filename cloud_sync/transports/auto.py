@@ -189,4 +189,4 @@ def way_of(transport: Transport) -> Way:
         case SingleReadingTransport():
             return Way(transport.name, takes_events=False)
         case _:
-            return Way(transport.name)
+            return Way(transport.name, unexpected_answers=getattr(transport, "unexpected_total", 0))

@@ -8,6 +8,7 @@ from typing import Final
 
 import httpx
 
+from cloud_sync.answer_proof import REQUEST_CHANGED
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, TransientSyncError
 from cloud_sync.records import Settlement
 from cloud_sync.transports.answers import KEY_HINT, MAX_RETRY_AFTER_S, detail_in, in_use, said_in, settlement_of
@@ -17,6 +18,13 @@ from cloud_sync.transports.speaker import REDIRECTS, no_central, unbelieved
 from cloud_sync.twins import IN_USE
 
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
+
+_HINTS: Final = {
+    404: "check central.url: the central is there, under another path",
+    405: "check central.url: the central is there, under another path",
+    408: "the link is slower than the central waits for; smaller batches go by themselves",
+    415: "a proxy between must pass Content-Type and Content-Encoding on unchanged",
+}
 
 _HTTP_DATE: Final = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT")
 _HTTP_DATE_FORM: Final = "%a, %d %b %Y %H:%M:%S GMT"
@@ -41,6 +49,12 @@ def failure_of(
         return no_central(answer)
     status, said = answer.status, said_in(answer.body)
     detail = detail_in(said)
+    if said.get("code") == REQUEST_CHANGED:
+        return TransientSyncError(
+            f"the request did not reach the central as it was sent: {detail}",
+            hint="a proxy between must pass requests on as they are: their headers, and the body whole",
+            is_centrals=False,
+        )
     if status == 401:
         return CredentialsError(f"the central does not know this API key: {detail}", hint=KEY_HINT)
     if status == 403:
@@ -58,7 +72,7 @@ def failure_of(
         return BatchRefusedError(f"the central cannot read the batch: {detail}")
     if status in REDIRECTS:
         return no_central(answer)
-    hint = "check central.url" if status in (404, 405) else None
+    hint = _HINTS.get(status)
     return TransientSyncError(
         f"the central answered {status}: {detail}", hint=hint, retry_after_s=retry_after_s(answer.headers, now=now)
     )

@@ -24,6 +24,13 @@ PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 # A UnicodeError: a host name that no resolver takes.
 LIBRARY_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict, UnicodeError)
 
+_ON_ITS_WAY: Final = (
+    httpx.ReadTimeout, httpx.WriteTimeout, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError,
+)  # fmt: skip
+_CUT_HINT: Final = (
+    "does the central run, and for long enough to answer? A proxy or firewall between may cut connections and answers"
+)
+
 _MOST_CAUSES: Final = 50
 
 # OpenSSL's X509_V_ERR_* numbers, for the causes that somebody at the machine can mend.
@@ -54,9 +61,12 @@ def translated(where: str, own: ClientCertificate | None = None) -> Iterator[Non
     try:
         yield
     except TimeoutError as exc:
-        raise TransientSyncError(f"{where}: the answer did not end in time") from exc
+        raise TransientSyncError(f"{where}: the answer did not end in time", was_on_its_way=True) from exc
     except LIBRARY_ERRORS as exc:
-        raise _unreachable(where, own, exc) from exc
+        error = _unreachable(where, own, exc)
+        if isinstance(error, TransientSyncError):
+            error.was_on_its_way = isinstance(exc, _ON_ITS_WAY)
+        raise error from exc
     except OSError as exc:  # what the library lets through while it reads from or closes a broken connection
         raise _unreachable(where, own, exc) from exc
 
@@ -69,19 +79,34 @@ def _unreachable(where: str, own: ClientCertificate | None, exc: Exception) -> T
     for cause in causes:
         if (found := _no_connection(cause)) is not None:
             return TransientSyncError(f"{where}: {found[0]}", hint=found[1] + _by_proxy())
+    if isinstance(exc, httpx.RemoteProtocolError) and (said := _cut_short(str(exc))) is not None:
+        return TransientSyncError(f"{where}: {said}", hint=_CUT_HINT + _by_proxy(), is_centrals=False)
     if isinstance(exc, httpx.ReadError):
         lost = "the connection was lost before an answer"
+        if any(isinstance(cause, ConnectionResetError) for cause in causes):
+            lost += ": it was reset"
         if where.startswith("https://"):
             return _hung_up(where, own, lost)
         return TransientSyncError(
             f"{where}: {lost}",
-            hint="does the central run? If it speaks TLS on this port, central.url begins with https",
+            hint="does the central run? If it speaks TLS on this port, central.url begins with https; else a "
+            "firewall or proxy between cuts connections",
         )
     return TransientSyncError(
         f"{where}: {printable(exc, limit=300) or type(exc).__name__}",
         hint="check that the central runs, that central.url is right, and that name, route and firewall let it through"
         + _by_proxy(),
     )
+
+
+def _cut_short(library_says: str) -> str | None:
+    """What h11's words about an answer that is not whole mean."""
+    if library_says.startswith("peer closed connection without sending complete message body"):
+        received = library_says.partition("(")[2].rstrip(")")
+        return f"the answer was cut short on the way ({received or 'its end is missing'})"
+    if library_says.startswith("Server disconnected without sending a response"):
+        return "the connection was closed before an answer"
+    return None
 
 
 def _by_proxy() -> str:

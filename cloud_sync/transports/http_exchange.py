@@ -96,7 +96,7 @@ class HttpExchange:
         if self._is_closed:
             raise TransientSyncError("the transport was closed")
         self._tls.refresh()
-        challenge = new_challenge()
+        challenge = new_challenge(body)
         with translated(url, self._tls.own):
             if self._client is None:
                 self._client = self._made_client(url)

@@ -101,4 +101,7 @@ class HttpsTransport:
             headers["X-Request-ID"] = str(uuid.uuid4())
         if (line := self._presence.line()) is not None:
             headers[HEADER] = line
-        return await self._http.ask("POST", self._url, body=body, headers=headers)
+        answer = await self._http.ask("POST", self._url, body=body, headers=headers)
+        self._known.note(answer)
+        await self._known.keep()
+        return answer

@@ -69,6 +69,8 @@ class MemoryTransport:
         self.rows: dict[tuple[str, int], Row] = {}
         self.events: dict[str, Event] = {}
         self.reachable = True
+        self.somebody_says: int | None = None
+        """The status that a proxy or portal answers in the central's place, for as long as there is one."""
         self.sent_total = 0
         self.closed = False
         self.heard = asyncio.Event()
@@ -95,7 +97,7 @@ class MemoryTransport:
             raise BatchRefusedError(exc.message) from exc
         settlement = self._store(batch, outcome)
         if outcome is Fault.ANSWER_LOST:
-            raise TransientSyncError(f"the answer to batch {batch_id} was lost")
+            raise TransientSyncError(f"the answer to batch {batch_id} was lost", was_on_its_way=True)
         return settlement
 
     async def close(self) -> None:
@@ -104,6 +106,10 @@ class MemoryTransport:
     async def _fail_before_storing(self, outcome: Outcome) -> None:
         if self.closed or not self.reachable or outcome is Fault.UNREACHABLE:
             raise TransientSyncError("the central cannot be reached")
+        if self.somebody_says == 413:
+            raise BatchTooLargeError("somebody in between takes only smaller requests", is_centrals=False)
+        if self.somebody_says is not None:
+            raise TransientSyncError(f"somebody in between answered {self.somebody_says}", is_centrals=False)
         if outcome is Fault.BUSY:
             raise TransientSyncError("the central answered 503", retry_after_s=self._retry_after_s)
         if outcome is Fault.WRONG_KEY:

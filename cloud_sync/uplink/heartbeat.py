@@ -41,14 +41,15 @@ class Heartbeat:
 
     async def run(self) -> None:
         """Send one whenever nothing was sent for `every_s`, while the link is up; the uplink says what is wrong."""
-        while True:
-            await self._sleep(max(1.0, self._every_s - self._presence.idle_s))
+        while self._every_s > 0:
+            left_s = self._every_s - self._presence.idle_s
+            await self._sleep(left_s if left_s > 0 else self._every_s)
             if self._is_due():
                 await self._send()
 
     def _is_due(self) -> bool:
         is_up = self._link() in (LinkState.ONLINE, LinkState.REFUSES_ALL)
-        return self._every_s > 0 and is_up and self._presence.idle_s >= self._every_s
+        return is_up and self._presence.idle_s >= self._every_s
 
     async def _send(self) -> None:
         self.sent_total += 1

@@ -1,4 +1,4 @@
-"""How fast: waiting between tries, a rate for the backlog, and how much goes into one request. Pure arithmetic.
+"""How fast: waiting between tries, a rate for the backlog, and what was too large once. Pure arithmetic.
 
 Times are seconds of a monotonic clock that the caller hands in.
 """
@@ -10,12 +10,8 @@ from typing import Final
 
 BACKOFF_FIRST_S: Final = 0.5
 
-ANSWER_TARGET_S: Final = 0.5
-"""Live data waits for at most the requests on the way; at half a second each nobody notices."""
-FIRST_RECORDS: Final = 2_000
 MAX_RECORDS: Final = 20_000
-MAX_BODY_BYTES: Final = 1_000_000
-"""An ordinary body limit of a reverse proxy."""
+"""In one request: a refusal of each of them still fits into an answer."""
 
 TOO_LARGE_FORGOTTEN_S: Final = 3_600.0
 SMALLEST_REMEMBERED_BYTES: Final = 4_096
@@ -68,41 +64,31 @@ class TokenBucket:
         self._at_s = now_s
 
 
-class RequestSize:
-    """How much to join: more while answers are quick, less when they are slow, and never what was too large."""
+class TooLarge:
+    """Remembers for an hour the smallest body that was refused for its size, by whatever stands in the way."""
 
-    def __init__(self, *, max_records: int = MAX_RECORDS) -> None:
-        self._max_records = max_records
-        self.records = min(FIRST_RECORDS, max_records)
-        self._too_large_bytes: int | None = None
+    def __init__(self) -> None:
+        self._bytes: int | None = None
         self._forgotten_at_s = 0.0
 
-    def note_answer(self, records: int, *, took_s: float) -> None:
-        """Only a request that used the present size says something about a larger one."""
-        if took_s > 2 * ANSWER_TARGET_S:
-            self.note_trouble()
-        elif took_s < ANSWER_TARGET_S / 2 and 2 * records > self.records:
-            self.records = min(self._max_records, 2 * self.records)
-
-    def note_trouble(self) -> None:
-        self.records = max(1, self.records // 2)
-
-    def note_too_large(self, body_bytes: int, *, now_s: float) -> None:
+    def note(self, body_bytes: int, *, now_s: float) -> None:
         if body_bytes >= SMALLEST_REMEMBERED_BYTES:
-            self._too_large_bytes = min(body_bytes, self._too_large_bytes or body_bytes)
+            self._bytes = min(body_bytes, self._bytes or body_bytes)
             self._forgotten_at_s = now_s + TOO_LARGE_FORGOTTEN_S
 
-    def forget_too_large(self) -> None:
-        """Who said it lets nothing through, whatever its size."""
-        self._too_large_bytes = None
+    def forget(self) -> None:
+        self._bytes = None
 
     def is_too_large(self, body_bytes: int, *, now_s: float) -> bool:
-        """Whether so much was refused before, by whatever stands in the way."""
-        if now_s >= self._forgotten_at_s:
-            self._too_large_bytes = None
-        return self._too_large_bytes is not None and body_bytes >= self._too_large_bytes
+        """Whether so much was refused before."""
+        self._forget(now_s)
+        return self._bytes is not None and body_bytes >= self._bytes
 
-    @property
-    def body_bytes(self) -> int:
-        """To join up to: half of what was too large, since a joined body is not the sum of its parts."""
-        return MAX_BODY_BYTES if self._too_large_bytes is None else self._too_large_bytes // 2
+    def limited(self, body_bytes: int, *, now_s: float) -> int:
+        """To join up to: half of what was too large at most, since a joined body is not the sum of its parts."""
+        self._forget(now_s)
+        return body_bytes if self._bytes is None else min(body_bytes, self._bytes // 2)
+
+    def _forget(self, now_s: float) -> None:
+        if now_s >= self._forgotten_at_s:
+            self._bytes = None

@@ -39,6 +39,8 @@ class Load:
 
     lane: Lane
     blocks: tuple[Block, ...]
+    is_full: bool = False
+    """More waited in its lane than it may carry."""
 
     @property
     def count(self) -> int:
@@ -85,9 +87,18 @@ class Lanes:
         self._taken = _Taken()
 
     def take(
-        self, limits: LoadLimits, *, with_backlog: bool = True, without: Collection[RecordClass] = ()
+        self,
+        limits: LoadLimits,
+        *,
+        with_backlog: bool = True,
+        without: Collection[RecordClass] = (),
+        busy: Collection[Lane] = (),
     ) -> Load | None:
-        """The next load, or None when nothing (that may be sent now) waits. `without` classes are held back."""
+        """The next load, or None when nothing (that may be sent now) waits.
+
+        `without` classes are held back. A `busy` lane has as many requests on their way as it may have; the other one
+        goes meanwhile.
+        """
         taken = self._taken  # a call that outlives its round marks nothing in the next
         newest_id = self._outbox.newest_id()
         # Never backwards: once the newest are settled, older ones do not become live.
@@ -108,6 +119,11 @@ class Lanes:
         if not waiting:
             return None
         lane = self._cheapest(waiting)
+        if lane in busy:
+            others = [other for other in waiting if other not in busy]
+            if not others:
+                return None
+            lane = others[0]
         return self._load(taken, lane, waiting[lane], limits)
 
     def _cheapest(self, waiting: dict[Lane, Block]) -> Lane:
@@ -117,25 +133,28 @@ class Lanes:
         return min(waiting, key=lambda lane: self._spent[lane])
 
     def _load(self, taken: _Taken, lane: Lane, head: Block, limits: LoadLimits) -> Load:
-        blocks = self._joinable(taken, lane, head, limits)
+        blocks, is_full = self._joinable(taken, lane, head, limits)
         taken.ids.update(block.id for block in blocks)
         taken.after[lane] = blocks[-1].id
         if lane in self._spent:
             self._spent[lane] += sum(len(block.body) for block in blocks) / self._weights[lane]
-        return Load(lane, tuple(blocks))
+        return Load(lane, tuple(blocks), is_full)
 
-    def _joinable(self, taken: _Taken, lane: Lane, head: Block, limits: LoadLimits) -> list[Block]:
-        """The lane's blocks from `head` on, up to the limits. Of one class: in a batch rows come before events."""
+    def _joinable(self, taken: _Taken, lane: Lane, head: Block, limits: LoadLimits) -> tuple[list[Block], bool]:
+        """The lane's blocks from `head` on, up to the limits, and whether it was these that ended them.
+
+        Of one class: in a batch rows come before events.
+        """
         blocks, records, body_bytes = [head], head.count, len(head.body)
         while len(blocks) < BLOCKS_JOINED and records < limits.records:
             block = self._next(taken, lane, blocks[-1].id)
             if block is None or block.record_class is not head.record_class:
-                break
+                return blocks, False
             records, body_bytes = records + block.count, body_bytes + len(block.body)
             if records > limits.records or body_bytes > limits.body_bytes:
                 break
             blocks.append(block)
-        return blocks
+        return blocks, True
 
     def _next(self, taken: _Taken, lane: Lane, after_id: int) -> Block | None:
         """The lane's first block behind `after_id` that is not on its way."""

@@ -6,10 +6,10 @@ Constraints
   is cut. When nothing is taken any more, records are held instead of becoming dead letters (`uplink_brake`).
 - What there is no place for is held beside the others that go, and offered again by itself; what was given up for want
   of a place goes back once there is one.
-- After a failure one request goes alone; only its answer lets others go beside it.
+- After a failure one small request goes alone; only its answer lets others go beside it.
 - Waiting has full jitter, so that a fleet does not come back in step.
 
-`lanes` says what goes next, `pacing` how fast and how much at once. Does not know which transport it is, nor SQL.
+`scheduler` says what goes next, `window` how much at once. Does not know which transport it is, nor SQL.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from cloud_sync.transports.base import Transport
 from cloud_sync.uplink.bisect import Halving
 from cloud_sync.uplink.circuit_breaker import Brake, NothingTakenError, refused_altogether
 from cloud_sync.uplink.coalesce import join, joined_id, part_of
-from cloud_sync.uplink.gate import Gate, OpenGate
-from cloud_sync.uplink.pacing import Backoff, RequestSize, TokenBucket
+from cloud_sync.uplink.pacing import Backoff
 from cloud_sync.uplink.places import Places
 from cloud_sync.uplink.probe import Witness
-from cloud_sync.uplink.scheduler import Lanes, Load, LoadLimits
+from cloud_sync.uplink.scheduler import Lanes, Load
 from cloud_sync.uplink.state import HELD_HINT, LinkState, Policy, UplinkState, checked, failed, refuses_every
+from cloud_sync.uplink.window import Window
 
 __all__ = ["LinkState", "Policy", "Uplink", "UplinkState"]
 
@@ -64,7 +64,6 @@ class Uplink:
         *,
         backoff_max_s: float = 60.0,
         policy: Policy | None = None,
-        gate: Gate | None = None,
         now_ns: Callable[[], int] = time.time_ns,
         monotonic_s: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
@@ -73,16 +72,12 @@ class Uplink:
         self._outbox = outbox
         self._transport = transport
         self._policy = policy or Policy(backoff_max_s)
-        self._gate = gate or OpenGate()
         self._now_ns = now_ns
         self._monotonic_s = monotonic_s
         self._sleep = sleep
         self._lanes = Lanes(outbox, live_weight=self._policy.live_weight)
         self._backoff = Backoff(self._policy.backoff_max_s, jitter)
-        self._size = RequestSize(max_records=self._policy.join_records)
-        rate = self._policy.max_bytes_per_s
-        self._bucket = None if rate is None else TokenBucket(rate, now_s=monotonic_s())
-        self._backlog_from_s = 0.0
+        self._window = Window(self._policy, monotonic_s)
         self._brake = Brake()
         self._witness = Witness(outbox, self._send, self._brake)
         self._asked, self._ask_at_s = 0, 0.0
@@ -92,6 +87,7 @@ class Uplink:
         self._taking = asyncio.Lock()
         self._idle = 0
         self._is_over = False
+        self._was_held = False
         self._failure: SyncError | None = None
         self._retry_after_s: float | None = None
         self.state = UplinkState(LinkState.STARTING, now_ns())
@@ -113,8 +109,7 @@ class Uplink:
 
     async def drain(self) -> bool:
         """Deliver everything that waits, once. False when something had to stay."""
-        self._backlog_from_s = 0.0
-        self._gate.note_last_call()
+        self._window.hold_backlog(0.0)
         return await self._try_drain() and not self._brake.held and not self._places.without
 
     async def _try_drain(self) -> bool:
@@ -145,15 +140,17 @@ class Uplink:
 
     async def _send_until_empty(self) -> None:
         """Until nothing waits for any of the senders, or something failed."""
-        while self._failure is None and not self._is_over:
+        while not self._ends():
             if self._brake.held and self._monotonic_s() >= self._ask_at_s:
                 self._is_over = True  # the next round begins with asking
                 self._changed.set()
                 return
             if await self._send_next():
                 continue
-            hold_s = self._hold_s()
-            if self._lanes.has_backlog and hold_s == 0.0:
+            if self._ends():
+                return  # another said so meanwhile, and will not again
+            wait_s = self._window.backlog_wait_s()
+            if self._was_held and wait_s == 0.0 and self._lanes.has_backlog:
                 continue  # it was held back, and no longer is
             self._idle += 1
             if self._idle == self._policy.in_flight and not self._lanes.has_backlog:
@@ -161,9 +158,12 @@ class Uplink:
                 self._changed.set()
                 return
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(hold_s or None):
+                async with asyncio.timeout(wait_s or None):
                     await self._changed.wait()
             self._idle -= 1
+
+    def _ends(self) -> bool:
+        return self._is_over or self._failure is not None
 
     async def _send_next(self) -> bool:
         """Deliver one load. False when there is none to send now; a failure is kept for the round's end."""
@@ -174,28 +174,29 @@ class Uplink:
             return False
         if load is None:
             return False
-        try:
-            await self._deliver(load)
-        except NothingTakenError as nothing:
-            await self._hold(nothing, load)
-        except NoPlaceError as exc:
-            self._note_no_place(load.blocks[0].record_class, exc)
-        except SyncError as exc:
-            self._size.note_trouble()
-            self._fail(exc)
+        with self._window.carrying(load):
+            try:
+                await self._deliver(load)
+            except NothingTakenError as nothing:
+                await self._hold(nothing, load)
+            except NoPlaceError as exc:
+                self._note_no_place(load.blocks[0].record_class, exc)
+            except SyncError as exc:
+                self._fail(exc)
+        self._changed.set()  # its slot is free
         return True
 
     async def _take(self) -> Load | None:
         async with self._taking:
             self._changed.clear()
-            withheld = self._gate.withheld()
-            limits = LoadLimits(1 if self._places.is_asking else self._size.records, self._size.body_bytes)
-            without = withheld.union(self._brake.held, self._places.without)
-            load = await asyncio.to_thread(
-                self._lanes.take, self._gate.trimmed(limits), with_backlog=self._hold_s() == 0.0, without=without
+            self._was_held = self._window.backlog_wait_s() > 0.0
+            return await asyncio.to_thread(
+                self._lanes.take,
+                self._window.limits(is_asking=self._places.is_asking),
+                with_backlog=not self._was_held,
+                without=frozenset(self._brake.held) | self._places.without,
+                busy=self._window.busy(has_backlog=self._lanes.has_backlog),
             )
-        self._gate.note_taken(None if load is None else load.blocks[0].record_class)
-        return load
 
     def _fail(self, exc: SyncError) -> None:
         """The first failure of a round speaks for it."""
@@ -204,29 +205,31 @@ class Uplink:
         self._changed.set()
 
     async def _deliver(self, load: Load) -> None:
-        if len(load.blocks) > 1 and await self._deliver_joined(load.blocks):
+        if len(load.blocks) > 1 and await self._deliver_joined(load):
             return
         for block in load.blocks:
-            await self._settle([(block, await self._deliver_block(block))])
+            alone = load if len(load.blocks) == 1 else None
+            await self._settle([(block, await self._deliver_block(block, alone))])
 
-    async def _deliver_joined(self, blocks: Sequence[Block]) -> bool:
+    async def _deliver_joined(self, load: Load) -> bool:
         """False when they have to go one by one, so that what cannot be taken is found."""
+        blocks = load.blocks
         try:
             body = await asyncio.to_thread(join, blocks)
         except WireFormatError:
             return False
-        count, of = sum(block.count for block in blocks), blocks[0].record_class
+        self._window.note_joined(blocks, body)
         try:
-            answer = await self._send(body, count, joined_id(blocks), of)
+            answer = await self._send(body, load.count, joined_id(blocks), blocks[0].record_class, load)
         except (BatchTooLargeError, BatchRefusedError):
             return False
         await self._check_refusals(blocks, answer)
         await self._settle(list(zip(blocks, part_of(answer, blocks), strict=True)))
         return True
 
-    async def _deliver_block(self, block: Block) -> Settlement:
+    async def _deliver_block(self, block: Block, load: Load | None) -> Settlement:
         try:
-            answer = await self._send(block.body, block.count, block.batch_id, block.record_class)
+            answer = await self._send(block.body, block.count, block.batch_id, block.record_class, load)
         except (BatchTooLargeError, BatchRefusedError) as exc:
             return await self._halve(block, exc)
         await self._check_refusals([block], answer)
@@ -284,7 +287,7 @@ class Uplink:
         self._asked += 1
         self._ask_at_s = self._monotonic_s() + self._backoff.wait_s(self._asked + 1, retry_after_s=None)
         try:
-            for of in self._brake.held.keys() - self._gate.withheld():
+            for of in tuple(self._brake.held):
                 try:
                     if await self._witness.takes_others(of):
                         logger.info("the central takes records of the class %s again; what was held is sent", of.value)
@@ -301,23 +304,16 @@ class Uplink:
         if self.state.link in (LinkState.STARTING, LinkState.OFFLINE) and self._failure is None:
             self._note(LinkState.ONLINE, None, None)
 
-    async def _send(self, body: bytes, count: int, batch_id: str, of: RecordClass) -> Settlement:
+    async def _send(
+        self, body: bytes, count: int, batch_id: str, of: RecordClass, load: Load | None = None
+    ) -> Settlement:
         """One request. Raises BatchTooLargeError without asking when as much was too large before."""
-        began_s = self._monotonic_s()
-        if count > 1 and self._size.is_too_large(len(body), now_s=began_s):
-            raise BatchTooLargeError(f"{len(body)} bytes are more than the central took before")
-        if self._bucket is not None:
-            self._bucket.take(len(body), now_s=began_s)
-        try:
-            answer = await self._transport.send(body, batch_id=batch_id)
-        except BatchTooLargeError:
-            self._size.note_too_large(len(body), now_s=self._monotonic_s())
-            raise
-        answer = checked(answer, count)
+        with self._window.request(len(body), count, load):
+            answer = checked(await self._transport.send(body, batch_id=batch_id), count)
         self._brake.note_answer(of, answer)
         self._places.note_answer(of, answer)
-        self._size.note_answer(count, took_s=self._monotonic_s() - began_s)
-        self.state = replace(self.state, sent_bytes_total=self.state.sent_bytes_total + len(body))
+        sent_bytes = self.state.sent_bytes_total + len(body)
+        self.state = replace(self.state, sent_bytes_total=sent_bytes, measured=self._window.measured)
         return answer
 
     async def _settle(self, settled: Sequence[tuple[Block, Settlement]]) -> None:
@@ -333,14 +329,8 @@ class Uplink:
         for block, settlement in settled:
             self._note_settled(block, settlement)
 
-    def _hold_s(self) -> float:
-        """How long the backlog still has to wait; 0 when it may go."""
-        now_s = self._monotonic_s()
-        paced_s = 0.0 if self._bucket is None else self._bucket.wait_s(now_s=now_s)
-        return max(0.0, self._backlog_from_s - now_s, paced_s, self._gate.backlog_wait_s())
-
     def _hold_backlog(self) -> None:
-        self._backlog_from_s = self._monotonic_s() + self._backoff.spread_s(self._policy.stagger_s)
+        self._window.hold_backlog(self._backoff.spread_s(self._policy.stagger_s))
 
     def _note_settled(self, block: Block, settlement: Settlement) -> None:
         now_ns, state = self._now_ns(), self.state
@@ -394,7 +384,7 @@ class Uplink:
 
     def _note_failure(self, exc: SyncError) -> None:
         if isinstance(exc, TransientSyncError) and not exc.is_centrals:
-            self._size.forget_too_large()
+            self._window.forget_too_large()
         before, self.state = self.state, failed(self.state, exc, now_ns=self._now_ns())
         if before.link is not self.state.link:
             logger.warning("delivery is %s: %s", self.state.link.value, exc.message)

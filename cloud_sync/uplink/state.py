@@ -11,6 +11,7 @@ from typing import Final
 
 from cloud_sync.errors import CredentialsError, OutboxError, SyncError, TransientSyncError
 from cloud_sync.records import RecordClass, Settlement
+from cloud_sync.uplink.congestion import Measured
 from cloud_sync.uplink.pacing import MAX_RECORDS
 
 HELD_HINT: Final = (
@@ -43,6 +44,7 @@ class UplinkState:
     last_settled_ns: int | None = None
     error: str | None = None
     hint: str | None = None
+    measured: Measured | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,15 @@ class Policy:
 
     backoff_max_s: float
     live_weight: float = 3.0
-    in_flight: int = 2
+    in_flight: int = 8
+    """At most; more than two with old records only while more of them deliver more."""
     max_bytes_per_s: float | None = None
     """For the backlog; what is live is charged to it, and does not wait."""
     stagger_s: float = 0.0
     """After an outage the backlog waits for a random part of this."""
     join_records: int = MAX_RECORDS
+    answer_timeout_s: float = 30.0
+    """The transport's; a body is kept so small that it travels in half of it."""
 
 
 def checked(settlement: Settlement, count: int) -> Settlement:

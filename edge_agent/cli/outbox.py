@@ -16,6 +16,7 @@ from cloud_sync import wire
 from cloud_sync.errors import OutboxUnavailableError, SyncError, WireFormatError
 from cloud_sync.outbox_access import add_blocks, check_room, read_only, requeue
 from cloud_sync.outbox_blocks import NewBlock, iterate_blocks, iterate_letters, newest_id, read_counters, read_depth
+from cloud_sync.outbox_clock import held_records, read_spans, span_of
 from cloud_sync.outbox_quarantine import quarantined
 from cloud_sync.outbox_rate import days_left, rate_of_backlog
 from cloud_sync.outbox_recover import recover
@@ -117,14 +118,17 @@ def export_file(config: Path | None, target: Path, *, as_json: bool) -> None:
     settings = _settings(config)
     with _errors(), read_only(_file(settings)) as db:
         key = gateway_key(settings.gateway.state_dir)
+        spans, held = read_spans(db), held_records(db)
         blocks = (
             NewBlock(b.batch_id, RecordClass(b.record_class), b.first_time_us, b.last_time_us, b.count, b.body)
             for b in iterate_blocks(db, up_to_id=newest_id(db))
-            if b.is_whole
+            if b.is_whole and span_of(spans, b.id) is None
         )
         written = write_blocks(target, blocks, gateway_id=settings.gateway.id, key=key)
     public = str(settings.gateway.state_dir / PUBLIC_KEY_FILE)
-    _print({"file": str(target), **dataclasses.asdict(written), "public_key": public}, as_json)
+    _print({"file": str(target), **dataclasses.asdict(written), "held": held, "public_key": public}, as_json)
+    if held:
+        print(f"{held} records were left out: they wait for the clock, and their times will change", file=sys.stderr)
 
 
 def import_file(config: Path | None, source: Path, *, key: Path | None, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from cloud_sync.errors import CredentialsError, OutboxTooNewError, SyncError
+from cloud_sync.presence import Presence
 from cloud_sync.stop_signals import StopSignals
 from cloud_sync.stopping import Patience, run_bounded, unless_stopped
 from cloud_sync.transports.auto import transport_for
@@ -29,7 +30,7 @@ from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError, EdgeError
 from edge_agent.health.logs import set_up_logging
 from edge_agent.health.name_lookups import look_up_apart
-from edge_agent.local.central_connection import connection_of
+from edge_agent.local.central_connection import connection_of, known_central
 from edge_agent.local.client_certificate import warn_of_dates
 from edge_agent.local.last_words import FOR_THE_OPERATOR, last_words, leave_word
 from edge_agent.settings import CentralMqttSettings, Settings
@@ -59,27 +60,28 @@ def run_daemon(config: Path | None) -> None:
 
 
 def _run_settings(settings: Settings, signals: StopSignals) -> None:
-    api_key, mqtt_password = central_api_key(settings), central_mqtt_password(settings)
+    api_key = None if settings.central.url is None else central_api_key(settings)
+    central_mqtt_password(settings)  # a mistake is said now; each connection reads it again
     set_up_logging(settings.gateway.log_level, settings.gateway.log_format)
-    if settings.central.url.startswith("http://"):
+    if settings.central.is_plaintext:
         log.warning("central.url is plain http: anyone on the path can read and forge what is sent")
     if settings.central.mqtt is not None and settings.central.mqtt.allow_plaintext:
         log.warning("central.mqtt is without TLS: anyone on the path can read and forge what is sent")
     warn_of_dates(settings.central)
     try:
-        run_bounded(_run(settings, api_key, mqtt_password, signals))
+        run_bounded(_run(settings, api_key, signals))
     except (CredentialsError, OutboxTooNewError) as wrong:
         raise ConfigurationError(wrong.message, hint=wrong.hint) from wrong
     except SyncError as error:  # a disk that is not there yet, a file that is held: worth another start
         raise EdgeError(error.message, hint=error.hint) from error
 
 
-async def _run(settings: Settings, api_key: str, mqtt_password: str | None, signals: StopSignals) -> None:
+async def _run(settings: Settings, api_key: str | None, signals: StopSignals) -> None:
     signals.attach()
     look_up_apart(asyncio.get_running_loop())
     started_s = time.monotonic()
     try:
-        await _supervised(partial(_run_agent, settings, api_key, mqtt_password, signals))
+        await _supervised(partial(_run_agent, settings, api_key, signals))
     except (EdgeError, SyncError) as error:
         if not isinstance(error, FOR_THE_OPERATOR):
             leave_word(settings.gateway.runtime_dir, error)
@@ -94,11 +96,13 @@ async def _supervised(run: Callable[[], Awaitable[None]]) -> None:
         raise EdgeError(f"it failed unexpectedly: {supervision.failures[0].what}", hint=_UNEXPECTED_HINT)
 
 
-async def _run_agent(settings: Settings, api_key: str, mqtt_password: str | None, signals: StopSignals) -> None:
-    meter = LinkMeter()
-    transport = build_transport(settings, api_key=api_key, mqtt_password=mqtt_password, meter=meter)
+async def _run_agent(settings: Settings, api_key: str | None, signals: StopSignals) -> None:
+    meter, presence = LinkMeter(), Presence()
+    transport = build_transport(settings, api_key=api_key, meter=meter, presence=presence)
     # In a thread: models are proven here, for tens of seconds on a small box, and a stop does not wait for it.
-    build = asyncio.to_thread(Agent.build, settings, clock=SystemClock(), transport=transport, meter=meter)
+    build = asyncio.to_thread(
+        Agent.build, settings, clock=SystemClock(), transport=transport, meter=meter, presence=presence
+    )
     built = await unless_stopped(signals.asked, build, within_s=0.0)
     if built is None:
         log.info("stopped while starting; nothing was measured yet")
@@ -118,35 +122,39 @@ async def _hold_off(stop: asyncio.Event, seconds: float) -> None:
 
 
 def build_transport(
-    settings: Settings, *, api_key: str, mqtt_password: str | None, meter: LinkMeter | None = None
+    settings: Settings, *, api_key: str | None, meter: LinkMeter | None = None, presence: Presence | None = None
 ) -> Transport:
-    """The way to the central; with [central.mqtt] there are two, and the one not preferred stands in."""
+    """The way to the central; with url and [central.mqtt] there are two, and the one not preferred stands in."""
     central, connection = settings.central, connection_of(settings.central, meter)
+    if central.url is None and central.mqtt is not None:
+        return _mqtt_transport(settings, central.mqtt, connection, presence)
     https = transport_for(
         "batch" if central.mqtt is not None else central.api,  # whoever listens at a broker takes batches
-        central.url,
+        central.address,
         gateway_id=settings.gateway.id,
-        api_key=api_key,
+        api_key=api_key or "",
         connection=connection,
         in_flight=central.single_in_flight,
+        presence=presence,
+        known=known_central(settings),
     )
     if central.mqtt is None:
         return https
-    mqtt = _mqtt_transport(settings, central.mqtt, mqtt_password, connection)
+    mqtt = _mqtt_transport(settings, central.mqtt, connection, presence)
     return FailoverTransport(mqtt, https) if central.prefer == "mqtt" else FailoverTransport(https, mqtt)
 
 
 def _mqtt_transport(
-    settings: Settings, mqtt: CentralMqttSettings, password: str | None, connection: ConnectionOptions
+    settings: Settings, mqtt: CentralMqttSettings, connection: ConnectionOptions, presence: Presence | None
 ) -> Transport:
     # Imported here: a gateway without [central.mqtt] never loads paho.
-    from cloud_sync.transports.mqtt.broker import Broker, Tls
     from cloud_sync.transports.mqtt.transport import MqttTransport
+    from edge_agent.local.broker import broker_of
 
-    tls = None if mqtt.allow_plaintext else Tls(mqtt.ca_file, mqtt.certificate_file, mqtt.private_key_file)
     return MqttTransport(
-        Broker(mqtt.host, mqtt.port, tls, mqtt.username, password),
+        broker_of(settings, mqtt),
         gateway_id=settings.gateway.id,
         connection=connection,
-        reconnect_max_s=settings.central.longest_backoff_s,
+        presence=presence,
+        reconnect_max_s=settings.central.backoff_max_s,
     )

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from edge_agent.cli.instants import ago
-from edge_agent.cli.link_text import link_lines
 from edge_agent.cli.machine_text import alarms_text, indicator_lines
 from edge_agent.cli.model_text import model_lines
+from edge_agent.local.traffic import traffic_text
 
 _MISSHAPEN: Final = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 """What reading a document raises that has not the fields, types or numbers of a status."""
@@ -104,15 +104,18 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
                 f"         {outbox['accepted_total']} accepted, {outbox['duplicates_total']} duplicates, "
                 f"{outbox['refused_total']} refused of {outbox['appended_total']} ever appended"
             )
-        lines += [f"         {words}" for words in link_lines(central)]
+        if spent := traffic_text(central.get("traffic") or {}):
+            lines.append(f"         {spent}")
         lines += [f"         {words}" for words in _way(central, now) + _no_place(central, outbox or {})]
+        lines += _took_over(central.get("took_over"), now)
         lines += _reconciled(central.get("reconcile") or {}, now)
     if gaps := document.get("gaps"):
         causes = ", ".join(f"{cause} {count}" for cause, count in sorted(gaps["by_cause"].items()))
         lines.append(f"GAPS     {gaps['total']} in this run{': ' + causes if causes else ''}")
         lines += _lost_in_the_outbox(gaps.get("outbox_records") or {})
-    if (clock := document.get("clock")) is not None and not clock["is_synced"]:
-        lines.append("CLOCK    not synchronised: quality is capped at 0.5; check NTP (timedatectl)")
+    if (clock := document.get("clock")) is not None and clock["message"]:
+        lines.append(f"CLOCK    {clock['message']}")
+        lines += [f"         {clock['do']}"] if clock["do"] else []
     return lines
 
 
@@ -132,13 +135,24 @@ def _way(central: dict[str, Any], now: datetime) -> list[str]:
 
 
 def _no_place(central: dict[str, Any], outbox: dict[str, Any]) -> list[str]:
-    kept = outbox.get("no_place")
+    """Events that wait for another central, and those that were given up for want of one."""
+    waiting = outbox.get("event_records") if central.get("takes_events") is False else 0
+    kept = (outbox.get("no_place") or 0) + (waiting or 0)
     if not kept or central.get("takes_events"):
         return []
     return [
         f"{kept} events have no place at this central and are kept here: it takes single readings only",
-        "with a central that takes batches: edge-agent outbox requeue --all (docs/PLATFORM.md)",
+        "with a central that takes batches: they are sent by themselves (docs/PLATFORM.md)",
     ]
+
+
+def _took_over(told: dict[str, Any] | None, now: datetime) -> list[str]:
+    """Whose gateway id this box has now."""
+    if not told:
+        return []
+    box = told["box"]
+    where = f" at {box['site']}" if box["site"] else ""
+    return [f"         took over {ago(told['since'], now)} from instance {box['instance'][:8]}{where} ({told['kind']})"]
 
 
 def _reconciled(reconcile: dict[str, Any], now: datetime) -> list[str]:

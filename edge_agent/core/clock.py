@@ -19,6 +19,18 @@ class Clock(Protocol):
         """Seconds that only ever go forward. No meaning between processes."""
         ...
 
+    def boottime_ns(self) -> int:
+        """Nanoseconds since the box was started, suspended time included. Never jumps."""
+        ...
+
+    def of_utc(self, utc_ns: int) -> int | None:
+        """Return a device's own UTC time on this clock; None while nobody knows how far this clock is off."""
+        ...
+
+    def to_utc(self, time_ns: int) -> int:
+        """Return a time of this clock in UTC, as far as that is known."""
+        ...
+
     async def sleep(self, seconds: float) -> None: ...
 
 
@@ -30,6 +42,15 @@ class SystemClock:
 
     def monotonic_s(self) -> float:
         return time.monotonic()
+
+    def boottime_ns(self) -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    def of_utc(self, utc_ns: int) -> int | None:
+        return utc_ns
+
+    def to_utc(self, time_ns: int) -> int:
+        return time_ns
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -47,6 +68,15 @@ class FakeClock:
 
     def monotonic_s(self) -> float:
         return self._monotonic_s
+
+    def boottime_ns(self) -> int:
+        return round(self._monotonic_s * 1e9)
+
+    def of_utc(self, utc_ns: int) -> int | None:
+        return utc_ns
+
+    def to_utc(self, time_ns: int) -> int:
+        return time_ns
 
     def advance(self, seconds: float) -> None:
         self._monotonic_s += seconds

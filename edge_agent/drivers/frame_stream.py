@@ -125,6 +125,7 @@ class _Stamps:
         span_ns = round(n_samples * 1e9 / self._rate_hz)
         arrival = self._by_arrival.stamp(n_samples, arrived_s=self._clock.monotonic_s(), is_seam=is_seam)
         was_first, self._is_first = self._is_first, False
+        sensor_ns = None if sensor_ns is None else self._clock.of_utc(sensor_ns)
         if sensor_ns is None or abs(sensor_ns + span_ns - self._clock.now_ns()) > _BELIEVED_NS:
             changed = not was_first and self._expected_ns is not None
             self._expected_ns = None

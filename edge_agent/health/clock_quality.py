@@ -1,15 +1,18 @@
-"""Whether the system clock is synchronised, asked of the kernel (adjtimex), at most once in ten seconds."""
+"""Whether the system clock is synchronised, asked of the kernel (adjtimex), at most once in a second."""
 
 from __future__ import annotations
 
 import ctypes
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 _STA_UNSYNC: Final = 0x0040
 _TIME_ERROR: Final = 5
-_ASK_EVERY_S: Final = 10.0
+_LEAPS: Final = (1, 2, 3, 4)
+"""TIME_INS to TIME_WAIT: a second is put in or left out at the end of this day, just now, or was."""
+_ASK_EVERY_S: Final = 1.0
 
 
 class _Timex(ctypes.Structure):
@@ -25,30 +28,43 @@ class _Timex(ctypes.Structure):
     )
 
 
-def kernel_says_synced() -> bool:
-    """True when the kernel's clock is disciplined by NTP or PTP. False when it is not, or cannot say."""
+@dataclass(frozen=True, slots=True)
+class KernelClock:
+    """What the kernel says of its clock: disciplined by NTP or PTP (or it cannot say), and a leap second is near."""
+
+    is_synced: bool
+    is_leaping: bool = False
+
+
+def ask_kernel() -> KernelClock:
+    """Return what adjtimex says; changes nothing."""
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "adjtimex"):
-        return False
+        return KernelClock(is_synced=False)
     timex = _Timex()
     state = libc.adjtimex(ctypes.byref(timex))
-    return bool(state >= 0 and state != _TIME_ERROR and not timex.status & _STA_UNSYNC)
+    is_synced = bool(state >= 0 and state != _TIME_ERROR and not timex.status & _STA_UNSYNC)
+    return KernelClock(is_synced, is_leaping=state in _LEAPS)
 
 
 class ClockQuality:
     """Callable: is the clock synchronised now?"""
 
     def __init__(
-        self, *, ask: Callable[[], bool] = kernel_says_synced, monotonic_s: Callable[[], float] = time.monotonic
+        self, *, ask: Callable[[], KernelClock] = ask_kernel, monotonic_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._ask = ask
         self._monotonic_s = monotonic_s
         self._asked_s = float("-inf")
-        self._is_synced = False
+        self._newest = KernelClock(is_synced=False)
 
     def __call__(self) -> bool:
-        now_s = self._monotonic_s()
-        if now_s - self._asked_s >= _ASK_EVERY_S:
-            self._asked_s = now_s
-            self._is_synced = self._ask()
-        return self._is_synced
+        if self._monotonic_s() - self._asked_s >= _ASK_EVERY_S:
+            self.look()
+        return self._newest.is_synced
+
+    def look(self) -> KernelClock:
+        """Ask now."""
+        self._asked_s = self._monotonic_s()
+        self._newest = self._ask()
+        return self._newest

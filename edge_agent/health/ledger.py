@@ -6,12 +6,13 @@ Two tell of them: the gap events that leave the pipeline, and the outbox, whose 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from cloud_sync.gap_ledger import OwnGap
 from cloud_sync.records import Event, EventKind
+from cloud_sync.timescale import body_in_utc
 
 NEWEST_KEPT: Final = 50
 
@@ -21,6 +22,7 @@ class _Entry:
     subject: str
     body: Mapping[str, Any]
     own_id: int | None = None
+    is_utc: bool = False
 
 
 class GapLedger:
@@ -35,14 +37,15 @@ class GapLedger:
         self._newest: deque[_Entry] = deque(maxlen=NEWEST_KEPT)
         self._own: dict[int, OwnGap] = {}
 
-    def note(self, event: Event) -> None:
+    def note(self, event: Event, *, is_utc: bool = False) -> None:
+        """Count a gap event; its times are those of the agent's clock, or `is_utc`."""
         if event.kind is not EventKind.GAP:
             return
         if event.body["start_us"] == event.body["end_us"]:
             self._by_cause[event.body["cause"]] += 1  # counted when it begins; its end is the same gap
         elif not any(self._is_end_of(event, begun) for begun in self._newest):
             self._by_cause[event.body["cause"]] += 1
-        self._newest.append(_Entry(event.subject, event.body))
+        self._newest.append(_Entry(event.subject, event.body, is_utc=is_utc))
 
     def note_own(self, gaps: Sequence[OwnGap], *, subject: str) -> None:
         """All that the outbox knows of by now; a gap that has grown since takes its former place."""
@@ -52,7 +55,7 @@ class GapLedger:
                 continue
             self._by_cause[gap.cause.value] += gap.id not in self._own
             kept = [entry for entry in self._newest if entry.own_id != gap.id]
-            self._newest = deque([*kept, _Entry(subject, _body_of(gap), gap.id)], maxlen=NEWEST_KEPT)
+            self._newest = deque([*kept, _Entry(subject, _body_of(gap), gap.id, is_utc=True)], maxlen=NEWEST_KEPT)
         self._own = {gap.id: gap for gap in recent}
 
     @property
@@ -70,9 +73,13 @@ class GapLedger:
             records[gap.cause.value] = None if before is None or gap.count is None else before + gap.count
         return records
 
-    def newest(self, count: int) -> list[dict[str, Any]]:
+    def newest(self, count: int, *, utc_us: Callable[[int], int] = lambda time_us: time_us) -> list[dict[str, Any]]:
+        """The newest gaps first, with their times in UTC."""
         chosen = list(self._newest)[-count:]
-        return [{"subject": entry.subject, **entry.body} for entry in reversed(chosen)]
+        return [
+            {"subject": entry.subject, **(entry.body if entry.is_utc else body_in_utc(entry.body, utc_us))}
+            for entry in reversed(chosen)
+        ]
 
     @staticmethod
     def _is_end_of(event: Event, begun: _Entry) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from cloud_sync.transports.connection import ConnectionOptions
+from cloud_sync.transports.known_central import FILE_NAME, KnownCentral
 from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.transports.link_use import LinkUse
 from edge_agent.local.client_certificate import client_certificate
-from edge_agent.settings import CentralSettings
+from edge_agent.settings import CentralSettings, Settings
 
 
 def connection_of(central: CentralSettings, meter: LinkMeter | None = None) -> ConnectionOptions:
@@ -16,12 +17,11 @@ def connection_of(central: CentralSettings, meter: LinkMeter | None = None) -> C
         client_certificate=client_certificate(central),
         connect_timeout_s=central.connect_timeout_s,
         answer_timeout_s=central.answer_timeout_s,
-        use=_use_of(central, meter),
+        use=LinkUse(meter),
     )
 
 
-def _use_of(central: CentralSettings, meter: LinkMeter | None) -> LinkUse:
-    sparing = central.sparing
-    if sparing is None:
-        return LinkUse(meter)
-    return LinkUse(meter, sparing.idle_s, sparing.mqtt_keepalive_s, is_sparing=True)
+def known_central(settings: Settings) -> KnownCentral:
+    """Return what counts as this gateway's central, with what the state folder remembers of it."""
+    central = settings.central
+    return KnownCentral(central.url, demand=central.proof, file=settings.gateway.state_dir / FILE_NAME)

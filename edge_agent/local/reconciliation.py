@@ -7,28 +7,32 @@ from dataclasses import replace
 from typing import Final
 
 from cloud_sync.digest import HourDigest, HourKey
-from cloud_sync.errors import CredentialsError
+from cloud_sync.errors import CredentialsError, SyncError
 from cloud_sync.outbox import Outbox
 from cloud_sync.reconcile import Ask, Span, ask_central
-from cloud_sync.reconcile_hourly import FIRST_AFTER_S, HourlyReconciliation, ReconcileState, takes_digests
+from cloud_sync.reconcile_hourly import HourlyReconciliation, ReconcileState, takes_digests
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.uplink.sender import LinkState, Uplink
 from edge_agent.core.clock import Clock
 from edge_agent.errors import ConfigurationError
-from edge_agent.local.central_connection import connection_of
-from edge_agent.local.metered_link import MeteredLink
+from edge_agent.local.central_connection import connection_of, known_central
 from edge_agent.settings import Settings
 from edge_agent.settings.secrets import central_api_key
 
 _ANSWER_TIMEOUT_S: Final = 60.0
 """At least so long: a day of a big gateway is hashed before the first byte of the answer."""
 
+NOT_OVER_MQTT: Final = "the comparison asks the central over HTTPS, and central.url is not set"
+_COMPARE_HOW: Final = "set central.url beside [central.mqtt], or reconcile_every_s = 0"
+
 
 def asking(settings: Settings, meter: LinkMeter | None = None) -> Ask:
     """Asks the configured central over HTTPS, with a connection of its own; key and certificates are read each time."""
 
     async def ask(span: Span) -> Mapping[HourKey, HourDigest]:
+        if settings.central.url is None:
+            raise SyncError(NOT_OVER_MQTT, hint=_COMPARE_HOW)
         try:
             api_key = central_api_key(settings)
         except ConfigurationError as exc:
@@ -39,6 +43,7 @@ def asking(settings: Settings, meter: LinkMeter | None = None) -> Ask:
             span,
             gateway_id=settings.gateway.id,
             api_key=api_key,
+            known=known_central(settings),
             connection=replace(connection, answer_timeout_s=max(connection.answer_timeout_s, _ANSWER_TIMEOUT_S)),
         )
 
@@ -46,17 +51,20 @@ def asking(settings: Settings, meter: LinkMeter | None = None) -> Ask:
 
 
 def hourly(
-    settings: Settings, outbox: Outbox, uplink: Uplink, transport: Transport, clock: Clock, link: MeteredLink
+    settings: Settings, outbox: Outbox, uplink: Uplink, transport: Transport, clock: Clock, meter: LinkMeter
 ) -> HourlyReconciliation:
     """The service of an agent; it asks while its uplink is online over HTTPS."""
-    return HourlyReconciliation(
+    is_wanted, has_https = settings.central.reconcile_every_s > 0, settings.central.url is not None
+    service = HourlyReconciliation(
         outbox.path,
-        asking(settings, link.meter),
-        every_s=settings.central.asked_every_s(settings.central.reconcile_every_s),
-        first_after_s=0.25 * settings.central.sparing.poll_every_s if settings.central.sparing else FIRST_AFTER_S,
-        may_ask=lambda: uplink.state.link is LinkState.ONLINE and takes_digests(transport) and link.may_ask(),
+        asking(settings, meter),
+        every_s=settings.central.reconcile_every_s if has_https else 0,
+        may_ask=lambda: uplink.state.link is LinkState.ONLINE and takes_digests(transport),
         now_ns=clock.now_ns,
     )
+    if is_wanted and not has_https:
+        service.state = ReconcileState(error=f"{NOT_OVER_MQTT}; {_COMPARE_HOW}")
+    return service
 
 
 def reconcile_problem(state: ReconcileState | None) -> tuple[str, str] | None:

@@ -25,7 +25,17 @@ RUNTIME_LOCK: Final = "edge-agent.lock"
 _WRONG_PATHS: Final = (errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
 """The path itself is wrong. All else is what somebody mends at the disk, and another start may then go well."""
 
-_OURS: Final = ("lock", "outbox.db*", "baselines", "model-alarms", "proven-bundles.json", "export.key", "export.pub")
+_OURS: Final = (
+    "lock",
+    "outbox.db*",
+    "baselines",
+    "model-alarms",
+    "proven-bundles.json",
+    "identity.json",
+    "proven-central.json",
+    "export.key",
+    "export.pub",
+)
 _PID_BYTES: Final = 32
 
 

@@ -20,11 +20,14 @@ from cloud_sync.transports.auto import Way
 from cloud_sync.uplink.sender import LinkState, UplinkState
 from cloud_sync.writer import WriterState
 from edge_agent import __version__
+from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import GapSpan
 from edge_agent.drivers.supervisor import SourceHealth, SourceState
 from edge_agent.errors import BundleError
+from edge_agent.health.clock_keeper import ClockHealth
 from edge_agent.health.ledger import GapLedger
-from edge_agent.local.document import problem, rfc3339
+from edge_agent.local.clock_status import clock_problems, describe_clock
+from edge_agent.local.document import in_utc, problem, rfc3339
 from edge_agent.local.machine_status import (
     Stage,
     describe_alarms,
@@ -37,6 +40,7 @@ from edge_agent.local.model_updates import update_problems
 from edge_agent.local.outbox_status import OutboxHealth, describe_outbox, quarantine_problem
 from edge_agent.local.parts import describe_parts, part_problems
 from edge_agent.local.reconciliation import reconcile_problem
+from edge_agent.local.twins import Installation, describe_identity, describe_presence, presence_problems
 from edge_agent.local.unscored import Unscored
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.stages import SnapshotStage
@@ -54,7 +58,9 @@ class Parts:
 
     settings: Settings
     now_ns: int
-    is_clock_synced: bool
+    clock: Clock
+    """By which everything that is measured is stamped; `now_ns` and all else is UTC, as far as known."""
+    clock_health: ClockHealth
     sources: Mapping[str, SourceHealth]
     stages: Sequence[Stage]
     snapshots: Sequence[SnapshotStage]
@@ -76,30 +82,38 @@ class Parts:
     certificate: tuple[str, str] | None = None
     """What is wrong with the client certificate, and what to do."""
     failures: Sequence[PartFailure] = ()
-    link: Mapping[str, Any] = field(default_factory=dict)
-    """What is said with the central of the bytes on the link."""
-    held_back: Mapping[str, Any] | None = None
-    """The problem of a data budget that does not suffice."""
+    own: Installation | None = None
+    traffic: Mapping[str, Any] = field(default_factory=dict)
+
+    def utc_us(self, time_us: int) -> int:
+        """A time of the agent's own clock in UTC."""
+        return self.clock.to_utc(time_us * 1000) // 1000
 
 
 def describe(parts: Parts) -> dict[str, Any]:
     """The whole document."""
     problems = _problems(parts)
-    alarms = describe_alarms(parts.stages, parts.snapshots)
+    alarms = in_utc(describe_alarms(parts.stages, parts.snapshots), parts.utc_us)
+    now_ns = parts.clock.now_ns()
     state = "degraded" if problems else "healthy"
     return {
         "schema": 1,
         "state": state,
         "summary": _summary(problems, alarms, parts),
         "time": rfc3339(parts.now_ns),
-        "gateway": {"id": parts.settings.gateway.id, "site": parts.settings.gateway.site, "version": __version__},
+        "gateway": {
+            "id": parts.settings.gateway.id,
+            "site": parts.settings.gateway.site,
+            "version": __version__,
+            **describe_identity(parts.own),
+        },
         "problems": problems,
         "alarms": alarms,
         "sources": [
-            describe_source(source, parts.sources[source.name], parts.stages, parts.now_ns)
+            in_utc(describe_source(source, parts.sources[source.name], parts.stages, now_ns), parts.utc_us)
             for source in parts.settings.sources
         ],
-        "tag_models": [describe_tag_model(stage) for stage in parts.snapshots],
+        "tag_models": in_utc([describe_tag_model(stage) for stage in parts.snapshots], parts.utc_us),
         "models": [{"name": m.name, "version": m.version, "threshold": m.threshold} for m in parts.models],
         "model_updates": dict(parts.model_updates),
         "outbox": _outbox(parts),
@@ -108,17 +122,17 @@ def describe(parts: Parts) -> dict[str, Any]:
             "total": parts.ledger.total,
             "by_cause": parts.ledger.by_cause(),
             "outbox_records": parts.ledger.outbox_records(),
-            "newest": parts.ledger.newest(5),
+            "newest": parts.ledger.newest(5, utc_us=parts.utc_us),
         },
-        "clock": {"is_synced": parts.is_clock_synced},
+        "clock": describe_clock(parts.clock_health),
         "parts_failed": describe_parts(parts.failures),
     }
 
 
 def _problems(parts: Parts) -> list[dict[str, Any]]:
-    out = []
+    out, now_ns = [], parts.clock.now_ns()
     for name, health in parts.sources.items():
-        is_new = (parts.now_ns - health.since_ns) / 1e9 < STARTING_GRACE_S
+        is_new = (now_ns - health.since_ns) / 1e9 < STARTING_GRACE_S
         if health.state in (SourceState.LOST, SourceState.REJECTED):
             out.append(problem(_named(name, health.message), health.since_ns, health.hint))
         elif health.state is SourceState.STARTING and not is_new:
@@ -128,6 +142,7 @@ def _problems(parts: Parts) -> list[dict[str, Any]]:
             out.append(problem(f"{name} is not scored: {unscored.reason}", None, unscored.do))
     out += [problem(what, None, do) for what, do in update_problems(parts.model_updates)]
     out += signal_problems(parts.stages, parts.snapshots)
+    out = in_utc(out, parts.utc_us) + clock_problems(parts.clock_health)
     out += _delivery_problems(parts)
     out += part_problems(parts.failures, now_ns=parts.now_ns)
     return out
@@ -142,7 +157,8 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
     out = []
     uplink, writer = parts.uplink, parts.writer
     if parts.clock_set_back.since_ns is not None:
-        out.append(problem(parts.clock_set_back.detail, parts.clock_set_back.since_ns, "check NTP and the RTC battery"))
+        told = problem(parts.clock_set_back.detail, parts.clock_set_back.since_ns, "check the clock of the device")
+        out.append(in_utc(told, parts.utc_us))
     if parts.outbox_error is not None:
         out.append(problem(f"the outbox cannot be read: {parts.outbox_error}", None, "check the disk or flash card"))
     if writer.error is not None:
@@ -154,8 +170,7 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
         out.append(problem(broken[0], put_aside_at_ns(quarantined[-1]), broken[1]))
     if (away := link_problem(uplink, parts.now_ns)) is not None:
         out.append(away)
-    if parts.held_back is not None:
-        out.append(dict(parts.held_back))
+    out += presence_problems(parts.own, uplink.link, now_ns=parts.now_ns)
     if parts.certificate is not None and uplink.link is not LinkState.REFUSED:  # then it is said there
         out.append(problem(parts.certificate[0], None, parts.certificate[1]))
     differs = reconcile_problem(parts.reconcile)
@@ -242,20 +257,21 @@ def _outbox(parts: Parts) -> dict[str, Any]:
 def _central(parts: Parts) -> dict[str, Any]:
     uplink = parts.uplink
     return {
-        "url": parts.settings.central.url,
+        "url": parts.settings.central.address,
         "state": uplink.link.value,
         "since": rfc3339(uplink.since_ns),
         "error": uplink.error,
         "hint": uplink.hint,
         "last_settled": rfc3339(uplink.last_settled_ns),
         "sent_bytes_total": uplink.sent_bytes_total,
-        **parts.link,
+        "traffic": dict(parts.traffic),
         "worth": parts.worth,
         "way": parts.way.name,
         "way_since": rfc3339(parts.way.since_ns),
         "way_instead_of": parts.way.instead_of,
         "takes_events": parts.way.takes_events,
         "unexpected_answers": parts.way.unexpected_answers,
+        **describe_presence(parts.own),
         "reconcile": _reconcile(parts.reconcile or ReconcileState()),
     }
 

@@ -318,4 +318,4 @@ class ModelLifecycle:
         return Note(AGENT, why, self._now())
 
     def _now(self) -> str:
-        return instant(self._clock.now_ns() // 1000, "seconds")
+        return instant(self._clock.to_utc(self._clock.now_ns()) // 1000, "seconds")

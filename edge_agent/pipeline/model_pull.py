@@ -42,8 +42,6 @@ MAX_ENTRIES: Final = 1_000
 PULL_TIMEOUT_S: Final = 900.0
 _ANSWER_TIMEOUT_S: Final = 30.0
 _FIRST_WITHIN_S: Final = 60.0
-_ASK_AGAIN_S: Final = 600.0
-"""Whether the link may be used for it again: quiet hours, or a data budget."""
 _CHUNK: Final = 1 << 18
 
 
@@ -72,10 +70,7 @@ class Index(_Strict):
 
 
 class ModelPull:
-    """`names` are the models this agent scores with; `ca_file` is for a private server's certificate.
-
-    `may_ask` says whether the link may be used for it now, `count` has a client's bytes counted.
-    """
+    """`names` are the models this agent scores with; `ca_file` is for a private server's certificate."""
 
     def __init__(
         self,
@@ -85,8 +80,6 @@ class ModelPull:
         ca_file: Path | None,
         clock: Clock,
         say: Callable[[str, str], None],
-        may_ask: Callable[[], bool] = lambda: True,
-        count: Callable[[httpx.AsyncClient], None] = lambda _: None,
     ) -> None:
         self.error: str | None = None
         self._settings = settings
@@ -94,8 +87,6 @@ class ModelPull:
         self._ca_file = ca_file
         self._clock = clock
         self._say = say
-        self._may_ask = may_ask
-        self._count = count
 
     async def run(self) -> None:
         """Until cancelled; at once over when no index is configured."""
@@ -103,9 +94,6 @@ class ModelPull:
             return
         await self._clock.sleep(random.uniform(0, min(_FIRST_WITHIN_S, self._settings.pull_every_s)))  # noqa: S311
         while True:
-            if not self._may_ask():
-                await self._clock.sleep(min(_ASK_AGAIN_S, self._settings.pull_every_s))
-                continue
             try:
                 await self.pull()
             except BundleError as exc:
@@ -126,7 +114,6 @@ class ModelPull:
                 asyncio.timeout(PULL_TIMEOUT_S),
                 client_for(url, trusting(self._ca_file), httpx.Timeout(_ANSWER_TIMEOUT_S)) as client,
             ):
-                self._count(client)
                 index = _parse(url, await _fetch_index(client, url))
                 wanted = await asyncio.to_thread(self._wanted, index, inbox)
                 for entry in wanted:

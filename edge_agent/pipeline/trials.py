@@ -104,7 +104,7 @@ class Trials:
         challenger = Challenger(
             version=version,
             state=state,
-            since=instant(self._clock.now_ns() // 1000, "seconds"),
+            since=instant(self._clock.to_utc(self._clock.now_ns()) // 1000, "seconds"),
             reason=reason,
             starts=starts,
             alarms={channel: (seen.champion, seen.missed) for channel, seen in (alarms or {}).items()},

@@ -1,6 +1,7 @@
 """The configuration: its shape, the file it stands in, and the secrets that do not stand there."""
 
-from edge_agent.settings.central import CentralMqttSettings, CentralSettings
+from edge_agent.settings.central import CentralSettings
+from edge_agent.settings.central_mqtt import CentralMqttSettings
 from edge_agent.settings.gateway import (
     GatewaySettings,
     ModelSettings,
@@ -10,7 +11,6 @@ from edge_agent.settings.gateway import (
     TableSettings,
     TagModelSettings,
 )
-from edge_agent.settings.metered import BudgetSettings, MeteredSettings, QuietHoursSettings
 from edge_agent.settings.sources import (
     WAVEFORM_SETTINGS,
     AccelerometerSettings,
@@ -38,13 +38,11 @@ __all__ = [
     "WAVEFORM_SETTINGS",
     "AccelerometerSettings",
     "AlarmSettings",
-    "BudgetSettings",
     "CentralMqttSettings",
     "CentralSettings",
     "ChannelSettings",
     "GatewaySettings",
     "IndicatorSettings",
-    "MeteredSettings",
     "MicrophoneSettings",
     "ModbusSettings",
     "ModbusTagSettings",
@@ -55,7 +53,6 @@ __all__ = [
     "OpcUaSettings",
     "OutboxSettings",
     "PollGroupSettings",
-    "QuietHoursSettings",
     "ReplaySettings",
     "ReportSettings",
     "Settings",

@@ -54,6 +54,13 @@ class OutboxSettings(Strict):
         7.0,
         description='Older readings are given up, because the central compresses after 7 days; "none" keeps them.',
     )
+    hold_unsynchronised_s: float = Field(
+        600.0,
+        ge=0,
+        le=604_800,
+        description="While the clock was not synchronised since the boot, records wait to be stamped right, for at most"
+        " this long with the central in reach; then they go with a quality of at most 0.5. 0: they never wait.",
+    )
     flush_interval_s: float = Field(1.0, gt=0, le=60, description="Group commit: at most this much is in memory.")
     key_journal: Path | None = Field(
         None, description="Append every durable key to this file, to audit delivery (used by the demo). Unbounded."

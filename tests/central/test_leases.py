@@ -92,7 +92,7 @@ async def test_the_other_box_is_held_back_and_both_are_told(
     assert gateway["rivals"][0]["proven_at"] is not None
     assert [one["what"] for one in await lease_desk.history(store, GATEWAY, limit=10)] == ["twins", "held_back"]
     totals = await store.stats()
-    assert totals["held_back"] == totals["gateways"][0]["held_back"] == 1
+    assert totals["twins"] == totals["gateways"][0]["twins"] == 1
     assert f'edge_central_held_back_total{{gateway="{GATEWAY}"}} 2' in store.metrics.text(database_up=True)
 
 
@@ -110,7 +110,7 @@ async def test_a_late_message_of_a_former_start_accuses_nobody(box: MakeBox, sto
     assert await before.is_held_back()
     assert (await after.send()).notice is None
     assert (await lease_desk.gateways(store))[0]["rivals"] == []
-    assert (await store.stats())["held_back"] == 0
+    assert (await store.stats())["twins"] == 0
 
 
 async def test_a_clone_that_started_later_takes_over_but_not_in_silence(box: MakeBox, database: Database):
@@ -173,11 +173,27 @@ async def test_silence_costs_the_holder_nothing_while_nobody_else_asks(box: Make
     assert (await only.send()).notice is None
 
 
-async def test_an_older_agent_is_taken_and_has_no_lease(box: MakeBox, database: Database):
+async def test_an_older_agent_is_taken_and_has_no_lease(box: MakeBox, store: Store, database: Database):
     await box(None).send()
     assert await database.count("gateway_leases") == 0
+    assert (await store.stats())["twins"] == 0
+
+
+async def test_a_holder_is_told_of_an_older_agent_that_mixes_with_it(box: MakeBox, store: Store):
+    new, old = box(ORIGINAL), box(None)
+    await new.send()
+    assert (await old.send()).notice is None
+    for _ in range(2):
+        notice = (await new.send()).notice
+        assert notice is not None
+        assert (notice.about, notice.kind, notice.other.address) == (About.TWIN, "unnamed", "127.0.0.1")
+    assert [one["what"] for one in await lease_desk.history(store, limit=10)] == ["twins"]
+
+
+async def test_an_agent_that_goes_back_to_an_older_version_accuses_nobody(box: MakeBox, store: Store):
     await box(ORIGINAL).send()
-    assert (await box(None).send()).notice is None
+    await box(None).send()
+    assert await lease_desk.history(store, limit=10) == []
 
 
 async def test_the_lease_lasts_as_long_as_its_holder_may_be_silent(database: Database, store: Store):

@@ -19,6 +19,7 @@ from cloud_sync.central.store import Store
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.mqtt.broker import Broker, Tls
+from cloud_sync.transports.mqtt.options import ProtocolOptions
 from cloud_sync.transports.mqtt.transport import MqttTransport
 from tests.central.test_cli import DEADLINE_S, Serving, edge_central
 from tests.contract.check_transport import GATEWAY, batch, keys_of
@@ -88,6 +89,10 @@ async def test_http_is_served_while_the_broker_is_away_and_mqtt_when_it_is_back(
         (["--mqtt-url", "mqtt://x", "--mqtt-ca", "/absent"], "plaintext"),
         (["--mqtt-url", "mqtts://x", "--mqtt-cert", "/absent"], "belong together"),
         (["--mqtt-ca", "/absent"], "need --mqtt-url"),
+        (["--mqtt-url", "mqtts://x?colour=red"], "no option 'colour'"),
+        (["--mqtt-url", "mqtts://x?protocol=4"], "protocol=4 cannot be used"),
+        (["--mqtt-url", "mqtts://x?prefix=%23"], "cannot be used"),
+        (["--mqtt-url", "mqtts://x/mqtt"], "not the address of a broker"),
     ],
 )
 def test_a_mistake_is_one_clear_line(arguments: list[str], words: str):
@@ -106,6 +111,14 @@ def test_a_broker_url_is_read_with_its_defaults(tmp_path: Path):
     assert broker_of("mqtts://b:1", **named) == Broker("b", 1, Tls(*files))
 
 
+def test_what_the_broker_asks_for_stands_in_the_query():
+    asked = "protocol=3.1.1&qos=2&prefix=plant/a&client-id=c-1&keep-alive=60&max-packet=131072&share=none&alpn=mqtt"
+    broker = broker_of(f"wss://central@b/ws?{asked}")
+    assert broker.options == ProtocolOptions("3.1.1", 2, 60, 131_072, "plant/a", "c-1", share=None)
+    assert (broker.where, broker.tls) == ("wss://b:443/ws", Tls(alpn="mqtt"))
+    assert broker_of("mqtt://b").options == ProtocolOptions()
+
+
 @pytest.mark.parametrize("content", ["", "\n", "two\nlines"])
 def test_a_file_without_one_line_holds_no_password(tmp_path: Path, content: str):
     (tmp_path / "password").write_text(content)
@@ -119,10 +132,6 @@ id = "gw-1"
 site = "test"
 state_dir = "state"
 runtime_dir = "run"
-
-[central]
-url = "https://127.0.0.1:1"
-prefer = "mqtt"
 
 [central.mqtt]
 host = "127.0.0.1"
@@ -141,14 +150,14 @@ tags = [{{ name = "press-3.temperature", unit = "K", address = 4 }}]
 """
 
 
-async def test_the_agent_delivers_through_the_broker_when_its_file_says_so(store: Store, tmp_path: Path):
+async def test_an_agent_that_knows_only_a_broker_delivers_through_it(store: Store, tmp_path: Path):
     (tmp_path / "mqtt-password").write_text("right\n")
     with mosquitto(users={"central": "also-right", GATEWAY: "right"}, acl=documented_acl()) as server:
         (tmp_path / "edge.toml").write_text(SITE.format(port=server.port))
         async with consuming(server.broker("central", "also-right"), store):
             agent = subprocess.Popen(
                 [sys.executable, "-m", "edge_agent", "run", "--config", tmp_path / "edge.toml"],
-                cwd=REPOSITORY, env={**os.environ, "EDGE_CENTRAL__API_KEY": "of-no-use-here"},
+                cwd=REPOSITORY, env={name: text for name, text in os.environ.items() if "API_KEY" not in name},
             )  # fmt: skip
             try:
                 async with asyncio.timeout(DEADLINE_S):

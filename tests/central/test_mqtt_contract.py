@@ -18,6 +18,7 @@ from cloud_sync.transports.mqtt.transport import MqttTransport
 from tests.contract.check_transport import CHECKS, GATEWAY
 from tests.support.central import MAX_BODY_BYTES, Database
 from tests.support.mosquitto import BrokerRelay, Mosquitto, mosquitto, relaying_broker
+from tests.support.relay import page
 
 DEADLINE_S = 20.0
 
@@ -42,6 +43,12 @@ class MqttBench:
 
     async def come_up(self) -> None:
         await self._database.server.start()
+
+    async def put_somebody_between(self, status: int) -> None:
+        self._relay.says = page(status)
+
+    async def let_through(self) -> None:
+        self._relay.says = None
 
     async def fall_silent(self) -> asyncio.Event:
         self._relay.silent = True

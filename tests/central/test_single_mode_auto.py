@@ -231,7 +231,7 @@ async def test_the_change_is_logged_with_what_an_answer_is_worth(auto, caplog: p
 async def test_the_setting_chooses_the_way(tmp_path: Path, api: str, kind: type):
     site = tmp_path / "edge.toml"
     site.write_text(SITE.format(api=api, more=""))
-    transport = build_transport(load_settings(site), api_key=SECRET, mqtt_password=None)
+    transport = build_transport(load_settings(site), api_key=SECRET)
     assert type(transport) is kind
     assert SECRET not in repr(transport)
     await transport.close()

@@ -11,7 +11,7 @@ from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.memory import Fault, MemoryTransport
 from tests.contract.check_transport import CHECKS, GATEWAY, Bench
 from tests.support.central import API_KEY, MAX_BODY_BYTES, Database
-from tests.support.relay import Relay, relaying
+from tests.support.relay import Relay, page, relaying
 
 
 class MemoryBench:
@@ -32,6 +32,12 @@ class MemoryBench:
 
     async def come_up(self) -> None:
         self.transport.reachable = True
+
+    async def put_somebody_between(self, status: int) -> None:
+        self.transport.somebody_says = status
+
+    async def let_through(self) -> None:
+        self.transport.somebody_says = None
 
     async def fall_silent(self) -> asyncio.Event:
         self.transport.script(Fault.SILENT)
@@ -58,6 +64,12 @@ class HttpsBench:
 
     async def come_up(self) -> None:
         await self._database.server.start()
+
+    async def put_somebody_between(self, status: int) -> None:
+        self._relay.says = page(status)
+
+    async def let_through(self) -> None:
+        self._relay.says = None
 
     async def fall_silent(self) -> asyncio.Event:
         self._relay.silent = True

@@ -38,6 +38,10 @@ class Bench(Protocol):
     async def lose_next_answer(self) -> None: ...
     async def go_down(self) -> None: ...
     async def come_up(self) -> None: ...
+    async def put_somebody_between(self, status: int) -> None:
+        """From now on somebody who is no central answers, with a page and this status."""
+
+    async def let_through(self) -> None: ...
     async def fall_silent(self) -> asyncio.Event:
         """From now on nothing is answered. The event is set once something was heard."""
 
@@ -148,6 +152,16 @@ async def check_cancellation_passes_through_a_pending_send(bench: Bench) -> None
     assert sending.cancelled()
 
 
+async def check_what_somebody_in_between_says_is_about_the_way_only(bench: Bench) -> None:
+    for status in (200, 401, 403, 404, 413, 422, 503):
+        await bench.put_somebody_between(status)
+        with pytest.raises((TransientSyncError, BatchTooLargeError)) as caught:
+            await bench.transport.send(wire.encode(batch()), batch_id="b1")
+        assert isinstance(caught.value, TransientSyncError) or not caught.value.is_centrals
+    await bench.let_through()
+    assert (await bench.transport.send(wire.encode(batch()), batch_id="b1")).accepted == 6
+
+
 async def check_closed_transport_says_so(bench: Bench) -> None:
     await bench.transport.close()
     with pytest.raises(TransientSyncError):
@@ -166,5 +180,6 @@ CHECKS: list[Callable[[Bench], Awaitable[None]]] = [
     check_unreadable_body_is_refused_with_a_reason,
     check_central_down_is_transient_and_over_when_it_is_back,
     check_cancellation_passes_through_a_pending_send,
+    check_what_somebody_in_between_says_is_about_the_way_only,
     check_closed_transport_says_so,
 ]

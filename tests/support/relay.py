@@ -17,6 +17,8 @@ class Relay:
         self._host, self._port = urlsplit(upstream).hostname, urlsplit(upstream).port
         self.drop_next_answer = False
         self.silent = False
+        self.says: bytes | None = None
+        """What is answered to each new connection, in place of what stands behind."""
         self.heard = asyncio.Event()
         self.url = ""
 
@@ -25,6 +27,11 @@ class Relay:
         return bool(chunk)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.says is not None:
+            await reader.read(65_536)
+            writer.write(self.says)
+            await writer.drain()
+            return
         up_reader, up_writer = await asyncio.open_connection(self._host, self._port)
         try:
             async with asyncio.TaskGroup() as group:
@@ -59,3 +66,10 @@ async def relaying(upstream: str) -> AsyncIterator[Relay]:
     async with listening(relay.handle) as port:
         relay.url = f"http://127.0.0.1:{port}"
         yield relay
+
+
+def page(status: int) -> bytes:
+    """An answer of a proxy or portal: a status and a page of its own."""
+    body = b"<html>somebody between</html>"
+    head = f"HTTP/1.1 {status} said\r\nServer: portal/1.0\r\nContent-Type: text/html\r\nConnection: close\r\n"
+    return head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body

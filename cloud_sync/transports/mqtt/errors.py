@@ -192,7 +192,7 @@ def disconnected(broker: Broker, code: int | None, said: str, *, before_answer: 
             hint="does it expect TLS on this port, or a client certificate?",
         )
     why = f" (code {code:#04x})" if code is not None else ""
-    return TransientSyncError(f"{broker.where}: the connection was lost{why}", hint=_SHARED_NAME)
+    return TransientSyncError(f"{broker.where}: the connection was lost{why}", hint=_SHARED_NAME, was_on_its_way=True)
 
 
 def _not_taken(broker: Broker, code: int) -> SyncError:

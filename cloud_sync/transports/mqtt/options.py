@@ -19,7 +19,8 @@ class ProtocolOptions:
     """`max_packet_bytes` is for brokers that do not announce theirs; None: what they announce, or no bound.
 
     `keep_alive_s` None: the link's own choice. `client_id` None: one made of the gateway's name. `state_messages` off:
-    no will and no state topic.
+    no will and no state topic. `share` is the name under which the central's instances share the batches; None is for a
+    broker without shared subscriptions.
     """
 
     version: ProtocolVersion = "5"
@@ -29,6 +30,7 @@ class ProtocolOptions:
     topic_prefix: str = ""
     client_id: str | None = None
     state_messages: StateMessages = "retained"
+    share: str | None = "central"
 
     @property
     def has_properties(self) -> bool:

@@ -184,6 +184,7 @@ class MqttTransport:
         return TransientSyncError(
             f"{self._broker.where}: no answer to batch {batch_id} within {self._answer_timeout_s:g} s",
             hint=f"is the central running, connected to this broker, and permitted to publish the answer?{told}",
+            was_on_its_way=True,
         )
 
     def _note_taken(self, taken: asyncio.Future[int], answer: asyncio.Future[tuple[bytes, str]]) -> None:

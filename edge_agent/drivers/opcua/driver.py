@@ -247,6 +247,7 @@ class OpcUaDriver:
             status_name=_name(code),
             source_time=source_time,
             received_time_ns=received_time_ns,
+            of_utc=self._clock.of_utc,
         )
 
     def _value_gaps(self, handle: int, code: int, at_ns: int) -> list[Gap]:

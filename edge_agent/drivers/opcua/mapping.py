@@ -7,6 +7,7 @@ bad. A BAD reading has no value, whatever the server sent along. Pure: knows no 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -39,9 +40,19 @@ class SequenceWatch:
 
 
 def to_reading(
-    tag: Tag, *, value: object, status_code: int, status_name: str, source_time: datetime | None, received_time_ns: int
+    tag: Tag,
+    *,
+    value: object,
+    status_code: int,
+    status_name: str,
+    source_time: datetime | None,
+    received_time_ns: int,
+    of_utc: Callable[[int], int | None] = lambda utc_ns: utc_ns,
 ) -> Reading:
-    """The reading; `status` keeps the server's code and name, or says why the value is no number."""
+    """The reading; `status` keeps the server's code and name, or says why the value is no number.
+
+    `of_utc` gives the server's time on our clock; None while nobody knows how far ours is off.
+    """
     quality = quality_of(status_code)
     status = f"0x{status_code:08X} {status_name}"
     number: float | None = None
@@ -50,7 +61,8 @@ def to_reading(
         if number is None:
             quality = Quality.BAD
             status += f", but the value is {_described(value)}, not a finite number"
-    return Reading(tag, number, quality, source_time_ns(source_time), received_time_ns, status)
+    source_ns = source_time_ns(source_time)
+    return Reading(tag, number, quality, None if source_ns is None else of_utc(source_ns), received_time_ns, status)
 
 
 def quality_of(status_code: int) -> Quality:

@@ -18,6 +18,7 @@ from cloud_sync.columns import RowColumns
 from cloud_sync.errors import OutboxError, OutboxUnavailableError
 from cloud_sync.journal import KeyJournal, read_journal
 from cloud_sync.outbox import NewBlock, Outbox
+from cloud_sync.outbox_clock import Epoch
 from cloud_sync.records import Event, EventKind, RecordClass, Row, Series
 from cloud_sync.writer import MAX_BLOCK_RECORDS, OutboxWriter
 from tests.support.blocks import GATEWAY, START_US, fresh_rows, gap_event, series
@@ -35,7 +36,7 @@ class SlowStore:
     entered: threading.Event = field(default_factory=threading.Event)
     may_go_on: threading.Event = field(default_factory=threading.Event)
 
-    def append(self, blocks: Sequence[NewBlock]) -> None:
+    def append(self, blocks: Sequence[NewBlock], *, epoch: Epoch | None = None) -> None:
         self.entered.set()
         assert self.may_go_on.wait(DEADLINE_S)
         if self.fail_with is not None:

@@ -53,7 +53,9 @@ def test_an_outbox_that_cannot_be_read_has_no_letters_to_tell() -> None:
 def test_events_without_a_place_are_told_as_a_fact_with_what_would_help() -> None:
     said = text({"way": "single", "takes_events": False}, {"no_place": 40})
     assert "40 events have no place at this central and are kept here: it takes single readings only" in said
-    assert "with a central that takes batches: edge-agent outbox requeue --all" in said
+    assert "with a central that takes batches: they are sent by themselves" in said
+    assert "5 events have no place" in text({"takes_events": False}, {"no_place": 2, "event_records": 3})
+    assert "no place" not in text({"takes_events": None}, {"no_place": 0, "event_records": 3})
     assert "no place" not in text({"takes_events": True}, {"no_place": 40})
     assert "no place" not in text({"takes_events": False}, {"no_place": 0})
 

@@ -6,9 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from cloud_sync.errors import CredentialsError, SyncError
+from cloud_sync.reconcile import Span
+from cloud_sync.transports.auto import way_of
 from cloud_sync.transports.failover import FailoverTransport
+from cloud_sync.transports.mqtt.broker import Broker, Tls, WebSocket
+from cloud_sync.transports.mqtt.options import ProtocolOptions
+from cloud_sync.transports.mqtt.transport import MqttTransport
 from edge_agent.cli.run import build_transport
 from edge_agent.errors import ConfigurationError
+from edge_agent.local.broker import broker_of
+from edge_agent.local.reconciliation import asking
 from edge_agent.settings import Settings
 from edge_agent.settings.load import load_settings
 from edge_agent.settings.secrets import central_mqtt_password
@@ -36,7 +44,7 @@ def test_without_the_table_there_is_one_way(site: Path) -> None:
     settings = load(site, "")
     assert settings.central.mqtt is None
     assert central_mqtt_password(settings, {}) is None
-    transport = build_transport(settings, api_key="key", mqtt_password=None)
+    transport = build_transport(settings, api_key="key")
     assert not isinstance(transport, FailoverTransport)
 
 
@@ -45,7 +53,7 @@ def test_without_the_table_there_is_one_way(site: Path) -> None:
 )
 def test_with_the_table_the_preferred_way_is_used_and_the_other_stands_in(site: Path, prefer: str, first: str) -> None:
     settings = load(site, MQTT, prefer=prefer)
-    transport = build_transport(settings, api_key="key", mqtt_password=None)
+    transport = build_transport(settings, api_key="key")
     assert isinstance(transport, FailoverTransport)
     assert transport.name == first
     assert "mqtts://broker.plant.example:8883" in repr(transport)
@@ -63,6 +71,16 @@ def test_with_the_table_the_preferred_way_is_used_and_the_other_stands_in(site: 
         (MQTT + 'certificate_file = "gw.pem"\n', "belong together"),
         (MQTT + 'password_file = "p"\n', "needs a username"),
         (MQTT + 'password = "p"\n', "there is no such setting"),
+        (MQTT + 'protocol = "3.1"\n', "central.mqtt.protocol"),
+        (MQTT + "qos = 0\n", "central.mqtt.qos"),
+        (MQTT + 'topic_prefix = "plant/+"\n', "holds +, #"),
+        (MQTT + 'topic_prefix = "/plant"\n', "empty level"),
+        (MQTT + 'topic_prefix = "$aws/x"\n', "the broker's own"),
+        (MQTT + 'websocket_path = "/mqtt"\n', 'only with transport = "websockets"'),
+        (MQTT + 'transport = "websockets"\nwebsocket_headers = { "a b" = "c" }\n', "no HTTP header"),
+        (MQTT + 'transport = "websockets"\nwebsocket_headers = { A = "c\\r\\nB: d" }\n', "no HTTP header"),
+        (MQTT + 'alpn = "mqtt"\nallow_plaintext = true\n', "speaks without TLS"),
+        (MQTT + "max_packet_bytes = 1000\n", "central.mqtt.max_packet_bytes"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(site: Path, text: str, said: str) -> None:
@@ -127,7 +145,94 @@ def test_a_file_that_holds_no_password_is_not_sent_as_one(site: Path, content: b
     assert "two" not in caught.value.message
 
 
-def test_the_password_shows_in_no_text(site: Path) -> None:
-    settings = load(site, WITH_USER)
-    transport = build_transport(settings, api_key="key", mqtt_password=SECRET)
-    assert SECRET not in repr(transport) + str(transport) + repr(settings)
+def test_no_secret_shows_in_any_text(site: Path) -> None:
+    headers = f'transport = "websockets"\nwebsocket_headers = {{ X-Token = "{SECRET}" }}\n'
+    settings = load(site, WITH_USER + headers)
+    site.with_name("mqtt-password").write_text(SECRET)
+    transport, broker = build_transport(settings, api_key="key"), broker_in(settings)
+    assert broker.password_now() == SECRET
+    assert broker.websocket == WebSocket(headers={"X-Token": SECRET})
+    assert SECRET not in repr(transport) + str(transport) + repr(settings) + settings.model_dump_json() + repr(broker)
+
+
+def broker_in(settings: Settings) -> Broker:
+    assert settings.central.mqtt is not None
+    return broker_of(settings, settings.central.mqtt)
+
+
+def test_what_the_table_says_reaches_the_connection(site: Path) -> None:
+    table = """
+transport = "websockets"
+websocket_path = "/ws"
+protocol = "3.1.1"
+qos = 2
+client_id = "press-7"
+topic_prefix = "plant/a"
+keep_alive_s = 60
+max_packet_bytes = 100000
+state_messages = "plain"
+alpn = "mqtt"
+"""
+    broker = broker_in(load(site, MQTT + table))
+    assert broker.options == ProtocolOptions("3.1.1", 2, 60, 100_000, "plant/a", "press-7", "plain")
+    assert broker.where == "wss://broker.plant.example:8883/ws"
+    assert broker.tls == Tls(alpn="mqtt")
+    assert broker.topics_of("gw-1").batch == "plant/a/sm/v1/gw-1/batch"
+    assert broker_in(load(site, MQTT)).options == ProtocolOptions()
+
+
+def test_a_password_that_was_renewed_is_used_without_a_restart_and_one_that_is_gone_is_named(site: Path) -> None:
+    broker = broker_in(load(site, WITH_USER))
+    file = site.with_name("mqtt-password")
+    for token in ("first", "second"):
+        file.write_text(token)
+        assert broker.password_now() == token
+    file.unlink()
+    with pytest.raises(CredentialsError, match="mqtt-password"):
+        broker.password_now()
+
+
+BROKER_ONLY = """
+[gateway]
+id = "gw-1"
+site = "hall-3"
+
+[central]
+"""
+
+
+def load_without_url(site: Path, head: str = "", table: str = MQTT) -> Settings:
+    site.write_text(BROKER_ONLY + head + table + PLC, encoding="utf-8")
+    return load_settings(site)
+
+
+def test_a_site_that_has_only_a_broker_needs_no_url_and_no_key(site: Path) -> None:
+    settings = load_without_url(site)
+    transport = build_transport(settings, api_key=None)
+    assert isinstance(transport, MqttTransport)
+    assert way_of(transport).name == "mqtt"
+    assert settings.central.address == "mqtts://broker.plant.example:8883"
+    assert not settings.central.is_plaintext
+
+
+@pytest.mark.parametrize(
+    ("head", "table", "said"),
+    [
+        ("", "", 'url = "https://..." is missing, or a table [central.mqtt]'),
+        ('prefer = "https"\n', MQTT, 'prefer = "https" needs url'),
+        ('api = "single"\n', MQTT, "over MQTT go batches only"),
+        ("allow_plaintext = true\n", MQTT, "central.mqtt.allow_plaintext"),
+        ('client_certificate_file = "a"\nclient_key_file = "b"\n', MQTT, "central.mqtt.certificate_file"),
+    ],
+)
+def test_without_url_what_belongs_to_it_is_refused(site: Path, head: str, table: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_without_url(site, head, table)
+    assert said in caught.value.message
+
+
+async def test_the_comparison_says_that_it_needs_https(site: Path) -> None:
+    settings = load_without_url(site)
+    with pytest.raises(SyncError, match=r"central\.url is not set") as caught:
+        await asking(settings)(Span(0, 1))
+    assert "reconcile_every_s" in str(caught.value.hint)

@@ -1,22 +1,10 @@
-"""Waiting, the backlog's rate, and the size of a request, on a clock that is handed in."""
+"""Waiting, the backlog's rate, and what was too large once, on a clock that is handed in."""
 
 from __future__ import annotations
 
 import pytest
 
-from cloud_sync.uplink.pacing import (
-    ANSWER_TARGET_S,
-    FIRST_RECORDS,
-    MAX_BODY_BYTES,
-    MAX_RECORDS,
-    TOO_LARGE_FORGOTTEN_S,
-    Backoff,
-    RequestSize,
-    TokenBucket,
-)
-
-QUICK_S = ANSWER_TARGET_S / 10
-SLOW_S = ANSWER_TARGET_S * 10
+from cloud_sync.uplink.pacing import TOO_LARGE_FORGOTTEN_S, Backoff, TokenBucket, TooLarge
 
 
 def test_bucket_lets_its_rate_through_over_a_long_time():
@@ -43,52 +31,28 @@ def test_idle_time_is_not_saved_up_beyond_the_burst():
     assert bucket.wait_s(now_s=1_000.0) == pytest.approx(2.0)
 
 
-def test_request_grows_while_answers_are_quick_up_to_its_bound():
-    size = RequestSize()
-    sizes = []
-    for _ in range(10):
-        size.note_answer(size.records, took_s=QUICK_S)
-        sizes.append(size.records)
-    assert sizes == sorted(sizes)
-    assert sizes[-1] == MAX_RECORDS
-
-
-def test_small_requests_say_nothing_about_larger_ones():
-    size = RequestSize()
-    size.note_answer(10, took_s=QUICK_S)
-    assert size.records == FIRST_RECORDS
-
-
-def test_request_shrinks_on_slow_answers_and_on_trouble_but_never_to_nothing():
-    size = RequestSize()
-    size.note_answer(size.records, took_s=SLOW_S)
-    assert size.records == FIRST_RECORDS // 2
-    for _ in range(30):
-        size.note_trouble()
-    assert size.records == 1
-
-
 def test_too_large_is_remembered_for_an_hour():
-    size = RequestSize()
-    size.note_too_large(200_000, now_s=0.0)
-    assert size.is_too_large(200_000, now_s=TOO_LARGE_FORGOTTEN_S - 1)
-    assert not size.is_too_large(199_999, now_s=1.0)
-    assert size.body_bytes == 100_000
-    assert not size.is_too_large(200_000, now_s=TOO_LARGE_FORGOTTEN_S)
-    assert size.body_bytes == MAX_BODY_BYTES
+    memory = TooLarge()
+    memory.note(200_000, now_s=0.0)
+    assert memory.is_too_large(200_000, now_s=TOO_LARGE_FORGOTTEN_S - 1)
+    assert not memory.is_too_large(199_999, now_s=1.0)
+    assert memory.limited(1_000_000, now_s=1.0) == 100_000
+    assert memory.limited(5_000, now_s=1.0) == 5_000
+    assert not memory.is_too_large(200_000, now_s=TOO_LARGE_FORGOTTEN_S)
+    assert memory.limited(1_000_000, now_s=TOO_LARGE_FORGOTTEN_S) == 1_000_000
 
 
 def test_smallest_body_that_was_too_large_counts():
-    size = RequestSize()
+    memory = TooLarge()
     for body_bytes in (300_000, 100_000, 200_000):
-        size.note_too_large(body_bytes, now_s=0.0)
-    assert size.is_too_large(100_000, now_s=1.0)
+        memory.note(body_bytes, now_s=0.0)
+    assert memory.is_too_large(100_000, now_s=1.0)
 
 
 def test_a_single_record_that_is_too_large_says_nothing_about_others():
-    size = RequestSize()
-    size.note_too_large(500, now_s=0.0)
-    assert not size.is_too_large(1_000, now_s=1.0)
+    memory = TooLarge()
+    memory.note(500, now_s=0.0)
+    assert not memory.is_too_large(1_000, now_s=1.0)
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.5, 1.0])

@@ -1,0 +1,103 @@
+"""The blocks of an open outbox whose times are not UTC yet, passed over until they are mended (`outbox_clock`)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from cloud_sync.columns import RowColumns
+from cloud_sync.outbox_blocks import NewBlock, StoredBlock, count, insert_block, next_block
+from cloud_sync.outbox_clock import (
+    ClockNotes,
+    Epoch,
+    Span,
+    decide,
+    held_records,
+    last_times,
+    mend_some,
+    note_known,
+    read_notes,
+    read_spans,
+    span_of,
+)
+from cloud_sync.outbox_file import Work
+from cloud_sync.records import RecordClass
+
+T = TypeVar("T")
+
+
+class OpenFile(Protocol):
+    """What is needed of an outbox: a look at its file, and a transaction that a full disk does not stop."""
+
+    def look(self, work: Callable[[sqlite3.Connection], T]) -> T: ...
+
+    def change(self, work: Work) -> None: ...
+
+
+class HeldBlocks:
+    """Of one outbox. Everything raises OutboxError when the file cannot be used."""
+
+    def __init__(self, file: OpenFile) -> None:
+        self._file = file
+        self._spans: tuple[Span, ...] | None = None  # None: not looked up yet
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._spans
+
+    def look_again(self) -> None:
+        """The file may hold others now."""
+        self._spans = None
+
+    def next(self, db: sqlite3.Connection, after_id: int, record_class: RecordClass | None) -> StoredBlock | None:
+        """Return the oldest block behind `after_id` whose times are UTC."""
+        if self._spans is None:
+            self._spans = read_spans(db)
+        while (found := next_block(db, after_id=after_id, record_class=record_class)) is not None:
+            span = span_of(self._spans, found.id)
+            if span is None:
+                return found
+            after_id = span.last_id
+        return None
+
+    def notes(self) -> ClockNotes:
+        """What is known of the clocks by which waiting blocks were stamped."""
+        return self._file.look(read_notes)
+
+    def records(self) -> int:
+        """How many records wait for a right clock."""
+        return self._file.look(held_records)
+
+    def last_times(self) -> dict[str, int]:
+        """Return the last time that waits of each epoch, on its own clock, UTC unknown."""
+        return self._file.look(lambda db: last_times(db) if read_spans(db) else {})
+
+    def note(
+        self, epochs: Sequence[Epoch], *, known: tuple[str, int] | None = None, events: Sequence[NewBlock] = ()
+    ) -> None:
+        """Decide how far these epochs were off, note the boot whose clock is right, and tell of it in `events`."""
+
+        def work(db: sqlite3.Connection) -> None:
+            decide(db, epochs)
+            if known is not None:
+                note_known(db, *known)
+            for block in events:
+                insert_block(db, block)
+            count(db, "appended", len(events))
+
+        self._file.change(work)
+
+    def mend(self, most_blocks: int, *, note_rows: Callable[[RowColumns], None] | None = None) -> bool:
+        """Give the next blocks of decided epochs their right times, in one transaction. False when none is left."""
+        passed = 0
+
+        def work(db: sqlite3.Connection) -> None:
+            nonlocal passed
+            passed = mend_some(db, read_notes(db), most_blocks, note_rows)
+
+        if not self._file.look(read_spans):
+            return False
+        self._file.change(work)
+        self.look_again()
+        return passed > 0

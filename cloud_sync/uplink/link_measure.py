@@ -1,0 +1,133 @@
+"""What the answers say of the link: the rate at which it delivers, and the time of a request that carries little.
+
+Pure arithmetic; times are seconds of a monotonic clock that the caller hands in. The rate is the delivery rate of BBR
+(Cheng, Cardwell, Yeganeh, Jacobson: draft-cheng-iccrg-delivery-rate-estimation), the floor its windowed minimum, which
+LEDBAT (RFC 6817) calls base delay; a request stands where they have a packet.
+
+Constraints
+- A rate never comes out higher than the link was: what was answered is divided by the longer of the times in which it
+  was sent and in which it was answered.
+- A request that had less to carry than it was allowed says nothing against a higher rate.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+RATE_ANSWERS: Final = 16
+"""The rate is the highest among so many answers: two round trips at eight requests on their way."""
+
+FLOOR_WINDOW_S: Final = 120.0
+FLOOR_WINDOW_FLOORS: Final = 30.0
+"""The floor is the lowest in the longer of these: a route that became longer is found out, and looking for it is 1/30
+of the time."""
+
+_LEAST_S: Final = 1e-4  # of a clock that stands still
+
+
+@dataclass(slots=True)
+class Flight:
+    """One request on its way."""
+
+    body_bytes: int
+    is_full: bool
+    is_backlog: bool
+    sent_s: float
+    first_sent_s: float
+    delivered_before: int
+    delivered_s: float
+    shows_floor: bool
+    """It carries little, and nothing of ours fills the link meanwhile."""
+    is_probe: bool
+    """It was sent to see whether the link is there again."""
+
+
+class DeliveryRate:
+    """Bytes a second that are delivered when there is enough to send; None before the first answer."""
+
+    def __init__(self) -> None:
+        self._samples: deque[float] = deque(maxlen=RATE_ANSWERS)
+        self._in_flight = 0
+        self._first_sent_s = 0.0
+        self._delivered_s = 0.0
+        self.delivered = 0
+
+    @property
+    def bytes_per_s(self) -> float | None:
+        return max(self._samples, default=None)
+
+    def take_off(
+        self, body_bytes: int, *, is_full: bool, is_backlog: bool, shows_floor: bool, is_probe: bool, now_s: float
+    ) -> Flight:
+        """Note a request that goes out now."""
+        if self._in_flight == 0:
+            self._first_sent_s = self._delivered_s = now_s
+        self._in_flight += 1
+        return Flight(
+            body_bytes,
+            is_full=is_full,
+            is_backlog=is_backlog,
+            sent_s=now_s,
+            first_sent_s=self._first_sent_s,
+            delivered_before=self.delivered,
+            delivered_s=self._delivered_s,
+            shows_floor=shows_floor,
+            is_probe=is_probe,
+        )
+
+    def land(self, flight: Flight, *, now_s: float) -> None:
+        """Note its answer."""
+        self._in_flight -= 1
+        self.delivered += flight.body_bytes
+        self._delivered_s = now_s
+        self._first_sent_s = flight.sent_s
+        took_s = max(flight.sent_s - flight.first_sent_s, now_s - flight.delivered_s, _LEAST_S)
+        rate = (self.delivered - flight.delivered_before) / took_s
+        if flight.is_full or rate > (self.bytes_per_s or 0.0):
+            self._samples.append(rate)
+
+    def lose(self) -> None:
+        """Note that a request will have no answer."""
+        self._in_flight -= 1
+
+    def forget(self) -> None:
+        """Begin anew: it is another link."""
+        self._samples.clear()
+
+
+class Floor:
+    """Seconds from the first byte of a small request to its answer, on a link that nothing of ours fills."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, float]] = deque()  # ascending in both
+        self.noted_s: float | None = None
+        """When it was measured last."""
+
+    @property
+    def seconds(self) -> float | None:
+        return self._samples[0][1] if self._samples else None
+
+    @property
+    def window_s(self) -> float:
+        return max(FLOOR_WINDOW_S, FLOOR_WINDOW_FLOORS * (self.seconds or 0.0))
+
+    def note(self, took_s: float, *, now_s: float) -> None:
+        """Note one more; those older than the window are forgotten."""
+        self.noted_s = now_s
+        while self._samples and self._samples[-1][1] >= took_s:
+            self._samples.pop()
+        self._samples.append((now_s, took_s))
+        window_s = self.window_s
+        while now_s - self._samples[0][0] > window_s:
+            self._samples.popleft()
+
+    def is_stale(self, *, now_s: float) -> bool:
+        """Whether it should be measured again, before the window forgets the last one."""
+        return self.noted_s is None or now_s - self.noted_s > self.window_s / 2
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._samples.clear()
+        self.noted_s = None

@@ -1,0 +1,131 @@
+"""What is on its way, and what may go besides: slots of both lanes, size of a request, the backlog's rate and waits.
+
+Puts congestion control, a rate that was set, and what was too large once, into one answer. Sends nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from cloud_sync.errors import BatchTooLargeError, TransientSyncError
+from cloud_sync.outbox import Block
+from cloud_sync.uplink.congestion import MAX_BODY_BYTES, CongestionControl, Measured
+from cloud_sync.uplink.pacing import TokenBucket, TooLarge
+from cloud_sync.uplink.scheduler import Lane, Load, LoadLimits
+from cloud_sync.uplink.state import Policy
+
+_NOW: Final = 0.0
+
+
+class Window:
+    def __init__(self, policy: Policy, monotonic_s: Callable[[], float]) -> None:
+        self._policy = policy
+        self._monotonic_s = monotonic_s
+        self._control = CongestionControl(
+            max_in_flight=policy.in_flight, answer_timeout_s=policy.answer_timeout_s
+        )  # fmt: skip
+        self._too_large = TooLarge()
+        rate = policy.max_bytes_per_s
+        self._bucket = None if rate is None else TokenBucket(rate, now_s=monotonic_s())
+        self._backlog_from_s = _NOW
+        self._loads: list[Load] = []
+
+    @property
+    def measured(self) -> Measured:
+        return self._control.measured
+
+    # ---- what may go
+
+    def limits(self, *, is_asking: bool = False) -> LoadLimits:
+        """How much the next load may carry; one block when it only asks."""
+        now_s = self._monotonic_s()
+        parts_bytes = min(MAX_BODY_BYTES, self._control.parts_bytes(now_s=now_s))
+        return LoadLimits(
+            1 if is_asking else self._policy.join_records, self._too_large.limited(parts_bytes, now_s=now_s)
+        )
+
+    def busy(self, *, has_backlog: bool) -> frozenset[Lane]:
+        """The lanes that have as many requests on their way as they may have.
+
+        While what is new fills each of its requests, the link is too thin for it: then no lane has slots of its own,
+        and the next free one goes to the lane that has had the least of its share.
+        """
+        if self._is_live_full:
+            most = self._control.slots(now_s=self._monotonic_s())
+            return frozenset((Lane.LIVE, Lane.BACKLOG)) if len(self._loads) >= most else frozenset()
+        number = Counter(load.lane for load in self._loads)
+        slots = {
+            Lane.LIVE: self._control.live_slots(has_backlog=has_backlog),
+            Lane.BACKLOG: self._control.backlog_slots(now_s=self._monotonic_s()),
+        }
+        return frozenset(lane for lane, most in slots.items() if number[lane] >= most)
+
+    @property
+    def _is_live_full(self) -> bool:
+        live = [load for load in self._loads if load.lane is Lane.LIVE]
+        return bool(live) and all(load.is_full for load in live)
+
+    def backlog_wait_s(self) -> float:
+        """How long the backlog still has to wait for its time or its rate; 0 when it may go."""
+        now_s = self._monotonic_s()
+        paced_s = 0.0 if self._bucket is None else self._bucket.wait_s(now_s=now_s)
+        return max(0.0, self._backlog_from_s - now_s, paced_s)
+
+    def hold_backlog(self, seconds: float) -> None:
+        """It waits so long from now on; 0 lets it go."""
+        self._backlog_from_s = self._monotonic_s() + seconds if seconds else _NOW
+
+    # ---- what is on its way
+
+    @contextlib.contextmanager
+    def carrying(self, load: Load) -> Iterator[None]:
+        """Its lane has one slot less meanwhile."""
+        self._loads.append(load)
+        try:
+            yield
+        finally:
+            self._loads = [other for other in self._loads if other is not load]
+
+    @contextlib.contextmanager
+    def request(self, body_bytes: int, count: int, load: Load | None = None) -> Iterator[None]:
+        """One request, and what becomes of it. Raises BatchTooLargeError when as much was too large before.
+
+        `load` is what it carries as a whole; None: a part of one, or a question.
+        """
+        now_s = self._monotonic_s()
+        if count > 1 and self._too_large.is_too_large(body_bytes, now_s=now_s):
+            raise BatchTooLargeError(f"{body_bytes} bytes are more than the central took before")
+        if self._bucket is not None:
+            self._bucket.take(body_bytes, now_s=now_s)
+        flight = self._control.note_sent(
+            body_bytes,
+            is_full=load is not None and load.is_full,
+            is_backlog=load is not None and load.lane is Lane.BACKLOG,
+            now_s=now_s,
+        )
+        is_told = False
+        try:
+            yield
+            self._control.note_answered(flight, now_s=self._monotonic_s())
+            is_told = True
+        except BatchTooLargeError:
+            self._too_large.note(body_bytes, now_s=self._monotonic_s())
+            raise
+        except TransientSyncError as exc:
+            self._control.note_failed(flight, may_be_size=exc.was_on_its_way)
+            is_told = True
+            raise
+        finally:
+            if not is_told:
+                self._control.note_gone(flight)
+
+    def forget_too_large(self) -> None:
+        """Who said it lets nothing through, whatever its size."""
+        self._too_large.forget()
+
+    def note_joined(self, blocks: Sequence[Block], body: bytes) -> None:
+        """How much blocks shrink when they become one body."""
+        self._control.note_joined(sum(len(block.body) for block in blocks), len(body))

@@ -1,0 +1,276 @@
+"""Keeps the steady clock's scale true, and has what was stamped before mended in the outbox.
+
+Constraints
+- Nothing is sent with a time that may yet be mended; what is decided is durable before anything is sent by it.
+- Whatever happens to the clock is told to the central, once, by an event with the right time.
+- A disk that refuses stops nothing: what was decided is tried again each second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from cloud_sync.clock_epochs import Bounded, placed
+from cloud_sync.columns import RowColumns
+from cloud_sync.errors import OutboxError
+from cloud_sync.outbox import NewBlock, Outbox
+from cloud_sync.outbox_clock import Epoch
+from cloud_sync.records import Batch, Event, EventKind
+from cloud_sync.writer import Stamping
+from edge_agent.core.clock import instant
+from edge_agent.core.quality import UNSYNCED_CLOCK_CAP
+from edge_agent.health.clock_quality import ClockQuality
+from edge_agent.health.clock_watch import Change, ChangeKind, ClockState, ClockWatch
+from edge_agent.health.steady_clock import SteadyClock
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S: Final = 1.0
+_MENDED_AT_ONCE: Final = 32
+"""Blocks in one transaction: some ten milliseconds, and a log that fits into the ballast's room."""
+_BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+def this_boot() -> str:
+    """Return the kernel's name of this boot; one that never comes again where it has none."""
+    try:
+        return _BOOT_ID_FILE.read_text(encoding="ascii").strip()
+    except OSError:
+        return uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True)
+class ClockHealth:
+    """How the clock is. `wall_us` is what it says, `off_us` by how much it was behind when the agent began, if known;
+    `hold_left_s` of the central in reach until what is held goes as it is; `not_believed_us` is a step not followed."""
+
+    is_synced: bool
+    state: ClockState
+    wall_us: int
+    is_possible: bool
+    up_s: float
+    running_s: float
+    held_records: int
+    hold_left_s: float
+    not_believed_us: int | None
+    off_us: int
+
+
+class ClockKeeper:
+    """One per agent. `begin` once the outbox is open, then `run`."""
+
+    def __init__(
+        self,
+        steady: SteadyClock,
+        quality: ClockQuality,
+        outbox: Outbox,
+        *,
+        gateway_id: str,
+        hold_s: float,
+        boot_id: str,
+        is_online: Callable[[], bool],
+        note_rows: Callable[[RowColumns], None] | None = None,
+    ) -> None:
+        self.watch = ClockWatch(steady, boot_id=boot_id, hold_s=hold_s)
+        self.last_seen_us: int | None = None
+        """The time of the newest record from before this run, UTC, as far as known."""
+        self._steady = steady
+        self._quality = quality
+        self._outbox = outbox
+        self._gateway_id = gateway_id
+        self._boot_id = boot_id
+        self._is_online = is_online
+        self._held_records = 0
+        self._began_s = steady.monotonic_s()
+        self._note_rows = note_rows
+        self._untold: list[Change] = []
+        self._waiting: list[Callable[[], Awaitable[None]]] = []
+
+    def stamping(self) -> Stamping:
+        """How what is made durable now gets its time."""
+        if self.watch.state is ClockState.HELD:
+            return Stamping(epoch=self.watch.epoch)
+        cap = UNSYNCED_CLOCK_CAP if self.watch.state is ClockState.GIVEN_UP and not self._quality() else 1.0
+        return Stamping(self._steady.scale, quality_cap=cap, off_cap=UNSYNCED_CLOCK_CAP)
+
+    def is_trusted(self) -> bool:
+        """Whether readings may have their full quality: the clock is right, or will be made right in what is held."""
+        return self.watch.state is ClockState.HELD or self._quality()
+
+    @property
+    def began_us(self) -> int:
+        """When this run began, UTC, as far as known."""
+        return self._steady.scale.utc_us(self._steady.scale.began_us)
+
+    @property
+    def is_utc(self) -> bool:
+        """Whether the agent's own clock shows UTC, as far as known."""
+        return self._steady.scale.is_identity
+
+    async def begin(self) -> None:
+        """Find out what is known of the clock. Raises OutboxError."""
+        notes = await asyncio.to_thread(self._outbox.held.notes)
+        self.last_seen_us = (await asyncio.to_thread(self._outbox.counters))["last_append_us"] or None
+        self.watch.begin(self._quality.look(), known=notes.known, newest_us=self.last_seen_us)
+        if self.watch.state is ClockState.HELD:
+            await asyncio.to_thread(self._outbox.held.note, (), events=[self._announcement()])
+        else:
+            await asyncio.to_thread(self._settle, None)
+
+    async def run(self, on_change: Callable[[], None] = lambda: None) -> None:
+        """Look at the clock each second until cancelled; `on_change` when something may be sent that was held."""
+        while True:
+            try:
+                if await self.look():
+                    on_change()
+            except OutboxError as exc:
+                logger.warning("what is known of the clock cannot be noted yet: %s", exc.message)
+            await self._steady.sleep(LOOK_EVERY_S)
+
+    async def look(self) -> bool:
+        """Look once, and do what follows. True when blocks were mended. Raises OutboxError."""
+        change = self.watch.look(self._quality.look(), is_online=self._is_online())
+        if change is not None:
+            logger.warning("%s", _in_words(change))
+            self._untold.append(change)
+        while self._untold:
+            await asyncio.to_thread(self._settle, self._untold[0])
+            del self._untold[0]
+        while self._waiting and self.watch.state is not ClockState.HELD:
+            await self._waiting[0]()
+            del self._waiting[0]
+        was_mended = False
+        while await asyncio.to_thread(self._outbox.held.mend, _MENDED_AT_ONCE, note_rows=self._note_rows):
+            was_mended = True
+        return was_mended
+
+    async def when_known(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do the work now, or once this run's times are no longer held."""
+        if self.watch.state is ClockState.HELD:
+            self._waiting.append(work)
+        else:
+            await work()
+
+    def tell(self, event: Event) -> None:
+        """Make an event durable whose times are UTC already. Raises OutboxError."""
+        self._outbox.append([NewBlock.of(Batch(self._gateway_id, events=(event,)))])
+
+    def health(self) -> ClockHealth:
+        """Return how the clock is, for the status."""
+        watch = self.watch
+        with contextlib.suppress(OutboxError):  # which is said elsewhere
+            self._held_records = self._outbox.held.records()
+        return ClockHealth(
+            is_synced=self._quality(),
+            state=watch.state,
+            wall_us=watch.wall_us,
+            is_possible=watch.is_possible,
+            up_s=self._steady.boottime_ns() / 1e9,
+            running_s=self._steady.monotonic_s() - self._began_s,
+            held_records=self._held_records,
+            hold_left_s=max(0.0, watch.hold_s - watch.held_s),
+            not_believed_us=watch.not_believed_us,
+            off_us=self._steady.scale.by_us,
+        )
+
+    def _settle(self, change: Change | None) -> None:
+        """Note what is known now, and tell of the change."""
+        if change is not None and change.kind is ChangeKind.NOT_BELIEVED:
+            self._outbox.held.note((), events=[self._annotation(_in_words(change))])
+            return
+        notes = self._outbox.held.notes()
+        here = (self._boot_id, self.watch.known_offset_us)
+        known = here if self.watch.state is ClockState.KNOWN else None
+        others = [notes.known] if notes.known is not None and notes.known[0] != self._boot_id else []
+        still_open = [epoch for epoch in notes.epochs if epoch.by_us is None]
+        last_us = self._outbox.held.last_times() if still_open else {}
+        found = placed(still_open, last_us, [*others, here])
+        own_id = None if self.watch.epoch is None else self.watch.epoch.id
+        earlier_us = [last_us.get(e.id, e.began_us) + (e.by_us or 0) for e in found.epochs if e.id != own_id]
+        if earlier_us:
+            self.last_seen_us = max([self.last_seen_us or 0, *earlier_us])
+        decided = [self._with_quality(epoch) for epoch in found.epochs]
+        events = [self._annotation(_bounds_in_words(one), *_bounds(one)) for one in found.bounded]
+        if change is not None:
+            events.append(self._annotation(_in_words(change)))
+        if decided or events or (known is not None and known != notes.known):
+            self._outbox.held.note(decided, known=known, events=events)
+
+    def _with_quality(self, epoch: Epoch) -> Epoch:
+        """Of a boot whose clock was never synchronised no reading claims more than an unsynchronised clock allows."""
+        is_right = self.watch.state is ClockState.KNOWN and not self.watch.is_set_by_hand
+        if is_right or epoch.quality_cap is not None:
+            return epoch
+        return replace(epoch, quality_cap=UNSYNCED_CLOCK_CAP)
+
+    def _announcement(self) -> NewBlock:
+        """Sent although the time is not known: only its answer says that the central is in reach."""
+        says = instant(self.watch.wall_us, "seconds")
+        text = (
+            f"the clock is not synchronised since the boot and says {says}; what is measured is held until it is right"
+        )
+        return self._block(text, self.watch.not_before_us, {})
+
+    def _annotation(self, text: str, *bounds: tuple[str, int]) -> NewBlock:
+        return self._block(text, self._steady.to_utc(self._steady.now_ns()) // 1000, dict(bounds))
+
+    def _block(self, text: str, time_us: int, more: dict[str, int]) -> NewBlock:
+        event = Event(uuid.uuid4().hex, EventKind.ANNOTATION, self._gateway_id, time_us, {"text": text, **more})
+        return NewBlock.of(Batch(self._gateway_id, events=(event,)))
+
+
+def _bounds(one: Bounded) -> Sequence[tuple[str, int]]:
+    return [
+        ("start_us", one.start_us), ("end_us", one.end_us),
+        ("not_before_us", one.not_before_us), ("not_after_us", one.not_after_us),
+    ]  # fmt: skip
+
+
+def _bounds_in_words(one: Bounded) -> str:
+    return (
+        f"the box was switched off before its clock was ever right: when the readings from "
+        f"{instant(one.start_us, 'seconds')} to {instant(one.end_us, 'seconds')} were taken is only known to lie "
+        f"between {instant(one.not_before_us, 'seconds')} and {instant(one.not_after_us, 'seconds')}"
+    )
+
+
+def _in_words(change: Change) -> str:
+    by = _how_far(change.step_us)
+    match change.kind:
+        case ChangeKind.SYNCHRONISED if abs(change.step_us) < 1_000_000:
+            return "the clock is synchronised, and was right before"
+        case ChangeKind.SYNCHRONISED:
+            return f"the clock is synchronised; it was {by}, and what was stamped meanwhile is mended"
+        case ChangeKind.SET:
+            return f"the clock was set by hand; it was {by}, and what was stamped meanwhile is mended"
+        case ChangeKind.GIVEN_UP:
+            return "the clock was not synchronised in time: readings go as they are, with less quality"
+        case ChangeKind.LEAPT:
+            return f"a leap second: the clock was {by}"
+        case ChangeKind.STEPPED:
+            back = "; until it has caught up, times are close together and marked" if change.step_us < 0 else ""
+            return f"the clock was set while readings were sent by it; it was {by}{back}"
+        case ChangeKind.NOT_BELIEVED:
+            return (
+                f"the clock was set by {change.step_us / 1e6:+.0f} s without being synchronised, which is not followed"
+            )
+
+
+def _how_far(step_us: int) -> str:
+    """A clock that is set forth was behind."""
+    seconds = abs(step_us) / 1e6
+    far = (
+        f"{seconds:.1f} s"
+        if seconds < 120
+        else f"{seconds / 3600:.1f} h"
+        if seconds < 172_800
+        else f"{seconds / 86_400:.0f} days"
+    )
+    return f"{far} {'behind' if step_us > 0 else 'ahead'}"

@@ -1,0 +1,178 @@
+"""Whether the wall clock is right, and what follows when it changes: pure, told of time by whoever looks.
+
+A clock that was not synchronised since the boot is not known to be right: without a battery it starts in 1970 or when
+it was last saved, and with one it may be hours off. What is stamped meanwhile is held, until
+
+- the kernel says that it is synchronised, or somebody has set it: then it is known how far it was off;
+- it could have been sent for `hold_s` and the clock is at least possible: then it goes as it is, with less quality.
+
+A clock that is impossible (before this program was made, or before the newest record) is never given up on.
+A clock that was right and is set is followed; set by more than a day, only once it is synchronised there.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from cloud_sync.outbox_clock import Epoch
+from edge_agent.health.clock_quality import KernelClock
+from edge_agent.health.steady_clock import SteadyClock
+
+_MICROSECONDS: Final = 1_000_000
+DAY_US: Final = 86_400 * _MICROSECONDS
+MADE_US: Final = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp()) * _MICROSECONDS
+"""No clock before it is right: this program was not made yet. Raised with releases."""
+_LONGEST_AWAY_US: Final = 366 * DAY_US
+_LONGEST_SERVICE_US: Final = 15 * 366 * DAY_US
+_BEHIND_US: Final = 60 * _MICROSECONDS  # a slow battery clock may be so far behind the newest record
+_STEP_US: Final = 20_000  # steps of NTP begin at 0.1 s; below it is how the two clocks are read
+_SAME_CLOCK_US: Final = _MICROSECONDS
+_SET_BY_HAND_US: Final = 10 * _MICROSECONDS
+_SETTLED_S: Final = 15.0
+"""A clock that was set counts as right when it was not set again for so long: what sets it in steps has then ended."""
+_LEAP_US: Final = (900_000, 1_100_000)
+
+
+class ClockState(StrEnum):
+    KNOWN = "known"
+    HELD = "held"  # nobody knows; what is stamped waits
+    GIVEN_UP = "given_up"  # nobody knows, and nothing waits for it any more
+
+
+class ChangeKind(StrEnum):
+    SYNCHRONISED = "synchronised"  # while held or given up
+    SET = "set"  # by somebody, while held
+    GIVEN_UP = "given_up"
+    STEPPED = "stepped"  # while it was known
+    LEAPT = "leapt"
+    NOT_BELIEVED = "not_believed"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened to the clock; `step_us` is by how much it was set."""
+
+    kind: ChangeKind
+    step_us: int = 0
+
+
+class ClockWatch:
+    """Of one run of an agent."""
+
+    def __init__(self, steady: SteadyClock, *, boot_id: str, hold_s: float) -> None:
+        self.state = ClockState.GIVEN_UP
+        self.epoch: Epoch | None = None
+        self.is_set_by_hand = False
+        self.not_believed_us: int | None = None
+        """By how much the clock was set, while that is not followed."""
+        self.held_s = 0.0
+        """For how long what is held could have been sent."""
+        self._steady = steady
+        self._boot_id = boot_id
+        self.hold_s = hold_s
+        self._newest_us: int | None = None
+        self._wall_us = steady.offset_us  # wall clock minus time since boot
+        self._set_at_s = steady.monotonic_s()
+        self._looked_s = steady.monotonic_s()
+
+    @property
+    def wall_us(self) -> int:
+        """What the wall clock says, UTC or not."""
+        return self._steady.boottime_ns() // 1000 + self._wall_us
+
+    @property
+    def known_offset_us(self) -> int:
+        """UTC minus the time since boot, as far as known."""
+        return self._steady.offset_us + self._steady.scale.by_us
+
+    @property
+    def is_possible(self) -> bool:
+        """False for a wall clock that cannot be right."""
+        if self._newest_us is None:
+            return MADE_US <= self.wall_us <= MADE_US + _LONGEST_SERVICE_US
+        return max(MADE_US, self._newest_us - _BEHIND_US) <= self.wall_us <= self._newest_us + _LONGEST_AWAY_US
+
+    @property
+    def not_before_us(self) -> int:
+        """It is later than this, whatever the clock says."""
+        return max(MADE_US, self._newest_us or 0)
+
+    def begin(self, kernel: KernelClock, *, known: tuple[str, int] | None, newest_us: int | None) -> None:
+        """`known` is the boot whose clock was right last, `newest_us` the newest record's time, UTC."""
+        self._newest_us = newest_us
+        self._wall_us = self._steady.wall_offset_us()
+        was_right = known is not None and known[0] == self._boot_id and abs(known[1] - self._wall_us) <= _SAME_CLOCK_US
+        if self._is_synchronised(kernel) or was_right:
+            self._know()
+        elif self.hold_s > 0:
+            self.state = ClockState.HELD
+            began_us, offset_us = self._steady.scale.began_us, self._steady.offset_us
+            self.epoch = Epoch(uuid.uuid4().hex, self._boot_id, offset_us, began_us, self.not_before_us)
+            self._steady.is_known = False
+
+    def look(self, kernel: KernelClock, *, is_online: bool) -> Change | None:
+        """See what the clock does; at most once in a second. `is_online`: the central answers."""
+        now_s = self._steady.monotonic_s()
+        elapsed_s, self._looked_s = now_s - self._looked_s, now_s
+        step_us = self._steady.wall_offset_us() - self._wall_us
+        if abs(step_us) > _STEP_US:
+            self._wall_us += step_us
+            self._set_at_s = now_s
+        if self.state is ClockState.HELD:
+            self.held_s += elapsed_s if is_online else 0.0
+            return self._look_while_held(kernel, now_s)
+        return self._look_while_counting(kernel)
+
+    def _look_while_held(self, kernel: KernelClock, now_s: float) -> Change | None:
+        by_us = self._wall_us - self._steady.offset_us
+        if self._is_synchronised(kernel):
+            self._know()
+            return Change(ChangeKind.SYNCHRONISED, by_us)
+        is_set = abs(by_us) >= _SET_BY_HAND_US and now_s - self._set_at_s >= _SETTLED_S
+        if is_set and self.wall_us >= MADE_US:
+            self._know()
+            self.is_set_by_hand = True
+            return Change(ChangeKind.SET, by_us)
+        if self.held_s >= self.hold_s and self.is_possible:
+            self._know()
+            self.state = ClockState.GIVEN_UP
+            return Change(ChangeKind.GIVEN_UP, by_us)
+        return None
+
+    def _look_while_counting(self, kernel: KernelClock) -> Change | None:
+        step_us = self._wall_us - self.known_offset_us
+        is_synced = self._is_synchronised(kernel)
+        was_known, self.state = self.state is ClockState.KNOWN, ClockState.KNOWN if is_synced else self.state
+        self.is_set_by_hand = self.is_set_by_hand and not is_synced
+        if abs(step_us) <= _STEP_US:
+            self.not_believed_us = None
+            return Change(ChangeKind.SYNCHRONISED) if is_synced and not was_known else None
+        if not is_synced and (self.wall_us < MADE_US or (was_known and abs(step_us) > DAY_US)):
+            is_news = self.not_believed_us is None
+            self.not_believed_us = step_us
+            return Change(ChangeKind.NOT_BELIEVED, step_us) if is_news else None
+        self.not_believed_us = None
+        self._follow(self._wall_us)
+        if kernel.is_leaping and _LEAP_US[0] <= abs(step_us) <= _LEAP_US[1]:
+            return Change(ChangeKind.LEAPT, step_us)
+        return Change(ChangeKind.STEPPED, step_us)
+
+    def _is_synchronised(self, kernel: KernelClock) -> bool:
+        """Also the kernel's word does not count for a time before this program was made."""
+        return kernel.is_synced and self.wall_us >= MADE_US
+
+    def _know(self) -> None:
+        """Take all times of this run to be as far off as the clock says now."""
+        self.state, self._steady.is_known = ClockState.KNOWN, True
+        by_us = self._wall_us - self._steady.offset_us
+        self._steady.scale = self._steady.scale.known(by_us if abs(by_us) > _STEP_US else 0)
+
+    def _follow(self, wall_us: int) -> None:
+        """From now on; what was stamped before stays."""
+        by_us = wall_us - self._steady.offset_us
+        if abs(by_us - self._steady.scale.by_us) > _STEP_US:
+            self._steady.scale = self._steady.scale.stepped(self._steady.now_ns() // 1000, by_us)
