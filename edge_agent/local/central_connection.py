@@ -24,4 +24,4 @@ def connection_of(central: CentralSettings, meter: LinkMeter | None = None) -> C
 def known_central(settings: Settings) -> KnownCentral:
     """Return what counts as this gateway's central, with what the state folder remembers of it."""
     central = settings.central
-    return KnownCentral(central.url, demand=central.proof, file=settings.gateway.state_dir / FILE_NAME)
+    return KnownCentral(central.url or "", demand=central.proof, file=settings.gateway.state_dir / FILE_NAME)
