@@ -74,7 +74,7 @@ def site_in(folder: Path, url: str) -> Path:
 @contextlib.asynccontextmanager
 async def running(site: Path) -> AsyncIterator[Agent]:
     settings, presence, stop = load_settings(site), Presence(), asyncio.Event()
-    transport = build_transport(settings, api_key=API_KEY, mqtt_password=None, presence=presence)
+    transport = build_transport(settings, api_key=API_KEY, presence=presence)
     agent = Agent.build(settings, clock=SystemClock(), transport=transport, presence=presence)
     task = asyncio.create_task(agent.run(stop))
     try:
