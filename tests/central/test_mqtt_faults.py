@@ -34,6 +34,7 @@ from cloud_sync.transports.memory import MemoryTransport
 from cloud_sync.transports.mqtt.broker import Broker, Topics
 from cloud_sync.transports.mqtt.link import Link
 from cloud_sync.transports.mqtt.message import Message, Will
+from cloud_sync.transports.mqtt.options import ProtocolOptions
 from cloud_sync.transports.mqtt.transport import OFFLINE, ONLINE, MqttTransport, answer_of
 from tests.contract.check_transport import GATEWAY, NOW_US, batch, keys_of
 from tests.support.central import Database
@@ -412,12 +413,24 @@ async def test_a_body_larger_than_the_broker_takes_is_too_large_before_it_is_sen
             await settle(transport, batch(), "b2")
 
 
-async def test_a_broker_that_breaks_the_rules_to_refuse_a_large_message_is_named(store: Store):
+async def test_a_broker_that_refuses_a_size_it_never_announced_gets_smaller_ones(store: Store):
+    """mosquitto 2.0 says it with a code that MQTT 5 has for other packets."""
     with mosquitto(lines=("message_size_limit 20000",)) as server:
         async with consuming(server.broker(), store), sending(server.broker()) as transport:
-            with pytest.raises(TransientSyncError, match="not MQTT 5") as caught:
+            with pytest.raises(BatchTooLargeError, match="smaller messages") as caught:
                 await transport.send(bytes(30_000), batch_id="b1")
-            assert "max_packet_size" in str(caught.value.hint)
+            assert "max_packet_bytes" in str(caught.value.hint)
+            await settle(transport, batch(), "b2")
+
+
+async def test_a_broker_of_3_1_1_that_hangs_up_on_a_size_is_found_out_the_second_time(store: Store):
+    with mosquitto(lines=("max_packet_size 20000",)) as server:
+        spoken = replace(server.broker(), options=ProtocolOptions("3.1.1"))
+        async with consuming(server.broker(), store), sending(spoken) as transport:
+            with pytest.raises(TransientSyncError, match="connection was lost"):
+                await transport.send(bytes(30_000), batch_id="b1")
+            with pytest.raises(BatchTooLargeError, match="hung up twice on a message of 30"):
+                await transport.send(bytes(30_000), batch_id="b1")
             await settle(transport, batch(), "b2")
 
 

@@ -5,7 +5,8 @@ Constraints
   the broker lets go of it, there is none unless asked for, and then no more than `takes_qos_2`.
 - Whatever ends the network thread, also an error that nobody foresaw, is told.
 - What the broker wants as keep-alive only shortens ours: 0 would mean that its silence is never noticed.
-- A refusal of QoS 2 comes in a PUBREC, whose reason paho does not read.
+- A refusal of QoS 2 comes in a PUBREC, whose reason paho does not read; and 0x95, "packet too large", which mosquitto
+  2.0 says in a PUBACK, is no reason there for paho, and would cost the connection.
 
 Only this file and connection.py import paho. The overridden methods are paho's own, and not public: the version is
 pinned, and tests/unit/cloud_sync/transports/mqtt feeds each of them.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTErrorCode
@@ -39,6 +40,7 @@ _KIND_AND_QOS: Final = 0xF6
 _PUBLISH_QOS_2: Final = 0x34
 _WRONG_VERSION: Final = 0x84
 _REFUSED_VERSION_3: Final = b"\x01"
+_SUCCESS: Final = MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
 class BoundedClient(paho.Client):
@@ -68,7 +70,7 @@ class BoundedClient(paho.Client):
         self._max_inflight_messages = number
 
     def received_code(self, mid: int) -> int:
-        """Return the reason in the PUBREC of a message that is done, once; 0 is success."""
+        """Return the reason in the acknowledgement of a message that is done, once; 0 is success."""
         return self._received_codes.pop(mid, 0)
 
     def _thread_main(self) -> None:
@@ -118,20 +120,27 @@ class BoundedClient(paho.Client):
             reason = ReasonCode(PacketTypes.CONNACK, identifier=_WRONG_VERSION)
             self.on_connect(self, None, paho.ConnectFlags(session_present=False), reason, None)  # type: ignore[arg-type, call-arg]
 
+    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        return _SUCCESS if self._ends_refused() else super()._handle_pubackcomp(cmd)
+
     def _handle_pubrec(self) -> MQTTErrorCode:
+        return _SUCCESS if self._ends_refused() else super()._handle_pubrec()
+
+    def _ends_refused(self) -> bool:
+        """End a publish that the broker refuses, in a PUBREC too, and with codes that MQTT 5 has for other packets."""
         packet = self._in_packet["packet"]
         if self._protocol != paho.MQTTv5 or len(packet) < 3 or packet[2] == 0:
-            return super()._handle_pubrec()
+            return False
         mid, code = int.from_bytes(packet[:2]), packet[2]
-        if code < FAILURE:
-            if mid in self._out_messages:
-                self._received_codes[mid] = code
-            return super()._handle_pubrec()
         with self._out_message_mutex:
             if mid not in self._out_messages:
-                return MQTTErrorCode.MQTT_ERR_SUCCESS
-            reason = ReasonCode(PacketTypes.PUBREC, identifier=code)
-            return self._do_on_publish(mid, reason, Properties(PacketTypes.PUBREC))  # type: ignore[no-untyped-call]
+                return False
+            self._received_codes[mid] = code
+            if code < FAILURE:
+                return False
+            reason = ReasonCode(PacketTypes.PUBACK)
+            self._do_on_publish(mid, reason, Properties(PacketTypes.PUBACK))  # type: ignore[no-untyped-call]
+        return True
 
     def _create_socket_connection(self) -> socket.socket:
         raw = super()._create_socket_connection()

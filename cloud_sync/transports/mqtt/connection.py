@@ -192,7 +192,7 @@ class Connection:
             self._hand_over(listener.disconnected, code, self._said)
 
         def on_publish(_: Any, __: Any, mid: int, reason: ReasonCode, ___: Any) -> None:
-            self._hand_over(listener.published, mid, reason.value or client.received_code(mid))
+            self._hand_over(listener.published, mid, client.received_code(mid) or reason.value)
 
         def on_subscribe(_: Any, __: Any, mid: int, reasons: list[ReasonCode], ___: Any) -> None:
             worst = max((reason.value for reason in reasons), default=errors.FAILURE)

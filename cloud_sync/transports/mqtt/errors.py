@@ -164,9 +164,10 @@ def disconnected(broker: Broker, code: int | None, said: str, *, before_answer: 
     if refused_alert(said):
         return _own_certificate(broker, said)
     if MALFORMED in said:
+        what = said.partition(f"{MALFORMED}: ")[2]
         return TransientSyncError(
-            f"{broker.where} answered something that is not {broker.options.name}",
-            hint="mosquitto refuses a message over its message_size_limit so; use max_packet_size, which it tells us",
+            f"{broker.where} answered something that is not {broker.options.name}{f': {what}' if what else ''}",
+            hint="the broker, or something between us and it, breaks the protocol; its own log may say more",
         )
     if TOO_LONG in said:
         return TransientSyncError(

@@ -33,9 +33,7 @@ class Announced:
 
     @property
     def nonsense(self) -> str | None:
-        """What cannot be meant, in words: a limit that MQTT forbids or that leaves no place for a batch."""
-        if self.receive_maximum < 1:
-            return "announces that it takes 0 messages at a time, which MQTT 5 forbids"
+        """What cannot be meant, in words: a limit that leaves no place for a batch."""
         if self.max_packet_bytes is not None and self.max_packet_bytes < FLOOR_BYTES:
             return f"announces packets of up to {self.max_packet_bytes} bytes; a batch needs {FLOOR_BYTES}"
         if self.max_qos < 1:

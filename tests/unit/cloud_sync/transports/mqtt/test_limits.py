@@ -73,7 +73,6 @@ def test_a_message_of_that_size_that_was_taken_clears_the_suspicion():
 @pytest.mark.parametrize(
     ("announced", "words"),
     [
-        (Announced(receive_maximum=0), "0 messages"),
         (Announced(max_packet_bytes=0), "0 bytes"),
         (Announced(max_packet_bytes=FLOOR_BYTES - 1), str(FLOOR_BYTES)),
         (Announced(max_qos=0), "QoS 0"),
