@@ -11,7 +11,6 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from cloud_sync.columns import Record
@@ -44,7 +43,7 @@ from edge_agent.health.steady_clock import SteadyClock, UtcClock
 from edge_agent.health.systemd import SystemdNotifier
 from edge_agent.late_models import LateModels, UnscoredGaps
 from edge_agent.local.absence import note_absence
-from edge_agent.local.api import SOCKET_FILE, STATUS_FILE, LocalApi, StatusFile
+from edge_agent.local.box import BoxWatch
 from edge_agent.local.client_certificate import certificate_problem
 from edge_agent.local.document import rfc3339
 from edge_agent.local.machine_status import describe_alarms
@@ -104,6 +103,7 @@ class Agent:
     missing_models: MissingModels = field(init=False)
     supervisors: list[Supervisor] = field(default_factory=list)
     supervision: Supervision = field(init=False)
+    box: BoxWatch = field(init=False)
     lines: ModelLines = field(init=False)
     running: RunningStages = field(init=False)
     unscored: UnscoredGaps = field(init=False)
@@ -157,6 +157,7 @@ class Agent:
             model_errors=model_errors,
         )
         agent.supervision = Supervision(utc)
+        agent.box = BoxWatch(settings, utc, describe=agent._answer)
         agent.lines = ModelLines(settings, agent.recorder, agent.baselines)
         agent.running = RunningStages(agent.supervision, agent._put, steady)
         agent.unscored = UnscoredGaps(model_errors, agent.recorder, agent._put, steady)
@@ -195,7 +196,7 @@ class Agent:
                 if await unless_stopped(stop, self._open(), within_s=OPENING_S) is None:
                     log.warning("stopped while the outbox was being opened; the next start goes on with it")
                     return
-                async with LocalApi(self._socket_path, self._answer):
+                async with self.box.api:
                     await self._run_parts(stop, patience)
             finally:
                 await patience.finish("closing the link", self.transport.close(), CLOSE_S)
@@ -230,6 +231,8 @@ class Agent:
             self.supervision.start("watchdog", self.notifier.keep_alive),
         ]
         try:
+            for line in await asyncio.to_thread(self.box.warnings):
+                log.warning("%s", line)
             self.notifier.ready(f"{len(sources)} sources")
             log.info("running: %d sources, central %s", len(sources), self.settings.central.address)
             await stop.wait()
@@ -270,7 +273,7 @@ class Agent:
         document = await self._answer() | stopped(self.writer.state)
         waiting = document.get("outbox", {}).get("records", "an unknown number of")  # the disk may be gone by now
         log.info("stopped; %s records wait in the outbox for the next start", waiting)
-        await asyncio.to_thread(self._status_file.write, document)
+        await asyncio.to_thread(self.box.folders.write, document)
 
     async def _put(self, records: Sequence[Record]) -> None:
         everything = [*records, *self.recorder.take_events()]
@@ -377,22 +380,15 @@ class Agent:
             failures=self.supervision.failures,
             own=self.installation,
             outbox=self.outbox_watch.look(depth, counters, error=self.writer.state.error, now_ns=self.utc.now_ns()),
+            box=await asyncio.to_thread(self.box.look),
         )
         return describe(parts)
-
-    @property
-    def _socket_path(self) -> Path:
-        return self.settings.gateway.runtime_dir / SOCKET_FILE
-
-    @property
-    def _status_file(self) -> StatusFile:
-        return StatusFile(self.settings.gateway.runtime_dir / STATUS_FILE)
 
     async def _keep_status_file(self) -> None:
         while True:
             await self._put([])  # what the recorder itself has to tell, also when no stage has anything
             document = await self._describe()
-            await asyncio.to_thread(self._status_file.write, document)
+            await asyncio.to_thread(self.box.folders.write, document)
             self.notifier.status(document["summary"])
             await self.clock.sleep(STATUS_FILE_EVERY_S)
 

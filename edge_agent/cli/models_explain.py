@@ -16,7 +16,6 @@ from edge_agent.cli.machine_text import WHOSE, fault_line_in_words, reason_in_wo
 from edge_agent.cli.status import folders_of
 from edge_agent.cli.status_text import can_show
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
-from edge_agent.local.api import SOCKET_FILE, STATUS_FILE, StatusFile, ask_daemon
 from edge_agent.settings.toml_file import find_settings_file, read_document, resolve_paths
 
 DOWN: Final = 2
@@ -88,12 +87,12 @@ def _only(explanations: list[dict[str, Any]], subject: str) -> list[dict[str, An
 
 def _newest_status(config: Path | None) -> tuple[dict[str, Any] | None, bool]:
     path = find_settings_file(config)
-    runtime_dir, _ = folders_of(resolve_paths(read_document(path), path.parent))
+    folders = folders_of(resolve_paths(read_document(path), path.parent))
     try:
-        status = ask_daemon(runtime_dir / SOCKET_FILE)
+        status = folders.ask()
         is_running = True
     except DaemonUnreachableError:
-        status, is_running = StatusFile(runtime_dir / STATUS_FILE).read() or {}, False
+        status, is_running = folders.read() or {}, False
     return (status if can_show(_explained, status) else None), is_running
 
 

@@ -32,6 +32,7 @@ from edge_agent.health.logs import set_up_logging
 from edge_agent.health.name_lookups import look_up_apart
 from edge_agent.local.central_connection import connection_of, known_central
 from edge_agent.local.client_certificate import warn_of_dates
+from edge_agent.local.folders import StatusFolders
 from edge_agent.local.last_words import FOR_THE_OPERATOR, last_words, leave_word
 from edge_agent.settings import CentralMqttSettings, Settings
 from edge_agent.settings.load import load_settings
@@ -55,7 +56,7 @@ def run_daemon(config: Path | None) -> None:
     # At once: the kernel drops an order to a container's first process while nobody listens for it.
     signals = StopSignals(within_s=ENDED_WITHIN_S).listen()
     settings = load_settings(find_settings_file(config))
-    with last_words(settings.gateway.runtime_dir):
+    with last_words(StatusFolders(settings.gateway.runtime_dir, settings.gateway.state_dir)):
         _run_settings(settings, signals)
 
 
@@ -84,7 +85,7 @@ async def _run(settings: Settings, api_key: str | None, signals: StopSignals) ->
         await _supervised(partial(_run_agent, settings, api_key, signals))
     except (EdgeError, SyncError) as error:
         if not isinstance(error, FOR_THE_OPERATOR):
-            leave_word(settings.gateway.runtime_dir, error)
+            leave_word(StatusFolders(settings.gateway.runtime_dir, settings.gateway.state_dir), error)
             await _hold_off(signals.asked, BETWEEN_STARTS_S - (time.monotonic() - started_s))
         raise
 

@@ -22,7 +22,7 @@ from edge_agent.cli.status_text import as_text, can_show
 from edge_agent.cli.why_down import why_down
 from edge_agent.core.clock import instant
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
-from edge_agent.local.api import SOCKET_FILE, STATUS_FILE, StatusFile, ask_daemon
+from edge_agent.local.folders import StatusFolders
 from edge_agent.settings.toml_file import find_settings_file, read_document, resolve_paths
 
 EXIT_CODES: Final = {"healthy": 0, "degraded": 1, "down": 2, "misconfigured": 3}
@@ -59,17 +59,17 @@ def read_status(config: Path | None) -> dict[str, Any]:
     except ConfigurationError as exc:
         return _misconfigured(exc)
     gateway = _gateway(document)
-    runtime_dir, state_dir = folders_of(document)
+    folders = folders_of(document)
     try:
-        return _checked(ask_daemon(runtime_dir / SOCKET_FILE))
+        return _checked(folders.ask())
     except DaemonUnreachableError as exc:
         closed, last = exc, None
         try:
-            last = StatusFile(runtime_dir / STATUS_FILE).read()
+            last = folders.read()
         except DaemonUnreachableError as of_the_file:
             closed = exc if exc.hint else of_the_file
-        found = _without_daemon(path, closed, last, state_dir, gateway)
-        return found if can_show(as_text, found) else _without_daemon(path, closed, None, state_dir, gateway)
+        found = _without_daemon(path, closed, last, folders.state_dir, gateway)
+        return found if can_show(as_text, found) else _without_daemon(path, closed, None, folders.state_dir, gateway)
 
 
 def _checked(document: dict[str, Any]) -> dict[str, Any]:
@@ -82,10 +82,13 @@ def _checked(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def folders_of(document: dict[str, Any]) -> tuple[Path, Path]:
-    """The runtime and the state folder of a site's file, which may be wrong in everything else."""
+def folders_of(document: dict[str, Any]) -> StatusFolders:
+    """Return the folders of a site's file, which may be wrong in everything else."""
     gateway = _gateway(document)
-    return _folder(gateway, "runtime_dir", "/run/edge-agent"), _folder(gateway, "state_dir", "/var/lib/edge-agent")
+    return StatusFolders(
+        runtime_dir=_folder(gateway, "runtime_dir", "/run/edge-agent"),
+        state_dir=_folder(gateway, "state_dir", "/var/lib/edge-agent"),
+    )
 
 
 def _gateway(document: dict[str, Any]) -> dict[str, Any]:

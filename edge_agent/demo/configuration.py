@@ -52,6 +52,7 @@ def write_configuration(places: DemoPlaces, *, central_url: str, modbus_port: in
             "site": "demo",
             "state_dir": str(places.state_dir / "gateway"),
             "runtime_dir": str(places.runtime_dir),
+            "accept_volatile_state": True,
         },
         "central": {
             "url": central_url,

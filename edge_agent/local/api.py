@@ -40,10 +40,14 @@ CLOSE_TIMEOUT_S: Final = 0.5
 
 
 class LocalApi:
-    """Serves while entered."""
+    """Serves while entered, at the first of the paths where the file system lets it; nowhere when none does."""
 
-    def __init__(self, path: Path, describe: Callable[[], Awaitable[dict[str, Any]]]) -> None:
-        self._path = path
+    def __init__(self, *paths: Path, describe: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        self._paths = paths
+        self.path: Path | None = None
+        """Where it answers."""
+        self.refused: str | None = None
+        """Why it does not answer at the first path."""
         self._describe = describe
         self._server: asyncio.Server | None = None
         self._held = contextlib.ExitStack()
@@ -55,29 +59,33 @@ class LocalApi:
         """Connections beyond `MAX_CLIENTS`, closed without an answer."""
 
     async def __aenter__(self) -> Self:
-        if len(str(self._path).encode()) > SOCKET_PATH_MAX:
+        """Raises ConfigurationError for a path that is too long and for a folder where another agent answers."""
+        if len(str(self._paths[0]).encode()) > SOCKET_PATH_MAX:
             raise ConfigurationError(
-                f"{self._path} is too long for a unix socket", hint="choose a shorter gateway.runtime_dir"
+                f"{self._paths[0]} is too long for a unix socket", hint="choose a shorter gateway.runtime_dir"
             )
-        try:
-            self._held.enter_context(only_socket(self._path.parent))
-            self._path.unlink(missing_ok=True)  # left by a killed daemon; the folder's lock says we are alone
-            self._server = await asyncio.start_unix_server(self._answer, sock=self._bound())
-        except OSError as exc:
-            self._held.close()
-            raise ConfigurationError(
-                f"{self._path} cannot be opened: {exc.strerror}",
-                hint="gateway.runtime_dir must be a folder the agent may write to",
-            ) from exc
+        for path in self._paths:
+            try:
+                await self._serve(path)
+                break
+            except OSError as exc:  # read-only, full, closed: recording goes on without
+                self._held.close()
+                self.refused = self.refused or f"{path} cannot be made: {exc.strerror or exc}"
         return self
 
-    def _bound(self) -> socket.socket:
+    async def _serve(self, path: Path) -> None:
+        self._held.enter_context(only_socket(path.parent))
+        self._server = await asyncio.start_unix_server(self._answer, sock=self._bound(path))
+        self.path = path
+
+    def _bound(self, path: Path) -> socket.socket:
         """The mode is given before anybody can connect: listening begins later."""
+        path.unlink(missing_ok=True)  # left by a killed daemon; the folder's lock says we are alone
         link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            link.bind(str(self._path))
-            self._path.chmod(SOCKET_MODE)
-            found = self._path.stat()
+            link.bind(str(path))
+            path.chmod(SOCKET_MODE)
+            found = path.stat()
         except OSError:
             link.close()
             raise
@@ -96,10 +104,12 @@ class LocalApi:
         self._held.close()
 
     def _remove_ours(self) -> None:
+        if self.path is None:
+            return
         with contextlib.suppress(OSError):  # the folder may be gone by now
-            found = self._path.stat()
+            found = self.path.stat()
             if (found.st_dev, found.st_ino) == self._inode:
-                self._path.unlink()
+                self.path.unlink()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._clients >= MAX_CLIENTS:
@@ -133,14 +143,17 @@ class StatusFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def write(self, document: dict[str, Any]) -> None:
+    def write(self, document: dict[str, Any]) -> bool:
+        """Replace it. Returns False for a folder that is full, closed or lost: that must not stop the agent."""
         temporary = self._path.with_suffix(".tmp")
-        # A full or lost runtime folder must not stop the agent: the socket still answers.
-        with contextlib.suppress(OSError):
+        try:
             with open_private(temporary, "w", encoding="utf-8") as file:
                 os.fchmod(file.fileno(), STATUS_MODE)
                 file.write(json.dumps(printable_tree(document | {"process": this_process()})))
             temporary.replace(self._path)
+        except OSError:
+            return False
+        return True
 
     def read(self) -> dict[str, Any] | None:
         """The last document, or None when no whole one is there. Raises DaemonUnreachableError for a closed one."""

@@ -8,69 +8,72 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 from cloud_sync.errors import CredentialsError, OutboxTooNewError, SyncError
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError, EdgeError
-from edge_agent.local.api import STATUS_FILE, StatusFile
 from edge_agent.local.document import problem, rfc3339
-from edge_agent.local.state_lock import is_held, make_runtime_folder
+from edge_agent.local.folders import StatusFolders
+from edge_agent.local.starts import BOX, end_of, note_start, read_starts
 
 FOR_THE_OPERATOR: Final = (ConfigurationError, CredentialsError, OutboxTooNewError)
 """Somebody has to change something first: another start would end the same way."""
 
 
 @contextlib.contextmanager
-def last_words(runtime_dir: Path) -> Iterator[None]:
+def last_words(folders: StatusFolders) -> Iterator[None]:
     """Note that a run begins, and leave the reason when it ends with one of our errors."""
-    _note_start(runtime_dir)
+    _note_start(folders)
     try:
         yield
     except (EdgeError, SyncError) as exc:
-        leave_word(runtime_dir, exc)
+        leave_word(folders, exc)
         raise
-    _note_end(runtime_dir)
+    _note_end(folders)
 
 
-def _note_end(runtime_dir: Path) -> None:
+def _note_end(folders: StatusFolders) -> None:
     """Stopped before there was a status of this run."""
-    file, last = _left_before(runtime_dir)
-    if not is_held(runtime_dir) and last.pop("begun", None) is not None:
-        file.write(last | {"state": "stopped", "summary": "stopped on request", "time": _now()})
+    last = _left_before(folders)
+    if not folders.is_held() and last.pop("begun", None) is not None:
+        folders.write(last | {"state": "stopped", "summary": "stopped on request", "time": _now()})
 
 
-def leave_word(runtime_dir: Path, error: EdgeError | SyncError) -> None:
+def leave_word(folders: StatusFolders, error: EdgeError | SyncError) -> None:
     """Say why nobody will answer; the same failure again keeps its first time."""
-    if is_held(runtime_dir):
+    if folders.is_held():
         return
-    file, last = _left_before(runtime_dir)
+    last = _left_before(folders)
     words = "the agent did not start" if isinstance(error, FOR_THE_OPERATOR) else "the agent cannot go on"
     failure = problem(f"{words}: {error.message}", SystemClock().now_ns(), error.hint)
     before = last.get("failure") or last.get("failure_before")
     if isinstance(before, dict) and before.get("what") == failure["what"]:
         failure["since"] = before.get("since")
-    file.write({key: value for key, value in last.items() if key != "failure_before"} | {"failure": failure})
+    folders.write({key: value for key, value in last.items() if key != "failure_before"} | {"failure": failure})
 
 
-def _note_start(runtime_dir: Path) -> None:
+def _note_start(folders: StatusFolders) -> None:
     """What the last run left is kept below, until the first status replaces it."""
-    with contextlib.suppress(OSError):  # then the journal is the only one that tells
-        make_runtime_folder(runtime_dir)
-    if is_held(runtime_dir):
+    if folders.is_held():
         return
-    file, last = _left_before(runtime_dir)
+    last = _left_before(folders)
+    _count_start(folders, last)
     before = {"failure_before": last.pop("failure")} if "failure" in last else {}
-    file.write(last | before | {"begun": _now()})
+    folders.write(last | before | {"begun": _now()})
 
 
-def _left_before(runtime_dir: Path) -> tuple[StatusFile, dict[str, Any]]:
-    file = StatusFile(runtime_dir / STATUS_FILE)
+def _count_start(folders: StatusFolders, last: dict[str, Any]) -> None:
+    """A status that is gone though the agent ran here before: the box was started again, its runtime folder is new."""
+    before = end_of(last) or (BOX if read_starts(folders.state_dir) else None)
+    note_start(folders.state_dir, now_s=SystemClock().now_ns() / 1e9, before=before)
+
+
+def _left_before(folders: StatusFolders) -> dict[str, Any]:
     try:
-        return file, file.read() or {}
+        return folders.read() or {}
     except DaemonUnreachableError:  # another user's: written anew where the folder lets us
-        return file, {}
+        return {}
 
 
 def _now() -> str | None:

@@ -26,6 +26,7 @@ from edge_agent.drivers.supervisor import SourceHealth, SourceState
 from edge_agent.errors import BundleError
 from edge_agent.health.clock_keeper import ClockHealth
 from edge_agent.health.ledger import GapLedger
+from edge_agent.local.box import BoxHealth, box_problems, describe_box
 from edge_agent.local.clock_status import clock_problems, describe_clock
 from edge_agent.local.document import in_utc, problem, rfc3339
 from edge_agent.local.machine_status import (
@@ -83,6 +84,7 @@ class Parts:
     """What is wrong with the client certificate, and what to do."""
     failures: Sequence[PartFailure] = ()
     own: Installation | None = None
+    box: BoxHealth | None = None
     traffic: Mapping[str, Any] = field(default_factory=dict)
 
     def utc_us(self, time_us: int) -> int:
@@ -125,6 +127,7 @@ def describe(parts: Parts) -> dict[str, Any]:
             "newest": parts.ledger.newest(5, utc_us=parts.utc_us),
         },
         "clock": describe_clock(parts.clock_health),
+        "box": None if parts.box is None else describe_box(parts.box),
         "parts_failed": describe_parts(parts.failures),
     }
 
@@ -144,6 +147,7 @@ def _problems(parts: Parts) -> list[dict[str, Any]]:
     out += signal_problems(parts.stages, parts.snapshots)
     out = in_utc(out, parts.utc_us) + clock_problems(parts.clock_health)
     out += _delivery_problems(parts)
+    out += box_problems(parts.box) if parts.box is not None else []
     out += part_problems(parts.failures, now_ns=parts.now_ns)
     return out
 

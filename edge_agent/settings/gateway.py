@@ -36,6 +36,10 @@ class GatewaySettings(Strict):
         Path("/var/lib/edge-agent"),
         description="The outbox, and what is learned of the machines; nobody else may write here.",
     )
+    accept_volatile_state: bool = Field(
+        False,
+        description="The state folder may be in memory or in a container's layer: `status` calls that no problem.",
+    )
     runtime_dir: Path = Field(Path("/run/edge-agent"), description="The socket `status` asks; in memory on a real box.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
     log_format: Literal["console", "json"] = Field("console", description="Text for people, or one JSON object a line.")

@@ -133,7 +133,7 @@ def _serving() -> Iterator[Enter]:
 
     with _site() as site, asyncio.Runner() as runner:
         path = site.parent / "edge-agent.sock"
-        api = LocalApi(path, describe)
+        api = LocalApi(path, describe=describe)
         runner.run(api.__aenter__())
         try:
             yield lambda content: runner.run(visit(path, content))

@@ -116,7 +116,7 @@ async def test_the_status_by_socket_and_by_file(tmp_path: Path) -> None:
     async def describe() -> dict[str, Any]:
         return {"state": "healthy", "sources": [{"message": EVIL}]}
 
-    async with LocalApi(tmp_path / "s.sock", describe):
+    async with LocalApi(tmp_path / "s.sock", describe=describe):
         assert is_safe(await asyncio.to_thread(ask_daemon, tmp_path / "s.sock"))
     StatusFile(tmp_path / "status.json").write({"summary": EVIL})
     assert is_safe(json.loads((tmp_path / "status.json").read_text())["summary"])

@@ -34,7 +34,7 @@ async def serving(folder: Path) -> AsyncIterator[tuple[Path, LocalApi, list[int]
         return STATUS
 
     path = folder / "edge-agent.sock"
-    async with asyncio.timeout(DEADLINE_S), LocalApi(path, describe) as server:
+    async with asyncio.timeout(DEADLINE_S), LocalApi(path, describe=describe) as server:
         yield path, server, asked
 
 
