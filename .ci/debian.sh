@@ -1,7 +1,7 @@
 #!/bin/sh
-# The Debian packages the tests use: sound, an independent Modbus server, a broker, a tracer. Needs root; else says what is missing.
+# The Debian packages the tests use: sound, an independent Modbus server, a broker, proxies, a tracer. Needs root; else says what is missing.
 set -eu
-packages="libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins libmodbus-dev gcc libc6-dev pkg-config mosquitto zstd strace mmdebstrap"
+packages="libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins libmodbus-dev gcc libc6-dev pkg-config mosquitto tinyproxy-bin microsocks zstd strace mmdebstrap"
 missing=""
 for package in $packages; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"

@@ -44,6 +44,7 @@ from edge_agent.health.systemd import SystemdNotifier
 from edge_agent.late_models import LateModels, UnscoredGaps
 from edge_agent.local.absence import note_absence
 from edge_agent.local.box import BoxWatch
+from edge_agent.local.central_connection import connection_of
 from edge_agent.local.client_certificate import certificate_problem
 from edge_agent.local.document import rfc3339
 from edge_agent.local.machine_status import describe_alarms
@@ -183,7 +184,7 @@ class Agent:
         )
         agent.missing_models = MissingModels(settings, model_errors, adopt=late.adopt, clock=utc, say=_say)
         agent.model_pull = ModelPull(
-            settings.models, names=models, ca_file=settings.central.ca_file, clock=utc, say=_say
+            settings.models, names=models, connection=partial(connection_of, settings.central), clock=utc, say=_say
         )
         agent._connect()
         return agent

@@ -6,11 +6,12 @@ question of reconciliation, the broker.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from cloud_sync.transports.link_use import ORDINARY, LinkUse
+from cloud_sync.transports.proxies.choice import ProxyChoice
 from cloud_sync.transports.tls import ClientCertificate
 
 
@@ -23,9 +24,18 @@ class ConnectionOptions:
 
     ca_file: Path | None = None
     client_certificate: ClientCertificate | None = None
-    connect_timeout_s: float = 5.0
+    connect_timeout_s: float = 30.0
+    """For the look-up of the name, for TCP, and for the proxy's answer: each has as long."""
+    tls_timeout_s: float = 90.0
+    """A full handshake is 2 to 5 kB: 20 s at 2 kbit/s, 40 s when something else is on its way as well."""
     answer_timeout_s: float = 30.0
     use: LinkUse = ORDINARY
+    proxy: ProxyChoice = field(default_factory=ProxyChoice)
+
+    @property
+    def open_within_s(self) -> float:
+        """How long all steps together may take before the first byte of a request goes out."""
+        return 4 * self.connect_timeout_s + 2 * self.tls_timeout_s
 
 
 DEFAULTS: Final = ConnectionOptions()

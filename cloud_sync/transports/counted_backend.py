@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import httpcore
-import httpx
 
 from cloud_sync.transports.link_meter import LinkMeter, WatchedConnection
 
@@ -66,14 +65,3 @@ class CountedBackend(httpcore.AsyncNetworkBackend):
 
     async def sleep(self, seconds: float) -> None:
         await self._inner.sleep(seconds)
-
-
-def count_connections(client: httpx.AsyncClient, meter: LinkMeter) -> None:
-    """Count what this client's connections carry, proxied ones too. Call it before the first request.
-
-    The library makes its pools itself and has no parameter for their backend; a test looks that it is still there.
-    """
-    for transport in (client._transport, *client._mounts.values()):
-        pool = getattr(transport, "_pool", None)
-        if pool is not None:
-            pool._network_backend = CountedBackend(pool._network_backend, meter)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import re
 import socket
 import ssl
@@ -15,14 +14,20 @@ import httpx
 
 from cloud_sync.errors import CredentialsError, TransientSyncError
 from cloud_sync.printable import printable
+from cloud_sync.transports.steps import StepError, causes_of
 from cloud_sync.transports.tls import ClientCertificate, certificate_refused, own_out_of_date, refused_alert
 
 _PROXY_WANTS_CERTIFICATE: Final = re.compile(rb"No required SSL certificate was sent|The SSL certificate error")
 
-PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-
 # A UnicodeError: a host name that no resolver takes.
-LIBRARY_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict, UnicodeError)
+LIBRARY_ERRORS: Final = (
+    StepError,
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.StreamError,
+    httpx.CookieConflict,
+    UnicodeError,
+)
 
 _ON_ITS_WAY: Final = (
     httpx.ReadTimeout, httpx.WriteTimeout, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError,
@@ -31,7 +36,7 @@ _CUT_HINT: Final = (
     "does the central run, and for long enough to answer? A proxy or firewall between may cut connections and answers"
 )
 
-_MOST_CAUSES: Final = 50
+_PATIENCE: Final = "is the central busy? On a slow link raise central.answer_timeout_s"
 
 # OpenSSL's X509_V_ERR_* numbers, for the causes that somebody at the machine can mend.
 _CERTIFICATE_CAUSES: Final = {
@@ -60,8 +65,12 @@ def translated(where: str, own: ClientCertificate | None = None) -> Iterator[Non
     """Let only our errors out of this block; cancellation passes."""
     try:
         yield
+    except StepError as exc:
+        raise TransientSyncError(f"{where}: {exc.words}", hint=exc.hint) from exc
     except TimeoutError as exc:
-        raise TransientSyncError(f"{where}: the answer did not end in time", was_on_its_way=True) from exc
+        raise TransientSyncError(
+            f"{where}: the answer did not end in time", hint=_PATIENCE, was_on_its_way=True
+        ) from exc
     except LIBRARY_ERRORS as exc:
         error = _unreachable(where, own, exc)
         if isinstance(error, TransientSyncError):
@@ -72,15 +81,15 @@ def translated(where: str, own: ClientCertificate | None = None) -> Iterator[Non
 
 
 def _unreachable(where: str, own: ClientCertificate | None, exc: Exception) -> TransientSyncError | CredentialsError:
-    causes = _causes(exc)
+    causes = causes_of(exc)
     for cause in causes:
         if isinstance(cause, ssl.SSLError):
             return _tls_failure(where, own, cause)
     for cause in causes:
         if (found := _no_connection(cause)) is not None:
-            return TransientSyncError(f"{where}: {found[0]}", hint=found[1] + _by_proxy())
+            return TransientSyncError(f"{where}: {found[0]}", hint=found[1])
     if isinstance(exc, httpx.RemoteProtocolError) and (said := _cut_short(str(exc))) is not None:
-        return TransientSyncError(f"{where}: {said}", hint=_CUT_HINT + _by_proxy(), is_centrals=False)
+        return TransientSyncError(f"{where}: {said}", hint=_CUT_HINT, is_centrals=False)
     if isinstance(exc, httpx.ReadError):
         lost = "the connection was lost before an answer"
         if any(isinstance(cause, ConnectionResetError) for cause in causes):
@@ -94,8 +103,7 @@ def _unreachable(where: str, own: ClientCertificate | None, exc: Exception) -> T
         )
     return TransientSyncError(
         f"{where}: {printable(exc, limit=300) or type(exc).__name__}",
-        hint="check that the central runs, that central.url is right, and that name, route and firewall let it through"
-        + _by_proxy(),
+        hint="check that the central runs, that central.url is right, and that name, route and firewall let it through",
     )
 
 
@@ -109,25 +117,6 @@ def _cut_short(library_says: str) -> str | None:
     return None
 
 
-def _by_proxy() -> str:
-    """What stands in between may be what does not answer, and nothing in the error names it."""
-    given = sorted(name for name in os.environ if name.upper() in PROXIES and os.environ[name])
-    return f"; {' and '.join(given)} names a proxy: is it there?" if given else ""
-
-
-def _causes(exc: BaseException) -> list[BaseException]:
-    """The error and all that led to it, each once; a connection is tried at several addresses at a time."""
-    found: list[BaseException] = []
-    left = [exc]
-    while left and len(found) < _MOST_CAUSES:
-        cause = left.pop(0)
-        if cause not in found:
-            found.append(cause)
-            led = cause.__cause__ or cause.__context__
-            left += [*(cause.exceptions if isinstance(cause, BaseExceptionGroup) else ()), *([led] if led else [])]
-    return found
-
-
 def _no_connection(cause: BaseException) -> tuple[str, str] | None:
     """What is wrong before anybody answers, and what to do."""
     if isinstance(cause, socket.gaierror):
@@ -136,11 +125,12 @@ def _no_connection(cause: BaseException) -> tuple[str, str] | None:
         return "nobody listens there: connection refused", "does the central run? Check host and port in central.url"
     if isinstance(cause, OSError) and cause.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
         return "no way there: no route to the host", "check this box's network cable, address and gateway"
-    if isinstance(cause, httpx.ConnectTimeout):
-        return (
-            "no connection in time (central.connect_timeout_s)",
-            "check host and port in central.url, and the firewall",
-        )
+    if isinstance(cause, httpx.PoolTimeout):
+        return "no connection became free in time (central.answer_timeout_s)", _PATIENCE
+    if isinstance(cause, httpx.WriteTimeout):
+        return "the request could not be sent in time (central.answer_timeout_s)", _PATIENCE
+    if isinstance(cause, httpx.ReadTimeout):
+        return "no answer in time (central.answer_timeout_s)", _PATIENCE
     return None
 
 

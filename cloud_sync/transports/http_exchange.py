@@ -13,8 +13,6 @@ Constraints
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -28,10 +26,14 @@ from cloud_sync.errors import TransientSyncError
 from cloud_sync.printable import printable
 from cloud_sync.transports.answers import MAX_ANSWER_BYTES
 from cloud_sync.transports.connection import ConnectionOptions
-from cloud_sync.transports.counted_backend import count_connections
-from cloud_sync.transports.http_errors import PROXIES, check_certificate_taken, translated
+from cloud_sync.transports.http_errors import check_certificate_taken, translated
+from cloud_sync.transports.http_pool import forward_of, transport_of
 from cloud_sync.transports.link_meter import LinkBytes
+from cloud_sync.transports.proxies.handshake import refused_by_http
 from cloud_sync.transports.tls import ClientTls
+
+_PROXY_SIGN_IN: Final = 407
+_UNKNOWN_PROXY: Final = "this network has a proxy of its own (transparent): name it in [central.proxy]"
 
 _PIECE_BYTES: Final = 16_384
 """At 500 bytes a second, slower than any link (GPRS has 6,000), a piece takes 33 s."""
@@ -41,9 +43,6 @@ IDLE_S: Final = 300.0
 
 _NOT_NEEDED: Final = ("Accept", "Connection", "User-Agent")
 """What the library adds and HTTP/1.1 does not ask for."""
-
-_CANNOT_BE_MADE: Final = (httpx.InvalidURL, ValueError, ImportError)
-_REASON_CHARS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +69,10 @@ class HttpExchange:
     ) -> None:
         self._headers = dict(headers)
         self._tls = tls
-        self._timeout = httpx.Timeout(connection.answer_timeout_s, connect=connection.connect_timeout_s)
+        self._connection = connection
+        self._timeout = httpx.Timeout(connection.answer_timeout_s)
         self._answer_timeout_s = connection.answer_timeout_s
-        self._unsent_s = (
-            2 * connection.connect_timeout_s + connection.answer_timeout_s
-        )  # TCP, then TLS; a proxy may stand between the two
+        self._unsent_s = connection.open_within_s + connection.answer_timeout_s
         self._use = connection.use
         self._limits = httpx.Limits(
             max_connections=max_connections, max_keepalive_connections=20, keepalive_expiry=self._use.idle_s or IDLE_S
@@ -110,6 +108,8 @@ class HttpExchange:
                     answer = self._identified(url, challenge, response, found)
         if self._use.meter is not None:
             self._use.meter.add(LinkBytes(payload=len(body)))
+        if answer.status == _PROXY_SIGN_IN:
+            raise self._refused_by_proxy(url, answer)
         check_certificate_taken(url, self._tls.own, answer.status, answer.body)
         return answer
 
@@ -118,18 +118,29 @@ class HttpExchange:
         identity = identity_in(header, key, challenge, status=response.status_code, body=body)
         return Answer(response.status_code, response.headers, body, url, identity)
 
+    def _refused_by_proxy(self, url: str, answer: Answer) -> TransientSyncError:
+        """407 is a proxy's own answer, also to a request that it was to pass on (http://, through an HTTP proxy)."""
+        where = httpx.URL(url)
+        with translated(url):
+            proxy = forward_of(where, self._connection)
+        if proxy is None:
+            return TransientSyncError(f"{url}: a proxy that nobody configured answers 407", hint=_UNKNOWN_PROXY)
+        offered = [way.split()[0] for way in answer.headers.get_list("Proxy-Authenticate") if way.split()]
+        refusal = refused_by_http(proxy, answer.status, f"{where.host}:{where.port or 80}", offered=offered)
+        return TransientSyncError(f"{url}: {refusal.words}", hint=refusal.hint)
+
     async def aclose(self) -> None:
         self._is_closed = True
         if self._client is not None:
             await self._client.aclose()
 
     def _made_client(self, url: str) -> httpx.AsyncClient:
-        client = client_for(url, self._tls.context, self._timeout, self._headers, limits=self._limits)
+        client = client_for(
+            url, self._connection, self._tls.context, timeout=self._timeout, headers=self._headers, limits=self._limits
+        )
         if self._use.is_sparing:
             for name in _NOT_NEEDED:
                 client.headers.pop(name, None)
-        if self._use.meter is not None:
-            count_connections(client, self._use.meter)
         return client
 
     async def _sent(self, body: bytes, deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
@@ -143,40 +154,21 @@ class HttpExchange:
 
 def client_for(
     url: str,
+    connection: ConnectionOptions,
     verify: ssl.SSLContext,
+    *,
     timeout: httpx.Timeout,
     headers: Mapping[str, str] | None = None,
-    *,
     limits: httpx.Limits | None = None,
 ) -> httpx.AsyncClient:
-    """Make a client that asks for nothing packed and keeps no cookie. Raises TransientSyncError naming the proxy
-    variable that no client can be made with."""
-    try:
-        return httpx.AsyncClient(
-            headers={**(headers or {}), "Accept-Encoding": "identity"},
-            timeout=timeout,
-            verify=verify,
-            limits=limits or httpx.Limits(),
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        )
-    except _CANNOT_BE_MADE as exc:
-        raise TransientSyncError(
-            f"{url}: {_proxy_variables(verify)} cannot be used: {printable(exc, limit=_REASON_CHARS)}",
-            hint="a proxy is http://HOST:PORT; mend the variable in the unit's environment, then restart the agent",
-        ) from exc
-
-
-def _proxy_variables(verify: ssl.SSLContext) -> str:
-    """Name those that cannot be used, each tried alone; their values may hold a password, and are not shown."""
-    bad = [name for name, value in os.environ.items() if name.upper() in PROXIES and not _is_usable(value, verify)]
-    return f"the environment variable {' and '.join(sorted(bad) or ['NO_PROXY'])}"
-
-
-def _is_usable(proxy: str, verify: ssl.SSLContext) -> bool:
-    with contextlib.suppress(*_CANNOT_BE_MADE):
-        httpx.AsyncHTTPTransport(verify=verify, proxy=proxy if "://" in proxy else f"http://{proxy}")
-        return True
-    return False
+    """Return a client that asks for nothing packed, keeps no cookie, and connects as the options say."""
+    return httpx.AsyncClient(
+        headers={**(headers or {}), "Accept-Encoding": "identity"},
+        timeout=timeout,
+        transport=transport_of(httpx.URL(url), connection, verify, limits or httpx.Limits()),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        trust_env=False,  # what of the environment counts is read where a connection is made
+    )
 
 
 async def _body(url: str, response: httpx.Response, max_bytes: int) -> bytes:

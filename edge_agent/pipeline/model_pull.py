@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cloud_sync.errors import SyncError
 from cloud_sync.printable import printable
 from cloud_sync.private_files import make_private_folder, open_private
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.http_errors import LIBRARY_ERRORS
 from cloud_sync.transports.http_exchange import client_for
 from cloud_sync.transports.tls import trusting
@@ -70,21 +71,21 @@ class Index(_Strict):
 
 
 class ModelPull:
-    """`names` are the models this agent scores with; `ca_file` is for a private server's certificate."""
+    """`names` are the models this agent scores with; `connection` says how the index is reached: as the central is."""
 
     def __init__(
         self,
         settings: ModelSettings,
         *,
         names: Collection[str],
-        ca_file: Path | None,
+        connection: Callable[[], ConnectionOptions],
         clock: Clock,
         say: Callable[[str, str], None],
     ) -> None:
         self.error: str | None = None
         self._settings = settings
         self._names = names
-        self._ca_file = ca_file
+        self._connection = connection
         self._clock = clock
         self._say = say
 
@@ -110,9 +111,12 @@ class ModelPull:
         if inbox is None:
             raise BundleError("models.pull_url needs models.inbox")
         try:
+            connection = self._connection()
             async with (
                 asyncio.timeout(PULL_TIMEOUT_S),
-                client_for(url, trusting(self._ca_file), httpx.Timeout(_ANSWER_TIMEOUT_S)) as client,
+                client_for(
+                    url, connection, trusting(connection.ca_file), timeout=httpx.Timeout(_ANSWER_TIMEOUT_S)
+                ) as client,
             ):
                 index = _parse(url, await _fetch_index(client, url))
                 wanted = await asyncio.to_thread(self._wanted, index, inbox)
@@ -120,7 +124,7 @@ class ModelPull:
                     await _fetch(client, urljoin(url, entry.file), entry, inbox)
         except TimeoutError as exc:
             raise BundleError(f"{url}: not done within {PULL_TIMEOUT_S:.0f} s") from exc
-        except SyncError as exc:  # the CA file, or a proxy variable
+        except SyncError as exc:  # the CA file, or a proxy
             raise BundleError(f"{url}: {exc.message}", hint=exc.hint) from exc
         except LIBRARY_ERRORS as exc:
             raise BundleError(f"{url}: {printable(exc, limit=300) or type(exc).__name__}") from exc

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from cloud_sync.transports.connection import ConnectionOptions
 from edge_agent.core.clock import Clock, FakeClock
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.model_pull import ModelPull
@@ -89,7 +90,7 @@ class World:
         return ModelPull(
             settings,
             names=[AI4I],
-            ca_file=self.authority.ca_file,
+            connection=lambda: ConnectionOptions(self.authority.ca_file),
             clock=clock or FakeClock(),
             say=lambda level, line: None,
         )

@@ -151,9 +151,8 @@ async def test_no_cookie_is_kept():
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("HTTPS_PROXY", "ftp://127.0.0.1:1"), ("http_proxy", "http://secret:word@corp:abc"),
-     ("HTTP_PROXY", "http://corp:abc"), ("ALL_PROXY", "socks5://127.0.0.1:1"), ("HTTP_PROXY", "http://[::1"),
-     ("all_proxy", "\udcff"), ("NO_PROXY", "[::1")],
+    [("http_proxy", "http://secret:word@corp:abc"), ("HTTP_PROXY", "ftp://127.0.0.1:1"), ("all_proxy", "\udcff"),
+     ("NO_PROXY", "[::1")],
 )  # fmt: skip
 async def test_a_proxy_variable_that_cannot_be_used_is_a_failure_of_the_link_named_and_tried_again(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
@@ -171,12 +170,13 @@ async def test_a_proxy_variable_that_cannot_be_used_is_a_failure_of_the_link_nam
         assert (await http.ask("POST", url, body=b"x")).status == 200
 
 
-async def test_a_proxy_that_is_not_there_is_named_in_the_hint(monkeypatch: pytest.MonkeyPatch):
+async def test_a_proxy_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch):
     async with exchange_with(always(OK + b"\r\n")) as (http, url):
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
         with pytest.raises(TransientSyncError) as caught:
             await http.ask("POST", url, body=b"x")
-    assert "HTTP_PROXY names a proxy" in str(caught.value.hint)
+    assert "the proxy at http://127.0.0.1:1 (HTTP_PROXY): nobody listens there" in caught.value.message
+    assert "HTTP_PROXY" in str(caught.value.hint)
 
 
 def test_the_environment_makes_no_connection_tell_its_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

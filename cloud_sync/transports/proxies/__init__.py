@@ -1,0 +1,1 @@
+"""Connections that go through a proxy."""
