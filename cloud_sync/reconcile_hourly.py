@@ -21,6 +21,7 @@ from cloud_sync.transports.auto import AutoTransport
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.https import HttpsTransport
+from cloud_sync.transports.late import LateTransport
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +106,8 @@ def state_of(found: Comparison, *, now_ns: int) -> ReconcileState:
 def takes_digests(transport: Transport) -> bool:
     """Whether what carries the batches now reaches a central that can be asked for digests."""
     match transport:
+        case LateTransport(made=made):
+            return made is not None and takes_digests(made)
         case HttpsTransport() | AutoTransport(mode="batch") | FailoverTransport(name="https"):
             return True
         case _:

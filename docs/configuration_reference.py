@@ -19,6 +19,7 @@ from edge_agent import settings as s
 TABLES: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("[gateway]", s.GatewaySettings),
     ("[central]", s.CentralSettings),
+    ("[central.proxy]", s.CentralProxySettings),
     ("[central.mqtt]", s.CentralMqttSettings),
     ("[outbox]", s.OutboxSettings),
     ("[report]", s.ReportSettings),
@@ -53,7 +54,8 @@ paths in it are relative to it. An unknown setting is a mistake, not ignored. Th
 **The API key** of the central never stands in the file. It is taken from the first of: `EDGE_CENTRAL__API_KEY`, the
 file `central.api_key_file`, the systemd credential `central-api-key`. It appears in no log and no error.
 The broker's password comes from the file `central.mqtt.password_file`, else the systemd credential
-`central-mqtt-password`; what the broker must permit is in `docs/MQTT.md`.
+`central-mqtt-password`, that of a proxy from `central.proxy.password_file`, else `central-proxy-password`. What the
+broker must permit is in `docs/MQTT.md`, how a proxy is chosen in `docs/DELIVERY.md`.
 
 **Row names** are `<asset>.<point>.<feature>` for waveforms, the tag's own name for tags, and `<asset>.<name>.score` for
 tag models. Two writers of one row are refused.

@@ -25,6 +25,7 @@ from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.known_central import KnownCentral
+from cloud_sync.transports.late import LateTransport
 from cloud_sync.transports.single import IN_FLIGHT, SingleReadingTransport
 
 logger = logging.getLogger(__name__)
@@ -149,6 +150,10 @@ def transport_for(
 def worth_of(transport: Transport) -> str:
     """What this central's answer is worth, in one sentence."""
     match transport:
+        case LateTransport(made=None):
+            return "not known yet: nothing could be sent so far"
+        case LateTransport(made=made) if made is not None:
+            return worth_of(made)
         case SingleReadingTransport() | AutoTransport(mode="single"):
             return SingleReadingTransport.worth
         case AutoTransport(mode=None):
@@ -175,6 +180,10 @@ class Way:
 def way_of(transport: Transport) -> Way:
     """Which way is in use, since when, and whether events have a place at its end."""
     match transport:
+        case LateTransport(made=None):
+            return Way(None, takes_events=None)
+        case LateTransport(made=made) if made is not None:
+            return way_of(made)
         case FailoverTransport():
             return Way(
                 transport.name,

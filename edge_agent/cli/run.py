@@ -24,6 +24,7 @@ from cloud_sync.transports.auto import transport_for
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.failover import FailoverTransport
+from cloud_sync.transports.late import LateTransport
 from cloud_sync.transports.link_meter import LinkMeter
 from edge_agent.app import Agent
 from edge_agent.core.clock import SystemClock
@@ -36,7 +37,7 @@ from edge_agent.local.folders import StatusFolders
 from edge_agent.local.last_words import FOR_THE_OPERATOR, last_words, leave_word
 from edge_agent.settings import CentralMqttSettings, Settings
 from edge_agent.settings.load import load_settings
-from edge_agent.settings.secrets import central_api_key, central_mqtt_password
+from edge_agent.settings.secrets import central_api_key, check_key_is_configured
 from edge_agent.settings.toml_file import find_settings_file
 from edge_agent.shutdown import ENDED_WITHIN_S
 from edge_agent.supervision import Supervision
@@ -61,8 +62,7 @@ def run_daemon(config: Path | None) -> None:
 
 
 def _run_settings(settings: Settings, signals: StopSignals) -> None:
-    api_key = None if settings.central.url is None else central_api_key(settings)
-    central_mqtt_password(settings)  # a mistake is said now; each connection reads it again
+    check_key_is_configured(settings)
     set_up_logging(settings.gateway.log_level, settings.gateway.log_format)
     if settings.central.is_plaintext:
         log.warning("central.url is plain http: anyone on the path can read and forge what is sent")
@@ -70,19 +70,19 @@ def _run_settings(settings: Settings, signals: StopSignals) -> None:
         log.warning("central.mqtt is without TLS: anyone on the path can read and forge what is sent")
     warn_of_dates(settings.central)
     try:
-        run_bounded(_run(settings, api_key, signals))
+        run_bounded(_run(settings, signals))
     except (CredentialsError, OutboxTooNewError) as wrong:
         raise ConfigurationError(wrong.message, hint=wrong.hint) from wrong
     except SyncError as error:  # a disk that is not there yet, a file that is held: worth another start
         raise EdgeError(error.message, hint=error.hint) from error
 
 
-async def _run(settings: Settings, api_key: str | None, signals: StopSignals) -> None:
+async def _run(settings: Settings, signals: StopSignals) -> None:
     signals.attach()
     look_up_apart(asyncio.get_running_loop())
     started_s = time.monotonic()
     try:
-        await _supervised(partial(_run_agent, settings, api_key, signals))
+        await _supervised(partial(_run_agent, settings, signals))
     except (EdgeError, SyncError) as error:
         if not isinstance(error, FOR_THE_OPERATOR):
             leave_word(StatusFolders(settings.gateway.runtime_dir, settings.gateway.state_dir), error)
@@ -97,9 +97,9 @@ async def _supervised(run: Callable[[], Awaitable[None]]) -> None:
         raise EdgeError(f"it failed unexpectedly: {supervision.failures[0].what}", hint=_UNEXPECTED_HINT)
 
 
-async def _run_agent(settings: Settings, api_key: str | None, signals: StopSignals) -> None:
+async def _run_agent(settings: Settings, signals: StopSignals) -> None:
     meter, presence = LinkMeter(), Presence()
-    transport = build_transport(settings, api_key=api_key, meter=meter, presence=presence)
+    transport = LateTransport(partial(transport_with_key, settings, meter, presence))
     # In a thread: models are proven here, for tens of seconds on a small box, and a stop does not wait for it.
     build = asyncio.to_thread(
         Agent.build, settings, clock=SystemClock(), transport=transport, meter=meter, presence=presence
@@ -120,6 +120,15 @@ async def _hold_off(stop: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stop.wait()
+
+
+def transport_with_key(settings: Settings, meter: LinkMeter, presence: Presence) -> Transport:
+    """Read what delivery needs from files. Raises CredentialsError naming the one that cannot be used."""
+    try:
+        api_key = None if settings.central.url is None else central_api_key(settings)
+    except ConfigurationError as exc:
+        raise CredentialsError(exc.message, hint=exc.hint) from exc
+    return build_transport(settings, api_key=api_key, meter=meter, presence=presence)
 
 
 def build_transport(

@@ -106,7 +106,9 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
             )
         if spent := traffic_text(central.get("traffic") or {}):
             lines.append(f"         {spent}")
-        lines += [f"         {words}" for words in _way(central, now) + _no_place(central, outbox or {})]
+        lines += [
+            f"         {words}" for words in _proxy(central) + _way(central, now) + _no_place(central, outbox or {})
+        ]
         lines += _took_over(central.get("took_over"), now)
         lines += _reconciled(central.get("reconcile") or {}, now)
     if gaps := document.get("gaps"):
@@ -122,6 +124,11 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
 def _lost_in_the_outbox(records: dict[str, int | None]) -> list[str]:
     told = [f"{cause} {'unknown' if number is None else number}" for cause, number in sorted(records.items())]
     return [f"         records the outbox gave up or lost: {', '.join(told)}"] if told else []
+
+
+def _proxy(central: dict[str, Any]) -> list[str]:
+    proxy = central.get("proxy")
+    return [f"through the proxy at {proxy['url']} ({proxy['from']})"] if proxy else []
 
 
 def _way(central: dict[str, Any], now: datetime) -> list[str]:

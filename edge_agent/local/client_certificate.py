@@ -6,7 +6,10 @@ A date that has passed never stops the agent: it records, and says what is wrong
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from cloud_sync.errors import CredentialsError
@@ -45,7 +48,7 @@ def certificate_problem(central: CentralSettings, *, now: datetime | None = None
     """What is wrong, or soon will be, and what to do."""
     own = client_certificate(central)
     if own is None:
-        return None
+        return _missing_roots(central)
     now = now or datetime.now(UTC)
     try:
         own.check()
@@ -60,6 +63,19 @@ def certificate_problem(central: CentralSettings, *, now: datetime | None = None
             f"this gateway's client certificate expires within {WARN_BEFORE.days} days: {own.certificate_file}",
             _RENEW,
         )
+    return _missing_roots(central)
+
+
+def _missing_roots(central: CentralSettings, environment: Mapping[str, str] = os.environ) -> tuple[str, str] | None:
+    """Return that a variable names public CAs that are not there: OpenSSL passes over it without a word."""
+    if central.ca_file is not None:
+        return None  # then only this one is trusted
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        place = environment.get(variable)
+        if place and not Path(place).exists():
+            return f"the environment variable {variable} names {place}, which is not there", (
+                "mend it in the unit's environment, or name the central's CA in central.ca_file"
+            )
     return None
 
 

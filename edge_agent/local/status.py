@@ -40,6 +40,7 @@ from edge_agent.local.machine_status import (
 from edge_agent.local.model_updates import update_problems
 from edge_agent.local.outbox_status import OutboxHealth, describe_outbox, quarantine_problem
 from edge_agent.local.parts import describe_parts, part_problems
+from edge_agent.local.proxy_status import describe_proxy
 from edge_agent.local.reconciliation import reconcile_problem
 from edge_agent.local.twins import Installation, describe_identity, describe_presence, presence_problems
 from edge_agent.local.unscored import Unscored
@@ -267,6 +268,7 @@ def _central(parts: Parts) -> dict[str, Any]:
         "error": uplink.error,
         "hint": uplink.hint,
         "last_settled": rfc3339(uplink.last_settled_ns),
+        "proxy": describe_proxy(parts.settings.central),
         "sent_bytes_total": uplink.sent_bytes_total,
         "traffic": dict(parts.traffic),
         "worth": parts.worth,

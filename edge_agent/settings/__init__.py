@@ -11,6 +11,7 @@ from edge_agent.settings.gateway import (
     TableSettings,
     TagModelSettings,
 )
+from edge_agent.settings.proxy import CentralProxySettings
 from edge_agent.settings.sources import (
     WAVEFORM_SETTINGS,
     AccelerometerSettings,
@@ -39,6 +40,7 @@ __all__ = [
     "AccelerometerSettings",
     "AlarmSettings",
     "CentralMqttSettings",
+    "CentralProxySettings",
     "CentralSettings",
     "ChannelSettings",
     "GatewaySettings",

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, model_validator
 
 from edge_agent.settings.central_mqtt import CentralMqttSettings
+from edge_agent.settings.proxy import CentralProxySettings
 from edge_agent.settings.sources import Strict
 
 
@@ -28,8 +29,15 @@ class CentralSettings(Strict):
         None, description="From EDGE_CENTRAL__API_KEY or the systemd credential central-api-key; not from the file."
     )
     api_key_file: Path | None = Field(None, description="A file that holds only the key; readable by the agent alone.")
-    connect_timeout_s: float = Field(5.0, gt=0, description="How long to wait for a connection.")
-    answer_timeout_s: float = Field(30.0, gt=0, description="The central answers after COMMIT; give it time.")
+    connect_timeout_s: float = Field(
+        30.0, gt=0, description="How long the look-up of the name, TCP and a proxy's answer may take, each."
+    )
+    tls_timeout_s: float = Field(
+        90.0, gt=0, description="How long the TLS handshake may take: about 5 kB, 20 to 40 s at 2 kbit/s."
+    )
+    answer_timeout_s: float = Field(
+        30.0, gt=0, description="How long each piece of a request may take, and the answer, which comes after COMMIT."
+    )
     backoff_max_s: float = Field(60.0, gt=0, description="Longest wait between two tries while the central is away.")
     api: Literal["auto", "batch", "single"] = Field(
         "auto", description="What the central takes: batches, or one reading per request (docs/PLATFORM.md); auto asks."
@@ -66,6 +74,9 @@ class CentralSettings(Strict):
     )
     prefer: Literal["https", "mqtt"] = Field(
         "https", description="The way that is used while it works; the other one, if configured, stands in."
+    )
+    proxy: CentralProxySettings | None = Field(
+        None, description="The proxy before the central and its broker: [central.proxy]; else the environment names it."
     )
     mqtt: CentralMqttSettings | None = Field(
         None, description="A way through a broker, beside url or in its place: [central.mqtt]."

@@ -12,9 +12,10 @@ from typing import Final
 
 from cloud_sync.private_files import user_name
 from edge_agent.errors import ConfigurationError
-from edge_agent.settings import Settings
+from edge_agent.settings import CentralSettings, Settings
 
 API_KEY_CREDENTIAL: Final = "central-api-key"
+PROXY_PASSWORD_CREDENTIAL: Final = "central-proxy-password"  # noqa: S105 (the name of a credential, not one)
 MQTT_PASSWORD_CREDENTIAL: Final = "central-mqtt-password"  # noqa: S105 (the name of a credential, not one)
 
 _MOST_BYTES: Final = 65_536  # a key has a hundred
@@ -28,12 +29,25 @@ def central_api_key(settings: Settings, environment: Mapping[str, str] = os.envi
         return _checked_key(given.encode("utf-8", "surrogatepass"), "EDGE_CENTRAL__API_KEY")  # its bytes may be any
     files = _places(settings.central.api_key_file, API_KEY_CREDENTIAL, environment)
     if not files:
-        raise ConfigurationError(
-            "no API key for the central is configured",
-            hint="name its file in central.api_key_file; in the service it is the credential central-api-key",
-        )
+        raise _no_key_configured()
     hint = f"put the key there: install -m 600 /dev/stdin {files[0]}"
     return _first(files, _read_key, missing="no API key for the central", hint=hint)
+
+
+def check_key_is_configured(settings: Settings, environment: Mapping[str, str] = os.environ) -> None:
+    """Raises ConfigurationError when nothing says where the key is; whether it can be read is seen when it is used."""
+    central = settings.central
+    if central.url is None or central.api_key is not None:
+        return
+    if not _places(central.api_key_file, API_KEY_CREDENTIAL, environment):
+        raise _no_key_configured()
+
+
+def _no_key_configured() -> ConfigurationError:
+    return ConfigurationError(
+        "no API key for the central is configured",
+        hint="name its file in central.api_key_file; in the service it is the credential central-api-key",
+    )
 
 
 def central_mqtt_password(settings: Settings, environment: Mapping[str, str] = os.environ) -> str | None:
@@ -44,6 +58,16 @@ def central_mqtt_password(settings: Settings, environment: Mapping[str, str] = o
     hint = f"systemd credential {MQTT_PASSWORD_CREDENTIAL}, or central.mqtt.password_file"
     files = _places(mqtt.password_file, MQTT_PASSWORD_CREDENTIAL, environment)
     return _first(files, _read_password, missing=f"no password for the broker's user {mqtt.username!r}", hint=hint)
+
+
+def central_proxy_password(central: CentralSettings, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the proxy's password for this gateway, or None when no user name is set. Raises ConfigurationError."""
+    proxy = central.proxy
+    if proxy is None or proxy.username is None:
+        return None
+    hint = f"systemd credential {PROXY_PASSWORD_CREDENTIAL}, or central.proxy.password_file"
+    files = _places(proxy.password_file, PROXY_PASSWORD_CREDENTIAL, environment)
+    return _first(files, _read_password, missing=f"no password for the proxy's user {proxy.username!r}", hint=hint)
 
 
 def _places(own_file: Path | None, credential: str, environment: Mapping[str, str]) -> list[Path]:
@@ -65,7 +89,7 @@ def _first(files: list[Path], read: Callable[[Path], str | None], *, missing: st
 
 def _read_password(path: Path) -> str | None:
     """The file's one line without its end, or None when there is no file."""
-    content = _content(path, "the broker's password")
+    content = _content(path, "the password")
     if content is None:
         return None
     try:

@@ -58,9 +58,10 @@ def resolve_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     }.items():  # fmt: skip
         if isinstance(out.get(table), dict):
             out[table] = _absolute(out[table], keys, folder)
-    if isinstance(out.get("central"), dict) and isinstance(mqtt := out["central"].get("mqtt"), dict):
-        mqtt_keys = ("ca_file", "certificate_file", "private_key_file", "password_file")
-        out["central"] = {**out["central"], "mqtt": _absolute(mqtt, mqtt_keys, folder)}
+    nested_keys = ("ca_file", "certificate_file", "private_key_file", "password_file")
+    for name in ("mqtt", "proxy"):
+        if isinstance(out.get("central"), dict) and isinstance(nested := out["central"].get(name), dict):
+            out["central"] = {**out["central"], name: _absolute(nested, nested_keys, folder)}
     if isinstance(out.get("sources"), list):
         file_keys = ("path", "certificate_file", "private_key_file", "password_file")
         out["sources"] = [_absolute(s, file_keys, folder) if isinstance(s, dict) else s for s in out["sources"]]
