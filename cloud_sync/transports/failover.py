@@ -19,12 +19,11 @@ from typing import Final
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, SyncError, TransientSyncError
 from cloud_sync.records import Settlement
 from cloud_sync.transports.base import Transport
+from cloud_sync.transports.speaker import SMALL_BYTES
 
 logger = logging.getLogger(__name__)
 
 PROBE_WAITS_MOST_S: Final = 3_600.0
-SMALL_BYTES: Final = 16_384
-"""No proxy that lets requests through at all takes less."""
 
 
 class FailoverTransport:

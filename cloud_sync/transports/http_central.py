@@ -8,13 +8,13 @@ from typing import Final
 
 import httpx
 
-from cloud_sync.answer_proof import REQUEST_CHANGED
+from cloud_sync.answer_proof import REQUEST_CHANGED, Identity
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, TransientSyncError
 from cloud_sync.records import Settlement
 from cloud_sync.transports.answers import KEY_HINT, MAX_RETRY_AFTER_S, detail_in, in_use, said_in, settlement_of
 from cloud_sync.transports.http_exchange import Answer
 from cloud_sync.transports.known_central import KnownCentral
-from cloud_sync.transports.speaker import REDIRECTS, no_central, unbelieved
+from cloud_sync.transports.speaker import REDIRECTS, SMALL_BYTES, no_central, unbelieved
 from cloud_sync.twins import IN_USE
 
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
@@ -39,11 +39,12 @@ def header_value(api_key: str) -> str:
 
 
 def failure_of(
-    answer: Answer, *, now: datetime, known: KnownCentral
+    answer: Answer, *, now: datetime, known: KnownCentral, sent_bytes: int = 0
 ) -> TransientSyncError | CredentialsError | BatchTooLargeError | BatchRefusedError:
     """Return which of our errors an answer but 200 is.
 
-    Only what the central itself says is about the key or the batch; anybody else's answer is about the way to it.
+    Only what the central itself says is about the key or the batch; anybody else's answer is about the way to it. That
+    a body of few `sent_bytes` is too large is believed of a central that proves it.
     """
     if not known.is_its_answer(answer):
         return no_central(answer)
@@ -67,7 +68,8 @@ def failure_of(
         if held is not None:
             return held
     if status == 413:
-        return BatchTooLargeError(f"the central takes only smaller batches: {detail}")
+        is_certain = answer.identity is Identity.PROVEN or sent_bytes >= SMALL_BYTES
+        return BatchTooLargeError(f"the central takes only smaller batches: {detail}", is_centrals=is_certain)
     if status == 422:
         return BatchRefusedError(f"the central cannot read the batch: {detail}")
     if status in REDIRECTS:

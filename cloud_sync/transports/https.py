@@ -63,7 +63,7 @@ class HttpsTransport:
         """Deliver one encoded batch. Raises as promised in `transports.base`."""
         if self._presence.is_held_back:  # a full body would most likely travel in vain
             await self.is_there()
-        return self._settled(await self._post(body, batch_id), batch_id)
+        return self._settled(await self._post(body, batch_id), batch_id, sent_bytes=len(body))
 
     async def is_there(self) -> bool:
         """Return whether this central takes batches, asked with an empty one, which changes nothing.
@@ -83,10 +83,10 @@ class HttpsTransport:
     async def close(self) -> None:
         await self._http.aclose()
 
-    def _settled(self, answer: Answer, batch_id: str) -> Settlement:
+    def _settled(self, answer: Answer, batch_id: str, *, sent_bytes: int = 0) -> Settlement:
         """What an answer says of a batch, and of another box with this gateway id. Raises the failure it is."""
         if answer.status != 200:
-            failure = failure_of(answer, now=datetime.now(UTC), known=self._known)
+            failure = failure_of(answer, now=datetime.now(UTC), known=self._known, sent_bytes=sent_bytes)
             if isinstance(failure, GatewayIdInUseError):
                 self._presence.heard(failure.notice)
             raise failure

@@ -14,6 +14,9 @@ from cloud_sync.errors import BatchTooLargeError, TransientSyncError
 from cloud_sync.printable import printable
 from cloud_sync.transports.http_exchange import Answer
 
+SMALL_BYTES: Final = 16_384
+"""No proxy or central that lets requests through at all takes less."""
+
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 _HEADER_CHARS: Final = 80

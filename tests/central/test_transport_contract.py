@@ -66,10 +66,10 @@ class HttpsBench:
         await self._database.server.start()
 
     async def put_somebody_between(self, status: int) -> None:
-        self._relay.says = page(status)
+        self._relay.answer_instead(lambda _: page(status))
 
     async def let_through(self) -> None:
-        self._relay.says = None
+        self._relay.answer_instead(None)
 
     async def fall_silent(self) -> asyncio.Event:
         self._relay.silent = True

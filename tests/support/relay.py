@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
 from tests.support.sockets import listening
@@ -17,8 +17,8 @@ class Relay:
         self._host, self._port = urlsplit(upstream).hostname, urlsplit(upstream).port
         self.drop_next_answer = False
         self.silent = False
-        self.says: bytes | None = None
-        """What is answered to each new connection, in place of what stands behind."""
+        self._says: Callable[[bytes], bytes] | None = None
+        self._open: set[asyncio.StreamWriter] = set()
         self.heard = asyncio.Event()
         self.url = ""
 
@@ -26,12 +26,24 @@ class Relay:
         """Whether this is what `drop_next_answer` means."""
         return bool(chunk)
 
+    def answer_instead(self, says: Callable[[bytes], bytes] | None) -> None:
+        """From now on somebody answers each request in place of what stands behind; None: nobody does any more."""
+        self._says = says
+        for writer in self._open:
+            writer.close()
+
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.says is not None:
-            await reader.read(65_536)
-            writer.write(self.says)
+        if self._says is not None:
+            writer.write(self._says(await reader.read(65_536)))
             await writer.drain()
             return
+        self._open.add(writer)
+        try:
+            await self._relay(reader, writer)
+        finally:
+            self._open.discard(writer)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(self._host, self._port)
         try:
             async with asyncio.TaskGroup() as group:

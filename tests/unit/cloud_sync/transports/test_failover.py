@@ -11,6 +11,7 @@ from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, Credentials
 from cloud_sync.transports.auto import Way, way_of
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.memory import Fault, MemoryTransport
+from cloud_sync.transports.speaker import SMALL_BYTES
 from tests.contract.check_transport import batch, keys_of
 
 PROBE_EVERY_S = 100.0
@@ -293,3 +294,32 @@ async def test_a_route_that_flaps_is_probed_ever_more_rarely_until_it_holds():
 def test_one_route_is_no_failover():
     with pytest.raises(ValueError, match="two routes"):
         FailoverTransport(MemoryTransport())
+
+
+async def test_somebody_between_who_lets_nothing_through_changes_the_route_whatever_he_says():
+    for status in (413, 403):
+        ways = Ways()
+        ways.preferred.somebody_says = status
+        with pytest.raises((TransientSyncError, BatchTooLargeError)):
+            await ways.send()
+        assert (await ways.send()).accepted == 6
+        assert ways.transport.name == "second"
+
+        ways.clock.now_s = PROBE_EVERY_S  # he is still there: the probe costs nothing
+        assert (await ways.send()).duplicates == 6
+        assert ways.transport.name == "second"
+
+        ways.preferred.somebody_says = None
+        ways.clock.now_s = 2 * PROBE_EVERY_S
+        await ways.send()
+        assert ways.transport.name == "first"
+
+
+async def test_a_limit_for_large_requests_in_between_is_no_reason_to_change_the_route():
+    ways = Ways()
+    ways.preferred.somebody_says = 413
+    large = wire.encode(batch()) + bytes(SMALL_BYTES)
+    for _ in range(5):
+        with pytest.raises(BatchTooLargeError):
+            await ways.transport.send(large, batch_id="b1")
+    assert ways.transport.name == "first"

@@ -57,3 +57,42 @@ async def test_a_login_page_in_the_centrals_place() -> None:
         "it is a web page"
     )
     assert "portal" in do
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", "was cut short on the way (received 1 bytes, expected 99"),
+     (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", "the answer was cut short on the way"),
+     (b"", "the connection was closed before an answer")],
+)  # fmt: skip
+async def test_an_answer_that_is_cut_short_is_said_as_that(answer: bytes, words: str) -> None:
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+
+    async with listening(cut) as port:
+        what, do = await words_of(f"http://127.0.0.1:{port}")
+    assert words in what
+    assert "proxy or firewall" in do
+
+
+async def test_a_redirect_is_not_followed_and_the_key_stays_here() -> None:
+    asked: list[bytes] = []
+
+    async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.read(1))
+
+    async with listening(elsewhere) as there:
+
+        async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            head = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://localhost:%d/\r\nContent-Length: 0\r\n\r\n"
+            writer.write(head % there)
+            await writer.drain()
+
+        async with listening(redirect) as port:
+            what, do = await words_of(f"http://127.0.0.1:{port}")
+    assert f"it redirects to http://localhost:{there}/" in what
+    assert "the key stays here" in do
+    assert asked == []
