@@ -41,7 +41,7 @@ class CentralMqttSettings(Strict):
     password_file: Path | None = Field(
         None,
         description="A file that holds only the password or token, read at each connection; else the systemd credential"
-        " central-mqtt-password.",
+        " central-mqtt-password. With a certificate none is needed.",
     )
     client_id: str | None = Field(
         None, pattern=r"^[!-~]+$", max_length=128,

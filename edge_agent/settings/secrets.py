@@ -51,9 +51,14 @@ def _no_key_configured() -> ConfigurationError:
 
 
 def central_mqtt_password(settings: Settings, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The broker's password for this gateway, or None when no user name is set. Never logged."""
+    """The broker's password for this gateway, or None when no user name is set. Never logged.
+
+    With a client certificate the user name may be just a name, so no password is needed unless a file is set.
+    """
     mqtt = settings.central.mqtt
     if mqtt is None or mqtt.username is None:
+        return None
+    if mqtt.certificate_file is not None and mqtt.password_file is None:
         return None
     hint = f"systemd credential {MQTT_PASSWORD_CREDENTIAL}, or central.mqtt.password_file"
     files = _places(mqtt.password_file, MQTT_PASSWORD_CREDENTIAL, environment)
