@@ -24,7 +24,7 @@ from cloud_sync.transports.attempts import first_made
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.counted_backend import CountedBackend
 from cloud_sync.transports.probes import PROBES
-from cloud_sync.transports.proxies.handshake import Handshake, handshake
+from cloud_sync.transports.proxies.handshake import Handshake, handshake, hung_up
 from cloud_sync.transports.proxies.proxy import Proxy
 from cloud_sync.transports.steps import (
     LOST,
@@ -187,14 +187,6 @@ async def _speak(proxy: Proxy, exchange: Handshake, stream: httpcore.AsyncNetwor
         return
     except LOST as exc:
         raise hung_up(proxy) from exc
-
-
-def hung_up(proxy: Proxy) -> StepError:
-    """Return the error of a proxy that ended the connection in the middle of its own answer."""
-    return StepError(
-        f"{proxy.said} hung up before it made a connection",
-        hint="is it the right port, and the right kind (http, https, socks5) in its URL?",
-    )
 
 
 def _no_tls(proxy: Proxy, exc: BaseException) -> StepError:

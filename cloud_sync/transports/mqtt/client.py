@@ -15,6 +15,7 @@ pinned, and tests/unit/cloud_sync/transports/mqtt feeds each of them.
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
@@ -26,11 +27,14 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from cloud_sync.transports.answers import MAX_ANSWER_BYTES
+from cloud_sync.transports.blocking_network import open_socket
+from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.link_meter import LinkMeter, WatchedConnection
 from cloud_sync.transports.mqtt.broker import WebSocket
 from cloud_sync.transports.mqtt.errors import FAILURE, TOO_LONG
 from cloud_sync.transports.mqtt.options import KEEP_ALIVE_S
 from cloud_sync.transports.mqtt.websocket import WebSocketStream, open_websocket
+from cloud_sync.transports.steps import StepError, no_tls_in_time
 
 MAX_PACKET_BYTES: Final = 2 * MAX_ANSWER_BYTES
 """An answer and a gateway's batch have half of it at most; one that is longer by less than that is answered by name."""
@@ -54,6 +58,7 @@ class BoundedClient(paho.Client):
         meter: LinkMeter | None = None,
         takes_qos_2: int = 0,
         websocket: WebSocket | None = None,
+        connection: ConnectionOptions = DEFAULTS,
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
@@ -63,6 +68,7 @@ class BoundedClient(paho.Client):
         self._watched: WatchedConnection | None = None  # a client has one connection in its life
         self._takes_qos_2 = takes_qos_2
         self._websocket = websocket
+        self._connection_options = connection
         self._received_codes: dict[int, int] = {}
 
     def limit_in_flight(self, number: int) -> None:
@@ -143,10 +149,26 @@ class BoundedClient(paho.Client):
         return True
 
     def _create_socket_connection(self) -> socket.socket:
-        raw = super()._create_socket_connection()
-        # Without it each small packet waits up to 40 ms for the acknowledgement of the one before.
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return raw
+        try:
+            return open_socket(self._connection_options, self._scheme, self._host, self._port)
+        except StepError as exc:
+            raise ConnectionError(exc.words) from exc  # the only kind of error that paho tells of
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        connect_timeout_s, self._connect_timeout = self._connect_timeout, self._connection_options.tls_timeout_s
+        try:
+            return super()._ssl_wrap_socket(tcp_sock)
+        except TimeoutError:
+            cut = no_tls_in_time(self._connection_options.tls_timeout_s)
+            raise ConnectionError(cut.words) from cut
+        finally:
+            self._connect_timeout = connect_timeout_s
+
+    @property
+    def _scheme(self) -> str:
+        """How the way to the broker is called where a proxy is chosen."""
+        plain, secure = ("mqtt", "mqtts") if self._websocket is None else ("ws", "wss")
+        return secure if self._ssl else plain
 
     def _create_socket(self) -> Any:
         if self._websocket is None:

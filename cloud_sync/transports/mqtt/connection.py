@@ -37,6 +37,8 @@ _RETAINED_TOO, _NOT_RETAINED = 0, 2  # retain handling: whether what was there b
 class Listener(Protocol):
     """Who hears, in the event loop, what the connection has to say."""
 
+    def reached(self) -> None: ...
+
     def connected(self, code: int, announced: Announced) -> None: ...
 
     def not_connected(self, cause: BaseException | None) -> None: ...
@@ -124,6 +126,7 @@ class Connection:
     def part(self) -> None:
         """It hangs up if its thread should still get through, and its cycle is broken."""
         client = self.client
+        client.on_socket_open = None
         client.on_connect = client.on_connect_fail = _hang_up
         client.on_disconnect = client.on_publish = client.on_subscribe = client.on_message = client.on_log = None
         client.disconnect()
@@ -142,6 +145,7 @@ class Connection:
             meter=options.use.meter,
             takes_qos_2=0 if speaks.qos < 2 else self.takes,
             websocket=broker.websocket,
+            connection=options,
             client_id=client_id,
             protocol=paho.MQTTv5 if speaks.has_properties else paho.MQTTv311,
             clean_session=None if speaks.has_properties else True,
@@ -177,6 +181,9 @@ class Connection:
         """Everything paho calls, in its own thread: nothing here but handing over."""
         client, listener = self.client, self._listener
 
+        def on_socket_open(_: Any, __: Any, ___: Any) -> None:
+            self._hand_over(listener.reached)
+
         def on_connect(
             _: Any, __: Any, ___: paho.ConnectFlags, reason: ReasonCode, properties: Properties | None
         ) -> None:
@@ -208,6 +215,7 @@ class Connection:
             if level == paho.MQTT_LOG_ERR or errors.MALFORMED in text:
                 self._said = text
 
+        client.on_socket_open = on_socket_open
         client.on_connect = on_connect
         client.on_connect_fail = on_connect_fail
         client.on_disconnect = on_disconnect

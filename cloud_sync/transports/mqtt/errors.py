@@ -11,6 +11,7 @@ from typing import Final
 from cloud_sync.errors import BatchTooLargeError, CredentialsError, SyncError, TransientSyncError
 from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.transports.mqtt.websocket import CLOSED, UpgradeRefusedError
+from cloud_sync.transports.steps import StepError
 from cloud_sync.transports.tls import refused_alert
 
 FAILURE: Final = 0x80
@@ -152,6 +153,8 @@ def unreachable(broker: Broker, cause: BaseException | None) -> SyncError:
         if refused_alert(str(cause.reason)):
             return _own_certificate(broker, str(cause.reason))
         return TransientSyncError(f"{broker.where}: no TLS there: {cause.reason or cause}", hint=_PLAIN_THERE)
+    if cause is not None and isinstance(step := cause.__cause__, StepError):
+        return TransientSyncError(f"{broker.where}: {step.words}", hint=step.hint)
     if isinstance(cause, UpgradeRefusedError):
         return _not_upgraded(broker, cause)
     if isinstance(cause, ConnectionResetError) and broker.tls is not None:

@@ -67,6 +67,7 @@ class Link:
         self._lessons = lessons or Lessons()
         self._connection: Connection | None = None
         self._opening: asyncio.Future[None] | None = None
+        self._reached: asyncio.Future[None] | None = None
         self._publishing: dict[int, _Published] = {}
         self._subscribing: dict[int, tuple[str, asyncio.Future[None]]] = {}
         self._aliases: dict[str, int] = {}
@@ -84,10 +85,12 @@ class Link:
     async def open(self) -> None:
         """Connect and be let in. Raises TransientSyncError or CredentialsError."""
         loop = asyncio.get_running_loop()
-        self._opening = loop.create_future()
+        self._opening, self._reached = loop.create_future(), loop.create_future()
         self._connection = await asyncio.to_thread(self._new_connection, loop)
         try:
             self._connection.start()
+            async with asyncio.timeout(self._options.open_within_s):
+                await asyncio.wait({self._reached, self._opening}, return_when=asyncio.FIRST_COMPLETED)
             async with asyncio.timeout(self._options.connect_timeout_s):
                 await asyncio.shield(self._opening)
         except TimeoutError as exc:
@@ -175,6 +178,11 @@ class Link:
                     self._connection.say_goodbye(with_will=with_will)
                     await self.lost.wait()
         self._lose(TransientSyncError("the connection to the broker was closed"))
+
+    def reached(self) -> None:
+        """TCP, proxy and TLS are there; now it is for the broker to answer."""
+        if self._reached is not None and not self._reached.done():
+            self._reached.set_result(None)
 
     def connected(self, code: int, announced: Announced) -> None:
         """Take the broker's answer to our sign-in."""

@@ -150,3 +150,11 @@ def _socks_address(host: str) -> bytes:
 
 def _not_its_kind(proxy: Proxy, kind: str) -> StepError:
     return StepError(f"{proxy.said} does not answer as {kind}", hint=_OTHER_KIND)
+
+
+def hung_up(proxy: Proxy) -> StepError:
+    """Return the error of a proxy that ended the connection in the middle of its own answer."""
+    return StepError(
+        f"{proxy.said} hung up before it made a connection",
+        hint=_OTHER_KIND,
+    )

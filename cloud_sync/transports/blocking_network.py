@@ -1,0 +1,119 @@
+"""The same steps as `network`, for a thread that may wait: how paho comes to its socket.
+
+A proxy that is itself spoken to over TLS (https://) is for HTTPS alone: the library wraps a plain socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+import threading
+from typing import Any, Final
+
+from cloud_sync.transports.connection import ConnectionOptions
+from cloud_sync.transports.probes import set_probes
+from cloud_sync.transports.proxies.handshake import Handshake, handshake, hung_up
+from cloud_sync.transports.proxies.proxy import Proxy
+from cloud_sync.transports.steps import StepError, no_name_in_time, no_tcp_in_time, why_not_reached
+
+_MOST_ADDRESSES: Final = 6
+
+
+def open_socket(options: ConnectionOptions, scheme: str, host: str, port: int) -> socket.socket:
+    """Return a connected socket, through a proxy when there is one. Raises StepError, or the system's OSError."""
+    proxy = options.proxy.proxy_for(scheme, host, port)
+    if proxy is None:
+        return _reach(host, port, options.connect_timeout_s)
+    if proxy.scheme == "https":
+        raise StepError(
+            f"{proxy.said} is spoken to over TLS, which the way to a broker cannot be",
+            hint="name one that begins with http://, socks5:// or socks5h://, or the broker in no_proxy",
+        )
+    return _through(proxy, host, port, options.connect_timeout_s)
+
+
+def _through(proxy: Proxy, host: str, port: int, within_s: float) -> socket.socket:
+    if not proxy.looks_up_names:
+        host = _look_up(host, port, within_s)[0]
+    try:
+        sock = _reach(proxy.host, proxy.port, within_s)
+    except StepError as exc:
+        raise StepError(f"{proxy.said}: {exc}", hint=exc.hint) from exc
+    except OSError as exc:
+        raise StepError(
+            f"{proxy.said}: {why_not_reached(exc)}", hint=f"does the proxy run? Check {proxy.source}"
+        ) from exc
+    try:
+        _speak(proxy, handshake(proxy, host, port), sock)
+    except TimeoutError as exc:
+        sock.close()
+        raise StepError(
+            f"{proxy.said} did not answer within {within_s:g} s (central.connect_timeout_s)",
+            hint="does the proxy reach the broker? On a slow link raise central.connect_timeout_s",
+        ) from exc
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _reach(host: str, port: int, within_s: float) -> socket.socket:
+    """Connect to the first address that answers."""
+    failures: list[OSError] = []
+    for address in _look_up(host, port, within_s)[:_MOST_ADDRESSES]:
+        try:
+            sock = socket.create_connection((address, port), timeout=within_s)
+        except TimeoutError:
+            failures.append(TimeoutError())
+        except OSError as exc:
+            failures.append(exc)
+        else:
+            set_probes(sock)
+            return sock
+    if isinstance(failures[0], TimeoutError):
+        raise no_tcp_in_time(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", within_s)
+    raise failures[0]
+
+
+def _look_up(host: str, port: int, within_s: float) -> list[str]:
+    """Return the addresses of a host. The resolver cannot be cancelled: it is left to its own time-outs in a thread."""
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(host)
+        return [host]
+    found: list[Any] = []
+
+    def run() -> None:
+        try:
+            found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except OSError as exc:
+            found.append(exc)
+
+    thread = threading.Thread(target=run, name="name look-up", daemon=True)
+    thread.start()
+    thread.join(within_s)
+    if not found:
+        raise no_name_in_time(host, within_s)
+    if isinstance(found[0], OSError):
+        raise found[0]
+    return list(dict.fromkeys(str(one[4][0]) for one in found[0]))
+
+
+def _speak(proxy: Proxy, exchange: Handshake, sock: socket.socket) -> None:
+    given = b""
+    try:
+        while True:
+            wanted = exchange.send(given) if given else next(exchange)
+            given = b""
+            if isinstance(wanted, bytes):
+                sock.sendall(wanted)
+                continue
+            while len(given) < wanted:
+                more = sock.recv(wanted - len(given))
+                if not more:
+                    raise hung_up(proxy)
+                given += more
+    except StopIteration:
+        return
+    except ConnectionError as exc:
+        raise hung_up(proxy) from exc
