@@ -54,6 +54,7 @@ class HourlyReconciliation:
         *,
         every_s: float,
         may_ask: Callable[[], bool],
+        first_after_s: float = FIRST_AFTER_S,
         now_ns: Callable[[], int] = time.time_ns,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -61,13 +62,14 @@ class HourlyReconciliation:
         self._ask = ask
         self._every_s = every_s
         self._may_ask = may_ask
+        self._first_after_s = first_after_s
         self._now_ns = now_ns
         self._sleep = sleep
         self.state = ReconcileState()
 
     async def run(self) -> None:
         """Until cancelled."""
-        again_s = min(FIRST_AFTER_S, self._every_s)
+        again_s = min(self._first_after_s, self._every_s)
         while self._every_s > 0:
             await self._sleep(again_s)
             was_compared = self._may_ask() and await self.check()

@@ -26,7 +26,7 @@ from cloud_sync.transports.base import Transport
 from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.uplink.sender import Uplink
 from cloud_sync.writer import OutboxWriter
-from edge_agent.assembly import clock_keeper_of, outbox_of, policy_of
+from edge_agent.assembly import clock_keeper_of, model_pull_of, outbox_of, policy_of
 from edge_agent.core.channel import Channel, WhenFull
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap
@@ -44,17 +44,16 @@ from edge_agent.health.systemd import SystemdNotifier
 from edge_agent.late_models import LateModels, UnscoredGaps
 from edge_agent.local.absence import note_absence
 from edge_agent.local.box import BoxWatch
-from edge_agent.local.central_connection import connection_of
 from edge_agent.local.client_certificate import certificate_problem
 from edge_agent.local.document import rfc3339
 from edge_agent.local.machine_status import describe_alarms
+from edge_agent.local.metered_link import MeteredLink, metered_link
 from edge_agent.local.model_updates import describe_updates
 from edge_agent.local.outbox_status import OutboxWatch
 from edge_agent.local.parts import bare_document, stopped
 from edge_agent.local.reconciliation import hourly
 from edge_agent.local.state_lock import own_state
 from edge_agent.local.status import Parts, describe
-from edge_agent.local.traffic import Traffic
 from edge_agent.local.twins import Installation
 from edge_agent.pipeline.baseline_files import BaselineFiles
 from edge_agent.pipeline.champions import load_models, settle_probations, wanted_models
@@ -91,7 +90,7 @@ class Agent:
     writer: OutboxWriter
     uplink: Uplink
     installation: Installation
-    traffic: Traffic
+    link: MeteredLink
     reconciliation: HourlyReconciliation
     recorder: Recorder
     ledger: GapLedger
@@ -120,13 +119,13 @@ class Agent:
         presence: Presence | None = None,
     ) -> Agent:
         """Load the champions and connect the parts. A bundle that is refused costs only its own sources."""
-        meter = meter or LinkMeter()
         withdrawn = settle_probations(settings, time=rfc3339(clock.now_ns()) or "", say=_say)
         models, model_errors = load_models(settings, say=_say)
         quality, steady = ClockQuality(), SteadyClock(clock)
         utc = UtcClock(steady)
         outbox = outbox_of(settings, utc, quality)
-        uplink = Uplink(outbox, transport, policy=policy_of(settings.central), now_ns=utc.now_ns)
+        link = metered_link(settings, meter or LinkMeter(), utc, is_synced=quality)
+        uplink = Uplink(outbox, transport, policy=policy_of(settings.central), gate=link.gate, now_ns=utc.now_ns)
         journal = KeyJournal(settings.outbox.key_journal) if settings.outbox.key_journal else None
         keeper = clock_keeper_of(settings, steady, quality, outbox, uplink, journal)
         writer = OutboxWriter(
@@ -148,8 +147,8 @@ class Agent:
             writer=writer,
             uplink=uplink,
             installation=Installation(settings, presence or Presence()),
-            traffic=Traffic(meter, clock.monotonic_s),
-            reconciliation=hourly(settings, outbox, uplink, transport, utc, meter),
+            link=link,
+            reconciliation=hourly(settings, outbox, uplink, transport, utc, link),
             recorder=Recorder(is_clock_synced=keeper.is_trusted),
             ledger=GapLedger(since_us=clock.now_ns() // 1000),
             notifier=SystemdNotifier(),
@@ -183,9 +182,7 @@ class Agent:
             unscored=agent.unscored,
         )
         agent.missing_models = MissingModels(settings, model_errors, adopt=late.adopt, clock=utc, say=_say)
-        agent.model_pull = ModelPull(
-            settings.models, names=models, connection=partial(connection_of, settings.central), clock=utc, say=_say
-        )
+        agent.model_pull = model_pull_of(settings, models, link, utc, say=_say)
         agent._connect()
         return agent
 
@@ -201,6 +198,7 @@ class Agent:
                     await self._run_parts(stop, patience)
             finally:
                 await patience.finish("closing the link", self.transport.close(), CLOSE_S)
+                await patience.finish("keeping the data budget", self.link.save(), CLOSE_S)
                 await patience.finish("closing the outbox", asyncio.to_thread(self.outbox.close), CLOSE_S)
 
     async def _open(self) -> None:
@@ -223,6 +221,7 @@ class Agent:
             self.supervision.start("uplink", self.uplink.run),
             self.supervision.start("heartbeat", heartbeat.run),
             self.supervision.start("clock", partial(self.clock_keeper.run, self.uplink.wake)),
+            self.supervision.start("data budget", partial(self.link.run, self.clock)),
             self.supervision.start("reconciliation", self.reconciliation.run),
             self.supervision.start("models", self.lifecycle.run),
             self.supervision.start("missing models", self.missing_models.run),
@@ -372,7 +371,8 @@ class Agent:
             outbox_error=outbox_error,
             writer=self.writer.state,
             uplink=self.uplink.state,
-            traffic=self.traffic.describe(self.uplink.state.accepted_total),
+            link=self.link.describe(self.uplink.state.accepted_total, self.clock.now_ns()),
+            held_back=self.link.problem(depth, self.clock.now_ns()),
             worth=worth_of(self.transport),
             way=way_of(self.transport),
             ledger=self.ledger,

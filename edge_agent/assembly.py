@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from functools import partial
+
 from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import Outbox
 from cloud_sync.outbox_room import floor_of
@@ -11,6 +14,9 @@ from edge_agent.core.clock import Clock
 from edge_agent.health.clock_keeper import ClockKeeper, this_boot
 from edge_agent.health.clock_quality import ClockQuality
 from edge_agent.health.steady_clock import SteadyClock
+from edge_agent.local.central_connection import connection_of
+from edge_agent.local.metered_link import MeteredLink
+from edge_agent.pipeline.model_pull import ModelPull
 from edge_agent.settings import CentralSettings, Settings
 
 
@@ -52,10 +58,26 @@ def clock_keeper_of(
 def policy_of(central: CentralSettings) -> Policy:
     """Return how the uplink may use the link."""
     return Policy(
-        central.backoff_max_s,
+        central.longest_backoff_s,
         live_weight=central.live_weight,
-        in_flight=central.batches_in_flight,
+        # A second request beside the first would pay for a connection of its own.
+        in_flight=1 if central.sparing else central.batches_in_flight,
         max_bytes_per_s=None if central.max_kbit_s is None else central.max_kbit_s * 1000 / 8,
         stagger_s=central.stagger_s,
         answer_timeout_s=central.answer_timeout_s,
+    )
+
+
+def model_pull_of(
+    settings: Settings, names: Collection[str], link: MeteredLink, clock: Clock, *, say: Callable[[str, str], None]
+) -> ModelPull:
+    """Return what looks at the index of bundles: seldom, and counted, where the link costs."""
+    every_s = settings.central.asked_every_s(settings.models.pull_every_s)
+    return ModelPull(
+        settings.models.model_copy(update={"pull_every_s": every_s}),
+        names=names,
+        connection=partial(connection_of, settings.central, link.meter),
+        clock=clock,
+        say=say,
+        may_ask=link.may_ask,
     )

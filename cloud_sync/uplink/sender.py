@@ -39,6 +39,7 @@ from cloud_sync.transports.base import Transport
 from cloud_sync.uplink.bisect import Halving
 from cloud_sync.uplink.circuit_breaker import Brake, NothingTakenError, refused_altogether
 from cloud_sync.uplink.coalesce import join, joined_id, part_of
+from cloud_sync.uplink.gate import Gate, OpenGate
 from cloud_sync.uplink.pacing import Backoff
 from cloud_sync.uplink.places import Places
 from cloud_sync.uplink.probe import Witness
@@ -64,6 +65,7 @@ class Uplink:
         *,
         backoff_max_s: float = 60.0,
         policy: Policy | None = None,
+        gate: Gate | None = None,
         now_ns: Callable[[], int] = time.time_ns,
         monotonic_s: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
@@ -72,12 +74,13 @@ class Uplink:
         self._outbox = outbox
         self._transport = transport
         self._policy = policy or Policy(backoff_max_s)
+        self._gate = gate or OpenGate()
         self._now_ns = now_ns
         self._monotonic_s = monotonic_s
         self._sleep = sleep
         self._lanes = Lanes(outbox, live_weight=self._policy.live_weight)
         self._backoff = Backoff(self._policy.backoff_max_s, jitter)
-        self._window = Window(self._policy, monotonic_s)
+        self._window = Window(self._policy, monotonic_s, self._gate)
         self._brake = Brake()
         self._witness = Witness(outbox, self._send, self._brake)
         self._asked, self._ask_at_s = 0, 0.0
@@ -110,6 +113,7 @@ class Uplink:
     async def drain(self) -> bool:
         """Deliver everything that waits, once. False when something had to stay."""
         self._window.hold_backlog(0.0)
+        self._gate.note_last_call()
         return await self._try_drain() and not self._brake.held and not self._places.without
 
     async def _try_drain(self) -> bool:
@@ -190,13 +194,16 @@ class Uplink:
         async with self._taking:
             self._changed.clear()
             self._was_held = self._window.backlog_wait_s() > 0.0
-            return await asyncio.to_thread(
+            withheld = self._gate.withheld()
+            load = await asyncio.to_thread(
                 self._lanes.take,
                 self._window.limits(is_asking=self._places.is_asking),
                 with_backlog=not self._was_held,
-                without=frozenset(self._brake.held) | self._places.without,
+                without=withheld.union(self._brake.held, self._places.without),
                 busy=self._window.busy(has_backlog=self._lanes.has_backlog),
             )
+        self._gate.note_taken(None if load is None else load.blocks[0].record_class)
+        return load
 
     def _fail(self, exc: SyncError) -> None:
         """The first failure of a round speaks for it."""
@@ -287,7 +294,7 @@ class Uplink:
         self._asked += 1
         self._ask_at_s = self._monotonic_s() + self._backoff.wait_s(self._asked + 1, retry_after_s=None)
         try:
-            for of in tuple(self._brake.held):
+            for of in self._brake.held.keys() - self._gate.withheld():
                 try:
                     if await self._witness.takes_others(of):
                         logger.info("the central takes records of the class %s again; what was held is sent", of.value)

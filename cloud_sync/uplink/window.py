@@ -13,6 +13,7 @@ from typing import Final
 from cloud_sync.errors import BatchTooLargeError, TransientSyncError
 from cloud_sync.outbox import Block
 from cloud_sync.uplink.congestion import MAX_BODY_BYTES, CongestionControl, Measured
+from cloud_sync.uplink.gate import Gate
 from cloud_sync.uplink.pacing import TokenBucket, TooLarge
 from cloud_sync.uplink.scheduler import Lane, Load, LoadLimits
 from cloud_sync.uplink.state import Policy
@@ -21,8 +22,9 @@ _NOW: Final = 0.0
 
 
 class Window:
-    def __init__(self, policy: Policy, monotonic_s: Callable[[], float]) -> None:
+    def __init__(self, policy: Policy, monotonic_s: Callable[[], float], gate: Gate) -> None:
         self._policy = policy
+        self._gate = gate
         self._monotonic_s = monotonic_s
         self._control = CongestionControl(
             max_in_flight=policy.in_flight, answer_timeout_s=policy.answer_timeout_s
@@ -43,9 +45,10 @@ class Window:
         """How much the next load may carry; one block when it only asks."""
         now_s = self._monotonic_s()
         parts_bytes = min(MAX_BODY_BYTES, self._control.parts_bytes(now_s=now_s))
-        return LoadLimits(
+        limits = LoadLimits(
             1 if is_asking else self._policy.join_records, self._too_large.limited(parts_bytes, now_s=now_s)
         )
+        return self._gate.trimmed(limits)
 
     def busy(self, *, has_backlog: bool) -> frozenset[Lane]:
         """The lanes that have as many requests on their way as they may have.
@@ -72,7 +75,7 @@ class Window:
         """How long the backlog still has to wait for its time or its rate; 0 when it may go."""
         now_s = self._monotonic_s()
         paced_s = 0.0 if self._bucket is None else self._bucket.wait_s(now_s=now_s)
-        return max(0.0, self._backlog_from_s - now_s, paced_s)
+        return max(0.0, self._backlog_from_s - now_s, paced_s, self._gate.backlog_wait_s())
 
     def hold_backlog(self, seconds: float) -> None:
         """It waits so long from now on; 0 lets it go."""

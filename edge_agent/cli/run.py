@@ -166,5 +166,5 @@ def _mqtt_transport(
         gateway_id=settings.gateway.id,
         connection=connection,
         presence=presence,
-        reconnect_max_s=settings.central.backoff_max_s,
+        reconnect_max_s=settings.central.longest_backoff_s,
     )

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from edge_agent.cli.instants import ago
+from edge_agent.cli.link_text import link_lines
 from edge_agent.cli.machine_text import alarms_text, indicator_lines
 from edge_agent.cli.model_text import model_lines
-from edge_agent.local.traffic import traffic_text
 
 _MISSHAPEN: Final = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 """What reading a document raises that has not the fields, types or numbers of a status."""
@@ -104,8 +104,7 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
                 f"         {outbox['accepted_total']} accepted, {outbox['duplicates_total']} duplicates, "
                 f"{outbox['refused_total']} refused of {outbox['appended_total']} ever appended"
             )
-        if spent := traffic_text(central.get("traffic") or {}):
-            lines.append(f"         {spent}")
+        lines += [f"         {words}" for words in link_lines(central)]
         lines += [
             f"         {words}" for words in _proxy(central) + _way(central, now) + _no_place(central, outbox or {})
         ]

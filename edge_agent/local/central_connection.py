@@ -31,7 +31,7 @@ def connection_of(central: CentralSettings, meter: LinkMeter | None = None) -> C
         tls_timeout_s=central.tls_timeout_s,
         answer_timeout_s=central.answer_timeout_s,
         proxy=proxy_choice(central, password=_proxy_password(central)),
-        use=LinkUse(meter),
+        use=_use_of(central, meter),
     )
 
 
@@ -62,3 +62,10 @@ def _proxy_password(central: CentralSettings) -> str | None:
         return central_proxy_password(central)
     except ConfigurationError as exc:
         raise CredentialsError(exc.message, hint=exc.hint) from exc
+
+
+def _use_of(central: CentralSettings, meter: LinkMeter | None) -> LinkUse:
+    sparing = central.sparing
+    if sparing is None:
+        return LinkUse(meter)
+    return LinkUse(meter, sparing.idle_s, sparing.mqtt_keepalive_s, is_sparing=True)

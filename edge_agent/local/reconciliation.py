@@ -10,13 +10,14 @@ from cloud_sync.digest import HourDigest, HourKey
 from cloud_sync.errors import CredentialsError, SyncError
 from cloud_sync.outbox import Outbox
 from cloud_sync.reconcile import Ask, Span, ask_central
-from cloud_sync.reconcile_hourly import HourlyReconciliation, ReconcileState, takes_digests
+from cloud_sync.reconcile_hourly import FIRST_AFTER_S, HourlyReconciliation, ReconcileState, takes_digests
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.uplink.sender import LinkState, Uplink
 from edge_agent.core.clock import Clock
 from edge_agent.errors import ConfigurationError
 from edge_agent.local.central_connection import connection_of, known_central
+from edge_agent.local.metered_link import MeteredLink
 from edge_agent.settings import Settings
 from edge_agent.settings.secrets import central_api_key
 
@@ -51,15 +52,17 @@ def asking(settings: Settings, meter: LinkMeter | None = None) -> Ask:
 
 
 def hourly(
-    settings: Settings, outbox: Outbox, uplink: Uplink, transport: Transport, clock: Clock, meter: LinkMeter
+    settings: Settings, outbox: Outbox, uplink: Uplink, transport: Transport, clock: Clock, link: MeteredLink
 ) -> HourlyReconciliation:
     """The service of an agent; it asks while its uplink is online over HTTPS."""
-    is_wanted, has_https = settings.central.reconcile_every_s > 0, settings.central.url is not None
+    central = settings.central
+    is_wanted, has_https = central.reconcile_every_s > 0, central.url is not None
     service = HourlyReconciliation(
         outbox.path,
-        asking(settings, meter),
-        every_s=settings.central.reconcile_every_s if has_https else 0,
-        may_ask=lambda: uplink.state.link is LinkState.ONLINE and takes_digests(transport),
+        asking(settings, link.meter),
+        every_s=central.asked_every_s(central.reconcile_every_s) if has_https else 0,
+        first_after_s=0.25 * central.sparing.poll_every_s if central.sparing else FIRST_AFTER_S,
+        may_ask=lambda: uplink.state.link is LinkState.ONLINE and takes_digests(transport) and link.may_ask(),
         now_ns=clock.now_ns,
     )
     if is_wanted and not has_https:

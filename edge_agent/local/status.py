@@ -86,7 +86,10 @@ class Parts:
     failures: Sequence[PartFailure] = ()
     own: Installation | None = None
     box: BoxHealth | None = None
-    traffic: Mapping[str, Any] = field(default_factory=dict)
+    link: Mapping[str, Any] = field(default_factory=dict)
+    """What is said with the central of the bytes on the link."""
+    held_back: Mapping[str, Any] | None = None
+    """The problem of a data budget that does not suffice."""
 
     def utc_us(self, time_us: int) -> int:
         """A time of the agent's own clock in UTC."""
@@ -176,6 +179,8 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
     if (away := link_problem(uplink, parts.now_ns)) is not None:
         out.append(away)
     out += presence_problems(parts.own, uplink.link, now_ns=parts.now_ns)
+    if parts.held_back is not None:
+        out.append(dict(parts.held_back))
     if parts.certificate is not None and uplink.link is not LinkState.REFUSED:  # then it is said there
         out.append(problem(parts.certificate[0], None, parts.certificate[1]))
     differs = reconcile_problem(parts.reconcile)
@@ -270,7 +275,7 @@ def _central(parts: Parts) -> dict[str, Any]:
         "last_settled": rfc3339(uplink.last_settled_ns),
         "proxy": describe_proxy(parts.settings.central),
         "sent_bytes_total": uplink.sent_bytes_total,
-        "traffic": dict(parts.traffic),
+        **parts.link,
         "worth": parts.worth,
         "way": parts.way.name,
         "way_since": rfc3339(parts.way.since_ns),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -43,20 +43,6 @@ class Traffic:
             **_totals(now.total),
             "last_hour": _span(now.total.since(first.total), now.accepted - first.accepted, now.at_s - first.at_s),
         }
-
-
-def traffic_text(traffic: Mapping[str, Any]) -> str | None:
-    """Return the line for a person, None while nothing was sent."""
-    hour = traffic.get("last_hour") or {}
-    if not hour.get("bytes"):
-        return None
-    each = f", {hour['bytes_per_record']:.0f} bytes a record" if hour.get("bytes_per_record") is not None else ""
-    shares = ", ".join(f"{words} {hour[name]:.0%}" for name, words in _SHARES.items())
-    when = "in the last hour" if hour["seconds"] >= HOUR_S - 2 * _LOOK_EVERY_S else f"in {hour['seconds'] / 60:.0f} min"
-    return f"{hour['bytes'] / 1e3:.1f} kB {when}{each}; {shares}"
-
-
-_SHARES: Final = {"payload_share": "payload", "headers_share": "headers", "tls_share": "TLS"}
 
 
 def _totals(total: LinkBytes) -> dict[str, int]:

@@ -68,8 +68,11 @@ class Installation:
 
 
 def heartbeat_every_s(settings: Settings) -> float:
-    """Return how often an idle box is heard of at the central, in seconds; 0: it is not."""
-    return settings.central.heartbeat_s
+    """Return how often an idle box is heard of at the central, in seconds; 0: it is not.
+
+    Over a metered link it is heard of when it has something to send, which is more often than a lease lasts.
+    """
+    return 0.0 if settings.central.sparing is not None else settings.central.heartbeat_s
 
 
 def sender_of(identity: Identity, settings: Settings) -> Sender:

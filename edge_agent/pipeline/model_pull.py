@@ -43,6 +43,8 @@ MAX_ENTRIES: Final = 1_000
 PULL_TIMEOUT_S: Final = 900.0
 _ANSWER_TIMEOUT_S: Final = 30.0
 _FIRST_WITHIN_S: Final = 60.0
+_ASK_AGAIN_S: Final = 600.0
+"""Whether the link may be used for it again: quiet hours, or a data budget."""
 _CHUNK: Final = 1 << 18
 
 
@@ -71,7 +73,10 @@ class Index(_Strict):
 
 
 class ModelPull:
-    """`names` are the models this agent scores with; `connection` says how the index is reached: as the central is."""
+    """`names` are the models this agent scores with; `connection` says how the index is reached: as the central is.
+
+    `may_ask` says whether the link may be used for it now.
+    """
 
     def __init__(
         self,
@@ -81,6 +86,7 @@ class ModelPull:
         connection: Callable[[], ConnectionOptions],
         clock: Clock,
         say: Callable[[str, str], None],
+        may_ask: Callable[[], bool] = lambda: True,
     ) -> None:
         self.error: str | None = None
         self._settings = settings
@@ -88,6 +94,7 @@ class ModelPull:
         self._connection = connection
         self._clock = clock
         self._say = say
+        self._may_ask = may_ask
 
     async def run(self) -> None:
         """Until cancelled; at once over when no index is configured."""
@@ -95,6 +102,9 @@ class ModelPull:
             return
         await self._clock.sleep(random.uniform(0, min(_FIRST_WITHIN_S, self._settings.pull_every_s)))  # noqa: S311
         while True:
+            if not self._may_ask():
+                await self._clock.sleep(min(_ASK_AGAIN_S, self._settings.pull_every_s))
+                continue
             try:
                 await self.pull()
             except BundleError as exc:

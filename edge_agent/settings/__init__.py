@@ -11,6 +11,7 @@ from edge_agent.settings.gateway import (
     TableSettings,
     TagModelSettings,
 )
+from edge_agent.settings.metered import BudgetSettings, MeteredSettings, QuietHoursSettings
 from edge_agent.settings.proxy import CentralProxySettings
 from edge_agent.settings.sources import (
     WAVEFORM_SETTINGS,
@@ -39,12 +40,14 @@ __all__ = [
     "WAVEFORM_SETTINGS",
     "AccelerometerSettings",
     "AlarmSettings",
+    "BudgetSettings",
     "CentralMqttSettings",
     "CentralProxySettings",
     "CentralSettings",
     "ChannelSettings",
     "GatewaySettings",
     "IndicatorSettings",
+    "MeteredSettings",
     "MicrophoneSettings",
     "ModbusSettings",
     "ModbusTagSettings",
@@ -55,6 +58,7 @@ __all__ = [
     "OpcUaSettings",
     "OutboxSettings",
     "PollGroupSettings",
+    "QuietHoursSettings",
     "ReplaySettings",
     "ReportSettings",
     "Settings",

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, model_validator
 
 from edge_agent.settings.central_mqtt import CentralMqttSettings
+from edge_agent.settings.metered import BudgetSettings, MeteredSettings, QuietHoursSettings
 from edge_agent.settings.proxy import CentralProxySettings
 from edge_agent.settings.sources import Strict
 
@@ -82,6 +83,17 @@ class CentralSettings(Strict):
         None, description="A way through a broker, beside url or in its place: [central.mqtt]."
     )
 
+    link_profile: Literal["normal", "metered"] = Field(
+        "normal", description="metered: few requests and few bytes around the data; [central.metered] has the values."
+    )
+    metered: MeteredSettings | None = Field(
+        None, description='Other values for link_profile = "metered": [central.metered].'
+    )
+    budget: BudgetSettings | None = Field(None, description="How many bytes the link may carry: [central.budget].")
+    quiet_hours: tuple[QuietHoursSettings, ...] = Field(
+        (), description="Hours in which the link is left alone: [[central.quiet_hours]]."
+    )
+
     @property
     def address(self) -> str:
         """Where the central is, as a URL for people: its own, or the broker's of a site that has only that."""
@@ -105,6 +117,20 @@ class CentralSettings(Strict):
             raise ValueError("allow_plaintext is for url; the broker's is central.mqtt.allow_plaintext")
         return self
 
+    @property
+    def sparing(self) -> MeteredSettings | None:
+        """What a metered link is used with; None for a normal one."""
+        return (self.metered or MeteredSettings()) if self.link_profile == "metered" else None
+
+    @property
+    def longest_backoff_s(self) -> float:
+        """Between two tries: on a metered link each of them costs a connection."""
+        return max(self.backoff_max_s, self.sparing.backoff_max_s if self.sparing else 0.0)
+
+    def asked_every_s(self, wished_s: float) -> float:
+        """How often something is asked that carries no data; 0, never, stays 0."""
+        return max(wished_s, self.sparing.poll_every_s) if self.sparing and wished_s else wished_s
+
     @model_validator(mode="after")
     def _plaintext_is_loud(self) -> CentralSettings:
         if self.is_plaintext and not self.allow_plaintext:
@@ -117,6 +143,14 @@ class CentralSettings(Strict):
             raise ValueError("client_certificate_file and client_key_file belong together")
         if self.client_certificate_file is not None and self.is_plaintext:
             raise ValueError("url is http://, without TLS, so client_certificate_file has no use; remove one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _metered_values_have_a_use(self) -> CentralSettings:
+        if self.link_profile != "metered" and self.metered is not None:
+            raise ValueError(
+                '[central.metered] has no use without link_profile = "metered"; set it, or remove the table'
+            )
         return self
 
     @model_validator(mode="after")

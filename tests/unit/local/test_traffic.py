@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from cloud_sync.transports.link_meter import LinkBytes, LinkMeter
+from edge_agent.cli.link_text import link_lines
 from edge_agent.core.clock import FakeClock
-from edge_agent.local.traffic import Traffic, traffic_text
+from edge_agent.local.traffic import Traffic
 
 MINUTE = LinkBytes(payload=600, carried=800, sent=700, received=300, tcp_ip=520)
 
@@ -21,7 +22,7 @@ def test_shares_are_of_what_tcp_carried():
         "payload_share": 0.6, "headers_share": 0.2, "tls_share": 0.2,
     }  # fmt: skip
     assert (told["sent_bytes_total"], told["tcp_ip_bytes_total"]) == (700, 520)
-    assert traffic_text(told) == "1.0 kB in 2 min, 20 bytes a record; payload 60%, headers 20%, TLS 20%"
+    assert link_lines({"traffic": told}) == ["1.0 kB in 2 min, 20 bytes a record; payload 60%, headers 20%, TLS 20%"]
 
 
 def test_what_is_older_than_an_hour_is_no_longer_counted():
@@ -35,11 +36,12 @@ def test_what_is_older_than_an_hour_is_no_longer_counted():
     assert told["last_hour"]["seconds"] == 3_600
     assert told["last_hour"]["bytes"] == 60 * 1_000
     assert told["last_hour"]["records"] == 600
-    assert traffic_text(told) == "60.0 kB in the last hour, 100 bytes a record; payload 60%, headers 20%, TLS 20%"
+    (line,) = link_lines({"traffic": told})
+    assert line == "60.0 kB in the last hour, 100 bytes a record; payload 60%, headers 20%, TLS 20%"
 
 
 def test_nothing_sent_is_no_line_and_no_division():
     told = Traffic(LinkMeter(), FakeClock().monotonic_s).describe(0)
     assert told["last_hour"]["bytes_per_record"] is None
-    assert traffic_text(told) is None
-    assert traffic_text({}) is None
+    assert link_lines({"traffic": told}) == []
+    assert link_lines({}) == []

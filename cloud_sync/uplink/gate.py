@@ -1,0 +1,50 @@
+"""What may go over the link now, asked before each request. An ordinary link lets everything go.
+
+The sender asks `withheld`, `backlog_wait_s` and `trimmed`, and tells what it took.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from cloud_sync.records import RecordClass
+from cloud_sync.uplink.scheduler import LoadLimits
+
+
+class Gate(Protocol):
+    def withheld(self) -> frozenset[RecordClass]:
+        """Return the classes of records that wait."""
+        ...
+
+    def backlog_wait_s(self) -> float:
+        """Return how long older readings wait before it is asked again; 0 when they may go."""
+        ...
+
+    def trimmed(self, limits: LoadLimits) -> LoadLimits:
+        """Return what of these limits one request may use."""
+        ...
+
+    def note_taken(self, of: RecordClass | None) -> None:
+        """Hear that records of this class go now; None: nothing waits that may go."""
+        ...
+
+    def note_last_call(self) -> None:
+        """Hear that the agent stops: what was only collected may go."""
+        ...
+
+
+class OpenGate:
+    """Everything may go at once."""
+
+    def withheld(self) -> frozenset[RecordClass]:
+        return frozenset()
+
+    def backlog_wait_s(self) -> float:
+        return 0.0
+
+    def trimmed(self, limits: LoadLimits) -> LoadLimits:
+        return limits
+
+    def note_taken(self, of: RecordClass | None) -> None: ...
+
+    def note_last_call(self) -> None: ...
