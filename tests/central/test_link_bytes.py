@@ -120,7 +120,7 @@ async def test_sparing_link_carries_less_around_the_same_batch(way: str, store: 
         meter = LinkMeter()
         async with WAYS[way](store, authority, LinkUse(meter, is_sparing=is_sparing)) as (transport, _):
             await transport.send(body, batch_id="b1")
-            headers.append(meter.total.headers)
+        headers.append(meter.total.headers)  # closed: every acknowledgement has gone out
     assert headers[1] <= headers[0] - 40
 
 
