@@ -59,7 +59,7 @@ class LeaseTerms:
 
     def lasts_s(self, sender: Sender) -> float:
         """Return how long this sender's lease lasts from now, in seconds."""
-        return min(max(self.seconds, sender.lease_s), max(self.seconds, MAX_LEASE_S)) + self.refresh_s
+        return max(self.seconds, min(sender.lease_s, MAX_LEASE_S)) + self.refresh_s
 
 
 class HeldBackError(Exception):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import sys
 import time
 from dataclasses import replace
@@ -20,6 +21,7 @@ from pathlib import Path
 from cloud_sync.columns import RowColumns
 from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import Outbox
+from cloud_sync.presence import Presence
 from cloud_sync.records import Row, Series
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.connection import ConnectionOptions
@@ -27,12 +29,14 @@ from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.transports.mqtt.transport import MqttTransport
+from cloud_sync.twins import Sender
 from cloud_sync.uplink.sender import Policy, Uplink
 from cloud_sync.writer import OutboxWriter
 from tests.chaos.broken_transports import SettlesOnPuback, SettlesOnSend
 from tests.chaos.oracle import value_of
 
 GATEWAY = "gw-chaos"
+INSTANCE = "c" * 16
 SENSORS = 20
 PUT_EVERY_S = 0.02
 ANSWER_TIMEOUT_S = 2.0
@@ -71,7 +75,9 @@ class Producer:
 
 async def live(outbox_file: Path, journal: Path, url: str, life: int) -> None:
     clock = Clock(float(os.environ.get("CHAOS_CLOCK_S", "0")))
-    transport = transport_to(url, os.environ.get("CHAOS_BROKER_PORT"), os.environ.get("CHAOS_SETTLES_ON"))
+    presence = Presence()
+    presence.begin(Sender(INSTANCE, life, secrets.token_hex(5)))  # each life is a later start of one installation
+    transport = transport_to(url, os.environ.get("CHAOS_BROKER_PORT"), os.environ.get("CHAOS_SETTLES_ON"), presence)
     with Outbox(outbox_file, max_bytes=500_000_000) as outbox:
         policy = replace(POLICY, in_flight=MQTT_IN_FLIGHT) if "CHAOS_BROKER_PORT" in os.environ else POLICY
         uplink = Uplink(outbox, transport, policy=policy, now_ns=clock.now_ns)
@@ -92,7 +98,7 @@ async def live(outbox_file: Path, journal: Path, url: str, life: int) -> None:
     await transport.close()
 
 
-def transport_to(url: str, broker_port: str | None, settles_on: str | None) -> Transport:
+def transport_to(url: str, broker_port: str | None, settles_on: str | None, presence: Presence) -> Transport:
     """The way to the central, or both with MQTT preferred; `settles_on` gives one that settles too early."""
     connection = ConnectionOptions(connect_timeout_s=ANSWER_TIMEOUT_S, answer_timeout_s=ANSWER_TIMEOUT_S)
     https = SettlesOnSend if settles_on == "send" else HttpsTransport
@@ -101,6 +107,7 @@ def transport_to(url: str, broker_port: str | None, settles_on: str | None) -> T
         gateway_id=GATEWAY,
         api_key=os.environ["CHAOS_API_KEY"],
         connection=connection,
+        presence=presence,
     )
     if broker_port is None:
         return over_https
@@ -109,6 +116,7 @@ def transport_to(url: str, broker_port: str | None, settles_on: str | None) -> T
         Broker("localhost", int(broker_port), tls=None),
         gateway_id=GATEWAY,
         connection=connection,
+        presence=presence,
         reconnect_max_s=ANSWER_TIMEOUT_S,
     )
     return FailoverTransport(over_mqtt, over_https, after_failures=FAILOVER_AFTER, probe_every_s=PROBE_EVERY_S)
