@@ -646,3 +646,21 @@ def test_only_a_sensible_wait_is_obeyed(value: object, expected: float | None):
     with pytest.raises(TransientSyncError) as caught:
         answer_of(json.dumps({"error": "busy", "detail": "d", "retry_after_s": value}).encode(), batch_id="b1")
     assert caught.value.retry_after_s == expected
+
+
+async def test_two_boxes_of_one_name_are_found_out_though_the_broker_says_nothing():
+    """mosquitto 2.0 ends the older connection without a word; both come back until one of them stays away."""
+    with mosquitto() as server:
+        async with (
+            sending(server.broker(), answer_timeout_s=1e6, reconnect_max_s=0.05) as one,
+            sending(server.broker(), answer_timeout_s=1e6, reconnect_max_s=0.05) as other,
+        ):
+            said: list[str] = []
+            async with asyncio.timeout(DEADLINE_S):
+                while not any("soon after each sign-in" in each for each in said):
+                    for transport in (one, other):
+                        with contextlib.suppress(SyncError):
+                            await transport._connected_link()
+                        said += [transport._lost[1].message] if transport._lost else []
+                    await asyncio.sleep(0.01)
+    assert any("'sm-gw-1' (3 times in a row)" in each for each in said)

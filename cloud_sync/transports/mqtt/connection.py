@@ -31,6 +31,7 @@ from cloud_sync.twins import PROPERTY
 
 _WITH_WILL: Final = 0x04
 ENCODING: Final = "content-encoding"
+_KEEP_ALIVE_TIMEOUT: Final = 0x8D
 _RETAINED_TOO, _NOT_RETAINED = 0, 2  # retain handling: whether what was there before the subscription is sent
 
 
@@ -196,7 +197,8 @@ class Connection:
 
         def on_disconnect(_: Any, __: Any, flags: paho.DisconnectFlags, reason: ReasonCode, ___: Any) -> None:
             code = reason.value if flags.is_disconnect_packet_from_server else None
-            self._hand_over(listener.disconnected, code, self._said)
+            is_silence = code is None and reason.value == _KEEP_ALIVE_TIMEOUT
+            self._hand_over(listener.disconnected, code, errors.SILENCE if is_silence else self._said)
 
         def on_publish(_: Any, __: Any, mid: int, reason: ReasonCode, ___: Any) -> None:
             self._hand_over(listener.published, mid, client.received_code(mid) or reason.value)

@@ -23,6 +23,9 @@ TOO_LONG: Final = "a packet longer than"
 MALFORMED: Final = "malformed packet"
 """paho's words for an answer that the protocol does not allow. It says them in its log and drops the connection."""
 
+SILENCE: Final = "no answer to a ping"
+"""Ours, of a broker that was not heard for the keep-alive."""
+
 TOO_LARGE: Final = 0x95
 TOO_MANY_IN_FLIGHT: Final = 0x93
 ALIAS_REFUSED: Final = 0x94
@@ -176,6 +179,11 @@ def disconnected(broker: Broker, code: int | None, said: str, *, before_answer: 
         return TransientSyncError(
             f"{broker.where} sends {TOO_LONG} an answer can be",
             hint="is this the central's broker, and does only the central publish on the ack topic?",
+        )
+    if said == SILENCE:
+        return TransientSyncError(
+            f"{broker.where}: the connection was lost: the broker did not answer in time",
+            hint="is the line up? A NAT or firewall that forgets connections early wants a shorter keep_alive_s",
         )
     if CLOSED in said:
         return TransientSyncError(f"{broker.where}: {said.partition(': ')[2] or said}", hint=_SHARED_NAME)

@@ -76,6 +76,8 @@ class Link:
         self.limits = Limits()
         self.lost_code: int | None = None
         """The broker's own reason for the end, when it gave one."""
+        self.ended_without_a_word = False
+        """The other side closed the connection in good order, and gave no reason."""
         self.lost = asyncio.Event()
 
     @property
@@ -205,7 +207,7 @@ class Link:
         """The connection is gone."""
         if self.lost.is_set():
             return
-        self.lost_code = code
+        self.lost_code, self.ended_without_a_word = code, code is None and not said
         self._learn(code)
         before_answer = self._opening is not None and not self._opening.done()
         error = errors.disconnected(self._broker, code, said, before_answer=before_answer)

@@ -1,8 +1,8 @@
 """Two clients with one client id: each sign-in puts the other one out, over and over.
 
 Constraints
-- A broker of MQTT 5 may say so (0x8E). Others end the connection without a word: then it is what remains when a
-  connection is lost soon after each of several sign-ins.
+- A broker of MQTT 5 may say so (0x8E). Others close the connection without a word: then it is what remains when that
+  happens soon after each of several sign-ins. A line that breaks is no such end.
 - Who was put out stays away, longer each time, so that the other one can work meanwhile and both can say why.
 """
 
@@ -48,9 +48,11 @@ class TakeOvers:
         self._connected_s = self._now_s()
 
     def note_lost(self, *, is_told: bool, is_unexplained: bool) -> TakeOver | None:
-        """`is_told`: the broker said that another client took over; `is_unexplained`: it said nothing at all."""
+        """`is_told`: the broker said that another client took over; `is_unexplained`: it closed without a word."""
         lasted_s = self._now_s() - self._connected_s
-        if not is_told and not (is_unexplained and lasted_s < SOON_S):
+        # Once it looks like it, the other one may be staying away itself: then it comes back later than soon.
+        soon_s = SOON_S if self._in_a_row < SUSPICIOUS_AFTER - 1 else 2 * LONGEST_ON_SUSPICION_S
+        if not is_told and not (is_unexplained and lasted_s < soon_s):
             self._in_a_row = 0
             return None
         self._in_a_row = 1 if lasted_s > 2 * LONGEST_AWAY_S else self._in_a_row + 1

@@ -291,7 +291,7 @@ class MqttTransport:
             return
         said = error
         is_told = link.lost_code == errors.TAKEN_OVER
-        taken_over = self._take_overs.note_lost(is_told=is_told, is_unexplained=link.lost_code is None)
+        taken_over = self._take_overs.note_lost(is_told=is_told, is_unexplained=link.ended_without_a_word)
         if taken_over is not None:
             error = errors.taken_over(
                 self._broker,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloud_sync.transports.mqtt.take_over import LONGEST_AWAY_S, LONGEST_ON_SUSPICION_S, SOON_S, TakeOver, TakeOvers
+from cloud_sync.transports.mqtt.take_over import LONGEST_AWAY_S, LONGEST_ON_SUSPICION_S, TakeOver, TakeOvers
 
 
 class Clock:
@@ -48,8 +48,36 @@ def test_a_connection_that_held_is_no_suspicion():
     for _ in range(5):
         assert lost_after(clock, rivals, 1.0) is None
         assert lost_after(clock, rivals, 1.0) is None
-        assert lost_after(clock, rivals, SOON_S + 1) is None
+        assert lost_after(clock, rivals, 2 * LONGEST_ON_SUSPICION_S + 1) is None
     assert rivals.away_for_s == 0
+
+
+def test_both_are_told_though_one_stays_away_first():
+    """Each sign-in of one puts the other one out; who hears of it stays away, and comes back."""
+    clock = Clock()
+    boxes = {name: TakeOvers(now_s=clock, jitter=lambda: 1.0) for name in "ab"}
+    told = set()
+    back_at_s = {"a": clock.now_s, "b": clock.now_s + 1.0}
+    holder = None
+    for _ in range(12):
+        comes = min(back_at_s, key=lambda name: back_at_s[name])
+        clock.now_s = max(clock.now_s, back_at_s.pop(comes))
+        if holder is not None:
+            lost = boxes[holder].note_lost(is_told=False, is_unexplained=True)
+            told |= {holder} if lost else set()
+            back_at_s[holder] = clock.now_s + (lost.stays_away_s if lost else 0.5)
+        boxes[comes].note_connected()
+        holder = comes
+    assert told == {"a", "b"}
+
+
+def test_a_line_that_breaks_is_no_suspicion():
+    clock = Clock()
+    rivals = TakeOvers(now_s=clock)
+    for _ in range(10):
+        rivals.note_connected()
+        clock.now_s += 1.0
+        assert rivals.note_lost(is_told=False, is_unexplained=False) is None
 
 
 def test_after_a_long_peace_the_count_begins_again():
