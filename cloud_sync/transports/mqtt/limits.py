@@ -54,6 +54,11 @@ class Lessons:
         self._aliases = True
         self._suspect_bytes: int | None = None
 
+    @property
+    def retains(self) -> bool:
+        """Whether retained messages are worth a try; a will is retained before the broker has announced anything."""
+        return self._retains or self._is_old
+
     def packet_refused(self, size: int) -> bool:
         """The broker said that a packet of this size is too large. False when no batch could be smaller."""
         if size <= FLOOR_BYTES:
@@ -98,7 +103,7 @@ class Lessons:
 
     def limits(self, options: ProtocolOptions, announced: Announced, *, max_in_flight: int) -> Limits:
         """Return what holds for a connection that begins now."""
-        if self._now_s() - self._learned_s > FORGET_AFTER_S:
+        if self._is_old:
             self._forget()
         bounds = [n for n in (options.max_packet_bytes, announced.max_packet_bytes, self._packet_bytes) if n]
         return Limits(
@@ -108,6 +113,10 @@ class Lessons:
             retains=announced.retains and self._retains,
             aliases=announced.topic_aliases if self._aliases else 0,
         )
+
+    @property
+    def _is_old(self) -> bool:
+        return self._now_s() - self._learned_s > FORGET_AFTER_S
 
     def _learn(self) -> None:
         self._learned_s = self._now_s()

@@ -47,6 +47,10 @@ class TakeOvers:
     def note_connected(self) -> None:
         self._connected_s = self._now_s()
 
+    def note_failed_sign_in(self) -> None:
+        """The broker itself is away or does not let us in: what went before was no other client."""
+        self._in_a_row = 0
+
     def note_lost(self, *, is_told: bool, is_unexplained: bool) -> TakeOver | None:
         """`is_told`: the broker said that another client took over; `is_unexplained`: it closed without a word."""
         lasted_s = self._now_s() - self._connected_s

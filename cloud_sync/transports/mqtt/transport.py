@@ -35,7 +35,7 @@ from cloud_sync.transports.answers import MAX_RETRY_AFTER_S, detail_in, in_use, 
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.link_meter import LinkBytes
 from cloud_sync.transports.mqtt import errors
-from cloud_sync.transports.mqtt.broker import Broker
+from cloud_sync.transports.mqtt.broker import Broker, batches_below
 from cloud_sync.transports.mqtt.content_name import name_of_content
 from cloud_sync.transports.mqtt.limits import Lessons
 from cloud_sync.transports.mqtt.link import NO_SUBSCRIBERS, Link
@@ -173,6 +173,10 @@ class MqttTransport:
             del self._waiting[batch_id]
 
     @property
+    def _all_batches(self) -> str:
+        return batches_below(self._broker.options.topic_prefix)
+
+    @property
     def _tells_ids(self) -> bool:
         return self._broker.options.has_properties
 
@@ -195,7 +199,7 @@ class MqttTransport:
             if error is None and taken.result() == NO_SUBSCRIBERS:
                 error = TransientSyncError(
                     f"{self._broker.where}: no central listens at this broker",
-                    hint="start edge-central with --mqtt-url; its user must be permitted to read sm/v1/+/batch",
+                    hint=f"start edge-central with --mqtt-url; its user must be permitted to read {self._all_batches}",
                 )
         if error is not None and not answer.done():
             answer.set_exception(error)
@@ -214,7 +218,7 @@ class MqttTransport:
         if self._lost is not None and self._take_overs.away_for_s > 0:
             raise self._lost[1]
         states = self._broker.options.state_messages
-        retain = states == "retained"
+        retain = states == "retained" and self._lessons.retains
         link = Link(
             self._broker,
             client_id=self._client_id,
@@ -239,6 +243,7 @@ class MqttTransport:
             await link.close()
             if self._lost is not None and self._lost[0] is exc:
                 raise self._lost[1] from exc
+            self._take_overs.note_failed_sign_in()
             raise
         except asyncio.CancelledError:
             await link.close()

@@ -282,3 +282,27 @@ async def test_a_take_over_is_told_with_its_count_and_no_sign_in_follows_at_once
     assert "'sm-gw-1' (1 times in a row)" in caught.value.message
     assert "gateway.id" in str(caught.value.hint)
     assert signed_in == 1
+
+
+async def test_a_broker_that_takes_no_retained_will_is_signed_in_to_without_one():
+    """A will stands in the CONNECT, before the broker can announce that it retains nothing."""
+    retained_wills: list[bool] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async for each in packets(reader):
+            if each.kind == CONNECT:
+                retained_wills.append(bool(each.body[7] & 0x20))
+                writer.write(connack(b"", 0x9A) if retained_wills[-1] else CONNACK)
+            elif each.kind == SUBSCRIBE:
+                writer.write(packet(0x90, each.body[:2] + b"\x00\x01"))
+            elif each.kind == PUBLISH:
+                return
+
+    async with listening(handle) as port, broker_that_says({}) as broker, asyncio.timeout(DEADLINE_S):
+        transport = MqttTransport(replace(broker, port=port), gateway_id="gw-1")
+        with pytest.raises(TransientSyncError, match="retained messages"):
+            await transport.send(b"x", batch_id="b1")
+        with pytest.raises(TransientSyncError, match="connection was lost"):
+            await transport.send(b"x", batch_id="b1")
+        await transport.close()
+    assert retained_wills[:2] == [True, False]

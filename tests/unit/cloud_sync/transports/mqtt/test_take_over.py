@@ -80,6 +80,14 @@ def test_a_line_that_breaks_is_no_suspicion():
         assert rivals.note_lost(is_told=False, is_unexplained=False) is None
 
 
+def test_a_broker_that_was_away_in_between_was_killed_and_not_taken_over():
+    clock = Clock()
+    rivals = TakeOvers(now_s=clock)
+    for _ in range(10):
+        assert lost_after(clock, rivals, 1.0) is None
+        rivals.note_failed_sign_in()
+
+
 def test_after_a_long_peace_the_count_begins_again():
     clock = Clock()
     rivals = TakeOvers(now_s=clock)
