@@ -2,7 +2,7 @@
 
 Constraints
 - A few kilobytes can claim to be gigabytes; nothing here allocates more than its limit.
-- Whoever sends slowly on purpose holds a connection for half a minute, not for ever.
+- Whoever sends slowly on purpose holds a connection for a minute and a half, not for ever.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ class BodyLimits:
     body_bytes: int = 8_000_000
     decoded_bytes: int = 32_000_000
     rows: int = 100_000
-    idle_s: float = 30.0
-    bytes_per_s: float = 500.0
-    """A twelfth of what the slowest mobile links carry (GPRS, 50 kbit/s)."""
+    idle_s: float = 90.0
+    """Three round trips of 30 s: at the start of a connection a sender waits one for each 14 kB (RFC 6928)."""
+    bytes_per_s: float = 100.0
+    """Less than half of 2 kbit/s, which two requests may share."""
 
     def patience_s(self, received_bytes: int, began_ago_s: float) -> float:
         """How long the next bytes may take: `idle_s` without progress, and on the whole at least `bytes_per_s`."""

@@ -18,6 +18,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -35,6 +36,7 @@ from cloud_sync.central.store import Store
 from cloud_sync.central.upkeep import Upkeep
 from cloud_sync.stop_signals import StopSignals
 from cloud_sync.transports.mqtt.broker import Broker
+from cloud_sync.transports.probes import set_probes
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +53,10 @@ class Listen:
     port: int = 0
     tls_cert: Path | None = None
     tls_key: Path | None = None
-    request_s: float = 30.0
-    """How long a connection may be open without a whole request's headers."""
+    request_s: float = 120.0
+    """How long a connection may be open without a whole request's headers, and a part of an answer wait to be read."""
+    tls_s: float = 120.0
+    """For the TLS handshake: two round trips of 30 s, or 5 kB at 2 kbit/s, and something lost on the way."""
     keep_alive_s: int = 3_600
     """How long a connection is kept after an answer: a gateway on a metered link pays kilobytes for each new one."""
 
@@ -149,8 +153,9 @@ async def _keep_running(postgres: EmbeddedPostgres) -> None:
 class _Server(uvicorn.Server):
     """uvicorn without its signal handling, which would end the process before the database is stopped."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, *, tls_s: float) -> None:
         super().__init__(config)
+        self._tls_s = tls_s
         self._up = asyncio.Event()
 
     async def wait_until_up(self, serving: asyncio.Task[None]) -> None:
@@ -161,9 +166,25 @@ class _Server(uvicorn.Server):
             raise SchemaTooNewError("the service did not start; the log above says why")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        if not self.should_exit:
-            self._up.set()
+        """Listen as the library does, with our patience for TLS, for which it has no setting."""
+        await super().startup(sockets=[])
+        if self.should_exit:
+            return
+        config, state = self.config, self.lifespan.state
+        made = partial(
+            config.http_protocol_class,
+            config=config,  # type: ignore[call-arg]  # as the library has it: the class is typed as any protocol
+            server_state=self.server_state,
+            app_state=state,
+        )
+        tls_s = None if config.ssl is None else self._tls_s
+        loop = asyncio.get_running_loop()
+        for sock in sockets or []:
+            server = await loop.create_server(
+                made, sock=sock, ssl=config.ssl, backlog=config.backlog, ssl_handshake_timeout=tls_s
+            )
+            self.servers.append(server)
+        self._up.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -187,7 +208,7 @@ def _server(app: FastAPI, listen: Listen) -> _Server:
         config.load()
     except OSError as exc:  # ssl.SSLError is one
         raise UsageError(f"the TLS certificate or key cannot be used: {exc}") from exc
-    return _Server(config)
+    return _Server(config, tls_s=listen.tls_s)
 
 
 @contextlib.contextmanager
@@ -199,8 +220,8 @@ def _listening(listen: Listen) -> Iterator[socket.socket]:
         raise _cannot_listen(listen, exc) from exc
     with sock:
         # asyncio sets it only for sockets that name their protocol, which these do not: without it every answer
-        # on a kept connection waits 40 ms for the other side's delayed acknowledgement.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # on a kept connection waits 40 ms for the other side's delayed acknowledgement. What is accepted inherits it.
+        set_probes(sock)
         yield sock
 
 

@@ -14,7 +14,7 @@ import httpx
 
 from cloud_sync.errors import CredentialsError, TransientSyncError
 from cloud_sync.printable import printable
-from cloud_sync.transports.steps import StepError, causes_of
+from cloud_sync.transports.steps import ONLY_SAN, StepError, causes_of
 from cloud_sync.transports.tls import ClientCertificate, certificate_refused, own_out_of_date, refused_alert
 
 _PROXY_WANTS_CERTIFICATE: Final = re.compile(rb"No required SSL certificate was sent|The SSL certificate error")
@@ -46,8 +46,8 @@ _CERTIFICATE_CAUSES: Final = {
     19: ("was signed by an unknown CA", "name the CA in central.ca_file"),
     20: ("was signed by an unknown CA", "name the CA in central.ca_file"),
     21: ("was signed by an unknown CA", "name the CA in central.ca_file; the central should send its whole chain"),
-    62: ("is for another host name", "use the name in the certificate in central.url"),
-    64: ("is for another address", "use the name or address in the certificate in central.url"),
+    62: ("is for another host name", f"use in central.url a name that stands in the certificate; {ONLY_SAN}"),
+    64: ("is for another address", f"use in central.url a name or address of the certificate; {ONLY_SAN}"),
 }
 
 

@@ -13,6 +13,9 @@ from typing import Final
 
 import httpcore
 
+ONLY_SAN: Final = "what counts is its subjectAltName; a common name (CN) alone does not, it must be issued with one"
+"""RFC 9110, 4.3.4."""
+
 _MOST_CAUSES: Final = 50
 
 

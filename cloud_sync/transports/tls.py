@@ -24,6 +24,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from cloud_sync.errors import CredentialsError
+from cloud_sync.transports.tls_sessions import TlsSessions
 
 logger = logging.getLogger(__name__)
 
@@ -124,11 +125,13 @@ class ClientTls:
     ca_file: Path | None = None
     own: ClientCertificate | None = None
     context: ssl.SSLContext = field(init=False, repr=False)
+    sessions: TlsSessions = field(init=False, repr=False, default_factory=TlsSessions)
     _loaded_ns: tuple[int, int] | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         """Reads the files. Raises CredentialsError, naming the one that cannot be used."""
         self.context = trusting(self.ca_file)
+        self.sessions.use_in(self.context)
         self.refresh()
 
     def refresh(self) -> None:
@@ -143,6 +146,7 @@ class ClientTls:
             return
         try:
             self.own.load_into(self.context)
+            self.sessions.forget_all()  # they show the former one
         except CredentialsError as exc:
             if self._loaded_ns is None:
                 raise

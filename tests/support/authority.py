@@ -30,19 +30,23 @@ class Authority:
         self.ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(
-        self, *, days: tuple[int, int] = (-1, 10), address: str = "127.0.0.1", name: str = "server"
+        self,
+        *,
+        days: tuple[int, int] = (-1, 10),
+        address: str = "127.0.0.1",
+        name: str = "server",
+        dns: str | None = None,
+        with_names: bool = True,
     ) -> tuple[Path, Path]:
-        """A certificate and its key; `name` is its common name and that of its files."""
+        """A certificate and its key; `name` is its common name and its files', `dns` or `address` its subject."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        one = x509.IPAddress(ipaddress.ip_address(address)) if dns is None else x509.DNSName(dns)
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        certificate = (
-            self._builder(subject, key.public_key(), days=days)
-            .add_extension(names, critical=True)
-            .add_extension(issuer, critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
+        builder = self._builder(subject, key.public_key(), days=days).add_extension(issuer, critical=False)
+        if with_names:
+            builder = builder.add_extension(x509.SubjectAlternativeName([one]), critical=True)
+        certificate = builder.sign(self._key, hashes.SHA256())
         chain, private = self._folder / f"{name}.pem", self._folder / f"{name}.key"
         chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         pem = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -11,7 +11,7 @@ from typing import Final
 from cloud_sync.errors import BatchTooLargeError, CredentialsError, SyncError, TransientSyncError
 from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.transports.mqtt.websocket import CLOSED, UpgradeRefusedError
-from cloud_sync.transports.steps import StepError
+from cloud_sync.transports.steps import ONLY_SAN, StepError
 from cloud_sync.transports.tls import refused_alert
 
 FAILURE: Final = 0x80
@@ -47,8 +47,8 @@ _CERTIFICATE_CAUSES: Final = {
     19: _UNKNOWN_CA,
     20: _UNKNOWN_CA,
     21: _UNKNOWN_CA,
-    62: ("is for another host name", "use the name in the certificate as host"),
-    64: ("is for another address", "use the name or address in the certificate as host"),
+    62: ("is for another host name", f"use as host a name that stands in the certificate; {ONLY_SAN}"),
+    64: ("is for another address", f"use as host a name or address of the certificate; {ONLY_SAN}"),
 }
 
 _BAD_CLIENT_ID: Final = 0x85
