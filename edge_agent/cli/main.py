@@ -90,6 +90,14 @@ def validate(
         raise typer.Exit(validate_file(file, as_json=as_json))
 
 
+@app.command()
+def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Check whether this box can carry the agent: disk, memory, clock, models, central. Safe while it runs."""
+    from edge_agent.cli.check import check_box
+
+    raise typer.Exit(check_box(config, as_json=as_json))
+
+
 @app.command("reconcile")
 def reconcile_command(
     config: ConfigOption = None,

@@ -15,6 +15,7 @@ from cloud_sync.transports.memory import MemoryTransport
 from edge_agent.app import Agent
 from edge_agent.cli import demo as demo_command
 from edge_agent.cli import models as models_command
+from edge_agent.cli.check import check_box
 from edge_agent.cli.models_explain import explanations_of
 from edge_agent.cli.score import results_of, score_recording
 from edge_agent.cli.score_tags import results_of_table
@@ -169,6 +170,14 @@ def test_every_explained_field_of_status_is_in_the_code() -> None:
     )
     names = {part.removesuffix("[]") for field in documented("status") for part in field.split(".")}
     assert {name for name in names if f'"{name}"' not in code} == set()
+
+
+def test_the_fields_of_check_are_the_documented_ones(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check_box(site, as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert set(fields(document)) == documented("check")
+    page = PAGE.read_text(encoding="utf-8").split("## `edge-agent check --json`")[1].split("\n## ")[0]
+    assert {check["name"] for check in document["checks"]} <= set(re.findall(r"`([a-z ]+)`", page))
 
 
 def test_the_fields_of_score_are_the_documented_ones() -> None:

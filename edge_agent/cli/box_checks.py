@@ -1,0 +1,250 @@
+"""The checks of `edge-agent check`: each looks at one thing of this box, and says what it found and what to do.
+
+A check that fails is a finding, never an end: the others are made all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from cloud_sync.errors import CredentialsError, SyncError
+from cloud_sync.inodes import hint_of_full_disk
+from cloud_sync.outbox_room import floor_of
+from cloud_sync.private_files import user_name
+from edge_agent.core.clock import SystemClock
+from edge_agent.errors import BundleError, DaemonUnreachableError
+from edge_agent.health.clock_quality import ask_kernel
+from edge_agent.health.file_systems import FileSystem, file_system_of
+from edge_agent.health.memory import memory_of_this_process
+from edge_agent.health.sync_latency import IMPLAUSIBLE_S, SLOW_S, SyncLatency, measure_sync
+from edge_agent.health.time_services import remedy
+from edge_agent.local.box import LOOPS_FROM, has_few_inodes, volatile_problem
+from edge_agent.local.central_connection import connection_of
+from edge_agent.local.folders import StatusFolders
+from edge_agent.local.starts import read_starts, unasked
+from edge_agent.settings import Settings, WaveformSettings
+
+SMALLEST_BOX_BYTES: Final = 256 << 20
+"""A site of a few tags holds 85 MB, one with vibration 95 MB (docs/RUNBOOK.md); the system wants some, too."""
+
+
+class Result(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    BAD = "bad"
+    """The agent cannot record, or cannot deliver, like this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check found."""
+
+    name: str
+    result: Result
+    what: str
+    do: str | None = None
+
+
+def check_state_folder(settings: Settings) -> list[Check]:
+    """Return whether it lasts, and whether there is room in it."""
+    folder = settings.gateway.state_dir
+    try:
+        found = file_system_of(folder)
+    except OSError as exc:
+        return [Check("state folder", Result.BAD, f"{folder} cannot be looked at: {exc.strerror}", "use sudo")]
+    checks = [_durability(settings, found), _room(settings, found)]
+    return [*checks, *_inodes(found)]
+
+
+def measure_state_folder(settings: Settings) -> tuple[Check, SyncLatency | None]:
+    """Return how long a small write takes to be on the disk; a file is made and removed there."""
+    name, folder = "writes", _existing(settings.gateway.state_dir)
+    who = user_name(os.geteuid())
+    try:
+        took = measure_sync(folder)
+    except PermissionError:
+        return Check(name, Result.WARNING, f"{who} may not write to {folder}: not measured", "use sudo"), None
+    except OSError as exc:
+        do = f"is {folder} mounted read-write, and does its file system sync? mount; dmesg"
+        return Check(
+            name, Result.BAD, f"no synced write in {folder}: {exc.strerror}", hint_of_full_disk(folder, do)
+        ), None
+    figures = f"{took.writes} small writes in {folder}: {_ms(took.median_s)} each, {_ms(took.worst_s)} at worst"
+    if not took.is_plausible:
+        what = f"this file system confirms writes in {took.median_s * 1e6:.1f} us: it does not really sync ({figures})"
+        do = "what it confirms is lost at a power cut: another disk, its mount options, no library that skips syncs"
+        return Check(name, Result.WARNING, what, do), took
+    if took.median_s >= SLOW_S * min(1.0, settings.outbox.flush_interval_s):
+        do = "a card at its end, or one that is written to by others: replace it, or raise outbox.flush_interval_s"
+        return Check(name, Result.WARNING, f"slow: {figures}", do), took
+    return Check(name, Result.OK, figures), took
+
+
+def check_runtime_folder(settings: Settings) -> Check:
+    """Return whether the status socket can be made there."""
+    name, folder = "runtime folder", settings.gateway.runtime_dir
+    there = _existing(folder)
+    found = file_system_of(there)
+    if found.is_read_only:
+        what = f"{folder} is read-only: the status will stand in {settings.gateway.state_dir}"
+        do = "set gateway.runtime_dir to a folder in memory (RuntimeDirectory= of the service)"
+        return Check(name, Result.WARNING, what, do)
+    if not folder.is_dir():
+        return Check(name, Result.OK, f"{folder} is not there yet; the agent or systemd makes it")
+    return Check(name, Result.OK, f"{folder} ({found.type or 'file system unknown'})")
+
+
+def check_clock() -> Check:
+    """Return whether the kernel's clock is disciplined."""
+    if ask_kernel().is_synced:
+        return Check("clock", Result.OK, "synchronised")
+    return Check("clock", Result.WARNING, "not synchronised: the quality of readings is capped at 0.5", remedy())
+
+
+def check_memory() -> Check:
+    """Return what this box or container has; the service may have a limit of its own."""
+    memory = memory_of_this_process()
+    if memory.limit_bytes is None:
+        return Check("memory", Result.OK, "cannot be told on this system")
+    whose = "this control group" if memory.is_group else "this box"
+    available = "" if memory.available_bytes is None else f", {memory.available_bytes / 1e6:.0f} MB available"
+    what = f"{whose} has {memory.limit_bytes / 1e6:.0f} MB{available}"
+    if memory.limit_bytes < SMALLEST_BOX_BYTES:
+        do = "few sources and no sound; `edge-agent status --json` tells what the agent holds (box.memory_held_bytes)"
+        return Check("memory", Result.WARNING, f"little: {what}", do)
+    return Check("memory", Result.OK, what)
+
+
+def check_starts(settings: Settings) -> Check:
+    """Return how often the agent was started lately without being asked to stop."""
+    found = unasked(read_starts(settings.gateway.state_dir), now_s=SystemClock().now_ns() / 1e9)
+    if len(found) < LOOPS_FROM:
+        return Check("starts", Result.OK, f"{len(found)} in the last hour that nobody asked for")
+    what = f"{len(found)} in the last hour; last end: {found[-1].before}"
+    return Check("starts", Result.WARNING, what, "read why: journalctl -u edge-agent -n 100")
+
+
+def check_agent(settings: Settings) -> Check:
+    """Return whether an agent answers with this configuration."""
+    folders = StatusFolders(settings.gateway.runtime_dir, settings.gateway.state_dir)
+    try:
+        document = folders.ask()
+    except DaemonUnreachableError as exc:
+        return Check("agent", Result.OK, f"does not run: {exc.message}", exc.hint)
+    return Check("agent", Result.OK, f"runs, {document.get('state')}: {document.get('summary')}")
+
+
+def check_models(settings: Settings) -> list[Check]:
+    """Return whether the bundles that sources and tag models name are in their folder; none is loaded."""
+    # Imported here: the other checks need nothing of it.
+    from edge_agent.scoring.promotion import read_pointer
+
+    wanted = {s.model for s in settings.sources if isinstance(s, WaveformSettings) and s.model}
+    wanted |= {tag_model.model for tag_model in settings.tag_models}
+    if wanted and not settings.models.dir.is_dir():
+        what = f"the folder of bundles {settings.models.dir} is not there"
+        return [Check("models", Result.BAD, what, "models.dir in the site's file says where it is")]
+    checks = []
+    for name in sorted(wanted):
+        try:
+            version = read_pointer(settings.models.dir / name).version
+        except BundleError as exc:
+            checks.append(Check("models", Result.BAD, exc.message, exc.hint))
+        else:
+            checks.append(Check("models", Result.OK, f"{name} {version} (edge-agent models verify proves it here)"))
+    return checks
+
+
+def check_central(settings: Settings) -> list[Check]:
+    """Return whether something answers where the central should be. Nothing is sent, no key is shown."""
+    checks = []
+    if settings.central.url is not None:
+        checks.append(asyncio.run(_https(settings, settings.central.url)))
+    if settings.central.mqtt is not None:
+        checks.append(
+            _broker(settings.central.mqtt.host, settings.central.mqtt.port, settings.central.connect_timeout_s)
+        )
+    return checks
+
+
+async def _https(settings: Settings, url: str) -> Check:
+    # Imported here: it loads the libraries of the connection.
+    from cloud_sync.transports.http_exchange import HttpExchange
+    from cloud_sync.transports.tls import ClientTls
+
+    connection = connection_of(settings.central)
+    try:
+        tls = ClientTls(connection.ca_file, connection.client_certificate)
+        exchange = HttpExchange(headers={}, tls=tls, connection=connection, max_connections=1)
+        try:
+            answer = await exchange.ask("GET", url)
+        finally:
+            await exchange.aclose()
+    except CredentialsError as exc:
+        return Check("central", Result.BAD, exc.message, exc.hint)
+    except SyncError as exc:
+        return Check("central", Result.WARNING, exc.message, exc.hint)
+    return Check("central", Result.OK, f"{url} answers (status {answer.status} without a key)")
+
+
+def _broker(host: str, port: int, timeout_s: float) -> Check:
+    name = "broker"
+    try:
+        with socket.create_connection((host, port), timeout_s):
+            return Check(name, Result.OK, f"{host}:{port} takes connections")
+    except socket.gaierror:
+        return Check(name, Result.WARNING, f"{host}: no such name", "check central.mqtt.host and this box's DNS server")
+    except TimeoutError:
+        what = f"{host}:{port}: no connection in {timeout_s:g} s"
+    except OSError as exc:
+        what = f"{host}:{port}: {(exc.strerror or str(exc)).lower()}"
+    return Check(name, Result.WARNING, what, "does the broker run? Check central.mqtt.host and port, and the firewall")
+
+
+def _durability(settings: Settings, found: FileSystem) -> Check:
+    name, folder = "state folder", settings.gateway.state_dir
+    if found.is_read_only:
+        return Check(name, Result.BAD, f"{folder} is read-only", "mount it read-write, or set gateway.state_dir")
+    volatile = volatile_problem(folder, found)
+    if volatile is None:
+        return Check(name, Result.OK, f"{folder} on {found.type or 'an unknown file system'}")
+    if settings.gateway.accept_volatile_state:
+        return Check(name, Result.OK, f"{volatile[0]} (accepted: gateway.accept_volatile_state)")
+    return Check(name, Result.WARNING, *volatile)
+
+
+def _room(settings: Settings, found: FileSystem) -> Check:
+    floor = floor_of(found.folder, settings.outbox.min_free_bytes)
+    left = found.free_bytes - floor
+    what = f"{found.free_bytes / 1e6:.0f} MB free, {floor / 1e6:.3g} MB of them stay free for others"
+    if left <= 0:
+        do = f"free space on the disk of {found.folder}, or a lower outbox.min_free_bytes"
+        return Check("room", Result.BAD, f"{what}: none is left for the outbox", do)
+    if left < settings.outbox.max_bytes:
+        return Check("room", Result.OK, f"{what}; that ends the outbox before outbox.max_bytes does")
+    return Check("room", Result.OK, what)
+
+
+def _inodes(found: FileSystem) -> list[Check]:
+    if found.free_inodes is None:
+        return []
+    do = "remove old files there (df -i shows where they are many)" if has_few_inodes(found) else None
+    result = Result.WARNING if has_few_inodes(found) else Result.OK
+    return [Check("inodes", result, f"{found.free_inodes} of {found.total_inodes} are left", do)]
+
+
+def _existing(folder: Path) -> Path:
+    try:
+        return file_system_of(folder).folder
+    except OSError:
+        return folder
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms" if seconds >= IMPLAUSIBLE_S else f"{seconds * 1e6:.1f} us"
