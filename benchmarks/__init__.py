@@ -19,6 +19,7 @@ To add an area, write one module in this package with decorated functions; nothi
 - `compare` measures CPU time; `per` is how many units one call does; each side is repeated until a round is long enough
   to measure. Anything else (bytes, wall time of a process, requests) is measured by the function itself, which returns
   `Comparison.of(ours_rounds, baseline_rounds)`.
+- `also` of a comparison goes into the JSON object beside the ratio (how long live data took, for instance).
 - A cost is better when it is smaller: `ratio` = baseline / ours. Names that end in `vs_fft` or `growth` are distances
   from a floor: `ratio` = ours / baseline. A quantity that is better when larger is turned into a cost first.
 - Import heavy baselines (librosa, scipy.stats) inside the function: `--only` must not pay for the others.

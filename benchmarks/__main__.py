@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 
 import benchmarks
-from benchmarks.harness import FLOOR_SUFFIXES, TABLE, Result, run_all
+from benchmarks.harness import FLOOR_SUFFIXES, LINK_PREFIX, TABLE, Result, run_all
 
 NOT_AREAS = ("__main__", "harness")
 BLAS_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -52,6 +52,8 @@ def _print_table(results: Iterable[Result]) -> None:
     print(f"{'benchmark':<40}{'ours':>12}{'baseline':>12}  {'unit':<12}{'ratio':>8}")
     for result in results:
         mark = "of the floor" if result.name.endswith(FLOOR_SUFFIXES) else "times better"
+        if result.name.startswith(LINK_PREFIX):
+            mark = "of what the link can carry"
         sides = f"{result.ours:>12.4g}{result.baseline:>12.4g}  {result.unit:<12}"
         print(f"{result.name:<40}{sides}{result.ratio:>8.3g} {mark}", flush=True)
 
@@ -62,6 +64,7 @@ def _fields(result: Result) -> dict[str, float | str]:
         "baseline": round(result.baseline, 4),
         "ratio": round(result.ratio, 3),
         "unit": result.unit,
+        **{name: round(value, 3) for name, value in result.also.items()},
     }
 
 

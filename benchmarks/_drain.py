@@ -27,8 +27,8 @@ from cloud_sync.uplink.sender import Policy, Uplink
 
 GATEWAY: Final = "gw-1"
 SENSORS: Final = 20
-BYTES_OF_ROW: Final = 9.0
-"""Values of full precision, stored: the eight bytes of a value and something for its time."""
+BYTES_OF_ROW: Final = 6.9
+"""As they are stored: values of full precision at regular times."""
 
 _SERIES: Final = tuple(Series(f"pump-{n:03d}.de-x.rms", "vibration", "g", {"asset": "pump"}) for n in range(SENSORS))
 _START_US: Final = 1_750_000_000_000_000
@@ -45,11 +45,12 @@ class Case:
     waiting: int
     live_every_s: float
     in_flight: int = 8
+    most_records: int = MAX_RECORDS
 
     @property
     def largest_bytes(self) -> float:
         """Of a body, by the declared bounds."""
-        return min(MAX_BODY_BYTES, MAX_RECORDS * BYTES_OF_ROW)
+        return min(MAX_BODY_BYTES, self.most_records * BYTES_OF_ROW)
 
     @property
     def possible_bytes_per_s(self) -> float:
@@ -137,7 +138,9 @@ async def _drain(case: Case, folder: Path) -> Drained:
     with _TimedOutbox(folder / "outbox.db") as outbox:
         for _ in range(0, case.waiting, 50):
             outbox.append([plant.block() for _ in range(min(50, case.waiting))])
-        policy = Policy(60.0, in_flight=case.in_flight, answer_timeout_s=case.shape.answer_timeout_s)
+        policy = Policy(
+            60.0, in_flight=case.in_flight, answer_timeout_s=case.shape.answer_timeout_s, join_records=case.most_records
+        )
         uplink = Uplink(
             outbox,
             transport,

@@ -68,9 +68,16 @@ class LinkShape:
         p = self.loss
         return self.rto_s * math.fsum(p**n * (1 - p) * (2.0 ** (n + 1) - 1) for n in range(_GIVE_UP + 1))
 
+    @property
+    def _largest_in_time(self) -> float:
+        """A body that is answered within the time that is given, when it has the link to itself."""
+        body_s = self.answer_timeout_s - self.rtt_s - SERVER_S - ANSWER_BYTES / self.bytes_per_s
+        return body_s * self.bytes_per_s - REQUEST_BYTES
+
     def possible_bytes_per_s(self, *, body_bytes: float, in_flight: int) -> float:
         """Of bodies, with requests of so many bytes, so many at a time: the least of what bandwidth, round trips and
         losses leave. 1,000 kbit/s at 20 ms carry 124,900 bytes/s in requests of 1 MB."""
+        body_bytes = min(body_bytes, self._largest_in_time)
         whole = body_bytes + REQUEST_BYTES
         by_bandwidth = self.bytes_per_s * body_bytes / whole
         per_segment_s = _MSS / self.connection_bytes_per_s + self.timeouts_per_segment * self.mean_pause_s

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 
 ROUNDS = 9
 MIN_ROUND_S = 0.05
 """CPU time of one side of one round: 50 ms is hundreds of times the clock's step and many scheduler slices."""
+
+LINK_PREFIX = "uplink.link."
+"""Names that begin so are compared with what a simulated link can carry: 1.0 is the best there is."""
 
 FLOOR_SUFFIXES = ("vs_fft", "growth")
 """Names that end so are compared with a floor: the ratio is ours / baseline, and 1.0 is the best there is."""
@@ -21,6 +24,8 @@ class Comparison:
 
     ours: tuple[float, ...]
     baseline: tuple[float, ...]
+    also: Mapping[str, float] = field(default_factory=dict)
+    """What else was measured, by name; it enters no ratio."""
 
     @classmethod
     def of(cls, ours: Sequence[float], baseline: Sequence[float]) -> Comparison:
@@ -49,6 +54,7 @@ class Result:
     ours: float
     baseline: float
     ratio: float
+    also: Mapping[str, float] = field(default_factory=dict)
 
 
 TABLE: dict[str, Benchmark] = {}
@@ -85,7 +91,9 @@ def run_all(*, prefix: str = "", say: Callable[[str], None]) -> Iterator[Result]
 def summarise(entry: Benchmark, comparison: Comparison) -> Result:
     pairs = list(zip(comparison.ours, comparison.baseline, strict=True))
     ratios = [ours / base if entry.is_against_floor else base / ours for ours, base in pairs]
-    return Result(entry.name, entry.unit, median(comparison.ours), median(comparison.baseline), median(ratios))
+    return Result(
+        entry.name, entry.unit, median(comparison.ours), median(comparison.baseline), median(ratios), comparison.also
+    )
 
 
 def compare(

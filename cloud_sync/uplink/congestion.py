@@ -41,8 +41,8 @@ OTHER_LINK: Final = 3.0
 
 _WARM_UP: Final = 2
 """Requests after a failure of which the first makes the connection and the second shows the floor."""
-_TIMEOUT_SHARE: Final = 0.5
-"""Of the central's time to answer, for the body: a rate may halve while it travels."""
+_TIMEOUT_SHARE: Final = 0.7
+"""Of the central's time to answer, for bodies: a rate may fall while they travel."""
 _LEAST_SHRINK: Final = 0.05
 
 
@@ -72,19 +72,20 @@ class CongestionControl:
         self._warm_up = _WARM_UP
         self._after_failure = False
         self._shrink = 1.0
-        self._flying: list[Flight] = []
 
     # ---- what the next request may be
 
-    def body_bytes(self, *, now_s: float) -> int:
+    def body_bytes(self, *, is_backlog: bool, now_s: float) -> int:
         """The next request may carry so much."""
         if self._after_failure:
             return 1  # one stored block, whatever its size
-        return min(FIRST_BYTES, self._target()) if self._is_measuring(now_s) else self._target()
+        if is_backlog and self._is_measuring(now_s):
+            return min(FIRST_BYTES, self._target())
+        return self._target()
 
-    def parts_bytes(self, *, now_s: float) -> int:
+    def parts_bytes(self, *, is_backlog: bool, now_s: float) -> int:
         """The same, of stored blocks that shrink when they are joined."""
-        return max(1, int(self.body_bytes(now_s=now_s) / self._shrink))
+        return max(1, int(self.body_bytes(is_backlog=is_backlog, now_s=now_s) / self._shrink))
 
     def backlog_slots(self, *, now_s: float) -> int:
         """So many requests may be on their way with what is old; one while the floor is measured."""
@@ -108,11 +109,11 @@ class CongestionControl:
     def note_sent(self, body_bytes: int, *, is_full: bool, is_backlog: bool, now_s: float) -> Flight:
         """A request goes out. `is_full`: it carries as much as it may."""
         is_small = body_bytes <= FIRST_BYTES
-        is_quiet = is_small and not any(other.body_bytes > FIRST_BYTES for other in self._flying)
+        is_quiet = is_small and not any(other.body_bytes > FIRST_BYTES for other in self._rate.flying)
         if not is_small:
-            for other in self._flying:
+            for other in self._rate.flying:
                 other.shows_floor = other.shows_floor and other.is_backlog and self._is_measuring(now_s)
-        flight = self._rate.take_off(
+        return self._rate.take_off(
             body_bytes,
             is_full=is_full,
             is_backlog=is_backlog,
@@ -120,20 +121,19 @@ class CongestionControl:
             is_probe=self._after_failure,
             now_s=now_s,
         )
-        self._flying.append(flight)
-        return flight
 
     def note_answered(self, flight: Flight, *, now_s: float) -> None:
         """It was answered, whatever the answer said of its records."""
-        self._remove(flight)
         self._rate.land(flight, now_s=now_s)
         if flight.shows_floor:
             self._floor.note(now_s - flight.sent_s, now_s=now_s)
         self._undo, self._after_failure = None, False
         if self._warm_up:
             self._end_warm_up()
+        elif flight.is_backlog and flight.shows_floor:
+            self._parallel.pause()
         elif flight.is_backlog:
-            self._parallel.note(is_full=flight.is_full, delivered=self._rate.delivered, now_s=now_s)
+            self._parallel.note(flight.body_bytes, is_full=flight.is_full, now_s=now_s)
         if flight.is_full and flight.body_bytes >= 0.5 * self._ceiling:
             self._ceiling = min(float(MAX_BODY_BYTES), self._ceiling + self._step)
 
@@ -148,7 +148,8 @@ class CongestionControl:
         if self._after_failure:
             return  # it went out beside the one that failed first
         self._after_failure = True
-        self._floor_before_s = self._floor.seconds
+        self._floor_before_s = self._floor.seconds or self._floor_before_s
+        self._floor.forget()
         self._parallel.rest()
         if may_be_size:
             self._undo = self._ceiling
@@ -157,8 +158,7 @@ class CongestionControl:
 
     def note_gone(self, flight: Flight) -> None:
         """It will have no answer that says anything of the link."""
-        self._remove(flight)
-        self._rate.lose()
+        self._rate.lose(flight)
 
     def note_joined(self, parts_bytes: int, body_bytes: int) -> None:
         """Blocks of so many bytes became one body of so many: they share what they have in common."""
@@ -191,6 +191,3 @@ class CongestionControl:
             self._rate.forget()
             self._parallel.forget()
         self._floor_before_s = None
-
-    def _remove(self, flight: Flight) -> None:
-        self._flying = [other for other in self._flying if other is not flight]

@@ -7,7 +7,8 @@ LEDBAT (RFC 6817) calls base delay; a request stands where they have a packet.
 Constraints
 - A rate never comes out higher than the link was: what was answered is divided by the longer of the times in which it
   was sent and in which it was answered.
-- A request that had less to carry than it was allowed says nothing against a higher rate.
+- A request that had less to carry than it was allowed says nothing against a higher rate, and a small one is not
+  credited with a large one that came in while it was on its way.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from typing import Final
 RATE_ANSWERS: Final = 16
 """The rate is the highest among so many answers: two round trips at eight requests on their way."""
 
-FLOOR_WINDOW_S: Final = 120.0
-FLOOR_WINDOW_FLOORS: Final = 30.0
-"""The floor is the lowest in the longer of these: a route that became longer is found out, and looking for it is 1/30
-of the time."""
+FLOOR_WINDOW_S: Final = 600.0
+FLOOR_WINDOW_FLOORS: Final = 100.0
+"""The floor is the lowest in the longer of these: a route that became longer is found out, and looking for it takes a
+fiftieth of the time."""
 
+_LARGER: Final = 1.5
 _LEAST_S: Final = 1e-4  # of a clock that stands still
 
 
@@ -42,6 +44,8 @@ class Flight:
     """It carries little, and nothing of ours fills the link meanwhile."""
     is_probe: bool
     """It was sent to see whether the link is there again."""
+    largest_beside: int = 0
+    """Of the bodies that were answered meanwhile."""
 
 
 class DeliveryRate:
@@ -49,10 +53,10 @@ class DeliveryRate:
 
     def __init__(self) -> None:
         self._samples: deque[float] = deque(maxlen=RATE_ANSWERS)
-        self._in_flight = 0
         self._first_sent_s = 0.0
         self._delivered_s = 0.0
-        self.delivered = 0
+        self._delivered = 0
+        self.flying: list[Flight] = []
 
     @property
     def bytes_per_s(self) -> float | None:
@@ -62,35 +66,40 @@ class DeliveryRate:
         self, body_bytes: int, *, is_full: bool, is_backlog: bool, shows_floor: bool, is_probe: bool, now_s: float
     ) -> Flight:
         """Note a request that goes out now."""
-        if self._in_flight == 0:
+        if not self.flying:
             self._first_sent_s = self._delivered_s = now_s
-        self._in_flight += 1
-        return Flight(
+        flight = Flight(
             body_bytes,
             is_full=is_full,
             is_backlog=is_backlog,
             sent_s=now_s,
             first_sent_s=self._first_sent_s,
-            delivered_before=self.delivered,
+            delivered_before=self._delivered,
             delivered_s=self._delivered_s,
             shows_floor=shows_floor,
             is_probe=is_probe,
         )
+        self.flying.append(flight)
+        return flight
 
     def land(self, flight: Flight, *, now_s: float) -> None:
         """Note its answer."""
-        self._in_flight -= 1
-        self.delivered += flight.body_bytes
+        self.lose(flight)
+        self._delivered += flight.body_bytes
         self._delivered_s = now_s
         self._first_sent_s = flight.sent_s
+        for other in self.flying:
+            other.largest_beside = max(other.largest_beside, flight.body_bytes)
+        if _LARGER * flight.body_bytes < flight.largest_beside:
+            return  # most of that one was on its way before
         took_s = max(flight.sent_s - flight.first_sent_s, now_s - flight.delivered_s, _LEAST_S)
-        rate = (self.delivered - flight.delivered_before) / took_s
+        rate = (self._delivered - flight.delivered_before) / took_s
         if flight.is_full or rate > (self.bytes_per_s or 0.0):
             self._samples.append(rate)
 
-    def lose(self) -> None:
-        """Note that a request will have no answer."""
-        self._in_flight -= 1
+    def lose(self, flight: Flight) -> None:
+        """Note that it is no longer on its way."""
+        self.flying = [other for other in self.flying if other is not flight]
 
     def forget(self) -> None:
         """Begin anew: it is another link."""

@@ -53,6 +53,12 @@ class LoadLimits:
 
     records: int
     body_bytes: int
+    backlog_bytes: int | None = None
+    """Less, of what is old."""
+
+    def bytes_of(self, lane: Lane) -> int:
+        is_less = lane is Lane.BACKLOG and self.backlog_bytes is not None
+        return min(self.body_bytes, self.backlog_bytes or 0) if is_less else self.body_bytes
 
 
 class BlockSource(Protocol):
@@ -123,6 +129,7 @@ class Lanes:
             others = [other for other in waiting if other not in busy]
             if not others:
                 return None
+            self._spent[lane] = max(self._spent.values())  # it saves up no claim meanwhile
             lane = others[0]
         return self._load(taken, lane, waiting[lane], limits)
 
@@ -141,20 +148,14 @@ class Lanes:
         return Load(lane, tuple(blocks), is_full)
 
     def _joinable(self, taken: _Taken, lane: Lane, head: Block, limits: LoadLimits) -> tuple[list[Block], bool]:
-        """The lane's blocks from `head` on, up to the limits, and whether it was these that ended them.
-
-        Of one class: in a batch rows come before events.
-        """
+        """The lane's blocks from `head` on, up to the limits, and whether it was these that ended them."""
         blocks, records, body_bytes = [head], head.count, len(head.body)
-        while len(blocks) < BLOCKS_JOINED and records < limits.records:
-            block = self._next(taken, lane, blocks[-1].id)
-            if block is None or block.record_class is not head.record_class:
-                return blocks, False
+        while (block := self._next(taken, lane, blocks[-1].id)) is not None:
             records, body_bytes = records + block.count, body_bytes + len(block.body)
-            if records > limits.records or body_bytes > limits.body_bytes:
-                break
+            if len(blocks) == BLOCKS_JOINED or records > limits.records or body_bytes > limits.bytes_of(lane):
+                return blocks, True
             blocks.append(block)
-        return blocks, True
+        return blocks, False
 
     def _next(self, taken: _Taken, lane: Lane, after_id: int) -> Block | None:
         """The lane's first block behind `after_id` that is not on its way."""

@@ -43,12 +43,13 @@ class Window:
 
     def limits(self, *, is_asking: bool = False) -> LoadLimits:
         """How much the next load may carry; one block when it only asks."""
+        live, backlog = (self._parts_bytes(is_backlog=is_backlog) for is_backlog in (False, True))
+        return self._gate.trimmed(LoadLimits(1 if is_asking else self._policy.join_records, live, backlog))
+
+    def _parts_bytes(self, *, is_backlog: bool) -> int:
         now_s = self._monotonic_s()
-        parts_bytes = min(MAX_BODY_BYTES, self._control.parts_bytes(now_s=now_s))
-        limits = LoadLimits(
-            1 if is_asking else self._policy.join_records, self._too_large.limited(parts_bytes, now_s=now_s)
-        )
-        return self._gate.trimmed(limits)
+        parts_bytes = min(MAX_BODY_BYTES, self._control.parts_bytes(is_backlog=is_backlog, now_s=now_s))
+        return self._too_large.limited(parts_bytes, now_s=now_s)
 
     def busy(self, *, has_backlog: bool) -> frozenset[Lane]:
         """The lanes that have as many requests on their way as they may have.

@@ -23,7 +23,7 @@ class Link:
     def deliver(self, count: int = 1, *, body_bytes: int | None = None) -> None:
         """So many pairs of requests, each with as much as it may carry, that go out together."""
         for _ in range(count):
-            size = body_bytes or self.control.body_bytes(now_s=self.now_s)
+            size = body_bytes or self.control.body_bytes(is_backlog=True, now_s=self.now_s)
             pair = self.control.backlog_slots(now_s=self.now_s)
             flights = [
                 self.control.note_sent(size, is_full=True, is_backlog=True, now_s=self.now_s) for _ in range(pair)
@@ -34,7 +34,7 @@ class Link:
             self.now_s += self.rtt_s
 
     def fail(self, *, may_be_size: bool, body_bytes: int | None = None) -> None:
-        size = body_bytes or self.control.body_bytes(now_s=self.now_s)
+        size = body_bytes or self.control.body_bytes(is_backlog=True, now_s=self.now_s)
         flight = self.control.note_sent(size, is_full=True, is_backlog=True, now_s=self.now_s)
         self.now_s += 30.0
         self.control.note_failed(flight, may_be_size=may_be_size)
@@ -59,10 +59,10 @@ def test_outage_costs_nothing_of_the_size(rtt_s: float):
     before = link.size
     link.fail(may_be_size=True)
     for _ in range(1_000):
-        assert link.control.body_bytes(now_s=link.now_s) == 1
+        assert link.control.body_bytes(is_backlog=True, now_s=link.now_s) == 1
         link.fail(may_be_size=True)
     link.deliver(3)
-    assert link.control.body_bytes(now_s=link.now_s) >= 0.9 * before
+    assert link.control.body_bytes(is_backlog=True, now_s=link.now_s) >= 0.9 * before
 
 
 @pytest.mark.parametrize("failures", [1, 11])
@@ -73,7 +73,7 @@ def test_what_says_nothing_about_size_changes_nothing(failures: int):
     for _ in range(failures):
         link.fail(may_be_size=False)
     link.deliver(3)
-    assert link.control.body_bytes(now_s=link.now_s) >= 0.9 * before
+    assert link.control.body_bytes(is_backlog=True, now_s=link.now_s) >= 0.9 * before
 
 
 def test_size_that_fails_while_a_small_one_gets_through_is_halved_and_comes_back_by_steps():
@@ -95,7 +95,7 @@ def test_size_that_fails_while_a_small_one_gets_through_is_halved_and_comes_back
 def test_link_that_takes_only_small_bodies_is_found_and_kept_to():
     link, limit, failed = Link(1_000_000.0, 0.02), 50_000, 0
     for _ in range(400):
-        if link.control.body_bytes(now_s=link.now_s) > limit:
+        if link.control.body_bytes(is_backlog=True, now_s=link.now_s) > limit:
             link.fail(may_be_size=True)
             failed += 1
         else:
@@ -111,7 +111,7 @@ def test_slower_link_after_an_outage_is_learnt_anew():
     link.fail(may_be_size=False)
     link.bytes_per_s, link.rtt_s = 1_000.0, 3.0
     link.deliver(2, body_bytes=500)
-    assert link.control.body_bytes(now_s=link.now_s) <= FIRST_BYTES
+    assert link.control.body_bytes(is_backlog=True, now_s=link.now_s) <= FIRST_BYTES
 
 
 def test_body_travels_in_half_of_the_answer_timeout_at_most():
@@ -130,7 +130,9 @@ def test_blocks_that_shrink_when_they_are_joined_are_joined_further():
     control = CongestionControl(max_in_flight=8, answer_timeout_s=30.0)
     for _ in range(40):
         control.note_joined(10_000, 2_500)
-    assert control.parts_bytes(now_s=0.0) == pytest.approx(4 * control.body_bytes(now_s=0.0), rel=0.1)
+    assert control.parts_bytes(is_backlog=True, now_s=0.0) == pytest.approx(
+        4 * control.body_bytes(is_backlog=True, now_s=0.0), rel=0.1
+    )
 
 
 def test_live_has_slots_of_its_own_and_a_backlog_never_the_last_one():
