@@ -90,14 +90,18 @@ class HeldBlocks:
 
     def mend(self, most_blocks: int, *, note_rows: Callable[[RowColumns], None] | None = None) -> bool:
         """Give the next blocks of decided epochs their right times, in one transaction. False when none is left."""
-        passed = 0
+        passed, mended = 0, list[RowColumns]()
 
         def work(db: sqlite3.Connection) -> None:
             nonlocal passed
-            passed = mend_some(db, read_notes(db), most_blocks, note_rows)
+            mended.clear()
+            passed = mend_some(db, read_notes(db), most_blocks, None if note_rows is None else mended.append)
 
         if not self._file.look(read_spans):
             return False
         self._file.change(work)
         self.look_again()
+        if note_rows is not None:  # they are durable now
+            for rows in mended:
+                note_rows(rows)
         return passed > 0

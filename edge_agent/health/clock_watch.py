@@ -91,10 +91,15 @@ class ClockWatch:
 
     @property
     def is_possible(self) -> bool:
-        """False for a wall clock that cannot be right."""
-        if self._newest_us is None:
-            return MADE_US <= self.wall_us <= MADE_US + _LONGEST_SERVICE_US
-        return max(MADE_US, self._newest_us - _BEHIND_US) <= self.wall_us <= self._newest_us + _LONGEST_AWAY_US
+        """False for a wall clock that cannot be right: absurd, or before the newest record."""
+        return not self.is_absurd and self.wall_us >= (self._newest_us or 0) - _BEHIND_US
+
+    @property
+    def is_absurd(self) -> bool:
+        """True for a wall clock that nobody sets on purpose: before this program was made, or years ahead."""
+        newest_us = self._newest_us
+        latest_us = MADE_US + _LONGEST_SERVICE_US if newest_us is None else max(newest_us, MADE_US) + _LONGEST_AWAY_US
+        return not MADE_US <= self.wall_us <= latest_us
 
     @property
     def not_before_us(self) -> int:
@@ -133,7 +138,7 @@ class ClockWatch:
             self._know()
             return Change(ChangeKind.SYNCHRONISED, by_us)
         is_set = abs(by_us) >= _SET_BY_HAND_US and now_s - self._set_at_s >= _SETTLED_S
-        if is_set and self.wall_us >= MADE_US:
+        if is_set and not self.is_absurd:
             self._know()
             self.is_set_by_hand = True
             return Change(ChangeKind.SET, by_us)
@@ -151,7 +156,7 @@ class ClockWatch:
         if abs(step_us) <= _STEP_US:
             self.not_believed_us = None
             return Change(ChangeKind.SYNCHRONISED) if is_synced and not was_known else None
-        if not is_synced and (self.wall_us < MADE_US or (was_known and abs(step_us) > DAY_US)):
+        if not is_synced and (self.is_absurd or (was_known and abs(step_us) > DAY_US)):
             is_news = self.not_believed_us is None
             self.not_believed_us = step_us
             return Change(ChangeKind.NOT_BELIEVED, step_us) if is_news else None

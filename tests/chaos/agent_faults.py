@@ -34,34 +34,28 @@ async def agent_killed_at_a_standstill(world: AgentWorld, rng: random.Random) ->
 
 async def clock_hour_back(world: AgentWorld, rng: random.Random) -> None:
     """As daylight saving does to a box that runs on local time, until somebody sees it."""
-    await _set_back(world, rng, -3_600.0)
+    await _set(world, rng, -3_600.0)
 
 
 async def clock_at_the_epoch(world: AgentWorld, rng: random.Random) -> None:
     """As a dead clock battery does it."""
-    await _set_back(world, rng, AT_THE_EPOCH.timestamp() - datetime.now(UTC).timestamp())
+    await _set(world, rng, AT_THE_EPOCH.timestamp() - datetime.now(UTC).timestamp())
 
 
 async def clock_far_ahead(world: AgentWorld, rng: random.Random) -> None:
-    """Rows of 2099 are refused with a reason. Then nothing is newer than they are, until the agent is started again."""
-    world.clock.set_to(FAR_AHEAD)
-    await asyncio.sleep(rng.uniform(1.0, 3.0))
-    with world.may_miss():
-        with world.set_back():
-            world.clock.set_right()
-            await asyncio.sleep(1.0)
-        await asyncio.sleep(0.5)
-        await world.stop_gateway()
-    await world.start_gateway()
+    """Nobody follows it there."""
+    await _set(world, rng, FAR_AHEAD.timestamp() - datetime.now(UTC).timestamp())
 
 
 async def started_at_the_epoch(world: AgentWorld, rng: random.Random) -> None:
     """A box without a battery, before NTP has answered."""
     await world.kill_gateway()
     world.clock.set_to(AT_THE_EPOCH)
-    await world.start_gateway()
+    world.spawn_gateway()
+    await world.gateway_holds()
     await asyncio.sleep(rng.uniform(0.5, 2.0))
-    world.clock.set_right()
+    world.clock.synchronise()
+    await world.gateway_stores()
 
 
 async def device_mute(world: AgentWorld, rng: random.Random) -> None:
@@ -71,11 +65,10 @@ async def device_mute(world: AgentWorld, rng: random.Random) -> None:
     await world.device_is_read(within_s=READ_AGAIN_DEADLINE_S)
 
 
-async def _set_back(world: AgentWorld, rng: random.Random, seconds: float) -> None:
-    with world.set_back():
-        world.clock.step_s(seconds)
-        await asyncio.sleep(rng.uniform(1.5, 3.0))
-    world.clock.set_right()
+async def _set(world: AgentWorld, rng: random.Random, seconds: float) -> None:
+    world.clock.step_s(seconds)
+    await asyncio.sleep(rng.uniform(1.5, 3.0))
+    world.clock.synchronise()
     await asyncio.sleep(0.2)
 
 

@@ -1,8 +1,8 @@
 """The whole `edge-agent run`: a site file, a Modbus device, waveforms scored by a shipped model, a clock that is set.
 
 The marks are the agent's own journal of durable keys. A tag's value says itself whether it is intact; of features and
-scores only the keys can be judged. What was read and never became durable must be accounted for: by a kill, or by a
-gap that says the clock was set back.
+scores only the keys can be judged. What was read and never became durable must be accounted for by a kill; a clock that
+is set costs nothing.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class AgentWorld(World):
     def __init__(self, server: DatabaseServer, folder: Path) -> None:
         super().__init__(server, folder)
         self.clock = WallClock(folder)
+        self.clock.synchronise()
         self.plant = NumberedPlant()
-        self._set_back: list[Span] = []
         self._runtime = short_folder()
         self._config = folder / "edge.toml"
         self._lives_of_agent: list[Life] = []
@@ -55,15 +55,6 @@ class AgentWorld(World):
             yield
         finally:
             self._untold.append((began_s, time.monotonic()))
-
-    @contextlib.contextmanager
-    def set_back(self) -> Iterator[None]:
-        """The clock is behind the newest rows meanwhile: what is read is withheld, and a gap must say so."""
-        began_s = time.monotonic()
-        try:
-            yield
-        finally:
-            self._set_back.append((began_s, time.monotonic()))
 
     async def start_gateway(self) -> None:
         """Returns once something new is durable; the gap that tells of its absence is so as well."""
@@ -86,6 +77,16 @@ class AgentWorld(World):
 
         await self.gateway.patience().until(has_stored, "something durable from the agent that was started")
         self._lives += 1
+
+    async def gateway_holds(self) -> None:
+        """Returns once something is durable that waits for the clock."""
+
+        def holds() -> bool:
+            return bool(self.query("SELECT 1 FROM sqlite_schema WHERE name = 'clock_span'")) and bool(
+                self.query("SELECT 1 FROM clock_span")
+            )
+
+        await self.gateway.patience().until(holds, "something that waits for the clock")
 
     async def kill_gateway(self) -> None:
         self._lives_of_agent[-1].is_killed = True
@@ -136,8 +137,6 @@ class AgentWorld(World):
             **{f"dead_{code}": count for code, count in sorted(reasons.items())},
             **{f"gaps_{cause}": count for cause, count in sorted(gaps.items())},
             "starts": self._lives,
-            "clock_set_back": len(self._set_back),
-            "clock_set_back_and_withheld": self._withheld(missing),
             "waiting": len(self.keys_waiting()),
             "readings": len(self.plant.handed),
             "readings_not_durable": len(missing),
@@ -154,10 +153,7 @@ class AgentWorld(World):
         )  # fmt: skip
         untold = [
             f"{what}: {told} gaps for {times} times"
-            for what, told, times in (
-                ("agent stopped", figures.get("gaps_agent_stopped", 0), figures["starts"] - 1),
-                ("clock set back", figures.get("gaps_clock_set_back", 0), figures["clock_set_back_and_withheld"]),
-            )
+            for what, told, times in (("agent stopped", figures.get("gaps_agent_stopped", 0), figures["starts"] - 1),)
             if told < times
         ]
         return [name for name in never if figures[name]] + untold
@@ -221,13 +217,8 @@ class AgentWorld(World):
             seen |= {number_of(row.series.sensor_id, row.value) for row in batch.rows if _is_tag(row.series.sensor_id)}
         return self.plant.handed.keys() - seen
 
-    def _withheld(self, missing: set[int]) -> int:
-        """How often the clock was set back and something that was read is missing; a mute device gives nothing."""
-        times = [self.plant.handed[number].at_s for number in missing]
-        return sum(any(begin < handed_s < end for handed_s in times) for begin, end in self._set_back)
-
     def _unaccounted(self, missing: set[int]) -> list[int]:
-        return unaccounted(self.plant.handed, missing, self._lives_of_agent, [*self._untold, *self._set_back])
+        return unaccounted(self.plant.handed, missing, self._lives_of_agent, self._untold)
 
 
 def _is_tag(sensor_id: str) -> bool:

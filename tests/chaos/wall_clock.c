@@ -1,7 +1,8 @@
 /* LD_PRELOAD: one process with a wall clock of its own, as if an operator or an NTP server had set it.
  *
- * WALL_CLOCK_FILE holds the offset, a native int64 of nanoseconds, which may change at any time. Everything else is the
- * kernel's, the monotonic clock and all waiting included. Such a clock says that it is not synchronised.
+ * WALL_CLOCK_FILE holds two native int64, which may change at any time: the offset in nanoseconds, and whether the clock
+ * says that it is synchronised (0: it is not). Everything else is the kernel's, the monotonic clock and all waiting
+ * included.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -22,7 +23,7 @@ __attribute__((constructor)) static void map_offset(void)
 {
     const char *path = getenv("WALL_CLOCK_FILE");
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    void *page = file < 0 ? MAP_FAILED : mmap(NULL, sizeof *offset_ns, PROT_READ, MAP_SHARED, file, 0);
+    void *page = file < 0 ? MAP_FAILED : mmap(NULL, 2 * sizeof *offset_ns, PROT_READ, MAP_SHARED, file, 0);
     if (page == MAP_FAILED)
         abort(); /* the true time would look like a passed test */
     offset_ns = page;
@@ -61,6 +62,6 @@ time_t time(time_t *stored)
 
 int adjtimex(struct timex *state)
 {
-    state->status = STA_UNSYNC;
-    return TIME_ERROR;
+    state->status = offset_ns[1] ? 0 : STA_UNSYNC;
+    return offset_ns[1] ? TIME_OK : TIME_ERROR;
 }

@@ -21,16 +21,15 @@ class WallClock:
     def __init__(self, folder: Path, name: str = "wall_clock") -> None:
         self._library, self._file = compiled("wall_clock", folder), folder / name
         if not self._file.exists():
-            self._file.write_bytes(bytes(8))
+            self._file.write_bytes(bytes(16))
 
     @property
     def environment(self) -> dict[str, str]:
         return {"LD_PRELOAD": str(self._library), "WALL_CLOCK_FILE": str(self._file)}
 
     def step_s(self, seconds: float) -> None:
-        """So far from the true time."""
-        with self._file.open("r+b", buffering=0) as file:
-            file.write(struct.pack("=q", round(seconds * 1e9)))
+        """So far from the true time; set, it says that it is not synchronised."""
+        self._write(seconds, is_synced=False)
 
     def set_to(self, moment: datetime) -> None:
         self.step_s(moment.timestamp() - self.true_time().timestamp())
@@ -40,8 +39,16 @@ class WallClock:
         offset_s = self._offset_s() if os.environ.get("WALL_CLOCK_FILE") == str(self._file) else 0.0
         return datetime.fromtimestamp(time.time() - offset_s, UTC)
 
+    def synchronise(self) -> None:
+        """As a time server does it: right, and it says so."""
+        self._write(0.0, is_synced=True)
+
+    def _write(self, seconds: float, *, is_synced: bool) -> None:
+        with self._file.open("r+b", buffering=0) as file:
+            file.write(struct.pack("=qq", round(seconds * 1e9), is_synced))
+
     def _offset_s(self) -> float:
-        (offset_ns,) = struct.unpack("=q", self._file.read_bytes())
+        offset_ns, _ = struct.unpack("=qq", self._file.read_bytes())
         return float(offset_ns) / 1e9
 
     def set_right(self) -> None:
