@@ -280,6 +280,7 @@ class Outbox:
         if self._doubtful:
             remove_doubtful(db, self._doubtful)
         before = 0 if epoch is None else last_id(db)
+        self.held.look_up(db)
         self._retention.make_room(db, blocks, self.bounds(used_bytes(db)), held=tuple(self._held))
         for block in blocks:
             insert_block(db, block)

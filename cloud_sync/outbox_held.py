@@ -44,18 +44,23 @@ class HeldBlocks:
 
     @property
     def is_empty(self) -> bool:
+        """Whether there are none, as far as was looked up."""
         return not self._spans
 
     def look_again(self) -> None:
         """The file may hold others now."""
         self._spans = None
 
-    def next(self, db: sqlite3.Connection, after_id: int, record_class: RecordClass | None) -> StoredBlock | None:
-        """Return the oldest block behind `after_id` whose times are UTC."""
+    def look_up(self, db: sqlite3.Connection) -> None:
+        """Read which they are, unless that is known."""
         if self._spans is None:
             self._spans = read_spans(db)
+
+    def next(self, db: sqlite3.Connection, after_id: int, record_class: RecordClass | None) -> StoredBlock | None:
+        """Return the oldest block behind `after_id` whose times are UTC."""
+        self.look_up(db)
         while (found := next_block(db, after_id=after_id, record_class=record_class)) is not None:
-            span = span_of(self._spans, found.id)
+            span = span_of(self._spans or (), found.id)
             if span is None:
                 return found
             after_id = span.last_id
