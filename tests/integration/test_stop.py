@@ -108,7 +108,7 @@ async def test_a_disk_that_hangs_does_not_hold_the_stop_and_what_was_lost_is_sai
     monkeypatch.setattr(shutdown, "STORE_S", 0.5)
 
     def hang(agent: Agent) -> None:
-        agent.outbox.append = lambda _blocks: released.wait(DEADLINE_S)  # type: ignore[assignment, method-assign, return-value]
+        agent.outbox.append = lambda _blocks, **_more: released.wait(DEADLINE_S)  # type: ignore[assignment, method-assign, return-value]
 
     settings = settings_of(tmp_path, synthetic(channels=[{"point": "x"}]))
     agent = await stopped(settings, MemoryTransport(), hang, lambda agent: agent.writer.state.pending > 0)
