@@ -33,7 +33,6 @@ from cloud_sync.transports.proxies.handshake import refused_by_http
 from cloud_sync.transports.tls import ClientTls
 
 _PROXY_SIGN_IN: Final = 407
-_UNKNOWN_PROXY: Final = "this network has a proxy of its own (transparent): name it in [central.proxy]"
 
 _PIECE_BYTES: Final = 16_384
 """At 500 bytes a second, slower than any link (GPRS has 6,000), a piece takes 33 s."""
@@ -108,8 +107,8 @@ class HttpExchange:
                     answer = self._identified(url, challenge, response, found)
         if self._use.meter is not None:
             self._use.meter.add(LinkBytes(payload=len(body)))
-        if answer.status == _PROXY_SIGN_IN:
-            raise self._refused_by_proxy(url, answer)
+        if answer.status == _PROXY_SIGN_IN and (refusal := self._refused_by_proxy(url, answer)) is not None:
+            raise refusal
         check_certificate_taken(url, self._tls.own, answer.status, answer.body)
         return answer
 
@@ -118,13 +117,16 @@ class HttpExchange:
         identity = identity_in(header, key, challenge, status=response.status_code, body=body)
         return Answer(response.status_code, response.headers, body, url, identity)
 
-    def _refused_by_proxy(self, url: str, answer: Answer) -> TransientSyncError:
-        """407 is a proxy's own answer, also to a request that it was to pass on (http://, through an HTTP proxy)."""
+    def _refused_by_proxy(self, url: str, answer: Answer) -> TransientSyncError | None:
+        """407 is a proxy's own answer, also to a request that it was to pass on (http://, through an HTTP proxy).
+
+        None when no proxy was named for this request.
+        """
         where = httpx.URL(url)
         with translated(url):
             proxy = forward_of(where, self._connection)
         if proxy is None:
-            return TransientSyncError(f"{url}: a proxy that nobody configured answers 407", hint=_UNKNOWN_PROXY)
+            return None
         offered = [way.split()[0] for way in answer.headers.get_list("Proxy-Authenticate") if way.split()]
         refusal = refused_by_http(proxy, answer.status, f"{where.host}:{where.port or 80}", offered=offered)
         return TransientSyncError(f"{url}: {refusal.words}", hint=refusal.hint)

@@ -42,8 +42,8 @@ _MEANINGS: Final = {
     404: _Meaning("the central's path is not there", _WRONG_ADDRESS),
     405: _Meaning("it takes no batches there", _WRONG_ADDRESS),
     407: _Meaning(
-        "a proxy wants a name and a password",
-        "HTTP_PROXY or HTTPS_PROXY = http://NAME:PASSWORD@HOST:PORT in the unit's environment, then restart the agent",
+        "a proxy that nobody named here wants a name and a password",
+        "this network has a proxy of its own (transparent): name it in [central.proxy]",
     ),
     408: _Meaning("it did not wait for the whole request", "raise the time it gives a request's body"),
     410: _Meaning("the central's path is no longer there", _WRONG_ADDRESS),

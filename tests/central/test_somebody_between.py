@@ -85,6 +85,32 @@ async def test_nothing_is_lost_and_whoever_spoke_is_named(
         await transport.close()
 
 
+FIRST: dict[str, Says] = {
+    **{
+        name: NAMED[name] for name in ("page 200", "page 403", "page 404", "page 405", "page 413", "page 422", "portal")
+    },
+    **{name: NAMED[name] for name in ("our form 404", "our form 405", "our form 413", "empty", "json")},
+}
+
+
+async def test_a_gateway_that_never_met_its_central_is_not_misled_either(
+    service_url: str, database: Database, tmp_path: Path
+) -> None:
+    async with relaying(service_url) as relay:
+        with Outbox(tmp_path / "outbox.db", max_bytes=50_000_000, gateway_id=GATEWAY) as outbox:
+            for number, (name, says) in enumerate(FIRST.items()):
+                transport = transport_for("auto", relay.url, gateway_id=GATEWAY, api_key=API_KEY, connection=PATIENT)
+                uplink = Uplink(outbox, transport, backoff_max_s=1.0)
+                fill(outbox, number)
+                relay.answer_instead(says)
+                assert not await uplink.drain(), name
+                assert (uplink.state.link, transport.mode) in ((LinkState.OFFLINE, None), (LinkState.OFFLINE, "batch"))
+                assert (outbox.depth().records, outbox.depth().dead_letters) == (6, 0), name
+                await through(uplink, outbox, relay, None)
+                await transport.close()
+        assert await database.count("edge_events") == len(FIRST)
+
+
 async def through(uplink: Uplink, outbox: Outbox, relay: Relay, number: int | None) -> None:
     if number is not None:
         fill(outbox, number)

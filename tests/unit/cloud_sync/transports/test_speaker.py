@@ -34,7 +34,7 @@ def test_its_texts_are_one_short_printable_line() -> None:
     ("status", "said", "do"),
     [(401, "a sign-in of its own", "let this gateway through"), (403, "forbids", "let this gateway through"),
      (404, "path is not there", "central.url"), (405, "no batches", "central.url"),
-     (407, "name and a password", "HTTPS_PROXY"), (408, "whole request", "time"),
+     (407, "name and a password", "central.proxy"), (408, "whole request", "time"),
      (411, "Content-Length", "Content-Length"), (415, "form", "Content-Encoding"), (429, "how often", "limit"),
      (451, "blocks", "web filter"), (500, "does not get through", "log"), (502, "does not get through", "log"),
      (511, "log-in", "log this box in"), (418, "no central says", "central.url")],
