@@ -28,7 +28,8 @@ from cloud_sync.printable import printable
 from cloud_sync.private_files import make_private_folder, open_private
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.http_errors import LIBRARY_ERRORS
-from cloud_sync.transports.http_exchange import client_for
+from cloud_sync.transports.http_exchange import Answer, client_for
+from cloud_sync.transports.speaker import speaker_of
 from cloud_sync.transports.tls import trusting
 from edge_agent.core.clock import Clock
 from edge_agent.errors import BundleError
@@ -193,7 +194,8 @@ async def _fetch(client: httpx.AsyncClient, url: str, entry: IndexEntry, inbox: 
 
 def _check_status(url: str, response: httpx.Response) -> None:
     if response.status_code != httpx.codes.OK:
-        raise BundleError(f"{url}: the server answers {response.status_code}")
+        found = Answer(response.status_code, response.headers, b"", url)
+        raise BundleError(f"{url}: {speaker_of(found)} answers {found.status}")
 
 
 def _parse(url: str, body: bytes) -> Index:

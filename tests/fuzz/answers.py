@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import httpx
 
+from cloud_sync.answer_proof import IDENTITY_HEADER, identity_in
 from cloud_sync.digest import decode_digests
 from cloud_sync.errors import SyncError
 from cloud_sync.transports.answers import settlement_of
@@ -31,6 +32,8 @@ ERRORS = [{"error": name, "detail": "said by the central", "retry_after_s": 2} f
           ("too_large", "refused", "credentials", "busy", "not_stored")]  # fmt: skip
 SCHEMA_FAULT = {"detail": [{"loc": ["body", "value"], "msg": "not a number", "type": "float"}]}
 WAITS = ["17", "0", "1.5", "-1", "Sun, 15 Mar 2026 12:00:30 GMT", "Sunday, 15-Mar-26 12:00:30 GMT", "9" * 400]
+VALUES = ["nginx/1.22", "1.1 proxy (squid)", "http://portal.example/login?u=/x", "//", "http://[::1", "/a", "1",
+          "1 proof=" + "0" * 32]  # fmt: skip
 STATUSES = [200, 200, 301, 400, 401, 403, 404, 413, 422, 429, 500, 503, 999]
 HOUR = {"sensor_id": "pump.de-x.rms", "hour_us": 1_700_000_000_000_000, "count": 60, "min_us": 1_700_000_000_000_000,
         "max_us": 1_700_003_540_000_000, "hash": "01a2b3c4d5e6f708"}  # fmt: skip
@@ -47,15 +50,18 @@ def _settle_over_mqtt(content: bytes) -> None:
 
 
 def _answer(rng: random.Random) -> bytes:
-    """Status, Retry-After and body, a line each; what a header cannot carry never gets this far."""
-    wait = damaged(rng, rng.choice(WAITS).encode()) if rng.random() < 0.7 else b""
+    """Status, a header's value and body, a line each; what a header cannot carry never gets this far."""
+    wait = damaged(rng, rng.choice([*WAITS, *VALUES]).encode()) if rng.random() < 0.7 else b""
     body = document(rng, [SCHEMA_FAULT, {"detail": "busy"}, {"sensor_id": "s", "status": "event_published"}])
     return b"\n".join([b"%d" % rng.choice(STATUSES), wait.replace(b"\r", b"").replace(b"\n", b""), body])
 
 
 def _read(content: bytes) -> Answer:
     status, wait, body = content.split(b"\n", 2)
-    return Answer(int(status), httpx.Headers([(b"Retry-After", wait)]), body)
+    names = (b"Retry-After", b"Server", b"Via", b"Location", IDENTITY_HEADER.encode())
+    headers = httpx.Headers([*((name, wait) for name in names), (b"Content-Type", b"application/json")])
+    identity = identity_in(wait.decode("latin-1"), "key", "0" * 16, status=int(status), body=body)
+    return Answer(int(status), headers, body, "https://central.example.com/api", identity)
 
 
 def _fail(content: bytes) -> None:
