@@ -44,7 +44,7 @@ from cloud_sync.uplink.pacing import Backoff
 from cloud_sync.uplink.places import Places
 from cloud_sync.uplink.probe import Witness
 from cloud_sync.uplink.scheduler import Lanes, Load
-from cloud_sync.uplink.state import HELD_HINT, LinkState, Policy, UplinkState, checked, failed, refuses_every
+from cloud_sync.uplink.state import HELD_HINT, LinkState, Policy, UplinkState, checked, failed, words_of_held
 from cloud_sync.uplink.window import Window
 
 __all__ = ["LinkState", "Policy", "Uplink", "UplinkState"]
@@ -369,16 +369,12 @@ class Uplink:
     async def _say_held(self) -> None:
         """What is held by now; ONLINE when nothing is."""
         try:
-            depth = dict((await asyncio.to_thread(self._outbox.depth)).by_class)
+            depth = await asyncio.to_thread(self._outbox.depth)
         except SyncError as exc:
             self._fail(exc)
             return
-        held = [
-            refuses_every(of, depth[of.value].records if of.value in depth else 0, reason)
-            for of, reason in self._brake.held.items()
-        ]
-        link = LinkState.REFUSES_ALL if held else LinkState.ONLINE
-        self._note(link, "; ".join(held) or None, HELD_HINT if held else None)
+        held = words_of_held(self._brake.held, depth)
+        self._note(LinkState.REFUSES_ALL if held else LinkState.ONLINE, held, HELD_HINT if held else None)
 
     def _note(self, link: LinkState, error: str | None, hint: str | None) -> None:
         since_ns = self.state.since_ns if self.state.link is link else self._now_ns()

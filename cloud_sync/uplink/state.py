@@ -5,11 +5,13 @@ Knows what each failure makes of the link; sends nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from cloud_sync.errors import CredentialsError, OutboxError, SyncError, TransientSyncError
+from cloud_sync.outbox import Depth
 from cloud_sync.records import RecordClass, Settlement
 from cloud_sync.uplink.congestion import Measured
 from cloud_sync.uplink.pacing import MAX_RECORDS
@@ -98,6 +100,11 @@ def failed(state: UplinkState, exc: SyncError, *, now_ns: int) -> UplinkState:
     )
 
 
-def refuses_every(of: RecordClass, waiting: int, reason: str) -> str:
-    """What is held, in words."""
-    return f"the central refuses every {of.value}: {waiting} wait, the last reason: {reason}"
+def words_of_held(held: Mapping[RecordClass, str], depth: Depth) -> str | None:
+    """Return in words what is held, each class with its last reason; None when nothing is."""
+    waiting = {name: of_class.records for name, of_class in depth.by_class}
+    words = (
+        f"the central refuses every {of.value}: {waiting.get(of.value, 0)} wait, the last reason: {reason}"
+        for of, reason in held.items()
+    )
+    return "; ".join(words) or None
