@@ -22,6 +22,7 @@ from cloud_sync.transports.base import Transport
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.late import LateTransport
+from cloud_sync.transports.over_link import OverLink
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +111,11 @@ def takes_digests(transport: Transport) -> bool:
     match transport:
         case LateTransport(made=made):
             return made is not None and takes_digests(made)
-        case HttpsTransport() | AutoTransport(mode="batch") | FailoverTransport(name="https"):
+        case FailoverTransport(route=route):
+            return takes_digests(route)
+        case OverLink(inner=inner):
+            return takes_digests(inner)
+        case HttpsTransport() | AutoTransport(mode="batch"):
             return True
         case _:
             return False

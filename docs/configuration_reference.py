@@ -24,6 +24,7 @@ TABLES: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("[central.metered]", s.MeteredSettings),
     ("[central.budget]", s.BudgetSettings),
     ("[[central.quiet_hours]]", s.QuietHoursSettings),
+    ("[[central.links]]", s.LinkSettings),
     ("[outbox]", s.OutboxSettings),
     ("[report]", s.ReportSettings),
     ("[models]", s.ModelSettings),

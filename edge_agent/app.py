@@ -24,6 +24,7 @@ from cloud_sync.stopping import Patience, unless_stopped
 from cloud_sync.transports.auto import way_of, worth_of
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.link_meter import LinkMeter
+from cloud_sync.transports.over_link import link_in_use
 from cloud_sync.uplink.sender import Uplink
 from cloud_sync.writer import OutboxWriter
 from edge_agent.assembly import clock_keeper_of, model_pull_of, outbox_of, policy_of
@@ -124,7 +125,9 @@ class Agent:
         quality, steady = ClockQuality(), SteadyClock(clock)
         utc = UtcClock(steady)
         outbox = outbox_of(settings, utc, quality)
-        link = metered_link(settings, meter or LinkMeter(), utc, is_synced=quality)
+        link = metered_link(
+            settings, meter or LinkMeter(), utc, is_synced=quality, in_use=partial(link_in_use, transport)
+        )
         uplink = Uplink(outbox, transport, policy=policy_of(settings.central), gate=link.gate, now_ns=utc.now_ns)
         journal = KeyJournal(settings.outbox.key_journal) if settings.outbox.key_journal else None
         keeper = clock_keeper_of(settings, steady, quality, outbox, uplink, journal)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from functools import partial
 
 from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import Outbox
 from cloud_sync.outbox_room import floor_of
 from cloud_sync.retention import US_PER_DAY
-from cloud_sync.uplink.scheduler import BLOCKS_JOINED, LIVE_BLOCKS
 from cloud_sync.uplink.sender import LinkState, Policy, Uplink
 from edge_agent.core.clock import Clock
 from edge_agent.health.clock_keeper import ClockKeeper, this_boot
@@ -62,8 +60,7 @@ def policy_of(central: CentralSettings) -> Policy:
         central.longest_backoff_s,
         live_weight=central.live_weight,
         # A second request beside the first would pay for a connection of its own.
-        in_flight=1 if central.sparing else central.batches_in_flight,
-        live_blocks=BLOCKS_JOINED if central.sparing else LIVE_BLOCKS,  # what was collected goes as one request
+        in_flight=1 if central.sparing and central.is_metered(None) else central.batches_in_flight,
         max_bytes_per_s=None if central.max_kbit_s is None else central.max_kbit_s * 1000 / 8,
         stagger_s=central.stagger_s,
         answer_timeout_s=central.answer_timeout_s,
@@ -78,7 +75,7 @@ def model_pull_of(
     return ModelPull(
         settings.models.model_copy(update={"pull_every_s": every_s}),
         names=names,
-        connection=partial(connection_of, settings.central, link.meter),
+        connection=lambda: connection_of(settings.central, link.meter, link=link.in_use()),
         clock=clock,
         say=say,
         may_ask=link.may_ask,

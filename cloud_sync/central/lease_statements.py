@@ -25,23 +25,21 @@ TAKE: Final = """
     WHERE gateway_id = $1"""
 
 # Of a sender that is not the holder: whether it was here before, whether it has shown that it was told of a holder, and
-# whether two live boxes have this very installation.
+# whether two live boxes have this very installation ($4: how old that may be, in seconds).
 STANDING: Final = """
     SELECT coalesce(bool_or(run = $2), false) AS is_known,
            coalesce(bool_or(run = $2 AND answered_at IS NOT NULL), false) AS has_answered,
            coalesce(bool_or(instance = $3 AND proven_at IS NOT NULL
-               AND present_until > clock_timestamp()), false) AS is_contested
+               AND last_seen_at > clock_timestamp() - $4::float8 * interval '1 second'), false) AS is_contested
     FROM gateway_rivals WHERE gateway_id = $1"""
 
 HOLD: Final = """
     INSERT INTO gateway_rivals AS r
-        (gateway_id, instance, incarnation, run, machine, site, address, kind, answered_at, present_until)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN $9 THEN clock_timestamp() END,
-        clock_timestamp() + $10::float8 * interval '1 second')
+        (gateway_id, instance, incarnation, run, machine, site, address, kind, answered_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN $9 THEN clock_timestamp() END)
     ON CONFLICT (gateway_id, run) DO UPDATE SET
         last_seen_at = clock_timestamp(), times = r.times + 1, site = excluded.site, address = excluded.address,
-        kind = excluded.kind, present_until = excluded.present_until,
-        answered_at = coalesce(r.answered_at, excluded.answered_at)"""
+        kind = excluded.kind, answered_at = coalesce(r.answered_at, excluded.answered_at)"""
 
 # It had the lease and lost it to another box; should it come again, it is no later start of anything.
 NOTE_FORMER: Final = """
@@ -53,13 +51,11 @@ NOTE_FORMER: Final = """
 # A sender that does not say who it is, beside a holder that is heard. It is taken, and cannot be held back.
 NOTE_UNNAMED: Final = """
     INSERT INTO gateway_rivals AS r
-        (gateway_id, instance, incarnation, run, machine, site, address, kind, answered_at, present_until)
-    SELECT gateway_id, '', 0, $2, '', '', $3, 'unnamed', clock_timestamp(),
-        clock_timestamp() + $4::float8 * interval '1 second'
+        (gateway_id, instance, incarnation, run, machine, site, address, kind, answered_at)
+    SELECT gateway_id, '', 0, $2, '', '', $3, 'unnamed', clock_timestamp()
     FROM gateway_leases WHERE gateway_id = $1 AND expires_at > clock_timestamp()
     ON CONFLICT (gateway_id, run) DO UPDATE SET
-        last_seen_at = clock_timestamp(), times = r.times + 1, address = excluded.address,
-        present_until = excluded.present_until"""
+        last_seen_at = clock_timestamp(), times = r.times + 1, address = excluded.address"""
 
 KEEP_NEWEST_RIVALS: Final = """
     DELETE FROM gateway_rivals WHERE gateway_id = $1 AND run IN (
@@ -75,7 +71,7 @@ FORGET_RIVAL: Final = "DELETE FROM gateway_rivals WHERE gateway_id = $1 AND run 
 PRESENT_RIVAL: Final = """
     SELECT * FROM gateway_rivals
     WHERE gateway_id = $1 AND answered_at IS NOT NULL
-      AND present_until > clock_timestamp()
+      AND last_seen_at > clock_timestamp() - $2::float8 * interval '1 second'
     ORDER BY last_seen_at DESC LIMIT 1"""
 
 REMEMBER: Final = "INSERT INTO gateway_history (gateway_id, what, body) VALUES ($1, $2, $3::jsonb)"
@@ -91,7 +87,7 @@ LEASES: Final = """
     WHERE $1::text IS NULL OR gateway_id = $1 ORDER BY gateway_id"""
 
 RIVALS: Final = """
-    SELECT *, present_until > clock_timestamp() AS is_present FROM gateway_rivals
+    SELECT *, last_seen_at > clock_timestamp() - $2::float8 * interval '1 second' AS is_present FROM gateway_rivals
     WHERE answered_at IS NOT NULL AND ($1::text IS NULL OR gateway_id = $1) ORDER BY gateway_id, last_seen_at DESC"""
 
 HISTORY: Final = """
@@ -100,5 +96,5 @@ HISTORY: Final = """
 
 PRESENT_RIVALS: Final = """
     SELECT gateway_id, count(*) AS count FROM gateway_rivals
-    WHERE answered_at IS NOT NULL AND present_until > clock_timestamp()
+    WHERE answered_at IS NOT NULL AND last_seen_at > clock_timestamp() - $1::float8 * interval '1 second'
     GROUP BY gateway_id"""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from cloud_sync.errors import TransientSyncError
@@ -26,6 +26,7 @@ from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.known_central import KnownCentral
 from cloud_sync.transports.late import LateTransport
+from cloud_sync.transports.over_link import OverLink
 from cloud_sync.transports.single import IN_FLIGHT, SingleReadingTransport
 
 logger = logging.getLogger(__name__)
@@ -40,8 +41,6 @@ ASK_AGAIN_FIRST_S: Final = 10.0
 
 class AutoTransport:
     """One of two transports to the same central; which one, the central says."""
-
-    name = "auto"
 
     def __init__(
         self,
@@ -60,6 +59,10 @@ class AutoTransport:
         self._is_certain = False
         self.mode: Literal["batch", "single"] | None = None
         self.changed_at_ns: int | None = None
+
+    @property
+    def name(self) -> str:
+        return "single" if self.mode == "single" else "https"
 
     def __repr__(self) -> str:
         return f"AutoTransport({self._batch!r}, {self._single!r})"
@@ -154,6 +157,10 @@ def worth_of(transport: Transport) -> str:
             return "not known yet: nothing could be sent so far"
         case LateTransport(made=made) if made is not None:
             return worth_of(made)
+        case FailoverTransport(route=route):
+            return worth_of(route)
+        case OverLink(inner=inner):
+            return worth_of(inner)
         case SingleReadingTransport() | AutoTransport(mode="single"):
             return SingleReadingTransport.worth
         case AutoTransport(mode=None):
@@ -184,13 +191,16 @@ def way_of(transport: Transport) -> Way:
             return Way(None, takes_events=None)
         case LateTransport(made=made) if made is not None:
             return way_of(made)
-        case FailoverTransport():
-            return Way(
-                transport.name,
-                transport.changed_at_ns,
-                transport.instead_of,
+        case FailoverTransport(route=route):
+            return replace(
+                way_of(route),
+                since_ns=transport.changed_at_ns,
+                instead_of=transport.instead_of,
                 unexpected_answers=transport.unexpected_total,
             )
+        case OverLink(link=link, inner=inner):
+            way = way_of(inner)
+            return way if way.name is None else replace(way, name=f"{link} ({way.name})")
         case AutoTransport(mode=None):
             return Way(None, takes_events=None)
         case AutoTransport(mode=mode, takes_events=takes_events):

@@ -10,7 +10,7 @@ Constraints
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cloud_sync.records import Settlement
 
@@ -23,6 +23,14 @@ class Transport(Protocol):
     async def send(self, body: bytes, *, batch_id: str) -> Settlement: ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Resting(Protocol):
+    """One that holds a connection while it is not used, and can let it go."""
+
+    async def rest(self) -> None:
+        """Let connections go until the next `send`. What is on its way fails."""
 
 
 def takes_events(transport: Transport) -> bool | None:

@@ -12,6 +12,7 @@ import threading
 from typing import Any, Final
 
 from cloud_sync.transports.connection import ConnectionOptions
+from cloud_sync.transports.local_end import reachable_from
 from cloud_sync.transports.probes import set_probes
 from cloud_sync.transports.proxies.handshake import Handshake, handshake, hung_up
 from cloud_sync.transports.proxies.proxy import Proxy
@@ -24,20 +25,21 @@ def open_socket(options: ConnectionOptions, scheme: str, host: str, port: int) -
     """Return a connected socket, through a proxy when there is one. Raises StepError, or the system's OSError."""
     proxy = options.proxy.proxy_for(scheme, host, port)
     if proxy is None:
-        return _reach(host, port, options.connect_timeout_s)
+        return _reach(options, host, port)
     if proxy.scheme == "https":
         raise StepError(
             f"{proxy.said} is spoken to over TLS, which the way to a broker cannot be",
             hint="name one that begins with http://, socks5:// or socks5h://, or the broker in no_proxy",
         )
-    return _through(proxy, host, port, options.connect_timeout_s)
+    return _through(options, proxy, host, port)
 
 
-def _through(proxy: Proxy, host: str, port: int, within_s: float) -> socket.socket:
+def _through(options: ConnectionOptions, proxy: Proxy, host: str, port: int) -> socket.socket:
+    within_s = options.connect_timeout_s
     if not proxy.looks_up_names:
         host = _look_up(host, port, within_s)[0]
     try:
-        sock = _reach(proxy.host, proxy.port, within_s)
+        sock = _reach(options, proxy.host, proxy.port)
     except StepError as exc:
         raise StepError(f"{proxy.said}: {exc}", hint=exc.hint) from exc
     except OSError as exc:
@@ -58,22 +60,35 @@ def _through(proxy: Proxy, host: str, port: int, within_s: float) -> socket.sock
     return sock
 
 
-def _reach(host: str, port: int, within_s: float) -> socket.socket:
+def _reach(options: ConnectionOptions, host: str, port: int) -> socket.socket:
     """Connect to the first address that answers."""
+    within_s = options.connect_timeout_s
+    addresses = reachable_from(options.end, host, _look_up(host, port, within_s))
     failures: list[OSError] = []
-    for address in _look_up(host, port, within_s)[:_MOST_ADDRESSES]:
+    for address in addresses[:_MOST_ADDRESSES]:
         try:
-            sock = socket.create_connection((address, port), timeout=within_s)
+            return _connected(options, address, port)
         except TimeoutError:
             failures.append(TimeoutError())
         except OSError as exc:
             failures.append(exc)
-        else:
-            set_probes(sock)
-            return sock
     if isinstance(failures[0], TimeoutError):
         raise no_tcp_in_time(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", within_s)
     raise failures[0]
+
+
+def _connected(options: ConnectionOptions, address: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        if options.end is not None:
+            options.end.bind(sock)
+        sock.settimeout(options.connect_timeout_s)
+        sock.connect((address, port))
+        set_probes(sock)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _look_up(host: str, port: int, within_s: float) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from cloud_sync.transports.link_use import ORDINARY, LinkUse
+from cloud_sync.transports.local_end import LocalEnd
 from cloud_sync.transports.proxies.choice import ProxyChoice
 from cloud_sync.transports.tls import ClientCertificate
 
@@ -31,6 +32,8 @@ class ConnectionOptions:
     answer_timeout_s: float = 30.0
     use: LinkUse = ORDINARY
     proxy: ProxyChoice = field(default_factory=ProxyChoice)
+    end: LocalEnd | None = None
+    """Which of this box's links is used; None leaves it to the routing table."""
 
     @property
     def open_within_s(self) -> float:

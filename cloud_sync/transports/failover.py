@@ -18,7 +18,7 @@ from typing import Final
 
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, SyncError, TransientSyncError
 from cloud_sync.records import Settlement
-from cloud_sync.transports.base import Transport
+from cloud_sync.transports.base import Resting, Transport, takes_events
 from cloud_sync.transports.speaker import SMALL_BYTES
 
 logger = logging.getLogger(__name__)
@@ -80,6 +80,10 @@ class FailoverTransport:
         return self._routes[0].name if self._active else None
 
     @property
+    def takes_events(self) -> bool | None:
+        return takes_events(self.route)
+
+    @property
     def unexpected_total(self) -> int:
         """Answers over any route that nobody waited for; only MQTT can have any."""
         return sum(getattr(route, "unexpected_total", 0) for route in self._routes)
@@ -101,12 +105,21 @@ class FailoverTransport:
             elif len(body) < SMALL_BYTES:  # not about its size: whoever says so lets nothing through
                 self._note_failure(number, exc)
                 if self._active != number:
-                    return await self.route.send(body, batch_id=batch_id)
+                    return await self._send_instead(body, batch_id, of=number)
             raise
         else:
             self._note_reached(number)
             return settlement
+        return await self._send_instead(body, batch_id, of=number)
+
+    async def _send_instead(self, body: bytes, batch_id: str, *, of: int) -> Settlement:
+        await self._rest(of)
         return await self.route.send(body, batch_id=batch_id)
+
+    async def _rest(self, number: int) -> None:
+        route = self._routes[number]
+        if number != self._active and isinstance(route, Resting):
+            await route.rest()
 
     async def close(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -130,7 +143,9 @@ class FailoverTransport:
                 return None
             self._begin_trial(number)
             raise
+        left = self._active
         self._begin_trial(number)
+        await self._rest(left)
         return settlement
 
     def _begin_trial(self, number: int) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -62,11 +62,22 @@ class LinkBytes:
 
 
 class LinkMeter:
-    """Totals over every connection that was ever watched. Threads may share it."""
+    """Totals over every connection that was ever watched. Threads may share it. What a part counts, `whole` has too."""
 
-    def __init__(self) -> None:
+    def __init__(self, whole: LinkMeter | None = None) -> None:
         self._lock = threading.Lock()
         self._total = LinkBytes()
+        self._whole = whole
+        self._parts: dict[str, LinkMeter] = {}
+
+    def of(self, link: str) -> LinkMeter:
+        """Return the part that counts one of several links."""
+        return self._parts.setdefault(link, LinkMeter(self))
+
+    @property
+    def parts(self) -> Mapping[str, LinkMeter]:
+        """Return the parts by the names of their links."""
+        return self._parts
 
     @property
     def total(self) -> LinkBytes:
@@ -82,6 +93,8 @@ class LinkMeter:
         with self._lock:
             total = self._total
             self._total = LinkBytes(*(getattr(total, one.name) + getattr(more, one.name) for one in fields(total)))
+        if self._whole is not None:
+            self._whole.add(more)
 
 
 class WatchedConnection:

@@ -21,12 +21,13 @@ from typing import Any, Final
 import httpcore
 
 from cloud_sync.transports.attempts import first_made
+from cloud_sync.transports.bound_backend import BoundBackend
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.counted_backend import CountedBackend
+from cloud_sync.transports.local_end import reachable_from
 from cloud_sync.transports.probes import PROBES
 from cloud_sync.transports.proxies.handshake import Handshake, handshake, hung_up
 from cloud_sync.transports.proxies.proxy import Proxy
-from cloud_sync.transports.sending_progress import watched
 from cloud_sync.transports.steps import (
     LOST,
     StepError,
@@ -48,15 +49,12 @@ class NetworkStream(httpcore.AsyncNetworkStream):
     def __init__(self, inner: httpcore.AsyncNetworkStream, tls_timeout_s: float) -> None:
         self._inner = inner
         self._tls_timeout_s = tls_timeout_s
-        self._socket = inner.get_extra_info("socket")
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        with watched(self._socket):
-            return await self._inner.read(max_bytes, timeout)
+        return await self._inner.read(max_bytes, timeout)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        with watched(self._socket):
-            await self._inner.write(buffer, timeout)
+        await self._inner.write(buffer, timeout)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -82,7 +80,7 @@ class Network(httpcore.AsyncNetworkBackend):
         self._scheme = scheme
         self._forward = forward
         meter = options.use.meter
-        plain = httpcore.AnyIOBackend()
+        plain = httpcore.AnyIOBackend() if options.end is None else BoundBackend(options.end)
         self._backend = plain if meter is None else CountedBackend(plain, meter)
 
     async def connect_tcp(
@@ -144,7 +142,7 @@ class Network(httpcore.AsyncNetworkBackend):
 
     async def _reach(self, host: str, port: int) -> httpcore.AsyncNetworkStream:
         """Connect to this very host. Raises StepError when it takes too long, else the system's error."""
-        addresses = await self._look_up(host, port)
+        addresses = reachable_from(self._options.end, host, await self._look_up(host, port))
         attempts = [partial(self._connect, address, port) for address in addresses[:_MOST_ADDRESSES]]
         try:
             async with asyncio.timeout(self._options.connect_timeout_s):

@@ -5,6 +5,7 @@ The sender asks `withheld`, `backlog_wait_s` and `trimmed`, and tells what it to
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from cloud_sync.records import RecordClass
@@ -31,6 +32,33 @@ class Gate(Protocol):
     def note_last_call(self) -> None:
         """Hear that the agent stops: what was only collected may go."""
         ...
+
+
+class GateOfLinks:
+    """The gate of those of several links that are metered; over the others everything goes."""
+
+    def __init__(self, metered: Gate, is_metered: Callable[[], bool]) -> None:
+        self._metered = metered
+        self._is_metered = is_metered
+        self._open = OpenGate()
+
+    def withheld(self) -> frozenset[RecordClass]:
+        return self._now().withheld()
+
+    def backlog_wait_s(self) -> float:
+        return self._now().backlog_wait_s()
+
+    def trimmed(self, limits: LoadLimits) -> LoadLimits:
+        return self._now().trimmed(limits)
+
+    def note_taken(self, of: RecordClass | None) -> None:
+        self._now().note_taken(of)
+
+    def note_last_call(self) -> None:
+        self._metered.note_last_call()
+
+    def _now(self) -> Gate:
+        return self._metered if self._is_metered() else self._open
 
 
 class OpenGate:

@@ -20,10 +20,6 @@ from cloud_sync.errors import CredentialsError, OutboxTooNewError, SyncError
 from cloud_sync.presence import Presence
 from cloud_sync.stop_signals import StopSignals
 from cloud_sync.stopping import Patience, run_bounded, unless_stopped
-from cloud_sync.transports.auto import transport_for
-from cloud_sync.transports.base import Transport
-from cloud_sync.transports.connection import ConnectionOptions
-from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.late import LateTransport
 from cloud_sync.transports.link_meter import LinkMeter
 from edge_agent.app import Agent
@@ -31,13 +27,13 @@ from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError, EdgeError
 from edge_agent.health.logs import set_up_logging
 from edge_agent.health.name_lookups import look_up_apart
-from edge_agent.local.central_connection import connection_of, known_central
 from edge_agent.local.client_certificate import warn_of_dates
 from edge_agent.local.folders import StatusFolders
 from edge_agent.local.last_words import FOR_THE_OPERATOR, last_words, leave_word
-from edge_agent.settings import CentralMqttSettings, Settings
+from edge_agent.local.transports import transport_with_key
+from edge_agent.settings import Settings
 from edge_agent.settings.load import load_settings
-from edge_agent.settings.secrets import central_api_key, check_key_is_configured
+from edge_agent.settings.secrets import check_key_is_configured
 from edge_agent.settings.toml_file import find_settings_file
 from edge_agent.shutdown import ENDED_WITHIN_S
 from edge_agent.supervision import Supervision
@@ -120,51 +116,3 @@ async def _hold_off(stop: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stop.wait()
-
-
-def transport_with_key(settings: Settings, meter: LinkMeter, presence: Presence) -> Transport:
-    """Read what delivery needs from files. Raises CredentialsError naming the one that cannot be used."""
-    try:
-        api_key = None if settings.central.url is None else central_api_key(settings)
-    except ConfigurationError as exc:
-        raise CredentialsError(exc.message, hint=exc.hint) from exc
-    return build_transport(settings, api_key=api_key, meter=meter, presence=presence)
-
-
-def build_transport(
-    settings: Settings, *, api_key: str | None, meter: LinkMeter | None = None, presence: Presence | None = None
-) -> Transport:
-    """The way to the central; with url and [central.mqtt] there are two, and the one not preferred stands in."""
-    central, connection = settings.central, connection_of(settings.central, meter)
-    if central.url is None and central.mqtt is not None:
-        return _mqtt_transport(settings, central.mqtt, connection, presence)
-    https = transport_for(
-        "batch" if central.mqtt is not None else central.api,  # whoever listens at a broker takes batches
-        central.address,
-        gateway_id=settings.gateway.id,
-        api_key=api_key or "",
-        connection=connection,
-        in_flight=central.single_in_flight,
-        presence=presence,
-        known=known_central(settings),
-    )
-    if central.mqtt is None:
-        return https
-    mqtt = _mqtt_transport(settings, central.mqtt, connection, presence)
-    return FailoverTransport(mqtt, https) if central.prefer == "mqtt" else FailoverTransport(https, mqtt)
-
-
-def _mqtt_transport(
-    settings: Settings, mqtt: CentralMqttSettings, connection: ConnectionOptions, presence: Presence | None
-) -> Transport:
-    # Imported here: a gateway without [central.mqtt] never loads paho.
-    from cloud_sync.transports.mqtt.transport import MqttTransport
-    from edge_agent.local.broker import broker_of
-
-    return MqttTransport(
-        broker_of(settings, mqtt),
-        gateway_id=settings.gateway.id,
-        connection=connection,
-        presence=presence,
-        reconnect_max_s=settings.central.longest_backoff_s,
-    )

@@ -131,9 +131,9 @@ def _proxy(central: dict[str, Any]) -> list[str]:
 
 
 def _way(central: dict[str, Any], now: datetime) -> list[str]:
-    """Said when it is not the one that `central.url` shows."""
+    """Said when it is not what `central.url` shows by itself."""
     preferred = central.get("way_instead_of")
-    if preferred is None and central.get("way") != "mqtt":
+    if preferred is None and central.get("way") in (None, "https", "single"):
         return []
     instead = f" instead of {preferred}" if preferred else ""
     since = f" since {ago(central['way_since'], now)}" if central.get("way_since") else ""

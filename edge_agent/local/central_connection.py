@@ -9,18 +9,21 @@ from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.known_central import FILE_NAME, KnownCentral
 from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.transports.link_use import LinkUse
+from cloud_sync.transports.local_end import LocalEnd
 from cloud_sync.transports.proxies.bypass import parse_bypass
 from cloud_sync.transports.proxies.choice import DIRECT, ProxyChoice
 from cloud_sync.transports.proxies.proxy import check_sign_in, parse_proxy
 from edge_agent.errors import ConfigurationError
 from edge_agent.local.client_certificate import client_certificate
-from edge_agent.settings import CentralSettings, Settings
+from edge_agent.settings import CentralSettings, LinkSettings, Settings
 from edge_agent.settings.proxy import NEVER
 from edge_agent.settings.secrets import central_proxy_password
 
 
-def connection_of(central: CentralSettings, meter: LinkMeter | None = None) -> ConnectionOptions:
-    """Return what every connection to the central is made with, counted by `meter`.
+def connection_of(
+    central: CentralSettings, meter: LinkMeter | None = None, *, link: LinkSettings | None = None
+) -> ConnectionOptions:
+    """Return what every connection to the central is made with, over this link, counted by `meter`.
 
     Reads the proxy's password. Raises CredentialsError when there is none to be read.
     """
@@ -31,7 +34,8 @@ def connection_of(central: CentralSettings, meter: LinkMeter | None = None) -> C
         tls_timeout_s=central.tls_timeout_s,
         answer_timeout_s=central.answer_timeout_s,
         proxy=proxy_choice(central, password=_proxy_password(central)),
-        use=_use_of(central, meter),
+        use=_use_of(central, meter, link),
+        end=None if link is None else LocalEnd(link.interface, link.source_address),
     )
 
 
@@ -64,8 +68,10 @@ def _proxy_password(central: CentralSettings) -> str | None:
         raise CredentialsError(exc.message, hint=exc.hint) from exc
 
 
-def _use_of(central: CentralSettings, meter: LinkMeter | None) -> LinkUse:
+def _use_of(central: CentralSettings, meter: LinkMeter | None, link: LinkSettings | None) -> LinkUse:
+    if meter is not None and link is not None:
+        meter = meter.of(link.name)
     sparing = central.sparing
-    if sparing is None:
+    if sparing is None or not central.is_metered(link):
         return LinkUse(meter)
     return LinkUse(meter, sparing.idle_s, sparing.mqtt_keepalive_s, is_sparing=True)

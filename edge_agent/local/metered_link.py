@@ -13,13 +13,13 @@ from cloud_sync.outbox import Depth
 from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.uplink.budget import BudgetRule, Level, Period
 from cloud_sync.uplink.budget_file import FILE_NAME, BudgetFile
-from cloud_sync.uplink.gate import Gate, OpenGate
+from cloud_sync.uplink.gate import Gate, GateOfLinks, OpenGate
 from cloud_sync.uplink.metered import BudgetState, MeteredGate
 from cloud_sync.uplink.quiet_hours import QuietHours
 from edge_agent.core.clock import Clock
 from edge_agent.local.document import problem, rfc3339
 from edge_agent.local.traffic import Traffic
-from edge_agent.settings import CentralSettings, Settings
+from edge_agent.settings import CentralSettings, LinkSettings, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,10 @@ class MeteredLink:
     metered: MeteredGate | None
     file: BudgetFile
     traffic: Traffic
+    in_use: Callable[[], LinkSettings | None] = field(default=lambda: None)
+    """The one of several links over which batches go now."""
+    is_metered: Callable[[], bool] = field(default=lambda: True)
+    """Whether that one is."""
     _level: Level = Level.EVERYTHING
     _since_ns: int | None = None
     _save_error: str | None = field(default=None)
@@ -44,11 +48,11 @@ class MeteredLink:
     @property
     def gate(self) -> Gate:
         """What the uplink asks."""
-        return self.metered or OpenGate()
+        return OpenGate() if self.metered is None else GateOfLinks(self.metered, self.is_metered)
 
     def may_ask(self) -> bool:
         """Return whether something that carries no records may be asked of the central now."""
-        return self.metered is None or self.metered.may_ask()
+        return self.metered is None or not self.is_metered() or self.metered.may_ask()
 
     async def run(self, clock: Clock) -> None:
         """Save what was charged, until cancelled; at once over where nothing is charged."""
@@ -100,18 +104,36 @@ class MeteredLink:
         return problem(_held(tight) + waiting, self._since_ns, _DO)
 
 
-def metered_link(settings: Settings, meter: LinkMeter, clock: Clock, *, is_synced: Callable[[], bool]) -> MeteredLink:
-    """Return the link as configured, with what an earlier run used of its budgets. Reads one small file."""
+def metered_link(
+    settings: Settings,
+    meter: LinkMeter,
+    clock: Clock,
+    *,
+    is_synced: Callable[[], bool],
+    in_use: Callable[[], str | None] = lambda: None,
+) -> MeteredLink:
+    """Return the link as configured, with what an earlier run used of its budgets. Reads one small file.
+
+    `in_use` names the one of several links over which batches go now.
+    """
     central = settings.central
     file, traffic = BudgetFile(settings.gateway.state_dir / FILE_NAME), Traffic(meter, clock.monotonic_s)
+
+    def link() -> LinkSettings | None:
+        name = in_use()
+        return next((link for link in central.links if link.name == name), None)
+
     if central.sparing is None and central.budget is None and not central.quiet_hours:
-        return MeteredLink(meter, central.link_profile, None, file, traffic)
+        return MeteredLink(meter, central.link_profile, None, file, traffic, link)
+
+    metered = {link.name for link in central.links if link.metered}
+    counted = [meter.of(name) for name in metered] or [meter]
 
     def now() -> datetime:
         return datetime.fromtimestamp(clock.now_ns() / 1e9, UTC)
 
     gate = MeteredGate(
-        charged=lambda: meter.total.charged,
+        charged=lambda: sum(part.total.charged for part in counted),
         now=now,
         monotonic_s=clock.monotonic_s,
         is_synced=is_synced,
@@ -119,7 +141,9 @@ def metered_link(settings: Settings, meter: LinkMeter, clock: Clock, *, is_synce
         budgets=file.restore(_rules_of(central), now()),
         quiet_hours=[QuietHours(*one.span, one.allow == "events") for one in central.quiet_hours],
     )
-    return MeteredLink(meter, central.link_profile, gate, file, traffic)
+    return MeteredLink(
+        meter, central.link_profile, gate, file, traffic, link, is_metered=lambda: central.is_metered(link())
+    )
 
 
 _DO: Final = (

@@ -12,7 +12,6 @@ from cloud_sync.outbox import Outbox
 from cloud_sync.reconcile import Ask, Span, ask_central
 from cloud_sync.reconcile_hourly import FIRST_AFTER_S, HourlyReconciliation, ReconcileState, takes_digests
 from cloud_sync.transports.base import Transport
-from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.uplink.sender import LinkState, Uplink
 from edge_agent.core.clock import Clock
 from edge_agent.errors import ConfigurationError
@@ -28,7 +27,7 @@ NOT_OVER_MQTT: Final = "the comparison asks the central over HTTPS, and central.
 _COMPARE_HOW: Final = "set central.url beside [central.mqtt], or reconcile_every_s = 0"
 
 
-def asking(settings: Settings, meter: LinkMeter | None = None) -> Ask:
+def asking(settings: Settings, link: MeteredLink | None = None) -> Ask:
     """Asks the configured central over HTTPS, with a connection of its own; key and certificates are read each time."""
 
     async def ask(span: Span) -> Mapping[HourKey, HourDigest]:
@@ -38,7 +37,8 @@ def asking(settings: Settings, meter: LinkMeter | None = None) -> Ask:
             api_key = central_api_key(settings)
         except ConfigurationError as exc:
             raise CredentialsError(exc.message, hint=exc.hint) from exc
-        connection = connection_of(settings.central, meter)
+        meter, over = (None, None) if link is None else (link.meter, link.in_use())
+        connection = connection_of(settings.central, meter, link=over)
         return await ask_central(
             settings.central.url,
             span,
@@ -59,7 +59,7 @@ def hourly(
     is_wanted, has_https = central.reconcile_every_s > 0, central.url is not None
     service = HourlyReconciliation(
         outbox.path,
-        asking(settings, link.meter),
+        asking(settings, link),
         every_s=central.asked_every_s(central.reconcile_every_s) if has_https else 0,
         first_after_s=0.25 * central.sparing.poll_every_s if central.sparing else FIRST_AFTER_S,
         may_ask=lambda: uplink.state.link is LinkState.ONLINE and takes_digests(transport) and link.may_ask(),

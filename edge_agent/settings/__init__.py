@@ -11,6 +11,7 @@ from edge_agent.settings.gateway import (
     TableSettings,
     TagModelSettings,
 )
+from edge_agent.settings.links import LinkSettings
 from edge_agent.settings.metered import BudgetSettings, MeteredSettings, QuietHoursSettings
 from edge_agent.settings.proxy import CentralProxySettings
 from edge_agent.settings.sources import (
@@ -47,6 +48,7 @@ __all__ = [
     "ChannelSettings",
     "GatewaySettings",
     "IndicatorSettings",
+    "LinkSettings",
     "MeteredSettings",
     "MicrophoneSettings",
     "ModbusSettings",

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, model_validator
 
 from edge_agent.settings.central_mqtt import CentralMqttSettings
+from edge_agent.settings.links import LinkSettings
 from edge_agent.settings.metered import BudgetSettings, MeteredSettings, QuietHoursSettings
 from edge_agent.settings.proxy import CentralProxySettings
 from edge_agent.settings.sources import Strict
@@ -93,6 +94,9 @@ class CentralSettings(Strict):
     quiet_hours: tuple[QuietHoursSettings, ...] = Field(
         (), description="Hours in which the link is left alone: [[central.quiet_hours]]."
     )
+    links: tuple[LinkSettings, ...] = Field(
+        (), description="Several links in their order, the usual one first: [[central.links]]; none: the routing table."
+    )
 
     @property
     def address(self) -> str:
@@ -122,6 +126,10 @@ class CentralSettings(Strict):
         """What a metered link is used with; None for a normal one."""
         return (self.metered or MeteredSettings()) if self.link_profile == "metered" else None
 
+    def is_metered(self, link: LinkSettings | None) -> bool:
+        """Return whether profile, budget and quiet hours are about this link."""
+        return not any(one.metered for one in self.links) or (link is not None and link.metered)
+
     @property
     def longest_backoff_s(self) -> float:
         """Between two tries: on a metered link each of them costs a connection."""
@@ -130,6 +138,18 @@ class CentralSettings(Strict):
     def asked_every_s(self, wished_s: float) -> float:
         """How often something is asked that carries no data; 0, never, stays 0."""
         return max(wished_s, self.sparing.poll_every_s) if self.sparing and wished_s else wished_s
+
+    @model_validator(mode="after")
+    def _links_are_an_order(self) -> CentralSettings:
+        names = [link.name for link in self.links]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two links are called {twice!r}; names must differ")
+        saves = self.sparing is not None or self.budget is not None or self.quiet_hours
+        if not saves and (metered := next((link.name for link in self.links if link.metered), None)):
+            raise ValueError(
+                f'link {metered!r}: metered = true has no use without link_profile = "metered", a budget or quiet hours'
+            )
+        return self
 
     @model_validator(mode="after")
     def _plaintext_is_loud(self) -> CentralSettings:

@@ -122,6 +122,15 @@ class MqttTransport:
     async def close(self) -> None:
         """Say offline and go, bounded in time. What still waits fails."""
         self._closed = True
+        await self._hang_up()
+        self._fail_waiting(TransientSyncError("the transport was closed"))
+
+    async def rest(self) -> None:
+        """The same until the next send: another connection with this client id is about to take its place."""
+        await self._hang_up()
+        self._fail_waiting(TransientSyncError("another route is used", was_on_its_way=True))
+
+    async def _hang_up(self) -> None:
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.cancel()
@@ -130,7 +139,6 @@ class MqttTransport:
         if link is not None:
             # The will goes out in the same packet as the goodbye: nothing to wait for, nothing between the two.
             await link.close(with_will=True)
-        self._fail_waiting(TransientSyncError("the transport was closed"))
 
     async def _settled(self, link: Link, body: bytes, batch_id: str) -> Settlement:
         """Send, and hear what the answer says of the batch and of another box with this gateway id."""
