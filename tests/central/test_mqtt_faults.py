@@ -369,7 +369,7 @@ async def test_an_answer_goes_only_to_the_senders_own_topic(
     [
         ({"payload": b"not a batch"}, BatchRefusedError, "zstd"),
         ({"content_encoding": "lzma"}, BatchRefusedError, "content-encoding 'lzma'"),
-        ({"content_encoding": None}, BatchRefusedError, "not JSON"),
+        ({"content_encoding": None, "payload": b"nonsense"}, BatchRefusedError, "not JSON"),
         ({"payload": bytes(9_000_000)}, BatchTooLargeError, "9000000"),
         ({"correlation": None}, BatchRefusedError, "batch id"),
         ({"correlation": b"\xff"}, BatchRefusedError, "UTF-8"),
