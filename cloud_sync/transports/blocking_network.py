@@ -74,7 +74,10 @@ def _reach(options: ConnectionOptions, host: str, port: int) -> socket.socket:
             failures.append(exc)
     if isinstance(failures[0], TimeoutError):
         raise no_tcp_in_time(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", within_s)
-    raise failures[0]
+    try:
+        raise failures[0]
+    finally:
+        failures.clear()  # each of them holds this frame, and would keep paho's client and its sockets with it
 
 
 def _connected(options: ConnectionOptions, address: str, port: int) -> socket.socket:
