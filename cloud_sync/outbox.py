@@ -145,7 +145,6 @@ class Outbox:
         """Create, migrate or salvage the file. Raises OutboxUnavailableError or OutboxTooNewError."""
         with self._lock:
             self._connection.open()
-            self.held.look_again()
         return self
 
     def close(self) -> None:
@@ -176,8 +175,6 @@ class Outbox:
                 self._doubtful.extend(block.batch_id for block in blocks)
                 raise
             self._doubtful.clear()
-            if epoch is not None:
-                self.held.look_again()
             self._retention.commit()
             self._reserve.note_appended()
             self._connection.removed = 0
@@ -301,7 +298,6 @@ class Outbox:
     def _find(self, db: sqlite3.Connection, after_id: int, record_class: RecordClass | None) -> StoredBlock | None:
         found = self.held.next(db, after_id, record_class)
         if found is None and self._connection.salvage.go_on(db, _STEPS_BESIDES):
-            self.held.look_again()
             found = self.held.next(db, after_id, record_class)
         if found is not None:
             self._retention.note_read(found.id)

@@ -40,27 +40,22 @@ class HeldBlocks:
 
     def __init__(self, file: OpenFile) -> None:
         self._file = file
-        self._spans: tuple[Span, ...] | None = None  # None: not looked up yet
+        self._spans: tuple[Span, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether there are none, as far as was looked up."""
         return not self._spans
 
-    def look_again(self) -> None:
-        """The file may hold others now."""
-        self._spans = None
-
     def look_up(self, db: sqlite3.Connection) -> None:
-        """Read which they are, unless that is known."""
-        if self._spans is None:
-            self._spans = read_spans(db)
+        """Read which they are."""
+        self._spans = read_spans(db)
 
     def next(self, db: sqlite3.Connection, after_id: int, record_class: RecordClass | None) -> StoredBlock | None:
-        """Return the oldest block behind `after_id` whose times are UTC."""
+        """Return the oldest block behind `after_id` whose times are UTC; asked anew, since others may put blocks in."""
         self.look_up(db)
         while (found := next_block(db, after_id=after_id, record_class=record_class)) is not None:
-            span = span_of(self._spans or (), found.id)
+            span = span_of(self._spans, found.id)
             if span is None:
                 return found
             after_id = span.last_id
@@ -105,7 +100,6 @@ class HeldBlocks:
         if not self._file.look(read_spans):
             return False
         self._file.change(work)
-        self.look_again()
         if note_rows is not None:  # they are durable now
             for rows in mended:
                 note_rows(rows)

@@ -3,6 +3,7 @@
 Constraints
 - Only what is provably whole goes in, behind what waits, with the batch ids it had: what the central has settles as
   duplicates.
+- What waits for a clock in it goes on waiting for that.
 - Nothing goes in twice: not what waits, not what the agent took over from this file, nor an earlier call of this.
 - Nothing is put in beyond the byte bound or the disk's floor. Cut short it goes on where it was, when called again.
 - The file is not changed, and its log is read with it; in a folder that cannot be written to a copy is read.
@@ -25,6 +26,8 @@ from cloud_sync.errors import OutboxCorruptError, OutboxError, OutboxFullError, 
 from cloud_sync.gap_ledger import insert_gaps, own_gaps
 from cloud_sync.outbox_access import Room, bounded
 from cloud_sync.outbox_blocks import INSERT_LETTER, StoredBlock, count, insert_block
+from cloud_sync.outbox_clock import ClockNotes
+from cloud_sync.outbox_clock_salvage import put_held, readable_notes
 from cloud_sync.outbox_damaged import WINDOW, BlockWindow, DamagedFile
 from cloud_sync.outbox_file import connect, in_transaction
 from cloud_sync.outbox_quarantine import is_part, is_unsalvaged
@@ -67,7 +70,10 @@ def recover(file: Path, outbox: Path, *, gateway_id: str, max_bytes: int, min_fr
             _check_content(old, state, file, gateway_id)
         try:
             waiting = {row[0] for row in db.execute("SELECT batch_id FROM block")}
-            _recover(_Target(db, room, file.name, state, done, waiting), old)
+            _recover(
+                _Target(db, room, file.name, state, done, waiting, readable_notes(old, highest_id=state.highest_id)),
+                old,
+            )
         except OutboxFullError as exc:
             said = f"{exc.message}; {done.records} records were read in before, the rest is read in when called again"
             raise OutboxFullError(said, hint=exc.hint) from exc
@@ -84,6 +90,7 @@ class _Target:
     state: Salvage
     done: Recovered
     waiting: set[str]
+    clocks: ClockNotes
 
 
 def _recover(target: _Target, old: DamagedFile) -> None:
@@ -135,8 +142,7 @@ def _take(target: _Target, window: BlockWindow) -> None:
 
 def _put(db: sqlite3.Connection, what: tuple[_Target, list[StoredBlock]]) -> None:
     target, blocks = what
-    for block in blocks:
-        insert_block(db, block.as_new())
+    put_held(db, target.clocks, {block.id: insert_block(db, block.as_new()) for block in blocks})
     count(db, "appended", sum(block.count for block in blocks))
     count(db, "recovered", sum(block.count for block in blocks))
     keep_progress(db, target.name, target.state)

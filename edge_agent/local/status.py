@@ -242,6 +242,11 @@ def put_aside_at_ns(file: Path) -> int | None:
         return None
 
 
+def _oldest_ns(depth: Depth, clock: ClockHealth) -> int | None:
+    """UTC; None also while records wait whose times are not known."""
+    return None if depth.oldest_time_us is None or clock.held_records else depth.oldest_time_us * 1000
+
+
 def _outbox(parts: Parts) -> dict[str, Any]:
     depth = parts.depth
     document: dict[str, Any] = {
@@ -257,7 +262,7 @@ def _outbox(parts: Parts) -> dict[str, Any]:
             "records": depth.records,
             "blocks": depth.blocks,
             "file_bytes": depth.file_bytes,
-            "oldest": rfc3339(None if depth.oldest_time_us is None else depth.oldest_time_us * 1000),
+            "oldest": rfc3339(_oldest_ns(depth, parts.clock_health)),
             "dead_letters": depth.dead_letters,
             "no_place": depth.no_place,
         }

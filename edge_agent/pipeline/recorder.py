@@ -2,8 +2,8 @@
 
 Constraints
 - One sensor_id per quantity: <asset>.<point>.<feature>, or the tag's own name.
-- Times are UTC, rounded to microseconds before keying, strictly increasing per sensor_id. Only rows from a clock that
-  was far ahead are not waited for: the central refuses them, and waiting could take years.
+- Times are the steady clock's, rounded to microseconds before keying, strictly increasing per sensor_id; the writer
+  makes them UTC. A device's own clock may be set: only rows from one that was far ahead are not waited for.
 - No row without a value, no value without a time; what is missing is a gap event.
 
 Knows the records of `cloud_sync`; does not know SQLite or HTTP.
@@ -33,7 +33,7 @@ FAR_AHEAD_US: Final = 86_400_000_000
 
 
 class Recorder:
-    """Keys rows. `is_clock_synced` is asked per `rows`: an unsynchronised clock caps the quality.
+    """Keys rows. `is_clock_synced` is asked per `rows`: a clock that is not trusted caps the quality.
 
     All rows are of one table of series, in which a Series object is a line's for good: what is gathered in a flush
     is joined and encoded without looking at a name.

@@ -15,6 +15,7 @@ from cloud_sync.errors import OutboxCorruptError, OutboxError, OutboxFullError
 from cloud_sync.gap_ledger import note_gap
 from cloud_sync.outbox import Outbox
 from cloud_sync.outbox_blocks import find_block
+from cloud_sync.outbox_clock import Epoch
 from cloud_sync.outbox_file import connect, in_transaction
 from cloud_sync.outbox_quarantine import quarantined
 from cloud_sync.outbox_recover import recover
@@ -192,3 +193,19 @@ def test_a_folder_that_is_read_only_is_read_with_its_log(path: Path, tmp_path: P
         subprocess.run(["umount", stick], check=True)
     assert waiting(path) == held
     assert not list(tmp_path.glob("recover-*"))
+
+
+def test_what_waited_for_a_clock_in_the_file_goes_on_waiting_for_it(path: Path):
+    aside = path.with_name("outbox.db.corrupt-20260101T000000")
+    epoch = Epoch("epoch-1", "boot-1", 0, began_us=START_US, not_before_us=0)
+    with opened(path) as outbox:
+        outbox.append([block_of(fresh_rows(1))])
+        outbox.append([block_of(fresh_rows(5))], epoch=epoch)
+    path.rename(aside)
+    with opened(path) as outbox:
+        recover(aside, path, gateway_id=GATEWAY, max_bytes=BYTES)
+        assert outbox.held.records() == 5
+        first = outbox.peek()
+        assert first is not None
+        assert (first.count, outbox.peek(after_id=first.id)) == (1, None)
+        assert outbox.held.notes().epochs == (epoch,)
