@@ -131,6 +131,11 @@ def note_known(db: sqlite3.Connection, boot_id: str, offset_us: int) -> None:
     db.execute("INSERT OR REPLACE INTO clock_known VALUES (1, ?, ?)", (boot_id, offset_us))
 
 
+def note_newest(db: sqlite3.Connection, not_after_us: int) -> None:
+    """The newest record is no newer than this: a clock that was ahead must not make a right one impossible."""
+    db.execute("UPDATE counter SET value = min(value, ?) WHERE name = 'last_append_us'", (not_after_us,))
+
+
 def decide(db: sqlite3.Connection, epochs: Iterable[Epoch]) -> None:
     """Note how far these epochs were off, once and for all."""
     make_tables(db)

@@ -17,6 +17,7 @@ from cloud_sync.outbox_clock import (
     last_times,
     mend_some,
     note_known,
+    note_newest,
     read_notes,
     read_spans,
     span_of,
@@ -74,14 +75,24 @@ class HeldBlocks:
         return self._file.look(lambda db: last_times(db) if read_spans(db) else {})
 
     def note(
-        self, epochs: Sequence[Epoch], *, known: tuple[str, int] | None = None, events: Sequence[NewBlock] = ()
+        self,
+        epochs: Sequence[Epoch],
+        *,
+        known: tuple[str, int] | None = None,
+        events: Sequence[NewBlock] = (),
+        not_after_us: int | None = None,
     ) -> None:
-        """Decide how far these epochs were off, note the boot whose clock is right, and tell of it in `events`."""
+        """Decide how far these epochs were off, note the boot whose clock is right, and tell of it in `events`.
+
+        No record was made after `not_after_us`, whatever a clock said that was ahead.
+        """
 
         def work(db: sqlite3.Connection) -> None:
             decide(db, epochs)
             if known is not None:
                 note_known(db, *known)
+            if not_after_us is not None:
+                note_newest(db, not_after_us)
             for block in events:
                 insert_block(db, block)
             count(db, "appended", len(events))

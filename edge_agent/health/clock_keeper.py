@@ -14,6 +14,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -90,7 +91,7 @@ class ClockKeeper:
         self._held_records = 0
         self._began_s = steady.monotonic_s()
         self._note_rows = note_rows
-        self._untold: list[Change] = []
+        self._to_note: list[Callable[[], None]] = []
         self._waiting: list[Callable[[], Awaitable[None]]] = []
 
     def stamping(self) -> Stamping:
@@ -119,10 +120,12 @@ class ClockKeeper:
         notes = await asyncio.to_thread(self._outbox.held.notes)
         self.last_seen_us = (await asyncio.to_thread(self._outbox.counters))["last_append_us"] or None
         self.watch.begin(self._quality.look(), known=notes.known, newest_us=self.last_seen_us)
-        if self.watch.state is ClockState.HELD:
-            await asyncio.to_thread(self._outbox.held.note, (), events=[self._announcement()])
-        else:
-            await asyncio.to_thread(self._settle, None)
+        is_held = self.watch.state is ClockState.HELD
+        self._to_note.append(self._announce if is_held else partial(self._settle, None))
+        try:
+            await self._note_all()
+        except OutboxError as exc:
+            _say_not_noted(exc)
 
     async def run(self, on_change: Callable[[], None] = lambda: None) -> None:
         """Look at the clock each second until cancelled; `on_change` when something may be sent that was held."""
@@ -131,7 +134,7 @@ class ClockKeeper:
                 if await self.look():
                     on_change()
             except OutboxError as exc:
-                logger.warning("what is known of the clock cannot be noted yet: %s", exc.message)
+                _say_not_noted(exc)
             await self._steady.sleep(LOOK_EVERY_S)
 
     async def look(self) -> bool:
@@ -139,10 +142,8 @@ class ClockKeeper:
         change = self.watch.look(self._quality.look(), is_online=self._is_online())
         if change is not None:
             logger.warning("%s", _in_words(change))
-            self._untold.append(change)
-        while self._untold:
-            await asyncio.to_thread(self._settle, self._untold[0])
-            del self._untold[0]
+            self._to_note.append(partial(self._settle, change))
+        await self._note_all()
         while self._waiting and self.watch.state is not ClockState.HELD:
             await self._waiting[0]()
             del self._waiting[0]
@@ -180,6 +181,12 @@ class ClockKeeper:
             off_us=self._steady.scale.by_us,
         )
 
+    async def _note_all(self) -> None:
+        """In order; what the disk refuses stays for the next time."""
+        while self._to_note:
+            await asyncio.to_thread(self._to_note[0])
+            del self._to_note[0]
+
     def _settle(self, change: Change | None) -> None:
         """Note what is known now, and tell of the change."""
         if change is not None and change.kind is ChangeKind.NOT_BELIEVED:
@@ -201,7 +208,9 @@ class ClockKeeper:
         if change is not None:
             events.append(self._annotation(_in_words(change)))
         if decided or events or (known is not None and known != notes.known):
-            self._outbox.held.note(decided, known=known, events=events)
+            is_set = known is not None or (change is not None and change.kind is ChangeKind.STEPPED)
+            now_us = self._steady.to_utc(self._steady.now_ns()) // 1000
+            self._outbox.held.note(decided, known=known, events=events, not_after_us=now_us if is_set else None)
 
     def _with_quality(self, epoch: Epoch) -> Epoch:
         """Of a boot whose clock was never synchronised no reading claims more than an unsynchronised clock allows."""
@@ -210,13 +219,13 @@ class ClockKeeper:
             return epoch
         return replace(epoch, quality_cap=UNSYNCED_CLOCK_CAP)
 
-    def _announcement(self) -> NewBlock:
+    def _announce(self) -> None:
         """Sent although the time is not known: only its answer says that the central is in reach."""
         says = instant(self.watch.wall_us, "seconds")
         text = (
             f"the clock is not synchronised since the boot and says {says}; what is measured is held until it is right"
         )
-        return self._block(text, self.watch.not_before_us, {})
+        self._outbox.held.note((), events=[self._block(text, self.watch.not_before_us, {})])
 
     def _annotation(self, text: str, *bounds: tuple[str, int]) -> NewBlock:
         return self._block(text, self._steady.to_utc(self._steady.now_ns()) // 1000, dict(bounds))
@@ -224,6 +233,10 @@ class ClockKeeper:
     def _block(self, text: str, time_us: int, more: dict[str, int]) -> NewBlock:
         event = Event(uuid.uuid4().hex, EventKind.ANNOTATION, self._gateway_id, time_us, {"text": text, **more})
         return NewBlock.of(Batch(self._gateway_id, events=(event,)))
+
+
+def _say_not_noted(exc: OutboxError) -> None:
+    logger.warning("what is known of the clock cannot be noted yet: %s", exc.message)
 
 
 def _bounds(one: Bounded) -> Sequence[tuple[str, int]]:

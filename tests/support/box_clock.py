@@ -66,11 +66,11 @@ class BoxClock:
 class Gateway:
     """Writer, outbox and clock keeper of one run; `measure` notes the true time of each reading as its value."""
 
-    def __init__(self, folder: Path, clock: BoxClock, *, hold_s: float = 600.0, is_online: bool = False) -> None:
+    def __init__(self, folder: Path, clock: BoxClock, *, hold_s: float = 600.0, outbox: type[Outbox] = Outbox) -> None:
         self.clock = clock
-        self.is_online = is_online
+        self.is_online = False
         self.steady = SteadyClock(clock)
-        self.outbox = Outbox(folder / "outbox.db", max_bytes=10_000_000, now_ns=self.now_ns, ballast_bytes=0)
+        self.outbox = outbox(folder / "outbox.db", max_bytes=10_000_000, now_ns=self.now_ns, ballast_bytes=0)
         self.keeper = ClockKeeper(
             self.steady,
             ClockQuality(ask=lambda: clock.kernel, monotonic_s=clock.monotonic_s),

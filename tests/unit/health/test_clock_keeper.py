@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from cloud_sync.errors import OutboxUnavailableError
+from cloud_sync.outbox import Outbox
+from cloud_sync.outbox_file import Work
 from edge_agent.health.clock_quality import KernelClock
 from edge_agent.health.clock_watch import MADE_US, ClockState
 from tests.support.box_clock import NOON_2027_S, BoxClock, Gateway, errors_s
@@ -237,3 +240,44 @@ async def test_what_was_right_in_this_boot_stays_so_when_its_time_service_is_gon
     assert second.keeper.watch.state is ClockState.KNOWN
     assert not second.keeper.is_trusted()
     second.stop()
+
+
+async def test_a_clock_that_was_a_year_ahead_and_is_set_right_by_hand_is_possible_after_the_next_boot(
+    tmp_path: Path, clock: BoxClock
+):
+    clock.boot(wall_s=clock.true_s + 300 * 86_400)
+    first = await started(tmp_path, clock, hold_s=1.0)
+    first.is_online = True
+    await first.measure(3)
+    assert first.keeper.watch.state is ClockState.GIVEN_UP
+    clock.set_by_hand()
+    await first.measure(2)
+    first.stop()
+    clock.boot(wall_s=clock.true_s + 60)
+    second = await started(tmp_path, clock)
+    assert second.keeper.health().is_possible
+    second.stop()
+
+
+class FullDisk(Outbox):
+    """Reads, and takes nothing while it `is_full`."""
+
+    is_full = True
+
+    def change(self, work: Work) -> None:
+        if self.is_full:
+            raise OutboxUnavailableError("the disk is full", reason="full")
+        super().change(work)
+
+
+async def test_a_disk_that_refuses_at_the_start_is_asked_again(tmp_path: Path, clock: BoxClock):
+    clock.boot(wall_s=300.0)
+    gateway = Gateway(tmp_path, clock, outbox=FullDisk)
+    await gateway.start()
+    assert gateway.keeper.watch.state is ClockState.HELD
+    assert isinstance(gateway.outbox, FullDisk)
+    gateway.outbox.is_full = False
+    await gateway.keeper.look()
+    _, (announced,) = gateway.deliver()
+    assert "not synchronised" in announced.body["text"]
+    gateway.stop()
