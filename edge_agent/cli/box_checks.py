@@ -24,10 +24,10 @@ from edge_agent.health.file_systems import FileSystem, file_system_of
 from edge_agent.health.memory import memory_of_this_process
 from edge_agent.health.sync_latency import IMPLAUSIBLE_S, SLOW_S, SyncLatency, measure_sync
 from edge_agent.health.time_services import remedy
-from edge_agent.local.box import LOOPS_FROM, has_few_inodes, volatile_problem
+from edge_agent.local.box import has_few_inodes, volatile_problem
 from edge_agent.local.central_connection import connection_of
 from edge_agent.local.folders import StatusFolders
-from edge_agent.local.starts import read_starts, unasked
+from edge_agent.local.starts import loop_problem, read_starts, unasked
 from edge_agent.settings import Settings, WaveformSettings
 
 SMALLEST_BOX_BYTES: Final = 256 << 20
@@ -124,10 +124,10 @@ def check_memory() -> Check:
 def check_starts(settings: Settings) -> Check:
     """Return how often the agent was started lately without being asked to stop."""
     found = unasked(read_starts(settings.gateway.state_dir), now_s=SystemClock().now_ns() / 1e9)
-    if len(found) < LOOPS_FROM:
+    loop = loop_problem(found)
+    if loop is None:
         return Check("starts", Result.OK, f"{len(found)} in the last hour that nobody asked for")
-    what = f"{len(found)} in the last hour; last end: {found[-1].before}"
-    return Check("starts", Result.WARNING, what, "read why: journalctl -u edge-agent -n 100")
+    return Check("starts", Result.WARNING, *loop)
 
 
 def check_agent(settings: Settings) -> Check:

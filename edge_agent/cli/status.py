@@ -23,6 +23,7 @@ from edge_agent.cli.why_down import why_down
 from edge_agent.core.clock import instant
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
 from edge_agent.local.folders import StatusFolders
+from edge_agent.local.starts import loop_problem, read_starts, unasked
 from edge_agent.settings.toml_file import find_settings_file, read_document, resolve_paths
 
 EXIT_CODES: Final = {"healthy": 0, "degraded": 1, "down": 2, "misconfigured": 3}
@@ -117,10 +118,19 @@ def _without_daemon(
         "summary": found["what"],
         "time": _now(),
         "gateway": {"id": gateway.get("id"), "site": gateway.get("site")},
-        "problems": [found],
+        "problems": [found, *_loop(state_dir)],
         "last_status": _last(last),
         "outbox": _outbox(state_dir),
     }
+
+
+def _loop(state_dir: Path) -> list[dict[str, Any]]:
+    """An agent that is started again and again, where whoever asks may see that."""
+    starts = unasked(read_starts(state_dir), now_s=time.time())
+    loop = loop_problem(starts)
+    if loop is None:
+        return []
+    return [{"what": loop[0], "since": instant(int(starts[0].at_s * 1e6), "seconds"), "do": loop[1]}]
 
 
 def _misconfigured(exc: ConfigurationError) -> dict[str, Any]:

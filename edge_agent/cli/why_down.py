@@ -18,6 +18,9 @@ START_IT: Final = "start it: systemctl start edge-agent"
 START_BY_HAND: Final = "start it: edge-agent run --config FILE (it ran without systemd)"
 READ_WHY: Final = "read why: journalctl -u edge-agent -n 30; then start it"
 READ_WHAT_IT_PRINTED: Final = "read why: the last lines that it printed (of a container: its log); then start it"
+NEAR_ITS_LIMIT: Final = 0.85
+LITTLE_BYTES: Final = 128 << 20
+"""Tags alone need 90 MB, vibration 115 MB (docs/RUNBOOK.md)."""
 _UNIT: Final = "edge-agent.service"
 SYSTEMD_RUNS: Final = Path("/run/systemd/system")
 _ANSWER_WITHIN_S: Final = 3.0
@@ -120,10 +123,25 @@ def _died(last: dict[str, Any] | None, process: dict[str, Any]) -> Problem:
     who = f" (process {process['pid']})" if process else ""
     when = " while it started" if "begun" in last else ""
     return _problem(
-        f"the agent{who} died{when} without saying goodbye: killed, out of memory, or a crash",
+        f"the agent{who} died{when} without saying goodbye: killed, out of memory, or a crash{_by_its_memory(last)}",
         f"{READ_WHAT_IT_PRINTED if _was_by_hand(last) else READ_WHY}; out of memory: journalctl -k -g 'out of memory'",
         since,
     )  # fmt: skip
+
+
+def _by_its_memory(last: dict[str, Any]) -> str:
+    """What speaks for the second: how near it was to its limit, or a limit that is little for any site."""
+    box = _table(last, "box")
+    held, limit = box.get("memory_held_bytes"), box.get("memory_limit_bytes")
+    if "begun" in last:
+        held, limit = None, last.get("memory_limit_bytes")
+    if not isinstance(limit, int):
+        return ""
+    if isinstance(held, int) and held > NEAR_ITS_LIMIT * limit:
+        return f"; it held {held / 1e6:.0f} MB of the {limit / 1e6:.0f} MB that it may"
+    if held is None and limit < LITTLE_BYTES:
+        return f"; {limit / 1e6:.0f} MB are all that it may hold"
+    return ""
 
 
 def _stopped(last: dict[str, Any]) -> Problem:

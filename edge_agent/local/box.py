@@ -16,11 +16,9 @@ from edge_agent.health.memory import Memory, memory_of_this_process
 from edge_agent.local.api import LocalApi
 from edge_agent.local.document import problem
 from edge_agent.local.folders import StatusFolders
-from edge_agent.local.starts import Start, read_starts, unasked
+from edge_agent.local.starts import Start, loop_problem, read_starts, unasked
 from edge_agent.settings import Settings
 
-LOOPS_FROM: Final = 4
-"""Starts that nobody asked for, in an hour; fewer are an accident."""
 FEW_INODES: Final = 100
 _FEW_SHARE: Final = 20
 MEMORY_SHARE: Final = 0.9
@@ -132,10 +130,8 @@ def box_problems(box: BoxHealth) -> list[dict[str, Any]]:
         out.append(problem(what, box.first_seen_ns.get("inodes"), do))
     if is_short_of_memory(box.memory):
         out.append(_memory_problem(box))
-    if len(box.starts) >= LOOPS_FROM:
-        what = f"the agent was started {len(box.starts)} times in the last hour; last end: {box.starts[-1].before}"
-        do = "read why: journalctl -u edge-agent -n 100; when it was the box: power supply, watchdog, kernel log"
-        out.append(problem(what, int(box.starts[0].at_s * 1e9), do))
+    if (loop := loop_problem(box.starts)) is not None:
+        out.append(problem(loop[0], int(box.starts[0].at_s * 1e9), loop[1]))
     return out
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from cloud_sync.errors import CredentialsError, OutboxTooNewError, SyncError
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError, EdgeError
+from edge_agent.health.memory import memory_of_this_process
 from edge_agent.local.document import problem, rfc3339
 from edge_agent.local.folders import StatusFolders
 from edge_agent.local.starts import BOX, end_of, note_start, read_starts
@@ -60,7 +61,9 @@ def _note_start(folders: StatusFolders) -> None:
     last = _left_before(folders)
     _count_start(folders, last)
     before = {"failure_before": last.pop("failure")} if "failure" in last else {}
-    folders.write(last | before | {"begun": _now()})
+    memory = memory_of_this_process()
+    limit = {"memory_limit_bytes": memory.limit_bytes} if memory.is_group else {}
+    folders.write(last | before | {"begun": _now()} | limit)
 
 
 def _count_start(folders: StatusFolders, last: dict[str, Any]) -> None:

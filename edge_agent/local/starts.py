@@ -18,6 +18,8 @@ from edge_agent.local.process import boot_id
 STARTS_FILE: Final = "starts.json"
 KEPT: Final = 64
 WITHIN_S: Final = 3600.0
+LOOPS_FROM: Final = 4
+"""Starts that nobody asked for, in an hour; fewer are an accident."""
 _MOST_BYTES: Final = 64_000
 _WORDS: Final = 200
 
@@ -61,6 +63,14 @@ def read_starts(state_dir: Path) -> list[Start]:
 def unasked(starts: Sequence[Start], *, now_s: float) -> list[Start]:
     """Return the starts of the last hour that nobody had asked for: the run before did not end on request."""
     return [start for start in starts if start.before not in (None, ASKED) and 0.0 <= now_s - start.at_s <= WITHIN_S]
+
+
+def loop_problem(starts: Sequence[Start]) -> tuple[str, str] | None:
+    """Return what is wrong and what to do when so many starts are a loop; `starts` that nobody asked for."""
+    if len(starts) < LOOPS_FROM:
+        return None
+    what = f"the agent was started {len(starts)} times in the last hour; last end: {starts[-1].before}"
+    return what, "read why: journalctl -u edge-agent -n 100; when it was the box: power supply, watchdog, kernel log"
 
 
 def end_of(last: dict[str, Any] | None) -> str | None:

@@ -135,7 +135,7 @@ def test_a_loop_of_starts_is_a_warning(site: Path) -> None:
         note_start(settings.gateway.state_dir, now_s=SystemClock().now_ns() / 1e9, before=DIED)
     found = check_starts(settings)
     assert found.result is Result.WARNING
-    assert found.what == f"14 in the last hour; last end: {DIED}"
+    assert found.what == f"the agent was started 14 times in the last hour; last end: {DIED}"
 
 
 def test_a_broker_is_asked_for_a_connection_only(site: Path) -> None:

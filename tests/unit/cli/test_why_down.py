@@ -79,6 +79,16 @@ def test_a_run_that_died_is_named_and_not_called_stopped() -> None:
     assert "died while it started" in why({"begun": "2026-01-02T04:00:00.000Z", "process": DEAD})[0]
 
 
+def test_a_run_that_was_near_its_limit_of_memory_is_told_so() -> None:
+    near = RUNNING | {"box": {"memory_held_bytes": 79_000_000, "memory_limit_bytes": 84_000_000}}
+    assert why(near)[0].endswith("; it held 79 MB of the 84 MB that it may")
+    far = RUNNING | {"box": {"memory_held_bytes": 60_000_000, "memory_limit_bytes": 84_000_000}}
+    assert why(far)[0].endswith("or a crash")
+    starting = near | {"begun": "2026-01-02T04:00:00.000Z", "memory_limit_bytes": 84_000_000}
+    assert why(starting)[0].endswith("; 84 MB are all that it may hold")
+    assert why(starting | {"memory_limit_bytes": 1_000_000_000})[0].endswith("or a crash")
+
+
 def test_a_box_that_was_started_again_is_no_crash() -> None:
     what, do = why(RUNNING | {"process": DEAD | {"boot": "another"}})
     assert what.startswith("this box was started again")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edge_agent.cli.status import read_status
 from edge_agent.errors import EdgeError
 from edge_agent.local.api import StatusFile
 from edge_agent.local.folders import StatusFolders
@@ -77,3 +79,19 @@ def test_runs_that_fail_are_counted_with_their_reason_and_a_cleaned_folder_is_th
         StatusFile(folders.runtime_dir / "status.json").write({"state": "healthy"})
     full = "the agent cannot go on: the disk is full"
     assert [start.before for start in read_starts(folders.state_dir)] == [None, full, full, full, ASKED, BOX]
+
+
+def test_a_dead_agent_that_was_started_again_and_again_is_told_with_its_last_end(tmp_path: Path) -> None:
+    site = tmp_path / "edge.toml"
+    site.write_text(
+        f'[gateway]\nid = "g"\nsite = "s"\nstate_dir = "{tmp_path}"\nruntime_dir = "{tmp_path}/run"\n'
+        '[central]\nurl = "https://c"\n'
+        '[[sources]]\ntype = "synthetic"\nname = "a"\nasset = "b"\nsample_rate_hz = 100\nchannels = [{ point = "x" }]\n'
+    )
+    for _ in range(5):
+        note_start(tmp_path, now_s=time.time(), before="the disk is full")
+    found = read_status(site)
+    assert found["state"] == "down"
+    loop = found["problems"][1]
+    assert loop["what"] == "the agent was started 5 times in the last hour; last end: the disk is full"
+    assert loop["since"]
