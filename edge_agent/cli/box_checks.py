@@ -31,7 +31,7 @@ from edge_agent.local.starts import loop_problem, read_starts, unasked
 from edge_agent.settings import Settings, WaveformSettings
 
 SMALLEST_BOX_BYTES: Final = 256 << 20
-"""A site of a few tags holds 85 MB, one with vibration 95 MB (docs/RUNBOOK.md); the system wants some, too."""
+"""A site of a few tags holds 87 MB, a first start with a new bundle 159 MB (docs/RUNBOOK.md)."""
 
 
 class Result(StrEnum):
