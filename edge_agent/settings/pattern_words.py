@@ -20,6 +20,7 @@ IN_WORDS: Final = {
     r"^[!-~]+$": "letters, digits and marks of ASCII, without blanks",
     r"^/[!-~]*$": "a path that begins with /, without blanks",
     r"^([01][0-9]|2[0-3]):[0-5][0-9]$": "a time of day, like 22:00 or 06:30",
+    r"^[^\s/:]{1,15}$": "the name of a network interface, like eth0 or wwan0 (ip link)",
     r"^[^\s/]+$": "a host's name or address alone, without // and path",
 }
 """Every pattern of the settings that stands in the schema."""

@@ -17,10 +17,10 @@ from cloud_sync.central.store import Store
 from cloud_sync.outbox import Outbox
 from cloud_sync.presence import Presence
 from edge_agent.app import Agent
-from edge_agent.cli.run import build_transport
 from edge_agent.cli.status import read_status
 from edge_agent.cli.status_text import as_text
 from edge_agent.core.clock import SystemClock
+from edge_agent.local.transports import build_transport
 from edge_agent.settings.load import load_settings
 from tests.support.blocks import block_of, fresh_rows
 from tests.support.boxes import GATEWAY

@@ -13,10 +13,10 @@ from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.mqtt.broker import Broker, Tls, WebSocket
 from cloud_sync.transports.mqtt.options import ProtocolOptions
 from cloud_sync.transports.mqtt.transport import MqttTransport
-from edge_agent.cli.run import build_transport
 from edge_agent.errors import ConfigurationError
 from edge_agent.local.broker import broker_of
 from edge_agent.local.reconciliation import asking
+from edge_agent.local.transports import build_transport
 from edge_agent.settings import Settings
 from edge_agent.settings.load import load_settings
 from edge_agent.settings.secrets import central_mqtt_password
