@@ -1,20 +1,20 @@
 """One HTTP request and its whole answer: one deadline, one bound. Every answer over HTTP comes in through here.
 
 Constraints
-- The deadline moves only with what this side has sent. From the last byte of the request on the answer, its headers
-  and its body together, has `answer_timeout_s`: a server that sends a byte now and then gains nothing by it.
+- The deadline moves only with what this side has sent and the other has acknowledged (`sending_progress`). From the
+  last byte of the request on the answer, its headers and its body together, has `answer_timeout_s`: a server that
+  sends a byte now and then gains nothing by it.
 - The body is taken as it travels. No compression is asked for and none is undone, so what is counted is what is held.
   Headers are bounded by the library (100 kB, `httpcore`). No redirect is followed, no cookie kept.
 - Each request with an API key carries a challenge, and the answer's proof is looked at here, where all of it is.
-- The library's client is made at the first exchange: proxy variables that no client can be made with are a failure of
-  the link, said and tried again, and not the end of whoever made the transport.
+- How a connection comes about stands in `network`; the library's client is made at the first exchange.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
@@ -30,12 +30,13 @@ from cloud_sync.transports.http_errors import check_certificate_taken, translate
 from cloud_sync.transports.http_pool import forward_of, transport_of
 from cloud_sync.transports.link_meter import LinkBytes
 from cloud_sync.transports.proxies.handshake import refused_by_http
+from cloud_sync.transports.sending_progress import on_progress
 from cloud_sync.transports.tls import ClientTls
 
 _PROXY_SIGN_IN: Final = 407
 
 _PIECE_BYTES: Final = 16_384
-"""At 500 bytes a second, slower than any link (GPRS has 6,000), a piece takes 33 s."""
+"""What the kernel takes at a time; that it takes long to leave is seen from there."""
 
 IDLE_S: Final = 300.0
 """A report a minute then needs no new handshake; where a server or a router keeps less, the library connects anew."""
@@ -69,7 +70,7 @@ class HttpExchange:
         self._headers = dict(headers)
         self._tls = tls
         self._connection = connection
-        self._timeout = httpx.Timeout(connection.answer_timeout_s)
+        self._timeout = httpx.Timeout(None, pool=connection.answer_timeout_s)  # else it is the deadline that counts
         self._answer_timeout_s = connection.answer_timeout_s
         self._unsent_s = connection.open_within_s + connection.answer_timeout_s
         self._use = connection.use
@@ -102,7 +103,16 @@ class HttpExchange:
                 if body:
                     more["Content-Length"] = str(len(body))
                 content = self._sent(body, deadline) if body else None
-                async with self._client.stream(method, url, params=params, content=content, headers=more) as response:
+                request = self._client.stream(
+                    method,
+                    url,
+                    params=params,
+                    content=content,
+                    headers=more,
+                    extensions={"trace": self._begun(deadline)},
+                )
+                on_progress.set(lambda: self._prolong(deadline))
+                async with request as response:
                     found = await _body(url, response, max_bytes)
                     answer = self._identified(url, challenge, response, found)
         if self._use.meter is not None:
@@ -144,6 +154,21 @@ class HttpExchange:
             for name in _NOT_NEEDED:
                 client.headers.pop(name, None)
         return client
+
+    def _begun(self, deadline: asyncio.Timeout) -> Callable[[str, object], Awaitable[None]]:
+        """Of the library's events one counts: the connection stands, and the request goes out."""
+
+        async def trace(event: str, _: object) -> None:
+            if event == "http11.send_request_headers.started":
+                deadline.reschedule(asyncio.get_running_loop().time() + self._answer_timeout_s)
+
+        return trace
+
+    def _prolong(self, deadline: asyncio.Timeout) -> None:
+        """The other side has acknowledged a part of what the kernel still held."""
+        ends_s = asyncio.get_running_loop().time() + self._answer_timeout_s
+        if not deadline.expired():
+            deadline.reschedule(max(ends_s, deadline.when() or 0.0))
 
     async def _sent(self, body: bytes, deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
         """The body in pieces, each with time of its own; the library comes for the next when one has gone out."""

@@ -28,6 +28,7 @@ from cloud_sync.transports.local_end import reachable_from
 from cloud_sync.transports.probes import PROBES
 from cloud_sync.transports.proxies.handshake import Handshake, handshake, hung_up
 from cloud_sync.transports.proxies.proxy import Proxy
+from cloud_sync.transports.sending_progress import watched
 from cloud_sync.transports.steps import (
     LOST,
     StepError,
@@ -49,12 +50,15 @@ class NetworkStream(httpcore.AsyncNetworkStream):
     def __init__(self, inner: httpcore.AsyncNetworkStream, tls_timeout_s: float) -> None:
         self._inner = inner
         self._tls_timeout_s = tls_timeout_s
+        self._socket = inner.get_extra_info("socket")
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return await self._inner.read(max_bytes, timeout)
+        with watched(self._socket):
+            return await self._inner.read(max_bytes, timeout)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        await self._inner.write(buffer, timeout)
+        with watched(self._socket):
+            await self._inner.write(buffer, timeout)
 
     async def aclose(self) -> None:
         await self._inner.aclose()
