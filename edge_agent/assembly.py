@@ -8,6 +8,7 @@ from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import Outbox
 from cloud_sync.outbox_room import floor_of
 from cloud_sync.retention import US_PER_DAY
+from cloud_sync.uplink.scheduler import BLOCKS_JOINED, LIVE_BLOCKS
 from cloud_sync.uplink.sender import LinkState, Policy, Uplink
 from edge_agent.core.clock import Clock
 from edge_agent.health.clock_keeper import ClockKeeper, this_boot
@@ -61,6 +62,7 @@ def policy_of(central: CentralSettings) -> Policy:
         live_weight=central.live_weight,
         # A second request beside the first would pay for a connection of its own.
         in_flight=1 if central.sparing and central.is_metered(None) else central.batches_in_flight,
+        live_blocks=BLOCKS_JOINED if central.sparing and central.is_metered(None) else LIVE_BLOCKS,  # what was collected goes as one request
         max_bytes_per_s=None if central.max_kbit_s is None else central.max_kbit_s * 1000 / 8,
         stagger_s=central.stagger_s,
         answer_timeout_s=central.answer_timeout_s,

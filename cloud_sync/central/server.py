@@ -208,6 +208,8 @@ def _server(app: FastAPI, listen: Listen) -> _Server:
         config.load()
     except OSError as exc:  # ssl.SSLError is one
         raise UsageError(f"the TLS certificate or key cannot be used: {exc}") from exc
+    if config.ssl is not None:
+        config.ssl.num_tickets = 1  # 250 bytes each; two are for clients that open several connections at once
     return _Server(config, tls_s=listen.tls_s)
 
 

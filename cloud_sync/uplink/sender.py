@@ -78,7 +78,7 @@ class Uplink:
         self._now_ns = now_ns
         self._monotonic_s = monotonic_s
         self._sleep = sleep
-        self._lanes = Lanes(outbox, live_weight=self._policy.live_weight)
+        self._lanes = Lanes(outbox, live_weight=self._policy.live_weight, live_blocks=self._policy.live_blocks)
         self._backoff = Backoff(self._policy.backoff_max_s, jitter)
         self._window = Window(self._policy, monotonic_s, self._gate)
         self._brake = Brake()

@@ -15,6 +15,7 @@ from cloud_sync.outbox import Depth
 from cloud_sync.records import RecordClass, Settlement
 from cloud_sync.uplink.congestion import Measured
 from cloud_sync.uplink.pacing import MAX_RECORDS
+from cloud_sync.uplink.scheduler import LIVE_BLOCKS
 
 HELD_HINT: Final = (
     "nothing is given up while there is room: mend what the reason names, at the central or in this gateway's file; "
@@ -61,6 +62,8 @@ class Policy:
     """For the backlog; what is live is charged to it, and does not wait."""
     stagger_s: float = 0.0
     """After an outage the backlog waits for a random part of this."""
+    live_blocks: int = LIVE_BLOCKS
+    """So many of the newest are live; what is older is backlog, and goes in requests of its own."""
     join_records: int = MAX_RECORDS
     answer_timeout_s: float = 30.0
     """The transport's; a body is kept so small that it travels in half of it."""

@@ -17,7 +17,7 @@ class MeteredSettings(Strict):
     """What `link_profile = "metered"` does; each of these can be given, none has to be (docs/METERED_LINKS.md)."""
 
     send_interval_s: float = Field(
-        900.0,
+        1_800.0,
         gt=0,
         le=86_400,
         description="Readings are collected so long for one request. Events go at once; what is durable stays so.",

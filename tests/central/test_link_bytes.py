@@ -24,6 +24,8 @@ from cloud_sync.transports.link_use import LinkUse
 from cloud_sync.transports.mqtt.broker import Broker, Tls
 from cloud_sync.transports.mqtt.transport import MqttTransport
 from tests.contract.check_transport import GATEWAY
+from tests.soak.link_bytes import API_KEY as SOAK_KEY
+from tests.soak.link_bytes import Case, measured
 from tests.support.authority import Authority
 from tests.support.blocks import rows
 from tests.support.central import API_KEY
@@ -136,3 +138,15 @@ async def test_failed_handshake_is_counted(store: Store, authority: Authority):
                 await stranger.send(b"", batch_id="b1")
         assert meter.total.carried == meter.total.payload == 0
         assert meter.total.tls >= 500
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_idle_gateway_on_a_metered_link_stays_under_30_bytes_a_reading_and_10_kb_an_hour(
+    way: str, store: Store, authority: Authority
+):
+    await store.add_key(SOAK_KEY, gateway_id=GATEWAY)
+    _, hour = await measured(Case(way, "metered", 1, 60.0), store, authority)
+    assert hour.readings == 180
+    assert hour.each < 30
+    assert hour.bytes < 10_000
+    assert hour.connections == 0

@@ -71,6 +71,13 @@ async def test_an_id_is_made_for_who_sends_none(client: httpx.AsyncClient):
     assert uuid.UUID(one) != uuid.UUID(other)
 
 
+async def test_a_stored_batch_of_who_sends_none_is_answered_without(client: httpx.AsyncClient, log):
+    answer = await client.post(INGEST, content=wire.encode(batch()))
+    assert answer.status_code == 200
+    assert "X-Request-ID" not in answer.headers
+    assert uuid.UUID(log[-1]["request_id"])
+
+
 @pytest.mark.parametrize("odd", ["", "two words", 'quote"', "x" * 129, "tab\tbed"])
 async def test_an_odd_id_is_replaced(client: httpx.AsyncClient, odd: str):
     answer = await client.get("/health", headers={"X-Request-ID": odd})

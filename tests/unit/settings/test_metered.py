@@ -45,7 +45,7 @@ def test_normal_link_is_used_as_its_own_settings_say(tmp_path: Path):
 def test_metered_profile_collects_keeps_connections_and_asks_seldom(tmp_path: Path):
     central = load(tmp_path, 'link_profile = "metered"')
     assert central.sparing is not None
-    assert central.sparing.send_interval_s == 900.0
+    assert central.sparing.send_interval_s == 1_800.0
     assert (central.longest_backoff_s, central.asked_every_s(3_600.0), central.asked_every_s(0.0)) == (
         300.0,
         86_400.0,
