@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from cloud_sync.central import lease_statements as statements
-from cloud_sync.central.leases import PRESENT_S, box_of, remember
+from cloud_sync.central.leases import box_of, remember
 from cloud_sync.central.store import Store
 from cloud_sync.twins import About, Notice, notice_fields
 
@@ -22,7 +22,7 @@ async def gateways(store: Store, gateway_id: str | None = None) -> list[dict[str
     """Return each lease, with the boxes that were held back since it was there; those present first."""
     async with store.reached() as (connection, _):
         leases = await connection.fetch(statements.LEASES, gateway_id)
-        rivals = await connection.fetch(statements.RIVALS, gateway_id, PRESENT_S)
+        rivals = await connection.fetch(statements.RIVALS, gateway_id)
     return [
         {
             "gateway_id": lease["gateway_id"],
@@ -55,7 +55,7 @@ async def release(store: Store, gateway_id: str) -> dict[str, Any] | None:
         if lease is None:
             return None
         before = box_of(lease)
-        rival = await connection.fetchrow(statements.PRESENT_RIVAL, gateway_id, PRESENT_S)
+        rival = await connection.fetchrow(statements.PRESENT_RIVAL, gateway_id)
         if rival is None:
             await connection.execute(statements.GIVE_UP, gateway_id)
         else:

@@ -25,21 +25,23 @@ TAKE: Final = """
     WHERE gateway_id = $1"""
 
 # Of a sender that is not the holder: whether it was here before, whether it has shown that it was told of a holder, and
-# whether two live boxes have this very installation ($4: how old that may be, in seconds).
+# whether two live boxes have this very installation.
 STANDING: Final = """
     SELECT coalesce(bool_or(run = $2), false) AS is_known,
            coalesce(bool_or(run = $2 AND answered_at IS NOT NULL), false) AS has_answered,
            coalesce(bool_or(instance = $3 AND proven_at IS NOT NULL
-               AND last_seen_at > clock_timestamp() - $4::float8 * interval '1 second'), false) AS is_contested
+               AND present_until > clock_timestamp()), false) AS is_contested
     FROM gateway_rivals WHERE gateway_id = $1"""
 
 HOLD: Final = """
     INSERT INTO gateway_rivals AS r
-        (gateway_id, instance, incarnation, run, machine, site, address, kind, answered_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN $9 THEN clock_timestamp() END)
+        (gateway_id, instance, incarnation, run, machine, site, address, kind, answered_at, present_until)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN $9 THEN clock_timestamp() END,
+        clock_timestamp() + $10::float8 * interval '1 second')
     ON CONFLICT (gateway_id, run) DO UPDATE SET
         last_seen_at = clock_timestamp(), times = r.times + 1, site = excluded.site, address = excluded.address,
-        kind = excluded.kind, answered_at = coalesce(r.answered_at, excluded.answered_at)"""
+        kind = excluded.kind, present_until = excluded.present_until,
+        answered_at = coalesce(r.answered_at, excluded.answered_at)"""
 
 # It had the lease and lost it to another box; should it come again, it is no later start of anything.
 NOTE_FORMER: Final = """
@@ -51,11 +53,13 @@ NOTE_FORMER: Final = """
 # A sender that does not say who it is, beside a holder that is heard. It is taken, and cannot be held back.
 NOTE_UNNAMED: Final = """
     INSERT INTO gateway_rivals AS r
-        (gateway_id, instance, incarnation, run, machine, site, address, kind, answered_at)
-    SELECT gateway_id, '', 0, $2, '', '', $3, 'unnamed', clock_timestamp()
+        (gateway_id, instance, incarnation, run, machine, site, address, kind, answered_at, present_until)
+    SELECT gateway_id, '', 0, $2, '', '', $3, 'unnamed', clock_timestamp(),
+        clock_timestamp() + $4::float8 * interval '1 second'
     FROM gateway_leases WHERE gateway_id = $1 AND expires_at > clock_timestamp()
     ON CONFLICT (gateway_id, run) DO UPDATE SET
-        last_seen_at = clock_timestamp(), times = r.times + 1, address = excluded.address"""
+        last_seen_at = clock_timestamp(), times = r.times + 1, address = excluded.address,
+        present_until = excluded.present_until"""
 
 KEEP_NEWEST_RIVALS: Final = """
     DELETE FROM gateway_rivals WHERE gateway_id = $1 AND run IN (
@@ -71,7 +75,7 @@ FORGET_RIVAL: Final = "DELETE FROM gateway_rivals WHERE gateway_id = $1 AND run 
 PRESENT_RIVAL: Final = """
     SELECT * FROM gateway_rivals
     WHERE gateway_id = $1 AND answered_at IS NOT NULL
-      AND last_seen_at > clock_timestamp() - $2::float8 * interval '1 second'
+      AND present_until > clock_timestamp()
     ORDER BY last_seen_at DESC LIMIT 1"""
 
 REMEMBER: Final = "INSERT INTO gateway_history (gateway_id, what, body) VALUES ($1, $2, $3::jsonb)"
@@ -87,7 +91,7 @@ LEASES: Final = """
     WHERE $1::text IS NULL OR gateway_id = $1 ORDER BY gateway_id"""
 
 RIVALS: Final = """
-    SELECT *, last_seen_at > clock_timestamp() - $2::float8 * interval '1 second' AS is_present FROM gateway_rivals
+    SELECT *, present_until > clock_timestamp() AS is_present FROM gateway_rivals
     WHERE answered_at IS NOT NULL AND ($1::text IS NULL OR gateway_id = $1) ORDER BY gateway_id, last_seen_at DESC"""
 
 HISTORY: Final = """
@@ -96,5 +100,5 @@ HISTORY: Final = """
 
 PRESENT_RIVALS: Final = """
     SELECT gateway_id, count(*) AS count FROM gateway_rivals
-    WHERE answered_at IS NOT NULL AND last_seen_at > clock_timestamp() - $1::float8 * interval '1 second'
+    WHERE answered_at IS NOT NULL AND present_until > clock_timestamp()
     GROUP BY gateway_id"""

@@ -32,8 +32,11 @@ from cloud_sync.twins import MAX_LEASE_S, About, Notice, OtherBox, Sender, notic
 logger = logging.getLogger(__name__)
 
 PRESENT_S: Final = 120.0
-"""A held box asks again every `ASK_AGAIN_S`; one that was silent for that long is gone, and no longer told of."""
+"""A box that is held back and was silent for that long is gone, and no longer told of; one that asks more seldom, when
+it has missed its turn twice."""
 ASK_AGAIN_S: Final = 10.0
+_ASKS_OF_A_LEASE: Final = 6.0
+"""A box that may be silent for an hour has a link that costs: it asks every ten minutes."""
 ASK_SOON_S: Final = 2.0
 """The first time: its answer shows that it lives, and is no late message."""
 TOLD_S: Final = 600.0
@@ -129,7 +132,7 @@ class Leases:
         if noted_at_s is not None and now_s - noted_at_s < self._terms.refresh_s:
             return
         async with self._reached() as (connection, _):
-            await connection.execute(statements.NOTE_UNNAMED, gateway_id, UNNAMED, address)
+            await connection.execute(statements.NOTE_UNNAMED, gateway_id, UNNAMED, address, PRESENT_S)
         self._unnamed_at_s.put(gateway_id, now_s)
 
 
@@ -160,9 +163,7 @@ class _Decision:
         if sender.run == held.run:
             await self._renew()
             return await self._notice(found, Kind.HOLDER)
-        standing = await self._connection.fetchrow(
-            statements.STANDING, self._gateway_id, sender.run, sender.instance, PRESENT_S
-        )
+        standing = await self._connection.fetchrow(statements.STANDING, self._gateway_id, sender.run, sender.instance)
         kind = judge(held, sender, is_known=standing["is_known"], is_contested=standing["is_contested"])
         if kind in HELD:
             return await self._hold_back(found, kind, had_answered=standing["has_answered"])
@@ -205,13 +206,17 @@ class _Decision:
 
     async def _hold_back(self, found: asyncpg.Record, kind: Kind, *, had_answered: bool) -> HeldBackError:
         has_answered = self._sender.rival == found["run"]
-        await self._connection.execute(statements.HOLD, *self._columns(), kind, has_answered)
+        again_s = max(ASK_AGAIN_S, self._sender.lease_s / _ASKS_OF_A_LEASE)
+        await self._connection.execute(
+            statements.HOLD, *self._columns(), kind, has_answered, max(PRESENT_S, 2.5 * again_s)
+        )
         await self._connection.execute(statements.KEEP_NEWEST_RIVALS, self._gateway_id, _RIVALS)
         holder = box_of(found)
         if has_answered and not had_answered:
             logger.warning("gateway %s: %s is held back (%s); %s sends", self._gateway_id, self._box(), kind, holder)
             await self._remember("held_back", kind, holder)
-        again_s = ASK_AGAIN_S if has_answered or had_answered else ASK_SOON_S
+        if not (has_answered or had_answered):
+            again_s = ASK_SOON_S
         return HeldBackError(
             self._gateway_id,
             Notice(About.HELD, kind, holder),
@@ -221,7 +226,7 @@ class _Decision:
 
     async def _notice(self, found: asyncpg.Record, kind: Kind) -> Notice | None:
         """A box that is there now comes before one that has gone."""
-        rival = await self._connection.fetchrow(statements.PRESENT_RIVAL, self._gateway_id, PRESENT_S)
+        rival = await self._connection.fetchrow(statements.PRESENT_RIVAL, self._gateway_id)
         if rival is not None:
             return Notice(About.TWIN, rival["kind"], box_of(rival))
         if kind not in QUIET:

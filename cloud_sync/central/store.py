@@ -28,7 +28,7 @@ from cloud_sync.central import lease_statements, statements
 from cloud_sync.central.errors import DatabaseAwayError, UsageError
 from cloud_sync.central.ingest import Ingest
 from cloud_sync.central.known_keys import KeyHolder, KnownKeys, key_digest
-from cloud_sync.central.leases import PRESENT_S, Leases, LeaseTerms
+from cloud_sync.central.leases import Leases, LeaseTerms
 from cloud_sync.central.metrics import Metrics
 from cloud_sync.central.migrations import Features, migrate
 from cloud_sync.central.shares import CONNECTIONS, Shares
@@ -216,7 +216,7 @@ class Store:
         async with self._connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
             gateways = [dict(record) for record in await connection.fetch(statements.TOTALS)]
             kinds = {record["kind"]: record["count"] for record in await connection.fetch(statements.EVENTS_BY_KIND)}
-            found = await connection.fetch(lease_statements.PRESENT_RIVALS, PRESENT_S)
+            found = await connection.fetch(lease_statements.PRESENT_RIVALS)
         twins = {record["gateway_id"]: record["count"] for record in found}
         for gateway in gateways:
             gateway["twins"] = twins.get(gateway["gateway_id"], 0)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -201,6 +202,19 @@ async def test_the_lease_lasts_as_long_as_its_holder_may_be_silent(database: Dat
     await store.admit("gw-2", Sender("a" * 16, 1, "1" * 16, lease_s=10**6), "")
     lasts = "SELECT extract(epoch FROM expires_at - seen_at)::int AS s FROM gateway_leases ORDER BY gateway_id"
     assert [one["s"] for one in await database.fetch(lasts)] == [900, 3_600]
+
+
+async def test_a_box_on_a_link_that_costs_asks_seldom_and_is_there_all_the_same(database: Database, store: Store):
+    await store.admit(GATEWAY, ORIGINAL, "")
+    waits = []
+    for rival in ("", ORIGINAL.run):
+        with pytest.raises(HeldBackError) as held:
+            await store.admit(GATEWAY, replace(STRANGER, lease_s=3_600, rival=rival), "")
+        waits.append(held.value.retry_after_s)
+    assert waits[0] == 2.0
+    assert waits[1] > 60.0 - 1.0  # no longer than the lease of the holder may last
+    there = "SELECT extract(epoch FROM present_until - last_seen_at)::int AS s FROM gateway_rivals"
+    assert [one["s"] for one in await database.fetch(there)] == [1_500]
 
 
 async def test_what_was_decided_is_believed_for_a_while(database: Database, store: Store):
