@@ -57,12 +57,13 @@ def clock_keeper_of(
 
 def policy_of(central: CentralSettings) -> Policy:
     """Return how the uplink may use the link."""
+    is_sparing = central.sparing is not None and central.is_metered(None)
     return Policy(
         central.longest_backoff_s,
         live_weight=central.live_weight,
         # A second request beside the first would pay for a connection of its own.
-        in_flight=1 if central.sparing and central.is_metered(None) else central.batches_in_flight,
-        live_blocks=BLOCKS_JOINED if central.sparing and central.is_metered(None) else LIVE_BLOCKS,  # what was collected goes as one request
+        in_flight=1 if is_sparing else central.batches_in_flight,
+        live_blocks=BLOCKS_JOINED if is_sparing else LIVE_BLOCKS,  # what was collected goes as one request
         max_bytes_per_s=None if central.max_kbit_s is None else central.max_kbit_s * 1000 / 8,
         stagger_s=central.stagger_s,
         answer_timeout_s=central.answer_timeout_s,
