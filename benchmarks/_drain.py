@@ -50,7 +50,7 @@ class Case:
     @property
     def largest_bytes(self) -> float:
         """Of a body, by the declared bounds."""
-        return min(MAX_BODY_BYTES, self.most_records * BYTES_OF_ROW)
+        return min(MAX_BODY_BYTES, len(_Plant(self.most_records).block().body))
 
     @property
     def possible_bytes_per_s(self) -> float:

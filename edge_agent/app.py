@@ -146,7 +146,7 @@ class Agent:
             clock_keeper=keeper,
             transport=transport,
             outbox=outbox,
-            outbox_watch=OutboxWatch(outbox),
+            outbox_watch=OutboxWatch(outbox, lambda: uplink.state),
             writer=writer,
             uplink=uplink,
             installation=Installation(settings, presence or Presence()),

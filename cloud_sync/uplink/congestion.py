@@ -112,12 +112,14 @@ class CongestionControl:
         is_quiet = is_small and not any(other.body_bytes > FIRST_BYTES for other in self._rate.flying)
         if not is_small:
             for other in self._rate.flying:
-                other.shows_floor = other.shows_floor and other.is_backlog and self._is_measuring(now_s)
+                other.shows_floor = other.is_lone
+        is_lone = is_backlog and self._is_measuring(now_s)
         return self._rate.take_off(
             body_bytes,
             is_full=is_full,
             is_backlog=is_backlog,
-            shows_floor=is_quiet or (is_backlog and self._is_measuring(now_s)),
+            is_lone=is_lone,
+            shows_floor=is_quiet or is_lone,
             is_probe=self._after_failure,
             now_s=now_s,
         )
@@ -130,7 +132,7 @@ class CongestionControl:
         self._undo, self._after_failure = None, False
         if self._warm_up:
             self._end_warm_up()
-        elif flight.is_backlog and flight.shows_floor:
+        elif flight.is_lone:
             self._parallel.pause()
         elif flight.is_backlog:
             self._parallel.note(flight.body_bytes, is_full=flight.is_full, now_s=now_s)

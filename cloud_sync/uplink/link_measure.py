@@ -36,6 +36,8 @@ class Flight:
     body_bytes: int
     is_full: bool
     is_backlog: bool
+    is_lone: bool
+    """With old records, alone on purpose: to see the floor."""
     sent_s: float
     first_sent_s: float
     delivered_before: int
@@ -63,7 +65,15 @@ class DeliveryRate:
         return max(self._samples, default=None)
 
     def take_off(
-        self, body_bytes: int, *, is_full: bool, is_backlog: bool, shows_floor: bool, is_probe: bool, now_s: float
+        self,
+        body_bytes: int,
+        *,
+        is_full: bool,
+        is_backlog: bool,
+        is_lone: bool,
+        shows_floor: bool,
+        is_probe: bool,
+        now_s: float,
     ) -> Flight:
         """Note a request that goes out now."""
         if not self.flying:
@@ -72,6 +82,7 @@ class DeliveryRate:
             body_bytes,
             is_full=is_full,
             is_backlog=is_backlog,
+            is_lone=is_lone,
             sent_s=now_s,
             first_sent_s=self._first_sent_s,
             delivered_before=self._delivered,

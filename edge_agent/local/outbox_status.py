@@ -14,6 +14,8 @@ from cloud_sync.outbox_quarantine import is_stranger, is_unsalvaged, quarantined
 from cloud_sync.outbox_rate import FillRate, days_left, written_bytes
 from cloud_sync.records import RecordClass
 from cloud_sync.retention import Bounds
+from cloud_sync.uplink.sender import UplinkState
+from edge_agent.local.backlog_growth import Growth, GrowthWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class OutboxHealth:
     bounds: Bounds | None = None
     min_free_bytes: int = 0
     salvage_waits_for: str | None = None
+    growth: Growth | None = None
 
 
 @dataclass(slots=True)
@@ -35,7 +38,9 @@ class OutboxWatch:
     """Remembers what a single look cannot show: the rate, and since when the disk refuses."""
 
     outbox: Outbox
+    uplink: Callable[[], UplinkState]
     monotonic_s: Callable[[], float] = time.monotonic
+    _backlog: GrowthWatch = field(default_factory=GrowthWatch)
     _rate: FillRate = field(default_factory=FillRate)
     _written_at_start: int | None = field(default_factory=written_bytes)
     _appended_at_start: int | None = None
@@ -56,7 +61,13 @@ class OutboxWatch:
             bounds=bounds,
             min_free_bytes=self.outbox.min_free_bytes,
             salvage_waits_for=self.outbox.salvage_waits_for,
+            growth=self._growth(depth, counters, now_ns),
         )
+
+    def _growth(self, depth: Depth | None, counters: Mapping[str, int], now_ns: int) -> Growth | None:
+        if depth is None:
+            return None
+        return self._backlog.look(depth, counters, self.uplink(), now_s=self.monotonic_s(), now_ns=now_ns)
 
     def _room_days(self, depth: Depth | None, bounds: Bounds | None, counters: Mapping[str, int]) -> float | None:
         total, now_s = counters.get("appended_bytes"), self.monotonic_s()

@@ -26,6 +26,7 @@ from edge_agent.drivers.supervisor import SourceHealth, SourceState
 from edge_agent.errors import BundleError
 from edge_agent.health.clock_keeper import ClockHealth
 from edge_agent.health.ledger import GapLedger
+from edge_agent.local.backlog_growth import describe_pace, growth_problems, is_withheld
 from edge_agent.local.box import BoxHealth, box_problems, describe_box
 from edge_agent.local.clock_status import clock_problems, describe_clock
 from edge_agent.local.document import in_utc, problem, rfc3339
@@ -178,6 +179,8 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
         out.append(problem(broken[0], put_aside_at_ns(quarantined[-1]), broken[1]))
     if (away := link_problem(uplink, parts.now_ns)) is not None:
         out.append(away)
+    if not is_withheld(parts.link):
+        out += growth_problems(parts.outbox.growth if parts.outbox else None, uplink, parts.settings.central)
     out += presence_problems(parts.own, uplink.link, now_ns=parts.now_ns)
     if parts.held_back is not None:
         out.append(dict(parts.held_back))
@@ -280,6 +283,7 @@ def _central(parts: Parts) -> dict[str, Any]:
         "last_settled": rfc3339(uplink.last_settled_ns),
         "proxy": describe_proxy(parts.settings.central),
         "sent_bytes_total": uplink.sent_bytes_total,
+        **describe_pace(uplink),
         **parts.link,
         "worth": parts.worth,
         "way": parts.way.name,
