@@ -22,7 +22,9 @@ from cloud_sync.uplink.scheduler import LoadLimits
 ASK_AGAIN_S: Final = 60.0
 """A backlog that is held back is looked at so often."""
 LEAST_BODY_BYTES: Final = 4_096
-"""A request is not cut smaller for a budget: what it adds around the data would be the greater part."""
+LEAST_SHARE: Final = 0.02
+"""A request is not cut smaller than these bytes, or this share of a budget: what it adds around the data would be the
+greater part."""
 CLOCK_SLACK: Final = timedelta(seconds=60)
 """Between two charges the clock may go on by so much more or less than time did; NTP slews, and steps by less."""
 
@@ -93,8 +95,9 @@ class MeteredGate:
         return 0.0 if self.level is Level.EVERYTHING else ASK_AGAIN_S
 
     def trimmed(self, limits: LoadLimits) -> LoadLimits:
-        allowance = min((budget.allowance_bytes for budget in self.budgets), default=float(limits.body_bytes))
-        return replace(limits, body_bytes=min(limits.body_bytes, max(LEAST_BODY_BYTES, int(allowance))))
+        shares = (max(one.allowance_bytes, LEAST_SHARE * one.rule.usable_bytes) for one in self.budgets)
+        allowed = min(shares, default=float(limits.body_bytes))
+        return replace(limits, body_bytes=min(limits.body_bytes, max(LEAST_BODY_BYTES, int(allowed))))
 
     def note_taken(self, of: RecordClass | None) -> None:
         """Collect anew once all readings that may go have gone, for as long as the budget needs."""

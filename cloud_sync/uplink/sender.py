@@ -193,8 +193,8 @@ class Uplink:
     async def _take(self) -> Load | None:
         async with self._taking:
             self._changed.clear()
-            self._was_held = self._window.backlog_wait_s() > 0.0
             withheld = self._gate.withheld()
+            self._was_held = self._window.backlog_wait_s() > 0.0
             load = await asyncio.to_thread(
                 self._lanes.take,
                 self._window.limits(is_asking=self._places.is_asking),
