@@ -8,10 +8,11 @@ in, and the champions of the same sources, because two writers of one row are re
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from edge_agent.errors import BundleError, ConfigurationError
-from edge_agent.settings import ModelSettings, Settings, WaveformSettings
+from edge_agent.settings import CentralSettings, ModelSettings, Settings, WaveformSettings
 from edge_agent.settings.load import load_settings
 from edge_agent.settings.toml_file import find_settings_file
 
@@ -26,19 +27,33 @@ def validate_file(file: Path | None, *, as_json: bool) -> int:
     except ConfigurationError as exc:
         if not as_json:
             raise
-        print(json.dumps({"file": str(path), "is_valid": False, "errors": exc.message.splitlines()}))
+        mistakes = exc.message.splitlines()
+        print(json.dumps({"file": str(path), "is_valid": False, "errors": mistakes, "warnings": []}))
         return 3
     tags = sum(len(s.nodes) for s in settings.sources if s.type == "opcua")
     tags += sum(len(g.tags) for s in settings.sources if s.type == "modbus" for g in s.poll_groups)
+    warnings = _of_this_environment(settings.central)
     if as_json:
-        print(json.dumps({"file": str(path), "is_valid": True, "errors": []}))
+        print(json.dumps({"file": str(path), "is_valid": True, "errors": [], "warnings": ["; ".join(each) for each in warnings]}))
     else:
         counted = ", ".join(
             _counted(*of)
             for of in ((len(settings.sources), "source"), (tags, "tag"), (len(settings.tag_models), "tag model"))
         )
         print(f"{path}: valid; gateway {settings.gateway.id}, {counted}")
+        for what, do in warnings:
+            print(f"edge-agent: warning: {what}\n  {do}", file=sys.stderr)
     return 0
+
+
+def _of_this_environment(central: CentralSettings) -> list[tuple[str, str]]:
+    """Return what an agent with the variables that are set here could not use, and what to do."""
+    # Imported here: it loads the libraries of the connection.
+    from edge_agent.local.client_certificate import missing_roots
+    from edge_agent.local.proxy_status import unusable_variable
+
+    found = (unusable_variable(central), missing_roots(central))
+    return [each for each in found if each is not None]
 
 
 def _check_files(settings: Settings) -> None:

@@ -48,7 +48,7 @@ def certificate_problem(central: CentralSettings, *, now: datetime | None = None
     """What is wrong, or soon will be, and what to do."""
     own = client_certificate(central)
     if own is None:
-        return _missing_roots(central)
+        return missing_roots(central)
     now = now or datetime.now(UTC)
     try:
         own.check()
@@ -63,10 +63,10 @@ def certificate_problem(central: CentralSettings, *, now: datetime | None = None
             f"this gateway's client certificate expires within {WARN_BEFORE.days} days: {own.certificate_file}",
             _RENEW,
         )
-    return _missing_roots(central)
+    return missing_roots(central)
 
 
-def _missing_roots(central: CentralSettings, environment: Mapping[str, str] = os.environ) -> tuple[str, str] | None:
+def missing_roots(central: CentralSettings, environment: Mapping[str, str] = os.environ) -> tuple[str, str] | None:
     """Return that a variable names public CAs that are not there: OpenSSL passes over it without a word."""
     if central.ca_file is not None:
         return None  # then only this one is trusted

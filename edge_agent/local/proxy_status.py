@@ -1,4 +1,4 @@
-"""What `status` says of the proxy before the central: which it is, and who named it."""
+"""What `status` and `validate` say of the proxy before the central: which it is, who named it, and why it cannot be."""
 
 from __future__ import annotations
 
@@ -11,18 +11,40 @@ from cloud_sync.transports.steps import StepError
 from edge_agent.local.central_connection import proxy_choice
 from edge_agent.settings import CentralMqttSettings, CentralSettings
 
+_NAME_IT: Final = "name the proxy in [central.proxy]"
 _PORTS: Final = {"https": 443, "http": 80}
 
 
 def describe_proxy(central: CentralSettings) -> dict[str, Any] | None:
     """Return the proxy to `central.url`, without one that to the broker; None for direct connections."""
-    to_central = None
+    found = (_proxy(central, *address) for address in _addresses(central))
+    return next((proxy for proxy in found if proxy is not None), None)
+
+
+def unusable_variable(central: CentralSettings) -> tuple[str, str] | None:
+    """Return which proxy variable of this environment cannot be used, and what to do; None when none stands in the way.
+
+    Tells nothing of a proxy that the settings name: then no variable counts.
+    """
+    if central.proxy is not None:
+        return None
+    for address in _addresses(central):
+        try:
+            proxy_choice(central).proxy_for(*address)
+        except StepError as exc:
+            return exc.words, exc.hint or _NAME_IT
+    return None
+
+
+def _addresses(central: CentralSettings) -> list[tuple[str, str, int]]:
+    """Scheme, host and port of `central.url`, then those of the broker."""
+    found = []
     if central.url is not None:
         parts = urlsplit(central.url)
-        to_central = _proxy(central, parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme])
-    if to_central is not None or central.mqtt is None:
-        return to_central
-    return _proxy(central, scheme_of(central.mqtt), central.mqtt.host, central.mqtt.port)
+        found.append((parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme]))
+    if central.mqtt is not None:
+        found.append((scheme_of(central.mqtt), central.mqtt.host, central.mqtt.port))
+    return found
 
 
 def scheme_of(mqtt: CentralMqttSettings) -> str:

@@ -40,3 +40,34 @@ def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
     path = site_with(tmp_path, (Path("absent.pem"), Path("absent.key")))
     with pytest.raises(ConfigurationError, match=r"absent.pem cannot be read"):
         validate_file(path, as_json=False)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("HTTPS_PROXY", "http://corp:abc"), ("all_proxy", "ftp://10.0.0.1:21"), ("SSL_CERT_FILE", "/absent/roots.pem")],
+)
+def test_a_variable_that_delivery_cannot_use_is_named_and_the_file_stays_right(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    value: str,
+) -> None:
+    monkeypatch.setenv(variable, value)
+    path = tmp_path / "edge.toml"
+    path.write_text(HEAD + PLC, encoding="utf-8")
+    assert validate_file(path, as_json=True) == 0
+    (warning,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert variable in warning
+    assert validate_file(path, as_json=False) == 0
+    assert variable in capsys.readouterr().err
+
+
+def test_a_variable_that_the_settings_overrule_is_none_of_validates_business(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://corp:abc")
+    path = tmp_path / "edge.toml"
+    path.write_text(HEAD + PLC + '\n[central.proxy]\nurl = "none"\n', encoding="utf-8")
+    assert validate_file(path, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == []
