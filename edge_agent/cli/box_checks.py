@@ -5,15 +5,12 @@ A check that fails is a finding, never an end: the others are made all the same.
 
 from __future__ import annotations
 
-import asyncio
 import os
-import socket
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from cloud_sync.errors import CredentialsError, SyncError
 from cloud_sync.inodes import hint_of_full_disk
 from cloud_sync.outbox_room import floor_of
 from cloud_sync.private_files import user_name
@@ -25,7 +22,6 @@ from edge_agent.health.memory import memory_of_this_process
 from edge_agent.health.sync_latency import IMPLAUSIBLE_S, SLOW_S, SyncLatency, measure_sync
 from edge_agent.health.time_services import remedy
 from edge_agent.local.box import has_few_inodes, volatile_problem
-from edge_agent.local.central_connection import connection_of
 from edge_agent.local.folders import StatusFolders
 from edge_agent.local.starts import loop_problem, read_starts, unasked
 from edge_agent.settings import Settings, WaveformSettings
@@ -159,52 +155,6 @@ def check_models(settings: Settings) -> list[Check]:
         else:
             checks.append(Check("models", Result.OK, f"{name} {version} (edge-agent models verify proves it here)"))
     return checks
-
-
-def check_central(settings: Settings) -> list[Check]:
-    """Return whether something answers where the central should be. Nothing is sent, no key is shown."""
-    checks = []
-    if settings.central.url is not None:
-        checks.append(asyncio.run(_https(settings, settings.central.url)))
-    if settings.central.mqtt is not None:
-        checks.append(
-            _broker(settings.central.mqtt.host, settings.central.mqtt.port, settings.central.connect_timeout_s)
-        )
-    return checks
-
-
-async def _https(settings: Settings, url: str) -> Check:
-    # Imported here: it loads the libraries of the connection.
-    from cloud_sync.transports.http_exchange import HttpExchange
-    from cloud_sync.transports.tls import ClientTls
-
-    connection = connection_of(settings.central)
-    try:
-        tls = ClientTls(connection.ca_file, connection.client_certificate)
-        exchange = HttpExchange(headers={}, tls=tls, connection=connection, max_connections=1)
-        try:
-            answer = await exchange.ask("GET", url)
-        finally:
-            await exchange.aclose()
-    except CredentialsError as exc:
-        return Check("central", Result.BAD, exc.message, exc.hint)
-    except SyncError as exc:
-        return Check("central", Result.WARNING, exc.message, exc.hint)
-    return Check("central", Result.OK, f"{url} answers (status {answer.status} without a key)")
-
-
-def _broker(host: str, port: int, timeout_s: float) -> Check:
-    name = "broker"
-    try:
-        with socket.create_connection((host, port), timeout_s):
-            return Check(name, Result.OK, f"{host}:{port} takes connections")
-    except socket.gaierror:
-        return Check(name, Result.WARNING, f"{host}: no such name", "check central.mqtt.host and this box's DNS server")
-    except TimeoutError:
-        what = f"{host}:{port}: no connection in {timeout_s:g} s"
-    except OSError as exc:
-        what = f"{host}:{port}: {(exc.strerror or str(exc)).lower()}"
-    return Check(name, Result.WARNING, what, "does the broker run? Check central.mqtt.host and port, and the firewall")
 
 
 def _durability(settings: Settings, found: FileSystem) -> Check:

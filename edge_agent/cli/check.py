@@ -14,7 +14,6 @@ from edge_agent.cli.box_checks import (
     Check,
     Result,
     check_agent,
-    check_central,
     check_clock,
     check_memory,
     check_models,
@@ -23,6 +22,7 @@ from edge_agent.cli.box_checks import (
     check_state_folder,
     measure_state_folder,
 )
+from edge_agent.cli.link_checks import check_central
 from edge_agent.health.sync_latency import SyncLatency
 from edge_agent.settings import Settings
 from edge_agent.settings.load import load_settings

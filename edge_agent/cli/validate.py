@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from edge_agent.errors import BundleError, ConfigurationError
 from edge_agent.settings import CentralSettings, ModelSettings, Settings, WaveformSettings
@@ -27,14 +29,13 @@ def validate_file(file: Path | None, *, as_json: bool) -> int:
     except ConfigurationError as exc:
         if not as_json:
             raise
-        mistakes = exc.message.splitlines()
-        print(json.dumps({"file": str(path), "is_valid": False, "errors": mistakes, "warnings": []}))
+        print(json.dumps(_document(path, errors=exc.message.splitlines())))
         return 3
     tags = sum(len(s.nodes) for s in settings.sources if s.type == "opcua")
     tags += sum(len(g.tags) for s in settings.sources if s.type == "modbus" for g in s.poll_groups)
     warnings = _of_this_environment(settings.central)
     if as_json:
-        print(json.dumps({"file": str(path), "is_valid": True, "errors": [], "warnings": ["; ".join(each) for each in warnings]}))
+        print(json.dumps(_document(path, warnings=["; ".join(each) for each in warnings])))
     else:
         counted = ", ".join(
             _counted(*of)
@@ -44,6 +45,11 @@ def validate_file(file: Path | None, *, as_json: bool) -> int:
         for what, do in warnings:
             print(f"edge-agent: warning: {what}\n  {do}", file=sys.stderr)
     return 0
+
+
+def _document(path: Path, *, errors: Sequence[str] = (), warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what `--json` prints: a contract (docs/CLI_OUTPUT.md)."""
+    return {"file": str(path), "is_valid": not errors, "errors": [*errors], "warnings": [*warnings]}
 
 
 def _of_this_environment(central: CentralSettings) -> list[tuple[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ import pytest
 from edge_agent.cli.box_checks import (
     Check,
     Result,
-    check_central,
     check_models,
     check_runtime_folder,
     check_starts,
@@ -136,18 +134,6 @@ def test_a_loop_of_starts_is_a_warning(site: Path) -> None:
     found = check_starts(settings)
     assert found.result is Result.WARNING
     assert found.what == f"the agent was started 14 times in the last hour; last end: {DIED}"
-
-
-def test_a_broker_is_asked_for_a_connection_only(site: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        settings = changed(
-            site, "[models]", f'[central.mqtt]\nhost = "127.0.0.1"\nport = {port}\nallow_plaintext = true\n[models]'
-        )
-        assert only(check_central(settings), "broker").result is Result.OK
-    found = only(check_central(settings), "broker")
-    assert found.result is Result.WARNING
-    assert "connection refused" in found.what
 
 
 def test_what_to_do_stands_below_its_check() -> None:

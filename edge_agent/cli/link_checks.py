@@ -1,0 +1,96 @@
+"""The checks of `edge-agent check` that look at the way to the central: over each link, as the agent would go.
+
+No key is shown and nothing is sent but a question without a body. A broker is asked for a connection only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from cloud_sync.answer_proof import Identity
+from cloud_sync.errors import CredentialsError, SyncError
+from edge_agent.cli.box_checks import Check, Result
+from edge_agent.settings import CentralMqttSettings, CentralSettings, LinkSettings, Settings
+
+if TYPE_CHECKING:
+    from cloud_sync.transports.http_exchange import Answer
+
+CENTRAL: Final = "central"
+BROKER: Final = "broker"
+
+_SOMEBODY_ELSES: Final = frozenset({407, 451, 511})
+"""What no central says, of whatever make: a proxy, a filter, a network that wants a log-in."""
+
+
+def check_central(settings: Settings) -> list[Check]:
+    """Return whether something answers where the central and its broker should be, over each of the links."""
+    checks = []
+    for link in settings.central.links or (None,):
+        if settings.central.url is not None:
+            checks.append(_over(link, _check_https(settings.central, settings.central.url, link)))
+        if settings.central.mqtt is not None:
+            checks.append(_over(link, _check_broker(settings.central, settings.central.mqtt, link)))
+    return checks
+
+
+def _over(link: LinkSettings | None, found: Check) -> Check:
+    return found if link is None else Check(found.name, found.result, f"over {link.name}: {found.what}", found.do)
+
+
+def _check_https(central: CentralSettings, url: str, link: LinkSettings | None) -> Check:
+    try:
+        answer = asyncio.run(_ask(central, url, link))
+    except CredentialsError as exc:
+        return Check(CENTRAL, Result.BAD, exc.message, exc.hint)
+    except SyncError as exc:
+        return Check(CENTRAL, Result.WARNING, exc.message, exc.hint)
+    return _judged(url, answer)
+
+
+async def _ask(central: CentralSettings, url: str, link: LinkSettings | None) -> Answer:
+    # Imported here: it loads the libraries of the connection.
+    from cloud_sync.transports.http_exchange import HttpExchange
+    from cloud_sync.transports.tls import ClientTls
+    from edge_agent.local.central_connection import connection_of
+
+    connection = connection_of(central, link=link)
+    tls = ClientTls(connection.ca_file, connection.client_certificate)
+    exchange = HttpExchange(headers={}, tls=tls, connection=connection, max_connections=1)
+    try:
+        return await exchange.ask("GET", url)
+    finally:
+        await exchange.aclose()
+
+
+def _judged(url: str, answer: Answer) -> Check:
+    """A central of another make says nothing of itself; what only somebody in between says is told as such."""
+    from cloud_sync.transports.speaker import REDIRECTS, no_central, speaker_of
+
+    if answer.identity is not Identity.NONE:
+        return Check(CENTRAL, Result.OK, f"{url} answers, and is a central (status {answer.status} without a key)")
+    if answer.status in REDIRECTS | _SOMEBODY_ELSES or answer.status >= 500:
+        found = no_central(answer)
+        return Check(CENTRAL, Result.WARNING, found.message, found.hint)
+    what = f"{url} answers (status {answer.status} without a key), without saying that it is a central"
+    return Check(CENTRAL, Result.OK, f"{what}: {speaker_of(answer)}")
+
+
+def _check_broker(central: CentralSettings, mqtt: CentralMqttSettings, link: LinkSettings | None) -> Check:
+    # Imported here: it loads the libraries of the connection.
+    from cloud_sync.transports.blocking_network import open_socket
+    from cloud_sync.transports.steps import StepError, why_not_reached
+    from edge_agent.local.central_connection import connection_of
+    from edge_agent.local.proxy_status import scheme_of
+
+    where = f"{mqtt.host}:{mqtt.port}"
+    try:
+        open_socket(connection_of(central, link=link), scheme_of(mqtt), mqtt.host, mqtt.port).close()
+    except CredentialsError as exc:
+        return Check(BROKER, Result.BAD, exc.message, exc.hint)
+    except StepError as exc:
+        return Check(BROKER, Result.WARNING, f"{where}: {exc.words}", exc.hint)
+    except OSError as exc:
+        do = "does the broker run? Check central.mqtt.host and port, this box's DNS server and the firewall"
+        return Check(BROKER, Result.WARNING, f"{where}: {why_not_reached(exc)}", do)
+    return Check(BROKER, Result.OK, f"{where} takes connections")
