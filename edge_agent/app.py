@@ -23,6 +23,7 @@ from cloud_sync.records import Event
 from cloud_sync.stopping import Patience, unless_stopped
 from cloud_sync.transports.auto import way_of, worth_of
 from cloud_sync.transports.base import Transport
+from cloud_sync.transports.central_time import CentralTime
 from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.transports.over_link import link_in_use
 from cloud_sync.uplink.sender import Uplink
@@ -118,6 +119,7 @@ class Agent:
         transport: Transport,
         meter: LinkMeter | None = None,
         presence: Presence | None = None,
+        central_time: CentralTime | None = None,
     ) -> Agent:
         """Load the champions and connect the parts. A bundle that is refused costs only its own sources."""
         withdrawn = settle_probations(settings, time=rfc3339(clock.now_ns()) or "", say=_say)
@@ -130,7 +132,7 @@ class Agent:
         )
         uplink = Uplink(outbox, transport, policy=policy_of(settings.central), gate=link.gate, now_ns=utc.now_ns)
         journal = KeyJournal(settings.outbox.key_journal) if settings.outbox.key_journal else None
-        keeper = clock_keeper_of(settings, steady, quality, outbox, uplink, journal)
+        keeper = clock_keeper_of(settings, steady, quality, outbox, uplink, journal, central_time)
         writer = OutboxWriter(
             outbox,
             gateway_id=settings.gateway.id,

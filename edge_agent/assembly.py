@@ -8,6 +8,7 @@ from cloud_sync.journal import KeyJournal
 from cloud_sync.outbox import Outbox
 from cloud_sync.outbox_room import floor_of
 from cloud_sync.retention import US_PER_DAY
+from cloud_sync.transports.central_time import CentralTime
 from cloud_sync.uplink.scheduler import BLOCKS_JOINED, LIVE_BLOCKS
 from cloud_sync.uplink.sender import LinkState, Policy, Uplink
 from edge_agent.core.clock import Clock
@@ -41,8 +42,9 @@ def clock_keeper_of(
     outbox: Outbox,
     uplink: Uplink,
     journal: KeyJournal | None,
+    central_time: CentralTime | None,
 ) -> ClockKeeper:
-    """Return what keeps the clock; what is held is let go once the central has been in reach for long enough."""
+    """Return what keeps the clock; what is held is let go by the central's time, or once that was in reach for long."""
     return ClockKeeper(
         steady,
         quality,
@@ -52,6 +54,7 @@ def clock_keeper_of(
         boot_id=this_boot(),
         is_online=lambda: uplink.state.link is LinkState.ONLINE,
         note_rows=None if journal is None else journal.note,
+        central_time=central_time,
     )
 
 

@@ -241,7 +241,7 @@ class MqttConsumer:
             try:
                 await link.publish(
                     topic,
-                    json.dumps(answer).encode(),
+                    json.dumps(answer | {"time_us": time.time_ns() // 1000}).encode(),
                     correlation=delivery.message.correlation,
                     content_type="application/json",
                 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from cloud_sync.transports.central_time import CentralTime
 from cloud_sync.transports.link_use import ORDINARY, LinkUse
 from cloud_sync.transports.local_end import LocalEnd
 from cloud_sync.transports.proxies.choice import ProxyChoice
@@ -34,6 +35,8 @@ class ConnectionOptions:
     proxy: ProxyChoice = field(default_factory=ProxyChoice)
     end: LocalEnd | None = None
     """Which of this box's links is used; None leaves it to the routing table."""
+    central_time: CentralTime | None = None
+    """Is told what time the central has, if anybody wants to know."""
 
     @property
     def open_within_s(self) -> float:

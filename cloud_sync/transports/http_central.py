@@ -12,6 +12,7 @@ from cloud_sync.answer_proof import REQUEST_CHANGED, Identity
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, TransientSyncError
 from cloud_sync.records import Settlement
 from cloud_sync.transports.answers import KEY_HINT, MAX_RETRY_AFTER_S, detail_in, in_use, said_in, settlement_of
+from cloud_sync.transports.central_time import DATE_SPAN_US, CentralTime
 from cloud_sync.transports.http_exchange import Answer
 from cloud_sync.transports.known_central import KnownCentral
 from cloud_sync.transports.speaker import REDIRECTS, SMALL_BYTES, no_central, unbelieved
@@ -95,10 +96,24 @@ def retry_after_s(headers: httpx.Headers, *, now: datetime) -> float | None:
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal() and text.isascii():
         return min(float(text), MAX_RETRY_AFTER_S)
-    if not _HTTP_DATE.fullmatch(text):
+    moment = _moment_in(text)
+    return None if moment is None else min(max((moment - now).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
+
+
+def hear_time(central_time: CentralTime | None, answer: Answer) -> None:
+    """Take the Date of an answer that is the central's own; one without a readable Date says nothing."""
+    moment = _moment_in(answer.headers.get("Date", "").strip())
+    if central_time is None or answer.moments_us is None or moment is None:
+        return
+    asked_us, answered_us = answer.moments_us
+    date_us = int(moment.timestamp()) * 1_000_000
+    central_time.note(date_us, span_us=DATE_SPAN_US, asked_us=asked_us, answered_us=answered_us)
+
+
+def _moment_in(date: str) -> datetime | None:
+    if not _HTTP_DATE.fullmatch(date):
         return None
     try:
-        moment = datetime.strptime(text, _HTTP_DATE_FORM).replace(tzinfo=UTC)
+        return datetime.strptime(date, _HTTP_DATE_FORM).replace(tzinfo=UTC)
     except ValueError:  # no such day or hour
         return None
-    return min(max((moment - now).total_seconds(), 0.0), MAX_RETRY_AFTER_S)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
@@ -25,6 +25,7 @@ from cloud_sync.answer_proof import CHALLENGE_HEADER, IDENTITY_HEADER, Identity,
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.printable import printable
 from cloud_sync.transports.answers import MAX_ANSWER_BYTES
+from cloud_sync.transports.central_time import CentralTime
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.http_errors import check_certificate_taken, translated
 from cloud_sync.transports.http_pool import forward_of, transport_of
@@ -54,6 +55,8 @@ class Answer:
     body: bytes
     url: str = ""
     identity: Identity = Identity.NONE
+    moments_us: tuple[int, int] | None = None
+    """When the request began to go out and the answer began to come, since boot; None when nobody wants to know."""
 
 
 class HttpExchange:
@@ -74,6 +77,7 @@ class HttpExchange:
         self._answer_timeout_s = connection.answer_timeout_s
         self._unsent_s = connection.open_within_s + connection.answer_timeout_s
         self._use = connection.use
+        self._central_time = connection.central_time
         self._limits = httpx.Limits(
             max_connections=max_connections, max_keepalive_connections=20, keepalive_expiry=self._use.idle_s or IDLE_S
         )
@@ -94,7 +98,7 @@ class HttpExchange:
         if self._is_closed:
             raise TransientSyncError("the transport was closed")
         self._tls.refresh()
-        challenge = new_challenge(body)
+        challenge, asked = new_challenge(body), _Asked(self._central_time)
         with translated(url, self._tls.own):
             if self._client is None:
                 self._client = self._made_client(url)
@@ -109,12 +113,13 @@ class HttpExchange:
                     params=params,
                     content=content,
                     headers=more,
-                    extensions={"trace": self._begun(deadline)},
+                    extensions={"trace": self._begun(deadline, asked)},
                 )
                 on_progress.set(lambda: self._prolong(deadline))
                 async with request as response:
+                    moments_us = asked.moments_us()
                     found = await _body(url, response, max_bytes)
-                    answer = self._identified(url, challenge, response, found)
+                    answer = replace(self._identified(url, challenge, response, found), moments_us=moments_us)
         if self._use.meter is not None:
             self._use.meter.add(LinkBytes(payload=len(body)))
         if answer.status == _PROXY_SIGN_IN and (refusal := self._refused_by_proxy(url, answer)) is not None:
@@ -155,12 +160,13 @@ class HttpExchange:
                 client.headers.pop(name, None)
         return client
 
-    def _begun(self, deadline: asyncio.Timeout) -> Callable[[str, object], Awaitable[None]]:
+    def _begun(self, deadline: asyncio.Timeout, asked: _Asked) -> Callable[[str, object], Awaitable[None]]:
         """Of the library's events one counts: the connection stands, and the request goes out."""
 
         async def trace(event: str, _: object) -> None:
             if event == "http11.send_request_headers.started":
                 deadline.reschedule(asyncio.get_running_loop().time() + self._answer_timeout_s)
+                asked.begin()
 
         return trace
 
@@ -177,6 +183,23 @@ class HttpExchange:
             deadline.reschedule(loop.time() + self._answer_timeout_s)
             yield body[start : start + _PIECE_BYTES]
         deadline.reschedule(loop.time() + self._answer_timeout_s)
+
+
+class _Asked:
+    """When one request began to go out, for whoever wants to know what time it is at the other side."""
+
+    def __init__(self, central_time: CentralTime | None) -> None:
+        self._central_time = central_time
+        self._began_us: int | None = None
+
+    def begin(self) -> None:
+        self._began_us = None if self._central_time is None else self._central_time.now_us()
+
+    def moments_us(self) -> tuple[int, int] | None:
+        """Return when it began, and now."""
+        if self._central_time is None or self._began_us is None:
+            return None
+        return self._began_us, self._central_time.now_us()
 
 
 def client_for(

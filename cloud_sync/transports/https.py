@@ -19,7 +19,7 @@ from cloud_sync.errors import GatewayIdInUseError
 from cloud_sync.presence import Presence
 from cloud_sync.records import Batch, Settlement
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
-from cloud_sync.transports.http_central import failure_of, header_value, settlement_in
+from cloud_sync.transports.http_central import failure_of, header_value, hear_time, settlement_in
 from cloud_sync.transports.http_exchange import Answer, HttpExchange
 from cloud_sync.transports.known_central import KnownCentral
 from cloud_sync.transports.tls import ClientTls
@@ -55,6 +55,7 @@ class HttpsTransport:
             connection=connection,
         )
         self._is_sparing = connection.use.is_sparing
+        self._central_time = connection.central_time
 
     def __repr__(self) -> str:
         return f"HttpsTransport({self._url!r}, gateway_id={self._gateway_id!r})"
@@ -91,6 +92,8 @@ class HttpsTransport:
                 self._presence.heard(failure.notice)
             raise failure
         settlement = settlement_in(answer, batch_id=batch_id, known=self._known)
+        if answer.identity is not Identity.PROVEN:  # of an older central a settlement is all there is to know it by
+            hear_time(self._central_time, answer)
         self._presence.heard(settlement.notice)
         return settlement
 
@@ -103,5 +106,7 @@ class HttpsTransport:
             headers[HEADER] = line
         answer = await self._http.ask("POST", self._url, body=body, headers=headers)
         self._known.note(answer)
+        if answer.identity is Identity.PROVEN:
+            hear_time(self._central_time, answer)
         await self._known.keep()
         return answer

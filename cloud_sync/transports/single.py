@@ -40,7 +40,7 @@ from cloud_sync.errors import (
 from cloud_sync.records import NO_EVENTS, Batch, Refusal, Row, Settlement
 from cloud_sync.transports.answers import KEY_HINT, detail_in, said_in, shown
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
-from cloud_sync.transports.http_central import failure_of, header_value
+from cloud_sync.transports.http_central import failure_of, header_value, hear_time
 from cloud_sync.transports.http_exchange import Answer, HttpExchange
 from cloud_sync.transports.known_central import KnownCentral
 from cloud_sync.transports.speaker import no_central, speaker_of, unbelieved
@@ -143,6 +143,7 @@ class SingleReadingTransport:
         self._gateway_id = gateway_id
         self._now = now
         self._known = known or KnownCentral()
+        self._central_time = connection.central_time
         self._notes = _Notes(max_notes)
         self._one_batch = asyncio.Lock()
         self._limits_heard = 0
@@ -193,6 +194,7 @@ class SingleReadingTransport:
         answer = await self._clients[0].ask("POST", self._url, body=b"{}", max_bytes=_MAX_ANSWER_BYTES)
         if self._known.is_its_answer(answer):
             if answer.status == 422 and "sensor_id" in detail_in(said_in(answer.body)):
+                hear_time(self._central_time, answer)
                 return
             if answer.status in (401, 403, 429) or answer.status >= 500:
                 raise failure_of(answer, now=datetime.now(UTC), known=self._known)
@@ -217,6 +219,8 @@ class SingleReadingTransport:
         # The platform would publish, and then lose, what no database of readings can hold.
         judgement = judge(Batch(batch.gateway_id, batch.rows), now=self._now())
         rows = [row for _, row in judgement.rows]
+        if not rows and self._central_time is not None and self._central_time.clock is None:
+            await self.check_there()  # events go nowhere, and what time it is can be asked all the same
         verdicts = {row.key: said for row in rows if (said := self._notes.verdict(row)) is not None}
         await self._post_all((row for row in rows if row.key not in verdicts), verdicts)
         self._notes.forget(rows)
@@ -285,7 +289,10 @@ class SingleReadingTransport:
         answer = await client.ask("POST", self._url, body=content, headers=headers, max_bytes=_MAX_ANSWER_BYTES)
         if answer.status == 500:
             self._notes.note_spent(row)
-        return _verdict(answer, sensor_id=row.series.sensor_id, known=self._known)
+        verdict = _verdict(answer, sensor_id=row.series.sensor_id, known=self._known)
+        if answer.status == 200:
+            hear_time(self._central_time, answer)
+        return verdict
 
 
 def idempotency_key(gateway_id: str, row: Row) -> str:

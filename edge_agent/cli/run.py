@@ -20,6 +20,7 @@ from cloud_sync.errors import CredentialsError, OutboxTooNewError, SyncError
 from cloud_sync.presence import Presence
 from cloud_sync.stop_signals import StopSignals
 from cloud_sync.stopping import Patience, run_bounded, unless_stopped
+from cloud_sync.transports.central_time import CentralTime
 from cloud_sync.transports.late import LateTransport
 from cloud_sync.transports.link_meter import LinkMeter
 from edge_agent.app import Agent
@@ -94,11 +95,17 @@ async def _supervised(run: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _run_agent(settings: Settings, signals: StopSignals) -> None:
-    meter, presence = LinkMeter(), Presence()
-    transport = LateTransport(partial(transport_with_key, settings, meter, presence))
+    meter, presence, central_time = LinkMeter(), Presence(), CentralTime()
+    transport = LateTransport(partial(transport_with_key, settings, meter, presence, central_time))
     # In a thread: models are proven here, for tens of seconds on a small box, and a stop does not wait for it.
     build = asyncio.to_thread(
-        Agent.build, settings, clock=SystemClock(), transport=transport, meter=meter, presence=presence
+        Agent.build,
+        settings,
+        clock=SystemClock(),
+        transport=transport,
+        meter=meter,
+        presence=presence,
+        central_time=central_time,
     )
     built = await unless_stopped(signals.asked, build, within_s=0.0)
     if built is None:

@@ -24,6 +24,7 @@ from cloud_sync.errors import OutboxError
 from cloud_sync.outbox import NewBlock, Outbox
 from cloud_sync.outbox_clock import Epoch
 from cloud_sync.records import Batch, Event, EventKind
+from cloud_sync.transports.central_time import CentralTime
 from cloud_sync.writer import Stamping
 from edge_agent.core.clock import instant
 from edge_agent.core.quality import UNSYNCED_CLOCK_CAP
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 1.0
 _MENDED_AT_ONCE: Final = 32
 """Blocks in one transaction: some ten milliseconds, and a log that fits into the ballast's room."""
+_CHECKED: Final = (ChangeKind.STEPPED, ChangeKind.AGREES, ChangeKind.CENTRALS)
+"""After these no record is newer than now: the clock was set, or somebody else says so."""
 _BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -50,7 +53,11 @@ def this_boot() -> str:
 @dataclass(frozen=True, slots=True)
 class ClockHealth:
     """How the clock is. `wall_us` is what it says, `off_us` by how much it was behind when the agent began, if known;
-    `hold_left_s` of the central in reach until what is held goes as it is; `not_believed_us` is a step not followed."""
+    `hold_left_s` of the central in reach until what is held goes; `not_believed_us` is a step not followed.
+
+    `off_central_us` is how much later it is than the central's clock, which is known `within_us`; `is_far_off`: times
+    that are sent have been contradicted by several answers, since `differs_since_us`, by the central's time.
+    """
 
     is_synced: bool
     state: ClockState
@@ -62,6 +69,11 @@ class ClockHealth:
     hold_left_s: float
     not_believed_us: int | None
     off_us: int
+    off_central_us: int | None = None
+    within_us: int = 0
+    agrees: bool = False
+    is_far_off: bool = False
+    differs_since_us: int | None = None
 
 
 class ClockKeeper:
@@ -78,6 +90,7 @@ class ClockKeeper:
         boot_id: str,
         is_online: Callable[[], bool],
         note_rows: Callable[[RowColumns], None] | None = None,
+        central_time: CentralTime | None = None,
     ) -> None:
         self.watch = ClockWatch(steady, boot_id=boot_id, hold_s=hold_s)
         self.last_seen_us: int | None = None
@@ -88,6 +101,7 @@ class ClockKeeper:
         self._gateway_id = gateway_id
         self._boot_id = boot_id
         self._is_online = is_online
+        self._central_time = central_time or CentralTime()
         self._held_records = 0
         self._began_s = steady.monotonic_s()
         self._note_rows = note_rows
@@ -98,7 +112,7 @@ class ClockKeeper:
         """How what is made durable now gets its time."""
         if self.watch.state is ClockState.HELD:
             return Stamping(epoch=self.watch.epoch)
-        cap = UNSYNCED_CLOCK_CAP if self.watch.state is ClockState.GIVEN_UP and not self._quality() else 1.0
+        cap = UNSYNCED_CLOCK_CAP if self.watch.state is not ClockState.KNOWN and not self._quality() else 1.0
         return Stamping(self._steady.scale, quality_cap=cap, off_cap=UNSYNCED_CLOCK_CAP)
 
     def is_trusted(self) -> bool:
@@ -139,7 +153,8 @@ class ClockKeeper:
 
     async def look(self) -> bool:
         """Look once, and do what follows. True when blocks were mended. Raises OutboxError."""
-        change = self.watch.look(self._quality.look(), is_online=self._is_online())
+        central = self._central_time.clock
+        change = self.watch.look(self._quality.look(), is_online=self._is_online(), central=central)
         if change is not None:
             logger.warning("%s", _in_words(change))
             self._to_note.append(partial(self._settle, change))
@@ -179,6 +194,11 @@ class ClockKeeper:
             hold_left_s=max(0.0, watch.hold_s - watch.held_s),
             not_believed_us=watch.not_believed_us,
             off_us=self._steady.scale.by_us,
+            off_central_us=watch.off_central_us,
+            within_us=0 if watch.central is None else watch.central.within_us,
+            agrees=watch.agrees,
+            is_far_off=watch.is_far_off,
+            differs_since_us=watch.differs_since_us,
         )
 
     async def _note_all(self) -> None:
@@ -208,7 +228,7 @@ class ClockKeeper:
         if change is not None:
             events.append(self._annotation(_in_words(change)))
         if decided or events or (known is not None and known != notes.known):
-            is_set = known is not None or (change is not None and change.kind is ChangeKind.STEPPED)
+            is_set = known is not None or (change is not None and change.kind in _CHECKED)
             now_us = self._steady.to_utc(self._steady.now_ns()) // 1000
             self._outbox.held.note(decided, known=known, events=events, not_after_us=now_us if is_set else None)
 
@@ -255,7 +275,7 @@ def _bounds_in_words(one: Bounded) -> str:
 
 
 def _in_words(change: Change) -> str:
-    by = _how_far(change.step_us)
+    by, within = how_far(change.step_us), f"{change.within_us / 1e6:.1f} s"
     match change.kind:
         case ChangeKind.SYNCHRONISED if abs(change.step_us) < 1_000_000:
             return "the clock is synchronised, and was right before"
@@ -265,6 +285,16 @@ def _in_words(change: Change) -> str:
             return f"the clock was set by hand; it was {by}, and what was stamped meanwhile is mended"
         case ChangeKind.GIVEN_UP:
             return "the clock was not synchronised in time: readings go as they are, with less quality"
+        case ChangeKind.AGREES:
+            return (
+                f"the clock is not synchronised, and agrees with the central's within {within}: readings go as they "
+                "are, with less quality"
+            )
+        case ChangeKind.CENTRALS:
+            return (
+                f"the clock is {by} and nobody sets it: times are the central's, within {within}, and readings go with "
+                "less quality"
+            )
         case ChangeKind.LEAPT:
             return f"a leap second: the clock was {by}"
         case ChangeKind.STEPPED:
@@ -276,8 +306,8 @@ def _in_words(change: Change) -> str:
             )
 
 
-def _how_far(step_us: int) -> str:
-    """A clock that is set forth was behind."""
+def how_far(step_us: int) -> str:
+    """Return it in words: a clock that is set forth was behind."""
     seconds = abs(step_us) / 1e6
     far = (
         f"{seconds:.1f} s"

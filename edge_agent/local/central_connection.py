@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cloud_sync.errors import CredentialsError
+from cloud_sync.transports.central_time import CentralTime
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.known_central import FILE_NAME, KnownCentral
 from cloud_sync.transports.link_meter import LinkMeter
@@ -21,10 +22,15 @@ from edge_agent.settings.secrets import central_proxy_password
 
 
 def connection_of(
-    central: CentralSettings, meter: LinkMeter | None = None, *, link: LinkSettings | None = None
+    central: CentralSettings,
+    meter: LinkMeter | None = None,
+    *,
+    link: LinkSettings | None = None,
+    central_time: CentralTime | None = None,
 ) -> ConnectionOptions:
     """Return what every connection to the central is made with, over this link, counted by `meter`.
 
+    `central_time` is told what time it has.
     Reads the proxy's password. Raises CredentialsError when there is none to be read.
     """
     return ConnectionOptions(
@@ -36,6 +42,7 @@ def connection_of(
         proxy=proxy_choice(central, password=_proxy_password(central)),
         use=_use_of(central, meter, link),
         end=None if link is None else LocalEnd(link.interface, link.source_address),
+        central_time=central_time,
     )
 
 

@@ -12,6 +12,8 @@ from cloud_sync.errors import CredentialsError
 from cloud_sync.presence import Presence
 from cloud_sync.transports.auto import transport_for
 from cloud_sync.transports.base import Transport
+from cloud_sync.transports.central_time import CentralTime
+from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.transports.over_link import OverLink
@@ -21,13 +23,15 @@ from edge_agent.settings import CentralMqttSettings, LinkSettings, Settings
 from edge_agent.settings.secrets import central_api_key
 
 
-def transport_with_key(settings: Settings, meter: LinkMeter, presence: Presence) -> Transport:
+def transport_with_key(
+    settings: Settings, meter: LinkMeter, presence: Presence, central_time: CentralTime
+) -> Transport:
     """Read what delivery needs from files. Raises CredentialsError naming the one that cannot be used."""
     try:
         api_key = None if settings.central.url is None else central_api_key(settings)
     except ConfigurationError as exc:
         raise CredentialsError(exc.message, hint=exc.hint) from exc
-    return build_transport(settings, api_key=api_key, meter=meter, presence=presence)
+    return build_transport(settings, api_key=api_key, meter=meter, presence=presence, central_time=central_time)
 
 
 def build_transport(
@@ -36,10 +40,14 @@ def build_transport(
     api_key: str | None,
     meter: LinkMeter | None = None,
     presence: Presence | None = None,
+    central_time: CentralTime | None = None,
     now_s: Callable[[], float] = time.monotonic,
 ) -> Transport:
     """Return the route to the central; of several the next stands in for the one before."""
     known = known_central(settings)
+
+    def connection(link: LinkSettings | None) -> ConnectionOptions:
+        return connection_of(settings.central, meter, link=link, central_time=central_time)
 
     def https(link: LinkSettings | None) -> Transport:
         central = settings.central
@@ -48,7 +56,7 @@ def build_transport(
             central.address,
             gateway_id=settings.gateway.id,
             api_key=api_key or "",
-            connection=connection_of(central, meter, link=link),
+            connection=connection(link),
             in_flight=central.single_in_flight,
             presence=presence,
             known=known,
@@ -57,7 +65,7 @@ def build_transport(
     def routes(link: LinkSettings | None) -> list[Transport]:
         central = settings.central
         over_https = [https(link)] if central.url is not None else []
-        over_mqtt = [] if central.mqtt is None else [_mqtt(settings, central.mqtt, meter, presence, link)]
+        over_mqtt = [] if central.mqtt is None else [_mqtt(settings, central.mqtt, connection(link), presence, link)]
         return over_mqtt + over_https if central.prefer == "mqtt" else over_https + over_mqtt
 
     links = settings.central.links
@@ -68,7 +76,7 @@ def build_transport(
 def _mqtt(
     settings: Settings,
     mqtt: CentralMqttSettings,
-    meter: LinkMeter | None,
+    connection: ConnectionOptions,
     presence: Presence | None,
     link: LinkSettings | None,
 ) -> Transport:
@@ -79,7 +87,7 @@ def _mqtt(
     return MqttTransport(
         broker_of(settings, mqtt if link is None else _of_link(settings, mqtt, link)),
         gateway_id=settings.gateway.id,
-        connection=connection_of(settings.central, meter, link=link),
+        connection=connection,
         presence=presence,
         reconnect_max_s=settings.central.longest_backoff_s,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from cloud_sync.columns import RowColumns
 from cloud_sync.outbox import Outbox
 from cloud_sync.records import Event, Row, Series, Settlement
+from cloud_sync.transports.central_time import CentralTime
 from cloud_sync.writer import OutboxWriter
 from edge_agent.health.clock_keeper import ClockKeeper
 from edge_agent.health.clock_quality import ClockQuality, KernelClock
@@ -69,6 +70,7 @@ class Gateway:
     def __init__(self, folder: Path, clock: BoxClock, *, hold_s: float = 600.0, outbox: type[Outbox] = Outbox) -> None:
         self.clock = clock
         self.is_online = False
+        self.central_time = CentralTime(lambda: clock.boottime_ns() // 1000)
         self.steady = SteadyClock(clock)
         self.outbox = outbox(folder / "outbox.db", max_bytes=10_000_000, now_ns=self.now_ns, ballast_bytes=0)
         self.keeper = ClockKeeper(
@@ -79,6 +81,7 @@ class Gateway:
             hold_s=hold_s,
             boot_id=clock.boot_id,
             is_online=lambda: self.is_online,
+            central_time=self.central_time,
         )
         self.writer = OutboxWriter(self.outbox, gateway_id="gw-1", flush_interval_s=1.0, stamping=self.keeper.stamping)
 
@@ -103,6 +106,14 @@ class Gateway:
             assert await self.writer.flush()
             await self.keeper.look()
         return taken
+
+    def hear_central(self, *, off_s: float = 0.0, takes_s: float = 0.2) -> None:
+        """The central answers; its clock is `off_s` ahead of true time, and each way takes half of `takes_s`."""
+        now_us = round((self.clock.true_s - self.clock.booted_s) * 1e6)
+        said_us = round((self.clock.true_s + off_s) * 1e6)
+        half_us = round(takes_s * 5e5)
+        self.central_time.note(said_us, asked_us=now_us - half_us, answered_us=now_us + half_us)
+        self.is_online = True
 
     async def wait(self, seconds: float) -> None:
         for _ in range(round(seconds)):

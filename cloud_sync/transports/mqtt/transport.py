@@ -32,6 +32,7 @@ from cloud_sync.errors import (
 from cloud_sync.presence import Presence
 from cloud_sync.records import Batch, Settlement
 from cloud_sync.transports.answers import MAX_RETRY_AFTER_S, detail_in, in_use, said_in, settlement_of, shown
+from cloud_sync.transports.central_time import CentralTime
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.link_meter import LinkBytes
 from cloud_sync.transports.mqtt import errors
@@ -49,6 +50,7 @@ ONLINE: Final = json.dumps({"state": "online"}).encode()
 OFFLINE: Final = json.dumps({"state": "offline"}).encode()
 
 _RECONNECT_FIRST_S: Final = 0.5
+_LATEST_US: Final = 2**62  # no clock says more
 _UNTOLD_DENIAL: Final = "; MQTT 3.1.1 does not tell when the ACL denies a topic"
 
 
@@ -86,6 +88,7 @@ class MqttTransport:
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._presence = presence or Presence()
+        self._central_time = connection.central_time
         self._broker = broker
         self._gateway_id = gateway_id
         self._client_id = broker.options.client_id or f"sm-{gateway_id}"
@@ -142,7 +145,10 @@ class MqttTransport:
 
     async def _settled(self, link: Link, body: bytes, batch_id: str) -> Settlement:
         """Send, and hear what the answer says of the batch and of another box with this gateway id."""
+        asked_us = None if self._central_time is None else self._central_time.now_us()
         answer, called = await self._exchange(link, body, batch_id)
+        if self._central_time is not None and asked_us is not None:
+            _hear_time(self._central_time, answer, asked_us)
         try:
             settlement = answer_of(answer, batch_id=called)
         except GatewayIdInUseError as held:
@@ -320,6 +326,13 @@ class MqttTransport:
     def _fail_waiting(self, error: SyncError, *, lost: SyncError | None = None) -> None:
         for sent in self._waiting.values():
             sent.fail(error, lost=lost)
+
+
+def _hear_time(central_time: CentralTime, answer: bytes, asked_us: int) -> None:
+    """Take the time from an answer to our own batch; an older central says none."""
+    answered_us, time_us = central_time.now_us(), said_in(answer).get("time_us")
+    if isinstance(time_us, int) and not isinstance(time_us, bool) and 0 < time_us < _LATEST_US:
+        central_time.note(time_us, asked_us=asked_us, answered_us=answered_us)
 
 
 def answer_of(answer: bytes, *, batch_id: str) -> Settlement:
