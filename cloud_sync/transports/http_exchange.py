@@ -155,9 +155,8 @@ class HttpExchange:
         client = client_for(
             url, self._connection, self._tls.context, timeout=self._timeout, headers=self._headers, limits=self._limits
         )
-        if self._use.is_sparing:
-            for name in _NOT_NEEDED:
-                client.headers.pop(name, None)
+        for name in _NOT_NEEDED:
+            client.headers.pop(name, None)
         return client
 
     def _begun(self, deadline: asyncio.Timeout, asked: _Asked) -> Callable[[str, object], Awaitable[None]]:

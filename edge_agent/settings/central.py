@@ -68,7 +68,7 @@ class CentralSettings(Strict):
         3_600.0, ge=0, description="Ask this often whether the central still holds what it acknowledged; 0 never asks."
     )
     heartbeat_s: float = Field(
-        20.0,
+        62.0,  # a report a minute is a sign of life itself, and needs none beside it
         ge=0,
         le=1_200,
         description="With nothing to send, a sign of life this often: so the central notices another box with this id."
