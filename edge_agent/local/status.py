@@ -43,7 +43,7 @@ from edge_agent.local.outbox_status import OutboxHealth, describe_outbox, quaran
 from edge_agent.local.parts import describe_parts, part_problems
 from edge_agent.local.proxy_status import describe_proxy
 from edge_agent.local.reconciliation import reconcile_problem
-from edge_agent.local.twins import Installation, describe_identity, describe_presence, presence_problems
+from edge_agent.local.twins import Installation, describe_identity, describe_presence, presence_problems, remedy_of_held
 from edge_agent.local.unscored import Unscored
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.stages import SnapshotStage
@@ -178,7 +178,7 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
     if broken is not None:
         out.append(problem(broken[0], put_aside_at_ns(quarantined[-1]), broken[1]))
     if (away := link_problem(uplink, parts.now_ns)) is not None:
-        out.append(away)
+        out.append({**away, "do": remedy_of_held(parts.own) or away["do"]})
     if not is_withheld(parts.link):
         out += growth_problems(parts.outbox.growth if parts.outbox else None, uplink, parts.settings.central)
     out += presence_problems(parts.own, uplink.link, now_ns=parts.now_ns)

@@ -31,6 +31,10 @@ _FIND_IT: Final = (
     "if both are to run, give that one another gateway.id and key; if it is to replace this box, switch this one off; "
     "which is which: edge-central gateways"
 )
+_ON_THIS_MACHINE: Final = (
+    "that is this machine itself: if its state folder was removed or replaced, wait; if two agents with this"
+    " gateway.id run here, stop one of them; to hand the id over at once: edge-central release"
+)
 _MOVED: Final = (
     "nothing, if this box replaces the other one; if the card or folder was copied and both are to run, give one of "
     "them another gateway.id and key"
@@ -108,6 +112,15 @@ def describe_identity(own: Installation | None) -> dict[str, Any]:
     }
 
 
+def remedy_of_held(own: Installation | None) -> str | None:
+    """Return what to do when the other box is this machine, told by its hardware; None when it is not, or who knows."""
+    if own is None or own.identity is None or own.presence.told is None or not own.presence.is_held_back:
+        return None
+    machine, other = own.identity.machine, own.presence.told.notice.other
+    shows_hardware = bool(machine.board or machine.cards)  # a copied card has the same id of the system
+    return _ON_THIS_MACHINE if shows_hardware and machine.name == other.machine else None
+
+
 def presence_problems(own: Installation | None, link: LinkState, *, now_ns: int) -> list[dict[str, Any]]:
     """Return what is wrong about this box's identity; what the link says already is not said again."""
     if own is None:
@@ -118,7 +131,7 @@ def presence_problems(own: Installation | None, link: LinkState, *, now_ns: int)
         out.append(problem(_twin(told.notice), told.since_ns, _FIND_IT))
     if told is not None and presence.is_held_back and link is not LinkState.REFUSED:
         held = GatewayIdInUseError(told.notice)
-        out.append(problem(f"central: {held.message}", told.since_ns, held.hint))
+        out.append(problem(f"central: {held.message}", told.since_ns, remedy_of_held(own) or held.hint))
     if (
         took_over is not None
         and took_over.notice.kind == "restored"

@@ -13,22 +13,23 @@ from cloud_sync.uplink.state import LinkState
 from edge_agent.core.clock import FakeClock
 from edge_agent.health.machine import Machine
 from edge_agent.local.identity import Identity
-from edge_agent.local.twins import Installation, describe_identity, describe_presence, presence_problems
+from edge_agent.local.twins import Installation, describe_identity, describe_presence, presence_problems, remedy_of_held
 from edge_agent.settings import Settings
 
 OTHER = OtherBox("c" * 16, 4, "d" * 10, "e" * 12, "south", "10.0.0.9", "2026-11-30T12:00:00Z", "2026-11-30T12:00:10Z")
 DAY_S = 86_400.0
+HERE = Machine("f" * 12)
 
 
 class Bench:
     """An installation whose central has told `notices`."""
 
-    def __init__(self, *notices: Notice, moved: bool = False) -> None:
+    def __init__(self, *notices: Notice, moved: bool = False, machine: Machine = HERE) -> None:
         self.clock = FakeClock()
         presence = Presence(now_ns=self.clock.now_ns, monotonic_s=self.clock.monotonic_s)
         presence.begin(Sender("a" * 16, 7, "b" * 10))
         moved_at_ns = self.clock.now_ns() if moved else None
-        identity = Identity("a" * 16, 7, "b" * 10, Machine("f" * 12), moved_at_ns)
+        identity = Identity("a" * 16, 7, "b" * 10, machine, moved_at_ns)
         self.own = Installation(made_settings(), presence, identity)
         for notice in notices:
             presence.heard(notice)
@@ -74,6 +75,25 @@ def test_being_held_back_is_said_once_with_the_link_or_without():
     assert bench.problems(LinkState.REFUSED) == []
     (what,) = bench.problems(LinkState.ONLINE)
     assert what.startswith("central: this gateway id is in use by another box: site south")
+
+
+@pytest.mark.parametrize(
+    ("machine", "is_this_one"),
+    [
+        (Machine("e" * 12), True),
+        (Machine(cards=("e" * 12,)), True),
+        (Machine("f" * 12, ("e" * 12,)), False),
+        (Machine(os="e" * 12), False),  # a copied card has it as well
+    ],
+)
+def test_a_wiped_state_folder_is_not_mistaken_for_another_box(machine: Machine, is_this_one: bool):
+    bench = Bench(Notice(About.HELD, "duplicate", OTHER), machine=machine)
+    remedy = remedy_of_held(bench.own)
+    assert (remedy is not None) is is_this_one
+    (held,) = presence_problems(bench.own, LinkState.ONLINE, now_ns=bench.clock.now_ns())
+    assert ("this machine itself" in held["do"]) is is_this_one
+    if is_this_one:
+        assert held["do"] == remedy
 
 
 @pytest.mark.parametrize(("kind", "said"), [("restored", 1), ("replaced", 0), ("released", 0)])
