@@ -190,6 +190,7 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext:
     # As `ssl.create_default_context`, which would also write the keys of every connection to the file that
     # SSLKEYLOGFILE names, and fail when it cannot.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.hostname_checks_common_name = False  # RFC 9110, 4.3.4; left alone, a name would count and an address not
     if sys.version_info >= (3, 13):
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
     if ca_file is None:

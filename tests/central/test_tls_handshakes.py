@@ -50,7 +50,7 @@ async def test_a_later_connection_takes_the_session_up_and_carries_no_certificat
             costs.append((relay.up, relay.down))
     print("up, down:", costs)
     whole, *resumed = (sum(cost) for cost in costs)
-    assert max(resumed) < whole - 500
+    assert max(resumed) < whole - 400  # the certificate alone has more
 
 
 @pytest.mark.parametrize(
@@ -82,19 +82,20 @@ async def test_a_certificate_for_an_address_a_name_or_a_wildcard_is_taken(
 
 
 @pytest.mark.parametrize(
-    ("issued", "said"),
+    ("host", "issued", "said"),
     [
-        ({"with_names": False, "name": "127.0.0.1"}, "is for another address"),
-        ({"dns": "127.0.0.1"}, "is for another address"),
-        ({"dns": "*.plant"}, "is for another address"),
+        ("127.0.0.1", {"with_names": False, "name": "127.0.0.1"}, "is for another address"),
+        ("127.0.0.1", {"dns": "127.0.0.1"}, "is for another address"),
+        ("127.0.0.1", {"dns": "*.plant"}, "is for another address"),
+        ("localhost", {"with_names": False, "name": "localhost"}, "is for another host name"),
     ],
 )
 async def test_a_common_name_alone_does_not_count_and_the_remedy_says_so(
-    authority: Authority, issued: dict[str, object], said: str
+    authority: Authority, host: str, issued: dict[str, object], said: str
 ) -> None:
     async with running(FastAPI(), listen(authority, **issued)) as url:
         with pytest.raises(TransientSyncError, match=f"certificate {said}") as caught:
-            await ask(f"https://127.0.0.1:{url.rpartition(':')[2]}/", ClientTls(authority.ca_file))
+            await ask(f"https://{host}:{url.rpartition(':')[2]}/", ClientTls(authority.ca_file))
     assert "subjectAltName" in str(caught.value.hint)
 
 
