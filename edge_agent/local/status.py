@@ -179,7 +179,7 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
         out.append(problem(broken[0], put_aside_at_ns(quarantined[-1]), broken[1]))
     if (away := link_problem(uplink, parts.now_ns)) is not None:
         out.append({**away, "do": remedy_of_held(parts.own) or away["do"]})
-    if not is_withheld(parts.link):
+    if not is_withheld(parts.link) and not parts.clock_health.held_records:
         out += growth_problems(parts.outbox.growth if parts.outbox else None, uplink, parts.settings.central)
     out += presence_problems(parts.own, uplink.link, now_ns=parts.now_ns)
     if parts.held_back is not None:
