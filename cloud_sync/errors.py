@@ -22,12 +22,21 @@ from cloud_sync.twins import Notice
 
 
 class SyncError(Exception):
-    """Root. `hint` is what the person at the machine can do, when there is something; both are printable."""
+    """Root. `hint` is what the person at the machine can do, when there is something; both are printable.
+
+    `link` is the name of the one of several links that it is about.
+    """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
+        self.link: str | None = None
         self.message = printable(message)
         self.hint = None if hint is None else printable(hint)
         super().__init__(self.message)
+
+    @property
+    def said(self) -> str:
+        """The message, with the link that it is about."""
+        return self.message if self.link is None else f"over {self.link}: {self.message}"
 
 
 class TransientSyncError(SyncError):

@@ -69,7 +69,7 @@ def translated(where: str, own: ClientCertificate | None = None) -> Iterator[Non
         raise TransientSyncError(f"{where}: {exc.words}", hint=exc.hint) from exc
     except TimeoutError as exc:
         raise TransientSyncError(
-            f"{where}: the answer did not end in time", hint=_PATIENCE, was_on_its_way=True
+            f"{where}: no whole answer in time (central.answer_timeout_s)", hint=_PATIENCE, was_on_its_way=True
         ) from exc
     except LIBRARY_ERRORS as exc:
         error = _unreachable(where, own, exc)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cloud_sync.errors import TransientSyncError
 from cloud_sync.records import Settlement
 from cloud_sync.transports.base import Resting, Transport, takes_events
 from cloud_sync.transports.failover import FailoverTransport
@@ -24,7 +25,11 @@ class OverLink:
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         """Deliver one encoded batch. Raises as promised in `transports.base`."""
-        return await self.inner.send(body, batch_id=batch_id)
+        try:
+            return await self.inner.send(body, batch_id=batch_id)
+        except TransientSyncError as exc:
+            exc.link = self.link
+            raise
 
     @property
     def takes_events(self) -> bool | None:

@@ -98,7 +98,7 @@ def failed(state: UplinkState, exc: SyncError, *, now_ns: int) -> UplinkState:
         since_ns=state.since_ns if state.link is link else now_ns,
         # A limit that lets some records through at a time is no outage: its back-off does not grow.
         failures=1 if isinstance(exc, TransientSyncError) and exc.made_progress else state.failures + 1,
-        error=exc.message,
+        error=exc.said,
         hint=exc.hint,
     )
 

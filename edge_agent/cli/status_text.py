@@ -11,6 +11,7 @@ from edge_agent.cli.link_text import link_lines
 from edge_agent.cli.machine_text import alarms_text, indicator_lines
 from edge_agent.cli.model_text import model_lines
 
+_DELIVERS: Final = ("online", "refuses_all")
 _MISSHAPEN: Final = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 """What reading a document raises that has not the fields, types or numbers of a status."""
 
@@ -97,6 +98,8 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
         lines += [f"         {words}" for words in _room(outbox) + _given_up(outbox) + _file(outbox)]
     if central := document.get("central"):
         error = f": {central['error']}" if central["error"] else ""
+        if central["state"] == "starting" and not error:
+            error = ": the first answer is awaited"
         settled = f"; last answer {ago(central['last_settled'], now)}" if central["last_settled"] else ""
         lines.append(f"CENTRAL  {central['state']} since {ago(central['since'], now)}{error}{settled}")
         if outbox and outbox.get("appended_total") is not None:
@@ -137,7 +140,8 @@ def _way(central: dict[str, Any], now: datetime) -> list[str]:
         return []
     instead = f" instead of {preferred}" if preferred else ""
     since = f" since {ago(central['way_since'], now)}" if central.get("way_since") else ""
-    return [f"delivers over {central['way']}{instead}{since}"]
+    verb = "delivers" if central["state"] in _DELIVERS else "tries it"
+    return [f"{verb} over {central['way']}{instead}{since}"]
 
 
 def _no_place(central: dict[str, Any], outbox: dict[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Final
 from cloud_sync.errors import BatchTooLargeError, CredentialsError, SyncError, TransientSyncError
 from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.transports.mqtt.websocket import CLOSED, UpgradeRefusedError
-from cloud_sync.transports.steps import ONLY_SAN, StepError
+from cloud_sync.transports.steps import ONLY_SAN, StepError, why_not_reached
 from cloud_sync.transports.tls import refused_alert
 
 FAILURE: Final = 0x80
@@ -34,6 +34,8 @@ QOS_REFUSED: Final = 0x9B
 TAKEN_OVER: Final = 0x8E
 
 _PLAIN_THERE: Final = "does the broker listen for plain MQTT on this port? 8883 is usual for TLS"
+_REACH_IT: Final = "does the broker run? Check its host and port here, this box's DNS server, route and firewall"
+_ITS_LOG: Final = "it is asked again by itself; why it refuses stands in the broker's own log"
 _SHARED_NAME: Final = "when this repeats, two boxes may share one gateway.id and put each other out"
 """mosquitto 2.0 ends the older of two connections without saying why."""
 
@@ -88,12 +90,20 @@ def refused_connection(broker: Broker, code: int) -> SyncError:
         )
     if code in _LIES:
         return _not_taken(broker, code)
-    return TransientSyncError(f"{broker.where} refuses the connection for now (code {code:#04x})")
+    return TransientSyncError(f"{broker.where} refuses the connection for now (code {code:#04x})", hint=_ITS_LOG)
 
 
-def nonsense(broker: Broker, words: str) -> SyncError:
+def silent_at_sign_in(broker: Broker) -> SyncError:
+    """It took the connection, and then said nothing more."""
+    return TransientSyncError(
+        f"{broker.where}: the broker fell silent while we signed in",
+        hint="is it overloaded? On a slow link raise central.connect_timeout_s",
+    )
+
+
+def nonsense(broker: Broker, words: str, remedy: str) -> SyncError:
     """A CONNACK that says yes, with limits under which nothing can be delivered."""
-    return TransientSyncError(f"{broker.where} {words}", hint="this is the broker's own configuration; mend it there")
+    return TransientSyncError(f"{broker.where} {words}", hint=f"mend it in the broker's configuration: {remedy}")
 
 
 def refused_size(broker: Broker, size: int, *, is_worth_cutting: bool) -> SyncError:
@@ -115,7 +125,7 @@ def cut_off_size(broker: Broker, size: int) -> BatchTooLargeError:
 def refused_publish(broker: Broker, code: int, topic: str) -> SyncError:
     """A PUBACK or PUBREC that says no."""
     if code in _NOT_OUR_FAULT:
-        return TransientSyncError(f"{broker.where} does not take messages for now (code {code:#04x})")
+        return TransientSyncError(f"{broker.where} does not take messages for now (code {code:#04x})", hint=_ITS_LOG)
     return CredentialsError(f"{broker.where} does not let us publish on {topic} (code {code:#04x})", hint=_ACL)
 
 
@@ -129,7 +139,7 @@ def refused_subscription(broker: Broker, code: int, topic: str) -> SyncError:
     if code == _NO_WILDCARDS:
         return CredentialsError(f"{broker.where} has no wildcard subscriptions (code {code:#04x}): {topic}", hint=_ACL)
     if code in _NOT_OUR_FAULT and broker.options.has_properties:
-        return TransientSyncError(f"{broker.where} takes no subscriptions for now (code {code:#04x})")
+        return TransientSyncError(f"{broker.where} takes no subscriptions for now (code {code:#04x})", hint=_ITS_LOG)
     return CredentialsError(f"{broker.where} does not let us subscribe to {topic} (code {code:#04x})", hint=_ACL)
 
 
@@ -162,7 +172,8 @@ def unreachable(broker: Broker, cause: BaseException | None) -> SyncError:
         return _not_upgraded(broker, cause)
     if isinstance(cause, ConnectionResetError) and broker.tls is not None:
         return TransientSyncError(f"{broker.where}: the broker hung up at the greeting", hint=_PLAIN_THERE)
-    return TransientSyncError(f"{broker.where}: {str(cause) or type(cause).__name__}")
+    why = "no connection" if cause is None else why_not_reached(cause)
+    return TransientSyncError(f"{broker.where}: {why}", hint=_REACH_IT)
 
 
 def disconnected(broker: Broker, code: int | None, said: str, *, before_answer: bool) -> SyncError:

@@ -32,12 +32,18 @@ class Announced:
     topic_aliases: int = 0
 
     @property
-    def nonsense(self) -> str | None:
-        """What cannot be meant, in words: a limit that leaves no place for a batch."""
+    def nonsense(self) -> tuple[str, str] | None:
+        """What cannot be meant, a limit that leaves no place for a batch, in words; and what to allow instead."""
         if self.max_packet_bytes is not None and self.max_packet_bytes < FLOOR_BYTES:
-            return f"announces packets of up to {self.max_packet_bytes} bytes; a batch needs {FLOOR_BYTES}"
+            return (
+                f"announces packets of up to {self.max_packet_bytes} bytes; a batch needs {FLOOR_BYTES}",
+                f"let messages have {FLOOR_BYTES} bytes or more (mosquitto: max_packet_size)",
+            )
         if self.max_qos < 1:
-            return "announces that it delivers at most once (QoS 0), so a lost batch would never be noticed"
+            return (
+                "announces that it delivers at most once (QoS 0), so a lost batch would never be noticed",
+                "permit QoS 1 (mosquitto: max_qos)",
+            )
         return None
 
 

@@ -192,7 +192,7 @@ class Link:
             self._learn(code)
             self._lose(errors.refused_connection(self._broker, code))
         elif announced.nonsense is not None:
-            self._lose(errors.nonsense(self._broker, announced.nonsense))
+            self._lose(errors.nonsense(self._broker, *announced.nonsense))
         elif self._opening is not None and not self._opening.done():
             self.limits = self._lessons.limits(self._broker.options, announced, max_in_flight=self._max_in_flight)
             if self._connection is not None:

@@ -252,7 +252,7 @@ class MqttTransport:
                     await link.publish(self._topics.state, ONLINE, retain=retain)
         except TimeoutError as exc:
             await link.close()
-            raise TransientSyncError(f"{self._broker.where}: the broker fell silent while we signed in") from exc
+            raise errors.silent_at_sign_in(self._broker) from exc
         except SyncError as exc:
             await link.close()
             if self._lost is not None and self._lost[0] is exc:

@@ -67,6 +67,24 @@ def test_the_way_that_stands_in_is_named_with_its_time() -> None:
     assert "delivers over https instead of mqtt" in back
 
 
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("online", "delivers over lte"),
+        ("refuses_all", "delivers over lte"),
+        ("offline", "tries it over lte"),
+        ("starting", "tries it over lte"),
+    ],
+)
+def test_nothing_is_said_to_be_delivered_while_nothing_is_taken(state: str, said: str) -> None:
+    assert said in text({"state": state, "way": "lte (https)", "way_instead_of": "ethernet (https)"})
+
+
+def test_a_first_answer_that_takes_long_is_awaited_in_words() -> None:
+    assert "(60 s ago): the first answer is awaited" in text({"state": "starting"})
+    assert "awaited" not in text({"state": "offline", "error": "no answer"})
+
+
 def test_the_way_that_central_url_does_not_show_is_named_also_when_it_is_the_preferred_one() -> None:
     assert "delivers over mqtt\n" in text({"way": "mqtt"}) + "\n"
     assert "delivers over" not in text({})

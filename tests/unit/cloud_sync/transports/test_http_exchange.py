@@ -88,7 +88,7 @@ async def test_an_answer_in_drops_ends_at_the_deadline(answer: Callable[[Write],
     async with exchange_with(answer, answer_timeout_s=SHORT_S) as (http, url):
         # A GET is given the time to connect as well: of that there is more here than the test has.
         http._unsent_s = SHORT_S
-        with pytest.raises(TransientSyncError, match="did not end in time"):
+        with pytest.raises(TransientSyncError, match="no whole answer in time"):
             await http.ask(method, url, body=b"x" if method == "POST" else b"")
 
 

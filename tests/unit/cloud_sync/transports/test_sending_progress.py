@@ -55,9 +55,9 @@ async def test_one_that_takes_nothing_more_is_given_up(monkeypatch: pytest.Monke
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         http = HttpExchange(headers={}, tls=ClientTls(), connection=ConnectionOptions(answer_timeout_s=0.5))
         async with asyncio.timeout(DEADLINE_S), contextlib.aclosing(http):
-            with pytest.raises(TransientSyncError, match="did not end in time"):
+            with pytest.raises(TransientSyncError, match="no whole answer in time"):
                 await http.ask("POST", url, body=b"x" * 8_000_000)
-            with pytest.raises(TransientSyncError, match="did not end in time"):
+            with pytest.raises(TransientSyncError, match="no whole answer in time"):
                 await http.ask("GET", url)
 
 

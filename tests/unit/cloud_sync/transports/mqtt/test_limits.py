@@ -79,7 +79,10 @@ def test_a_message_of_that_size_that_was_taken_clears_the_suspicion():
     ],
 )
 def test_limits_under_which_nothing_arrives_are_named(announced: Announced, words: str):
-    assert words in str(announced.nonsense)
+    assert announced.nonsense is not None
+    what, remedy = announced.nonsense
+    assert words in what
+    assert "mosquitto: max_" in remedy
 
 
 def test_silence_announces_nothing_wrong():

@@ -11,11 +11,13 @@ import pytest
 
 from cloud_sync.errors import SyncError, TransientSyncError
 from cloud_sync.transports.connection import ConnectionOptions
+from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.transports.mqtt.client import BoundedClient
 from cloud_sync.transports.mqtt.link import Link
 from cloud_sync.transports.mqtt.message import Message
 from cloud_sync.transports.mqtt.options import KEEP_ALIVE_S
 from tests.support.scripted_broker import CONNACK, CONNECT, SUBSCRIBE, broker_that_says, packet, publish
+from tests.support.sockets import free_port
 
 DEADLINE_S = 60.0
 SUBACK = packet(0x90, b"MI\x00\x01")
@@ -103,3 +105,19 @@ async def test_a_broker_cannot_make_its_silence_unnoticed(wish: int):
         expected_s = min(wish or KEEP_ALIVE_S, KEEP_ALIVE_S)
         while link._connection.client._keepalive != expected_s:  # its thread may be at it just now
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("host", "words"), [("127.0.0.1", "nobody listens there: connection refused"), ("broker.invalid", "no such name")]
+)
+async def test_a_broker_that_is_not_reached_is_said_with_what_to_look_at(host: str, words: str):
+    link = Link(
+        Broker(host, free_port(), tls=None), client_id="c", on_message=lambda _: None, on_lost=lambda _: None,
+        connection=ConnectionOptions(connect_timeout_s=DEADLINE_S),
+    )  # fmt: skip
+    try:
+        with pytest.raises(TransientSyncError, match=words) as caught:
+            await link.open()
+    finally:
+        await link.close()
+    assert "does the broker run?" in str(caught.value.hint)
