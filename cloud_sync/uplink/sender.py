@@ -102,7 +102,7 @@ class Uplink:
 
     async def run(self) -> None:
         """Deliver until cancelled."""
-        self._hold_backlog()
+        self._window.hold_backlog(self._backoff.spread_s(self._policy.stagger_s))
         while True:
             self._wake.clear()
             if await self._try_drain():
@@ -118,7 +118,9 @@ class Uplink:
 
     async def _try_drain(self) -> bool:
         """False when something failed; what is held is no failure."""
-        self._begin_round()
+        self._lanes.restart()
+        self._places.begin_round()
+        self._failure, self._idle, self._is_over = None, 0, False
         if self._brake.held:
             await self._ask_about_held()
         if self.state.link is not LinkState.ONLINE and self._failure is None:
@@ -136,11 +138,6 @@ class Uplink:
         if self.state.last_settled_ns is not None and await self._places.give_back():
             self._wake.set()
         return True
-
-    def _begin_round(self) -> None:
-        self._lanes.restart()
-        self._places.begin_round()
-        self._failure, self._idle, self._is_over = None, 0, False
 
     async def _send_until_empty(self) -> None:
         """Until nothing waits for any of the senders, or something failed."""
@@ -336,9 +333,6 @@ class Uplink:
         for block, settlement in settled:
             self._note_settled(block, settlement)
 
-    def _hold_backlog(self) -> None:
-        self._window.hold_backlog(self._backoff.spread_s(self._policy.stagger_s))
-
     def _note_settled(self, block: Block, settlement: Settlement) -> None:
         now_ns, state = self._now_ns(), self.state
         if settlement.refused:
@@ -349,7 +343,7 @@ class Uplink:
             )  # fmt: skip
         if state.failures:
             logger.info("the central takes records again, after %d failures", state.failures)
-            self._hold_backlog()
+            self._window.hold_backlog(self._backoff.spread_s(self._policy.stagger_s))
         is_held = bool(self._brake.held)
         link = LinkState.REFUSES_ALL if is_held else LinkState.ONLINE
         self.state = replace(
