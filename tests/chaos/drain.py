@@ -1,6 +1,6 @@
 """A backlog is drained while new readings keep coming: how fast, and how long do the new ones take?
 
-`python -m tests.chaos.drain [--readings 1000000] [--block 1000] [--in-flight 2] [--join 20000] [--weight 3]`
+`python -m tests.chaos.drain [--readings 1000000] [--block 1000] [--in-flight 8] [--join 20000] [--weight 3]`
 prints one JSON object. A latency is from the return of a flush to the settlement, after the central's COMMIT.
 """
 
@@ -130,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.drain")
     parser.add_argument("--readings", type=int, default=1_000_000)
     parser.add_argument("--block", type=int, default=1_000, help="readings per stored block")
-    parser.add_argument("--in-flight", type=int, default=2)
+    parser.add_argument("--in-flight", type=int, default=8)
     parser.add_argument("--join", type=int, default=20_000, help="most readings joined in one request; 1 joins none")
     parser.add_argument("--weight", type=float, default=3.0)
     print(json.dumps(asyncio.run(measure(parser.parse_args()))))
