@@ -88,9 +88,7 @@ class Uplink:
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
         self._taking = asyncio.Lock()
-        self._idle = 0
-        self._is_over = False
-        self._was_held = False
+        self._idle, self._is_over, self._was_held = 0, False, False
         self._failure: SyncError | None = None
         self._retry_after_s: float | None = None
         self.state = UplinkState(LinkState.STARTING, now_ns())
@@ -118,9 +116,7 @@ class Uplink:
 
     async def _try_drain(self) -> bool:
         """False when something failed; what is held is no failure."""
-        self._lanes.restart()
-        self._places.begin_round()
-        self._failure, self._idle, self._is_over = None, 0, False
+        self._begin_round()
         if self._brake.held:
             await self._ask_about_held()
         if self.state.link is not LinkState.ONLINE and self._failure is None:
@@ -138,6 +134,11 @@ class Uplink:
         if self.state.last_settled_ns is not None and await self._places.give_back():
             self._wake.set()
         return True
+
+    def _begin_round(self) -> None:
+        self._lanes.restart()
+        self._places.begin_round()
+        self._failure, self._idle, self._is_over = None, 0, False
 
     async def _send_until_empty(self) -> None:
         """Until nothing waits for any of the senders, or something failed."""
@@ -212,8 +213,7 @@ class Uplink:
         if len(load.blocks) > 1 and await self._deliver_joined(load):
             return
         for block in load.blocks:
-            alone = load if len(load.blocks) == 1 else None
-            await self._settle([(block, await self._deliver_block(block, alone))])
+            await self._settle([(block, await self._deliver_block(block, load))])
 
     async def _deliver_joined(self, load: Load) -> bool:
         """False when they have to go one by one, so that what cannot be taken is found."""
@@ -231,7 +231,7 @@ class Uplink:
         await self._settle(list(zip(blocks, part_of(answer, blocks), strict=True)))
         return True
 
-    async def _deliver_block(self, block: Block, load: Load | None) -> Settlement:
+    async def _deliver_block(self, block: Block, load: Load) -> Settlement:
         try:
             answer = await self._send(block.body, block.count, block.batch_id, block.record_class, load)
         except (BatchTooLargeError, BatchRefusedError) as exc:

@@ -97,7 +97,7 @@ class Window:
     def request(self, body_bytes: int, count: int, load: Load | None = None) -> Iterator[None]:
         """One request, and what becomes of it. Raises BatchTooLargeError when as much was too large before.
 
-        `load` is what it carries as a whole; None: a part of one, or a question.
+        `load` is what it carries, or a block of it; None: a part of a block, or a question.
         """
         now_s = self._monotonic_s()
         if count > 1 and self._too_large.is_too_large(body_bytes, now_s=now_s):
@@ -106,7 +106,7 @@ class Window:
             self._bucket.take(body_bytes, now_s=now_s)
         flight = self._control.note_sent(
             body_bytes,
-            is_full=load is not None and load.is_full,
+            is_full=load is not None and load.is_full and load.count == count,
             is_backlog=load is not None and load.lane is Lane.BACKLOG,
             now_s=now_s,
         )
