@@ -39,7 +39,7 @@ class Start:
 def note_start(state_dir: Path, *, now_s: float, before: str | None) -> list[Start]:
     """Add this start, and return those that are kept, oldest first. A disk that takes nothing costs only the count."""
     starts = [*read_starts(state_dir), Start(now_s, before)][-KEPT:]
-    document = [{"at": round(start.at_s, 3), "before": start.before} for start in starts]
+    document = [{"at": int(start.at_s * 1000) / 1000, "before": start.before} for start in starts]
     try:
         # In place: a new file would need room (and an inode) that a full disk does not have.
         with open_private(state_dir / STARTS_FILE, "w", encoding="utf-8") as file:
