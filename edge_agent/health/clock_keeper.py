@@ -292,8 +292,8 @@ def _in_words(change: Change) -> str:
             )
         case ChangeKind.CENTRALS:
             return (
-                f"the clock is {by} and nobody sets it: times are the central's, within {within}, and readings go with "
-                "less quality"
+                f"the clock is {beside_the_centrals(-change.step_us)} and nobody sets it: times are the central's, "
+                f"within {within}, and readings go with less quality"
             )
         case ChangeKind.LEAPT:
             return f"a leap second: the clock was {by}"
@@ -304,6 +304,11 @@ def _in_words(change: Change) -> str:
             return (
                 f"the clock was set by {change.step_us / 1e6:+.0f} s without being synchronised, which is not followed"
             )
+
+
+def beside_the_centrals(off_us: int) -> str:
+    """Return in words how much later than the central's a clock is."""
+    return f"{how_far(-off_us)}{' of' if off_us > 0 else ''} the central's"
 
 
 def how_far(step_us: int) -> str:

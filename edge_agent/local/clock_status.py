@@ -6,7 +6,7 @@ import math
 from typing import Any, Final
 
 from edge_agent.core.clock import instant
-from edge_agent.health.clock_keeper import ClockHealth, how_far
+from edge_agent.health.clock_keeper import ClockHealth, beside_the_centrals
 from edge_agent.health.clock_watch import ClockState
 from edge_agent.health.time_services import has_battery_clock, remedy
 from edge_agent.local.document import problem
@@ -77,7 +77,7 @@ def _while_held(health: ClockHealth, waiting: str) -> str:
 
 
 def _beside_the_central(health: ClockHealth) -> str:
-    return f"this box's clock is {how_far(-(health.off_central_us or 0))} of the central's"
+    return f"this box's clock is {beside_the_centrals(health.off_central_us or 0)}"
 
 
 def _agreement_s(health: ClockHealth) -> float:

@@ -1,19 +1,22 @@
-"""A whole agent on a box that starts in 1970 and is synchronised later, with a real central and its database."""
+"""A whole agent on a box whose clock nobody vouches for at first, with a real central and its database."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge_agent.cli.status import read_status
+from edge_agent.errors import EdgeError
 from tests.chaos.children import Child
 from tests.chaos.plant import NumberedPlant
 from tests.chaos.preload import together
@@ -22,6 +25,9 @@ from tests.peers.scripted_modbus import scripted_device
 from tests.support.central import API_KEY, Database
 
 TAGS_AT = "SELECT sensor_id, timestamp, value, quality FROM sensor_readings ORDER BY timestamp"
+HOUR_S = 3_600.0
+CENTRALS_ERROR = timedelta(seconds=30)
+"""A Date names a second, and a busy machine answers late."""
 HELD = "SELECT sum(count) FROM clock_span JOIN block ON id BETWEEN first_id AND last_id"
 
 
@@ -42,14 +48,32 @@ class Box:
         tables = "".join(f"[{name}]\n{_lines(table)}" for name, table in document.items())
         self.config.write_text(f"sources = [{_inline(plant.source(device_port, interval_s=0.05))}]\n{tables}")
 
-    def start(self) -> None:
-        hold = {"EDGE_CENTRAL__API_KEY": API_KEY, "EDGE_OUTBOX__HOLD_UNSYNCHRONISED_S": "600"}
+    def start(self, *, hold_s: float = 600.0) -> None:
+        hold = {"EDGE_CENTRAL__API_KEY": API_KEY, "EDGE_OUTBOX__HOLD_UNSYNCHRONISED_S": f"{hold_s}"}
         self.agent.spawn("-m", "edge_agent", "run", "--config", str(self.config),
                          **together(hold, self.clock.environment))  # fmt: skip
 
     async def holds(self, records: int) -> None:
         """Return once so many wait for the clock."""
         await self.agent.patience().until(lambda: self._held() >= records, f"{records} records that wait")
+
+    async def status(self) -> dict[str, Any]:
+        return await asyncio.to_thread(read_status, self.config)
+
+    async def is_contradicted(self) -> None:
+        """Return once the central has said its time and the agent has compared."""
+
+        async def differs() -> bool:
+            with contextlib.suppress(EdgeError):  # it does not answer yet
+                clock = (await self.status()).get("clock", {})
+                return clock.get("off_central_s") is not None
+            return False
+
+        await self.agent.patience().until(differs, "the central's time")
+
+    def dead_letters(self) -> int:
+        with closing(sqlite3.connect(self.state / "outbox.db")) as db:
+            return int(db.execute("SELECT count(*) FROM dead_letter").fetchone()[0])
 
     async def stop(self) -> None:
         self.agent.send(signal.SIGTERM)
@@ -94,16 +118,7 @@ async def test_a_box_that_starts_in_1970_delivers_true_times_once_it_is_synchron
     assert document["clock"]["do"]
     assert await database.count("sensor_readings") == 0
     box.clock.synchronise()
-    stored: list[Any] = []
-
-    async def arrived() -> bool:
-        nonlocal stored
-        stored = await database.fetch(TAGS_AT)
-        return len(stored) >= 60
-
-    await box.agent.patience().until(arrived, "readings at the central")
-    await box.stop()
-    stored = await database.fetch(TAGS_AT)
+    stored = await stored_once(box, database, 60)
     ended = box.clock.true_time()
     assert all(began <= row["timestamp"] <= ended for row in stored)
     assert {row["quality"] for row in stored} == {1.0}
@@ -113,5 +128,61 @@ async def test_a_box_that_starts_in_1970_delivers_true_times_once_it_is_synchron
     texts = [json.loads(row["body"])["text"] for row in await database.fetch(
         "SELECT body FROM edge_events WHERE kind = 'annotation' ORDER BY time")]  # fmt: skip
     assert ["is not synchronised since the boot" in texts[0], "is mended" in texts[1]] == [True, True]
-    with closing(sqlite3.connect(box.state / "outbox.db")) as db:
-        assert db.execute("SELECT count(*) FROM dead_letter").fetchone() == (0,)
+    assert box.dead_letters() == 0
+
+
+async def stored_once(box: Box, database: Database, count: int) -> list[Any]:
+    """Return what is stored once there are so many readings, and none of them a dead letter."""
+    stored: list[Any] = []
+
+    async def arrived() -> bool:
+        nonlocal stored
+        stored = await database.fetch(TAGS_AT)
+        return len(stored) >= count
+
+    await box.agent.patience().until(arrived, f"{count} readings at the central")
+    await box.stop()
+    assert box.dead_letters() == 0
+    return await database.fetch(TAGS_AT)
+
+
+@pytest.mark.parametrize("database_server", ["plain"], indirect=True)
+async def test_a_right_clock_that_nobody_synchronises_delays_nothing(box: Box, database: Database):
+    began = box.clock.true_time()
+    box.clock.step_s(0.0)
+    box.start()
+    stored = await stored_once(box, database, 20)
+    ended = box.clock.true_time()
+    assert ended - began < timedelta(seconds=600), "the hold would have ended"
+    assert all(began <= row["timestamp"] <= ended for row in stored)
+    assert {row["quality"] for row in stored} == {0.5}
+
+
+@pytest.mark.parametrize("database_server", ["plain"], indirect=True)
+@pytest.mark.parametrize("off_s", [2 * HOUR_S, -2 * HOUR_S])
+async def test_a_clock_hours_off_is_held_until_it_is_set_right(box: Box, database: Database, off_s: float):
+    began = box.clock.true_time()
+    box.clock.step_s(off_s)
+    box.start()
+    await box.is_contradicted()
+    await box.holds(20)
+    problems = [one["what"] for one in (await box.status())["problems"]]
+    which = "ahead of" if off_s > 0 else "behind"
+    assert any(f"this box's clock is 2.0 h {which} the central's" in what for what in problems)
+    assert await database.count("sensor_readings") == 0
+    box.clock.set_right()
+    stored = await stored_once(box, database, 40)
+    assert all(began <= row["timestamp"] <= box.clock.true_time() for row in stored)
+
+
+@pytest.mark.parametrize("database_server", ["plain"], indirect=True)
+async def test_a_clock_days_ahead_that_nobody_sets_delivers_by_the_centrals_time(box: Box, database: Database):
+    began = box.clock.true_time()
+    box.clock.step_s(50 * HOUR_S)
+    box.start(hold_s=2.0)
+    stored = await stored_once(box, database, 40)
+    ended = box.clock.true_time()
+    assert all(began - CENTRALS_ERROR <= row["timestamp"] <= ended + CENTRALS_ERROR for row in stored)
+    assert {row["quality"] for row in stored} == {0.5}
+    (word,) = await database.fetch("SELECT body FROM edge_events WHERE body::text LIKE '%times are the central%'")
+    assert "2 days ahead of the central's" in json.loads(word["body"])["text"]
