@@ -60,7 +60,7 @@ def write_configuration(places: DemoPlaces, *, central_url: str, modbus_port: in
             "api_key_file": str(places.key_file),
             "backoff_max_s": 5.0,
         },
-        "outbox": {"flush_interval_s": 1.0, "hold_unsynchronised_s": 0.0, "key_journal": str(places.journal_file)},
+        "outbox": {"flush_interval_s": 1.0, "key_journal": str(places.journal_file)},
         "report": {"interval_s": 5.0, "alarm_interval_s": 1.0, "heartbeat_s": 10.0},
         "models": {"dir": str(places.models_dir)},
     }

@@ -63,7 +63,8 @@ class OutboxSettings(Strict):
         ge=0,
         le=604_800,
         description="While the clock was not synchronised since the boot, records wait to be stamped right, for at most"
-        " this long with the central in reach; then they go with a quality of at most 0.5. 0: they never wait.",
+        " this long with the central in reach; then they go with a quality of at most 0.5, by the central's time if it"
+        " contradicts the clock. They go at once when it agrees. 0: they never wait.",
     )
     flush_interval_s: float = Field(1.0, gt=0, le=60, description="Group commit: at most this much is in memory.")
     key_journal: Path | None = Field(
