@@ -37,7 +37,7 @@ class CountedStream(httpcore.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
-        with self._watched.kept_open():  # a handshake that fails has cost its bytes as well
+        with self._watched.securing():  # a handshake that fails has cost its bytes as well
             inner = await self._inner.start_tls(ssl_context, server_hostname, timeout)
         return CountedStream(inner, self._watched)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator, Mapping
@@ -98,11 +99,15 @@ class LinkMeter:
 
 
 class WatchedConnection:
-    """What one connection adds to its meter."""
+    """What one connection adds to its meter.
+
+    Without TLS everything on the wire is what was written and read, also what was sent again or never read.
+    """
 
     def __init__(self, meter: LinkMeter, sock: socket.socket | None) -> None:
         self._meter = meter
         self._sock = sock
+        self._has_tls = isinstance(sock, ssl.SSLSocket)
         self._before = LinkBytes()
 
     def note(self, *, sent: int = 0, received: int = 0) -> None:
@@ -112,7 +117,8 @@ class WatchedConnection:
             self._meter.add(LinkBytes(carried=sent + received, sent=sent, received=received))
             return
         more, self._before = now.since(self._before), now
-        self._meter.add(LinkBytes(0, sent + received, more.sent, more.received, more.tcp_ip))
+        carried = sent + received if self._has_tls else more.wire
+        self._meter.add(LinkBytes(0, carried, more.sent, more.received, more.tcp_ip))
 
     def look(self) -> None:
         """Count what the kernel counted since, such as a handshake; of a closed connection nothing."""
@@ -120,8 +126,9 @@ class WatchedConnection:
             self.note()
 
     @contextlib.contextmanager
-    def kept_open(self) -> Iterator[None]:
-        """Look at the end of what is done inside, also when the connection is closed there."""
+    def securing(self) -> Iterator[None]:
+        """Look at the end of a handshake with TLS, also when the connection is closed there."""
+        self._has_tls = True
         sock = self._sock
         if sock is None:
             yield
