@@ -48,8 +48,8 @@ def no_tls_in_time(within_s: float) -> StepError:
     """Return the error of a handshake that began and did not end."""
     return StepError(
         f"the TLS handshake was not over within {within_s:g} s (central.tls_timeout_s)",
-        hint="about 5 kB are exchanged: on a link that is slower than that raise central.tls_timeout_s;"
-        " otherwise something on the way lets only small packets through (MTU), or no TLS is spoken there",
+        hint="about 5 kB are exchanged: on a link that is slower than that raise central.tls_timeout_s; otherwise is"
+        " the line up? Or something on the way lets only small packets through (MTU), or no TLS is spoken there",
     )
 
 

@@ -37,6 +37,9 @@ _REFUSED: Final = re.compile(
 )
 
 
+_NO_CERTIFICATE: Final = ("NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE")
+
+
 def refused_alert(said: str) -> str | None:
     """What the other side said of our certificate, in words; None when this was about something else."""
     found = _REFUSED.search(said)
@@ -199,11 +202,19 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext:
         return context
     try:
         context.load_verify_locations(ca_file)
-    except OSError as exc:  # ssl.SSLError is one
+    except OSError as exc:
         raise CredentialsError(
-            f"the CA file {ca_file} cannot be used: {exc}", hint="it must hold PEM certificates and be readable"
+            f"the CA file {ca_file} cannot be used: {_why_unusable(exc)}",
+            hint="it must hold PEM certificates and be readable",
         ) from exc
     return context
+
+
+def _why_unusable(exc: OSError) -> str:
+    if isinstance(exc, ssl.SSLError):  # which is an OSError, with numbers of its own
+        is_empty = exc.reason in _NO_CERTIFICATE
+        return "there is no certificate in it" if is_empty else f"it is damaged ({exc.reason or exc})"
+    return exc.strerror or str(exc)
 
 
 def _public(key: object) -> bytes:

@@ -1,8 +1,8 @@
 """`edge-agent validate`: a configuration checked without opening a source or the network.
 
-Of the files it names only these are read: the client certificate and its key, because a renewed pair that does not fit,
-or is not valid today, is found before the agent needs it; and where there are indicators the tables they are looked up
-in, and the champions of the same sources, because two writers of one row are refused.
+Of the files it names only these are read: CA files, and the client certificate and its key, because a renewed pair
+that does not fit, or is not valid today, is found before the agent needs it; and where there are indicators the tables
+they are looked up in, and the champions of the same sources, because two writers of one row are refused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def validate_file(file: Path | None, *, as_json: bool) -> int:
         return 3
     tags = sum(len(s.nodes) for s in settings.sources if s.type == "opcua")
     tags += sum(len(g.tags) for s in settings.sources if s.type == "modbus" for g in s.poll_groups)
-    warnings = _of_this_environment(settings.central)
+    warnings = _unusable(settings.central)
     if as_json:
         print(json.dumps(_document(path, warnings=["; ".join(each) for each in warnings])))
     else:
@@ -52,14 +52,14 @@ def _document(path: Path, *, errors: Sequence[str] = (), warnings: Sequence[str]
     return {"file": str(path), "is_valid": not errors, "errors": [*errors], "warnings": [*warnings]}
 
 
-def _of_this_environment(central: CentralSettings) -> list[tuple[str, str]]:
-    """Return what an agent with the variables that are set here could not use, and what to do."""
+def _unusable(central: CentralSettings) -> list[tuple[str, str]]:
+    """Return what delivery could not use, were the agent started here now, and what to do; it would still record."""
     # Imported here: it loads the libraries of the connection.
-    from edge_agent.local.client_certificate import missing_roots
+    from edge_agent.local.client_certificate import missing_roots, unusable_authorities
     from edge_agent.local.proxy_status import unusable_variable
 
-    found = (unusable_variable(central), missing_roots(central))
-    return [each for each in found if each is not None]
+    found = [each for each in (unusable_variable(central), missing_roots(central)) if each is not None]
+    return found + unusable_authorities(central)
 
 
 def _check_files(settings: Settings) -> None:

@@ -71,3 +71,30 @@ def test_a_variable_that_the_settings_overrule_is_none_of_validates_business(
     path.write_text(HEAD + PLC + '\n[central.proxy]\nurl = "none"\n', encoding="utf-8")
     assert validate_file(path, as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["warnings"] == []
+
+
+@pytest.mark.parametrize(("content", "why"), [(None, "No such file"), ("hello", "no certificate in it")])
+def test_a_ca_file_that_cannot_be_used_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, why: str
+) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content, encoding="utf-8")
+    path = tmp_path / "edge.toml"
+    path.write_text(HEAD + 'ca_file = "ca.pem"\n' + PLC, encoding="utf-8")
+    assert validate_file(path, as_json=True) == 0
+    (warning,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert "ca.pem cannot be used" in warning
+    assert why in warning
+
+
+def test_public_authorities_without_a_certificate_are_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    roots = tmp_path / "roots.pem"
+    roots.write_text("hello", encoding="utf-8")
+    monkeypatch.setenv("SSL_CERT_FILE", str(roots))
+    path = tmp_path / "edge.toml"
+    path.write_text(HEAD + PLC, encoding="utf-8")
+    assert validate_file(path, as_json=True) == 0
+    (warning,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert "in which there is no certificate" in warning
