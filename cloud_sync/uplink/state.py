@@ -32,6 +32,18 @@ class LinkState(StrEnum):
     BLOCKED = "blocked"  # our own disk does not let us settle
 
 
+OUTAGES_KEPT: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A link that delivered was lost: when, and with which words."""
+
+    since_ns: int
+    error: str
+    hint: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class UplinkState:
     """`since_ns` is when this link state began; `error` and `hint` say why it is not online."""
@@ -48,6 +60,8 @@ class UplinkState:
     error: str | None = None
     hint: str | None = None
     measured: Measured | None = None
+    outages: tuple[Outage, ...] = ()
+    """The newest, at most `OUTAGES_KEPT`; one that is over is one too, a central that is busy is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +114,15 @@ def failed(state: UplinkState, exc: SyncError, *, now_ns: int) -> UplinkState:
         failures=1 if isinstance(exc, TransientSyncError) and exc.made_progress else state.failures + 1,
         error=exc.said,
         hint=exc.hint,
+        outages=_with(state, exc, now_ns) if link is LinkState.OFFLINE else state.outages,
     )
+
+
+def _with(state: UplinkState, exc: SyncError, now_ns: int) -> tuple[Outage, ...]:
+    is_busy = isinstance(exc, TransientSyncError) and (exc.made_progress or exc.retry_after_s is not None)
+    if state.link is not LinkState.ONLINE or is_busy:
+        return state.outages
+    return (*state.outages, Outage(now_ns, exc.said, exc.hint))[-OUTAGES_KEPT:]
 
 
 def words_of_held(held: Mapping[RecordClass, str], depth: Depth) -> str | None:

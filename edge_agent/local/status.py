@@ -45,6 +45,7 @@ from edge_agent.local.proxy_status import describe_proxy
 from edge_agent.local.reconciliation import reconcile_problem
 from edge_agent.local.twins import Installation, describe_identity, describe_presence, presence_problems, remedy_of_held
 from edge_agent.local.unscored import Unscored
+from edge_agent.local.unsteady_link import unsteady_problem
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.stages import SnapshotStage
 from edge_agent.settings import Settings
@@ -179,6 +180,8 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
         out.append(problem(broken[0], put_aside_at_ns(quarantined[-1]), broken[1]))
     if (away := link_problem(uplink, parts.now_ns)) is not None:
         out.append({**away, "do": remedy_of_held(parts.own) or away["do"]})
+    elif (unsteady := unsteady_problem(uplink, parts.now_ns)) is not None:
+        out.append(unsteady)
     if not is_withheld(parts.link) and not parts.clock_health.held_records:
         out += growth_problems(parts.outbox.growth if parts.outbox else None, uplink, parts.settings.central)
     out += presence_problems(parts.own, uplink.link, now_ns=parts.now_ns)
