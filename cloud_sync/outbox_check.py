@@ -59,7 +59,7 @@ def what_is_damaged(path: Path) -> str | None:
     found = checks[-1]
     if found is None:
         return None
-    says_nothing = found.is_io_error or not (disk.is_calm or checks[-_ALIKE:] == [found] * _ALIKE)
+    says_nothing = found.is_io_error or checks[-_ALIKE:] != [found] * _ALIKE
     if says_nothing and disk.unreadable == 0:
         raise OutboxUnavailableError(
             f"{path} cannot be checked: {found.text}",

@@ -236,10 +236,10 @@ class Agent:
             self.supervision.start("watchdog", self.notifier.keep_alive),
         ]
         try:
-            for line in await asyncio.to_thread(self.box.warnings):
-                log.warning("%s", line)
             self.notifier.ready(f"{len(sources)} sources")
             log.info("running: %d sources, central %s", len(sources), self.settings.central.address)
+            for line in await asyncio.to_thread(self.box.warnings):
+                log.warning("%s", line)
             await stop.wait()
             self.notifier.stopping()
             log.info("stopping")

@@ -90,8 +90,9 @@ async def test_samples_become_scored_rows_at_the_central_each_key_once(tmp_path:
 async def test_the_socket_tells_sources_scores_and_the_outbox(tmp_path: Path) -> None:
     central = MemoryTransport()
     settings = settings_of(tmp_path, synthetic())
-    async with running(settings, central):
+    async with running(settings, central) as agent:
         await until(lambda: len(central.rows) > 12, "rows at the central")
+        await until(lambda: agent.uplink.state.accepted_total > 12, "rows that are settled")
         document = await ask(settings)
     (source,) = document["sources"]
     assert source["state"] == "running"

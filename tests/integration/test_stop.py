@@ -140,7 +140,7 @@ async def test_a_stop_while_models_are_being_proven_does_not_wait_for_them(
     caplog.set_level("INFO")
     monkeypatch.setattr(Agent, "build", lambda *_args, **_more: released.wait(DEADLINE_S))
     signals = StopSignals(within_s=DEADLINE_S)
-    running = asyncio.create_task(run_command._run_agent(settings_of(tmp_path, synthetic()), "a-key", None, signals))
+    running = asyncio.create_task(run_command._run_agent(settings_of(tmp_path, synthetic()), signals))
     await asyncio.sleep(0.05)
     assert not running.done()
     signals.asked.set()
