@@ -15,7 +15,7 @@ from cloud_sync import wire
 from cloud_sync.outbox import NewBlock, Outbox
 from cloud_sync.records import Batch, RecordClass, Settlement
 from cloud_sync.transports.memory import MemoryTransport
-from cloud_sync.uplink.budget import Budget, BudgetRule, Level, Period
+from cloud_sync.uplink.budget import Budget, BudgetRule, Level, Period, Spent
 from cloud_sync.uplink.metered import ASK_AGAIN_S, LEAST_BODY_BYTES, MeteredGate
 from cloud_sync.uplink.quiet_hours import QuietHours
 from cloud_sync.uplink.scheduler import LoadLimits
@@ -51,15 +51,18 @@ class World:
     def now(self) -> datetime:
         return datetime.fromtimestamp(NOON.timestamp() + self.now_s, UTC)
 
-    def gate(self, *, interval_s: float = INTERVAL_S, per_day: int | None = None, quiet=()) -> MeteredGate:
+    def gate(
+        self, *, interval_s: float = INTERVAL_S, per_day: int | None = None, used: int = 0, quiet=()
+    ) -> MeteredGate:
         rule = None if per_day is None else BudgetRule(Period.DAY, per_day, zone=UTC)
+        before = None if rule is None else Spent(rule.span_of(self.now()).start, used)
         return MeteredGate(
             charged=lambda: self.carried,
             now=self.now,
             monotonic_s=lambda: self.now_s,
             is_synced=lambda: True,
             send_interval_s=interval_s,
-            budgets=[] if rule is None else [Budget(rule, self.now())],
+            budgets=[] if rule is None else [Budget(rule, self.now(), before)],
             quiet_hours=quiet,
             local_now=lambda now: now,
         )
@@ -229,11 +232,11 @@ def test_a_day_of_requests_as_often_as_the_gate_lets_them_stays_within_the_budge
 
 async def test_uplink_keeps_the_backlog_while_the_budget_is_ahead_of_its_pace(outbox: Outbox):
     world = World()
-    gate = world.gate(interval_s=0.0, per_day=100_000)
+    gate = world.gate(interval_s=0.0, per_day=100_000, used=50_000)
     outbox.append([block_of(fresh_rows(2)) for _ in range(40)])
-    world.carried = 50_000
     async with asyncio.timeout(DEADLINE_S), delivering(world, gate, outbox) as uplink:
         await until(lambda: outbox.depth().records == 2 * (40 - 16))  # the newest 16 blocks went
+        await until(lambda: gate.withheld() == READINGS)  # what they cost is known, and the alarm is none of it
         outbox.append([event_block("alarm")])
         uplink.wake()
         await until(lambda: "b-alarm" in world.batch_ids)
