@@ -35,6 +35,11 @@ _ON_THIS_MACHINE: Final = (
     "that is this machine itself: if its state folder was removed or replaced, wait; if two agents with this"
     " gateway.id run here, stop one of them; to hand the id over at once: edge-central release"
 )
+_LIKE_THIS_MACHINE: Final = (
+    "it shows this box's machine id: if the state folder here was removed or replaced, wait; if a second agent runs"
+    " here or the card was copied, give one of them another gateway.id and key; to hand the id over at once:"
+    " edge-central release"
+)
 _MOVED: Final = (
     "nothing, if this box replaces the other one; if the card or folder was copied and both are to run, give one of "
     "them another gateway.id and key"
@@ -113,12 +118,13 @@ def describe_identity(own: Installation | None) -> dict[str, Any]:
 
 
 def remedy_of_held(own: Installation | None) -> str | None:
-    """Return what to do when the other box is this machine, told by its hardware; None when it is not, or who knows."""
+    """Return what to do when the other box is this machine, or shows the same machine id; None of any other."""
     if own is None or own.identity is None or own.presence.told is None or not own.presence.is_held_back:
         return None
     machine, other = own.identity.machine, own.presence.told.notice.other
-    shows_hardware = bool(machine.board or machine.cards)  # a copied card has the same id of the system
-    return _ON_THIS_MACHINE if shows_hardware and machine.name == other.machine else None
+    if not other.machine or machine.name != other.machine:
+        return None
+    return _ON_THIS_MACHINE if machine.board or machine.cards else _LIKE_THIS_MACHINE
 
 
 def presence_problems(own: Installation | None, link: LinkState, *, now_ns: int) -> list[dict[str, Any]]:

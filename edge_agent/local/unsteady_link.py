@@ -20,7 +20,5 @@ def unsteady_problem(uplink: UplinkState, now_ns: int) -> dict[str, Any] | None:
     if len(lately) < LEAST_OUTAGES:
         return None
     first, last = lately[0], lately[-1]
-    what = (
-        f"the link to the central comes and goes: lost {len(lately)} times in 10 minutes, the last time: {last.error}"
-    )
+    what = f"the link to the central comes and goes: lost {len(lately)} times in 10 minutes, last by: {last.error}"
     return problem(what, first.since_ns, last.hint or _LOOK_AT_IT)
