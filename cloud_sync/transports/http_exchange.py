@@ -1,8 +1,8 @@
 """One HTTP request and its whole answer: one deadline, one bound. Every answer over HTTP comes in through here.
 
 Constraints
-- The deadline moves only with what this side has sent and the other has acknowledged (`sending_progress`). From the
-  last byte of the request on the answer, its headers and its body together, has `answer_timeout_s`: a server that
+- The deadline moves only with what this side has sent and the other has acknowledged (`request_deadline`). From the
+  last byte of the request on the answer, its headers and its body together, has a time of its own: a server that
   sends a byte now and then gains nothing by it.
 - The body is taken as it travels. No compression is asked for and none is undone, so what is counted is what is held.
   Headers are bounded by the library (100 kB, `httpcore`). No redirect is followed, no cookie kept.
@@ -31,6 +31,7 @@ from cloud_sync.transports.http_errors import check_certificate_taken, translate
 from cloud_sync.transports.http_pool import forward_of, transport_of
 from cloud_sync.transports.link_meter import LinkBytes
 from cloud_sync.transports.proxies.handshake import refused_by_http
+from cloud_sync.transports.request_deadline import RequestDeadline
 from cloud_sync.transports.sending_progress import on_progress
 from cloud_sync.transports.tls import ClientTls
 
@@ -102,20 +103,21 @@ class HttpExchange:
         with translated(url, self._tls.own):
             if self._client is None:
                 self._client = self._made_client(url)
-            async with asyncio.timeout(self._unsent_s) as deadline:
+            async with asyncio.timeout(self._unsent_s) as timeout:
+                deadline = RequestDeadline(timeout, answer_timeout_s=self._answer_timeout_s, body_bytes=len(body))
                 more = {**(headers or {}), CHALLENGE_HEADER: challenge}
                 if body:
                     more["Content-Length"] = str(len(body))
-                content = self._sent(body, deadline) if body else None
+                content = _in_pieces(body, deadline) if body else None
                 request = self._client.stream(
                     method,
                     url,
                     params=params,
                     content=content,
                     headers=more,
-                    extensions={"trace": self._begun(deadline, asked)},
+                    extensions={"trace": _begun(deadline, asked)},
                 )
-                on_progress.set(lambda: self._prolong(deadline))
+                on_progress.set(deadline.note_unacknowledged)
                 async with request as response:
                     moments_us = asked.moments_us()
                     found = await _body(url, response, max_bytes)
@@ -159,30 +161,6 @@ class HttpExchange:
             client.headers.pop(name, None)
         return client
 
-    def _begun(self, deadline: asyncio.Timeout, asked: _Asked) -> Callable[[str, object], Awaitable[None]]:
-        """Of the library's events one counts: the connection stands, and the request goes out."""
-
-        async def trace(event: str, _: object) -> None:
-            if event == "http11.send_request_headers.started":
-                deadline.reschedule(asyncio.get_running_loop().time() + self._answer_timeout_s)
-                asked.begin()
-
-        return trace
-
-    def _prolong(self, deadline: asyncio.Timeout) -> None:
-        """The other side has acknowledged a part of what the kernel still held."""
-        ends_s = asyncio.get_running_loop().time() + self._answer_timeout_s
-        if not deadline.expired():
-            deadline.reschedule(max(ends_s, deadline.when() or 0.0))
-
-    async def _sent(self, body: bytes, deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
-        """The body in pieces, each with time of its own; the library comes for the next when one has gone out."""
-        loop = asyncio.get_running_loop()
-        for start in range(0, len(body), _PIECE_BYTES):
-            deadline.reschedule(loop.time() + self._answer_timeout_s)
-            yield body[start : start + _PIECE_BYTES]
-        deadline.reschedule(loop.time() + self._answer_timeout_s)
-
 
 class _Asked:
     """When one request began to go out, for whoever wants to know what time it is at the other side."""
@@ -199,6 +177,25 @@ class _Asked:
         if self._central_time is None or self._began_us is None:
             return None
         return self._began_us, self._central_time.now_us()
+
+
+def _begun(deadline: RequestDeadline, asked: _Asked) -> Callable[[str, object], Awaitable[None]]:
+    """Of the library's events one counts: the connection stands, and the request goes out."""
+
+    async def trace(event: str, _: object) -> None:
+        if event == "http11.send_request_headers.started":
+            deadline.go_on()
+            asked.begin()
+
+    return trace
+
+
+async def _in_pieces(body: bytes, deadline: RequestDeadline) -> AsyncIterator[bytes]:
+    """The body in pieces, each with time of its own; the library comes for the next when one has gone out."""
+    for start in range(0, len(body), _PIECE_BYTES):
+        deadline.go_on()
+        yield body[start : start + _PIECE_BYTES]
+    deadline.go_on(is_last=True)
 
 
 def client_for(

@@ -18,8 +18,8 @@ from typing import Final, Protocol
 LOOK_EVERY_S: Final = 1.0
 LEAST_BYTES: Final = 512
 
-on_progress: ContextVar[Callable[[], None] | None] = ContextVar("on_progress", default=None)
-"""Whose deadline moves with what this task sends."""
+on_progress: ContextVar[Callable[[int], None] | None] = ContextVar("on_progress", default=None)
+"""Who hears, while this task waits, that more was acknowledged, and how many bytes the kernel still holds."""
 
 
 class HasFileno(Protocol):
@@ -50,9 +50,10 @@ def watched(sock: HasFileno | None) -> Iterator[None]:
 
 
 class _Watch:
-    def __init__(self, sock: HasFileno, tell: Callable[[], None]) -> None:
+    def __init__(self, sock: HasFileno, tell: Callable[[int], None]) -> None:
         self._sock = sock
         self._tell = tell
+        self._is_empty = False
         self._left = unacknowledged_bytes(sock)
         self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
 
@@ -61,9 +62,9 @@ class _Watch:
 
     def _look(self) -> None:
         left = unacknowledged_bytes(self._sock)
-        if self._left - left >= LEAST_BYTES or left == 0 < self._left:
-            self._tell()
-            self._left = left
+        if self._left - left >= LEAST_BYTES or (left == 0 and not self._is_empty):
+            self._tell(left)
+            self._left, self._is_empty = left, left == 0
         elif left > self._left:
-            self._left = left  # more was handed over meanwhile
+            self._left, self._is_empty = left, False  # more was handed over meanwhile
         self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)

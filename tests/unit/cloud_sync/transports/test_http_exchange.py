@@ -119,19 +119,6 @@ async def test_nothing_is_unpacked(encoding: str):
     assert (answer.status, answer.body) == (404, b"")
 
 
-async def test_only_what_goes_out_moves_the_deadline():
-    http = HttpExchange(headers={}, tls=ClientTls(), connection=PATIENT)
-    async with asyncio.timeout(DEADLINE_S) as deadline:
-        pieces, ends = [], []
-        async for piece in http._sent(b"x" * 40_000, deadline):
-            pieces.append(piece)
-            ends.append(deadline.when())
-        ends.append(deadline.when())
-    assert b"".join(pieces) == b"x" * 40_000
-    assert len(pieces) == 3
-    assert ends == sorted(set(ends))
-
-
 async def test_no_cookie_is_kept():
     heads: list[bytes] = []
 

@@ -66,7 +66,7 @@ async def test_bytes_now_and_then_are_no_progress(monkeypatch: pytest.MonkeyPatc
     told: list[int] = []
     held = [10_000]
     monkeypatch.setattr(sending_progress, "unacknowledged_bytes", lambda _: held[0])
-    on_progress.set(lambda: told.append(held[0]))
+    on_progress.set(told.append)
     with socket.socket() as sock, watched(sock):
         for left in (9_900, 9_600, 9_488, 9_480, 0, 0):
             held[0] = left
