@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from cloud_sync import wire
 from tests.contract.check_transport import batch
 from tests.support.central import Database
 from tests.support.databases import REPOSITORY, remove, short_folder
+from tests.support.patience import Patience
 
 DEADLINE_S = 60.0
 PROGRAM = [sys.executable, "-m", "cloud_sync.central.cli"]
@@ -98,6 +100,7 @@ def test_a_second_order_ends_it_also_while_its_database_hangs(folder: Path):
             process.suspend()
         asked = threading.Thread(target=_ask_in_vain, args=(central.ready["url"],), daemon=True)
         asked.start()
+        until_somebody_is_served(central.process.pid)
         central.process.send_signal(signal.SIGTERM)
         central.process.send_signal(signal.SIGINT)  # another: two of a kind at once are one to the kernel
         assert central.process.wait(DEADLINE_S) == 1
@@ -107,6 +110,15 @@ def test_a_second_order_ends_it_also_while_its_database_hangs(folder: Path):
     assert alive == []
     asked.join(DEADLINE_S)
     remove(socket_dir_of(central.ready["database"]))
+
+
+def until_somebody_is_served(pid: int) -> None:
+    """Until a connection stands; its request comes with it."""
+    patience = Patience(DEADLINE_S)
+    while not any(one.status == psutil.CONN_ESTABLISHED for one in psutil.Process(pid).net_connections("tcp")):
+        assert not patience.is_over, "nobody connected"
+        time.sleep(0.05)
+    time.sleep(0.5)
 
 
 def _ask_in_vain(url: str) -> None:
