@@ -13,7 +13,7 @@ install:  ## prepare .venv from the hashed lock; LOCK=requirements.lock leaves t
 demo: install  ## the whole road on this machine; ARGS="--duration 60 --json" runs it unattended
 	@$(BIN)/edge-agent demo $(ARGS)
 
-JOBS ?= 2
+JOBS ?= 4
 # A module stays with one worker: its servers are started once. The order is kept, long modules come early.
 test: dev debian check  ## lint, types, import contracts, tests; ARGS goes to pytest, JOBS=1 runs one at a time
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)

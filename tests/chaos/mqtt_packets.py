@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PUBLISH, PUBACK = 3, 4
 NO_SUBSCRIBERS, FAILURE = 0x10, 0x80
 
+_TOPIC_ALIAS = 0x23
 _CORRELATION_DATA = 0x09
 _FIXED_WIDTHS = {0x01: 1, 0x02: 4, 0x0B: 1, 0x23: 2}  # a subscription identifier here is below 128
 _TEXTS = {0x03: 1, 0x08: 1, _CORRELATION_DATA: 1, 0x26: 2}
@@ -28,12 +29,19 @@ class Packet:
 
 @dataclass(frozen=True)
 class Published:
-    """What a relay wants to know of a PUBLISH. `mid` is None at QoS 0."""
+    """What a relay wants to know of a PUBLISH. `mid` is None at QoS 0, `alias` 0 without one."""
 
     topic: str
     mid: int | None
     correlation: str
     payload: bytes
+    alias: int = 0
+
+    def named(self, topics: dict[int, str]) -> Published:
+        """Return it with its topic, which a connection says once for each alias and `topics` remembers."""
+        if self.alias and self.topic:
+            topics[self.alias] = self.topic
+        return replace(self, topic=self.topic or topics.get(self.alias, ""))
 
 
 async def packets(reader: asyncio.StreamReader) -> AsyncIterator[Packet]:
@@ -58,8 +66,8 @@ def published(packet: Packet) -> Published:
         (mid,) = struct.unpack_from(">H", packet.body, at)
         at += 2
     length, at = _variable(packet.body, at)
-    correlation = _correlation(packet.body, at, at + length).decode(errors="replace")
-    return Published(topic.decode(), mid, correlation, packet.body[at + length :])
+    correlation, alias = _properties(packet.body, at, at + length)
+    return Published(topic.decode(), mid, correlation.decode(errors="replace"), packet.body[at + length :], alias)
 
 
 def acknowledged(packet: Packet) -> tuple[int, int]:
@@ -72,17 +80,21 @@ def puback(mid: int) -> bytes:
     return struct.pack(">BBH", PUBACK << 4, 2, mid)
 
 
-def _correlation(body: bytes, at: int, end: int) -> bytes:
+def _properties(body: bytes, at: int, end: int) -> tuple[bytes, int]:
+    """Correlation data and topic alias; empty and 0 when they are not there."""
+    correlation, alias = b"", 0
     while at < end:
         name, at = body[at], at + 1
         if name in _FIXED_WIDTHS:
+            if name == _TOPIC_ALIAS:
+                (alias,) = struct.unpack_from(">H", body, at)
             at += _FIXED_WIDTHS[name]
             continue
         for _ in range(_TEXTS[name]):
             text, at = _text(body, at)
         if name == _CORRELATION_DATA:
-            return text
-    return b""
+            correlation = text
+    return correlation, alias
 
 
 def _text(body: bytes, at: int) -> tuple[bytes, int]:

@@ -241,10 +241,11 @@ class MqttRelay:
 
     async def _to_broker(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
         is_dead = False
+        topics: dict[int, str] = {}
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             async for packet in packets(reader):
                 is_dead = is_dead or self.silent
-                if packet.kind == PUBLISH and (message := published(packet)).topic.endswith("/batch"):
+                if packet.kind == PUBLISH and (message := published(packet).named(topics)).topic.endswith("/batch"):
                     self.sent[message.correlation] += 1
                     connection.on_way[message.mid or 0] = message
                 if not is_dead:
