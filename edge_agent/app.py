@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -29,13 +29,7 @@ from cloud_sync.transports.over_link import link_in_use
 from cloud_sync.uplink.sender import Uplink
 from cloud_sync.writer import OutboxWriter
 from edge_agent.assembly import clock_keeper_of, model_pull_of, outbox_of, policy_of
-from edge_agent.core.channel import Channel, WhenFull
 from edge_agent.core.clock import Clock
-from edge_agent.core.gaps import Gap
-from edge_agent.core.samples import SampleBlock
-from edge_agent.core.tags import Scan
-from edge_agent.drivers.base import Item
-from edge_agent.drivers.registry import build_driver
 from edge_agent.drivers.supervisor import Supervisor
 from edge_agent.errors import BundleError
 from edge_agent.health.clock_keeper import ClockKeeper
@@ -60,21 +54,20 @@ from edge_agent.local.twins import Installation
 from edge_agent.pipeline.baseline_files import BaselineFiles
 from edge_agent.pipeline.champions import load_models, settle_probations, wanted_models
 from edge_agent.pipeline.lifecycle import ModelLifecycle
-from edge_agent.pipeline.lines import ModelLines, indicator_line, tag_line, when_full
+from edge_agent.pipeline.lines import ModelLines
 from edge_agent.pipeline.missing_models import MissingModels
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.model_pull import ModelPull
 from edge_agent.pipeline.recorder import Recorder
-from edge_agent.pipeline.stages import IndicatorStage, SnapshotStage, TagStage, WaveformStage
+from edge_agent.pipeline.stages import SnapshotStage
 from edge_agent.running_stages import RunningStages, SourceStage
-from edge_agent.settings import ModbusSettings, OpcUaSettings, Settings, WaveformSettings
+from edge_agent.settings import Settings
 from edge_agent.shutdown import CLOSE_S, OPENING_S, Shutdown
 from edge_agent.supervision import Supervision
+from edge_agent.wiring import Wiring
 
 log = logging.getLogger("edge_agent")
 
-BLOCKS_QUEUED: Final = 64  # some seconds of signal: the loop is never away that long, and memory stays small
-SCANS_QUEUED: Final = 64
 STATUS_FILE_EVERY_S: Final = 5.0
 
 
@@ -188,7 +181,17 @@ class Agent:
         )
         agent.missing_models = MissingModels(settings, model_errors, adopt=late.adopt, clock=utc, say=_say)
         agent.model_pull = model_pull_of(settings, models, link, utc, say=_say)
-        agent._connect()
+        agent.supervisors = Wiring(
+            settings,
+            models,
+            lines=agent.lines,
+            running=agent.running,
+            lifecycle=agent.lifecycle,
+            unscored=agent.unscored,
+            recorder=agent.recorder,
+            put=agent._put,
+            clock=steady,
+        ).connect(say=_say)
         return agent
 
     async def run(self, stop: asyncio.Event, patience: Patience | None = None) -> None:
@@ -234,12 +237,11 @@ class Agent:
             self.supervision.start("baselines", partial(self.baselines.run, self.clock)),
             self.supervision.start("status file", self._keep_status_file),
             self.supervision.start("watchdog", self.notifier.keep_alive),
+            self.supervision.start("box", self._warn_of_box),
         ]
         try:
             self.notifier.ready(f"{len(sources)} sources")
             log.info("running: %d sources, central %s", len(sources), self.settings.central.address)
-            for line in await asyncio.to_thread(self.box.warnings):
-                log.warning("%s", line)
             await stop.wait()
             self.notifier.stopping()
             log.info("stopping")
@@ -287,65 +289,6 @@ class Agent:
                 self.ledger.note(record)
         await self.writer.put(everything)
 
-    def _into(self, name: str) -> Callable[[Item], Awaitable[None]]:
-        """Where a source's items go; while nobody reads its samples, its gaps are told all the same."""
-        inlet = self.running.inlets[name]
-
-        async def deliver(item: Item) -> None:
-            if self.running.of_source(name) is not None:
-                await inlet.send(item)
-            elif isinstance(item, Gap):
-                await self._put([self.recorder.gap(item)])
-
-        return deliver
-
-    def _connect(self) -> None:
-        for source in self.settings.sources:
-            inlet: Channel[Any]
-            if isinstance(source, WaveformSettings):
-                inlet = self.running.inlets[source.name] = Channel(
-                    source.name, capacity=BLOCKS_QUEUED, when_full=when_full(source)
-                )
-                self._connect_waveform(source, inlet)
-            else:
-                inlet = self.running.inlets[source.name] = Channel(
-                    source.name, capacity=SCANS_QUEUED, when_full=WhenFull.BLOCK
-                )
-                self._connect_tags(source, inlet)
-            driver = build_driver(source, self.clock)
-            deliver = self._into(source.name)
-            self.supervisors.append(Supervisor(driver, deliver=deliver, clock=self.clock, say=_say))
-        self._connect_tag_models()
-
-    def _connect_waveform(self, source: WaveformSettings, inlet: Channel[SampleBlock | Gap]) -> None:
-        model = self.models.get(source.model or "")
-        indicators = indicator_line(
-            source, model, self.settings, recorder=self.recorder, latest=self.running.latest, now_ns=self.clock.now_ns
-        )
-        if model is None:
-            if source.model or indicators is None:
-                self.unscored.note(source.name, source.model)
-            if indicators is not None:
-                self.running.add(IndicatorStage(indicators, inlet, self._put, self.clock))
-            return
-        line = self.lines.waveform(source, model)
-        self.lifecycle.attach(line)
-        self.running.add(WaveformStage(line, inlet, self._put, self.clock, indicators))
-
-    def _connect_tags(self, source: ModbusSettings | OpcUaSettings, inlet: Channel[Scan | Gap]) -> None:
-        line = tag_line(source, self.settings.report, self.recorder)
-        self.running.add(TagStage(line, inlet, self._put, self.clock))
-
-    def _connect_tag_models(self) -> None:
-        for settings in self.settings.tag_models:
-            model = self.models.get(settings.model)
-            if model is None:
-                self.unscored.note(settings.name, settings.model)
-                continue
-            line = self.lines.snapshot(settings, model)
-            self.lifecycle.attach(line)
-            self.running.add_snapshot(line)
-
     async def _answer(self) -> dict[str, Any]:
         """The status, or at least why it cannot be made."""
         document = await self.supervision.result("status", self._describe)
@@ -389,6 +332,11 @@ class Agent:
             box=await asyncio.to_thread(self.box.look),
         )
         return describe(parts)
+
+    async def _warn_of_box(self) -> None:
+        """Once, and apart from the others: a disk that does not answer must not keep a stop from being heard."""
+        for line in await asyncio.to_thread(self.box.warnings):
+            log.warning("%s", line)
 
     async def _keep_status_file(self) -> None:
         while True:
