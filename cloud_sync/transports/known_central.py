@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from cloud_sync.answer_proof import Identity
-from cloud_sync.private_files import open_private
+from cloud_sync.fsync import replace_file
 from cloud_sync.strict_json import parse_json
 from cloud_sync.transports.answers import said_in
 from cloud_sync.transports.http_exchange import Answer
@@ -83,10 +83,7 @@ def _proven_url(file: Path) -> object:
 
 
 def _write(file: Path, url: str) -> None:
-    part = file.with_suffix(".part")
     try:
-        with open_private(part, "w", encoding="utf-8") as content:
-            json.dump({"url": url}, content)
-        part.rename(file)
+        replace_file(file, json.dumps({"url": url}) + "\n")
     except OSError as exc:
         logger.warning("%s cannot be written: %s", file, exc.strerror or exc)

@@ -7,17 +7,14 @@ Constraints
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from cloud_sync.fsync import sync
-from cloud_sync.private_files import open_private
+from cloud_sync.fsync import replace_file
 from cloud_sync.strict_json import parse_json
 from cloud_sync.uplink.budget import Budget, BudgetRule, Spent, spent_unknown
 
@@ -55,7 +52,7 @@ class BudgetFile:
         document = {budget.rule.period.value: _written(budget.spent) for budget in budgets}
         if document == self._saved or not document:
             return
-        _replace(self._path, json.dumps({"schema": _SCHEMA, "spent": document}))
+        replace_file(self._path, json.dumps({"schema": _SCHEMA, "spent": document}))
         self._saved = document
 
 
@@ -77,18 +74,3 @@ def _spent(said: Mapping[str, Any]) -> Spent:
     if start.tzinfo is None or not isinstance(used, int) or used < 0:
         raise ValueError("it holds no use of a budget")
     return Spent(start, used)
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        with open_private(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    sync(path.parent)

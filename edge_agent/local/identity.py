@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from cloud_sync.fsync import replace_file
 from cloud_sync.strict_json import parse_json
 from edge_agent.health.machine import Machine
-from edge_agent.scoring.durable import replace_file
 
 IDENTITY_FILE: Final = "identity.json"
 _SCHEMA: Final = 1

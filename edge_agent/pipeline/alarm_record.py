@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cloud_sync.fsync import replace_file
 from cloud_sync.private_files import make_private_folder
 from edge_agent.core.features import FeatureSpec
 from edge_agent.pipeline.observed import Observed
-from edge_agent.scoring.durable import replace_file
 
 FOLDER: Final = "model-alarms"
 KEPT_ROWS: Final = 64

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from cloud_sync.fsync import replace_file
 from cloud_sync.private_files import make_private_folder
 from edge_agent.core.clock import Clock
 from edge_agent.pipeline.reasons import Reasons
-from edge_agent.scoring.durable import replace_file
 
 SAVE_EVERY_S: Final = 600.0
 

@@ -15,8 +15,9 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cloud_sync.fsync import replace_file
 from edge_agent.errors import BundleError
-from edge_agent.scoring.durable import locked, remove_file, replace_file
+from edge_agent.scoring.durable import locked, remove_file
 from edge_agent.scoring.manifest import BundleVersion, version_key
 from edge_agent.scoring.promotion import Pointer
 from edge_agent.scoring.shadow import AlarmWindows

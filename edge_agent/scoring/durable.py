@@ -30,26 +30,6 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def replace_file(path: Path, text: str) -> None:
-    """`path` holds the old or the new text at any moment. The caller holds the folder's lock. Raises OSError.
-
-    It is as open to read as its folder: root may have written what the agent has to read.
-    """
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)  # left by a kill, perhaps another user's, who could be root
-    try:
-        with temporary.open("x", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), mode_beside(path.parent, 0o644))
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)  # noqa: PTH105 - named as the system call that counts
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync(path.parent)
-
-
 def remove_file(path: Path) -> None:
     """Gone for good when it returns; no file is fine. Raises OSError."""
     path.unlink(missing_ok=True)

@@ -15,8 +15,9 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cloud_sync.fsync import replace_file
 from edge_agent.errors import BundleError
-from edge_agent.scoring.durable import locked, replace_file
+from edge_agent.scoring.durable import locked
 from edge_agent.scoring.folders import versions_in
 from edge_agent.scoring.manifest import BundleVersion
 

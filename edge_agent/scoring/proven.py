@@ -18,9 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from cloud_sync.fsync import replace_file
 from cloud_sync.private_files import make_private_folder
 from edge_agent.scoring.bundle import ModelBundle
-from edge_agent.scoring.durable import replace_file
 from edge_agent.scoring.proof_elsewhere import prove_elsewhere
 
 FILE: Final = "proven-bundles.json"
