@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.records import Settlement
-from cloud_sync.transports.base import Transport
+from cloud_sync.transports.base import Transport, takes_events
 
 
 class LateTransport:
@@ -25,6 +25,10 @@ class LateTransport:
 
     def __repr__(self) -> str:
         return f"LateTransport({self.made!r})"
+
+    @property
+    def takes_events(self) -> bool | None:
+        return None if self.made is None else takes_events(self.made)
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         """Deliver one encoded batch. Raises as promised in `transports.base`, and what `make` raises."""

@@ -7,7 +7,7 @@ import pytest
 from cloud_sync.errors import CredentialsError, TransientSyncError
 from cloud_sync.reconcile_hourly import takes_digests
 from cloud_sync.transports.auto import COMMITTED, Way, transport_for, way_of, worth_of
-from cloud_sync.transports.base import Transport
+from cloud_sync.transports.base import Transport, takes_events
 from cloud_sync.transports.late import LateTransport
 from cloud_sync.transports.memory import MemoryTransport
 
@@ -49,7 +49,9 @@ async def test_it_is_made_again_until_it_can_be_and_then_never():
 async def test_what_it_made_is_what_it_is_worth():
     single = transport_for("single", "https://127.0.0.1:9", gateway_id="gw", api_key="k")
     late = LateTransport(lambda: single)
+    assert takes_events(late) is None
     late._ready()
+    assert takes_events(late) is False
     assert way_of(late) == way_of(single)
     assert worth_of(late) == worth_of(single)
     await late.close()
