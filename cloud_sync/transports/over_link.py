@@ -36,7 +36,7 @@ class OverLink:
         return takes_events(self.inner)
 
     async def rest(self) -> None:
-        """Let connections go: on a link that is not in use they cost, and a broker knows one of each client id."""
+        """Let connections go: on a link that is not in use they cost."""
         if isinstance(self.inner, Resting):
             await self.inner.rest()
 

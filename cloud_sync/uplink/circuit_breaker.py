@@ -5,7 +5,7 @@ Constraints
   known to take others of that class.
 - A record that is refused both before and after the central took others is bad by itself, and is not held.
 
-Counts only; `uplink_witness` asks. Does not know the outbox nor a transport.
+Counts only; `probe` asks. Does not know the outbox nor a transport.
 """
 
 from __future__ import annotations

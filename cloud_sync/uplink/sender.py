@@ -3,7 +3,7 @@
 Constraints
 - A block leaves the outbox only on the central's own answer after COMMIT.
 - A batch that is refused as a whole is halved until the poison record stands alone; one that is too large
-  is cut. When nothing is taken any more, records are held instead of becoming dead letters (`uplink_brake`).
+  is cut. When nothing is taken any more, records are held instead of becoming dead letters (`circuit_breaker`).
 - What there is no place for is held beside the others that go, and offered again by itself; what was given up for want
   of a place goes back once there is one.
 - After a failure one small request goes alone; only its answer lets others go beside it.

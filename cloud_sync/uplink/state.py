@@ -80,7 +80,7 @@ class Policy:
     """So many of the newest are live; what is older is backlog, and goes in requests of its own."""
     join_records: int = MAX_RECORDS
     answer_timeout_s: float = 30.0
-    """The transport's; a body is kept so small that it travels in half of it."""
+    """The transport's; a body is kept so small that it travels in less."""
 
 
 def checked(settlement: Settlement, count: int) -> Settlement:

@@ -129,7 +129,7 @@ class MqttTransport:
         self._fail_waiting(TransientSyncError("the transport was closed"))
 
     async def rest(self) -> None:
-        """The same until the next send: another connection with this client id is about to take its place."""
+        """The same until the next send: another route is used, and coming back by itself would cost for nothing."""
         await self._hang_up()
         self._fail_waiting(TransientSyncError("another route is used", was_on_its_way=True))
 
