@@ -9,7 +9,7 @@ import contextlib
 import ipaddress
 import socket
 import threading
-from typing import Any, Final
+from typing import Any
 
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.local_end import reachable_from
@@ -17,8 +17,6 @@ from cloud_sync.transports.probes import set_probes
 from cloud_sync.transports.proxies.handshake import Handshake, handshake, hung_up
 from cloud_sync.transports.proxies.proxy import Proxy
 from cloud_sync.transports.steps import StepError, no_name_in_time, no_tcp_in_time, why_not_reached
-
-_MOST_ADDRESSES: Final = 6
 
 
 def open_socket(options: ConnectionOptions, scheme: str, host: str, port: int) -> socket.socket:
@@ -65,7 +63,7 @@ def _reach(options: ConnectionOptions, host: str, port: int) -> socket.socket:
     within_s = options.connect_timeout_s
     addresses = reachable_from(options.end, host, _look_up(host, port, within_s))
     failures: list[OSError] = []
-    for address in addresses[:_MOST_ADDRESSES]:
+    for address in addresses:
         try:
             return _connected(options, address, port)
         except TimeoutError:
@@ -73,7 +71,7 @@ def _reach(options: ConnectionOptions, host: str, port: int) -> socket.socket:
         except OSError as exc:
             failures.append(exc)
     if isinstance(failures[0], TimeoutError):
-        raise no_tcp_in_time(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", within_s)
+        raise no_tcp_in_time(host, port, within_s)
     try:
         raise failures[0]
     finally:

@@ -11,8 +11,12 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cloud_sync.transports.steps import StepError
+
+MOST_ADDRESSES: Final = 6
+"""Of one host: so many are tried before it counts as not reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +64,10 @@ def _cause(end: LocalEnd, exc: OSError) -> tuple[str, str]:
 
 
 def reachable_from(end: LocalEnd | None, host: str, addresses: Sequence[str]) -> list[str]:
-    """Return those of a host's addresses that can be reached from this end. Raises StepError when there is none."""
+    """Return those of a host's addresses that are tried from this end, the first few. Raises StepError without any."""
     found = [address for address in addresses if end is None or end.takes(address)]
     if found or end is None:
-        return found
+        return found[:MOST_ADDRESSES]
     raise StepError(
         f"{host} has no address of the kind of {end.source_address}",
         hint="one is IPv4 and the other IPv6; name the interface in place of the address",

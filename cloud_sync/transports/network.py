@@ -16,7 +16,7 @@ import socket
 import ssl
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import httpcore
 
@@ -40,7 +40,6 @@ from cloud_sync.transports.steps import (
 )
 from cloud_sync.transports.tls import trusting
 
-_MOST_ADDRESSES: Final = 6
 _Option = Any  # the library's: what `socket.setsockopt` takes
 
 
@@ -147,13 +146,12 @@ class Network(httpcore.AsyncNetworkBackend):
     async def _reach(self, host: str, port: int) -> httpcore.AsyncNetworkStream:
         """Connect to this very host. Raises StepError when it takes too long, else the system's error."""
         addresses = reachable_from(self._options.end, host, await self._look_up(host, port))
-        attempts = [partial(self._connect, address, port) for address in addresses[:_MOST_ADDRESSES]]
+        attempts = [partial(self._connect, address, port) for address in addresses]
         try:
             async with asyncio.timeout(self._options.connect_timeout_s):
                 stream = await first_made(attempts, close=httpcore.AsyncNetworkStream.aclose)
         except TimeoutError as exc:
-            shown = f"[{host}]" if ":" in host else host
-            raise no_tcp_in_time(f"{shown}:{port}", self._options.connect_timeout_s) from exc
+            raise no_tcp_in_time(host, port, self._options.connect_timeout_s) from exc
         return NetworkStream(stream, self._options.tls_timeout_s)
 
     async def _connect(self, address: str, port: int) -> httpcore.AsyncNetworkStream:

@@ -36,10 +36,11 @@ def no_name_in_time(host: str, within_s: float) -> StepError:
     )
 
 
-def no_tcp_in_time(where: str, within_s: float) -> StepError:
+def no_tcp_in_time(host: str, port: int, within_s: float) -> StepError:
     """Return the error of an address from which nothing came back."""
+    shown = f"[{host}]" if ":" in host else host
     return StepError(
-        f"no TCP connection to {where} within {within_s:g} s (central.connect_timeout_s)",
+        f"no TCP connection to {shown}:{port} within {within_s:g} s (central.connect_timeout_s)",
         hint="check host, port and the firewall; on a slow link raise central.connect_timeout_s",
     )
 
