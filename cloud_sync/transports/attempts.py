@@ -31,11 +31,10 @@ async def first_made(
                 under_way, timeout=stagger_s if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )
             for task in [task for task in under_way if task in done]:
+                under_way.remove(task)
                 failure = task.exception()
                 if failure is None:
-                    under_way.remove(task)
                     return task.result()
-                under_way.remove(task)
                 failures.append(failure)
     finally:
         await _end(under_way, close)

@@ -37,7 +37,6 @@ class Heartbeat:
         self._every_s = every_s
         self._link = link
         self._sleep = sleep
-        self.sent_total = 0
 
     async def run(self) -> None:
         """Send one whenever nothing was sent for `every_s`, while the link is up; the uplink says what is wrong."""
@@ -52,7 +51,6 @@ class Heartbeat:
         return is_up and self._presence.idle_s >= self._every_s
 
     async def _send(self) -> None:
-        self.sent_total += 1
         try:
             await self._transport.send(self._body, batch_id=BATCH_ID)
         except SyncError:

@@ -95,7 +95,7 @@ def checked(settlement: Settlement, count: int) -> Settlement:
     )
 
 
-def link_after(exc: SyncError) -> LinkState:
+def _link_after(exc: SyncError) -> LinkState:
     if isinstance(exc, CredentialsError):
         return LinkState.REFUSED
     if isinstance(exc, OutboxError):
@@ -105,7 +105,7 @@ def link_after(exc: SyncError) -> LinkState:
 
 def failed(state: UplinkState, exc: SyncError, *, now_ns: int) -> UplinkState:
     """Return what is known of the link after this failure."""
-    link = link_after(exc)
+    link = _link_after(exc)
     return replace(
         state,
         link=link,

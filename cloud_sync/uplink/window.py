@@ -26,9 +26,7 @@ class Window:
         self._policy = policy
         self._gate = gate
         self._monotonic_s = monotonic_s
-        self._control = CongestionControl(
-            max_in_flight=policy.in_flight, answer_timeout_s=policy.answer_timeout_s
-        )  # fmt: skip
+        self._control = CongestionControl(max_in_flight=policy.in_flight, answer_timeout_s=policy.answer_timeout_s)
         self._too_large = TooLarge()
         rate = policy.max_bytes_per_s
         self._bucket = None if rate is None else TokenBucket(rate, now_s=monotonic_s())
