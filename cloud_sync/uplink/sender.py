@@ -325,11 +325,12 @@ class Uplink:
         try:
             await asyncio.to_thread(self._outbox.settle_all, settled, now_us=now_us)
         except OutboxUnavailableError:
-            # On a full disk there may be room for a smaller transaction.
-            for block, settlement in settled[: len(settled) if len(settled) > 1 else 0]:
-                await asyncio.to_thread(self._outbox.settle, block, settlement, now_us=now_us)
             if len(settled) == 1:
                 raise
+            for block, settlement in settled:  # on a full disk there may be room for a smaller transaction
+                await asyncio.to_thread(self._outbox.settle, block, settlement, now_us=now_us)
+                self._note_settled(block, settlement)
+            return
         for block, settlement in settled:
             self._note_settled(block, settlement)
 
