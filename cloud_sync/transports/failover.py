@@ -4,6 +4,7 @@ Constraints
 - Only unreachability changes the route: refused credentials, refused batches and a busy central are said as they
   are, since every route leads to the same central and another would hide what somebody must mend.
 - A batch may travel more than one route. That is harmless: the keys of its rows and events count once.
+- A route that is not in use holds no connection, also when only a probe went over it: a link may cost, and says online.
 - Hysteresis both ways: a route is left after several failures in a row, and one that came back is on trial first. A
   failure in its trial gives delivery back at once, and the next probe waits twice as long.
 """
@@ -102,21 +103,20 @@ class FailoverTransport:
         except (BatchRefusedError, BatchTooLargeError) as exc:
             if not _is_of_somebody_between(exc):
                 self._note_reached(number)
-            elif len(body) < SMALL_BYTES:  # not about its size: whoever says so lets nothing through
+                raise
+            if len(body) < SMALL_BYTES:  # not about its size: whoever says so lets nothing through
                 self._note_failure(number, exc)
-                if self._active != number:
-                    return await self._send_instead(body, batch_id, of=number)
-            raise
+            if self._active == number:
+                raise
         else:
             self._note_reached(number)
             return settlement
-        return await self._send_instead(body, batch_id, of=number)
-
-    async def _send_instead(self, body: bytes, batch_id: str, *, of: int) -> Settlement:
-        await self._rest(of)
+        finally:
+            await self._rest(number)
         return await self.route.send(body, batch_id=batch_id)
 
     async def _rest(self, number: int) -> None:
+        """Let a route's connections go, unless it is the one in use."""
         route = self._routes[number]
         if number != self._active and isinstance(route, Resting):
             await route.rest()
@@ -133,6 +133,7 @@ class FailoverTransport:
         """Send over a route before the one in use; None when it is still away."""
         self._probe_at_s = self._now_s() + self._probe_wait_s
         self._probed = number = (self._probed + 1) % self._active
+        left = self._active
         try:
             settlement = await self._routes[number].send(body, batch_id=batch_id)
         except TransientSyncError as exc:
@@ -143,10 +144,12 @@ class FailoverTransport:
                 return None
             self._begin_trial(number)
             raise
-        left = self._active
-        self._begin_trial(number)
-        await self._rest(left)
-        return settlement
+        else:
+            self._begin_trial(number)
+            return settlement
+        finally:
+            for each in (number, left):
+                await self._rest(each)
 
     def _begin_trial(self, number: int) -> None:
         if number >= self._active:  # another send was faster

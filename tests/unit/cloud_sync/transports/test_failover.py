@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -289,6 +290,66 @@ async def test_a_route_that_flaps_is_probed_ever_more_rarely_until_it_holds():
     await three.used()
     three.reach("cable", "modem")
     assert await three.used(after_s=PROBE_EVERY_S) == "cable"
+
+
+class Connected(MemoryTransport):
+    """One that holds a connection from a send on, whatever becomes of it, until it rests."""
+
+    is_connected = False
+    waits_for: asyncio.Event | None = None
+
+    async def send(self, body: bytes, *, batch_id: str):
+        if self.waits_for is not None:
+            await self.waits_for.wait()
+        self.is_connected = True
+        return await super().send(body, batch_id=batch_id)
+
+    async def rest(self) -> None:
+        self.is_connected = False
+
+
+def connected_ways() -> tuple[Ways, Connected, Connected]:
+    ways = Ways(after_failures=1)
+    ways.preferred, ways.fallback = Connected(), Connected()
+    ways.transport = FailoverTransport(
+        ways.preferred, ways.fallback, after_failures=1, probe_every_s=PROBE_EVERY_S, now_s=ways.clock
+    )
+    return ways, ways.preferred, ways.fallback
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault.UNREACHABLE, None),
+        (Fault.WRONG_KEY, CredentialsError),
+        (None, None),
+        (Fault.UNREADABLE, BatchRefusedError),
+    ],
+)
+async def test_whatever_a_probe_finds_only_the_route_in_use_stays_connected(fault: Fault | None, error):
+    ways, first, second = connected_ways()
+    first.script(Fault.UNREACHABLE, fault)
+    await ways.send()
+    assert (first.is_connected, second.is_connected) == (False, True)
+    ways.clock.now_s += PROBE_EVERY_S
+    with contextlib.nullcontext() if error is None else pytest.raises(error):
+        await ways.send()
+    assert first.sent_total == 2
+    in_use = ways.transport.route
+    assert (first.is_connected, second.is_connected) == (in_use is first, in_use is second)
+
+
+async def test_a_late_answer_over_a_route_that_was_left_keeps_it_not_connected():
+    ways, first, second = connected_ways()
+    first.waits_for = let_through = asyncio.Event()
+    late = asyncio.create_task(ways.send("late"))
+    await asyncio.sleep(0)
+    first.waits_for = None
+    first.script(Fault.UNREACHABLE)
+    await ways.send()
+    let_through.set()
+    assert (await late).accepted == 6
+    assert (first.is_connected, second.is_connected) == (False, True)
 
 
 def test_one_route_is_no_failover():
