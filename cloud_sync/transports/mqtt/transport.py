@@ -236,7 +236,7 @@ class MqttTransport:
         link = Link(
             self._broker,
             client_id=self._client_id,
-            on_message=self._note_message,
+            on_message=lambda message: self._note_message(link, message),
             on_lost=lambda error: self._note_lost(link, error),
             will=None if states == "off" else Will(self._topics.state, OFFLINE, retain=retain),
             max_in_flight=self._max_in_flight,
@@ -286,14 +286,13 @@ class MqttTransport:
             with contextlib.suppress(SyncError):  # the next send meets the same error and says it
                 await self._connected_link()
 
-    def _note_message(self, message: Message) -> None:
+    def _note_message(self, link: Link, message: Message) -> None:
         called, sent = self._answered(message)
         if sent is None or sent.answer.done() or message.retain or message.topic != self._topics.answer:
             self.unexpected_total += 1
         else:
             sent.answer.set_result((message.payload, called))
-        if self._link is not None:
-            self._link.acknowledge(message)
+        link.acknowledge(message)  # also while we sign in: what nobody acknowledges fills the broker's window
 
     def _answered(self, message: Message) -> tuple[str, _Sent | None]:
         """What the answer calls its batch, and the batch: by correlation data, or by digest where none can travel."""

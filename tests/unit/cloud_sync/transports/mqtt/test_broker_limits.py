@@ -23,6 +23,7 @@ from tests.support.sockets import listening
 DEADLINE_S = 60.0
 SUBACK = packet(0x90, b"MI\x00\x01")
 PUBACK = packet(0x40, b"MI")
+PUBACKED = 4
 LARGE = bytes(40_000)
 V3 = ProtocolOptions("3.1.1")
 CONNACK_3 = packet(0x20, b"\x00\x00")
@@ -261,6 +262,31 @@ async def test_retained_answers_are_ignored_and_counted():
             await transport.send(b"x", batch_id="b1")
         assert transport.unexpected_total > 0
         await transport.close()
+
+
+async def test_answers_that_come_while_we_sign_in_are_acknowledged_and_leave_room_for_the_next():
+    """As many as may wait for us: late ones, of the connection before. A broker sends no more until they are taken."""
+    late = b"".join(publish(b"sm/v1/gw-1/ack", b"{}", mid=mid) for mid in range(1, 9))
+    acknowledged: list[bytes] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async for each in packets(reader):
+            if each.kind == CONNECT:
+                writer.write(CONNACK)
+            elif each.kind == SUBSCRIBE:
+                writer.write(packet(0x90, each.body[:2] + b"\x00\x01") + late)
+            elif each.kind == PUBACKED:
+                acknowledged.append(each.body[:2])
+
+    async with listening(handle) as port, broker_that_says({}) as broker, asyncio.timeout(DEADLINE_S):
+        transport = MqttTransport(replace(broker, port=port), gateway_id="gw-1", max_in_flight=8)
+        sending = asyncio.create_task(transport.send(b"x", batch_id="b1"))
+        while len(acknowledged) < 8:
+            await asyncio.sleep(0.01)
+        sending.cancel()
+        await asyncio.wait([sending])
+        await transport.close()
+    assert transport.unexpected_total == 8
 
 
 async def test_a_take_over_is_told_with_its_count_and_no_sign_in_follows_at_once():
