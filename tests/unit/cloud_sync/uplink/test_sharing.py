@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from cloud_sync import wire
+from cloud_sync.errors import OutboxUnavailableError
 from cloud_sync.outbox import Block, Outbox
 from cloud_sync.records import Refusal, Row, Settlement
 from cloud_sync.transports.memory import Fault, MemoryTransport, RefuseIndex
@@ -131,6 +132,30 @@ async def test_lost_answer_to_a_joined_request_gives_duplicates_and_no_loss(outb
         await until(lambda: uplink.state.batches_total == 3)
     assert list(transport.rows.values()) == rows
     assert outbox.counters()["duplicates"] == 12
+
+
+class Cramped(Outbox):
+    """On a disk with room for small transactions, and only for so many."""
+
+    room = 2
+
+    def settle_all(self, settled: Sequence[tuple[Block, Settlement]], *, now_us: int) -> None:
+        if len(settled) > 1 or not self.room:
+            raise OutboxUnavailableError("the disk is full", reason="full")
+        self.room -= 1
+        super().settle_all(settled, now_us=now_us)
+
+
+async def test_blocks_that_a_full_disk_lets_go_one_by_one_are_counted_as_they_go(tmp_path: Path):
+    with Cramped(tmp_path / "outbox.db", max_bytes=10_000_000) as outbox:
+        store(outbox, 3, 4, 5)
+        uplink = uplink_to(MemoryTransport(), outbox)
+        assert not await uplink.drain()
+        assert (uplink.state.link, uplink.state.batches_total) == (LinkState.BLOCKED, 2)
+        assert outbox.depth().records == 5
+        outbox.room = 10
+        assert await uplink.drain()
+        assert (uplink.state.batches_total, uplink.state.accepted_total, uplink.state.duplicates_total) == (3, 7, 5)
 
 
 def test_answer_is_parted_by_position_and_repeats_go_to_the_oldest(outbox: Outbox):
