@@ -30,6 +30,8 @@ from tests.support.databases import REPOSITORY, DatabaseServer, execute, remove,
 from tests.support.patience import Patience
 
 POLL_EVERY_S, FLUSH_EVERY_S, REPORT_EVERY_S = 0.1, 0.2, 0.5
+HOLD_S = 600.0
+"""As shipped; the tests' environment says none, and this world sets clocks."""
 CLOCK_REASONS = {"timestamp_in_future", "timestamp_too_old"}
 
 
@@ -175,7 +177,8 @@ class AgentWorld(World):
         await self.start_gateway()
 
     def _gateway_command(self) -> tuple[list[str], dict[str, str]]:
-        environment = together({"EDGE_CENTRAL__API_KEY": API_KEY}, self.clock.environment, self.disk_faults.environment)
+        own = {"EDGE_CENTRAL__API_KEY": API_KEY, "EDGE_OUTBOX__HOLD_UNSYNCHRONISED_S": f"{HOLD_S}"}
+        environment = together(own, self.clock.environment, self.disk_faults.environment)
         return ["-m", "edge_agent", "run", "--config", str(self._config)], environment
 
     def _write_configuration(self, device_port: int) -> None:
