@@ -85,13 +85,15 @@ def measure_state_folder(settings: Settings) -> tuple[Check, SyncLatency | None]
 def check_runtime_folder(settings: Settings) -> Check:
     """Return whether the status socket can be made there."""
     name, folder = "runtime folder", settings.gateway.runtime_dir
-    there = _existing(folder)
-    found = file_system_of(there)
+    try:
+        found, is_there = file_system_of(folder), folder.is_dir()
+    except OSError as exc:
+        return Check(name, Result.WARNING, f"{folder} cannot be looked at: {exc.strerror}", "use sudo")
     if found.is_read_only:
         what = f"{folder} is read-only: the status will stand in {settings.gateway.state_dir}"
         do = "set gateway.runtime_dir to a folder in memory (RuntimeDirectory= of the service)"
         return Check(name, Result.WARNING, what, do)
-    if not folder.is_dir():
+    if not is_there:
         return Check(name, Result.OK, f"{folder} is not there yet; the agent or systemd makes it")
     return Check(name, Result.OK, f"{folder} ({found.type or 'file system unknown'})")
 
@@ -139,11 +141,12 @@ def check_agent(settings: Settings) -> Check:
 def check_models(settings: Settings) -> list[Check]:
     """Return whether the bundles that sources and tag models name are in their folder; none is loaded."""
     # Imported here: the other checks need nothing of it.
+    from edge_agent.scoring.folders import is_there
     from edge_agent.scoring.promotion import read_pointer
 
     wanted = {s.model for s in settings.sources if isinstance(s, WaveformSettings) and s.model}
     wanted |= {tag_model.model for tag_model in settings.tag_models}
-    if wanted and not settings.models.dir.is_dir():
+    if wanted and not is_there(settings.models.dir):
         what = f"the folder of bundles {settings.models.dir} is not there"
         return [Check("models", Result.BAD, what, "models.dir in the site's file says where it is")]
     checks = []

@@ -125,6 +125,13 @@ def test_a_runtime_folder_may_be_missing(site: Path, is_there: bool) -> None:
     assert check_runtime_folder(settings).result is Result.OK
 
 
+def test_a_folder_that_cannot_be_looked_at_is_a_finding_and_no_end(site: Path) -> None:
+    settings = changed(site, 'runtime_dir = "run"', f'runtime_dir = "{"x" * 300}"')
+    found = check_runtime_folder(settings)
+    assert found.result is Result.WARNING
+    assert "cannot be looked at: File name too long" in found.what
+
+
 def test_a_loop_of_starts_is_a_warning(site: Path) -> None:
     settings = load_settings(site)
     settings.gateway.state_dir.mkdir()
