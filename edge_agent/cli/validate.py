@@ -55,7 +55,7 @@ def _document(path: Path, *, errors: Sequence[str] = (), warnings: Sequence[str]
 def _unusable(central: CentralSettings) -> list[tuple[str, str]]:
     """Return what delivery could not use, were the agent started here now, and what to do; it would still record."""
     # Imported here: it loads the libraries of the connection.
-    from edge_agent.local.client_certificate import missing_roots, unusable_authorities
+    from edge_agent.local.authorities import missing_roots, unusable_authorities
     from edge_agent.local.proxy_status import unusable_variable
 
     found = [each for each in (unusable_variable(central), missing_roots(central)) if each is not None]

@@ -6,22 +6,19 @@ A date that has passed never stops the agent: it records, and says what is wrong
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 from cloud_sync.errors import CredentialsError
-from cloud_sync.transports.tls import ClientCertificate, ClientTls, trusting
+from cloud_sync.transports.tls import ClientCertificate, ClientTls
 from edge_agent.errors import ConfigurationError
+from edge_agent.local.authorities import missing_roots
 from edge_agent.settings import CentralSettings
 
 log = logging.getLogger("edge_agent")
 
 WARN_BEFORE: Final = timedelta(days=14)
 """Long enough for a request to somebody else's CA."""
-_PEM: Final = b"CERTIFICATE-----"
 _RENEW: Final = "put a renewed one in its place, no restart is needed; check this box's clock"
 
 
@@ -46,7 +43,7 @@ def check_client_certificate(central: CentralSettings, *, now: datetime | None =
 
 
 def certificate_problem(central: CentralSettings, *, now: datetime | None = None) -> tuple[str, str] | None:
-    """What is wrong, or soon will be, and what to do."""
+    """Return what is wrong with it or soon will be, else with the public CAs, and what to do."""
     own = client_certificate(central)
     if own is None:
         return missing_roots(central)
@@ -65,39 +62,6 @@ def certificate_problem(central: CentralSettings, *, now: datetime | None = None
             _RENEW,
         )
     return missing_roots(central)
-
-
-def missing_roots(central: CentralSettings, environment: Mapping[str, str] = os.environ) -> tuple[str, str] | None:
-    """Return that a variable names public CAs that cannot be used: OpenSSL passes over it without a word."""
-    if central.ca_file is not None:
-        return None  # then only this one is trusted
-    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
-        place = environment.get(variable)
-        if place and (wrong := _wrong_with(Path(place))) is not None:
-            return f"the environment variable {variable} names {place}, {wrong}", (
-                "mend it in the unit's environment, or name the central's CA in central.ca_file"
-            )
-    return None
-
-
-def _wrong_with(place: Path) -> str | None:
-    try:
-        holds_one = place.is_dir() or _PEM in place.read_bytes()
-    except OSError as exc:
-        return f"which cannot be read ({exc.strerror})" if place.exists() else "which is not there"
-    return None if holds_one else "in which there is no certificate"
-
-
-def unusable_authorities(central: CentralSettings) -> list[tuple[str, str]]:
-    """Return which CA files of the central, its broker and its proxy cannot be used, and what to do."""
-    files = [central.ca_file, *(table.ca_file for table in (central.mqtt, central.proxy) if table is not None)]
-    found = []
-    for file in dict.fromkeys(files):
-        try:
-            trusting(file)
-        except CredentialsError as exc:
-            found.append((exc.message, exc.hint or _RENEW))
-    return found
 
 
 def warn_of_dates(central: CentralSettings) -> None:

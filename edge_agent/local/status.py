@@ -84,7 +84,7 @@ class Parts:
     reconcile: ReconcileState | None = None
     model_updates: Mapping[str, Any] = field(default_factory=dict)
     certificate: tuple[str, str] | None = None
-    """What is wrong with the client certificate, and what to do."""
+    """What is wrong with the client certificate or the public CAs, and what to do."""
     failures: Sequence[PartFailure] = ()
     own: Installation | None = None
     box: BoxHealth | None = None

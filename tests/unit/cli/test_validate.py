@@ -44,7 +44,13 @@ def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("HTTPS_PROXY", "http://corp:abc"), ("all_proxy", "ftp://10.0.0.1:21"), ("SSL_CERT_FILE", "/absent/roots.pem")],
+    [
+        ("HTTPS_PROXY", "http://corp:abc"),
+        ("all_proxy", "ftp://10.0.0.1:21"),
+        ("SSL_CERT_FILE", "/absent/roots.pem"),
+        # Nothing can be asked about it, as about one in a closed folder.
+        pytest.param("SSL_CERT_FILE", f"/{'x' * 300}", id="SSL_CERT_FILE-closed"),
+    ],
 )
 def test_a_variable_that_delivery_cannot_use_is_named_and_the_file_stays_right(
     tmp_path: Path,
