@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from cloud_sync.errors import CredentialsError
 from cloud_sync.transports.mqtt.broker import Broker, Tls, WebSocket
 from cloud_sync.transports.mqtt.options import ProtocolOptions
-from edge_agent.errors import ConfigurationError
+from edge_agent.local.link_secrets import as_link_failure
 from edge_agent.settings import CentralMqttSettings, Settings
 from edge_agent.settings.secrets import central_mqtt_password
 
@@ -14,10 +13,8 @@ def broker_of(settings: Settings, mqtt: CentralMqttSettings) -> Broker:
     """Return where and how the broker is reached. Reads no file yet: certificates and password at each connection."""
 
     def read_password() -> str | None:
-        try:
+        with as_link_failure():
             return central_mqtt_password(settings)
-        except ConfigurationError as exc:
-            raise CredentialsError(exc.message, hint=exc.hint) from exc
 
     files = (mqtt.ca_file, mqtt.certificate_file, mqtt.private_key_file)
     return Broker(

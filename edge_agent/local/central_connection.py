@@ -14,8 +14,8 @@ from cloud_sync.transports.local_end import LocalEnd
 from cloud_sync.transports.proxies.bypass import parse_bypass
 from cloud_sync.transports.proxies.choice import DIRECT, ProxyChoice
 from cloud_sync.transports.proxies.proxy import check_sign_in, parse_proxy
-from edge_agent.errors import ConfigurationError
 from edge_agent.local.client_certificate import client_certificate
+from edge_agent.local.link_secrets import as_link_failure
 from edge_agent.settings import CentralSettings, LinkSettings, Settings
 from edge_agent.settings.proxy import NEVER
 from edge_agent.settings.secrets import central_proxy_password
@@ -33,13 +33,15 @@ def connection_of(
     `central_time` is told what time it has.
     Reads the proxy's password. Raises CredentialsError when there is none to be read.
     """
+    with as_link_failure():
+        password = central_proxy_password(central)
     return ConnectionOptions(
         ca_file=central.ca_file,
         client_certificate=client_certificate(central),
         connect_timeout_s=central.connect_timeout_s,
         tls_timeout_s=central.tls_timeout_s,
         answer_timeout_s=central.answer_timeout_s,
-        proxy=proxy_choice(central, password=_proxy_password(central)),
+        proxy=proxy_choice(central, password=password),
         use=_use_of(central, meter, link),
         end=None if link is None else LocalEnd(link.interface, link.source_address),
         central_time=central_time,
@@ -66,13 +68,6 @@ def proxy_choice(central: CentralSettings, *, password: str | None = None) -> Pr
     except ValueError as exc:
         raise CredentialsError(f"central.proxy: {exc}", hint=proxy.sign_in_hint) from exc
     return ProxyChoice(signed, parse_bypass(settings.no_proxy))
-
-
-def _proxy_password(central: CentralSettings) -> str | None:
-    try:
-        return central_proxy_password(central)
-    except ConfigurationError as exc:
-        raise CredentialsError(exc.message, hint=exc.hint) from exc
 
 
 def _use_of(central: CentralSettings, meter: LinkMeter | None, link: LinkSettings | None) -> LinkUse:

@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import Final
 
 from cloud_sync.digest import HourDigest, HourKey
-from cloud_sync.errors import CredentialsError, SyncError
+from cloud_sync.errors import SyncError
 from cloud_sync.outbox import Outbox
 from cloud_sync.reconcile import Ask, Span, ask_central
 from cloud_sync.reconcile_hourly import FIRST_AFTER_S, HourlyReconciliation, ReconcileState, takes_digests
 from cloud_sync.transports.base import Transport
 from cloud_sync.uplink.sender import LinkState, Uplink
 from edge_agent.core.clock import Clock
-from edge_agent.errors import ConfigurationError
 from edge_agent.local.central_connection import connection_of, known_central
+from edge_agent.local.link_secrets import as_link_failure
 from edge_agent.local.metered_link import MeteredLink
 from edge_agent.settings import Settings
 from edge_agent.settings.secrets import central_api_key
@@ -33,10 +33,8 @@ def asking(settings: Settings, link: MeteredLink | None = None) -> Ask:
     async def ask(span: Span) -> Mapping[HourKey, HourDigest]:
         if settings.central.url is None:
             raise SyncError(NOT_OVER_MQTT, hint=_COMPARE_HOW)
-        try:
+        with as_link_failure():
             api_key = central_api_key(settings)
-        except ConfigurationError as exc:
-            raise CredentialsError(exc.message, hint=exc.hint) from exc
         meter, over = (None, None) if link is None else (link.meter, link.in_use())
         connection = connection_of(settings.central, meter, link=over)
         return await ask_central(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from cloud_sync.errors import CredentialsError
 from cloud_sync.presence import Presence
 from cloud_sync.transports.auto import transport_for
 from cloud_sync.transports.base import Transport
@@ -17,8 +16,8 @@ from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.transports.over_link import OverLink
-from edge_agent.errors import ConfigurationError
 from edge_agent.local.central_connection import connection_of, known_central
+from edge_agent.local.link_secrets import as_link_failure
 from edge_agent.settings import CentralMqttSettings, LinkSettings, Settings
 from edge_agent.settings.secrets import central_api_key
 
@@ -27,10 +26,8 @@ def transport_with_key(
     settings: Settings, meter: LinkMeter, presence: Presence, central_time: CentralTime
 ) -> Transport:
     """Read what delivery needs from files. Raises CredentialsError naming the one that cannot be used."""
-    try:
+    with as_link_failure():
         api_key = None if settings.central.url is None else central_api_key(settings)
-    except ConfigurationError as exc:
-        raise CredentialsError(exc.message, hint=exc.hint) from exc
     return build_transport(settings, api_key=api_key, meter=meter, presence=presence, central_time=central_time)
 
 
