@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from edge_agent.local.document import bytes_in_words
+
 _HOUR_S: Final = 3_600.0
 _NEARLY: Final = 0.95
 _SHARES: Final = {"payload_share": "payload", "headers_share": "headers", "tls_share": "TLS"}
@@ -29,15 +31,10 @@ def _spent(hour: Mapping[str, Any]) -> str | None:
     shares = ", ".join(f"{words} {hour[name]:.0%}" for name, words in _SHARES.items())
     is_whole = hour["seconds"] >= _NEARLY * _HOUR_S
     when = "in the last hour" if is_whole else f"in {hour['seconds'] / 60:.0f} min"
-    return f"{_amount(hour['bytes'])} {when}{each}; {shares}"
+    return f"{bytes_in_words(hour['bytes'])} {when}{each}; {shares}"
 
 
 def _budget(one: Mapping[str, Any]) -> str:
-    return (
-        f"budget: {_amount(one['used_bytes'])} of {_amount(one['limit_bytes'])} used this {one['period']}, "
-        f"forecast {_amount(one['forecast_bytes'])}, until {one['period_end'][:16].replace('T', ' ')} UTC"
-    )
-
-
-def _amount(count: int) -> str:
-    return f"{count / 1e6:.2f} MB" if count >= 1_000_000 else f"{count / 1e3:.1f} kB"
+    used, limit, forecast = (bytes_in_words(one[name]) for name in ("used_bytes", "limit_bytes", "forecast_bytes"))
+    until = one["period_end"][:16].replace("T", " ")
+    return f"budget: {used} of {limit} used this {one['period']}, forecast {forecast}, until {until} UTC"

@@ -17,7 +17,7 @@ from cloud_sync.uplink.gate import Gate, GateOfLinks, OpenGate
 from cloud_sync.uplink.metered import BudgetState, MeteredGate
 from cloud_sync.uplink.quiet_hours import QuietHours
 from edge_agent.core.clock import Clock
-from edge_agent.local.document import problem, rfc3339
+from edge_agent.local.document import bytes_in_words, problem, rfc3339
 from edge_agent.local.traffic import Traffic
 from edge_agent.settings import CentralSettings, LinkSettings, Settings
 
@@ -43,7 +43,7 @@ class MeteredLink:
     """Whether that one is."""
     _level: Level = Level.EVERYTHING
     _since_ns: int | None = None
-    _save_error: str | None = field(default=None)
+    _is_save_refused: bool = False
 
     @property
     def gate(self) -> Gate:
@@ -67,11 +67,11 @@ class MeteredLink:
         try:
             await asyncio.to_thread(self.file.save, self.metered.budgets)
         except OSError as exc:
-            if self._save_error is None:
+            if not self._is_save_refused:
                 logger.warning("what was used of the data budget cannot be kept: %s", exc)
-            self._save_error = str(exc)
+            self._is_save_refused = True
         else:
-            self._save_error = None
+            self._is_save_refused = False
 
     def describe(self, accepted_total: int, now_ns: int) -> dict[str, Any]:
         """Return the tables `traffic` and `link` of `central`; the central took `accepted_total` records."""
@@ -182,15 +182,11 @@ def _instant(moment: datetime) -> str | None:
 
 
 def _held(budget: BudgetState) -> str:
-    used = f"{_amount(budget.used_bytes)} of {_amount(budget.limit_bytes)} a {budget.period}"
+    used = f"{bytes_in_words(budget.used_bytes)} of {bytes_in_words(budget.limit_bytes)} a {budget.period}"
     if budget.level is Level.EVENTS:
         until = f"{budget.end.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         return f"the data budget is used up ({used}): readings wait until {until}, events are sent"
     return (
-        f"the data budget does not suffice ({used}, forecast {_amount(budget.forecast_bytes)}): only the newest "
+        f"the data budget does not suffice ({used}, forecast {bytes_in_words(budget.forecast_bytes)}): only the newest "
         "readings go, and less often"
     )
-
-
-def _amount(count: int) -> str:
-    return f"{count / 1e6:.2f} MB" if count >= 1_000_000 else f"{count / 1e3:.1f} kB"
