@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from benchmarks._drain import Case, Drained, drain
@@ -42,7 +41,7 @@ def _case(
     largest: int = 20_000,
 ) -> Case:
     shape = LinkShape(kbit_s * _KBIT, rtt_s, loss, outage_s, *timeouts)
-    return replace(Case(name, shape, rows, waiting, live_every_s), most_records=largest)
+    return Case(name, shape, rows, waiting, live_every_s, most_records=largest)
 
 
 CASES: Final = (

@@ -12,11 +12,11 @@ from edge_agent.health.ledger import GapLedger
 from edge_agent.pipeline.recorder import gap_event
 
 
-def absence(gateway_id: str, last_append_us: int, *, now_ns: int) -> Gap | None:
+def absence(gateway_id: str, last_seen_us: int, *, now_ns: int) -> Gap | None:
     """Return the gap before a start; None when nothing was ever recorded (0)."""
-    if last_append_us == 0:
+    if last_seen_us == 0:
         return None
-    start_ns, detail = last_append_us * 1000, "the agent was not running"
+    start_ns, detail = last_seen_us * 1000, "the agent was not running"
     if start_ns >= now_ns:  # no RTC, or it was ahead before: how long is not known, that it was is
         start_ns, detail = now_ns, f"{detail}; the clock is behind the last record, so for how long is not known"
     return Gap(gateway_id, GapCause.AGENT_STOPPED, start_ns, now_ns, detail)

@@ -32,7 +32,9 @@ _OURS: Final = (
     "model-alarms",
     "proven-bundles.json",
     "identity.json",
+    "link_budget.json",
     "proven-central.json",
+    "starts.json",
     "export.key",
     "export.pub",
 )

@@ -140,7 +140,7 @@ def presence_problems(own: Installation | None, link: LinkState, *, now_ns: int)
         out.append(problem(f"central: {held.message}", told.since_ns, remedy_of_held(own) or held.hint))
     if (
         took_over is not None
-        and took_over.notice.kind == "restored"
+        and took_over.notice.kind == _AN_EARLIER_START
         and _is_fresh(took_over.since_ns, RESTORED_S, now_ns)
     ):
         what = f"the central had a later state of this installation: {took_over.notice.other}"

@@ -22,8 +22,6 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from edge_agent.errors import BundleError, SignalError
 
-RUNTIME_VERSION: Final[str] = ort.__version__
-
 ORT_ERRORS: Final[tuple[type[Exception], ...]] = (
     *(kind for kind in vars(ort_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
     RuntimeError,

@@ -153,11 +153,8 @@ class AgentWorld(World):
             "ledger_differs", "readings_unaccounted", "refused_and_stored", "one_reading_twice",
             "refused_for_another_reason", "put_aside_in_vain",
         )  # fmt: skip
-        untold = [
-            f"{what}: {told} gaps for {times} times"
-            for what, told, times in (("agent stopped", figures.get("gaps_agent_stopped", 0), figures["starts"] - 1),)
-            if told < times
-        ]
+        told, stops = figures.get("gaps_agent_stopped", 0), figures["starts"] - 1
+        untold = [f"agent stopped: {told} gaps for {stops} times"] if told < stops else []
         return [name for name in never if figures[name]] + untold
 
     @property

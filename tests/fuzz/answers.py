@@ -82,12 +82,7 @@ DOORS = (
     Door("https-answer", lambda rng: document(rng, [SETTLED]), simple(_settle), (SyncError,)),
     Door("mqtt-answer", lambda rng: document(rng, [SETTLED, *ERRORS]), simple(_settle_over_mqtt), (SyncError,)),
     Door("https-failure", _answer, simple(_fail), (SyncError,)),
-    Door(
-        "single-answer",
-        _answer,
-        simple(_judge_reading),
-        (SyncError,),
-    ),
+    Door("single-answer", _answer, simple(_judge_reading), (SyncError,)),
     Door("digest", lambda rng: document(rng, [{"hours": [HOUR, HOUR]}]), simple(decode_digests), (ValueError,)),
     Door(
         "model-index",

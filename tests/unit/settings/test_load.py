@@ -10,8 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from edge_agent.errors import ConfigurationError
-from edge_agent.settings import CentralSettings, Settings
-from edge_agent.settings import toml_file as site_file
+from edge_agent.settings import CentralSettings, Settings, toml_file
 from edge_agent.settings.load import load_settings
 from edge_agent.settings.secrets import central_api_key
 from edge_agent.settings.toml_file import find_settings_file
@@ -108,7 +107,7 @@ def test_a_table_in_the_environment_that_is_not_json_is_said(site: Path, monkeyp
 
 def test_the_file_is_looked_for_where_it_is_named_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = (tmp_path / "here.toml", tmp_path / "etc.toml")
-    monkeypatch.setattr(site_file, "DEFAULT_PATHS", usual)
+    monkeypatch.setattr(toml_file, "DEFAULT_PATHS", usual)
     with pytest.raises(ConfigurationError) as caught:
         find_settings_file(None, {})
     assert caught.value.message == f"no configuration found: looked for {usual[0]} and {usual[1]}"
@@ -122,7 +121,7 @@ def test_the_file_is_looked_for_where_it_is_named_first(tmp_path: Path, monkeypa
 
 def test_a_usual_place_that_cannot_be_looked_at_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = tmp_path / ("e" * 300) / "edge.toml"  # refused to everybody, root too
-    monkeypatch.setattr(site_file, "DEFAULT_PATHS", (tmp_path / "here.toml", closed))
+    monkeypatch.setattr(toml_file, "DEFAULT_PATHS", (tmp_path / "here.toml", closed))
     found = find_settings_file(None, {})
     assert "cannot be read" in refused(found).message
     (tmp_path / "here.toml").touch()
