@@ -15,7 +15,7 @@ import statistics
 import tempfile
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -30,8 +30,9 @@ from cloud_sync.outbox import Block, NewBlock, Outbox
 from cloud_sync.records import Batch, Event, EventKind, RecordClass, Series, Settlement
 from cloud_sync.uplink.budget import Budget, BudgetRule, Level, Period
 from cloud_sync.uplink.metered import MeteredGate
-from cloud_sync.uplink.scheduler import BLOCKS_JOINED, LIVE_BLOCKS
-from cloud_sync.uplink.sender import Policy, Uplink
+from cloud_sync.uplink.sender import Uplink
+from edge_agent.assembly import policy_of
+from edge_agent.settings import CentralSettings
 
 GATEWAY: Final = "gw-1"
 DAY_S: Final = 86_400.0
@@ -108,7 +109,7 @@ def day(profile: str, budget_bytes: int) -> Day:
 async def _day(profile: str, budget_bytes: int, folder: Path) -> Day:
     loop = asyncio.get_running_loop()
     link = CountedLink(SATELLITE)
-    is_metered = profile == "metered"
+    central = CentralSettings.model_validate({"url": "https://central.example", "link_profile": profile})
 
     def now() -> datetime:
         return datetime.fromtimestamp(MIDNIGHT.timestamp() + loop.time(), UTC)
@@ -118,14 +119,10 @@ async def _day(profile: str, budget_bytes: int, folder: Path) -> Day:
         now=now,
         monotonic_s=loop.time,
         is_synced=lambda: True,
-        send_interval_s=1_800.0 if is_metered else 0.0,
+        send_interval_s=central.sparing.send_interval_s if central.sparing else 0.0,
         budgets=[Budget(BudgetRule(Period.DAY, budget_bytes, zone=UTC), now())],
     )
-    policy = Policy(
-        300.0 if is_metered else 60.0,
-        in_flight=1 if is_metered else 8,
-        live_blocks=BLOCKS_JOINED if is_metered else LIVE_BLOCKS,
-    )
+    policy = replace(policy_of(central), stagger_s=0.0)
     with DayOutbox(folder / "outbox.db", max_bytes=1_000_000_000, gateway_id=GATEWAY) as outbox:
         outbox.alarms_s = {}
         uplink = Uplink(
