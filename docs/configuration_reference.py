@@ -43,7 +43,7 @@ TABLES: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("[tables]", s.TableSettings),
     ("[[tag_models]]", s.TagModelSettings),
 )
-UNITS: Final = {"_s": "s", "_ms": "ms", "_hz": "Hz", "_bytes": "bytes"}
+UNITS: Final = {"_kbit_s": "kbit/s", "_s": "s", "_ms": "ms", "_hz": "Hz", "_bytes": "bytes", "_days": "days"}
 HEAD: Final = """\
 # Configuration
 
@@ -102,7 +102,7 @@ def _default(field: FieldInfo) -> str:
         case BaseModel():
             changed = ", ".join(f"{name} = {getattr(value, name)}" for name in sorted(value.model_fields_set))
             return f"see alarm; {changed}" if changed else "see alarm"
-        case dict() | tuple() if not value:
+        case dict() | tuple() | list() | str() if not value:
             return "empty"
         case int() if value >= 10_000:
             return f"`{value:_}`"

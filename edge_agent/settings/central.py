@@ -15,7 +15,7 @@ from edge_agent.settings.sources import Strict
 
 
 class CentralSettings(Strict):
-    """Where batches go. TLS unless plaintext is allowed out loud."""
+    """Where batches go. TLS unless plaintext is explicitly allowed."""
 
     url: str | None = Field(
         None, pattern=r"^https?://[^\s/]+(/.*)?$",

@@ -16,7 +16,7 @@ _HEADER_VALUE = re.compile(r"[ -~]+")
 
 
 class CentralMqttSettings(Strict):
-    """A way to the central through a broker that the central listens at. TLS unless allowed out loud."""
+    """A way to the central through a broker that the central listens at. TLS unless plaintext is explicitly allowed."""
 
     host: str = Field(min_length=1, pattern=r"^[^\s/]+$", description="Name or address of the broker.")
     port: int = Field(
