@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.uplink.budget import BudgetRule, Level, Period
 from cloud_sync.uplink.budget_file import FILE_NAME, BudgetFile
 from cloud_sync.uplink.gate import Gate, GateOfLinks, OpenGate
-from cloud_sync.uplink.metered import BudgetState, MeteredGate
+from cloud_sync.uplink.metered import BudgetState, GateState, MeteredGate
 from cloud_sync.uplink.quiet_hours import QuietHours
 from edge_agent.core.clock import Clock
 from edge_agent.local.document import bytes_in_words, problem, rfc3339
@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 SAVE_EVERY_S: Final = 60.0
 HELD_GRACE_NS: Final = 3_600 * 10**9
 """Ahead of its pace a budget often is for minutes, after an outage for instance; longer it is a problem."""
+
+_OPEN: Final = GateState(Level.EVERYTHING, is_quiet=False, next_reading_s=0.0, budgets=())
 
 
 @dataclass(slots=True)
@@ -78,10 +80,7 @@ class MeteredLink:
         return {"traffic": self.traffic.describe(accepted_total), "link": self._link(now_ns)}
 
     def _link(self, now_ns: int) -> dict[str, Any]:
-        state = None if self.metered is None else self.metered.state
-        if state is None:
-            sends = Level.EVERYTHING.value
-            return {"profile": self.profile, "sends": sends, "is_quiet": False, "next_reading_s": 0, "budgets": []}
+        state = self._state()
         if state.level is not self._level:
             self._level, self._since_ns = state.level, now_ns
         return {
@@ -94,14 +93,21 @@ class MeteredLink:
 
     def problem(self, depth: Depth | None, now_ns: int) -> dict[str, Any] | None:
         """Return what a budget holds back, why, and what to do."""
-        state = None if self.metered is None else self.metered.state
-        if state is None or state.level is Level.EVERYTHING or self._since_ns is None:
+        state = self._state()
+        if state.level is Level.EVERYTHING or self._since_ns is None:
             return None
         if state.level is Level.NEWEST and now_ns - self._since_ns < HELD_GRACE_NS:
             return None
         tight = max(state.budgets, key=lambda budget: list(Level).index(budget.level))
         waiting = "" if depth is None else f"; {depth.records} records wait in the outbox"
         return problem(_held(tight) + waiting, self._since_ns, _DO)
+
+    def _state(self) -> GateState:
+        """What holds now: over a link that is not metered everything goes, whatever was used of the budgets."""
+        if self.metered is None:
+            return _OPEN
+        state = self.metered.state
+        return state if self.is_metered() else replace(_OPEN, budgets=state.budgets)
 
 
 def metered_link(

@@ -97,6 +97,27 @@ def test_budget_that_is_used_up_is_a_problem_at_once_and_gone_in_the_next_period
     assert link.problem(None, clock.now_ns()) is None
 
 
+def test_budget_of_the_modem_holds_nothing_back_over_ethernet(tmp_path: Path, clock: FakeClock):
+    links = [{"name": "ethernet", "interface": "eth0"}, {"name": "lte", "interface": "wwan0", "metered": True}]
+    settings = settings_of(
+        tmp_path,
+        links=links,
+        link_profile="metered",
+        budget={"bytes_per_day": 100_000, "calendar": "utc"},
+        quiet_hours=[{"start": "00:00", "end": "23:59"}],
+    )
+    meter, used = LinkMeter(), ["lte"]
+    link = metered_link(settings, meter, clock, is_synced=lambda: True, in_use=lambda: used[0])
+    meter.of("lte").add(LinkBytes(sent=95_000))
+    assert link.describe(0, clock.now_ns())["link"]["sends"] == "events"
+    assert link.problem(None, clock.now_ns()) is not None
+    used[0] = "ethernet"
+    told = link.describe(0, clock.now_ns())["link"]
+    assert (told["sends"], told["is_quiet"], told["next_reading_s"]) == ("everything", False, 0)
+    assert told["budgets"][0]["used_bytes"] == 95_000
+    assert link.problem(None, clock.now_ns()) is None
+
+
 async def test_disk_that_takes_nothing_is_said_once_and_ends_nothing(
     tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ):
