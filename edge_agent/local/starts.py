@@ -5,6 +5,7 @@ One small file in the state folder, written once a start, with the newest starts
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,17 +37,13 @@ class Start:
     before: str | None
 
 
-def note_start(state_dir: Path, *, now_s: float, before: str | None) -> list[Start]:
-    """Add this start, and return those that are kept, oldest first. A disk that takes nothing costs only the count."""
+def note_start(state_dir: Path, *, now_s: float, before: str | None) -> None:
+    """Add this start to those that are kept. A disk that takes nothing costs only the count."""
     starts = [*read_starts(state_dir), Start(now_s, before)][-KEPT:]
     document = [{"at": int(start.at_s * 1000) / 1000, "before": start.before} for start in starts]
-    try:
-        # In place: a new file would need room (and an inode) that a full disk does not have.
-        with open_private(state_dir / STARTS_FILE, "w", encoding="utf-8") as file:
-            json.dump(document, file)
-    except OSError:
-        return starts
-    return starts
+    # In place: a new file would need room (and an inode) that a full disk does not have.
+    with contextlib.suppress(OSError), open_private(state_dir / STARTS_FILE, "w", encoding="utf-8") as file:
+        json.dump(document, file)
 
 
 def read_starts(state_dir: Path) -> list[Start]:
