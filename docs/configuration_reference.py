@@ -48,7 +48,7 @@ HEAD: Final = """\
 # Configuration
 
 One TOML file per gateway. Written by `python -m docs.configuration_reference`; a test holds it to the code.
-Examples that load: `config/*/edge.toml`. Check a file without opening anything: `edge-agent validate FILE`.
+Examples that load: `config/*/edge.toml`. Check a file without asking a device or the network: `edge-agent validate FILE`.
 Editors that know TOML schemas complete and check while you type (`config/edge.schema.json`).
 
 The file is the one given with `--config`, else `$EDGE_CONFIG`, `./edge.toml`, `/etc/edge-agent/edge.toml`. Relative
