@@ -48,8 +48,8 @@ HEAD: Final = """\
 # Configuration
 
 One TOML file per gateway. Written by `python -m docs.configuration_reference`; a test holds it to the code.
-Examples that load: `config/*/edge.toml`. Check a file without asking a device or the network: `edge-agent validate FILE`.
-Editors that know TOML schemas complete and check while you type (`config/edge.schema.json`).
+Examples that load: `config/*/edge.toml`. Check a file without asking a device or the network: `edge-agent validate
+FILE`. Editors that know TOML schemas complete and check while you type (`config/edge.schema.json`).
 
 The file is the one given with `--config`, else `$EDGE_CONFIG`, `./edge.toml`, `/etc/edge-agent/edge.toml`. Relative
 paths in it are relative to it. An unknown setting is a mistake, not ignored. The environment wins over the file:
