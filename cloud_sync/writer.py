@@ -79,7 +79,8 @@ class _Commit:
 class OutboxWriter:
     """Owns the way into the outbox. `on_flush` is called after each successful commit.
 
-    `stamping` is asked at each: records come with the times of a steady clock.
+    `stamping` is asked before each, in the event loop, where the clock is looked at: records come with the times of a
+    steady clock.
     """
 
     def __init__(
@@ -137,7 +138,8 @@ class OutboxWriter:
                 return True
             done = _Commit()
             # Awaited below in every case: a commit cannot be called back.
-            commit = asyncio.create_task(asyncio.to_thread(self._commit, records, done), name="outbox append")
+            work = asyncio.to_thread(self._commit, records, self._stamping(), done)
+            commit = asyncio.create_task(work, name="outbox append")
             try:
                 await asyncio.wait([commit])
             except asyncio.CancelledError:
@@ -146,8 +148,7 @@ class OutboxWriter:
                 raise
             return self._note(commit.exception(), done, records)
 
-    def _commit(self, records: Sequence[Record], done: _Commit) -> None:
-        stamping = self._stamping()
+    def _commit(self, records: Sequence[Record], stamping: Stamping, done: _Commit) -> None:
         batch = stamping.stamp(_batch(self._gateway_id, records))
         offered = len(batch)
         try:

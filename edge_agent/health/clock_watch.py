@@ -292,9 +292,9 @@ class ClockWatch:
 
     def _know_by(self, offset_us: int) -> None:
         """Take UTC to be so much later than the time since boot, for all times of this run."""
-        self.state, self._steady.is_known = ClockState.KNOWN, True
         by_us = offset_us - self._steady.offset_us
         self._steady.scale = self._steady.scale.known(by_us if abs(by_us) > _STEP_US else 0)
+        self.state, self._steady.is_known = ClockState.KNOWN, True
 
     def _follow(self, wall_us: int) -> None:
         """From now on; what was stamped before stays."""

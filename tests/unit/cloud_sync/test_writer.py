@@ -20,7 +20,7 @@ from cloud_sync.journal import KeyJournal, read_journal
 from cloud_sync.outbox import NewBlock, Outbox
 from cloud_sync.outbox_clock import Epoch
 from cloud_sync.records import Event, EventKind, RecordClass, Row, Series
-from cloud_sync.writer import MAX_BLOCK_RECORDS, OutboxWriter
+from cloud_sync.writer import MAX_BLOCK_RECORDS, OutboxWriter, Stamping
 from tests.support.blocks import GATEWAY, START_US, fresh_rows, gap_event, series
 from tests.support.writing import DEADLINE_S, until, writer_to
 
@@ -105,6 +105,19 @@ async def test_large_flush_is_cut_into_blocks_and_keeps_the_order(outbox: Outbox
     await writer.flush()
     assert outbox.depth().blocks == 3
     assert keys_in(outbox) == [row.key for row in rows]
+
+
+async def test_how_times_become_utc_is_asked_where_the_clock_is_looked_at(outbox: Outbox):
+    asked: list[threading.Thread] = []
+
+    def stamping() -> Stamping:
+        asked.append(threading.current_thread())
+        return Stamping()
+
+    writer = OutboxWriter(outbox, gateway_id=GATEWAY, flush_interval_s=3_600.0, stamping=stamping)
+    await writer.put([columns(1)])
+    assert await writer.flush()
+    assert asked == [threading.current_thread()]
 
 
 async def test_uplink_is_woken_after_the_commit(outbox: Outbox):
