@@ -19,7 +19,7 @@ _LEASE_S: Final = 60.0
 
 
 async def gateways(store: Store, gateway_id: str | None = None) -> list[dict[str, Any]]:
-    """Return each lease, with the boxes that were held back since it was there; those present first."""
+    """Return each lease, with the other boxes that sent under its id; those that were heard last first."""
     async with store.reached() as (connection, _):
         leases = await connection.fetch(statements.LEASES, gateway_id)
         rivals = await connection.fetch(statements.RIVALS, gateway_id)
@@ -55,7 +55,7 @@ async def release(store: Store, gateway_id: str) -> dict[str, Any] | None:
         if lease is None:
             return None
         before = box_of(lease)
-        rival = await connection.fetchrow(statements.PRESENT_RIVAL, gateway_id)
+        rival = await connection.fetchrow(statements.WAITING_RIVAL, gateway_id)
         if rival is None:
             await connection.execute(statements.GIVE_UP, gateway_id)
         else:

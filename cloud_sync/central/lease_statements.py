@@ -78,13 +78,20 @@ PRESENT_RIVAL: Final = """
       AND present_until > clock_timestamp()
     ORDER BY last_seen_at DESC LIMIT 1"""
 
+# Who gets an id that is released. A sender that does not say who it is waits for none.
+WAITING_RIVAL: Final = """
+    SELECT * FROM gateway_rivals
+    WHERE gateway_id = $1 AND answered_at IS NOT NULL AND kind <> 'unnamed'
+      AND present_until > clock_timestamp()
+    ORDER BY last_seen_at DESC LIMIT 1"""
+
 REMEMBER: Final = "INSERT INTO gateway_history (gateway_id, what, body) VALUES ($1, $2, $3::jsonb)"
 
 KEEP_NEWEST_HISTORY: Final = """
     DELETE FROM gateway_history WHERE id IN (
         SELECT id FROM gateway_history WHERE gateway_id = $1 ORDER BY id DESC OFFSET $2)"""
 
-GIVE_UP: Final = "DELETE FROM gateway_leases WHERE gateway_id = $1 RETURNING *"
+GIVE_UP: Final = "DELETE FROM gateway_leases WHERE gateway_id = $1"
 
 LEASES: Final = """
     SELECT *, expires_at > clock_timestamp() AS is_fresh FROM gateway_leases

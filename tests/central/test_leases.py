@@ -289,6 +289,17 @@ async def test_a_released_id_goes_to_whoever_sends_next(box: MakeBox, store: Sto
     assert "no box has the gateway id gw-9" in nobody.stderr
 
 
+async def test_a_released_id_is_never_given_to_an_older_agent(box: MakeBox, store: Store, database: Database):
+    new, old = box(ORIGINAL), box(None)
+    await new.send()
+    await old.send()
+    released = await lease_desk.release(store, GATEWAY)
+    assert released is not None
+    assert released["to"] is None
+    assert await database.count("gateway_leases") == 0
+    await new.send()
+
+
 @pytest.mark.parametrize("line", ["", "nonsense", "i=x;n=1;r=y", "i=" + "a" * 3_000])
 async def test_a_line_that_cannot_be_read_is_an_older_agent(service_url: str, database: Database, line: str):
     headers = {"X-API-Key": API_KEY, "Idempotency-Key": f"{GATEWAY}:b1", "Content-Encoding": "zstd", HEADER: line}
