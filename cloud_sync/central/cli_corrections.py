@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
-from collections.abc import Iterable, Mapping
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from cloud_sync.central import corrections
+from cloud_sync.central.cli_lines import print_lines
 from cloud_sync.central.cli_store import open_store
 from cloud_sync.central.errors import UsageError
 
@@ -18,7 +15,7 @@ from cloud_sync.central.errors import UsageError
 async def list_conflicts(gateway_id: str | None, limit: int, database_url: str | None, embedded: Path | None) -> None:
     """Print the newest conflicts, of one gateway or of all."""
     async with open_store(database_url, embedded) as store:
-        _print_lines(await corrections.conflicts(store, gateway_id, limit=limit))
+        print_lines(await corrections.conflicts(store, gateway_id, limit=limit))
 
 
 async def correct(
@@ -38,19 +35,13 @@ async def correct(
     else:
         raise UsageError("give either SENSOR_ID TIME VALUE or --csv FILE")
     async with open_store(database_url, embedded) as store:
-        _print_lines(await corrections.correct(store, wanted, reason=reason, by=by or _user()))
+        print_lines(await corrections.correct(store, wanted, reason=reason, by=by or _user()))
 
 
 async def list_corrections(limit: int, database_url: str | None, embedded: Path | None) -> None:
     """Print the newest corrections."""
     async with open_store(database_url, embedded) as store:
-        _print_lines(await corrections.corrections(store, limit=limit))
-
-
-def _print_lines(records: Iterable[Mapping[str, Any]]) -> None:
-    for one in records:
-        shown = {name: told.isoformat() if isinstance(told, datetime) else told for name, told in one.items()}
-        print(json.dumps(shown))
+        print_lines(await corrections.corrections(store, limit=limit))
 
 
 def _user() -> str:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from cloud_sync.central import lease_desk
+from cloud_sync.central.cli_lines import print_lines
 from cloud_sync.central.cli_store import open_store
 from cloud_sync.central.errors import UsageError
 
@@ -19,9 +16,9 @@ async def list_gateways(
     """Print each lease with the boxes that want it, or the newest `history` of what happened."""
     async with open_store(database_url, embedded) as store:
         if history is None:
-            _print_lines(await lease_desk.gateways(store, gateway_id))
+            print_lines(await lease_desk.gateways(store, gateway_id))
         else:
-            _print_lines(await lease_desk.history(store, gateway_id, limit=history))
+            print_lines(await lease_desk.history(store, gateway_id, limit=history))
 
 
 async def release(gateway_id: str, database_url: str | None, embedded: Path | None) -> None:
@@ -30,14 +27,4 @@ async def release(gateway_id: str, database_url: str | None, embedded: Path | No
         released = await lease_desk.release(store, gateway_id)
     if released is None:
         raise UsageError(f"no box has the gateway id {gateway_id}", hint="`edge-central gateways` lists those in use")
-    _print_lines([released])
-
-
-def _print_lines(lines: Iterable[Mapping[str, Any]]) -> None:
-    for line in lines:
-        print(json.dumps(line, default=_text))
-
-
-def _text(value: object) -> str:
-    assert isinstance(value, datetime)  # noqa: S101 (the only type of theirs that JSON has not)
-    return value.isoformat()
+    print_lines([released])

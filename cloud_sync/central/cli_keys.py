@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import sys
 from pathlib import Path
 
 from cloud_sync.admission import MAX_ID_CHARS
+from cloud_sync.central.cli_lines import print_lines
 from cloud_sync.central.cli_store import open_store
 from cloud_sync.central.errors import UsageError
 from cloud_sync.printable import is_printable
@@ -35,10 +35,10 @@ async def add_key(gateway_id: str, key_file: Path | None, database_url: str | No
 async def list_keys(database_url: str | None, embedded: Path | None) -> None:
     """Print one JSON line for each key."""
     async with open_store(database_url, embedded) as store:
-        for key in await store.keys():
-            revoked = key["revoked_at"].isoformat() if key["revoked_at"] else None
-            shown = {"key_id": key["digest"][:12], "gateway_id": key["gateway_id"]}
-            print(json.dumps({**shown, "created_at": key["created_at"].isoformat(), "revoked_at": revoked}))
+        print_lines(
+            {"key_id": key["digest"][:12]} | {name: key[name] for name in ("gateway_id", "created_at", "revoked_at")}
+            for key in await store.keys()
+        )
 
 
 async def revoke_key(key_id: str, database_url: str | None, embedded: Path | None) -> None:
