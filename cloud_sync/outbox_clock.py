@@ -35,8 +35,8 @@ CREATE TABLE IF NOT EXISTS clock_epoch (
 CREATE TABLE IF NOT EXISTS clock_span (first_id INTEGER PRIMARY KEY, last_id INTEGER NOT NULL, epoch TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS clock_known (one INTEGER PRIMARY KEY, boot_id TEXT NOT NULL, offset_us INTEGER NOT NULL);
 """
-_EPOCH_COLUMNS: Final = "id, boot_id, offset_us, began_us, not_before_us, by_us, quality_cap"
-_SPAN_COLUMNS: Final = "first_id, last_id, epoch"
+EPOCH_COLUMNS: Final = "id, boot_id, offset_us, began_us, not_before_us, by_us, quality_cap"
+SPAN_COLUMNS: Final = "first_id, last_id, epoch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,10 @@ class ClockNotes:
 
 
 def read_notes(db: sqlite3.Connection) -> ClockNotes:
-    """Also over a read-only connection."""
+    """Return all of it; also over a read-only connection."""
     if not has_tables(db):
         return ClockNotes()
-    epochs = db.execute(f"SELECT {_EPOCH_COLUMNS} FROM clock_epoch ORDER BY rowid")  # noqa: S608 (constants)
+    epochs = db.execute(f"SELECT {EPOCH_COLUMNS} FROM clock_epoch ORDER BY rowid")  # noqa: S608 (constants)
     known: tuple[str, int] | None = db.execute("SELECT boot_id, offset_us FROM clock_known").fetchone()
     return ClockNotes(tuple(Epoch(*row) for row in epochs), read_spans(db), known)
 
@@ -91,7 +91,7 @@ def read_spans(db: sqlite3.Connection) -> tuple[Span, ...]:
     """Return the spans in order of their ids."""
     if not has_tables(db):
         return ()
-    return tuple(Span(*row) for row in db.execute(f"SELECT {_SPAN_COLUMNS} FROM clock_span ORDER BY first_id"))  # noqa: S608
+    return tuple(Span(*row) for row in db.execute(f"SELECT {SPAN_COLUMNS} FROM clock_span ORDER BY first_id"))  # noqa: S608
 
 
 def span_of(spans: Sequence[Span], block_id: int) -> Span | None:
@@ -116,7 +116,7 @@ def make_tables(db: sqlite3.Connection) -> None:
 
 
 def put_epoch(db: sqlite3.Connection, epoch: Epoch) -> None:
-    """As it is; one that is known stays, with what was decided about it."""
+    """Put an epoch in as it is; one that is known stays, with what was decided about it."""
     values = (epoch.id, epoch.boot_id, epoch.offset_us, epoch.began_us, epoch.not_before_us, epoch.by_us)
     db.execute("INSERT OR IGNORE INTO clock_epoch VALUES (?, ?, ?, ?, ?, ?, ?)", (*values, epoch.quality_cap))
 
@@ -126,13 +126,13 @@ def put_span(db: sqlite3.Connection, span: Span) -> None:
 
 
 def note_known(db: sqlite3.Connection, boot_id: str, offset_us: int) -> None:
-    """The clock of this boot is right: UTC is `offset_us` later than the time since it."""
+    """Note that the clock of this boot is right: UTC is `offset_us` later than the time since it."""
     make_tables(db)
     db.execute("INSERT OR REPLACE INTO clock_known VALUES (1, ?, ?)", (boot_id, offset_us))
 
 
 def note_newest(db: sqlite3.Connection, not_after_us: int) -> None:
-    """The newest record is no newer than this: a clock that was ahead must not make a right one impossible."""
+    """Note that no record is newer than this: a clock that was ahead must not make a right one impossible."""
     db.execute("UPDATE counter SET value = min(value, ?) WHERE name = 'last_append_us'", (not_after_us,))
 
 
@@ -148,7 +148,9 @@ def decide(db: sqlite3.Connection, epochs: Iterable[Epoch]) -> None:
 
 
 def last_times(db: sqlite3.Connection) -> dict[str, int]:
-    """Return the last time in any block of each epoch that waits."""
+    """Return the last time in any block of each epoch that waits, on its own clock."""
+    if not has_tables(db):
+        return {}
     found = db.execute(
         "SELECT epoch, max(last_time_us) FROM clock_span JOIN block ON id BETWEEN first_id AND last_id GROUP BY epoch"
     )
@@ -165,13 +167,18 @@ def held_records(db: sqlite3.Connection) -> int:
     return int(found[0])
 
 
-def mend_some(
-    db: sqlite3.Connection, notes: ClockNotes, most_blocks: int, note_rows: Callable[[RowColumns], None] | None
-) -> int:
-    """Give the next blocks of decided epochs their right times and let them go. Returns how many ids were passed.
+def is_to_mend(db: sqlite3.Connection) -> bool:
+    """Return whether blocks wait that are of a decided epoch."""
+    found = "SELECT EXISTS (SELECT 1 FROM clock_span JOIN clock_epoch ON id = epoch WHERE by_us IS NOT NULL)"
+    return has_tables(db) and bool(db.execute(found).fetchone()[0])
+
+
+def mend_some(db: sqlite3.Connection, most_blocks: int, note_rows: Callable[[RowColumns], None] | None) -> None:
+    """Give the next blocks of decided epochs their right times and let them go.
 
     `note_rows` takes their rows, if anybody asks.
     """
+    notes = read_notes(db)
     decided = {epoch.id: epoch for epoch in notes.epochs if epoch.by_us is not None}
     left = most_blocks
     for span in notes.spans:
@@ -185,7 +192,6 @@ def mend_some(
         if last_id < span.last_id:
             put_span(db, Span(last_id + 1, span.last_id, span.epoch))
         left -= last_id - span.first_id + 1
-    return most_blocks - left
 
 
 def _blocks_in(db: sqlite3.Connection, first_id: int, last_id: int) -> list[int]:

@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import Mapping
 
 from cloud_sync.outbox_clock import (
+    EPOCH_COLUMNS,
+    SPAN_COLUMNS,
     ClockNotes,
     Epoch,
     Span,
@@ -46,10 +48,9 @@ def put_held(db: sqlite3.Connection, notes: ClockNotes, new_ids: Mapping[int, in
 
 def readable_notes(file: DamagedFile, *, highest_id: int) -> ClockNotes:
     """Return what can be read of what the file knew."""
-    rows = file.notes("clock_span", "first_id, last_id, epoch")
+    rows = file.notes("clock_span", SPAN_COLUMNS)
     spans = [span for row in rows if (span := _span(row, highest_id)) is not None]
-    columns = "id, boot_id, offset_us, began_us, not_before_us, by_us, quality_cap"
-    epochs = [epoch for row in file.notes("clock_epoch", columns) if (epoch := _epoch(row)) is not None]
+    epochs = [epoch for row in file.notes("clock_epoch", EPOCH_COLUMNS) if (epoch := _epoch(row)) is not None]
     return ClockNotes(tuple(epochs), tuple(spans))
 
 

@@ -14,6 +14,7 @@ from cloud_sync.outbox_clock import (
     Span,
     decide,
     held_records,
+    is_to_mend,
     last_times,
     mend_some,
     note_known,
@@ -53,8 +54,8 @@ class HeldBlocks:
         self._spans = read_spans(db)
 
     def next(self, db: sqlite3.Connection, after_id: int, record_class: RecordClass | None) -> StoredBlock | None:
-        """Return the oldest block behind `after_id` whose times are UTC; asked anew, since others may put blocks in."""
-        self.look_up(db)
+        """Return the oldest block behind `after_id` whose times are UTC."""
+        self.look_up(db)  # again: others may put blocks in
         while (found := next_block(db, after_id=after_id, record_class=record_class)) is not None:
             span = span_of(self._spans, found.id)
             if span is None:
@@ -72,7 +73,7 @@ class HeldBlocks:
 
     def last_times(self) -> dict[str, int]:
         """Return the last time that waits of each epoch, on its own clock, UTC unknown."""
-        return self._file.look(lambda db: last_times(db) if read_spans(db) else {})
+        return self._file.look(last_times)
 
     def note(
         self,
@@ -101,17 +102,16 @@ class HeldBlocks:
 
     def mend(self, most_blocks: int, *, note_rows: Callable[[RowColumns], None] | None = None) -> bool:
         """Give the next blocks of decided epochs their right times, in one transaction. False when none is left."""
-        passed, mended = 0, list[RowColumns]()
+        mended: list[RowColumns] = []
 
         def work(db: sqlite3.Connection) -> None:
-            nonlocal passed
             mended.clear()
-            passed = mend_some(db, read_notes(db), most_blocks, None if note_rows is None else mended.append)
+            mend_some(db, most_blocks, None if note_rows is None else mended.append)
 
-        if not self._file.look(read_spans):
+        if not self._file.look(is_to_mend):
             return False
         self._file.change(work)
         if note_rows is not None:  # they are durable now
             for rows in mended:
                 note_rows(rows)
-        return passed > 0
+        return True
