@@ -17,13 +17,12 @@ Does not know what a record means or where it is going. Calls block: run them in
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -71,7 +70,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LATEST_US: Final = 2**63 - 1
-_HELD: Final = 256
+_IN_FLIGHT: Final = 256
 """Blocks that may be on their way: the last ones read. Retention takes them last."""
 _SALVAGED_ANYWAY_BYTES: Final = 4 << 20
 """Of a backlog that is put aside so much may wait here also below the disk's floor: it leaves over the link."""
@@ -110,7 +109,7 @@ class Outbox:
             gateway_id, now_us=lambda: now_ns() // 1000, may_expire=lambda: may_expire() and self.held.is_empty
         )
         self._is_clock_right = may_expire
-        self._held: deque[int] = deque(maxlen=_HELD)
+        self._in_flight: deque[int] = deque(maxlen=_IN_FLIGHT)
         self._now_ns = now_ns
         self._lock = threading.Lock()
         self._connection = OutboxConnection(
@@ -121,7 +120,7 @@ class Outbox:
             now_ns=now_ns,
             salvage_room=self._room_to_salvage,
         )
-        self._doubtful: deque[str] = deque(maxlen=_HELD)
+        self._doubtful: deque[str] = deque(maxlen=_IN_FLIGHT)
 
     @property
     def min_free_bytes(self) -> int:
@@ -228,7 +227,7 @@ class Outbox:
         self._empty(work)
         done = {block.id for block, _ in settled}
         with self._lock:  # another sender may be looking for its next block
-            self._held = deque((held for held in self._held if held not in done), maxlen=_HELD)
+            self._in_flight = deque((id_ for id_ in self._in_flight if id_ not in done), maxlen=_IN_FLIGHT)
 
     def depth(self) -> Depth:
         return self._do(read_depth)
@@ -278,7 +277,7 @@ class Outbox:
             remove_doubtful(db, self._doubtful)
         before = 0 if epoch is None else last_id(db)
         self.held.look_up(db)
-        self._retention.make_room(db, blocks, self.bounds(used_bytes(db)), held=tuple(self._held))
+        self._retention.make_room(db, blocks, self.bounds(used_bytes(db)), in_flight=tuple(self._in_flight))
         for block in blocks:
             insert_block(db, block)
         count(db, "appended", sum(block.count for block in blocks))
@@ -301,8 +300,8 @@ class Outbox:
             found = self.held.next(db, after_id, record_class)
         if found is not None:
             self._retention.note_read(found.id)
-            if found.id not in self._held:
-                self._held.append(found.id)
+            if found.id not in self._in_flight:
+                self._in_flight.append(found.id)
         return found
 
     def _bury(self, block: StoredBlock) -> None:
@@ -319,17 +318,12 @@ class Outbox:
 
         self._empty(work)
 
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, translated(self.path):
-            yield self._connection.opened()
-
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """The work on the open file; again on a salvaged one, or a fresh connection, when that looks damaged."""
         for look in range(LOOKS):
             try:
-                with self._reading() as db:
-                    return work(db)
+                with self._lock, translated(self.path):
+                    return work(self._connection.opened())
             except OutboxTooNewError:
                 raise
             except OutboxCorruptError as exc:

@@ -96,19 +96,19 @@ class Retention:
     _saying: dict[_Why, _Said] = field(default_factory=dict)
 
     def make_room(
-        self, db: sqlite3.Connection, blocks: Sequence[NewBlock], bounds: Bounds, *, held: Sequence[int]
+        self, db: sqlite3.Connection, blocks: Sequence[NewBlock], bounds: Bounds, *, in_flight: Sequence[int]
     ) -> None:
         """Inside a transaction: give up what must be, so that these blocks fit. Raises OutboxFullError."""
         self._saying = {}
         losses = _Losses()
-        self._expire(db, bounds, losses, held)
+        self._expire(db, bounds, losses, in_flight)
         needed = sum(stored_bytes(db, block) for block in blocks)
         has_readings = any(block.record_class is RecordClass.READING for block in blocks)
         own = bounds.own_bytes(has_readings=has_readings) - needed
         target = bounds.bytes_for(has_readings=has_readings) - needed
         if used_bytes(db) > target:
             losses.at_floor = target < own
-            self._give_up(db, target - bounds.slack_bytes, losses, held)
+            self._give_up(db, target - bounds.slack_bytes, losses, in_flight)
         if used_bytes(db) > own:
             losses.at_floor = False
             self._give_up(db, own, losses, ())  # what may be on its way too, rather than stop
@@ -132,26 +132,26 @@ class Retention:
         """This block was read and may be sent: a gap event in it must not change any more."""
         self._said = {why: said for why, said in self._said.items() if said.block_id != block_id}
 
-    def _expire(self, db: sqlite3.Connection, bounds: Bounds, losses: _Losses, held: Sequence[int]) -> None:
+    def _expire(self, db: sqlite3.Connection, bounds: Bounds, losses: _Losses, in_flight: Sequence[int]) -> None:
         """The oldest readings, while they are beyond the age bound; never while the clock cannot be trusted."""
         limit_us = bounds.expired_before_us(self.now_us())
         if limit_us is None or not self.may_expire():
             return
         for _ in range(_EXPIRED_AT_ONCE):
-            block = _oldest(db, held)
+            block = _oldest(db, in_flight)
             if block is None or block.last_time_us >= limit_us:
                 return
             _drop(db, block, losses)
 
-    def _give_up(self, db: sqlite3.Connection, goal: int, losses: _Losses, held: Sequence[int]) -> None:
+    def _give_up(self, db: sqlite3.Connection, goal: int, losses: _Losses, in_flight: Sequence[int]) -> None:
         """Until the file's used bytes are at the goal, or there is nothing left to give up."""
         thinned_bytes, whole_bytes = _reading_bytes(db)
         while used_bytes(db) > goal:
             step = next_step(thinned_bytes=thinned_bytes, whole_bytes=whole_bytes)
-            if step is Step.THIN and (run := _run_to_thin(db, held)):
+            if step is Step.THIN and (run := _run_to_thin(db, in_flight)):
                 whole, thinned = self._thin(db, run, losses)
                 whole_bytes, thinned_bytes = whole_bytes - whole, thinned_bytes + thinned
-            elif step is not None and (oldest := _oldest(db, held)) is not None:
+            elif step is not None and (oldest := _oldest(db, in_flight)) is not None:
                 if oldest.id <= _thinned_to(db):
                     thinned_bytes -= oldest.body_bytes
                 else:
@@ -211,12 +211,12 @@ def _header(block: StoredBlock) -> _Header:
     return _Header(block.id, block.first_time_us, block.last_time_us, block.count, len(block.body))
 
 
-def _oldest(db: sqlite3.Connection, held: Sequence[int]) -> _Header | None:
-    besides = ", ".join("?" * len(held))
+def _oldest(db: sqlite3.Connection, in_flight: Sequence[int]) -> _Header | None:
+    besides = ", ".join("?" * len(in_flight))
     row = db.execute(
         "SELECT id, first_time_us, last_time_us, count, bytes FROM block"  # noqa: S608 (question marks)
         f" WHERE +class != 'event' AND id NOT IN ({besides}) ORDER BY id LIMIT 1",
-        tuple(held),
+        tuple(in_flight),
     ).fetchone()
     return None if row is None else _Header(*row)
 
@@ -225,13 +225,13 @@ def _thinned_to(db: sqlite3.Connection) -> int:
     return read_counters(db)["thinned_to"]
 
 
-def _run_to_thin(db: sqlite3.Connection, held: Sequence[int]) -> list[StoredBlock]:
+def _run_to_thin(db: sqlite3.Connection, in_flight: Sequence[int]) -> list[StoredBlock]:
     """The oldest whole readings that make one block together: at least one, unless there are none."""
     run: list[StoredBlock] = []
     spans = read_spans(db)
     after_id, records = _thinned_to(db), 0
     while len(run) < _RUN_BLOCKS:
-        block = next_block(db, after_id=after_id, record_class=RecordClass.READING, skip=held)
+        block = next_block(db, after_id=after_id, record_class=RecordClass.READING, skip=in_flight)
         if block is None or (run and records + block.count > _RUN_RECORDS):
             break
         if run and span_of(spans, block.id) != span_of(spans, run[0].id):
