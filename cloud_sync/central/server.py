@@ -221,8 +221,8 @@ def _listening(listen: Listen) -> Iterator[socket.socket]:
     except OSError as exc:
         raise _cannot_listen(listen, exc) from exc
     with sock:
-        # asyncio sets it only for sockets that name their protocol, which these do not: without it every answer
-        # on a kept connection waits 40 ms for the other side's delayed acknowledgement. What is accepted inherits it.
+        # TCP_NODELAY is among them: asyncio sets it only for sockets that name their protocol, which these do not, and
+        # without it every answer on a kept connection waits 40 ms for the other side's delayed acknowledgement.
         set_probes(sock)
         yield sock
 
