@@ -275,9 +275,10 @@ class Outbox:
     def _insert(self, db: sqlite3.Connection, blocks: Sequence[NewBlock], epoch: Epoch | None) -> None:
         if self._doubtful:
             remove_doubtful(db, self._doubtful)
-        before = 0 if epoch is None else last_id(db)
         self.held.look_up(db)
-        self._retention.make_room(db, blocks, self.bounds(used_bytes(db)), in_flight=tuple(self._in_flight))
+        bounds, clock = self.bounds(used_bytes(db)), None if epoch is None else epoch.id
+        self._retention.make_room(db, blocks, bounds, in_flight=tuple(self._in_flight), epoch=clock)
+        before = last_id(db)
         for block in blocks:
             insert_block(db, block)
         count(db, "appended", sum(block.count for block in blocks))

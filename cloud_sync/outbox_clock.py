@@ -103,11 +103,17 @@ def hold(db: sqlite3.Connection, epoch: Epoch, first_id: int, last_id: int) -> N
     """Note that these blocks, just inserted, are of the epoch."""
     make_tables(db)
     put_epoch(db, epoch)
+    add_span(db, Span(first_id, last_id, epoch.id))
+
+
+def add_span(db: sqlite3.Connection, span: Span) -> None:
+    """Note blocks of an epoch that is known; what follows others of it becomes one span with them."""
     grown = db.execute(
-        "UPDATE clock_span SET last_id = ? WHERE last_id = ? AND epoch = ?", (last_id, first_id - 1, epoch.id)
+        "UPDATE clock_span SET last_id = ? WHERE last_id = ? AND epoch = ?",
+        (span.last_id, span.first_id - 1, span.epoch),
     )
     if grown.rowcount == 0:
-        put_span(db, Span(first_id, last_id, epoch.id))
+        put_span(db, span)
 
 
 def make_tables(db: sqlite3.Connection) -> None:

@@ -6,6 +6,7 @@ Constraints
 - The disk's floor is soft: with no reading left to give up what comes is still taken, and given up next. Otherwise a
   disk that others have filled would stop a gateway whose link is up.
 - While the central stays away the gap events do not pile up: one that nobody has read yet grows instead.
+- What was given up of a clock that is not known yet is told by that clock, and mended with the rest of it.
 
 Knows the tables; `retention` knows the policy.
 """
@@ -30,7 +31,7 @@ from cloud_sync.outbox_blocks import (
     read_counters,
     remove_block,
 )
-from cloud_sync.outbox_clock import read_spans, span_of
+from cloud_sync.outbox_clock import Span, add_span, read_spans, span_of
 from cloud_sync.outbox_file import pragma, used_bytes
 from cloud_sync.records import Batch, RecordClass
 from cloud_sync.retention import Bounds, Loss, LossCause, Step, Thinner, gap_event, next_step
@@ -44,43 +45,51 @@ _EXPIRED_AT_ONCE: Final = 256
 """A box that was off for weeks gives up its backlog over some flushes, not in one long transaction."""
 
 
-class _Why(NamedTuple):
-    """Each has a gap of its own."""
-
-    cause: LossCause
-    at_floor: bool
-
-
 _DETAILS: Final = {
-    _Why(LossCause.THINNED, False): "the outbox was full: every second reading was given up",
-    _Why(LossCause.EVICTED, False): "readings were given up, because the outbox was full or they had become too old",
-    _Why(LossCause.THINNED, True): (
+    (LossCause.THINNED, False): "the outbox was full: every second reading was given up",
+    (LossCause.EVICTED, False): "readings were given up, because the outbox was full or they had become too old",
+    (LossCause.THINNED, True): (
         "the disk's free space was at its floor (outbox.min_free_bytes): every second reading was given up"
     ),
-    _Why(LossCause.EVICTED, True): (
+    (LossCause.EVICTED, True): (
         "readings were given up, because the disk's free space was at its floor (outbox.min_free_bytes)"
     ),
 }
 
 
+class _Why(NamedTuple):
+    """Each has a gap of its own. `epoch` is whose clock the times of the readings are; None: they are UTC."""
+
+    cause: LossCause
+    at_floor: bool
+    epoch: str | None
+
+    @property
+    def detail(self) -> str:
+        return _DETAILS[self.cause, self.at_floor]
+
+
 @dataclass(slots=True)
 class _Losses:
-    """Of one append. `at_floor` while it is the disk that asks for room."""
+    """Of one append. `at_floor` while it is the disk that asks for room; `spans` are of clocks that are not known."""
 
+    spans: Sequence[Span]
     at_floor: bool = False
     found: dict[_Why, Loss] = field(default_factory=dict)
 
-    def add(self, cause: LossCause, loss: Loss) -> None:
-        why = _Why(cause, self.at_floor)
+    def add(self, cause: LossCause, block_id: int, loss: Loss) -> None:
+        span = span_of(self.spans, block_id)
+        why = _Why(cause, self.at_floor, None if span is None else span.epoch)
         known = self.found.get(why)
         self.found[why] = loss if known is None else known.plus(loss)
 
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """A gap event that waits, and what it tells."""
+    """A gap event that waits, and what it tells. A commit that seemed to fail may have put another in its place."""
 
     block_id: int
+    batch_id: str
     loss: Loss
 
 
@@ -96,11 +105,20 @@ class Retention:
     _saying: dict[_Why, _Said] = field(default_factory=dict)
 
     def make_room(
-        self, db: sqlite3.Connection, blocks: Sequence[NewBlock], bounds: Bounds, *, in_flight: Sequence[int]
+        self,
+        db: sqlite3.Connection,
+        blocks: Sequence[NewBlock],
+        bounds: Bounds,
+        *,
+        in_flight: Sequence[int],
+        epoch: str | None,
     ) -> None:
-        """Inside a transaction: give up what must be, so that these blocks fit. Raises OutboxFullError."""
+        """Inside a transaction: give up what must be, so that these blocks fit. Raises OutboxFullError.
+
+        `epoch` is whose clock now is told by; None: it is UTC.
+        """
         self._saying = {}
-        losses = _Losses()
+        losses = _Losses(read_spans(db))
         self._expire(db, bounds, losses, in_flight)
         needed = sum(stored_bytes(db, block) for block in blocks)
         has_readings = any(block.record_class is RecordClass.READING for block in blocks)
@@ -118,13 +136,13 @@ class Retention:
                     hint="restore the link to the central, or raise outbox.max_bytes",
                 )
         for why, loss in losses.found.items():
-            self._say(db, why, loss)
+            self._say(db, why, loss, epoch)
 
     def commit(self) -> None:
         """The transaction of the last `make_room` is durable."""
         for why, said in self._saying.items():
             if why not in self._said or self._said[why].loss.start_us != said.loss.start_us:
-                logger.warning("%s; `edge-agent status` counts them", _DETAILS[why])
+                logger.warning("%s; `edge-agent status` counts them", why.detail)
         self._said |= self._saying
         self._saying = {}
 
@@ -148,7 +166,7 @@ class Retention:
         thinned_bytes, whole_bytes = _reading_bytes(db)
         while used_bytes(db) > goal:
             step = next_step(thinned_bytes=thinned_bytes, whole_bytes=whole_bytes)
-            if step is Step.THIN and (run := _run_to_thin(db, in_flight)):
+            if step is Step.THIN and (run := _run_to_thin(db, in_flight, losses.spans)):
                 whole, thinned = self._thin(db, run, losses)
                 whole_bytes, thinned_bytes = whole_bytes - whole, thinned_bytes + thinned
             elif step is not None and (oldest := _oldest(db, in_flight)) is not None:
@@ -178,18 +196,24 @@ class Retention:
         db.execute("UPDATE counter SET value = ? WHERE name = 'thinned_to'", (run[-1].id,))
         if loss is not None:
             count(db, "thinned", loss.count or 0)
-            losses.add(LossCause.THINNED, loss)
+            losses.add(LossCause.THINNED, run[-1].id, loss)
         return sum(len(block.body) for block in run), len(new.body) if new is not None else 0
 
-    def _say(self, db: sqlite3.Connection, why: _Why, loss: Loss) -> None:
-        note_gap(db, why.cause, loss, now_us=self.now_us(), detail=_DETAILS[why])
+    def _say(self, db: sqlite3.Connection, why: _Why, loss: Loss, epoch: str | None) -> None:
+        now_us, at_id = self.now_us(), None
+        note_gap(db, why.cause, loss, now_us=now_us, detail=why.detail)
         said = self._said.get(why)
-        if said is not None and remove_block(db, said.block_id):
-            loss = said.loss.plus(loss)
+        if said is not None and remove_block(db, said.block_id, batch_id=said.batch_id):
+            loss, at_id = said.loss.plus(loss), said.block_id
         else:
             count(db, "appended", 1)
-        event = gap_event(why.cause, loss, subject=self.subject, now_us=self.now_us(), detail=_DETAILS[why])
-        self._saying[why] = _Said(insert_block(db, NewBlock.of(Batch(self.subject, events=(event,)))), loss)
+        time_us = now_us if why.epoch == epoch else loss.end_us  # now is not known by that clock
+        event = gap_event(why.cause, loss, subject=self.subject, now_us=time_us, detail=why.detail)
+        block = NewBlock.of(Batch(self.subject, events=(event,)))
+        block_id = insert_block(db, block, at_id=at_id)
+        if why.epoch is not None and span_of(read_spans(db), block_id) is None:
+            add_span(db, Span(block_id, block_id, why.epoch))
+        self._saying[why] = _Said(block_id, block.batch_id, loss)
 
 
 def stored_bytes(db: sqlite3.Connection, block: NewBlock) -> int:
@@ -225,10 +249,9 @@ def _thinned_to(db: sqlite3.Connection) -> int:
     return read_counters(db)["thinned_to"]
 
 
-def _run_to_thin(db: sqlite3.Connection, in_flight: Sequence[int]) -> list[StoredBlock]:
+def _run_to_thin(db: sqlite3.Connection, in_flight: Sequence[int], spans: Sequence[Span]) -> list[StoredBlock]:
     """The oldest whole readings that make one block together: at least one, unless there are none."""
     run: list[StoredBlock] = []
-    spans = read_spans(db)
     after_id, records = _thinned_to(db), 0
     while len(run) < _RUN_BLOCKS:
         block = next_block(db, after_id=after_id, record_class=RecordClass.READING, skip=in_flight)
@@ -250,7 +273,7 @@ def _joined(batches: Sequence[Batch]) -> Batch:
 def _drop(db: sqlite3.Connection, block: _Header, losses: _Losses) -> None:
     remove_block(db, block.id)
     count(db, "evicted", block.count)
-    losses.add(LossCause.EVICTED, Loss(block.first_time_us, block.last_time_us, block.count))
+    losses.add(LossCause.EVICTED, block.id, Loss(block.first_time_us, block.last_time_us, block.count))
 
 
 def _reading_bytes(db: sqlite3.Connection) -> tuple[int, int]:

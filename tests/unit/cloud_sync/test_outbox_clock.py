@@ -82,8 +82,7 @@ def test_thinning_joins_no_blocks_of_two_clocks(tmp_path: Path):
     path = tmp_path / "outbox.db"
     with Outbox(path, max_bytes=300_000, ballast_bytes=4_096) as outbox:
         for n in range(60):
-            some = [replace(row, value=hash((n, row.time_us)) / 7) for row in rows(1_000, first=1_000 * n)]
-            outbox.append([block_of(some)], epoch=EPOCH if n % 2 else None)
+            outbox.append([block_of(noise(n))], epoch=EPOCH if n % 2 else None)
         assert outbox.counters()["thinned"] > 0
         outbox.held.note([DECIDED])
         while outbox.held.mend(8):
@@ -92,6 +91,42 @@ def test_thinning_joins_no_blocks_of_two_clocks(tmp_path: Path):
     right = {row.time_us for n in range(60) for row in rows(1_000, first=1_000 * n) if n % 2 == 0}
     mended = {row.time_us for n in range(60) for row in earlier(rows(1_000, first=1_000 * n)) if n % 2}
     assert found <= right | mended
+
+
+def noise(number: int, *, by_us: int = 0) -> list[Row]:
+    """Readings that no compression makes small, of a time and on a clock of their own."""
+    found = rows(1_000, first=1_000 * number)
+    return [replace(row, time_us=row.time_us + by_us, value=hash((number, row.time_us)) / 7) for row in found]
+
+
+def test_what_a_full_outbox_gives_up_meanwhile_is_told_with_its_true_times(tmp_path: Path):
+    """A box that was off the link for long is switched on again, and its clock stands ten years back."""
+    back_us = 3_650 * DAY_US
+    epoch = replace(EPOCH, began_us=EPOCH.began_us - back_us)
+    clock_us = [epoch.began_us + DAY_US]
+    with Outbox(
+        tmp_path / "outbox.db", max_bytes=300_000, ballast_bytes=4_096, now_ns=lambda: clock_us[0] * 1000
+    ) as outbox:
+        for n in range(30):
+            outbox.append([block_of(noise(n))])
+        for n in range(30, 90):
+            outbox.append([block_of(noise(n, by_us=-back_us))], epoch=epoch)
+        outbox.held.note([replace(epoch, by_us=back_us)])
+        while outbox.held.mend(8):
+            pass
+        clock_us[0] += back_us
+        for n in range(90, 120):
+            outbox.append([block_of(noise(n))])
+        assert outbox.counters()["evicted"] > 60_000
+        told = []
+        while (block := outbox.peek()) is not None:
+            told += block.decode().events
+            outbox.settle(block, Settlement(block.count, 0), now_us=1)
+        given_up = outbox.counters()["evicted"] + outbox.counters()["thinned"]
+    first_us, last_us = noise(0)[0].time_us, noise(119)[-1].time_us
+    assert all(first_us <= event.body["start_us"] <= event.body["end_us"] <= last_us for event in told)
+    assert all(first_us <= event.time_us <= clock_us[0] for event in told)
+    assert sum(event.body["count"] for event in told) == given_up
 
 
 def test_a_salvage_takes_over_what_waits_for_a_clock(tmp_path: Path):
