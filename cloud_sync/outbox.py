@@ -17,12 +17,13 @@ Does not know what a record means or where it is going. Calls block: run them in
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
@@ -319,12 +320,17 @@ class Outbox:
 
         self._empty(work)
 
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, translated(self.path):
+            yield self._connection.opened()
+
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """The work on the open file; again on a salvaged one, or a fresh connection, when that looks damaged."""
         for look in range(LOOKS):
             try:
-                with self._lock, translated(self.path):
-                    return work(self._connection.opened())
+                with self._reading() as db:
+                    return work(db)
             except OutboxTooNewError:
                 raise
             except OutboxCorruptError as exc:
