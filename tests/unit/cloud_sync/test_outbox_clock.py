@@ -117,16 +117,18 @@ def test_what_a_full_outbox_gives_up_meanwhile_is_told_with_its_true_times(tmp_p
         clock_us[0] += back_us
         for n in range(90, 120):
             outbox.append([block_of(noise(n))])
-        assert outbox.counters()["evicted"] > 60_000
+        evicted, thinned = outbox.counters()["evicted"], outbox.counters()["thinned"]
+        assert evicted > 30_000  # more than the first 30 blocks: some of the clock that was back, too
+        assert thinned > 30_000
         told = []
         while (block := outbox.peek()) is not None:
             told += block.decode().events
             outbox.settle(block, Settlement(block.count, 0), now_us=1)
-        given_up = outbox.counters()["evicted"] + outbox.counters()["thinned"]
+        assert outbox.counters()["evicted"] == evicted
     first_us, last_us = noise(0)[0].time_us, noise(119)[-1].time_us
     assert all(first_us <= event.body["start_us"] <= event.body["end_us"] <= last_us for event in told)
     assert all(first_us <= event.time_us <= clock_us[0] for event in told)
-    assert sum(event.body["count"] for event in told) == given_up
+    assert sum(event.body["count"] for event in told) == evicted + thinned
 
 
 def test_a_salvage_takes_over_what_waits_for_a_clock(tmp_path: Path):
