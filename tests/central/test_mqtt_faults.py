@@ -213,6 +213,16 @@ async def test_an_acknowledgement_of_the_broker_settles_nothing(server: Mosquitt
         assert (await heard_until(heard, lambda _: True)).payload == wire.encode(batch())
 
 
+async def test_resting_is_no_loss_of_the_connection_however_often(server: Mosquitto, caplog: pytest.LogCaptureFixture):
+    """Another route is used, and this one is only probed now and then."""
+    async with sending(gateway(server)) as transport:
+        for number in range(6):
+            with pytest.raises(TransientSyncError, match="no central listens"):
+                await transport.send(wire.encode(numbered(number)), batch_id=f"b{number}")
+            await transport.rest()
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 async def test_the_message_carries_the_agreed_topic_properties_and_bytes(server: Mosquitto):
     async with spying(central(server), TOPICS.batch) as heard, sending(gateway(server)) as transport:
         pending = asyncio.create_task(transport.send(wire.encode(batch()), batch_id="b1"))

@@ -62,9 +62,9 @@ async def server() -> AsyncIterator[DatabaseServer]:
         yield server
 
 
-async def kill_broker_with_mail(world: MqttWorld) -> None:
+async def kill_broker_with_mail(world: MqttWorld, *, holds: int) -> None:
     world.central_side.flows.clear()
-    assert await world.broker_holds(HOLDS, within_s=DEADLINE_S)
+    assert await world.broker_holds(holds, within_s=DEADLINE_S)
     world.kill_broker()
     world.broker.start()
 
@@ -72,7 +72,7 @@ async def kill_broker_with_mail(world: MqttWorld) -> None:
 async def test_a_gateway_that_settles_on_puback_is_caught(server: DatabaseServer, tmp_path: Path):
     world = MqttWorld(server, tmp_path, settles_on="puback")
     async with world.running():
-        await kill_broker_with_mail(world)
+        await kill_broker_with_mail(world, holds=HOLDS)
         await settle(world, within_s=3.0)
         verdict = await world.verdict()
     assert len(verdict.lost) >= HOLDS
@@ -83,12 +83,12 @@ async def test_a_gateway_that_settles_on_puback_is_caught(server: DatabaseServer
 async def test_ours_loses_nothing_by_the_same_broker(server: DatabaseServer, tmp_path: Path):
     world = MqttWorld(server, tmp_path)
     async with world.running():
-        await kill_broker_with_mail(world)
+        await kill_broker_with_mail(world, holds=1)  # unanswered it soon goes over HTTPS, and hangs up here
         await settle(world)
         verdict = await world.verdict()
         figures = await world.figures(verdict.rows)
     assert verdict.is_good
-    assert figures["pubacked_and_lost_by_the_broker"] >= HOLDS
+    assert figures["pubacked_and_lost_by_the_broker"] >= 1
     assert 0 < figures["rows_in_these"] == figures["of_these_rows_sent_again_and_arrived"]
 
 

@@ -78,6 +78,8 @@ class Link:
         """The broker's own reason for the end, when it gave one."""
         self.ended_without_a_word = False
         """The other side closed the connection in good order, and gave no reason."""
+        self.is_leaving = False
+        """Closed from here, so that its end is no loss."""
         self.lost = asyncio.Event()
 
     @property
@@ -172,6 +174,7 @@ class Link:
         """Say goodbye, bounded in time. `with_will`: what the will says is published all the same."""
         if self._connection is None:
             return
+        self.is_leaving = True
         if self.is_open:
             with contextlib.suppress(TimeoutError, SyncError):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):

@@ -307,6 +307,9 @@ class MqttTransport:
     def _note_lost(self, link: Link, error: SyncError) -> None:
         if self._closed:
             return
+        if link.is_leaving:
+            self._fail_waiting(TransientSyncError("the connection to the broker was closed", was_on_its_way=True))
+            return
         said = error
         is_told = link.lost_code == errors.TAKEN_OVER
         taken_over = self._take_overs.note_lost(is_told=is_told, is_unexplained=link.ended_without_a_word)
