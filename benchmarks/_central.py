@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.harness import UnavailableError
-from cloud_sync.central.processes import die_with_parent
+from cloud_sync.central.embedded_postgres.processes import die_with_parent
 
 START_DEADLINE_S: Final = 30.0
 _END_S: Final = 20.0
-_CLI: Final = (sys.executable, "-m", "cloud_sync.central.cli")
+_CLI: Final = (sys.executable, "-m", "cloud_sync.central.cli.main")
 
 
 @dataclass(frozen=True, slots=True)

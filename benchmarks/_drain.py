@@ -18,7 +18,7 @@ from benchmarks import _virtual_time
 from benchmarks._link import LinkShape, SimulatedTransport
 from cloud_sync import wire
 from cloud_sync.columns import ColumnBatch, RowColumns
-from cloud_sync.outbox import Block, NewBlock, Outbox
+from cloud_sync.outbox.store import Block, NewBlock, Outbox
 from cloud_sync.records import RecordClass, Series, Settlement
 from cloud_sync.uplink.congestion import MAX_BODY_BYTES
 from cloud_sync.uplink.pacing import MAX_RECORDS

@@ -8,7 +8,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from benchmarks.harness import Comparison, benchmark, compare
-from edge_agent.dsp.mel import MelCepstrum, MelParameters
+from edge_agent.dsp.kernels.mel import MelCepstrum, MelParameters
 
 RATE_HZ = 16_000
 N_FFT = 2048

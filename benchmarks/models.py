@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.harness import Comparison, benchmark, compare
-from edge_agent.scoring.runtime import OnnxModel
+from edge_agent.bundles.onnx_runtime import OnnxModel
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-    from converters.converted import ConvertedModel
+    from converters.graphs.converted import ConvertedModel
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "tests" / "data"
@@ -92,7 +92,7 @@ def trained_isolation_forest() -> tuple[Pipeline, ConvertedModel, NDArray[np.flo
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from converters.isolation_forest import convert_isolation_forest
+    from converters.graphs.isolation_forest import convert_isolation_forest
     from converters.training import ims_vibration
 
     run = ims_vibration.load_run(DATA)
@@ -109,7 +109,7 @@ def trained_random_forest() -> tuple[Pipeline, ConvertedModel, NDArray[np.float6
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from converters.random_forest import convert_random_forest
+    from converters.graphs.random_forest import convert_random_forest
     from converters.training import ai4i
 
     table = ai4i.load_table(DATA)
@@ -126,7 +126,7 @@ def stock_isolation_forest(pipeline: Pipeline, n_features: int) -> bytes:
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
 
-    from converters.tree_ensemble import INPUT_NAME, ML_OPSET, OPSET
+    from converters.graphs.tree_ensemble import INPUT_NAME, ML_OPSET, OPSET
 
     graph = to_onnx(
         pipeline,
@@ -137,7 +137,7 @@ def stock_isolation_forest(pipeline: Pipeline, n_features: int) -> bytes:
 
 
 def our_model(graph: bytes, n_features: int) -> OnnxModel:
-    from converters.tree_ensemble import INPUT_NAME, OUTPUT_NAME
+    from converters.graphs.tree_ensemble import INPUT_NAME, OUTPUT_NAME
 
     return OnnxModel(graph, input_name=INPUT_NAME, output_name=OUTPUT_NAME, n_features=n_features)
 

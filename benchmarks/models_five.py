@@ -22,7 +22,7 @@ from benchmarks.models import assert_same_score, bare_run, one_row, our_model
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-    from converters.converted import ConvertedModel
+    from converters.graphs.converted import ConvertedModel
 
 WIDTH: Final = 22
 ROWS: Final = 2_900
@@ -49,7 +49,7 @@ class Five:
 @benchmark("models.five.vs_stock", unit="us/row")
 def five_vs_stock() -> Comparison:
     """One merged graph through the agent's runtime against five stock graphs, one after the other."""
-    from converters.merged import merge
+    from converters.graphs.merged import merge
 
     five = trained_five()
     row = one_row(five.rows)
@@ -63,7 +63,7 @@ def five_vs_stock() -> Comparison:
 @benchmark("models.five.vs_sklearn", unit="us/row")
 def five_vs_sklearn() -> Comparison:
     """The same merged graph against the five pipelines as they were fitted."""
-    from converters.merged import merge
+    from converters.graphs.merged import merge
 
     five = trained_five()
     row = one_row(five.rows)
@@ -154,7 +154,7 @@ def stock_graph(kind: str) -> bytes:
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
 
-    from converters.tree_ensemble import INPUT_NAME, ML_OPSET, OPSET
+    from converters.graphs.tree_ensemble import INPUT_NAME, ML_OPSET, OPSET
 
     if kind == LIGHTGBM:
         teach_skl2onnx_lightgbm()

@@ -70,7 +70,7 @@ def stock_graph(source: Source, n_features: int) -> bytes:
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
 
-    from converters.tree_ensemble import INPUT_NAME, ML_OPSET, OPSET
+    from converters.graphs.tree_ensemble import INPUT_NAME, ML_OPSET, OPSET
 
     teach_skl2onnx_lightgbm()
     is_classifier = source.output == "probabilities"

@@ -23,9 +23,9 @@ from benchmarks.harness import ROUNDS, Comparison, benchmark
 from benchmarks.wire import GATEWAY, Plant
 from cloud_sync import wire
 from cloud_sync.columns import RowColumns
-from cloud_sync.outbox import Outbox
+from cloud_sync.outbox.store import Outbox
+from cloud_sync.outbox.writer import OutboxWriter
 from cloud_sync.records import Batch, Row, Series, Settlement
-from cloud_sync.writer import OutboxWriter
 from edge_agent.core.quality import Quality
 from edge_agent.pipeline.recorder import Recorder
 

@@ -10,7 +10,7 @@ from benchmarks.harness import ROUNDS, Comparison, benchmark
 from benchmarks.outbox import _outbox
 from benchmarks.wire import GATEWAY, READINGS, Plant
 from cloud_sync import wire
-from cloud_sync.outbox import NewBlock, Outbox
+from cloud_sync.outbox.store import NewBlock, Outbox
 from cloud_sync.records import Batch, RecordClass, Settlement
 
 SMALL_BLOCKS = 1

@@ -24,8 +24,8 @@ import httpx
 from benchmarks._central import START_DEADLINE_S, Central, central, mosquitto, short_folder
 from benchmarks.harness import Comparison, benchmark
 from benchmarks.wire import GATEWAY, Plant
-from cloud_sync import wire, wire_json
-from cloud_sync.outbox import NewBlock, Outbox
+from cloud_sync import wire
+from cloud_sync.outbox.store import NewBlock, Outbox
 from cloud_sync.presence import Presence
 from cloud_sync.records import Batch, RecordClass, Row
 from cloud_sync.transports.base import Transport
@@ -34,6 +34,7 @@ from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.transports.mqtt.transport import MqttTransport
 from cloud_sync.twins import Sender
 from cloud_sync.uplink.sender import Policy, Uplink
+from cloud_sync.wire import json_form
 
 ROUNDS: Final = 7
 BLOCK_ROWS: Final = 1_000
@@ -153,7 +154,7 @@ class _SinglePosts:
 
     def prepare(self) -> None:
         rows = self._plant.rows(SINGLE_POSTS)
-        self._bodies = [wire_json.write(Batch(GATEWAY, (row,))) for row in rows]
+        self._bodies = [json_form.write(Batch(GATEWAY, (row,))) for row in rows]
 
     async def send(self) -> None:
         for body in self._bodies:
@@ -172,7 +173,7 @@ class _JsonBatches:
 
     def prepare(self) -> None:
         batches = [Batch(GATEWAY, tuple(self._plant.rows(BLOCK_ROWS))) for _ in range(BLOCKS)]
-        self._bodies = [gzip.compress(wire_json.write(batch), 6) for batch in batches]
+        self._bodies = [gzip.compress(json_form.write(batch), 6) for batch in batches]
 
     async def send(self) -> None:
         async with asyncio.TaskGroup() as group:

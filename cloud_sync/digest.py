@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_sync.columns import RowColumns
-from cloud_sync.printable import printable
+from cloud_sync.host.printable import printable
 from cloud_sync.strict_json import parse_json
 
 if TYPE_CHECKING:

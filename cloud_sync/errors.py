@@ -17,7 +17,7 @@ SyncError
 
 from __future__ import annotations
 
-from cloud_sync.printable import printable
+from cloud_sync.host.printable import printable
 from cloud_sync.twins import Notice
 
 

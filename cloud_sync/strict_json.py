@@ -14,7 +14,7 @@ import math
 import re
 from typing import Any, Final
 
-from cloud_sync.printable import printable
+from cloud_sync.host.printable import printable
 
 MAX_VALUES: Final = 1_000_000
 """An answer that refuses each of 20,000 records (`pacing.MAX_RECORDS`) has a sixth of it; they take under 100 MB."""

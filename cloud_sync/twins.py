@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from cloud_sync.printable import printable
+from cloud_sync.host.printable import printable
 
 HEADER: Final = "X-Gateway-Instance"
 PROPERTY: Final = "gateway-instance"

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from converters.errors import CardError
 from converters.kinds import ScoreOptions
 from converters.next_reading import NextReading
-from converters.refusals import CardError
-from edge_agent.scoring.manifest import Finite, Strict, Tolerances, TrainingData
+from edge_agent.bundles.manifest import Finite, Strict, Tolerances, TrainingData
 
 Text = Annotated[str, Field(min_length=1)]
 

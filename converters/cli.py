@@ -20,16 +20,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from cloud_sync.printable import printable, printable_tree
-from cloud_sync.private_files import close_to_others
-from cloud_sync.terminal import guard_standard_streams, unguarded
-from converters.bundle_writer import BundleContent, WrittenBundle, write_bundle
+from cloud_sync.host.printable import printable, printable_tree
+from cloud_sync.host.private_files import close_to_others
+from cloud_sync.host.terminal import guard_standard_streams, unguarded
+from converters.bundle.signing import DEFAULT_KEY, load_or_make_key, make_key, publish
+from converters.bundle.writer import BundleContent, WrittenBundle, write_bundle
 from converters.card import read_card
-from converters.from_file import BundleVersion, Origin, build_from_file
-from converters.model_file import read_model
-from converters.refusals import CardError
-from converters.registry import CARD_FILE, copies_named, fetch, is_address
-from converters.signing import DEFAULT_KEY, load_or_make_key, make_key, publish
+from converters.errors import CardError
+from converters.from_file import BundleVersion, build_from_file
+from converters.inputs.mlflow_registry import CARD_FILE, copies_named, fetch, is_address
+from converters.inputs.model_file import Origin, read_model
 from converters.training import (
     ai4i,
     ai4i_challengers,
@@ -42,12 +42,12 @@ from converters.training import (
     pump_maintenance,
     tag_anomaly,
 )
+from edge_agent.bundles.bundle import read_bundle
+from edge_agent.bundles.golden import GoldenReport
+from edge_agent.bundles.manifest import Manifest
+from edge_agent.bundles.silence import check_can_alarm
+from edge_agent.bundles.store import KEYS_DIR, ready
 from edge_agent.errors import BundleError, EdgeError
-from edge_agent.scoring.bundle import read_bundle
-from edge_agent.scoring.champion import KEYS_DIR, ready
-from edge_agent.scoring.golden import GoldenReport
-from edge_agent.scoring.manifest import Manifest
-from edge_agent.scoring.silence import check_can_alarm
 
 RECIPES: Final[dict[str, Callable[[Path], BundleContent]]] = {
     ims_vibration.NAME: ims_vibration.build,

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.bundle_writer import BundleContent
+from converters.bundle.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.writer import BundleContent
 from converters.card import Card
-from converters.card_data import GoldenInputs, feature_spec, golden_inputs, table, tolerances
-from converters.column_order import order_of_history, order_problem
-from converters.converted import ConvertedModel
-from converters.golden_choice import largest_move
+from converters.errors import CardError
+from converters.graphs.converted import ConvertedModel
+from converters.inputs.card_data import GoldenInputs, feature_spec, golden_inputs, table, tolerances
+from converters.inputs.column_order import order_of_history, order_problem
+from converters.inputs.model_file import LoadedModel, Origin
 from converters.kinds import SourceDescription, compare, convert, describe, names_of, takes_fixed_inputs
-from converters.model_file import LoadedModel
 from converters.next_reading import convert_next_reading
-from converters.parity import measure
-from converters.refusals import CardError
-from converters.threshold_reach import KnownRows, check_reach
-from converters.training.assemble import ModelCard, TrainedModel, assemble
-from edge_agent.scoring.manifest import Tolerances
+from converters.proof.golden_choice import largest_move
+from converters.proof.parity import measure
+from converters.proof.threshold_reach import KnownRows, check_reach
+from edge_agent.bundles.manifest import Tolerances
 
 _MAX_SCORE_ATOL: Final = 1e-2
 
@@ -39,16 +39,6 @@ class BundleVersion:
 
     name: str
     version: str
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What is known of a model besides its file and card. `facts` join the hyperparameters, under names of their own;
-    of a metric the card has too, the card's counts."""
-
-    facts: Mapping[str, str] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,13 +19,13 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from converters import parity
-from converters.converted import ConvertedModel, SourceScore
-from converters.pipelines import first_estimator, is_lag_transformer, lag_feature_names, unpack
-from converters.refusals import UnsupportedModelError
-from converters.scaling import Scaling
-from edge_agent.dsp import tag_forecast
-from edge_agent.scoring.manifest import ParityFigures
+from converters.errors import UnsupportedModelError
+from converters.graphs.converted import ConvertedModel, SourceScore
+from converters.graphs.scaling import Scaling
+from converters.graphs.sklearn_pipelines import first_estimator, is_lag_transformer, lag_feature_names, unpack
+from converters.proof import parity
+from edge_agent.bundles.manifest import ParityFigures
+from edge_agent.dsp.families import tag_forecast
 
 Task = Literal["anomaly_detection", "classification", "forecasting"]
 
@@ -48,7 +48,7 @@ class Kind:
     """One kind of model. `options` names the fields of ScoreOptions it knows; `libraries` are distributions.
 
     `inputs` are the features of a kind that takes no others. `measure` (graph, model, threshold) takes the place of
-    `converters.parity.measure`.
+    `converters.proof.parity.measure`.
     """
 
     package: str
@@ -117,7 +117,7 @@ def compare(
     threshold: float,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> ParityFigures:
-    """Graph against source, as the kind measures it. `rows` and `advance` as in `converters.parity.measure`.
+    """Graph against source, as the kind measures it. `rows` and `advance` as in `converters.proof.parity.measure`.
 
     Raises BundleError when they differ too much.
     """
@@ -270,68 +270,68 @@ def _installed(name: str) -> str:
 
 
 def _isolation_forest(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
-    from converters.isolation_forest import convert_isolation_forest
+    from converters.graphs.isolation_forest import convert_isolation_forest
 
     return convert_isolation_forest(scaling, model)
 
 
 def _random_forest(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
-    from converters.random_forest import convert_random_forest
+    from converters.graphs.random_forest import convert_random_forest
 
     return convert_random_forest(scaling, model, anomalous_class=options.anomalous_class)
 
 
 def _elliptic_envelope(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
-    from converters.elliptic_envelope import convert_elliptic_envelope
+    from converters.graphs.elliptic_envelope import convert_elliptic_envelope
 
     return convert_elliptic_envelope(scaling, model)
 
 
 def _gradient_boosting(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
-    from converters.boosted_trees import convert_gradient_boosting
+    from converters.graphs.boosted_trees import convert_gradient_boosting
 
     return convert_gradient_boosting(scaling, model, anomalous_class=options.anomalous_class)
 
 
 def _hist_gradient_boosting(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
-    from converters.boosted_trees import convert_hist_gradient_boosting
+    from converters.graphs.boosted_trees import convert_hist_gradient_boosting
 
     return convert_hist_gradient_boosting(scaling, model, anomalous_class=options.anomalous_class)
 
 
 def _one_class_svm(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
-    from converters.svm import convert_one_class_svm
+    from converters.graphs.svm import convert_one_class_svm
 
     return convert_one_class_svm(scaling, model)
 
 
 def _svc(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
-    from converters.svm import convert_svc
+    from converters.graphs.svm import convert_svc
 
     as_probability = options.output == "probability"
     return convert_svc(scaling, model, anomalous_class=options.anomalous_class, as_probability=as_probability)
 
 
 def _lightgbm_classifier(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
-    from converters.lightgbm_trees import convert_lightgbm_classifier
+    from converters.graphs.lightgbm_trees import convert_lightgbm_classifier
 
     return convert_lightgbm_classifier(scaling, model, anomalous_class=options.anomalous_class)
 
 
 def _lightgbm_regressor(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
-    from converters.lightgbm_trees import convert_lightgbm_regressor
+    from converters.graphs.lightgbm_trees import convert_lightgbm_regressor
 
     return convert_lightgbm_regressor(scaling, model, higher_is_anomalous=options.higher_is_anomalous)
 
 
 def _booster(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
-    from converters.lightgbm_trees import convert_booster
+    from converters.graphs.lightgbm_trees import convert_booster
 
     return convert_booster(scaling, model, higher_is_anomalous=options.higher_is_anomalous)
 
 
 def _prophet(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedModel:
-    from converters.prophet_graph import convert_prophet
+    from converters.graphs.prophet_graph import convert_prophet
 
     if scaling.steps:
         raise UnsupportedModelError(
@@ -342,7 +342,7 @@ def _prophet(scaling: Scaling, model: Any, options: ScoreOptions) -> ConvertedMo
 
 
 def _measure_prophet(converted: ConvertedModel, model: Any, threshold: float) -> ParityFigures:
-    from converters.prophet_parity import measure_prophet
+    from converters.proof.prophet_parity import measure_prophet
 
     return measure_prophet(converted, model, threshold=threshold)
 
@@ -352,19 +352,27 @@ def _add_built_in() -> None:
     classes: Task = "classification"
     named, either = frozenset({"anomalous_class"}), frozenset({"higher_is_anomalous"})
     sklearn, gbm = ("scikit-learn", "numpy"), ("lightgbm", "numpy")
-    forests, trees = "converters.isolation_forest", "converters.lightgbm_trees"
+    forests, trees = "converters.graphs.isolation_forest", "converters.graphs.lightgbm_trees"
     add_kind(Kind("sklearn", "IsolationForest", anomaly, forests, sklearn, frozenset(), _isolation_forest))
-    add_kind(Kind("sklearn", "OneClassSVM", anomaly, "converters.svm", sklearn, frozenset(), _one_class_svm))
+    add_kind(Kind("sklearn", "OneClassSVM", anomaly, "converters.graphs.svm", sklearn, frozenset(), _one_class_svm))
     add_kind(
-        Kind("sklearn", "RandomForestClassifier", classes, "converters.random_forest", sklearn, named, _random_forest)
+        Kind(
+            "sklearn",
+            "RandomForestClassifier",
+            classes,
+            "converters.graphs.random_forest",
+            sklearn,
+            named,
+            _random_forest,
+        )
     )
-    boosted, elliptic = "converters.boosted_trees", "converters.elliptic_envelope"
+    boosted, elliptic = "converters.graphs.boosted_trees", "converters.graphs.elliptic_envelope"
     add_kind(Kind("sklearn", "GradientBoostingClassifier", classes, boosted, sklearn, named, _gradient_boosting))
     add_kind(
         Kind("sklearn", "HistGradientBoostingClassifier", classes, boosted, sklearn, named, _hist_gradient_boosting)
     )
     add_kind(Kind("sklearn", "EllipticEnvelope", anomaly, elliptic, sklearn, frozenset(), _elliptic_envelope))
-    add_kind(Kind("sklearn", "SVC", classes, "converters.svm", sklearn, named | {"output"}, _svc))
+    add_kind(Kind("sklearn", "SVC", classes, "converters.graphs.svm", sklearn, named | {"output"}, _svc))
     add_kind(Kind("lightgbm", "LGBMClassifier", classes, trees, gbm, named, _lightgbm_classifier))
     add_kind(Kind("lightgbm", "LGBMRegressor", anomaly, trees, gbm, either, _lightgbm_regressor))
     add_kind(Kind("lightgbm", "Booster", classes, trees, gbm, either, _booster))
@@ -373,7 +381,7 @@ def _add_built_in() -> None:
             "prophet",
             "Prophet",
             "forecasting",
-            "converters.prophet_graph",
+            "converters.graphs.prophet_graph",
             ("prophet", "numpy", "pandas"),
             frozenset(),
             _prophet,

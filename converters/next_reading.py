@@ -1,7 +1,7 @@
 """A model file that foretells a tag's next reading, told so by its card, as an anomaly score of the reading that came.
 
 The model's inputs are those of the row before, under the names they had in training; the card's features are the
-agent's, one reading later (see `converters.lightgbm_forecaster`).
+agent's, one reading later (see `converters.graphs.lightgbm_forecaster`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.preprocessing import MinMaxScaler
 
-from converters.converted import ConvertedModel
+from converters.errors import CardError, UnsupportedModelError
+from converters.graphs.converted import ConvertedModel
+from converters.graphs.lightgbm_forecaster import as_seen_one_later, convert_forecaster, robust_scale
+from converters.graphs.scaling import Scaling, partial_step
+from converters.graphs.sklearn_pipelines import unpack
 from converters.kinds import SourceDescription, check_known_order, describe
-from converters.lightgbm_forecaster import as_seen_one_later, convert_forecaster, robust_scale
-from converters.pipelines import unpack
-from converters.refusals import CardError, UnsupportedModelError
-from converters.scaling import Scaling, partial_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,9 @@ def convert_next_reading(
     kind = " + ".join([*scaling.names, type(last).__name__])
     return (
         converted,
-        SourceDescription(kind, "forecasting", "converters.lightgbm_forecaster", told.hyperparameters, told.libraries),
+        SourceDescription(
+            kind, "forecasting", "converters.graphs.lightgbm_forecaster", told.hyperparameters, told.libraries
+        ),
         words,
     )
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureSpec
 from edge_agent.dsp.catalog import CATALOG, build_extractor, feature_ids
-from edge_agent.dsp.formula import Formula
+from edge_agent.dsp.family_base.formula import Formula
 from edge_agent.recordings import find_recordings, load_recording
 
 ROOT: Final = Path(__file__).parents[1]
@@ -74,7 +74,7 @@ FAMILIES: Final = {
         " RMS at 159.155 Hz is 10 mm/s. A tone on a limit of the band itself reads 10 % low, or up to 30 % where the"
         " limit falls between two bins: set low_hz clearly below the shaft's speed. Zones A to D are a table of values"
         " that you answer for"
-        " (`edge_agent/health/severity_zones.toml`). Windows of one second.",
+        " (`edge_agent/reference_tables/severity_zones.toml`). Windows of one second.",
         20_480,
         {"signal_unit": "g"},
     ),

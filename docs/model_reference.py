@@ -15,8 +15,8 @@ from typing import Final
 
 import onnx
 
-from edge_agent.scoring.bundle import ModelBundle, read_bundle
-from edge_agent.scoring.champion import KEYS_DIR, champion_version, list_bundles
+from edge_agent.bundles.bundle import ModelBundle, read_bundle
+from edge_agent.bundles.store import KEYS_DIR, champion_version, list_bundles
 
 MODELS: Final = Path(__file__).parents[1] / "models_onnx"
 

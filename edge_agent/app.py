@@ -15,56 +15,56 @@ from typing import Any, Final
 
 from cloud_sync.columns import Record
 from cloud_sync.errors import OutboxError
-from cloud_sync.journal import KeyJournal
-from cloud_sync.outbox import Outbox
+from cloud_sync.host.stopping import Patience, unless_stopped
+from cloud_sync.outbox.audit_log import KeyJournal
+from cloud_sync.outbox.store import Outbox
+from cloud_sync.outbox.writer import OutboxWriter
 from cloud_sync.presence import Presence
-from cloud_sync.reconcile_hourly import HourlyReconciliation
+from cloud_sync.reconcile.hourly import HourlyReconciliation
 from cloud_sync.records import Event
-from cloud_sync.stopping import Patience, unless_stopped
 from cloud_sync.transports.auto import way_of, worth_of
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.central_time import CentralTime
 from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.transports.over_link import link_in_use
 from cloud_sync.uplink.sender import Uplink
-from cloud_sync.writer import OutboxWriter
-from edge_agent.assembly import clock_keeper_of, model_pull_of, outbox_of, policy_of
 from edge_agent.core.clock import Clock
+from edge_agent.daemon.assembly import clock_keeper_of, model_pull_of, outbox_of, policy_of
+from edge_agent.daemon.late_models import LateModels, UnscoredGaps
+from edge_agent.daemon.running_stages import RunningStages, SourceStage
+from edge_agent.daemon.shutdown import CLOSE_S, OPENING_S, Shutdown
+from edge_agent.daemon.wiring import Wiring
+from edge_agent.delivery.client_certificate import certificate_problem
 from edge_agent.drivers.supervisor import Supervisor
 from edge_agent.errors import BundleError
 from edge_agent.health.clock_keeper import ClockKeeper
 from edge_agent.health.clock_quality import ClockQuality
 from edge_agent.health.ledger import GapLedger
 from edge_agent.health.steady_clock import SteadyClock, UtcClock
+from edge_agent.health.supervision import Supervision
 from edge_agent.health.systemd import SystemdNotifier
-from edge_agent.late_models import LateModels, UnscoredGaps
-from edge_agent.local.absence import note_absence
-from edge_agent.local.box import BoxWatch
-from edge_agent.local.client_certificate import certificate_problem
-from edge_agent.local.document import rfc3339
-from edge_agent.local.machine_status import describe_alarms
-from edge_agent.local.metered_link import MeteredLink, metered_link
-from edge_agent.local.model_updates import describe_updates
-from edge_agent.local.outbox_status import OutboxWatch
-from edge_agent.local.parts import bare_document, stopped
-from edge_agent.local.reconciliation import hourly
-from edge_agent.local.state_lock import own_state
-from edge_agent.local.status import Parts, describe
-from edge_agent.local.twins import Installation
-from edge_agent.pipeline.baseline_files import BaselineFiles
-from edge_agent.pipeline.champions import load_models, settle_probations, wanted_models
-from edge_agent.pipeline.lifecycle import ModelLifecycle
+from edge_agent.pipeline.explain.baseline_files import BaselineFiles
 from edge_agent.pipeline.lines import ModelLines
-from edge_agent.pipeline.missing_models import MissingModels
 from edge_agent.pipeline.model import ScoringModel
-from edge_agent.pipeline.model_pull import ModelPull
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import SnapshotStage
-from edge_agent.running_stages import RunningStages, SourceStage
+from edge_agent.rollout.index_client import ModelPull
+from edge_agent.rollout.lifecycle import ModelLifecycle
+from edge_agent.rollout.missing_models import MissingModels
+from edge_agent.rollout.startup import load_models, settle_probations, wanted_models
 from edge_agent.settings import Settings
-from edge_agent.shutdown import CLOSE_S, OPENING_S, Shutdown
-from edge_agent.supervision import Supervision
-from edge_agent.wiring import Wiring
+from edge_agent.status.absence import note_absence
+from edge_agent.status.box import BoxWatch
+from edge_agent.status.document import Parts, describe
+from edge_agent.status.fields import rfc3339
+from edge_agent.status.machines import describe_alarms
+from edge_agent.status.metered_link import MeteredLink, metered_link
+from edge_agent.status.models import describe_updates
+from edge_agent.status.outbox import OutboxWatch
+from edge_agent.status.parts import bare_document, stopped
+from edge_agent.status.reconciliation import hourly
+from edge_agent.status.state_lock import own_state
+from edge_agent.status.twins import Installation
 
 log = logging.getLogger("edge_agent")
 

@@ -16,7 +16,7 @@ Every error carries an optional `hint`: what the person at the machine can do. T
 come in here, so message and hint are made printable here.
 """
 
-from cloud_sync.printable import printable, printable_lines
+from cloud_sync.host.printable import printable, printable_lines
 
 
 class EdgeError(Exception):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from converters.bundle_writer import BundleContent
+from converters.bundle.writer import BundleContent
 from converters.training import femto_two_axes, ims_one_class_svm, ims_vibration
 from edge_agent.errors import RecordingError
 

@@ -21,12 +21,12 @@ from typing import Final
 import numpy as np
 
 from edge_agent.core.features import FeatureSpec
-from edge_agent.dsp.bearing import FaultLine
 from edge_agent.dsp.catalog import build_extractor, feature_ids
-from edge_agent.dsp.spectral_kurtosis import choose_band
+from edge_agent.dsp.families.spectral_kurtosis import choose_band
+from edge_agent.dsp.machines.bearing import FaultLine
 from edge_agent.errors import RecordingError
-from edge_agent.health.reference_tables import KnownBearing, read_bearings
 from edge_agent.recordings import Recording, find_recordings, load_recording
+from edge_agent.reference_tables.read import KnownBearing, read_bearings
 
 BEARING: Final = "SKF 6205-2RS"
 SHAFT_HZ: Final = 1797 / 60

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureSpec
-from edge_agent.dsp.bearing import FaultLine
 from edge_agent.dsp.catalog import Extractor, build_extractor, feature_ids
+from edge_agent.dsp.machines.bearing import FaultLine
 from edge_agent.errors import RecordingError
-from edge_agent.health.reference_tables import read_bearings
 from edge_agent.recordings import Recording, find_recordings, load_recording
 from edge_agent.recordings.loading import IMS_NAME
+from edge_agent.reference_tables.read import read_bearings
 
 BEARING: Final = "Rexnord ZA-2115"
 SHAFT_HZ: Final = 2000 / 60

@@ -9,8 +9,11 @@ CentralError
   UsageError            the command line cannot be carried out as given
 """
 
-from cloud_sync.central.writing import AWAY
-from cloud_sync.printable import printable
+from typing import Final
+
+from cloud_sync.host.printable import printable
+
+AWAY: Final = "the database is away; nothing was stored"
 
 
 class CentralError(Exception):

@@ -23,10 +23,10 @@ import httpx
 import numpy as np
 
 from cloud_sync import wire
+from cloud_sync.central.database.known_keys import key_digest
+from cloud_sync.central.database.store import Store
 from cloud_sync.central.errors import LoadTestError
-from cloud_sync.central.known_keys import key_digest
-from cloud_sync.central.service import DIGEST_PATH
-from cloud_sync.central.store import Store
+from cloud_sync.central.ingress.http import DIGEST_PATH
 from cloud_sync.columns import ColumnBatch, RowColumns
 from cloud_sync.digest import (
     HOUR_US,

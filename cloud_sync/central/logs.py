@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Final
 
-from cloud_sync.printable import printable, printable_lines, printable_tree
+from cloud_sync.host.printable import printable, printable_lines, printable_tree
 
 request_id: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
 """The request that is being answered; None outside of requests."""

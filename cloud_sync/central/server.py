@@ -24,17 +24,17 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from cloud_sync.central.connections import waiting_for
+from cloud_sync.central.database.leases import LeaseTerms
+from cloud_sync.central.database.maintenance import Maintenance, maintaining
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.database.upkeep import Upkeep
+from cloud_sync.central.embedded_postgres.server import EmbeddedPostgres
 from cloud_sync.central.errors import DatabaseAwayError, EmbeddedPostgresError, SchemaTooNewError, UsageError
-from cloud_sync.central.leases import LeaseTerms
-from cloud_sync.central.maintenance import Maintenance, maintaining
-from cloud_sync.central.mqtt import consuming
-from cloud_sync.central.postgres import EmbeddedPostgres
-from cloud_sync.central.rates import RateLimiter, RateLimits
-from cloud_sync.central.service import create_app
-from cloud_sync.central.store import Store
-from cloud_sync.central.upkeep import Upkeep
-from cloud_sync.stop_signals import StopSignals
+from cloud_sync.central.ingress.http import create_app
+from cloud_sync.central.ingress.mqtt import consuming
+from cloud_sync.central.ingress.rate_limits import RateLimiter, RateLimits
+from cloud_sync.central.ingress.slow_clients import waiting_for
+from cloud_sync.host.stop_signals import StopSignals
 from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.transports.probes import set_probes
 

@@ -12,7 +12,7 @@ import math
 from typing import Any, Final
 
 from cloud_sync.errors import GatewayIdInUseError, TransientSyncError
-from cloud_sync.printable import printable
+from cloud_sync.host.printable import printable
 from cloud_sync.records import Refusal, Settlement
 from cloud_sync.strict_json import parse_json
 from cloud_sync.twins import notice_of

@@ -13,7 +13,7 @@ from typing import Final
 import httpx
 
 from cloud_sync.errors import CredentialsError, TransientSyncError
-from cloud_sync.printable import printable
+from cloud_sync.host.printable import printable
 from cloud_sync.transports.steps import ONLY_SAN, StepError, causes_of
 from cloud_sync.transports.tls import ClientCertificate, certificate_refused, own_out_of_date, refused_alert
 

@@ -23,7 +23,7 @@ import httpx
 
 from cloud_sync.answer_proof import CHALLENGE_HEADER, IDENTITY_HEADER, Identity, identity_in, new_challenge
 from cloud_sync.errors import TransientSyncError
-from cloud_sync.printable import printable
+from cloud_sync.host.printable import printable
 from cloud_sync.transports.answers import MAX_ANSWER_BYTES
 from cloud_sync.transports.central_time import CentralTime
 from cloud_sync.transports.connection import ConnectionOptions

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from cloud_sync.answer_proof import Identity
-from cloud_sync.fsync import replace_file
+from cloud_sync.host.fsync import replace_file
 from cloud_sync.strict_json import parse_json
 from cloud_sync.transports.answers import said_in
 from cloud_sync.transports.http_exchange import Answer

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from cloud_sync import wire
-from cloud_sync.admission import Judgement, judge
 from cloud_sync.errors import (
     BatchRefusedError,
     BatchTooLargeError,
@@ -23,6 +22,7 @@ from cloud_sync.errors import (
     WireFormatError,
 )
 from cloud_sync.records import DIFFERS, Batch, Event, Refusal, Row, Settlement
+from cloud_sync.row_rules import Judgement, judge
 
 
 class Fault(StrEnum):

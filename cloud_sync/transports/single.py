@@ -27,7 +27,6 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from cloud_sync import wire
-from cloud_sync.admission import judge, timestamp
 from cloud_sync.errors import (
     BatchRefusedError,
     BatchTooLargeError,
@@ -38,6 +37,7 @@ from cloud_sync.errors import (
     WireFormatError,
 )
 from cloud_sync.records import NO_EVENTS, Batch, Refusal, Row, Settlement
+from cloud_sync.row_rules import judge, timestamp
 from cloud_sync.transports.answers import KEY_HINT, detail_in, said_in, shown
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.http_central import failure_of, header_value, hear_time

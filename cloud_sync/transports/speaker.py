@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from cloud_sync.answer_proof import IDENTITY_HEADER, Identity
 from cloud_sync.errors import BatchTooLargeError, TransientSyncError
-from cloud_sync.printable import printable
+from cloud_sync.host.printable import printable
 from cloud_sync.transports.http_exchange import Answer
 
 SMALL_BYTES: Final = 16_384

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from cloud_sync.fsync import replace_file
+from cloud_sync.host.fsync import replace_file
 from cloud_sync.strict_json import parse_json
 from cloud_sync.uplink.budget import Budget, BudgetRule, Spent, spent_unknown
 

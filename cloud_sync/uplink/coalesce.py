@@ -12,7 +12,7 @@ from itertools import accumulate
 
 from cloud_sync import wire
 from cloud_sync.columns import ColumnBatch, RowColumns
-from cloud_sync.outbox import Block
+from cloud_sync.outbox.store import Block
 from cloud_sync.records import Settlement
 
 

@@ -1,4 +1,4 @@
-"""How fast: waiting between tries, a rate for the backlog, and what was too large once. Pure arithmetic.
+"""How fast: waiting between tries, and what was too large once. Pure arithmetic.
 
 Times are seconds of a monotonic clock that the caller hands in.
 """
@@ -16,8 +16,6 @@ MAX_RECORDS: Final = 20_000
 TOO_LARGE_FORGOTTEN_S: Final = 3_600.0
 SMALLEST_REMEMBERED_BYTES: Final = 4_096
 """A 413 to less than this is about that record, not about the central's limit."""
-
-BURST_S: Final = 2.0
 
 
 class Backoff:
@@ -39,29 +37,6 @@ class Backoff:
 
     def spread_s(self, bound_s: float) -> float:
         return bound_s * self._jitter()
-
-
-class TokenBucket:
-    """A rate in bytes per second with a burst. It may be overdrawn: what must not wait is charged all the same."""
-
-    def __init__(self, bytes_per_s: float, *, now_s: float) -> None:
-        self._rate = bytes_per_s
-        self._burst = bytes_per_s * BURST_S
-        self._level = self._burst
-        self._at_s = now_s
-
-    def take(self, count: int, *, now_s: float) -> None:
-        self._fill(now_s)
-        self._level -= count
-
-    def wait_s(self, *, now_s: float) -> float:
-        """Until the bucket is no longer overdrawn; 0 when it is not."""
-        self._fill(now_s)
-        return max(0.0, -self._level / self._rate)
-
-    def _fill(self, now_s: float) -> None:
-        self._level = min(self._burst, self._level + (now_s - self._at_s) * self._rate)
-        self._at_s = now_s
 
 
 class TooLarge:

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, WireFormatError
-from cloud_sync.outbox import Block
+from cloud_sync.outbox.store import Block
 from cloud_sync.records import RecordClass, Settlement
 from cloud_sync.uplink.circuit_breaker import Brake
 from cloud_sync.uplink.scheduler import LIVE_BLOCKS

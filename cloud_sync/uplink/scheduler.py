@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
 
-from cloud_sync.outbox import Block
+from cloud_sync.outbox.store import Block
 from cloud_sync.records import RecordClass
 
 LIVE_BLOCKS: Final = 16

@@ -33,7 +33,7 @@ from cloud_sync.errors import (
     TransientSyncError,
     WireFormatError,
 )
-from cloud_sync.outbox import WHOLE_BLOCK, Block, Outbox
+from cloud_sync.outbox.store import WHOLE_BLOCK, Block, Outbox
 from cloud_sync.records import RecordClass, Refusal, Settlement
 from cloud_sync.transports.base import Transport
 from cloud_sync.uplink.bisect import Halving

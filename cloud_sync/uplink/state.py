@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from cloud_sync.errors import CredentialsError, OutboxError, SyncError, TransientSyncError
-from cloud_sync.outbox import Depth
+from cloud_sync.outbox.store import Depth
 from cloud_sync.records import RecordClass, Settlement
 from cloud_sync.uplink.congestion import Measured
 from cloud_sync.uplink.pacing import MAX_RECORDS

@@ -11,14 +11,18 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from cloud_sync.errors import BatchTooLargeError, TransientSyncError
-from cloud_sync.outbox import Block
+from cloud_sync.outbox.store import Block
+from cloud_sync.token_bucket import TokenBucket
 from cloud_sync.uplink.congestion import MAX_BODY_BYTES, CongestionControl, Measured
 from cloud_sync.uplink.gate import Gate
-from cloud_sync.uplink.pacing import TokenBucket, TooLarge
+from cloud_sync.uplink.pacing import TooLarge
 from cloud_sync.uplink.scheduler import Lane, Load, LoadLimits
 from cloud_sync.uplink.state import Policy
 
 _NOW: Final = 0.0
+
+BURST_S: Final = 2.0
+"""Of the rate of a backlog."""
 
 
 class Window:
@@ -29,7 +33,7 @@ class Window:
         self._control = CongestionControl(max_in_flight=policy.in_flight, answer_timeout_s=policy.answer_timeout_s)
         self._too_large = TooLarge()
         rate = policy.max_bytes_per_s
-        self._bucket = None if rate is None else TokenBucket(rate, now_s=monotonic_s())
+        self._bucket = None if rate is None else TokenBucket(rate, rate * BURST_S, now_s=monotonic_s())
         self._backlog_from_s = _NOW
         self._loads: list[Load] = []
 

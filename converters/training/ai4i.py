@@ -19,13 +19,13 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from converters.bundle_writer import BundleContent
-from converters.converted import SourceScore
-from converters.random_forest import convert_random_forest
-from converters.training.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.writer import BundleContent
+from converters.graphs.converted import SourceScore
+from converters.graphs.random_forest import convert_random_forest
 from converters.training.readers import require
+from edge_agent.bundles.manifest import FeatureEntry, FeatureSpecEntry, Tolerances, TrainingData
 from edge_agent.errors import RecordingError
-from edge_agent.scoring.manifest import FeatureEntry, FeatureSpecEntry, Tolerances, TrainingData
 
 NAME: Final = "ai4i_classifier_randomforest_baseline"
 VERSION: Final = "1.0.0"
@@ -84,7 +84,7 @@ def build(data: Path) -> BundleContent:
     trained = TrainedModel(
         kind="StandardScaler + RandomForestClassifier",
         hyperparameters=HYPERPARAMETERS,
-        converter="converters.random_forest",
+        converter="converters.graphs.random_forest",
         libraries=("scikit-learn", "numpy"),
         converted=converted,
         rows=rows,

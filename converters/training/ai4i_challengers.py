@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from converters.bundle_writer import BundleContent
-from converters.converted import ConvertedModel
-from converters.lightgbm_trees import convert_lightgbm_classifier
-from converters.scaling import Scaling, scaling_of
-from converters.svm import convert_svc
+from converters.bundle.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.writer import BundleContent
+from converters.graphs.converted import ConvertedModel
+from converters.graphs.lightgbm_trees import convert_lightgbm_classifier
+from converters.graphs.scaling import Scaling, scaling_of
+from converters.graphs.svm import convert_svc
 from converters.training import ai4i
-from converters.training.assemble import ModelCard, TrainedModel, assemble
 
 LIGHTGBM_NAME: Final = "ai4i_classifier_lightgbm_baseline"
 SVC_NAME: Final = "ai4i_classifier_svc_baseline"
@@ -124,7 +124,7 @@ _LIGHTGBM: Final = _Challenger(
     name=LIGHTGBM_NAME,
     kind="StandardScaler + LGBMClassifier",
     hyperparameters=LIGHTGBM_HYPERPARAMETERS,
-    converter="converters.lightgbm_trees",
+    converter="converters.graphs.lightgbm_trees",
     libraries=("lightgbm", "scikit-learn", "numpy"),
     fit=_fit_lightgbm,
     description="Probability that a milling machine fails at these process values. Inputs are tags; type H is 0, 0.",
@@ -133,7 +133,7 @@ _SVC: Final = _Challenger(
     name=SVC_NAME,
     kind="StandardScaler + SVC",
     hyperparameters=SVC_HYPERPARAMETERS,
-    converter="converters.svm",
+    converter="converters.graphs.svm",
     libraries=("scikit-learn", "numpy"),
     fit=_fit_svc,
     description=(

@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest
 from sklearn.preprocessing import StandardScaler
 
-from converters import reference_features
-from converters.bundle_writer import BundleContent
-from converters.converted import ConvertedModel, SourceScore
-from converters.golden_choice import is_stable
-from converters.isolation_forest import convert_isolation_forest
-from converters.training.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.writer import BundleContent
+from converters.graphs.converted import ConvertedModel, SourceScore
+from converters.graphs.isolation_forest import convert_isolation_forest
+from converters.proof import reference_features
+from converters.proof.golden_choice import is_stable
 from converters.training.readers import FEMTO_RATE_HZ, FEMTO_SAMPLES, read_femto_burst, require
 from converters.training.run_to_failure import DAY_S, AlarmRule, alarms, lead_time_s, standing
+from edge_agent.bundles.manifest import FeatureEntry, FeatureSpecEntry, Tolerances, TrainingData
 from edge_agent.errors import RecordingError
-from edge_agent.scoring.manifest import FeatureEntry, FeatureSpecEntry, Tolerances, TrainingData
 
 NAME: Final = "xjtu_anomaly_isolation_forest"
 VERSION: Final = "1.0.0"
@@ -77,7 +77,7 @@ def build(data: Path) -> BundleContent:
     trained = TrainedModel(
         kind="StandardScaler + IsolationForest",
         hyperparameters=HYPERPARAMETERS,
-        converter="converters.isolation_forest",
+        converter="converters.graphs.isolation_forest",
         libraries=("scikit-learn", "scipy", "numpy"),
         converted=converted,
         rows=rows,

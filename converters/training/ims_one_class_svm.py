@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
-from converters.bundle_writer import BundleContent
-from converters.converted import ConvertedModel
-from converters.scaling import scaling_of
-from converters.svm import convert_one_class_svm
+from converters.bundle.writer import BundleContent
+from converters.graphs.converted import ConvertedModel
+from converters.graphs.scaling import scaling_of
+from converters.graphs.svm import convert_one_class_svm
 from converters.training import ims_vibration
-from edge_agent.scoring.manifest import Tolerances
+from edge_agent.bundles.manifest import Tolerances
 
 NAME: Final = "vibration_anomaly_oneclasssvm"
 VERSION: Final = "1.0.0"
@@ -46,7 +46,7 @@ _RECIPE: Final = ims_vibration.Recipe(
     description="How far a window of a bearing's vibration lies outside what four healthy bearings of one rig do.",
     kind="StandardScaler + OneClassSVM",
     hyperparameters=HYPERPARAMETERS,
-    converter="converters.svm",
+    converter="converters.graphs.svm",
     fit=_fit,
     tolerances=TOLERANCES,
     limits=(

@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest
 from sklearn.preprocessing import StandardScaler
 
-from converters import reference_features
-from converters.bundle_writer import BundleContent
-from converters.converted import ConvertedModel, SourceScore
-from converters.golden_choice import is_stable
-from converters.isolation_forest import convert_isolation_forest
-from converters.training.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.writer import BundleContent
+from converters.graphs.converted import ConvertedModel, SourceScore
+from converters.graphs.isolation_forest import convert_isolation_forest
+from converters.proof import reference_features
+from converters.proof.golden_choice import is_stable
 from converters.training.readers import read_ims_snapshot, require
 from converters.training.run_to_failure import DAY_S, alarms, lead_time_s, standing
+from edge_agent.bundles.manifest import FeatureEntry, FeatureSpecEntry, Tolerances, TrainingData
 from edge_agent.errors import RecordingError
-from edge_agent.scoring.manifest import FeatureEntry, FeatureSpecEntry, Tolerances, TrainingData
 
 NAME: Final = "vibration_anomaly_isolationforest"
 VERSION: Final = "1.0.0"
@@ -316,7 +316,7 @@ _RECIPE: Final = Recipe(
     description="Windows of a bearing's vibration that look unlike the healthy bearings of one test rig.",
     kind="StandardScaler + IsolationForest",
     hyperparameters=HYPERPARAMETERS,
-    converter="converters.isolation_forest",
+    converter="converters.graphs.isolation_forest",
     fit=_fit,
     tolerances=TOLERANCES,
     limits=LIMITS,

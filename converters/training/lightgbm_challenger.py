@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.preprocessing import MinMaxScaler
 
-from converters.bundle_writer import BundleContent
-from converters.converted import ConvertedModel
-from converters.lightgbm_forecaster import convert_forecaster, robust_scale
-from converters.scaling import Scaling, partial_step
-from converters.training.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.writer import BundleContent
+from converters.graphs.converted import ConvertedModel
+from converters.graphs.lightgbm_forecaster import convert_forecaster, robust_scale
+from converters.graphs.scaling import Scaling, partial_step
 from converters.training.lag_frame import columns_of, lag_frame
 from converters.training.prophet_forecaster import (
     CALIBRATION_QUANTILE,
@@ -42,9 +42,9 @@ from converters.training.synthetic_sensors import (
     with_fault,
 )
 from converters.training.tag_evaluation import false_alarms, faults_found
+from edge_agent.bundles.manifest import FeatureEntry, FeatureSpecEntry, Tolerances
 from edge_agent.dsp.catalog import feature_ids
-from edge_agent.dsp.tag_history import FAMILY, WHOLE, histories
-from edge_agent.scoring.manifest import FeatureEntry, FeatureSpecEntry, Tolerances
+from edge_agent.dsp.families.tag_history import FAMILY, WHOLE, histories
 
 NAME: Final = "lightgbm_forecaster_challenger"
 VERSION: Final = "1.0.0"
@@ -65,7 +65,7 @@ def build(_data: Path) -> BundleContent:
     trained = TrainedModel(
         kind="MinMaxScaler (value) + LGBMRegressor",
         hyperparameters=HYPERPARAMETERS,
-        converter="converters.lightgbm_forecaster",
+        converter="converters.graphs.lightgbm_forecaster",
         libraries=("lightgbm", "scikit-learn", "numpy", "pandas"),
         converted=converted,
         rows=rows,

@@ -18,15 +18,15 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from converters import reference_features
-from converters.bundle_writer import BundleContent
-from converters.converted import SourceScore
-from converters.golden_choice import is_stable
-from converters.random_forest import convert_random_forest
-from converters.training.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.writer import BundleContent
+from converters.graphs.converted import SourceScore
+from converters.graphs.random_forest import convert_random_forest
+from converters.proof import reference_features
+from converters.proof.golden_choice import is_stable
 from converters.training.readers import read_first_microphone, require
+from edge_agent.bundles.manifest import FeatureEntry, FeatureSpecEntry, Tolerances, TrainingData
 from edge_agent.errors import RecordingError
-from edge_agent.scoring.manifest import FeatureEntry, FeatureSpecEntry, Tolerances, TrainingData
 
 NAME: Final = "RandomForest_MIMII_Audio_Benchmark"
 VERSION: Final = "1.0.0"
@@ -79,7 +79,7 @@ def build(data: Path) -> BundleContent:
     trained = TrainedModel(
         kind="StandardScaler + RandomForestClassifier",
         hyperparameters=HYPERPARAMETERS,
-        converter="converters.random_forest",
+        converter="converters.graphs.random_forest",
         libraries=("scikit-learn", "librosa", "resampy", "numpy"),
         converted=converted,
         rows=rows,

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from converters.bundle_writer import BundleContent
-from converters.converted import ConvertedModel
-from converters.prophet import SECONDS_PER_DAY, half_width, predicted, prophet_library, quietly, read_terms
-from converters.prophet_graph import convert_prophet
-from converters.prophet_parity import measure_prophet
-from converters.training.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.writer import BundleContent
+from converters.graphs.converted import ConvertedModel
+from converters.graphs.prophet_graph import convert_prophet
+from converters.graphs.prophet_terms import SECONDS_PER_DAY, half_width, predicted, prophet_library, quietly, read_terms
+from converters.proof.prophet_parity import measure_prophet
 from converters.training.synthetic_sensors import (
     N_READINGS,
     READINGS_PER_DAY,
@@ -32,9 +32,9 @@ from converters.training.synthetic_sensors import (
     with_fault,
 )
 from converters.training.tag_evaluation import false_alarms, faults_found
+from edge_agent.bundles.manifest import FeatureEntry, FeatureSpecEntry, Tolerances
 from edge_agent.dsp.catalog import feature_ids
-from edge_agent.dsp.tag_forecast import FAMILY, LAYOUT
-from edge_agent.scoring.manifest import FeatureEntry, FeatureSpecEntry, Tolerances
+from edge_agent.dsp.families.tag_forecast import FAMILY, LAYOUT
 
 NAME: Final = "prophet_forecaster_enhanced_sensor-001"
 VERSION: Final = "1.0.0"
@@ -73,7 +73,7 @@ def build(_data: Path) -> BundleContent:
     trained = TrainedModel(
         kind="Prophet",
         hyperparameters=HYPERPARAMETERS,
-        converter="converters.prophet_graph",
+        converter="converters.graphs.prophet_graph",
         libraries=("prophet", "numpy", "pandas"),
         converted=converted,
         rows=rows[:N_TRAINING],

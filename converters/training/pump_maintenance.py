@@ -24,12 +24,12 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder, StandardScaler
 
-from converters.bundle_writer import BundleContent
-from converters.converted import SourceScore
-from converters.random_forest import convert_random_forest
-from converters.training.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.writer import BundleContent
+from converters.graphs.converted import SourceScore
+from converters.graphs.random_forest import convert_random_forest
+from edge_agent.bundles.manifest import FeatureEntry, FeatureSpecEntry, Tolerances, TrainingData
 from edge_agent.errors import RecordingError
-from edge_agent.scoring.manifest import FeatureEntry, FeatureSpecEntry, Tolerances, TrainingData
 
 NAME: Final = "pump_randomforest_baseline"
 VERSION: Final = "1.0.0"
@@ -98,7 +98,7 @@ def build(data: Path) -> BundleContent:
     trained = TrainedModel(
         kind="StandardScaler + RandomForestClassifier",
         hyperparameters=HYPERPARAMETERS,
-        converter="converters.random_forest",
+        converter="converters.graphs.random_forest",
         libraries=("scikit-learn", "numpy"),
         converted=converted,
         rows=rows,

@@ -18,7 +18,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_agent.scoring.manifest import TrainingData
+from edge_agent.bundles.manifest import TrainingData
 
 SEED: Final = 1507
 N_SENSORS: Final = 15

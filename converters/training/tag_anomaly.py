@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest
 from sklearn.preprocessing import MinMaxScaler
 
-from converters.bundle_writer import BundleContent
-from converters.converted import ConvertedModel
-from converters.isolation_forest import convert_isolation_forest
-from converters.scaling import Scaling, partial_step
-from converters.training.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.assemble import ModelCard, TrainedModel, assemble
+from converters.bundle.writer import BundleContent
+from converters.graphs.converted import ConvertedModel
+from converters.graphs.isolation_forest import convert_isolation_forest
+from converters.graphs.scaling import Scaling, partial_step
 from converters.training.lag_frame import columns_of, lag_frame
 from converters.training.synthetic_sensors import (
     N_READINGS,
@@ -33,9 +33,9 @@ from converters.training.synthetic_sensors import (
     with_fault,
 )
 from converters.training.tag_evaluation import false_alarms, faults_found
+from edge_agent.bundles.manifest import FeatureEntry, FeatureSpecEntry, Tolerances
 from edge_agent.dsp.catalog import feature_ids
-from edge_agent.dsp.tag_history import FAMILY, FIRST_VALUE, histories
-from edge_agent.scoring.manifest import FeatureEntry, FeatureSpecEntry, Tolerances
+from edge_agent.dsp.families.tag_history import FAMILY, FIRST_VALUE, histories
 
 NAME: Final = "anomaly_detector_refined_v2"
 VERSION: Final = "1.0.0"
@@ -58,7 +58,7 @@ def build(_data: Path) -> BundleContent:
     trained = TrainedModel(
         kind="MinMaxScaler (value, quality) + IsolationForest",
         hyperparameters=HYPERPARAMETERS,
-        converter="converters.isolation_forest",
+        converter="converters.graphs.isolation_forest",
         libraries=("scikit-learn", "numpy", "pandas"),
         converted=converted,
         rows=rows,

@@ -11,9 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from cloud_sync.inodes import hint_of_full_disk
-from cloud_sync.outbox_room import floor_of
-from cloud_sync.private_files import user_name
+from cloud_sync.host.inodes import hint_of_full_disk
+from cloud_sync.host.private_files import user_name
+from cloud_sync.outbox.disk_floor import floor_of
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import BundleError, DaemonUnreachableError
 from edge_agent.health.clock_quality import ask_kernel
@@ -21,10 +21,10 @@ from edge_agent.health.file_systems import FileSystem, file_system_of
 from edge_agent.health.memory import memory_of_this_process
 from edge_agent.health.sync_latency import IMPLAUSIBLE_S, SLOW_S, SyncLatency, measure_sync
 from edge_agent.health.time_services import remedy
-from edge_agent.local.box import has_few_inodes, volatile_problem
-from edge_agent.local.folders import StatusFolders
-from edge_agent.local.starts import loop_problem, read_starts, unasked
 from edge_agent.settings import Settings, WaveformSettings
+from edge_agent.status.box import has_few_inodes, volatile_problem
+from edge_agent.status.folders import StatusFolders
+from edge_agent.status.starts import loop_problem, read_starts, unasked
 
 SMALLEST_BOX_BYTES: Final = 256 << 20
 """A site of a few tags holds 87 MB, a first start with a new bundle 159 MB (docs/RUNBOOK.md)."""
@@ -141,8 +141,8 @@ def check_agent(settings: Settings) -> Check:
 def check_models(settings: Settings) -> list[Check]:
     """Return whether the bundles that sources and tag models name are in their folder; none is loaded."""
     # Imported here: the other checks need nothing of it.
-    from edge_agent.scoring.folders import is_there
-    from edge_agent.scoring.promotion import read_pointer
+    from edge_agent.bundles.champion_file import read_pointer
+    from edge_agent.bundles.folders import is_there
 
     wanted = {s.model for s in settings.sources if isinstance(s, WaveformSettings) and s.model}
     wanted |= {tag_model.model for tag_model in settings.tag_models}

@@ -15,14 +15,14 @@ from typing import Any, Final
 from rich.console import Console
 from rich.live import Live
 
-from cloud_sync.stop_signals import StopSignals
-from cloud_sync.terminal import unguarded
+from cloud_sync.host.stop_signals import StopSignals
+from cloud_sync.host.terminal import unguarded
 from edge_agent.demo.audit import Audit
 from edge_agent.demo.processes import STOP_TIMEOUT_S
 from edge_agent.demo.road import Road, prepare_places
 from edge_agent.demo.view import as_line, render, windows_scored
 from edge_agent.errors import ConfigurationError
-from edge_agent.local.state_lock import only_one
+from edge_agent.status.state_lock import only_one
 
 LOOK_EVERY_S: Final = 0.5
 ENDED_WITHIN_S: Final = 4 * STOP_TIMEOUT_S  # three children, one after the other, and the count of the keys

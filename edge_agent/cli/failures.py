@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from cloud_sync.terminal import OutputError
+from cloud_sync.host.terminal import OutputError
 from edge_agent.errors import ConfigurationError, EdgeError
 
 EXIT_DEGRADED: Final = 1
@@ -52,7 +52,7 @@ def _unexpected(exc: Exception) -> EdgeError:
     # Imported here: `status` answers at once, and needs none of it.
     import traceback
 
-    from edge_agent.supervision import in_one_line
+    from edge_agent.health.supervision import in_one_line
 
     here = Path(__file__).resolve()
     package = str(here.parents[1])

@@ -52,7 +52,7 @@ async def _ask(central: CentralSettings, url: str, link: LinkSettings | None) ->
     # Imported here: it loads the libraries of the connection.
     from cloud_sync.transports.http_exchange import HttpExchange
     from cloud_sync.transports.tls import ClientTls
-    from edge_agent.local.central_connection import connection_of
+    from edge_agent.delivery.central_connection import connection_of
 
     connection = connection_of(central, link=link)
     tls = ClientTls(connection.ca_file, connection.client_certificate)
@@ -80,8 +80,8 @@ def _check_broker(central: CentralSettings, mqtt: CentralMqttSettings, link: Lin
     # Imported here: it loads the libraries of the connection.
     from cloud_sync.transports.blocking_network import open_socket
     from cloud_sync.transports.steps import StepError, why_not_reached
-    from edge_agent.local.central_connection import connection_of
-    from edge_agent.local.proxy_status import scheme_of
+    from edge_agent.delivery.central_connection import connection_of
+    from edge_agent.status.proxy import scheme_of
 
     where = f"{mqtt.host}:{mqtt.port}"
     try:

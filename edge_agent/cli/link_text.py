@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from edge_agent.local.document import bytes_in_words
+from edge_agent.status.fields import bytes_in_words
 
 _HOUR_S: Final = 3_600.0
 _NEARLY: Final = 0.95

@@ -13,8 +13,8 @@ from typing import Annotated
 
 import typer
 
-from cloud_sync.private_files import close_to_others
-from cloud_sync.terminal import guard_standard_streams
+from cloud_sync.host.private_files import close_to_others
+from cloud_sync.host.terminal import guard_standard_streams
 from edge_agent import __version__
 from edge_agent.cli.failures import end_in_words
 
@@ -354,7 +354,7 @@ def run() -> None:
         end_in_words(app)
     except SystemExit as end:
         if threading.active_count() > 1:
-            from cloud_sync.stopping import leave
+            from cloud_sync.host.stopping import leave
 
             leave(end.code if isinstance(end.code, int) else 0)
         raise

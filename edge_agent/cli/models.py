@@ -16,12 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from edge_agent.core.clock import instant
-from edge_agent.errors import BundleError
-from edge_agent.pipeline.examination import examine
-from edge_agent.scoring.bundle import read_bundle
-from edge_agent.scoring.challenger import Challenger, ChallengerState, forget_challenger, read_challenger
-from edge_agent.scoring.champion import (
+from edge_agent.bundles.bundle import read_bundle
+from edge_agent.bundles.champion_file import Note, Pointer, pointer_or_none
+from edge_agent.bundles.manifest import version_key
+from edge_agent.bundles.silence import alarm_problem
+from edge_agent.bundles.store import (
     BundleListing,
     Champion,
     bundle_folder,
@@ -31,9 +30,10 @@ from edge_agent.scoring.champion import (
     promote,
     roll_back,
 )
-from edge_agent.scoring.manifest import version_key
-from edge_agent.scoring.promotion import Note, Pointer, pointer_or_none
-from edge_agent.scoring.silence import alarm_problem
+from edge_agent.core.clock import instant
+from edge_agent.errors import BundleError
+from edge_agent.rollout.challenger_file import Challenger, ChallengerState, forget_challenger, read_challenger
+from edge_agent.rollout.examination import examine
 from edge_agent.settings import ModelSettings, Settings
 from edge_agent.settings.load import load_settings
 from edge_agent.settings.toml_file import find_settings_file

@@ -14,22 +14,22 @@ import typer
 
 from cloud_sync import wire
 from cloud_sync.errors import OutboxUnavailableError, SyncError, WireFormatError
-from cloud_sync.outbox_access import add_blocks, check_room, read_only, requeue
-from cloud_sync.outbox_blocks import NewBlock, iterate_blocks, iterate_letters, newest_id, read_counters, read_depth
-from cloud_sync.outbox_clock import held_records, read_spans, span_of
-from cloud_sync.outbox_quarantine import quarantined
-from cloud_sync.outbox_rate import days_left, rate_of_backlog
-from cloud_sync.outbox_recover import recover
-from cloud_sync.outbox_room import DiskFloor, floor_of
+from cloud_sync.outbox.clock_tables import held_records, read_spans, span_of
+from cloud_sync.outbox.disk_floor import DiskFloor, floor_of
+from cloud_sync.outbox.export_file import PUBLIC_KEY_FILE, gateway_key, public_key, read_blocks, write_blocks
+from cloud_sync.outbox.fill_rate import days_left, rate_of_backlog
+from cloud_sync.outbox.offline import add_blocks, check_room, read_only, requeue
+from cloud_sync.outbox.quarantine import quarantined
+from cloud_sync.outbox.recover import recover
+from cloud_sync.outbox.retention_policy import Bounds
+from cloud_sync.outbox.tables import NewBlock, iterate_blocks, iterate_letters, newest_id, read_counters, read_depth
 from cloud_sync.records import Batch, RecordClass
-from cloud_sync.retention import Bounds
-from cloud_sync.sneakernet import PUBLIC_KEY_FILE, gateway_key, public_key, read_blocks, write_blocks
 from edge_agent.core.clock import instant
 from edge_agent.errors import EdgeError
-from edge_agent.local.outbox_status import describe_bounds, describe_outbox, describe_put_aside
 from edge_agent.settings import Settings
 from edge_agent.settings.load import load_settings
 from edge_agent.settings.toml_file import find_settings_file
+from edge_agent.status.outbox import describe_bounds, describe_outbox, describe_put_aside
 
 
 def show_stats(config: Path | None, *, as_json: bool) -> None:

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_sync.errors import SyncError
-from cloud_sync.reconcile import Cause, Comparison, Finding
-from cloud_sync.reconcile import reconcile as compared
+from cloud_sync.reconcile.compare import Cause, Comparison, Finding
+from cloud_sync.reconcile.compare import reconcile as compared
 from edge_agent.core.clock import Clock, SystemClock, instant
 from edge_agent.errors import ConfigurationError
-from edge_agent.local.reconciliation import asking
 from edge_agent.settings.load import load_settings
 from edge_agent.settings.toml_file import find_settings_file
+from edge_agent.status.reconciliation import asking
 
 EXIT_EQUAL: Final = 0
 EXIT_DIFFERENT: Final = 1

@@ -17,27 +17,27 @@ from pathlib import Path
 from typing import Final
 
 from cloud_sync.errors import CredentialsError, OutboxTooNewError, SyncError
+from cloud_sync.host.stop_signals import StopSignals
+from cloud_sync.host.stopping import Patience, run_bounded, unless_stopped
 from cloud_sync.presence import Presence
-from cloud_sync.stop_signals import StopSignals
-from cloud_sync.stopping import Patience, run_bounded, unless_stopped
 from cloud_sync.transports.central_time import CentralTime
 from cloud_sync.transports.late import LateTransport
 from cloud_sync.transports.link_meter import LinkMeter
 from edge_agent.app import Agent
 from edge_agent.core.clock import SystemClock
+from edge_agent.daemon.shutdown import ENDED_WITHIN_S
+from edge_agent.delivery.client_certificate import warn_of_dates
+from edge_agent.delivery.transports import transport_with_key
 from edge_agent.errors import ConfigurationError, EdgeError
 from edge_agent.health.logs import set_up_logging
 from edge_agent.health.name_lookups import look_up_apart
-from edge_agent.local.client_certificate import warn_of_dates
-from edge_agent.local.folders import StatusFolders
-from edge_agent.local.last_words import FOR_THE_OPERATOR, last_words, leave_word
-from edge_agent.local.transports import transport_with_key
+from edge_agent.health.supervision import Supervision
 from edge_agent.settings import Settings
 from edge_agent.settings.load import load_settings
 from edge_agent.settings.secrets import check_key_is_configured
 from edge_agent.settings.toml_file import find_settings_file
-from edge_agent.shutdown import ENDED_WITHIN_S
-from edge_agent.supervision import Supervision
+from edge_agent.status.folders import StatusFolders
+from edge_agent.status.last_words import FOR_THE_OPERATOR, last_words, leave_word
 
 log = logging.getLogger("edge_agent")
 OWNER_ONLY: Final = 0o077

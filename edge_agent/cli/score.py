@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from edge_agent.bundles.store import load_champion
 from edge_agent.cli.score_progress import Progress
 from edge_agent.cli.score_results import file_column, summary_of
 from edge_agent.cli.score_tags import score_tables
@@ -20,13 +21,12 @@ from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.samples import SampleBlock
 from edge_agent.core.scores import ScoreBatch
 from edge_agent.core.windows import WindowBatch
-from edge_agent.dsp.sensor_faults import SensorFault, sensor_fault
+from edge_agent.dsp.machines.sensor_faults import SensorFault, sensor_fault
 from edge_agent.dsp.windower import Windower
 from edge_agent.errors import BundleError, ConfigurationError, RecordingError
-from edge_agent.pipeline.champions import scoring_model
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.recordings import DECIMAL_SIGNS, ENDINGS, Recording, Said, find_recordings, load_recording
-from edge_agent.scoring.champion import load_champion
+from edge_agent.rollout.startup import scoring_model
 
 _SOUND_FAMILIES: Final = frozenset({"mfcc_mean", "log_mel"})
 

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.cli.score import Draw, Scored
-from edge_agent.dsp.bearing import FaultLine
-from edge_agent.dsp.envelope import envelope_spectrum
-from edge_agent.dsp.spectral_kurtosis import choose_band
-from edge_agent.dsp.tapered_spectrum import amplitude_spectrum, hann
+from edge_agent.dsp.families.envelope import envelope_spectrum
+from edge_agent.dsp.families.spectral_kurtosis import choose_band
+from edge_agent.dsp.kernels.hann_spectrum import amplitude_spectrum, hann
+from edge_agent.dsp.machines.bearing import FaultLine
 from edge_agent.errors import ConfigurationError, RecordingError, SignalError
-from edge_agent.health.reference_tables import read_bearings
+from edge_agent.reference_tables.read import read_bearings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,7 +16,7 @@ from edge_agent.cli.score_progress import Progress
 from edge_agent.cli.score_results import file_column, summary_of
 from edge_agent.core.quality import CENTRAL_QUALITY, Quality
 from edge_agent.core.tags import Reading, Tag
-from edge_agent.dsp import tag_forecast, tag_history
+from edge_agent.dsp.families import tag_forecast, tag_history
 from edge_agent.errors import RecordingError
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.tag_inputs import VALUE, TagInput, tag_input

@@ -17,14 +17,14 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from cloud_sync.terminal import unguarded
+from cloud_sync.host.terminal import unguarded
 from edge_agent.cli.status_text import as_text, can_show
 from edge_agent.cli.why_down import why_down
 from edge_agent.core.clock import instant
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
-from edge_agent.local.folders import StatusFolders
-from edge_agent.local.starts import loop_problem, read_starts, unasked
 from edge_agent.settings.toml_file import find_settings_file, read_document, resolve_paths
+from edge_agent.status.folders import StatusFolders
+from edge_agent.status.starts import loop_problem, read_starts, unasked
 
 EXIT_CODES: Final = {"healthy": 0, "degraded": 1, "down": 2, "misconfigured": 3}
 WATCH_EVERY_S: Final = 2.0
@@ -153,9 +153,9 @@ def _last(last: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _outbox(state_dir: Path) -> dict[str, Any] | None:
     """What waits, read without disturbing anything; None when there is no outbox that can be read."""
-    from cloud_sync.outbox_blocks import read_counters, read_depth
-    from cloud_sync.sqlite_errors import UNREADABLE, read_text
-    from edge_agent.local.outbox_status import describe_outbox
+    from cloud_sync.outbox.sqlite_errors import UNREADABLE, read_text
+    from cloud_sync.outbox.tables import read_counters, read_depth
+    from edge_agent.status.outbox import describe_outbox
 
     path = state_dir / "outbox.db"
     try:

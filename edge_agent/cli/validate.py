@@ -55,8 +55,8 @@ def _document(path: Path, *, errors: Sequence[str] = (), warnings: Sequence[str]
 def _unusable(central: CentralSettings) -> list[tuple[str, str]]:
     """Return what delivery could not use, were the agent started here now, and what to do; it would still record."""
     # Imported here: it loads the libraries of the connection.
-    from edge_agent.local.authorities import missing_roots, unusable_authorities
-    from edge_agent.local.proxy_status import unusable_variable
+    from edge_agent.delivery.authorities import missing_roots, unusable_authorities
+    from edge_agent.status.proxy import unusable_variable
 
     found = [each for each in (unusable_variable(central), missing_roots(central)) if each is not None]
     return found + unusable_authorities(central)
@@ -65,7 +65,7 @@ def _unusable(central: CentralSettings) -> list[tuple[str, str]]:
 def _check_files(settings: Settings) -> None:
     if settings.central.client_certificate_file is not None:
         # Imported here: it loads the libraries of the connection.
-        from edge_agent.local.client_certificate import check_client_certificate
+        from edge_agent.delivery.client_certificate import check_client_certificate
 
         check_client_certificate(settings.central)
 
@@ -74,7 +74,7 @@ def _check_indicators(settings: Settings) -> None:
     with_indicators = [s for s in settings.sources if isinstance(s, WaveformSettings) and s.indicators]
     if with_indicators:
         # Imported here: it loads the arithmetic.
-        from edge_agent.pipeline.indicator_choice import check_rows, indicators_of
+        from edge_agent.pipeline.condition.plan import check_rows, indicators_of
 
         for source in with_indicators:
             check_rows(source, indicators_of(source, settings.tables), _features_of(source.model, settings.models))
@@ -82,8 +82,8 @@ def _check_indicators(settings: Settings) -> None:
 
 def _features_of(model: str | None, settings: ModelSettings) -> tuple[str, ...]:
     """Names of a champion's features; none when there is no bundle that can be read, which the start then says."""
-    from edge_agent.scoring.bundle import read_bundle
-    from edge_agent.scoring.promotion import read_pointer
+    from edge_agent.bundles.bundle import read_bundle
+    from edge_agent.bundles.champion_file import read_pointer
 
     if model is None:
         return ()

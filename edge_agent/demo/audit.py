@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 
 from cloud_sync import wire
-from cloud_sync.journal import read_journal
+from cloud_sync.outbox.audit_log import read_journal
 
 Key = tuple[str, int]
 

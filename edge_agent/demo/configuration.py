@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cloud_sync.private_files import open_private
+from cloud_sync.host.private_files import open_private
 from edge_agent.demo.plant_sources import modbus_source, opcua_source
 from edge_agent.errors import ConfigurationError
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from cloud_sync.private_files import open_private
+from cloud_sync.host.private_files import open_private
 from edge_agent.errors import EdgeError
 
 READY_TIMEOUT_S: Final = 60.0  # initdb and the first import on a slow box

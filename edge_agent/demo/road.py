@@ -14,13 +14,13 @@ from typing import Any
 
 import httpx
 
-from cloud_sync.journal import read_journal
-from cloud_sync.stopping import unless_stopped
+from cloud_sync.host.stopping import unless_stopped
+from cloud_sync.outbox.audit_log import read_journal
 from edge_agent.demo.audit import Audit, audit
 from edge_agent.demo.configuration import GATEWAY_ID, DemoPlaces, write_configuration
 from edge_agent.demo.processes import Child
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError, EdgeError
-from edge_agent.local.api import SOCKET_FILE, STATUS_FILE, StatusFile, ask_daemon
+from edge_agent.status.local_socket import SOCKET_FILE, STATUS_FILE, StatusFile, ask_daemon
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,12 @@ class Road:
         embedded = ("--embedded", str(places.state_dir / "central"))
         self._central = Child(
             "the central",
-            ["cloud_sync.central.cli", "serve", *embedded, "--exit-with-parent"],
+            ["cloud_sync.central.cli.main", "serve", *embedded, "--exit-with-parent"],
             logs / "central.log",
         )
         self._add_key = Child(
             "adding the gateway's key",
-            ["cloud_sync.central.cli", "add-key", GATEWAY_ID, *embedded, "--key-file", str(places.key_file)],
+            ["cloud_sync.central.cli.main", "add-key", GATEWAY_ID, *embedded, "--key-file", str(places.key_file)],
             logs / "add-key.log",
         )
         self._plant = Child(

@@ -19,11 +19,11 @@ def build_driver(settings: SourceSettings, clock: Clock) -> Driver:
     """The driver for this source, not opened yet."""
     match settings:
         case MicrophoneSettings():
-            from edge_agent.drivers.microphone import MicrophoneDriver
+            from edge_agent.drivers.sound.microphone import MicrophoneDriver
 
             return MicrophoneDriver(settings, clock)
         case AccelerometerSettings():
-            from edge_agent.drivers.accelerometer import AccelerometerDriver
+            from edge_agent.drivers.accelerometer.accelerometer import AccelerometerDriver
 
             return AccelerometerDriver(settings, clock)
         case ReplaySettings():

@@ -22,8 +22,8 @@ from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.samples import Samples
 from edge_agent.drivers.base import Item
-from edge_agent.drivers.block_sequence import BlockSequence
-from edge_agent.drivers.pacing import Pacer
+from edge_agent.drivers.waveform.block_sequence import BlockSequence
+from edge_agent.drivers.waveform.pacing import Pacer
 from edge_agent.errors import RecordingError, TransientDriverError
 from edge_agent.recordings import DECIMAL_SIGNS, Recording, Said, find_recordings, load_recording, stop_parsing
 from edge_agent.settings import ReplaySettings

@@ -10,37 +10,37 @@ from collections.abc import Callable
 from typing import Final
 
 from edge_agent.core.features import FeatureId, FeatureSpec
-from edge_agent.dsp import (
-    audio,
+from edge_agent.dsp.families import (
     calendar_terms,
     envelope,
     log_mel,
+    mfcc,
     orders,
     spectral_kurtosis,
     spectrum,
     tag_forecast,
     tag_history,
-    time_domain_features,
+    time_domain,
     two_axes,
     velocity,
     vibration,
 )
-from edge_agent.dsp.audio import MfccMeanExtractor
-from edge_agent.dsp.calendar_terms import CalendarExtractor
-from edge_agent.dsp.envelope import EnvelopeExtractor
-from edge_agent.dsp.extractor import Extracted, Extractor
-from edge_agent.dsp.formula import Formula
-from edge_agent.dsp.log_mel import LogMelExtractor
-from edge_agent.dsp.orders import OrderExtractor
-from edge_agent.dsp.snapshot import SnapshotExtractor
-from edge_agent.dsp.spectral_kurtosis import SpectralKurtosisExtractor
-from edge_agent.dsp.spectrum import SpectrumExtractor
-from edge_agent.dsp.tag_forecast import TagForecastExtractor
-from edge_agent.dsp.tag_history import TagHistoryExtractor
-from edge_agent.dsp.time_domain_features import TimeDomainExtractor
-from edge_agent.dsp.two_axes import TwoAxisExtractor
-from edge_agent.dsp.velocity import VelocityExtractor
-from edge_agent.dsp.vibration import VibrationExtractor
+from edge_agent.dsp.families.calendar_terms import CalendarExtractor
+from edge_agent.dsp.families.envelope import EnvelopeExtractor
+from edge_agent.dsp.families.log_mel import LogMelExtractor
+from edge_agent.dsp.families.mfcc import MfccMeanExtractor
+from edge_agent.dsp.families.orders import OrderExtractor
+from edge_agent.dsp.families.snapshot import SnapshotExtractor
+from edge_agent.dsp.families.spectral_kurtosis import SpectralKurtosisExtractor
+from edge_agent.dsp.families.spectrum import SpectrumExtractor
+from edge_agent.dsp.families.tag_forecast import TagForecastExtractor
+from edge_agent.dsp.families.tag_history import TagHistoryExtractor
+from edge_agent.dsp.families.time_domain import TimeDomainExtractor
+from edge_agent.dsp.families.two_axes import TwoAxisExtractor
+from edge_agent.dsp.families.velocity import VelocityExtractor
+from edge_agent.dsp.families.vibration import VibrationExtractor
+from edge_agent.dsp.family_base.extractor import Extracted, Extractor
+from edge_agent.dsp.family_base.formula import Formula
 from edge_agent.errors import SignalError
 
 __all__ = ["CATALOG", "Extracted", "Extractor", "FeatureCatalog", "Formula", "build_extractor", "feature_ids"]
@@ -125,12 +125,12 @@ def _built_in() -> FeatureCatalog:
     for formula in (*envelope.FORMULAS, *spectral_kurtosis.FORMULAS, *orders.FORMULAS):
         catalog.add(formula)
     catalog.add_family(log_mel.FAMILY, LogMelExtractor)
-    for formulas in (vibration.FORMULAS, audio.FORMULAS, velocity.FORMULAS, log_mel.FORMULAS):
+    for formulas in (vibration.FORMULAS, mfcc.FORMULAS, velocity.FORMULAS, log_mel.FORMULAS):
         for formula in formulas:
             catalog.add(formula)
     catalog.add_family("time_domain", TimeDomainExtractor)
     catalog.add_family("spectrum", SpectrumExtractor)
-    for formula in (*time_domain_features.FORMULAS, *spectrum.FORMULAS):
+    for formula in (*time_domain.FORMULAS, *spectrum.FORMULAS):
         catalog.add(formula)
     catalog.add_family(tag_history.FAMILY, TagHistoryExtractor)
     catalog.add_family(tag_forecast.FAMILY, TagForecastExtractor)

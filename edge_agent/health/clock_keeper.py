@@ -18,14 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from cloud_sync.clock_epochs import Bounded, placed
 from cloud_sync.columns import RowColumns
 from cloud_sync.errors import OutboxError
-from cloud_sync.outbox import NewBlock, Outbox
-from cloud_sync.outbox_clock import Epoch
+from cloud_sync.outbox.clock_epochs import Bounded, placed
+from cloud_sync.outbox.clock_tables import Epoch
+from cloud_sync.outbox.store import NewBlock, Outbox
+from cloud_sync.outbox.writer import Stamping
 from cloud_sync.records import Batch, Event, EventKind
 from cloud_sync.transports.central_time import CentralTime
-from cloud_sync.writer import Stamping
 from edge_agent.core.clock import instant
 from edge_agent.core.quality import UNSYNCED_CLOCK_CAP
 from edge_agent.health.clock_quality import ClockQuality

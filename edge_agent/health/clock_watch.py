@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-from cloud_sync.outbox_clock import Epoch
+from cloud_sync.outbox.clock_tables import Epoch
 from cloud_sync.transports.central_time import CentralClock
 from edge_agent.health.clock_quality import KernelClock
 from edge_agent.health.steady_clock import SteadyClock

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cloud_sync.gap_ledger import OwnGap
+from cloud_sync.outbox.gap_log import OwnGap
 from cloud_sync.records import Event, EventKind
 from cloud_sync.timescale import body_in_utc
 

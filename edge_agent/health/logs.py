@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal
 
-from cloud_sync.printable import printable, printable_lines
+from cloud_sync.host.printable import printable, printable_lines
 
 
 class _JsonFormatter(logging.Formatter):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cloud_sync.private_files import FILE_MODE
+from cloud_sync.host.private_files import FILE_MODE
 
 WRITES: Final = 20
 WRITE_BYTES: Final = 4096

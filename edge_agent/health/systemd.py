@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Mapping
 
-from cloud_sync.printable import printable
+from cloud_sync.host.printable import printable
 
 
 class SystemdNotifier:

@@ -7,9 +7,9 @@ from typing import Any
 
 from edge_agent.core.channel import WhenFull
 from edge_agent.errors import ConfigurationError
-from edge_agent.pipeline.baseline_files import BaselineFiles
-from edge_agent.pipeline.indicator_choice import check_rows, indicators_of
-from edge_agent.pipeline.indicators import IndicatorLine, Latest
+from edge_agent.pipeline.condition.line import IndicatorLine, Latest
+from edge_agent.pipeline.condition.plan import check_rows, indicators_of
+from edge_agent.pipeline.explain.baseline_files import BaselineFiles
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.tag_inputs import inputs_wanted

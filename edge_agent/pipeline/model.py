@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,32 @@ from edge_agent.core.features import FeatureBatch, FeatureSpec
 from edge_agent.core.samples import Samples
 from edge_agent.core.scores import ScoreBatch
 from edge_agent.core.windows import WindowBatch
-from edge_agent.scoring.explain import Usual
 
 Extract = Callable[[Samples], tuple[NDArray[np.float32], NDArray[np.bool_]]]
 Score = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Vector = NDArray[np.float64]
+
+MOST_SIGMAS: Final = 999.0
+"""Shown for a feature that never varied and does now."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Usual:
+    """What features are when nothing is wrong. Arrays of shape (n_features,); `spread` is a robust standard deviation.
+
+    `of` says whose: this machine's own normal reports, or the rows the model was trained on.
+    """
+
+    centre: Vector
+    spread: Vector
+    of: Literal["machine", "training"]
+
+    def robust_z(self, values: Vector) -> Vector:
+        """(x - centre) / spread, within +-999; shape (n_features,)."""
+        off = values - self.centre
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            z = np.where(off == 0.0, 0.0, off / self.spread)
+        return np.clip(z, -MOST_SIGMAS, MOST_SIGMAS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

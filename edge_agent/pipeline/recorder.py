@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 
 from cloud_sync.columns import RowColumns
-from cloud_sync.printable import printable_tree
+from cloud_sync.host.printable import printable_tree
 from cloud_sync.records import Event, EventKind, Series
 from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.quality import CENTRAL_QUALITY, UNSYNCED_CLOCK_CAP, Quality

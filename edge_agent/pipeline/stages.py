@@ -17,7 +17,7 @@ from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.samples import SampleBlock
 from edge_agent.core.tags import Reading, Scan
-from edge_agent.pipeline.indicators import IndicatorLine
+from edge_agent.pipeline.condition.line import IndicatorLine
 from edge_agent.pipeline.recorder import gap_event
 from edge_agent.pipeline.tags import SnapshotLine, TagLine
 from edge_agent.pipeline.waveform import WaveformLine

@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_agent.core.quality import CENTRAL_QUALITY
 from edge_agent.core.tags import Reading
-from edge_agent.dsp import tag_forecast, tag_history
-from edge_agent.dsp.calendar_terms import day_and_second
-from edge_agent.dsp.tag_history import histories, lags_of
+from edge_agent.dsp.families import tag_forecast, tag_history
+from edge_agent.dsp.families.calendar_terms import day_and_second
+from edge_agent.dsp.families.tag_history import histories, lags_of
 from edge_agent.errors import ConfigurationError
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.settings import TagModelSettings

@@ -21,12 +21,12 @@ from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.quality import Quality
 from edge_agent.core.scores import Verdict
 from edge_agent.core.tags import Reading, Scan
-from edge_agent.dsp import tag_forecast
+from edge_agent.dsp.families import tag_forecast
 from edge_agent.errors import EdgeError
 from edge_agent.pipeline.alarms import AlarmTracker
+from edge_agent.pipeline.explain.reasons import NormalIntervals, Reasons
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.observed import Observe, Observed
-from edge_agent.pipeline.reasons import NormalIntervals, Reasons
 from edge_agent.pipeline.recorder import Recorder, Rows
 from edge_agent.pipeline.tag_inputs import tag_input
 from edge_agent.settings import TagModelSettings

@@ -27,9 +27,9 @@ from edge_agent.dsp.windower import Windower
 from edge_agent.errors import EdgeError
 from edge_agent.pipeline.alarms import AlarmChange, AlarmTracker
 from edge_agent.pipeline.channel_rows import row_points
+from edge_agent.pipeline.explain.reasons import Reasons
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.observed import Observe, Observed
-from edge_agent.pipeline.reasons import Reasons
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stream_gaps import is_news
 from edge_agent.settings import AlarmSettings, ReportSettings

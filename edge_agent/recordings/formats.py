@@ -22,8 +22,7 @@ from edge_agent.errors import ParserDiedError, RecordingError
 from edge_agent.isolation import Limits, ParserProcess
 from edge_agent.recordings.audio import is_audio, read_audio, refuse_truncated
 from edge_agent.recordings.hdf5 import read_hdf5
-from edge_agent.recordings.lvm import MAGIC as LVM_MAGIC
-from edge_agent.recordings.lvm import read_lvm
+from edge_agent.recordings.lvm import MAGIC, read_lvm
 from edge_agent.recordings.matlab import read_matlab
 from edge_agent.recordings.numpy_files import read_numpy
 from edge_agent.recordings.parquet import read_parquet
@@ -211,7 +210,7 @@ def _by_content(data: bytes) -> Format | None:
         return MATLAB
     if data[:6] == b"\x93NUMPY" or (data[:4] == b"PK\x03\x04" and b".npy" in data[:300]):
         return NUMPY
-    for magic, form in ((b"PAR1", PARQUET), (b"TDSm", TDMS), (LVM_MAGIC, LVM)):
+    for magic, form in ((b"PAR1", PARQUET), (b"TDSm", TDMS), (MAGIC, LVM)):
         if data.startswith(magic):
             return form
     if (match := _UFF_HEAD.match(data[:200])) is not None and 10 < int(match.group(1)) < 10_000:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from cloud_sync.private_files import user_name
+from cloud_sync.host.private_files import user_name
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import CentralSettings, Settings
 

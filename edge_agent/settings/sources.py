@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from cloud_sync.printable import is_printable, printable
+from cloud_sync.host.printable import is_printable, printable
 
 # Names end up in central keys, topics and file names: keep them plain.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]

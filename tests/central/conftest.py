@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from cloud_sync.central.bodies import BodyLimits
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.ingress.bodies import BodyLimits
+from cloud_sync.central.ingress.http import create_app
 from cloud_sync.central.server import Listen, running
-from cloud_sync.central.service import create_app
-from cloud_sync.central.store import Store
 from tests.support.central import API_KEY, MAX_BODY_BYTES, Database
 from tests.support.databases import (
     TEMPLATE,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from cloud_sync.central.database.migrations import schema_files
+from cloud_sync.central.database.store import Store
 from cloud_sync.central.errors import SchemaDiffersError
-from cloud_sync.central.migrations import schema_files
-from cloud_sync.central.store import Store
 from cloud_sync.records import Batch, Series
 from tests.contract.check_transport import batch, rms, rows
 from tests.support.central import Database

@@ -11,8 +11,8 @@ from email.utils import formatdate
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.central.mqtt import MqttConsumer
-from cloud_sync.central.store import Store
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.ingress.mqtt import MqttConsumer
 from cloud_sync.errors import SyncError
 from cloud_sync.records import Batch
 from cloud_sync.transports.auto import AutoTransport, transport_for

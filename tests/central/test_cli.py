@@ -25,7 +25,7 @@ from tests.support.databases import REPOSITORY, remove, short_folder
 from tests.support.patience import Patience
 
 DEADLINE_S = 60.0
-PROGRAM = [sys.executable, "-m", "cloud_sync.central.cli"]
+PROGRAM = [sys.executable, "-m", "cloud_sync.central.cli.main"]
 INGEST = "/api/v1/data/ingest/batch"
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_sync.central import service
-from cloud_sync.central.store import Store
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.ingress import http
 from cloud_sync.digest import (
     HOUR_US,
     MODULUS,
@@ -133,7 +133,7 @@ async def test_without_a_key_there_is_no_digest(client: httpx.AsyncClient):
 
 
 async def test_too_long_an_answer_asks_for_a_shorter_span(client: httpx.AsyncClient, store: Store, monkeypatch):
-    monkeypatch.setattr(service, "MAX_HOURS", 2)
+    monkeypatch.setattr(http, "MAX_HOURS", 2)
     await store.store_batch(Batch("gw-1", tuple(rows(1, rms(f"s{n}"))[0] for n in range(3))), gateway_id="gw-1")
     answer = await client.get(DIGEST, params=QUERY)
     assert (answer.status_code, "shorter" in answer.json()["detail"]) == (413, True)

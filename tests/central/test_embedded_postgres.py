@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from cloud_sync.central.embedded_postgres.home import find_home
+from cloud_sync.central.embedded_postgres.processes import foreign_process_in
+from cloud_sync.central.embedded_postgres.server import EmbeddedPostgres, running_url
 from cloud_sync.central.errors import EmbeddedPostgresError
-from cloud_sync.central.postgres import EmbeddedPostgres, running_url
-from cloud_sync.central.postgres_home import find_home
-from cloud_sync.central.processes import foreign_process_in
 from tests.support.databases import REPOSITORY, execute, remove, short_folder
 
 DEADLINE_S = 30.0
@@ -26,7 +26,7 @@ DEADLINE_S = 30.0
 OWNER = """
 import asyncio, sys
 from pathlib import Path
-from cloud_sync.central.postgres import EmbeddedPostgres
+from cloud_sync.central.embedded_postgres.server import EmbeddedPostgres
 
 async def main():
     async with EmbeddedPostgres(Path(sys.argv[1])) as postgres:
@@ -101,7 +101,7 @@ async def test_a_killed_server_starts_again_with_its_data(folder: Path):
 
 
 async def test_a_folder_has_one_owner_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("cloud_sync.central.postgres._LOCK_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("cloud_sync.central.embedded_postgres.server._LOCK_TIMEOUT_S", 0.0)
     async with EmbeddedPostgres(folder) as postgres:
         assert running_url(folder) == postgres.url
         with pytest.raises(EmbeddedPostgresError, match="already runs"):

@@ -18,15 +18,15 @@ import pytest
 from cloud_sync import wire
 from cloud_sync.digest import HOUR_US, encode_digests
 from cloud_sync.errors import CredentialsError, TransientSyncError
-from cloud_sync.outbox import Outbox
-from cloud_sync.reconcile import Span, ask_central
+from cloud_sync.outbox.store import Outbox
+from cloud_sync.reconcile.compare import Span, ask_central
 from cloud_sync.transports.auto import Api, transport_for
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.tls import ClientCertificate, ClientTls
 from cloud_sync.uplink.sender import LinkState, Uplink
+from edge_agent.delivery.client_certificate import WARN_BEFORE, certificate_problem, check_client_certificate
 from edge_agent.errors import ConfigurationError
-from edge_agent.local.client_certificate import WARN_BEFORE, certificate_problem, check_client_certificate
 from edge_agent.settings import CentralSettings
 from tests.contract.check_transport import GATEWAY, batch
 from tests.support.authority import Authority

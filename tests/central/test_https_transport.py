@@ -18,9 +18,9 @@ import httpx
 import pytest
 
 from cloud_sync import wire
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.ingress.http import create_app
 from cloud_sync.central.server import Listen, running
-from cloud_sync.central.service import create_app
-from cloud_sync.central.store import Store
 from cloud_sync.errors import (
     BatchRefusedError,
     BatchTooLargeError,

@@ -9,8 +9,8 @@ import pytest
 
 from cloud_sync import wire
 from cloud_sync.answer_proof import CHALLENGE_HEADER, IDENTITY_HEADER, Identity, identity_in, new_challenge
-from cloud_sync.central.service import create_app
-from cloud_sync.central.store import Store
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.ingress.http import create_app
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.transports.http_central import failure_of
 from cloud_sync.transports.http_exchange import Answer

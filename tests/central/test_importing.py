@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from cloud_sync.central.database.import_file import Imported, import_file
+from cloud_sync.central.database.store import Store
 from cloud_sync.central.errors import UsageError
-from cloud_sync.central.importing import Imported, import_file
-from cloud_sync.central.store import Store
-from cloud_sync.outbox import Outbox
-from cloud_sync.outbox_blocks import iterate_blocks
+from cloud_sync.outbox.export_file import PUBLIC_KEY_FILE, gateway_key, write_blocks
+from cloud_sync.outbox.store import Outbox
+from cloud_sync.outbox.tables import iterate_blocks
 from cloud_sync.records import RecordClass
-from cloud_sync.sneakernet import PUBLIC_KEY_FILE, gateway_key, write_blocks
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.uplink.sender import Uplink

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.admission import ColumnJudgement, judge_columns
-from cloud_sync.central.store import Store
+from cloud_sync.central.database.store import Store
 from cloud_sync.records import DIFFERS, Batch, Row, Series
+from cloud_sync.row_rules import ColumnJudgement, judge_columns
 from tests.contract.check_transport import NOW_US, event, rms, rows
 from tests.support.central import Database
 
@@ -58,7 +58,7 @@ async def test_a_large_batch_is_judged_beside_the_loop(store: Store, monkeypatch
         judged_in.append(threading.get_ident())
         return judge_columns(*arguments, **options)
 
-    monkeypatch.setattr("cloud_sync.central.store.judge_columns", judge)
+    monkeypatch.setattr("cloud_sync.central.database.store.judge_columns", judge)
     settlement = await store.store_batch(Batch("gw-1", rows(3_000)), gateway_id="gw-1")
     assert settlement.accepted == 3_000
     assert threading.get_ident() not in judged_in, "what keeps the loop keeps every other gateway"

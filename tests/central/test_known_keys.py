@@ -8,9 +8,7 @@ from collections.abc import Sequence
 import httpx
 import pytest
 
-from cloud_sync.central import service
-from cloud_sync.central.errors import DatabaseAwayError
-from cloud_sync.central.known_keys import (
+from cloud_sync.central.database.known_keys import (
     FOUND_S,
     GUESS_BURST,
     KEPT,
@@ -20,7 +18,9 @@ from cloud_sync.central.known_keys import (
     address_block,
     key_digest,
 )
-from cloud_sync.central.store import Store
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.errors import DatabaseAwayError
+from cloud_sync.central.ingress import http
 from tests.support.central import API_KEY
 
 
@@ -159,11 +159,11 @@ def test_an_address_stands_for_what_one_sender_has(address: str, block: str):
 
 
 async def test_a_gateway_that_comes_among_guessers_is_served(service_url: str, store: Store, monkeypatch):
-    monkeypatch.setattr(service, "GUESS_PENALTY_S", 0.0)
+    monkeypatch.setattr(http, "GUESS_PENALTY_S", 0.0)
     async with httpx.AsyncClient(base_url=service_url, timeout=30) as client:
         headers: list[dict[str, str]] = [{"X-API-Key": "nobody"}, {}]
-        answers = await asyncio.gather(*(client.post(service.INGEST_PATH, headers=headers[n % 2]) for n in range(60)))
+        answers = await asyncio.gather(*(client.post(http.INGEST_PATH, headers=headers[n % 2]) for n in range(60)))
         assert {answer.status_code for answer in answers} == {401}
         question = {"gateway_id": "gw-1", "from": "0", "to": "1"}
-        answer = await client.get(service.DIGEST_PATH, params=question, headers={"X-API-Key": API_KEY})
+        answer = await client.get(http.DIGEST_PATH, params=question, headers={"X-API-Key": API_KEY})
         assert answer.status_code == 200

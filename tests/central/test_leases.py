@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.central import lease_desk
-from cloud_sync.central.leases import HeldBackError, Leases, LeaseTerms
+from cloud_sync.central.database import lease_desk
+from cloud_sync.central.database.leases import HeldBackError, Leases, LeaseTerms
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.ingress.http import create_app
 from cloud_sync.central.metrics import Metrics
 from cloud_sync.central.server import Listen, running
-from cloud_sync.central.service import create_app
-from cloud_sync.central.store import Store
 from cloud_sync.records import Batch
 from cloud_sync.twins import HEADER, About, Sender
 from tests.central.test_cli import edge_central

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.central.mqtt import MqttConsumer
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.ingress.http import create_app
+from cloud_sync.central.ingress.mqtt import MqttConsumer
 from cloud_sync.central.server import Listen, running
-from cloud_sync.central.service import create_app
-from cloud_sync.central.store import Store
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.records import Batch, Settlement
 from cloud_sync.transports.base import Transport

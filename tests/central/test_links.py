@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.central.bodies import BodyLimits
-from cloud_sync.central.mqtt import MqttConsumer
-from cloud_sync.central.store import Store
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.ingress.bodies import BodyLimits
+from cloud_sync.central.ingress.mqtt import MqttConsumer
 from cloud_sync.errors import TransientSyncError
-from cloud_sync.reconcile_hourly import takes_digests
+from cloud_sync.reconcile.hourly import takes_digests
 from cloud_sync.transports.auto import COMMITTED, way_of, worth_of
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.transports.over_link import link_in_use
 from edge_agent.core.clock import FakeClock
-from edge_agent.local.metered_link import metered_link
-from edge_agent.local.transports import build_transport
+from edge_agent.delivery.transports import build_transport
 from edge_agent.settings import Settings
+from edge_agent.status.metered_link import metered_link
 from tests.contract.check_transport import GATEWAY, batch
 from tests.support.central import API_KEY, MAX_BODY_BYTES, Database
 from tests.support.mosquitto import Mosquitto, mosquitto

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from cloud_sync.central.database.store import Store
 from cloud_sync.central.errors import LoadTestError
+from cloud_sync.central.ingress.http import create_app
+from cloud_sync.central.ingress.rate_limits import RateLimiter, RateLimits
 from cloud_sync.central.loadtest import Load, percentile, read_keys, run_load, temporary_keys
-from cloud_sync.central.rates import RateLimiter, RateLimits
 from cloud_sync.central.server import Listen, running
-from cloud_sync.central.service import create_app
-from cloud_sync.central.store import Store
 from tests.central.test_cli import Serving, edge_central
 from tests.central.test_https_client_certificates import tls_of
 from tests.support.authority import Authority

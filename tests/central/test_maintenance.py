@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from cloud_sync.admission import EPOCH, timestamp
+from cloud_sync.central.database.maintenance import Maintenance, Outcome, maintaining
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.database.upkeep import Job, Upkeep
 from cloud_sync.central.errors import DatabaseAwayError
-from cloud_sync.central.maintenance import Maintenance, Outcome, maintaining
 from cloud_sync.central.metrics import Metrics
-from cloud_sync.central.store import Store
-from cloud_sync.central.upkeep import Job, Upkeep
 from cloud_sync.records import Batch, Row
+from cloud_sync.row_rules import EPOCH, timestamp
 from tests.central.test_cli import edge_central
 from tests.contract.check_transport import rms
 from tests.support.central import Database

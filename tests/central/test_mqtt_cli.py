@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from cloud_sync import wire
+from cloud_sync.central.database.store import Store
 from cloud_sync.central.errors import UsageError
-from cloud_sync.central.mqtt import consuming
-from cloud_sync.central.mqtt_url import broker_of
-from cloud_sync.central.store import Store
+from cloud_sync.central.ingress.mqtt import consuming
+from cloud_sync.central.ingress.mqtt_url import broker_of
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.mqtt.broker import Broker, Tls

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from cloud_sync.central.bodies import BodyLimits
-from cloud_sync.central.mqtt import MqttConsumer
-from cloud_sync.central.store import Store
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.ingress.bodies import BodyLimits
+from cloud_sync.central.ingress.mqtt import MqttConsumer
 from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.transports.mqtt.options import ProtocolOptions
 from cloud_sync.transports.mqtt.transport import MqttTransport

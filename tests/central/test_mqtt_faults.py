@@ -17,8 +17,8 @@ import paho.mqtt.client as paho
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.central.mqtt import MqttConsumer
-from cloud_sync.central.store import Store
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.ingress.mqtt import MqttConsumer
 from cloud_sync.errors import (
     BatchRefusedError,
     BatchTooLargeError,

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from cloud_sync.central.leases import LeaseTerms
-from cloud_sync.central.mqtt import MqttConsumer
-from cloud_sync.central.store import Store
+from cloud_sync.central.database.leases import LeaseTerms
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.ingress.mqtt import MqttConsumer
 from cloud_sync.errors import GatewayIdInUseError, TransientSyncError
 from cloud_sync.presence import Presence
 from cloud_sync.records import Settlement

@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.central.mqtt import MqttConsumer
-from cloud_sync.central.rates import RateLimiter, RateLimits
+from cloud_sync.central.database.shares import FairShare, ShareLimits, Shares
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.database.upkeep import Upkeep
+from cloud_sync.central.ingress.http import create_app
+from cloud_sync.central.ingress.mqtt import MqttConsumer
+from cloud_sync.central.ingress.rate_limits import RateLimiter, RateLimits
 from cloud_sync.central.server import Listen, Policy, running, serve_database
-from cloud_sync.central.service import create_app
-from cloud_sync.central.shares import FairShare, ShareLimits, Shares
-from cloud_sync.central.store import Store
-from cloud_sync.central.upkeep import Upkeep
 from cloud_sync.errors import BatchRefusedError, TransientSyncError
 from cloud_sync.records import Batch
 from cloud_sync.transports.https import HttpsTransport

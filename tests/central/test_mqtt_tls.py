@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.central.mqtt import MqttConsumer
-from cloud_sync.central.store import Store
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.ingress.mqtt import MqttConsumer
 from cloud_sync.errors import CredentialsError, TransientSyncError
 from cloud_sync.transports.mqtt.broker import Broker, Tls
 from cloud_sync.transports.mqtt.transport import MqttTransport

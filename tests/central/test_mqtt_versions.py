@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from cloud_sync.central.store import Store
+from cloud_sync.central.database.store import Store
 from cloud_sync.errors import BatchRefusedError
 from cloud_sync.transports.mqtt.options import ProtocolOptions, ProtocolVersion
 from tests.central.test_mqtt_contract import MqttBench, benched

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.central.store import Store
+from cloud_sync.central.database.store import Store
 from cloud_sync.errors import CredentialsError, SyncError, TransientSyncError
 from cloud_sync.transports.mqtt.broker import Broker, Tls, WebSocket
 from cloud_sync.transports.mqtt.options import ProtocolOptions

@@ -6,32 +6,17 @@ import httpx
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.central import rates
-from cloud_sync.central.rates import RateLimiter, RateLimits, TokenBucket
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.ingress import rate_limits
+from cloud_sync.central.ingress.http import create_app
+from cloud_sync.central.ingress.rate_limits import RateLimiter, RateLimits
 from cloud_sync.central.server import Listen, running
-from cloud_sync.central.service import create_app
-from cloud_sync.central.store import Store
 from cloud_sync.records import Batch
 from tests.contract.check_transport import rows
 from tests.support.central import API_KEY, Database
 
 INGEST = "/api/v1/data/ingest/batch"
 HEADERS = {"X-API-Key": API_KEY, "Idempotency-Key": "gw-1:b1", "Content-Encoding": "zstd"}
-
-
-def test_a_full_bucket_lets_a_burst_through_and_then_the_rate():
-    bucket = TokenBucket(10, 100, now_s=0)
-    bucket.take(100, 0)
-    assert bucket.wait_s(0) > 0
-    assert bucket.wait_s(0.1) == 0
-    bucket.take(1, 0.1)
-    assert bucket.wait_s(0.1) > 0
-
-
-def test_a_bucket_never_holds_more_than_its_burst():
-    bucket = TokenBucket(10, 100, now_s=0)
-    bucket.take(100, 1_000_000)
-    assert bucket.wait_s(1_000_000) > 0
 
 
 def test_a_batch_larger_than_the_burst_passes_and_is_paid_off():
@@ -90,7 +75,7 @@ async def test_who_sends_too_fast_is_told_when_to_come_back(store: Store, databa
 
 
 def test_gateways_that_nobody_heard_of_for_long_are_forgotten_first(monkeypatch):
-    monkeypatch.setattr(rates, "KEPT", 3)
+    monkeypatch.setattr(rate_limits, "KEPT", 3)
     limiter = RateLimiter(RateLimits(rows_per_s=1, row_burst=1, requests_per_s=None))
     for gateway_id in ("gw-1", "gw-2", "gw-3"):
         limiter.count_rows(gateway_id, 100, now_s=0)

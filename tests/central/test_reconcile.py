@@ -9,23 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync.admission import timestamp
-from cloud_sync.central.corrections import Correction, correct
-from cloud_sync.central.store import Store
+from cloud_sync.central.database.corrections import Correction, correct
+from cloud_sync.central.database.store import Store
 from cloud_sync.digest import HOUR_US, HourDigest, HourKey, hour_of
 from cloud_sync.errors import TransientSyncError
-from cloud_sync.outbox import Outbox
-from cloud_sync.reconcile import Cause, Comparison, Span, ask_central, reconcile
-from cloud_sync.reconcile_hourly import HourlyReconciliation
+from cloud_sync.outbox.retention_policy import Loss, LossCause, gap_event
+from cloud_sync.outbox.store import Outbox
+from cloud_sync.reconcile.compare import Cause, Comparison, Span, ask_central, reconcile
+from cloud_sync.reconcile.hourly import HourlyReconciliation
 from cloud_sync.records import Row
-from cloud_sync.retention import Loss, LossCause, gap_event
+from cloud_sync.row_rules import timestamp
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.uplink.sender import Uplink
 from edge_agent.app import Agent
 from edge_agent.cli.status import read_status
 from edge_agent.core.clock import SystemClock
-from edge_agent.local.reconciliation import reconcile_problem
 from edge_agent.settings.load import load_settings
+from edge_agent.status.reconciliation import reconcile_problem
 from tests.support.blocks import block_of, series
 from tests.support.central import API_KEY, Database
 from tests.support.writing import writer_to

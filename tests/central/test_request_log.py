@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from cloud_sync import wire
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.ingress.http import create_app
 from cloud_sync.central.logs import JsonFormatter, request_id
 from cloud_sync.central.server import Listen, running
-from cloud_sync.central.service import create_app
-from cloud_sync.central.store import Store
 from tests.contract.check_transport import batch
 from tests.support.central import API_KEY, Database
 
@@ -60,7 +60,8 @@ async def test_a_batch_is_one_line_with_its_id_gateway_and_counts(client: httpx.
     assert isinstance(seconds, float)
     assert str(line.pop("time")).endswith("+00:00")
     assert line == {
-        "level": "info", "logger": "cloud_sync.central.request_log", "message": "answered", "request_id": "r-17",
+        "level": "info", "logger": "cloud_sync.central.ingress.request_log", "message": "answered",
+        "request_id": "r-17",
         "method": "POST", "path": INGEST, "status": 200, "gateway": "gw-1", "batch_id": "b1", "accepted": 6,
         "duplicates": 0, "refused": 0,
     }  # fmt: skip

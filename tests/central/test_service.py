@@ -11,11 +11,12 @@ import httpx
 import pytest
 import zstandard
 
-from cloud_sync import wire, wire_json
-from cloud_sync.central.known_keys import key_digest
-from cloud_sync.central.store import Store
+from cloud_sync import wire
+from cloud_sync.central.database.known_keys import key_digest
+from cloud_sync.central.database.store import Store
 from cloud_sync.errors import WireFormatError
 from cloud_sync.records import Batch
+from cloud_sync.wire import json_form
 from tests.contract.check_transport import batch, rows
 from tests.support.central import API_KEY, MAX_BODY_BYTES, Database
 
@@ -262,4 +263,4 @@ async def test_an_answer_to_many_refusals_tells_the_first_and_points_to_them(cli
 
 def test_a_document_of_a_few_bytes_does_not_become_millions_of_objects():
     with pytest.raises(WireFormatError, match="more than 1000000 JSON values"):
-        wire_json.parsed(b"[" + b"{}," * 600_000 + b"{}]")
+        json_form.parsed(b"[" + b"{}," * 600_000 + b"{}]")

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.central import shares
-from cloud_sync.central.shares import AskedTogether, FairShare, ShareLimits, TurnedAwayError
-from cloud_sync.central.store import Store
+from cloud_sync.central.database import shares
+from cloud_sync.central.database.shares import AskedTogether, FairShare, ShareLimits, TurnedAwayError
+from cloud_sync.central.database.store import Store
 from cloud_sync.records import Batch
 from tests.contract.check_transport import rms, rows
 from tests.support.central import API_KEY

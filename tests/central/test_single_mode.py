@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.admission import SENSOR_TYPES
 from cloud_sync.errors import CredentialsError, SyncError, TransientSyncError
-from cloud_sync.outbox import NewBlock, Outbox
+from cloud_sync.outbox.store import NewBlock, Outbox
 from cloud_sync.records import Batch, RecordClass, Row, Series
+from cloud_sync.row_rules import SENSOR_TYPES
 from cloud_sync.transports.single import NO_EVENTS, SingleReadingTransport, idempotency_key
 from cloud_sync.uplink.sender import Uplink
 from tests.support.blocks import GATEWAY, START_US, block_of, gap_event

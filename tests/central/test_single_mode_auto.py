@@ -11,7 +11,7 @@ import pytest
 
 from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, SyncError, TransientSyncError
-from cloud_sync.outbox import NewBlock, Outbox
+from cloud_sync.outbox.store import NewBlock, Outbox
 from cloud_sync.records import NO_EVENTS, Batch, RecordClass, Refusal, Settlement
 from cloud_sync.transports.auto import (
     ASK_AGAIN_FIRST_S,
@@ -26,8 +26,8 @@ from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.memory import MemoryTransport
 from cloud_sync.transports.single import WORTH, SingleReadingTransport
 from cloud_sync.uplink.sender import LinkState, Uplink
+from edge_agent.delivery.transports import build_transport
 from edge_agent.errors import ConfigurationError
-from edge_agent.local.transports import build_transport
 from edge_agent.settings.load import load_settings
 from tests.central.test_https_transport import answering, reply
 from tests.support.blocks import GATEWAY, START_US, block_of, gap_event

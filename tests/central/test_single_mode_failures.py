@@ -11,7 +11,7 @@ import pytest
 
 from cloud_sync import wire
 from cloud_sync.errors import CredentialsError, TransientSyncError
-from cloud_sync.outbox import Outbox
+from cloud_sync.outbox.store import Outbox
 from cloud_sync.records import Batch, Row
 from cloud_sync.transports.single import SingleReadingTransport
 from cloud_sync.uplink.sender import Uplink

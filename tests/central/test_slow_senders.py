@@ -12,10 +12,10 @@ import pytest
 from fastapi import FastAPI
 
 from cloud_sync import wire
-from cloud_sync.central.bodies import BodyLimits
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.ingress.bodies import BodyLimits
+from cloud_sync.central.ingress.http import INGEST_PATH, create_app
 from cloud_sync.central.server import Listen, running
-from cloud_sync.central.service import INGEST_PATH, create_app
-from cloud_sync.central.store import Store
 from cloud_sync.transports.https import HttpsTransport
 from tests.contract.check_transport import batch
 from tests.support.central import API_KEY

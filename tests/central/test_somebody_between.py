@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync.outbox import NewBlock, Outbox
+from cloud_sync.outbox.store import NewBlock, Outbox
 from cloud_sync.records import Batch
 from cloud_sync.transports.auto import transport_for
 from cloud_sync.transports.connection import ConnectionOptions

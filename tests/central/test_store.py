@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from cloud_sync.admission import EPOCH
+from cloud_sync.central.database.known_keys import KeyHolder, key_digest
+from cloud_sync.central.database.migrations import schema_files
+from cloud_sync.central.database.store import Store
 from cloud_sync.central.errors import DatabaseAwayError, SchemaTooNewError, UsageError
-from cloud_sync.central.known_keys import KeyHolder, key_digest
-from cloud_sync.central.migrations import schema_files
-from cloud_sync.central.store import Store
 from cloud_sync.records import Batch, Event, EventKind, Row, Series
+from cloud_sync.row_rules import EPOCH
 from tests.contract.check_transport import NOW_US, batch, event, rms, rows
 from tests.support.central import API_KEY, Database
 from tests.support.databases import execute

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from cloud_sync.central import lease_desk
-from cloud_sync.central.leases import LeaseTerms
-from cloud_sync.central.store import Store
-from cloud_sync.outbox import Outbox
+from cloud_sync.central.database import lease_desk
+from cloud_sync.central.database.leases import LeaseTerms
+from cloud_sync.central.database.store import Store
+from cloud_sync.outbox.store import Outbox
 from cloud_sync.presence import Presence
 from edge_agent.app import Agent
 from edge_agent.cli.status import read_status
 from edge_agent.cli.status_text import as_text
 from edge_agent.core.clock import SystemClock
-from edge_agent.local.transports import build_transport
+from edge_agent.delivery.transports import build_transport
 from edge_agent.settings.load import load_settings
 from tests.support.blocks import block_of, fresh_rows
 from tests.support.boxes import GATEWAY

@@ -13,14 +13,14 @@ import httpx
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.admission import timestamp
-from cloud_sync.central import ingest
-from cloud_sync.central.corrections import Correction, conflicts, correct, corrections, read_corrections
+from cloud_sync.central.database import ingest
+from cloud_sync.central.database.corrections import Correction, conflicts, correct, corrections, read_corrections
+from cloud_sync.central.database.store import Store
 from cloud_sync.central.errors import UsageError
-from cloud_sync.central.store import Store
 from cloud_sync.columns import RowColumns
 from cloud_sync.digest import HOUR_US, HourDigest, HourKey, decode_digests, differences, digest_rows
 from cloud_sync.records import DIFFERS, Batch, Row, Settlement
+from cloud_sync.row_rules import timestamp
 from tests.central.test_cli import edge_central
 from tests.contract.check_transport import GATEWAY, NOW_US, rms, rows
 from tests.support.central import API_KEY, Database

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloud_sync.journal import read_journal
+from cloud_sync.outbox.audit_log import read_journal
 from cloud_sync.records import Batch
 from tests.chaos.accounts import Life, Span, unaccounted
 from tests.chaos.oracle import Arrived, Key, Verdict, judge

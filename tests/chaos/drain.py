@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud_sync import wire
-from cloud_sync.outbox import Block, NewBlock, Outbox
+from cloud_sync.outbox.store import Block, NewBlock, Outbox
 from cloud_sync.records import Batch, RecordClass, Row, Series, Settlement
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.uplink.sender import Policy, Uplink

@@ -19,8 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from cloud_sync.columns import RowColumns
-from cloud_sync.journal import KeyJournal
-from cloud_sync.outbox import Outbox
+from cloud_sync.outbox.audit_log import KeyJournal
+from cloud_sync.outbox.store import Outbox
+from cloud_sync.outbox.writer import OutboxWriter
 from cloud_sync.presence import Presence
 from cloud_sync.records import Row, Series
 from cloud_sync.transports.base import Transport
@@ -31,7 +32,6 @@ from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.transports.mqtt.transport import MqttTransport
 from cloud_sync.twins import Sender
 from cloud_sync.uplink.sender import Policy, Uplink
-from cloud_sync.writer import OutboxWriter
 from tests.chaos.broken_transports import SettlesOnPuback, SettlesOnSend
 from tests.chaos.oracle import value_of
 

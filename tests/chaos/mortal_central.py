@@ -11,8 +11,8 @@ import signal
 import sys
 from pathlib import Path
 
-from cloud_sync.central import cli
-from cloud_sync.central.store import Store
+from cloud_sync.central.cli.main import main as cli
+from cloud_sync.central.database.store import Store
 from cloud_sync.columns import ColumnBatch
 from cloud_sync.records import Batch, Settlement
 

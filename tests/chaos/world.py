@@ -16,13 +16,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cloud_sync import wire
-from cloud_sync.central.store import Store
+from cloud_sync.central.database.store import Store
 from cloud_sync.columns import RowColumns
 from cloud_sync.digest import HourDigest, HourKey, differences, digest_rows
-from cloud_sync.digest_ledger import acknowledged
-from cloud_sync.journal import read_journal
-from cloud_sync.outbox import Outbox
-from cloud_sync.outbox_quarantine import quarantined
+from cloud_sync.outbox.ack_ledger import acknowledged
+from cloud_sync.outbox.audit_log import read_journal
+from cloud_sync.outbox.quarantine import quarantined
+from cloud_sync.outbox.store import Outbox
 from cloud_sync.records import Batch, Row, Series
 from tests.chaos.children import Child
 from tests.chaos.disk_faults import DiskFaults, Mode
@@ -93,7 +93,7 @@ class World:
         return url
 
     def _central_program(self, central: Child) -> list[str]:
-        return ["-m", "cloud_sync.central.cli"]
+        return ["-m", "cloud_sync.central.cli.main"]
 
     async def start_gateway(self) -> None:
         command, environment = self._gateway_command()

@@ -13,6 +13,7 @@ import pytest
 
 from cloud_sync.transports.memory import MemoryTransport
 from edge_agent.app import Agent
+from edge_agent.bundles.store import load_champion
 from edge_agent.cli import demo as demo_command
 from edge_agent.cli import models as models_command
 from edge_agent.cli.check import check_box
@@ -23,15 +24,14 @@ from edge_agent.cli.status import read_status
 from edge_agent.cli.validate import validate_file
 from edge_agent.core.clock import SystemClock
 from edge_agent.demo.audit import Audit
-from edge_agent.local.model_updates import describe_updates
-from edge_agent.pipeline.alarm_record import Totals
-from edge_agent.pipeline.champions import scoring_model
 from edge_agent.recordings import Said
-from edge_agent.scoring.arrival import Refused
-from edge_agent.scoring.challenger import Challenger, ChallengerState
-from edge_agent.scoring.champion import load_champion
+from edge_agent.rollout.alarm_record import Totals
+from edge_agent.rollout.challenger_file import Challenger, ChallengerState
+from edge_agent.rollout.inbox import Refused
+from edge_agent.rollout.startup import scoring_model
 from edge_agent.settings.load import load_settings
-from tests.unit.scoring.bundle_workshop import AI4I, make_workshop
+from edge_agent.status.models import describe_updates
+from tests.support.bundle_workshop import AI4I, make_workshop
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = REPOSITORY / "docs" / "CLI_OUTPUT.md"
@@ -165,7 +165,7 @@ async def test_every_field_of_a_running_agents_status_is_explained(site: Path) -
 def test_every_explained_field_of_status_is_in_the_code() -> None:
     code = "".join(
         path.read_text(encoding="utf-8")
-        for room in ("local", "cli", "health", "pipeline")
+        for room in ("status", "delivery", "cli", "health", "pipeline", "rollout")
         for path in (REPOSITORY / "edge_agent" / room).glob("*.py")
     )
     names = {part.removesuffix("[]") for field in documented("status") for part in field.split(".")}

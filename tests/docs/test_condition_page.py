@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from edge_agent.pipeline.indicator_choice import check_rows, indicators_of
+from edge_agent.pipeline.condition.plan import check_rows, indicators_of
 from edge_agent.settings import WaveformSettings
 from edge_agent.settings.load import load_settings
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from cloud_sync.central.cli import app as central_app
+from cloud_sync.central.cli.main import app as central_app
 from converters.cli import app as convert_app
 from docs import feature_reference
 from docs.configuration_reference import render

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.scoring.arrival import SETTLE_S, Inbox
-from edge_agent.scoring.challenger import candidate, read_challenger
-from edge_agent.scoring.champion import list_bundles, load_champion
-from edge_agent.scoring.installation import install, sweep
-from edge_agent.scoring.promotion import read_pointer
-from tests.unit.scoring.bundle_workshop import AI4I, Workshop, make_workshop
+from edge_agent.bundles.champion_file import read_pointer
+from edge_agent.bundles.install import install, sweep
+from edge_agent.bundles.store import list_bundles, load_champion
+from edge_agent.rollout.challenger_file import candidate, read_challenger
+from edge_agent.rollout.inbox import SETTLE_S, Inbox
+from tests.support.bundle_workshop import AI4I, Workshop, make_workshop
 
 REPOSITORY = Path(__file__).parents[2]
 NOW = "2026-05-04T12:00:00Z"
@@ -44,12 +44,12 @@ def counted(call):
         return call(*args, **kwargs)
     return step
 
-from edge_agent.scoring import golden
-from edge_agent.scoring.arrival import SETTLE_S, Inbox
-from edge_agent.scoring.challenger import Challenger, ChallengerState, forget_challenger, write_challenger
-from edge_agent.scoring.champion import bundle_folder, promote, roll_back
-from edge_agent.scoring.installation import install, sweep
-from edge_agent.scoring.promotion import Note, note_probation
+from edge_agent.bundles import golden
+from edge_agent.rollout.inbox import SETTLE_S, Inbox
+from edge_agent.rollout.challenger_file import Challenger, ChallengerState, forget_challenger, write_challenger
+from edge_agent.bundles.store import bundle_folder, promote, roll_back
+from edge_agent.bundles.install import install, sweep
+from edge_agent.bundles.champion_file import Note, note_probation
 
 for name in ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir"):
     setattr(os, name, counted(getattr(os, name)))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync.outbox import Outbox
+from cloud_sync.outbox.store import Outbox
 from tests.chaos.disk_faults import DiskFaults
 from tests.support.blocks import GATEWAY, block_of, fresh_rows
 from tests.support.damage import smash_root_of
@@ -28,7 +28,7 @@ CHECK = """
 import json, shutil, sys
 from pathlib import Path
 from cloud_sync.errors import OutboxUnavailableError
-from cloud_sync.outbox_check import what_is_damaged
+from cloud_sync.outbox.check import what_is_damaged
 from tests.chaos.disk_faults import DiskFaults, Mode
 
 faults, path, share, said = DiskFaults.planned(), Path(sys.argv[1]), int(sys.argv[2]), []

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cloud_sync.errors import OutboxUnavailableError
-from cloud_sync.outbox import NewBlock, Outbox
+from cloud_sync.outbox.store import NewBlock, Outbox
 from cloud_sync.records import Refusal, Settlement
 from tests.support.blocks import START_US, block_of, fresh_rows
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.outbox import Outbox
+from cloud_sync.outbox.store import Outbox
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).parents[2]
 CHILD = """
 import itertools, os, sys
 from pathlib import Path
-from cloud_sync.outbox import Outbox
+from cloud_sync.outbox.store import Outbox
 from cloud_sync.records import Settlement
 from tests.support.blocks import block_of, rows
 

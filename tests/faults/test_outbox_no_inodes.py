@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cloud_sync.errors import OutboxUnavailableError
-from cloud_sync.inodes import free_inodes
-from cloud_sync.outbox import Outbox
+from cloud_sync.host.inodes import free_inodes
+from cloud_sync.outbox.store import Outbox
 from tests.support.blocks import GATEWAY, block_of, fresh_rows
 
 pytestmark = pytest.mark.root

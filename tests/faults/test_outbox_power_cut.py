@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.outbox import Outbox
+from cloud_sync.outbox.store import Outbox
 
 pytestmark = pytest.mark.root
 
@@ -29,7 +29,7 @@ CHILD = """
 import itertools, os, sys
 from pathlib import Path
 from cloud_sync.errors import OutboxUnavailableError
-from cloud_sync.outbox import Outbox
+from cloud_sync.outbox.store import Outbox
 from tests.support.blocks import block_of, rows
 
 outbox = Outbox(Path(sys.argv[1]), max_bytes=100_000_000).open()

@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 
-from cloud_sync.outbox import Outbox
-from cloud_sync.outbox_blocks import count, insert_block
-from cloud_sync.outbox_file import PAGE_BYTES, connect, in_transaction
+from cloud_sync.outbox.sqlite_file import PAGE_BYTES, connect, in_transaction
+from cloud_sync.outbox.store import Outbox
+from cloud_sync.outbox.tables import count, insert_block
 from cloud_sync.records import Settlement
 from tests.chaos.disk_faults import DiskFaults, Mode
 from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows

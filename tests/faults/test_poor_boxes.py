@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cloud_sync.inodes import free_inodes
+from cloud_sync.host.inodes import free_inodes
 from cloud_sync.transports.memory import MemoryTransport
 from edge_agent.app import Agent
 from edge_agent.cli.status import read_status

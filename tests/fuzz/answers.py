@@ -19,9 +19,9 @@ from cloud_sync.transports.known_central import KnownCentral
 from cloud_sync.transports.mqtt.transport import answer_of
 from cloud_sync.transports.single import _verdict
 from cloud_sync.uplink.state import checked
+from edge_agent.bundles.manifest import version_key
 from edge_agent.errors import BundleError
-from edge_agent.pipeline.model_pull import _parse
-from edge_agent.scoring.manifest import version_key
+from edge_agent.rollout.index_client import _parse
 from tests.fuzz.door import Door, simple
 from tests.fuzz.generator import damaged, document
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from cloud_sync.printable import is_printable
+from cloud_sync.host.printable import is_printable
 
 CPU_S_PER_INPUT = 10.0  # of this process, so that a busy machine changes nothing
 GROWTH_BYTES = 400_000_000

@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from edge_agent.bundles.archive import BUNDLE_FILES, unpack
+from edge_agent.bundles.bundle import _parse, read_bundle
+from edge_agent.bundles.isolated_proof import prove_elsewhere
+from edge_agent.bundles.keyring import parse_signature, read_key_ring
+from edge_agent.bundles.manifest import MANIFEST_FILE, MODEL_FILE
 from edge_agent.errors import BundleError, ConfigurationError
-from edge_agent.scoring.archive import BUNDLE_FILES, unpack
-from edge_agent.scoring.bundle import _parse, read_bundle
-from edge_agent.scoring.keyring import parse_signature, read_key_ring
-from edge_agent.scoring.manifest import MANIFEST_FILE, MODEL_FILE
-from edge_agent.scoring.proof_elsewhere import prove_elsewhere
 from edge_agent.settings.load import load_settings
 from edge_agent.settings.toml_file import find_settings_file, read_document
 from tests.fuzz.door import Door, Enter, simple

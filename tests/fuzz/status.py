@@ -17,7 +17,7 @@ from edge_agent.cli.models_explain import explain_scores
 from edge_agent.cli.status import EXIT_CODES, read_status
 from edge_agent.cli.status_text import as_text
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
-from edge_agent.local.api import LocalApi, ask_daemon
+from edge_agent.status.local_socket import LocalApi, ask_daemon
 from tests.fuzz.door import Door, Enter
 from tests.fuzz.generator import damaged, document
 

@@ -16,8 +16,8 @@ from cloud_sync.transports.memory import MemoryTransport
 from edge_agent.app import Agent
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError
-from edge_agent.local.api import StatusFile, ask_daemon
 from edge_agent.settings import Settings
+from edge_agent.status.local_socket import StatusFile, ask_daemon
 
 ROOT = Path(__file__).parents[2]
 BEARING_MODEL = "vibration_anomaly_isolationforest"

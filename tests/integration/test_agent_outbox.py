@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from cloud_sync.outbox_file import SCHEMA_VERSION
+from cloud_sync.outbox.sqlite_file import SCHEMA_VERSION
 from cloud_sync.records import EventKind
 from cloud_sync.transports.memory import MemoryTransport
 from edge_agent.cli.status_text import as_text

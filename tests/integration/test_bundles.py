@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_agent.bundles.store import Champion, list_bundles, load_champion
 from edge_agent.core.samples import SampleBlock
 from edge_agent.core.windows import WindowBatch
 from edge_agent.dsp.windower import Windower
 from edge_agent.recordings import load_recording
-from edge_agent.scoring.champion import Champion, list_bundles, load_champion
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "models_onnx"

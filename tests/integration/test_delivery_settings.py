@@ -16,7 +16,7 @@ from cloud_sync.transports.link_meter import LinkMeter
 from edge_agent.app import Agent
 from edge_agent.cli.status import read_status
 from edge_agent.core.clock import SystemClock
-from edge_agent.local.transports import transport_with_key
+from edge_agent.delivery.transports import transport_with_key
 from edge_agent.settings.load import load_settings
 from tests.support.authority import Authority
 from tests.support.patience import Patience

@@ -19,16 +19,16 @@ import pytest
 from pydantic import ValidationError
 
 from cloud_sync.transports.connection import ConnectionOptions
+from edge_agent.bundles.champion_file import Note
+from edge_agent.bundles.install import install
+from edge_agent.bundles.store import list_bundles, promote, roll_back
 from edge_agent.core.clock import Clock, FakeClock
 from edge_agent.errors import BundleError
-from edge_agent.pipeline.model_pull import ModelPull
-from edge_agent.scoring.arrival import SETTLE_S, Inbox
-from edge_agent.scoring.champion import list_bundles, promote, roll_back
-from edge_agent.scoring.installation import install
-from edge_agent.scoring.promotion import Note
+from edge_agent.rollout.inbox import SETTLE_S, Inbox
+from edge_agent.rollout.index_client import ModelPull
 from edge_agent.settings import ModelSettings
 from tests.support.authority import Authority
-from tests.unit.scoring.bundle_workshop import AI4I, Workshop, make_workshop
+from tests.support.bundle_workshop import AI4I, Workshop, make_workshop
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

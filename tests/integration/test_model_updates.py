@@ -19,17 +19,17 @@ from onnx import TensorProto, helper
 from cloud_sync.records import EventKind
 from cloud_sync.transports.memory import MemoryTransport
 from edge_agent.app import Agent
+from edge_agent.bundles.champion_file import Note, note_probation, read_pointer
+from edge_agent.bundles.store import promote
 from edge_agent.cli import models as command
 from edge_agent.cli.model_text import model_lines
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import BundleError
-from edge_agent.pipeline import lifecycle
-from edge_agent.scoring import arrival
-from edge_agent.scoring.challenger import Challenger, ChallengerState, write_challenger
-from edge_agent.scoring.champion import promote
-from edge_agent.scoring.promotion import Note, note_probation, read_pointer
+from edge_agent.rollout import inbox as arrival
+from edge_agent.rollout import lifecycle
+from edge_agent.rollout.challenger_file import Challenger, ChallengerState, write_challenger
 from edge_agent.settings.load import load_settings
-from tests.unit.scoring.bundle_workshop import AI4I, SHIPPED, VIBRATION, Workshop, make_workshop
+from tests.support.bundle_workshop import AI4I, SHIPPED, VIBRATION, Workshop, make_workshop
 
 DEADLINE_S = 30
 

@@ -19,15 +19,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cloud_sync.central.store import Store
+from cloud_sync.central.database.store import Store
 from cloud_sync.columns import Record, RowColumns
-from cloud_sync.journal import KeyJournal, read_journal
-from cloud_sync.outbox import Outbox
+from cloud_sync.outbox.audit_log import KeyJournal, read_journal
+from cloud_sync.outbox.store import Outbox
+from cloud_sync.outbox.writer import OutboxWriter
 from cloud_sync.records import Event, EventKind, Row, Series
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.uplink.sender import LinkState, Uplink
-from cloud_sync.writer import OutboxWriter
 from tests.peers.processes import first_line
 from tests.support.databases import TEMPLATE as DATABASE
 from tests.support.databases import PlainPostgres, execute, make_template, remove, short_folder
@@ -50,7 +50,7 @@ class Central:
         self._process: subprocess.Popen[str] | None = None
 
     async def start(self) -> str:
-        command = [sys.executable, "-m", "cloud_sync.central.cli", "serve", "--exit-with-parent"]
+        command = [sys.executable, "-m", "cloud_sync.central.cli.main", "serve", "--exit-with-parent"]
         command += ["--database-url", self._database_url, "--port", str(self._port)]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)

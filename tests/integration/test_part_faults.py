@@ -17,8 +17,8 @@ from cloud_sync.transports.memory import MemoryTransport
 from edge_agent.app import Agent
 from edge_agent.cli.status_text import as_text
 from edge_agent.core.samples import SampleBlock
-from edge_agent.local.api import StatusFile
-from edge_agent.supervision import Supervision
+from edge_agent.health.supervision import Supervision
+from edge_agent.status.local_socket import StatusFile
 from tests.integration.test_agent import ask, running, settings_of, synthetic, until
 
 TIMES = 2

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from cloud_sync.outbox import Outbox
+from cloud_sync.outbox.store import Outbox
 from edge_agent.app import Agent
 from edge_agent.cli.status import read_status
 from edge_agent.cli.status_text import as_text

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from cloud_sync.stop_signals import StopSignals
-from cloud_sync.stopping import Patience
+from cloud_sync.host.stop_signals import StopSignals
+from cloud_sync.host.stopping import Patience
 from cloud_sync.transports.memory import MemoryTransport
-from edge_agent import shutdown
 from edge_agent.app import Agent
 from edge_agent.cli import run as run_command
 from edge_agent.core.clock import SystemClock
-from edge_agent.local.api import StatusFile
+from edge_agent.daemon import shutdown
 from edge_agent.settings import Settings
+from edge_agent.status.local_socket import StatusFile
 from tests.integration.test_agent import settings_of, synthetic, until
 
 DEADLINE_S = 60.0

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync.stop_signals import HURRY_S
-from cloud_sync.stopping import LEFT_OVER_S
-from edge_agent.shutdown import (
+from cloud_sync.host.stop_signals import HURRY_S
+from cloud_sync.host.stopping import LEFT_OVER_S
+from edge_agent.daemon.shutdown import (
     CARRIERS_S,
     CLOSE_S,
     DELIVER_S,

@@ -34,7 +34,7 @@ from edge_agent.errors import ConfigurationError
 from edge_agent.settings import Settings
 from tests.integration.test_agent import ask, settings_of, until
 from tests.peers.scripted_modbus import Request, register_answer, scripted_device
-from tests.unit.scoring.bundle_workshop import make_workshop
+from tests.support.bundle_workshop import make_workshop
 
 TAG = "sensor-001.temperature"
 BEAT_S = 0.1

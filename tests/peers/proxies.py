@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from cloud_sync.central.processes import die_with_parent
+from cloud_sync.central.embedded_postgres.processes import die_with_parent
 from tests.support.patience import Patience
 from tests.support.programs import find_program
 from tests.support.sockets import free_port

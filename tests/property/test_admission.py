@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cloud_sync import wire
-from cloud_sync.admission import SENSOR_TYPES, columns_of, judge, judge_columns
 from cloud_sync.records import Batch, Event, EventKind, Refusal, Row, Series
+from cloud_sync.row_rules import SENSOR_TYPES, columns_of, judge, judge_columns
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NOW_US = 1_777_636_800_000_000

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edge_agent.core.features import FeatureSpec
 from edge_agent.dsp.catalog import CATALOG, build_extractor, feature_ids
-from tests.unit.dsp import reference_features
+from tests.support import reference_features
 
 RATE_HZ = 20_000.0
 FORMULAS = CATALOG.formulas("time_domain")

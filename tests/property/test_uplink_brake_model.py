@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud_sync.outbox import Outbox
+from cloud_sync.outbox.store import Outbox
 from cloud_sync.records import Row
 from tests.support.blocks import block_of, fresh_rows
 from tests.unit.cloud_sync.uplink.test_circuit_breaker import Choosing, joining

@@ -21,12 +21,13 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from cloud_sync.central.mqtt import MqttConsumer
+from cloud_sync.central.database.store import Store
+from cloud_sync.central.ingress.http import create_app
+from cloud_sync.central.ingress.mqtt import MqttConsumer
 from cloud_sync.central.server import Listen, running
-from cloud_sync.central.service import create_app
-from cloud_sync.central.store import Store
 from cloud_sync.columns import Record
-from cloud_sync.outbox import Outbox
+from cloud_sync.outbox.store import Outbox
+from cloud_sync.outbox.writer import OutboxWriter
 from cloud_sync.presence import Presence
 from cloud_sync.transports.auto import transport_for
 from cloud_sync.transports.base import Transport
@@ -37,19 +38,18 @@ from cloud_sync.transports.mqtt.broker import Broker, Tls
 from cloud_sync.transports.mqtt.client import KEEP_ALIVE_S
 from cloud_sync.transports.mqtt.transport import MqttTransport
 from cloud_sync.uplink.sender import Uplink
-from cloud_sync.writer import OutboxWriter
-from edge_agent.assembly import policy_of
 from edge_agent.core.clock import FakeClock
 from edge_agent.core.samples import read_only
-from edge_agent.drivers.block_sequence import BlockSequence
+from edge_agent.daemon.assembly import policy_of
+from edge_agent.delivery.central_connection import connection_of
 from edge_agent.drivers.synthetic import SyntheticSignal
-from edge_agent.local.central_connection import connection_of
-from edge_agent.local.metered_link import metered_link
-from edge_agent.local.twins import Installation
-from edge_agent.pipeline.indicators import IndicatorLine
+from edge_agent.drivers.waveform.block_sequence import BlockSequence
+from edge_agent.pipeline.condition.line import IndicatorLine
 from edge_agent.pipeline.lines import indicator_line
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.settings import Settings, SyntheticSettings
+from edge_agent.status.metered_link import metered_link
+from edge_agent.status.twins import Installation
 from tests.support.authority import Authority
 from tests.support.counting_relay import CountingRelay, counting_relay
 from tests.support.databases import TEMPLATE, PlainPostgres, execute, make_template, remove, short_folder

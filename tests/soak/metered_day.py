@@ -26,12 +26,12 @@ from benchmarks import _virtual_time
 from benchmarks._link import ANSWER_BYTES, HANDSHAKE_BYTES, LinkShape, SimulatedTransport
 from cloud_sync import wire
 from cloud_sync.columns import ColumnBatch, RowColumns
-from cloud_sync.outbox import Block, NewBlock, Outbox
+from cloud_sync.outbox.store import Block, NewBlock, Outbox
 from cloud_sync.records import Batch, Event, EventKind, RecordClass, Series, Settlement
 from cloud_sync.uplink.budget import Budget, BudgetRule, Level, Period
 from cloud_sync.uplink.metered import MeteredGate
 from cloud_sync.uplink.sender import Uplink
-from edge_agent.assembly import policy_of
+from edge_agent.daemon.assembly import policy_of
 from edge_agent.settings import CentralSettings
 
 GATEWAY: Final = "gw-1"

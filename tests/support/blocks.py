@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from cloud_sync import wire
 from cloud_sync.columns import Record, RowColumns
-from cloud_sync.outbox import NewBlock
+from cloud_sync.outbox.store import NewBlock
 from cloud_sync.records import Batch, Event, EventKind, RecordClass, Row, Series
 
 GATEWAY = "gw-1"

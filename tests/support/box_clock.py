@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cloud_sync.columns import RowColumns
-from cloud_sync.outbox import Outbox
+from cloud_sync.outbox.store import Outbox
+from cloud_sync.outbox.writer import OutboxWriter
 from cloud_sync.records import Event, Row, Series, Settlement
 from cloud_sync.transports.central_time import CentralTime
-from cloud_sync.writer import OutboxWriter
 from edge_agent.health.clock_keeper import ClockKeeper
 from edge_agent.health.clock_quality import ClockQuality, KernelClock
 from edge_agent.health.steady_clock import SteadyClock

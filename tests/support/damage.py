@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from cloud_sync.outbox_file import PAGE_BYTES
+from cloud_sync.outbox.sqlite_file import PAGE_BYTES
 
 
 def root_of(path: Path, table: str) -> int:

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 import asyncpg
 
-from cloud_sync.central.migrations import migrate
-from cloud_sync.central.postgres import EmbeddedPostgres, database_url
-from cloud_sync.central.processes import die_with_parent
+from cloud_sync.central.database.migrations import migrate
+from cloud_sync.central.embedded_postgres.processes import die_with_parent
+from cloud_sync.central.embedded_postgres.server import EmbeddedPostgres, database_url
 from tests.support.patience import Patience, cpu_seconds
 
 REPOSITORY = Path(__file__).parents[2]

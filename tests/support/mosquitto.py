@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from cloud_sync.central.processes import die_with_parent
+from cloud_sync.central.embedded_postgres.processes import die_with_parent
 from cloud_sync.transports.mqtt.broker import Broker
 from tests.support.databases import REPOSITORY, remove, short_folder
 from tests.support.patience import Patience

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud_sync.errors import OutboxError
-from cloud_sync.outbox import Outbox
+from cloud_sync.outbox.store import Outbox
 from cloud_sync.records import Settlement
 from tests.chaos.disk_faults import DiskFaults, Mode
 from tests.support.blocks import GATEWAY, block_of, fresh_rows

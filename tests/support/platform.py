@@ -28,7 +28,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from cloud_sync import wire
-from cloud_sync.central.answers import settled
+from cloud_sync.central.ingress.answers import settled
 from cloud_sync.central.server import Listen, running
 from cloud_sync.records import Batch, Row, Series
 from cloud_sync.transports.memory import MemoryTransport

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from cloud_sync.journal import KeyJournal
-from cloud_sync.writer import BlockStore, OutboxWriter
+from cloud_sync.outbox.audit_log import KeyJournal
+from cloud_sync.outbox.writer import BlockStore, OutboxWriter
 from tests.support.blocks import GATEWAY
 
 DEADLINE_S = 10.0

@@ -12,21 +12,21 @@ from typing import Any
 
 import pytest
 
-from cloud_sync.admission import judge
 from cloud_sync.central.errors import CentralError
 from cloud_sync.central.logs import JsonFormatter
 from cloud_sync.errors import TransientSyncError
-from cloud_sync.printable import is_printable
+from cloud_sync.host.printable import is_printable
 from cloud_sync.records import Batch, Event, EventKind, Row, Series
+from cloud_sync.row_rules import judge
 from cloud_sync.transports.answers import settlement_of
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.errors import BundleError, ConfigurationError, DeviceRejectedError
 from edge_agent.health import logs
 from edge_agent.health.systemd import SystemdNotifier
-from edge_agent.local.api import LocalApi, StatusFile, ask_daemon
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.settings.load import load_settings
-from tests.unit.settings.test_gateway import GOOD
+from edge_agent.status.local_socket import LocalApi, StatusFile, ask_daemon
+from tests.unit.edge_agent.settings.test_gateway import GOOD
 
 EVIL = "\x1b]0;evil\x07\x1b[2J\u202e\n\x9b\ud800"
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
@@ -85,7 +85,7 @@ def test_a_name_at_the_central_is_refused(part: str) -> None:
 
 
 def test_what_is_stored_of_an_event_at_the_central() -> None:
-    from cloud_sync.admission import json_text
+    from cloud_sync.row_rules import json_text
 
     event = Event("id", EventKind.GAP, "plc", NOW_US, {"detail": EVIL[:-1], EVIL[:-1]: ["\x7f evil"]})
     assert judge(Batch("gw", (), (event,)), now=NOW).refused == ()

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from cloud_sync.printable import printable
+from cloud_sync.host.printable import printable
 from cloud_sync.transports.proxies.bypass import Bypass, parse_bypass, split_bypass
 from cloud_sync.transports.proxies.proxy import Proxy, parse_proxy
 from cloud_sync.transports.steps import StepError

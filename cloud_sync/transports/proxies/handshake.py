@@ -11,7 +11,7 @@ import re
 from collections.abc import Generator
 from typing import Final
 
-from cloud_sync.printable import printable
+from cloud_sync.host.printable import printable
 from cloud_sync.transports.proxies.proxy import Proxy
 from cloud_sync.transports.steps import StepError
 

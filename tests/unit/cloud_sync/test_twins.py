@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_sync.central.lease_rules import HELD, Held, Kind, judge
-from cloud_sync.printable import is_printable
+from cloud_sync.central.database.lease_rules import HELD, Held, Kind, judge
+from cloud_sync.host.printable import is_printable
 from cloud_sync.twins import (
     MAX_CHARS,
     MAX_LEASE_S,

@@ -17,14 +17,15 @@ from sklearn.preprocessing import StandardScaler
 from typer.testing import CliRunner, Result
 
 from converters.cli import app
-from converters.lightgbm_forecaster import as_seen_one_later
-from converters.refusals import CardError, UnsupportedModelError
+from converters.errors import CardError, UnsupportedModelError
+from converters.graphs.lightgbm_forecaster import as_seen_one_later
 from converters.training import lightgbm_challenger as shipped
 from converters.training.lag_frame import columns_of, lag_frame
 from converters.training.synthetic_sensors import synthetic_sensor
-from edge_agent.dsp.tag_history import histories
-from edge_agent.scoring.champion import load_champion
-from tests.unit.converters.card_folder import CARD, CardFolder
+from edge_agent.bundles.store import load_champion
+from edge_agent.dsp.families.tag_history import histories
+from tests.support.card_folder import CARD, CardFolder
+from tests.support.places import REPOSITORY
 
 SENSOR = synthetic_sensor(1, 400)
 UNITS_AND_NAMES = CARD.split("[features]\n")[1].split("\n[score]")[0]
@@ -139,7 +140,7 @@ def test_booster_is_refused_with_what_to_save(folder: CardFolder) -> None:
 
 
 def test_manual_shows_a_forecast_that_is_read_with_the_features_it_needs() -> None:
-    manual = (Path(__file__).parents[3] / "docs" / "CONVERTING.md").read_text()
+    manual = (REPOSITORY / "docs" / "CONVERTING.md").read_text()
     shown = manual.split("```toml\n[forecast]\n")[1]
     entry = tomllib.loads(shown.split("```")[0])
     assert set(entry) == {"trained_on", "min_max"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloud_sync.errors import CredentialsError, TransientSyncError
-from cloud_sync.reconcile_hourly import takes_digests
+from cloud_sync.reconcile.hourly import takes_digests
 from cloud_sync.transports.auto import COMMITTED, Way, transport_for, way_of, worth_of
 from cloud_sync.transports.base import Transport, takes_events
 from cloud_sync.transports.late import LateTransport

@@ -13,8 +13,8 @@ import pytest
 
 from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, TransientSyncError
-from cloud_sync.outbox import NewBlock, Outbox
-from cloud_sync.outbox_access import requeue
+from cloud_sync.outbox.offline import requeue
+from cloud_sync.outbox.store import NewBlock, Outbox
 from cloud_sync.records import NO_EVENTS, Batch, Event, RecordClass, Refusal, Row, Settlement
 from cloud_sync.transports.memory import MemoryTransport
 from cloud_sync.uplink.sender import LinkState, Policy, Uplink

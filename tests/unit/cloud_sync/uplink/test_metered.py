@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.outbox import NewBlock, Outbox
+from cloud_sync.outbox.store import NewBlock, Outbox
 from cloud_sync.records import Batch, RecordClass, Settlement
 from cloud_sync.transports.memory import MemoryTransport
 from cloud_sync.uplink.budget import Budget, BudgetRule, Level, Period, Spent

@@ -10,7 +10,7 @@ import pytest
 
 from cloud_sync import wire
 from cloud_sync.errors import BatchTooLargeError, NoPlaceError, OutboxFullError, TransientSyncError
-from cloud_sync.outbox import NewBlock, Outbox
+from cloud_sync.outbox.store import NewBlock, Outbox
 from cloud_sync.records import NO_EVENTS, Batch, RecordClass, Refusal, Settlement
 from cloud_sync.transports.memory import MemoryTransport
 from cloud_sync.uplink.places import AGAIN_S, BACK_AGAIN_S, Places

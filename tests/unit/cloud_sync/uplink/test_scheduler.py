@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud_sync.outbox import NewBlock, Outbox
+from cloud_sync.outbox.store import NewBlock, Outbox
 from cloud_sync.records import RecordClass, Settlement
 from cloud_sync.uplink.scheduler import Lane, Lanes, Load, LoadLimits
 from tests.support.blocks import block_of, fresh_rows

@@ -16,7 +16,7 @@ import pytest
 from cloud_sync import wire
 from cloud_sync.columns import RowColumns
 from cloud_sync.errors import BatchRefusedError, TransientSyncError
-from cloud_sync.outbox import Outbox
+from cloud_sync.outbox.store import Outbox
 from cloud_sync.records import Batch, Refusal, Row, Settlement
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.memory import Fault, MemoryTransport, RefuseIndex

@@ -13,7 +13,7 @@ import pytest
 
 from cloud_sync import wire
 from cloud_sync.errors import OutboxUnavailableError
-from cloud_sync.outbox import Block, Outbox
+from cloud_sync.outbox.store import Block, Outbox
 from cloud_sync.records import Refusal, Row, Settlement
 from cloud_sync.transports.memory import Fault, MemoryTransport, RefuseIndex
 from cloud_sync.uplink.coalesce import join, part_of

@@ -1,0 +1,1 @@
+"""The `edge-central` command: one file per group of commands."""

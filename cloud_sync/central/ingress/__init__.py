@@ -1,0 +1,1 @@
+"""What comes in at the central, over HTTP and MQTT: read within bounds, answered after COMMIT."""

@@ -1,0 +1,1 @@
+"""The operating system as every program of ours meets it: files, signals, terminals."""

@@ -1,0 +1,81 @@
+"""What a damaged file knew of clocks: taken over before its blocks, so that none is sent with a wrong time.
+
+Constraints
+- What cannot be read or cannot be true is left out: these tables have no checksum.
+- Of what was decided in either file, the decision stays.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+
+from cloud_sync.outbox.clock_tables import (
+    EPOCH_COLUMNS,
+    SPAN_COLUMNS,
+    ClockNotes,
+    Epoch,
+    Span,
+    decide,
+    has_tables,
+    make_tables,
+    put_epoch,
+    put_span,
+    span_of,
+)
+from cloud_sync.outbox.damaged_file import DamagedFile
+
+
+def take_over_clocks(db: sqlite3.Connection, file: DamagedFile, *, highest_id: int) -> None:
+    """Inside a transaction: which of the file's blocks wait for a clock, and what is known of those clocks."""
+    notes = readable_notes(file, highest_id=highest_id)
+    if not notes.spans and not has_tables(db):
+        return
+    _put_epochs(db, notes)
+    for span in notes.spans:
+        if db.execute("SELECT count(*) FROM clock_span WHERE first_id = ?", (span.first_id,)).fetchone()[0] == 0:
+            put_span(db, span)
+
+
+def put_held(db: sqlite3.Connection, notes: ClockNotes, new_ids: Mapping[int, int]) -> None:
+    """Inside a transaction: blocks of the file that were put in under new ids wait there for the same clocks."""
+    held = {new_id: span for old_id, new_id in new_ids.items() if (span := span_of(notes.spans, old_id)) is not None}
+    if held:
+        _put_epochs(db, notes)
+    for new_id, span in held.items():
+        put_span(db, Span(new_id, new_id, span.epoch))
+
+
+def readable_notes(file: DamagedFile, *, highest_id: int) -> ClockNotes:
+    """Return what can be read of what the file knew."""
+    rows = file.notes("clock_span", SPAN_COLUMNS)
+    spans = [span for row in rows if (span := _span(row, highest_id)) is not None]
+    epochs = [epoch for row in file.notes("clock_epoch", EPOCH_COLUMNS) if (epoch := _epoch(row)) is not None]
+    return ClockNotes(tuple(epochs), tuple(spans))
+
+
+def _put_epochs(db: sqlite3.Connection, notes: ClockNotes) -> None:
+    make_tables(db)
+    for epoch in notes.epochs:
+        put_epoch(db, epoch)
+    decide(db, [epoch for epoch in notes.epochs if epoch.by_us is not None])
+
+
+def _span(row: tuple[object, ...], highest_id: int) -> Span | None:
+    """Not beyond the file's own ids: what is appended from now on is not of its clocks."""
+    first_id, last_id, epoch = row
+    if not (isinstance(first_id, int) and isinstance(last_id, int) and isinstance(epoch, str)):
+        return None
+    last_id = min(last_id, highest_id)
+    return Span(first_id, last_id, epoch) if 0 < first_id <= last_id else None
+
+
+def _epoch(row: tuple[object, ...]) -> Epoch | None:
+    epoch_id, boot_id, offset_us, began_us, not_before_us, by_us, quality_cap = row
+    if not (isinstance(epoch_id, str) and isinstance(boot_id, str)):
+        return None
+    if not (isinstance(offset_us, int) and isinstance(began_us, int) and isinstance(not_before_us, int)):
+        return None
+    if not isinstance(by_us, int | None) or not isinstance(quality_cap, float | None):
+        return None
+    return Epoch(epoch_id, boot_id, offset_us, began_us, not_before_us, by_us, quality_cap)

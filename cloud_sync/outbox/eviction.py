@@ -1,0 +1,286 @@
+"""Giving up readings for room, in the transaction that needs the room.
+
+Constraints
+- What is given up and the gap event that says so are one transaction.
+- Blocks that may be on their way to the central are taken last.
+- The disk's floor is soft: with no reading left to give up what comes is still taken, and given up next. Otherwise a
+  disk that others have filled would stop a gateway whose link is up.
+- While the central stays away the gap events do not pile up: one that nobody has read yet grows instead.
+- What was given up of a clock that is not known yet is told by that clock, and mended with the rest of it.
+
+Knows the tables; `retention` knows the policy.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from cloud_sync import wire
+from cloud_sync.errors import OutboxFullError, WireFormatError
+from cloud_sync.outbox.clock_tables import Span, add_span, read_spans, span_of
+from cloud_sync.outbox.gap_log import note_gap
+from cloud_sync.outbox.retention_policy import Bounds, Loss, LossCause, Step, Thinner, gap_event, next_step
+from cloud_sync.outbox.sqlite_file import pragma, used_bytes
+from cloud_sync.outbox.tables import (
+    NewBlock,
+    StoredBlock,
+    count,
+    insert_block,
+    next_block,
+    read_counters,
+    remove_block,
+)
+from cloud_sync.records import Batch, RecordClass
+
+logger = logging.getLogger(__name__)
+
+_RUN_BLOCKS: Final = 32
+_RUN_RECORDS: Final = 5_000
+"""Thinned together into one block: the names of the series are then stored once. As large as a block may become."""
+_EXPIRED_AT_ONCE: Final = 256
+"""A box that was off for weeks gives up its backlog over some flushes, not in one long transaction."""
+
+
+_DETAILS: Final = {
+    (LossCause.THINNED, False): "the outbox was full: every second reading was given up",
+    (LossCause.EVICTED, False): "readings were given up, because the outbox was full or they had become too old",
+    (LossCause.THINNED, True): (
+        "the disk's free space was at its floor (outbox.min_free_bytes): every second reading was given up"
+    ),
+    (LossCause.EVICTED, True): (
+        "readings were given up, because the disk's free space was at its floor (outbox.min_free_bytes)"
+    ),
+}
+
+
+class _Why(NamedTuple):
+    """Each has a gap of its own. `epoch` is whose clock the times of the readings are; None: they are UTC."""
+
+    cause: LossCause
+    at_floor: bool
+    epoch: str | None
+
+    @property
+    def detail(self) -> str:
+        return _DETAILS[self.cause, self.at_floor]
+
+
+@dataclass(slots=True)
+class _Losses:
+    """Of one append. `at_floor` while it is the disk that asks for room; `spans` are of clocks that are not known."""
+
+    spans: Sequence[Span]
+    at_floor: bool = False
+    found: dict[_Why, Loss] = field(default_factory=dict)
+
+    def add(self, cause: LossCause, block_id: int, loss: Loss) -> None:
+        span = span_of(self.spans, block_id)
+        why = _Why(cause, self.at_floor, None if span is None else span.epoch)
+        known = self.found.get(why)
+        self.found[why] = loss if known is None else known.plus(loss)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A gap event that waits, and what it tells. A commit that seemed to fail may have put another in its place."""
+
+    block_id: int
+    batch_id: str
+    loss: Loss
+
+
+@dataclass(slots=True)
+class Retention:
+    """One per outbox. What it remembers of a transaction counts from `commit` on."""
+
+    subject: str
+    now_us: Callable[[], int]
+    may_expire: Callable[[], bool] = lambda: True
+    _thinner: Thinner = field(default_factory=Thinner)
+    _said: dict[_Why, _Said] = field(default_factory=dict)
+    _saying: dict[_Why, _Said] = field(default_factory=dict)
+
+    def make_room(
+        self,
+        db: sqlite3.Connection,
+        blocks: Sequence[NewBlock],
+        bounds: Bounds,
+        *,
+        in_flight: Sequence[int],
+        epoch: str | None,
+    ) -> None:
+        """Inside a transaction: give up what must be, so that these blocks fit. Raises OutboxFullError.
+
+        `epoch` is whose clock now is told by; None: it is UTC.
+        """
+        self._saying = {}
+        losses = _Losses(read_spans(db))
+        self._expire(db, bounds, losses, in_flight)
+        needed = sum(stored_bytes(db, block) for block in blocks)
+        has_readings = any(block.record_class is RecordClass.READING for block in blocks)
+        own = bounds.own_bytes(has_readings=has_readings) - needed
+        target = bounds.bytes_for(has_readings=has_readings) - needed
+        if used_bytes(db) > target:
+            losses.at_floor = target < own
+            self._give_up(db, target - bounds.slack_bytes, losses, in_flight)
+        if used_bytes(db) > own:
+            losses.at_floor = False
+            self._give_up(db, own, losses, ())  # what may be on its way too, rather than stop
+            if used_bytes(db) > own:
+                raise OutboxFullError(
+                    f"the outbox has reached its bound of {bounds.max_bytes} bytes, and only events are in it",
+                    hint="restore the link to the central, or raise outbox.max_bytes",
+                )
+        for why, loss in losses.found.items():
+            self._say(db, why, loss, epoch)
+
+    def commit(self) -> None:
+        """The transaction of the last `make_room` is durable."""
+        for why, said in self._saying.items():
+            if why not in self._said or self._said[why].loss.start_us != said.loss.start_us:
+                logger.warning("%s; `edge-agent status` counts them", why.detail)
+        self._said |= self._saying
+        self._saying = {}
+
+    def note_read(self, block_id: int) -> None:
+        """This block was read and may be sent: a gap event in it must not change any more."""
+        self._said = {why: said for why, said in self._said.items() if said.block_id != block_id}
+
+    def _expire(self, db: sqlite3.Connection, bounds: Bounds, losses: _Losses, in_flight: Sequence[int]) -> None:
+        """The oldest readings, while they are beyond the age bound; never while the clock cannot be trusted."""
+        limit_us = bounds.expired_before_us(self.now_us())
+        if limit_us is None or not self.may_expire():
+            return
+        for _ in range(_EXPIRED_AT_ONCE):
+            block = _oldest(db, in_flight)
+            if block is None or block.last_time_us >= limit_us:
+                return
+            _drop(db, block, losses)
+
+    def _give_up(self, db: sqlite3.Connection, goal: int, losses: _Losses, in_flight: Sequence[int]) -> None:
+        """Until the file's used bytes are at the goal, or there is nothing left to give up."""
+        thinned_bytes, whole_bytes = _reading_bytes(db)
+        while used_bytes(db) > goal:
+            step = next_step(thinned_bytes=thinned_bytes, whole_bytes=whole_bytes)
+            if step is Step.THIN and (run := _run_to_thin(db, in_flight, losses.spans)):
+                whole, thinned = self._thin(db, run, losses)
+                whole_bytes, thinned_bytes = whole_bytes - whole, thinned_bytes + thinned
+            elif step is not None and (oldest := _oldest(db, in_flight)) is not None:
+                if oldest.id <= _thinned_to(db):
+                    thinned_bytes -= oldest.body_bytes
+                else:
+                    whole_bytes -= oldest.body_bytes
+                _drop(db, oldest, losses)
+            else:
+                break
+
+    def _thin(self, db: sqlite3.Connection, run: Sequence[StoredBlock], losses: _Losses) -> tuple[int, int]:
+        """Replace the run by one block of what is kept. Returns the bytes of the bodies before and after."""
+        try:
+            whole = _joined([wire.decode(block.body) for block in run])
+        except WireFormatError:
+            if len(run) > 1:
+                return self._thin(db, run[:1], losses)
+            _drop(db, _header(run[0]), losses)  # cannot be thinned, and would stop everything behind it
+            return len(run[0].body), 0
+        kept, loss = self._thinner.thin(whole)
+        for block in run:
+            remove_block(db, block.id)
+        new = NewBlock.of(kept) if len(kept) else None
+        if new is not None:
+            insert_block(db, new, at_id=run[-1].id)
+        db.execute("UPDATE counter SET value = ? WHERE name = 'thinned_to'", (run[-1].id,))
+        if loss is not None:
+            count(db, "thinned", loss.count or 0)
+            losses.add(LossCause.THINNED, run[-1].id, loss)
+        return sum(len(block.body) for block in run), len(new.body) if new is not None else 0
+
+    def _say(self, db: sqlite3.Connection, why: _Why, loss: Loss, epoch: str | None) -> None:
+        now_us, at_id = self.now_us(), None
+        note_gap(db, why.cause, loss, now_us=now_us, detail=why.detail)
+        said = self._said.get(why)
+        if said is not None and remove_block(db, said.block_id, batch_id=said.batch_id):
+            loss, at_id = said.loss.plus(loss), said.block_id
+        else:
+            count(db, "appended", 1)
+        time_us = now_us if why.epoch == epoch else loss.end_us  # now is not known by that clock
+        event = gap_event(why.cause, loss, subject=self.subject, now_us=time_us, detail=why.detail)
+        block = NewBlock.of(Batch(self.subject, events=(event,)))
+        block_id = insert_block(db, block, at_id=at_id)
+        if why.epoch is not None and span_of(read_spans(db), block_id) is None:
+            add_span(db, Span(block_id, block_id, why.epoch))
+        self._saying[why] = _Said(block_id, block.batch_id, loss)
+
+
+def stored_bytes(db: sqlite3.Connection, block: NewBlock) -> int:
+    """What a block takes in the file, on the safe side: its body in whole pages, and a page for the header."""
+    page = pragma(db, "page_size")
+    return -(-len(block.body) // (page - 16)) * page + page
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    id: int
+    first_time_us: int
+    last_time_us: int
+    count: int
+    body_bytes: int
+
+
+def _header(block: StoredBlock) -> _Header:
+    return _Header(block.id, block.first_time_us, block.last_time_us, block.count, len(block.body))
+
+
+def _oldest(db: sqlite3.Connection, in_flight: Sequence[int]) -> _Header | None:
+    besides = ", ".join("?" * len(in_flight))
+    row = db.execute(
+        "SELECT id, first_time_us, last_time_us, count, bytes FROM block"  # noqa: S608 (question marks)
+        f" WHERE +class != 'event' AND id NOT IN ({besides}) ORDER BY id LIMIT 1",
+        tuple(in_flight),
+    ).fetchone()
+    return None if row is None else _Header(*row)
+
+
+def _thinned_to(db: sqlite3.Connection) -> int:
+    return read_counters(db)["thinned_to"]
+
+
+def _run_to_thin(db: sqlite3.Connection, in_flight: Sequence[int], spans: Sequence[Span]) -> list[StoredBlock]:
+    """The oldest whole readings that make one block together: at least one, unless there are none."""
+    run: list[StoredBlock] = []
+    after_id, records = _thinned_to(db), 0
+    while len(run) < _RUN_BLOCKS:
+        block = next_block(db, after_id=after_id, record_class=RecordClass.READING, skip=in_flight)
+        if block is None or (run and records + block.count > _RUN_RECORDS):
+            break
+        if run and span_of(spans, block.id) != span_of(spans, run[0].id):
+            break  # of another clock
+        run.append(block)
+        after_id, records = block.id, records + block.count
+    return run
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    rows = tuple(row for batch in batches for row in batch.rows)
+    events = tuple(event for batch in batches for event in batch.events)
+    return Batch(batches[0].gateway_id, rows, events)
+
+
+def _drop(db: sqlite3.Connection, block: _Header, losses: _Losses) -> None:
+    remove_block(db, block.id)
+    count(db, "evicted", block.count)
+    losses.add(LossCause.EVICTED, block.id, Loss(block.first_time_us, block.last_time_us, block.count))
+
+
+def _reading_bytes(db: sqlite3.Connection) -> tuple[int, int]:
+    """Bytes of bodies of readings: thinned, and whole."""
+    row = db.execute(
+        "SELECT coalesce(sum(bytes) FILTER (WHERE id <= :to), 0), coalesce(sum(bytes) FILTER (WHERE id > :to), 0)"
+        " FROM block WHERE class = 'reading'",
+        {"to": _thinned_to(db)},
+    ).fetchone()
+    return int(row[0]), int(row[1])

@@ -1,0 +1,117 @@
+"""The blocks of an open outbox whose times are not UTC yet, passed over until they are mended (`outbox_clock`)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from cloud_sync.columns import RowColumns
+from cloud_sync.outbox.clock_tables import (
+    ClockNotes,
+    Epoch,
+    Span,
+    decide,
+    held_records,
+    is_to_mend,
+    last_times,
+    mend_some,
+    note_known,
+    note_newest,
+    read_notes,
+    read_spans,
+    span_of,
+)
+from cloud_sync.outbox.sqlite_file import Work
+from cloud_sync.outbox.tables import NewBlock, StoredBlock, count, insert_block, next_block
+from cloud_sync.records import RecordClass
+
+T = TypeVar("T")
+
+
+class OpenFile(Protocol):
+    """What is needed of an outbox: a look at its file, and a transaction that a full disk does not stop."""
+
+    def look(self, work: Callable[[sqlite3.Connection], T]) -> T: ...
+
+    def change(self, work: Work) -> None: ...
+
+
+class HeldBlocks:
+    """Of one outbox. Everything raises OutboxError when the file cannot be used."""
+
+    def __init__(self, file: OpenFile) -> None:
+        self._file = file
+        self._spans: tuple[Span, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are none, as far as was looked up."""
+        return not self._spans
+
+    def look_up(self, db: sqlite3.Connection) -> None:
+        """Read which they are."""
+        self._spans = read_spans(db)
+
+    def next(self, db: sqlite3.Connection, after_id: int, record_class: RecordClass | None) -> StoredBlock | None:
+        """Return the oldest block behind `after_id` whose times are UTC."""
+        self.look_up(db)  # again: others may put blocks in
+        while (found := next_block(db, after_id=after_id, record_class=record_class)) is not None:
+            span = span_of(self._spans, found.id)
+            if span is None:
+                return found
+            after_id = span.last_id
+        return None
+
+    def notes(self) -> ClockNotes:
+        """What is known of the clocks by which waiting blocks were stamped."""
+        return self._file.look(read_notes)
+
+    def records(self) -> int:
+        """How many records wait for a right clock."""
+        return self._file.look(held_records)
+
+    def last_times(self) -> dict[str, int]:
+        """Return the last time that waits of each epoch, on its own clock, UTC unknown."""
+        return self._file.look(last_times)
+
+    def note(
+        self,
+        epochs: Sequence[Epoch],
+        *,
+        known: tuple[str, int] | None = None,
+        events: Sequence[NewBlock] = (),
+        not_after_us: int | None = None,
+    ) -> None:
+        """Decide how far these epochs were off, note the boot whose clock is right, and tell of it in `events`.
+
+        No record was made after `not_after_us`, whatever a clock said that was ahead.
+        """
+
+        def work(db: sqlite3.Connection) -> None:
+            decide(db, epochs)
+            if known is not None:
+                note_known(db, *known)
+            if not_after_us is not None:
+                note_newest(db, not_after_us)
+            for block in events:
+                insert_block(db, block)
+            count(db, "appended", len(events))
+
+        self._file.change(work)
+
+    def mend(self, most_blocks: int, *, note_rows: Callable[[RowColumns], None] | None = None) -> bool:
+        """Give the next blocks of decided epochs their right times, in one transaction. False when none is left."""
+        mended: list[RowColumns] = []
+
+        def work(db: sqlite3.Connection) -> None:
+            mended.clear()
+            mend_some(db, most_blocks, None if note_rows is None else mended.append)
+
+        if not self._file.look(is_to_mend):
+            return False
+        self._file.change(work)
+        if note_rows is not None:  # they are durable now
+            for rows in mended:
+                note_rows(rows)
+        return True

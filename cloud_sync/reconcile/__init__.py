@@ -1,0 +1,1 @@
+"""Whether the central still holds what it acknowledged."""

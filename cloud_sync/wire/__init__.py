@@ -1,0 +1,43 @@
+"""A batch as the bytes of a request, and back."""
+
+from cloud_sync.wire.codec import (
+    CONTENT_ENCODING,
+    CONTENT_TYPE,
+    JSON_CONTENT_TYPE,
+    MAX_DECODED_BYTES,
+    MAX_WINDOW_BYTES,
+    content_type,
+    decode,
+    decode_columns,
+    decompress,
+    encode,
+    encode_columns,
+    encode_json,
+    is_binary,
+    keep_catalogues,
+    parse,
+    parse_columns,
+    read_keys,
+    record_count,
+)
+
+__all__ = [
+    "CONTENT_ENCODING",
+    "CONTENT_TYPE",
+    "JSON_CONTENT_TYPE",
+    "MAX_DECODED_BYTES",
+    "MAX_WINDOW_BYTES",
+    "content_type",
+    "decode",
+    "decode_columns",
+    "decompress",
+    "encode",
+    "encode_columns",
+    "encode_json",
+    "is_binary",
+    "keep_catalogues",
+    "parse",
+    "parse_columns",
+    "read_keys",
+    "record_count",
+]

@@ -1,0 +1,1 @@
+"""A bundle put together, signed and written."""

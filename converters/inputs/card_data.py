@@ -1,0 +1,190 @@
+"""The tables and recordings a card names: rows of features, and golden inputs with their features.
+
+Constraints
+- Columns of a CSV are found by the features' names; an unnamed column or a missing one is refused, never guessed.
+- Golden features come from the source libraries (converters.proof.reference_features) or from a file the source wrote,
+  never from the agent's own code, which they are there to prove.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.card import Card
+from converters.errors import CardError
+from edge_agent.bundles.manifest import FeatureEntry, FeatureSpecEntry, Tolerances
+from edge_agent.dsp.catalog import CATALOG, feature_ids
+from edge_agent.dsp.families import tag_forecast
+from edge_agent.errors import SignalError
+from edge_agent.recordings import load_recording
+
+SNAPSHOT: Final = "tag_snapshot"
+
+Rows = NDArray[np.float64]
+
+TOLERANCES: Final[Mapping[str, Tolerances]] = {
+    "vibration": Tolerances(feature_rtol=3e-6, feature_atol_std=3e-5, score_atol=1e-5),
+    SNAPSHOT: Tolerances(feature_rtol=1e-6, feature_atol_std=0.0, score_atol=1e-5),
+    tag_forecast.FAMILY: Tolerances(feature_rtol=1e-6, feature_atol_std=0.0, score_atol=1e-4),
+}
+AS_READ: Final = frozenset({SNAPSHOT, tag_forecast.FAMILY})
+"""Families whose features are their inputs."""
+
+_OTHER_TOLERANCES: Final = Tolerances(feature_rtol=1e-5, feature_atol_std=2e-4, score_atol=1e-5)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GoldenInputs:
+    """`key` and `inputs` as golden.npz holds them; `features` (..., n_features) by the source."""
+
+    key: str
+    inputs: NDArray[np.float32]
+    features: Rows
+
+
+def feature_spec(card: Card) -> FeatureSpecEntry:
+    """The spec, with the newest version of each formula. Raises CardError for a family or feature the agent has not."""
+    entry = card.features
+    try:
+        entries = _entries(entry.family, entry.names, entry.units)
+        spec = FeatureSpecEntry(
+            extractor=entry.family,
+            features=entries,
+            sample_rate_hz=entry.sample_rate_hz,
+            window_samples=entry.window_samples,
+            hop_samples=entry.hop_samples,
+            parameters=entry.parameters,
+        )
+        CATALOG.build(spec.to_spec())
+    except SignalError as exc:
+        raise CardError(f"features: {exc.message}", where="features", hint=exc.hint) from exc
+    return spec
+
+
+def tolerances(card: Card) -> Tolerances:
+    """The card's, or those measured for the family."""
+    return card.tolerances or TOLERANCES.get(card.features.family, _OTHER_TOLERANCES)
+
+
+def table(folder: Path, file: str, names: tuple[str, ...], *, where: str) -> Rows:
+    """Rows of features, (n, n_features), from a CSV with a header or from a .npy file.
+
+    Raises CardError, naming line and column, when one is missing or not a finite number.
+    """
+    path = folder / file
+    rows = _npy(path, where) if path.suffix == ".npy" else _csv(path, names, where)
+    if rows.ndim != 2 or rows.shape[1] != len(names) or not len(rows):
+        raise CardError(f"{path} has shape {rows.shape}, not (n, {len(names)})", where=where, hint="one row per window")
+    if not np.isfinite(rows).all():
+        row, column = np.argwhere(~np.isfinite(rows))[0]
+        raise CardError(f"{path}: row {row + 1} has no finite {names[column]}", where=where, hint="leave such rows out")
+    return rows
+
+
+def golden_inputs(card: Card, folder: Path, spec: FeatureSpecEntry) -> GoldenInputs:
+    """Golden inputs and the source's features of them. Raises CardError, RecordingError."""
+    names = card.features.names
+    if card.features.family in AS_READ:
+        rows = table(folder, card.files.golden, names, where="files.golden").astype(np.float32)
+        return GoldenInputs("rows", rows, rows.astype(np.float64))
+    given = card.files.golden_features
+    if not spec.window_samples:
+        rows = _npy(folder / card.files.golden, "files.golden").astype(np.float32)
+        return GoldenInputs("rows", rows, table(folder, _required(given, spec), names, where="files.golden_features"))
+    recording = load_recording(folder / card.files.golden, sample_rate_hz=spec.sample_rate_hz)
+    if recording.sample_rate_hz != spec.sample_rate_hz:
+        raise CardError(
+            f"{recording.path} has {recording.sample_rate_hz:g} Hz, the features {spec.sample_rate_hz:g}",
+            where="files.golden",
+        )
+    samples = np.ascontiguousarray(recording.samples, np.float32)
+    if given is not None:
+        features = table(folder, given, names, where="files.golden_features")
+        return GoldenInputs("samples", samples, features.reshape(samples.shape[0], -1, len(names)))
+    return GoldenInputs("samples", samples, _by_reference(samples, spec))
+
+
+def _entries(family: str, names: tuple[str, ...], units: tuple[str, ...] | None) -> tuple[FeatureEntry, ...]:
+    if family == SNAPSHOT:
+        if units is None:
+            raise SignalError("units are missing: tags have none of their own", hint='use "" where there is none')
+        return tuple(FeatureEntry(name=name, version=1, unit=unit) for name, unit in zip(names, units, strict=True))
+    known = feature_ids(family, *names)
+    return tuple(FeatureEntry(name=one.name, version=one.version, unit=one.unit) for one in known)
+
+
+def _npy(path: Path, where: str) -> Rows:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False), np.float64)
+    except (OSError, ValueError, EOFError, TypeError) as exc:
+        raise CardError(f"{path} is not a .npy table: {exc}", where=where, hint="save it with numpy.save") from exc
+
+
+def _csv(path: Path, names: tuple[str, ...], where: str) -> Rows:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in names if name not in (reader.fieldnames or ())]
+            if missing:
+                raise CardError(
+                    f"{path} has no column {', '.join(missing)}", where=where, hint="name them in its header"
+                )
+            return np.array([_numbers(row, names, path, reader.line_num, where) for row in reader], np.float64)
+    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        raise CardError(f"{path} cannot be read: {exc}", where=where, hint="check the path in the card") from exc
+
+
+def _numbers(row: dict[str, str], names: tuple[str, ...], path: Path, line: int, where: str) -> list[float]:
+    try:
+        return [float(row[name]) for name in names]
+    except (ValueError, TypeError) as exc:
+        raise CardError(f"{path}, line {line}: {exc}", where=where, hint="leave rows with a missing value out") from exc
+
+
+def _required(given: str | None, spec: FeatureSpecEntry) -> str:
+    if given is None:
+        raise CardError(
+            f"the workshop has no reference for the features of {spec.extractor} as asked for here",
+            where="files.golden_features",
+            hint="compute the golden inputs' features with the code the model was trained with, save them as .npy or "
+            "CSV, and name that file",
+        )
+    return given
+
+
+def _by_reference(samples: NDArray[np.float32], spec: FeatureSpecEntry) -> Rows:
+    from converters.proof import reference_features as reference  # librosa takes seconds to import
+
+    mfcc: dict[str, float | int | str | bool] = {
+        "target_rate_hz": reference.MFCC_RATE_HZ,
+        "resampler": reference.MFCC_RESAMPLER,
+        "n_mfcc": reference.MFCC_COUNT,
+        "n_fft": reference.MFCC_FFT,
+        "hop_length": reference.MFCC_HOP,
+        "n_mels": reference.MFCC_MELS,
+    }
+    names = [feature.name for feature in spec.features]
+    known: dict[str, tuple[tuple[str, ...], dict[str, float | int | str | bool], Callable[[Rows], Rows]]] = {
+        "vibration": (
+            reference.VIBRATION_NAMES,
+            {},
+            lambda windows: reference.vibration(windows, sample_rate_hz=spec.sample_rate_hz),
+        ),
+        "mfcc_mean": (
+            reference.MFCC_NAMES,
+            mfcc,
+            lambda windows: reference.mfcc_mean(windows, sample_rate_hz=int(spec.sample_rate_hz)),
+        ),
+    }
+    columns, parameters, compute = known.get(spec.extractor, ((), {}, np.asarray))
+    if not set(names) <= set(columns) or spec.parameters != parameters:
+        _required(None, spec)
+    windows = reference.cut(samples, window=spec.window_samples, hop=spec.hop_samples)
+    return np.asarray(compute(windows)[..., [columns.index(name) for name in names]], np.float64)

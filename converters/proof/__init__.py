@@ -1,0 +1,1 @@
+"""That a converted model says what its source says."""

@@ -1,0 +1,1 @@
+"""A model as files, and its proof: read, verified, installed, run."""

@@ -1,0 +1,107 @@
+"""Models that come after the start: what waits for them, the gap that this makes, and how scoring begins.
+
+A source whose bundle was refused is not scored, and says so as a gap, until a model fits (`pipeline/missing_models`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edge_agent.core.clock import Clock
+from edge_agent.core.gaps import GapCause, GapSpan
+from edge_agent.daemon.running_stages import RunningStages
+from edge_agent.errors import BundleError, ConfigurationError
+from edge_agent.pipeline.condition.plan import check_rows, indicators_of
+from edge_agent.pipeline.lines import ModelLines
+from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.recorder import Recorder
+from edge_agent.pipeline.stages import Put
+from edge_agent.rollout.lifecycle import ModelLifecycle
+from edge_agent.settings import Settings, WaveformSettings
+from edge_agent.status.unscored import Unscored, unscored_by
+
+
+class UnscoredGaps:
+    """Sources and tag models that no model scores, each with a gap that lasts until one does, or the run ends."""
+
+    def __init__(self, errors: Mapping[str, BundleError], recorder: Recorder, put: Put, clock: Clock) -> None:
+        self.now: dict[str, Unscored] = {}
+        self._errors = errors
+        self._spans: dict[str, GapSpan] = {}
+        self._recorder = recorder
+        self._put = put
+        self._clock = clock
+
+    def note(self, name: str, model: str | None) -> None:
+        """Say that nothing scores this one, and why its model was refused."""
+        self.now[name] = unscored_by(self._errors.get(model or ""), model)
+
+    async def begin(self) -> None:
+        """Tell the beginning of each gap."""
+        for name, unscored in self.now.items():
+            self._spans[name] = GapSpan(name)
+            gap = self._spans[name].begin(GapCause.MODEL_REFUSED, self._clock.now_ns(), unscored.reason)
+            await self._put([self._recorder.gap(gap)] if gap else [])
+
+    async def end(self, name: str) -> None:
+        """It is scored from now on."""
+        self.now.pop(name, None)
+        span = self._spans.pop(name, None)
+        gap = span.end(self._clock.now_ns()) if span is not None else None
+        await self._put([self._recorder.gap(gap)] if gap is not None else [])
+
+    async def end_all(self) -> None:
+        """Tell how far each gap came; the agent stops."""
+        ended = [span.end(self._clock.now_ns()) for span in self._spans.values()]
+        await self._put([self._recorder.gap(gap) for gap in ended if gap is not None])
+
+    def described(self) -> dict[str, Unscored]:
+        """As it is now: what is wrong may have changed since the start, by other files or another key."""
+        return {name: self._described(before) for name, before in self.now.items()}
+
+    def _described(self, before: Unscored) -> Unscored:
+        error = self._errors.get(before.model or "")
+        return before if error is None else unscored_by(error, before.model)
+
+
+class LateModels:
+    """`models` is the agent's own table of those that score."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        models: dict[str, ScoringModel],
+        *,
+        lines: ModelLines,
+        lifecycle: ModelLifecycle,
+        running: RunningStages,
+        unscored: UnscoredGaps,
+    ) -> None:
+        self._settings = settings
+        self._models = models
+        self._lines = lines
+        self._lifecycle = lifecycle
+        self._running = running
+        self._unscored = unscored
+
+    async def adopt(self, model: ScoringModel) -> None:
+        """Score with it wherever it is asked for. Raises BundleError when one of those does not fit it."""
+        sources = [s for s in self._settings.sources if isinstance(s, WaveformSettings) and s.model == model.name]
+        tag_models = [settings for settings in self._settings.tag_models if settings.model == model.name]
+        try:
+            waveforms = [(source, self._lines.waveform(source, model)) for source in sources]
+            snapshots = [self._lines.snapshot(settings, model) for settings in tag_models]
+            for source in sources:
+                check_rows(source, indicators_of(source, self._settings.tables), model.feature_names)
+        except ConfigurationError as exc:
+            raise BundleError(exc.message, hint=exc.hint) from exc
+        subjects = [subject for _, line in waveforms for subject in line.subjects]
+        await self._lines.baselines.restore([*subjects, *(f"{s.asset}.{s.name}" for s in tag_models)])
+        self._models[model.name] = model
+        await self._lifecycle.add(model, [*(line for _, line in waveforms), *snapshots])
+        for source, line in waveforms:
+            await self._running.exchange(source.name, line)
+        for snapshot in snapshots:
+            self._running.start(self._running.add_snapshot(snapshot))
+        for name in [*(source.name for source in sources), *(settings.name for settings in tag_models)]:
+            await self._unscored.end(name)

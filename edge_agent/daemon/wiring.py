@@ -1,0 +1,115 @@
+"""Which source feeds which stage: drivers, inlets and stages are made and connected here, as the settings say.
+
+Starts nothing; who is connected later, because its model came later, is the affair of `late_models`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from edge_agent.core.channel import Channel, WhenFull
+from edge_agent.core.clock import Clock
+from edge_agent.core.gaps import Gap
+from edge_agent.core.samples import SampleBlock
+from edge_agent.core.tags import Scan
+from edge_agent.daemon.late_models import UnscoredGaps
+from edge_agent.daemon.running_stages import RunningStages
+from edge_agent.drivers.base import Item
+from edge_agent.drivers.registry import build_driver
+from edge_agent.drivers.supervisor import Supervisor
+from edge_agent.pipeline.lines import ModelLines, indicator_line, tag_line, when_full
+from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.recorder import Recorder
+from edge_agent.pipeline.stages import IndicatorStage, Put, TagStage, WaveformStage
+from edge_agent.rollout.lifecycle import ModelLifecycle
+from edge_agent.settings import ModbusSettings, OpcUaSettings, Settings, WaveformSettings
+
+BLOCKS_QUEUED: Final = 64  # some seconds of signal: the loop is never away that long, and memory stays small
+SCANS_QUEUED: Final = 64
+
+
+class Wiring:
+    """Puts what it makes into `running`, and what has no model into `unscored`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        models: Mapping[str, ScoringModel],
+        *,
+        lines: ModelLines,
+        running: RunningStages,
+        lifecycle: ModelLifecycle,
+        unscored: UnscoredGaps,
+        recorder: Recorder,
+        put: Put,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._models = models
+        self._lines = lines
+        self._running = running
+        self._lifecycle = lifecycle
+        self._unscored = unscored
+        self._recorder = recorder
+        self._put = put
+        self._clock = clock
+
+    def connect(self, *, say: Callable[[str, str], None]) -> list[Supervisor]:
+        """Return what runs the sources, in the settings' order."""
+        supervisors = []
+        for source in self._settings.sources:
+            inlet: Channel[Any]
+            if isinstance(source, WaveformSettings):
+                inlet = Channel(source.name, capacity=BLOCKS_QUEUED, when_full=when_full(source))
+                self._connect_waveform(source, inlet)
+            else:
+                inlet = Channel(source.name, capacity=SCANS_QUEUED, when_full=WhenFull.BLOCK)
+                self._connect_tags(source, inlet)
+            self._running.inlets[source.name] = inlet
+            driver = build_driver(source, self._clock)
+            supervisors.append(Supervisor(driver, deliver=self._into(source.name), clock=self._clock, say=say))
+        self._connect_tag_models()
+        return supervisors
+
+    def _into(self, name: str) -> Callable[[Item], Awaitable[None]]:
+        """Where a source's items go; while nobody reads its samples, its gaps are told all the same."""
+        running, recorder, put = self._running, self._recorder, self._put
+        inlet = running.inlets[name]
+
+        async def deliver(item: Item) -> None:
+            if running.of_source(name) is not None:
+                await inlet.send(item)
+            elif isinstance(item, Gap):
+                await put([recorder.gap(item)])
+
+        return deliver
+
+    def _connect_waveform(self, source: WaveformSettings, inlet: Channel[SampleBlock | Gap]) -> None:
+        running, model = self._running, self._models.get(source.model or "")
+        indicators = indicator_line(
+            source, model, self._settings, recorder=self._recorder, latest=running.latest, now_ns=self._clock.now_ns
+        )
+        if model is None:
+            if source.model or indicators is None:
+                self._unscored.note(source.name, source.model)
+            if indicators is not None:
+                running.add(IndicatorStage(indicators, inlet, self._put, self._clock))
+            return
+        line = self._lines.waveform(source, model)
+        self._lifecycle.attach(line)
+        running.add(WaveformStage(line, inlet, self._put, self._clock, indicators))
+
+    def _connect_tags(self, source: ModbusSettings | OpcUaSettings, inlet: Channel[Scan | Gap]) -> None:
+        line = tag_line(source, self._settings.report, self._recorder)
+        self._running.add(TagStage(line, inlet, self._put, self._clock))
+
+    def _connect_tag_models(self) -> None:
+        for settings in self._settings.tag_models:
+            model = self._models.get(settings.model)
+            if model is None:
+                self._unscored.note(settings.name, settings.model)
+                continue
+            line = self._lines.snapshot(settings, model)
+            self._lifecycle.attach(line)
+            self._running.add_snapshot(line)

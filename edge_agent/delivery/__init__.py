@@ -1,0 +1,1 @@
+"""The transports to the central, made from the settings."""

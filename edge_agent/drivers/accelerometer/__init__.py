@@ -1,0 +1,1 @@
+"""Accelerometers: a sound card, or framed samples over TCP or UDP."""

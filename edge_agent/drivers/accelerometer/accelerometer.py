@@ -1,0 +1,48 @@
+"""Accelerometers: a sound-card class sensor, or frames over TCP or UDP. The samples come out the same."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from edge_agent.core.clock import Clock
+from edge_agent.drivers.accelerometer.link import FrameLink, TcpLink, UdpLink
+from edge_agent.drivers.accelerometer.stream import FrameStream
+from edge_agent.drivers.base import Item
+from edge_agent.drivers.sound.sound_card import SoundCard
+from edge_agent.drivers.waveform.block_sequence import BlockSequence
+from edge_agent.settings import AccelerometerSettings
+
+
+class AccelerometerDriver:
+    def __init__(self, settings: AccelerometerSettings, clock: Clock) -> None:
+        self.name = settings.name
+        blocks = BlockSequence(settings.name, unit=settings.unit, channels=settings.channels)
+        self._way: SoundCard | FrameStream
+        if settings.interface == "sound_card":
+            self._way = SoundCard(
+                blocks,
+                clock,
+                device=settings.device,
+                sample_rate_hz=settings.sample_rate_hz,
+                block_s=settings.block_s,
+                silent_after_s=settings.silent_after_s,
+            )
+        else:
+            self._way = FrameStream(blocks, clock, settings=settings, link=_link(settings))
+
+    async def open(self) -> None:
+        await self._way.open()
+
+    async def stream(self) -> AsyncIterator[Item]:
+        async for block in self._way.stream():
+            yield block
+
+    async def close(self) -> None:
+        await self._way.close()
+
+
+def _link(settings: AccelerometerSettings) -> FrameLink:
+    port = settings.port or 0  # settings refuse a stream without a port
+    where = f"{settings.name}: sensor at {settings.host}:{port} ({settings.interface})"
+    kind = TcpLink if settings.interface == "tcp" else UdpLink
+    return kind(where, host=settings.host, port=port, silent_after_s=settings.silent_after_s)

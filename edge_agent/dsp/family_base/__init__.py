@@ -1,0 +1,1 @@
+"""What feature families are made of."""

@@ -1,0 +1,1 @@
+"""The arithmetic below the features: arrays in, arrays out."""

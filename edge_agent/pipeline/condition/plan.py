@@ -1,0 +1,214 @@
+"""From an indicator's settings to what is computed: bearing and machine group looked up, speeds and names settled.
+
+Constraints
+- Whatever cannot be computed is refused here by name, before a sample has come; only a rate that no setting knows has
+  to wait for the first block.
+- No two writers of one row: neither two indicators nor an indicator and the source's model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from edge_agent.core.features import FeatureId, FeatureSpec
+from edge_agent.dsp.catalog import CATALOG, build_extractor, feature_ids
+from edge_agent.dsp.families import calendar_terms, tag_forecast, tag_history
+from edge_agent.dsp.family_base.extractor import Extractor, channels_per_row
+from edge_agent.dsp.family_base.parameters import Parameters, Value
+from edge_agent.dsp.machines.bearing import GEOMETRY_PARAMETERS, ORDER_PARAMETERS, FaultLine, orders_from
+from edge_agent.dsp.machines.severity import MachineGroup
+from edge_agent.errors import ConfigurationError, SignalError
+from edge_agent.reference_tables.read import BEARINGS_FILE, SEVERITY_ZONES_FILE, read_bearings, read_machine_groups
+from edge_agent.settings import IndicatorSettings, TableSettings, WaveformSettings
+
+WITHOUT_WINDOWS: Final = frozenset({"tag_snapshot", tag_history.FAMILY, tag_forecast.FAMILY, calendar_terms.FAMILY})
+
+USUAL_CHOICE: Final[Mapping[str, tuple[str, ...]]] = {
+    "vibration": ("rms", "peak_to_peak", "crest_factor", "kurtosis"),
+    "time_domain": ("rms", "peak", "crest_factor", "kurtosis_fisher"),
+    "velocity": ("velocity_rms", "displacement_rms"),
+    "envelope": ("envelope_rms", "envelope_kurtosis"),
+    "spectral_kurtosis": ("spectral_kurtosis_max", "spectral_kurtosis_max_hz"),
+    "orders": ("order_0_5", "order_1", "order_2", "order_3"),
+    "spectrum": ("spectral_centroid", "spectral_entropy", "dominant_frequency_hz", "dominant_amplitude"),
+    "log_mel": ("rms_level",),
+}
+USUAL_LINES: Final = (FaultLine.BPFO, FaultLine.BPFI, FaultLine.BSF)
+"""With a bearing. The cage's line (FTF) is so low that most windows do not resolve it."""
+
+MAX_MATTERS: Final = frozenset(
+    {"velocity_rms", "peak", "peak_to_peak", "crest_factor", "impulse_factor", "spectral_kurtosis_max"}
+    | {"kurtosis", "kurtosis_fisher", "kurtosis_pearson", "envelope_kurtosis"}
+    | {f"{line}_snr_db" for line in FaultLine}
+)
+"""What a single window tells and a mean over a minute hides."""
+
+SEVERITY: Final = "velocity_rms"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Indicator:
+    """What is computed of some channels of a source. `orders`: fault lines whose height above the background is."""
+
+    settings: IndicatorSettings
+    channels: tuple[int, ...]
+    features: tuple[FeatureId, ...]
+    parameters: Mapping[str, Value]
+    orders: Mapping[FaultLine, float]
+    group: MachineGroup | None
+
+    @property
+    def label(self) -> str:
+        """How it is called in texts and gaps."""
+        return f"{self.settings.prefix}_{self.settings.family}" if self.settings.prefix else self.settings.family
+
+    @property
+    def hop_s(self) -> float:
+        return self.settings.hop_s or self.settings.window_s
+
+    def row_names(self) -> list[tuple[int, str, str]]:
+        """Feature number, row name below the point, and statistic, in the order of reporting."""
+        prefix = f"{self.settings.prefix}_" if self.settings.prefix else ""
+        rows = [(i, f"{prefix}{feature.name}", "mean") for i, feature in enumerate(self.features)]
+        return rows + [
+            (i, f"{prefix}{feature.name}_max", "max")
+            for i, feature in enumerate(self.features)
+            if feature.name in MAX_MATTERS
+        ]
+
+    def spec(self, sample_rate_hz: float) -> FeatureSpec:
+        return FeatureSpec(
+            self.settings.family,
+            self.features,
+            sample_rate_hz,
+            round(self.settings.window_s * sample_rate_hz),
+            max(1, round(self.hop_s * sample_rate_hz)),
+            self.parameters,
+        )
+
+    def extractor(self, sample_rate_hz: float) -> Extractor:
+        """Raises SignalError for a window, band or speed that cannot be at this rate."""
+        extractor = build_extractor(self.spec(sample_rate_hz))
+        if channels_per_row(extractor) != 1:
+            raise SignalError(f"{self.settings.family} takes several channels at once, and an indicator takes one")
+        return extractor
+
+
+def indicators_of(source: WaveformSettings, tables: TableSettings) -> tuple[Indicator, ...]:
+    """Every indicator of a source, in order. Raises ConfigurationError naming source, indicator and what is wrong."""
+    rate_hz = getattr(source, "sample_rate_hz", None)
+    found = []
+    for number, settings in enumerate(source.indicators, start=1):
+        where = f"sources {source.name!r}, indicator {number} ({settings.family})"
+        try:
+            indicator = _indicator(source, settings, tables)
+            if rate_hz is not None:
+                indicator.extractor(rate_hz)
+        except SignalError as exc:
+            raise ConfigurationError(f"{where}: {exc.message}", hint=exc.hint) from exc
+        except ConfigurationError as exc:
+            raise ConfigurationError(f"{where}: {exc.message}", hint=exc.hint, where=exc.where) from exc
+        found.append(indicator)
+    return tuple(found)
+
+
+def check_rows(source: WaveformSettings, indicators: Iterable[Indicator], model_features: Iterable[str] = ()) -> None:
+    """Raises ConfigurationError when two writers of one source would write the same row."""
+    points = [channel.point for channel in source.channels]
+    by_model = {*model_features, "score", "score_max"} if source.model else set()
+    owner = {f"{source.asset}.{point}.{name}": f"the model {source.model}" for point in points for name in by_model}
+    for number, indicator in enumerate(indicators, start=1):
+        who = f"indicator {number} ({indicator.settings.family})"
+        for channel in indicator.channels:
+            for _, name, _ in indicator.row_names():
+                row = f"{source.asset}.{points[channel]}.{name}"
+                if row in owner:
+                    raise ConfigurationError(
+                        f"sources {source.name!r}: {owner[row]} and {who} both write {row}",
+                        hint="give the indicator a prefix, other features or other points",
+                    )
+                owner[row] = who
+
+
+def _indicator(source: WaveformSettings, settings: IndicatorSettings, tables: TableSettings) -> Indicator:
+    if settings.family in WITHOUT_WINDOWS or settings.family not in CATALOG.families:
+        known = ", ".join(family for family in CATALOG.families if family not in WITHOUT_WINDOWS)
+        raise ConfigurationError(f"no family of windows is called {settings.family}", hint=f"known: {known}")
+    group = _group(settings, tables)
+    parameters = _parameters(source, settings, tables, group)
+    orders = _orders(settings, parameters)
+    features = feature_ids(settings.family, *_names(settings, orders))
+    points = [channel.point for channel in source.channels]
+    if group is not None and SEVERITY not in {feature.name for feature in features}:
+        raise ConfigurationError(f"zones are those of {SEVERITY}, which is not among the features", hint="add it")
+    wanted = {feature.name for feature in features}
+    lines = {line: order for line, order in orders.items() if f"{line}_snr_db" in wanted}
+    has_speed = settings.shaft_tag is not None or "shaft_hz" in parameters
+    if (lines or settings.family == "orders") and not has_speed:
+        raise ConfigurationError("the shaft's speed is not given", hint="set shaft_hz, or shaft_tag with its scale")
+    channels = tuple(points.index(point) for point in settings.points) or tuple(range(len(points)))
+    return Indicator(settings, channels, features, parameters, lines, group)
+
+
+def _names(settings: IndicatorSettings, orders: Mapping[FaultLine, float]) -> tuple[str, ...]:
+    if settings.features:
+        return settings.features
+    names = USUAL_CHOICE.get(settings.family)
+    if names is None:
+        raise ConfigurationError(f"{settings.family} has no usual choice of features", hint="name them: features = []")
+    lines = [line for line in USUAL_LINES if line in orders]
+    return (*names, *(f"{line}_{what}" for line in lines for what in ("amplitude", "snr_db")))
+
+
+def _parameters(
+    source: WaveformSettings, settings: IndicatorSettings, tables: TableSettings, group: MachineGroup | None
+) -> dict[str, Value]:
+    parameters: dict[str, Value] = dict(settings.parameters)
+    if settings.family == "velocity":
+        parameters.setdefault("signal_unit", getattr(source, "unit", ""))
+    if group is not None:
+        for name, wanted in (("low_hz", group.low_hz), ("high_hz", group.high_hz)):
+            if parameters.setdefault(name, wanted) != wanted:
+                raise ConfigurationError(
+                    f"{name} is {parameters[name]}, but the zones of {group.name} are for {wanted:g} Hz",
+                    hint=f"leave {name} out, or leave the zones out",
+                )
+    if settings.bearing is not None:
+        parameters |= _geometry(settings.bearing, parameters, tables.bearings_file or BEARINGS_FILE)
+    if settings.shaft_hz is not None:
+        parameters["shaft_hz"] = settings.shaft_hz
+    return parameters
+
+
+def _geometry(name: str, given: Mapping[str, Value], file: Path) -> dict[str, Value]:
+    both = [parameter for parameter in (*GEOMETRY_PARAMETERS, *ORDER_PARAMETERS) if parameter in given]
+    if both:
+        raise ConfigurationError(f"bearing and {both[0]} both say the geometry", hint="keep one of them")
+    bearings = read_bearings(file)
+    if name not in bearings:
+        raise ConfigurationError(
+            f"no bearing is called {name!r}",
+            hint=f"known: {', '.join(bearings)}; add yours to a file of your own, tables.bearings_file",
+        )
+    return dict(bearings[name].geometry.parameters())
+
+
+def _group(settings: IndicatorSettings, tables: TableSettings) -> MachineGroup | None:
+    if settings.zones is None:
+        return None
+    groups = read_machine_groups(tables.zones_file or SEVERITY_ZONES_FILE)
+    if settings.zones not in groups:
+        raise ConfigurationError(f"no machine group is called {settings.zones!r}", hint=f"known: {', '.join(groups)}")
+    return groups[settings.zones]
+
+
+def _orders(settings: IndicatorSettings, parameters: Mapping[str, Value]) -> dict[FaultLine, float]:
+    if settings.family != "envelope":
+        return {}
+    known = (*GEOMETRY_PARAMETERS, *ORDER_PARAMETERS)
+    return orders_from(
+        Parameters("envelope", {name: value for name, value in parameters.items() if name in known}, known=known)
+    )

@@ -1,0 +1,81 @@
+"""What is usual for one channel of this very machine, learned from its own reports while nothing is wrong.
+
+Constraints
+- Only reports without an anomalous window teach; what a fault looks like must not become usual.
+- Until enough is learned, the training data's baseline stands in. Once full it stays as it is: a slow fault must not
+  move the yardstick. A repair starts it anew.
+- Bounded: the first `FULL` reports (about a shift at one a minute).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_agent.pipeline.explain.attribution import SIGMA_PER_MAD
+from edge_agent.pipeline.model import Usual
+
+ENOUGH: Final = 60
+FULL: Final = 480
+
+
+class OwnBaseline:
+    """Medians and median absolute deviations of features; `features` names them, in order."""
+
+    def __init__(self, features: tuple[str, ...], *, training: Usual) -> None:
+        self.features = features
+        self.training = training
+        self._rows: list[NDArray[np.float64]] = []
+        self._own: Usual | None = None
+
+    @property
+    def count(self) -> int:
+        """Reports learned from."""
+        return len(self._rows)
+
+    @property
+    def usual(self) -> Usual:
+        """This machine's own once it is learned, else that of the training data."""
+        return self._own or self.training
+
+    def learn(self, means: NDArray[np.float64]) -> None:
+        """Take one report's means, shape (n_features,), finite; ignored once full."""
+        if len(self._rows) >= FULL:
+            return
+        self._rows.append(means.copy())
+        if len(self._rows) >= ENOUGH:
+            self._own = self._summary()
+
+    def restart(self) -> None:
+        """Forget: the machine is another one now."""
+        self._rows.clear()
+        self._own = None
+
+    def document(self) -> dict[str, Any]:
+        """As JSON, for a restart of the agent."""
+        return {"features": list(self.features), "rows": [row.tolist() for row in self._rows]}
+
+    def restore(self, document: Mapping[str, Any]) -> bool:
+        """Take up what an earlier run learned. False, and nothing taken, when it is of other features or malformed."""
+        try:
+            rows = np.array(document["rows"], np.float64).reshape(-1, len(self.features))
+            is_ours = tuple(document["features"]) == self.features
+        except (KeyError, TypeError, ValueError):
+            return False
+        if not is_ours or not np.isfinite(rows).all():
+            return False
+        self.restart()
+        self._rows = [row.copy() for row in rows[:FULL]]
+        if len(self._rows) >= ENOUGH:
+            self._own = self._summary()
+        return True
+
+    def _summary(self) -> Usual:
+        rows = np.stack(self._rows)
+        centre = np.median(rows, axis=0)
+        robust = SIGMA_PER_MAD * np.median(np.abs(rows - centre), axis=0)
+        # A line that rests on one bin for most reports has no median deviation, and varies all the same.
+        return Usual(centre, np.where(robust > 0, robust, rows.std(axis=0)), "machine")

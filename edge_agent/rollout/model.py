@@ -1,0 +1,95 @@
+"""What a running agent knows of one model that it scores with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from edge_agent.bundles.champion_file import Pointer
+from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.observed import Observe, Observed
+from edge_agent.rollout.alarm_record import AlarmRecord
+from edge_agent.rollout.challenger_file import Challenger
+from edge_agent.rollout.hot_swap import Line, machine_of, machines_of
+from edge_agent.rollout.probation import Counts
+from edge_agent.rollout.shadow_run import ShadowRun
+
+
+@dataclass(slots=True)
+class Probation:
+    """`left_out`: channels on which an alarm stood when it began; `began_s` is monotonic.
+
+    `before` is the version before, scoring beside this one, so that silence is noticed; `unwatched` says why it is not.
+    """
+
+    since: Counts
+    left_out: frozenset[tuple[str, int]]
+    began_s: float
+    before: ShadowRun | None = None
+    unwatched: str = ""
+
+    @property
+    def why_unwatched(self) -> str | None:
+        """Also when the version before failed meanwhile."""
+        failure = self.before.trial.failure if self.before is not None else None
+        return self.unwatched or (f"of the version before: {failure}" if failure else None)
+
+
+@dataclass(slots=True)
+class Rollout:
+    """One model, the lines that it scores, and what is under way."""
+
+    name: str
+    model: ScoringModel
+    alarms: AlarmRecord
+    lines: list[Line] = field(default_factory=list)
+    pointer: Pointer | None = None
+    previous: str | None = None
+    challenger: Challenger | None = None
+    shadow: ShadowRun | None = None
+    probation: Probation | None = None
+    error: str | None = None  # why the files cannot be followed; the model in memory scores on
+    seen: Counts | None = None  # since its promotion, while it is on probation
+    waits: str | None = None  # why what is ready is not promoted by itself
+
+    @property
+    def runs(self) -> list[ShadowRun]:
+        """Those who score beside the champion."""
+        before = self.probation.before if self.probation is not None else None
+        return [run for run in (self.shadow, before) if run is not None]
+
+    def waits_for(self, ready: Challenger, in_alarm: Collection[str]) -> str | None:
+        """Why nobody but a person may make it champion now, or None. `in_alarm` are points of any machine."""
+        machines = machines_of(self.lines)
+        if standing := sorted(subject for subject in in_alarm if machine_of(subject) in machines):
+            return f"an alarm stands on {', '.join(standing)}: while it does, no model is changed by itself"
+        if not ready.is_judged_on_alarms:
+            return "nothing that is anomalous to the champion was there to try it on: a person decides"
+        return None
+
+    def end_trial(self) -> None:
+        """Let the version on trial score no more."""
+        self.shadow = None
+        self.look_on()
+
+    def end_probation(self) -> None:
+        """Let the champion be one like any other, and the version before score no more."""
+        self.probation = self.seen = None
+        self.look_on()
+
+    def look_on(self) -> None:
+        """Show every line's windows to all who want them; at each change of who does."""
+        wanted = [self.alarms.offer, *(run.offer for run in self.runs)]
+        for line in self.lines:
+            line.observe = _all_of(wanted)
+
+
+def _all_of(wanted: Sequence[Observe]) -> Observe:
+    if len(wanted) == 1:
+        return wanted[0]
+
+    def show(observed: Observed) -> None:
+        for observe in wanted:
+            observe(observed)
+
+    return show

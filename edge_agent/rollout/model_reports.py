@@ -1,0 +1,51 @@
+"""What happens to models, told: an event `model_report` for the centre, and a line in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from cloud_sync.columns import Record
+from edge_agent.core.clock import Clock
+from edge_agent.errors import BundleError
+from edge_agent.pipeline.recorder import Recorder
+from edge_agent.rollout.inbox import Arrival
+from edge_agent.rollout.model import Rollout
+
+
+class ModelReports:
+    """`put` takes the events, `say` the lines (level, text)."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        recorder: Recorder,
+        put: Callable[[Sequence[Record]], Awaitable[None]],
+        say: Callable[[str, str], None],
+    ) -> None:
+        self._clock = clock
+        self._recorder = recorder
+        self._put = put
+        self._say = say
+
+    async def tell(self, state: str, name: str, version: str | None, **more: str) -> None:
+        """Tell a change; what is empty in `more` is left out."""
+        body = {"state": state, "model": name, "model_version": version, **{k: v for k, v in more.items() if v}}
+        words = f"model {name} {version or ''}".rstrip() + f": {state.replace('_', ' ')}"
+        reason = more.get("reason")
+        level = "warning" if state in ("refused", "rolled_back") else "info"
+        self._say(level, f"{words}{f': {reason}' if reason else ''}")
+        await self._put([self._recorder.report(name, self._clock.now_ns(), body)])
+
+    async def tell_arrival(self, arrival: Arrival) -> None:
+        """Tell what became of an entry of the inbox; a copy of what is here already is no news."""
+        if arrival.installed is None:
+            await self.tell("refused", arrival.entry, None, reason=arrival.reason)
+        elif arrival.installed.is_new:
+            await self.tell("installed", arrival.installed.name, arrival.installed.version, entry=arrival.entry)
+
+    def note_error(self, rollout: Rollout, exc: BundleError) -> None:
+        """Keep why the files cannot be followed; said once, until it is another reason."""
+        if rollout.error != exc.message:
+            self._say("error", f"model {rollout.name}: {exc.message}{f'; {exc.hint}' if exc.hint else ''}")
+        rollout.error = exc.message

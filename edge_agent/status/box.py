@@ -1,0 +1,182 @@
+"""What `status` says of the box below the agent: does its state last, is there room, does it restart?
+
+Its fields are a contract (docs/CLI_OUTPUT.md). Nothing here ends a recording: each is said, with what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from edge_agent.core.clock import Clock
+from edge_agent.health.file_systems import Durability, FileSystem, file_system_of
+from edge_agent.health.memory import Memory, memory_of_this_process
+from edge_agent.settings import Settings
+from edge_agent.status.fields import problem
+from edge_agent.status.folders import StatusFolders
+from edge_agent.status.local_socket import LocalApi
+from edge_agent.status.starts import Start, loop_problem, read_starts, unasked
+
+FEW_INODES: Final = 100
+_FEW_SHARE: Final = 20
+MEMORY_SHARE: Final = 0.9
+LEAST_AVAILABLE_BYTES: Final = 16 << 20
+
+_ON_PURPOSE: Final = "or, when that is meant: gateway.accept_volatile_state = true"
+
+
+@dataclass(frozen=True, slots=True)
+class BoxHealth:
+    """One look. `since_ns`: when each kind of problem was first seen in this run."""
+
+    state_dir: Path
+    file_system: FileSystem | None
+    memory: Memory
+    starts: tuple[Start, ...] = ()
+    """Of the last hour, that nobody asked for; with the newest end in the last of them."""
+    answers_at: Path | None = None
+    refused: str | None = None
+    """Why it does not answer in the runtime folder."""
+    is_volatile_accepted: bool = False
+    started_ns: int | None = None
+    first_seen_ns: dict[str, int] = field(default_factory=dict)
+
+
+class BoxWatch:
+    """Owns where the status is answered and left, and remembers since when something of the box is so."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        *,
+        describe: Callable[[], Awaitable[dict[str, Any]]],
+        file_system: Callable[[Path], FileSystem] = file_system_of,
+        memory: Callable[[], Memory] = memory_of_this_process,
+    ) -> None:
+        self._settings = settings.gateway
+        self.folders = StatusFolders(settings.gateway.runtime_dir, settings.gateway.state_dir)
+        self.api = LocalApi(*self.folders.sockets, describe=describe)
+        self._clock = clock
+        self._file_system = file_system
+        self._memory = memory
+        self._started_ns = clock.now_ns()
+        self._first_seen_ns: dict[str, int] = {}
+
+    def look(self) -> BoxHealth:
+        """Ask the kernel: blocks as long as a disk that does not answer."""
+        now_ns, state_dir = self._clock.now_ns(), self._settings.state_dir
+        try:
+            found = self._file_system(state_dir)
+        except OSError:  # what reads and writes there says it
+            found = None
+        health = BoxHealth(
+            state_dir=state_dir,
+            file_system=found,
+            memory=self._memory(),
+            starts=tuple(unasked(read_starts(state_dir), now_s=now_ns / 1e9)),
+            answers_at=self.api.path,
+            refused=self.api.refused,
+            is_volatile_accepted=self._settings.accept_volatile_state,
+            started_ns=self._started_ns,
+            first_seen_ns=self._first_seen_ns,
+        )
+        self._remember("inodes", has_few_inodes(found), now_ns)
+        self._remember("memory", is_short_of_memory(health.memory), now_ns)
+        return health
+
+    def warnings(self) -> list[str]:
+        """Return what the log should hold of it at the start, a line each."""
+        return [f"{found['what']}; {found['do']}" for found in box_problems(self.look())]
+
+    def _remember(self, what: str, is_so: bool, now_ns: int) -> None:
+        if not is_so:
+            self._first_seen_ns.pop(what, None)
+        else:
+            self._first_seen_ns.setdefault(what, now_ns)
+
+
+def describe_box(box: BoxHealth) -> dict[str, Any]:
+    """Return the field `box`."""
+    found = box.file_system
+    return {
+        "state_file_system": found.type if found else None,
+        "state_durability": found.durability.value if found else None,
+        "state_free_bytes": found.free_bytes if found else None,
+        "state_free_inodes": found.free_inodes if found else None,
+        "memory_held_bytes": box.memory.held_bytes,
+        "memory_limit_bytes": box.memory.limit_bytes,
+        "unasked_starts": len(box.starts),
+        "last_end": box.starts[-1].before if box.starts else None,
+        "answers_at": None if box.answers_at is None else str(box.answers_at),
+    }
+
+
+def box_problems(box: BoxHealth) -> list[dict[str, Any]]:
+    """Return what is wrong with the box, since when, what to do."""
+    out = []
+    if box.refused is not None:
+        out.append(_answering_problem(box, box.refused))
+    volatile = None if box.is_volatile_accepted else volatile_problem(box.state_dir, box.file_system)
+    if volatile is not None:
+        out.append(problem(volatile[0], box.started_ns, volatile[1]))
+    if has_few_inodes(box.file_system) and box.file_system is not None:
+        what = (
+            f"the disk of {box.state_dir} has {box.file_system.free_inodes} inodes left: then no file can be made there"
+        )
+        do = "remove old files there (df -i shows where they are many); the open outbox records on meanwhile"
+        out.append(problem(what, box.first_seen_ns.get("inodes"), do))
+    if is_short_of_memory(box.memory):
+        out.append(_memory_problem(box))
+    if (loop := loop_problem(box.starts)) is not None:
+        out.append(problem(loop[0], int(box.starts[0].at_s * 1e9), loop[1]))
+    return out
+
+
+def volatile_problem(state_dir: Path, found: FileSystem | None) -> tuple[str, str] | None:
+    """Return what is lost when the power fails, and how to move it; None when it lasts, as far as one can see."""
+    if found is None:
+        return None
+    if found.durability is Durability.IN_MEMORY:
+        what = f"the state folder {state_dir} is in memory ({found.type}): what waits there is lost at a power cut"
+        return what, f"set gateway.state_dir to a folder on a disk or card (RUNBOOK, Poor boxes); {_ON_PURPOSE}"
+    if found.durability is Durability.IN_A_LAYER:
+        what = (
+            f"the state folder {state_dir} is in a layer of an overlay: what waits there is lost with the container, "
+            "or at a restart when the layer is in memory"
+        )
+        return what, f"mount a volume or a disk at {state_dir}, or set gateway.state_dir to one; {_ON_PURPOSE}"
+    return None
+
+
+def has_few_inodes(found: FileSystem | None) -> bool:
+    """Return whether so few are left that a start, a log or a download may want the last one."""
+    if found is None or found.free_inodes is None or found.total_inodes is None:
+        return False
+    return found.free_inodes <= min(FEW_INODES, found.total_inodes // _FEW_SHARE)
+
+
+def is_short_of_memory(memory: Memory) -> bool:
+    """Return whether the kernel is about to end a program: ours at its limit, or any when the box has no more."""
+    at_limit = memory.held_bytes is not None and memory.limit_bytes is not None
+    if at_limit and (memory.held_bytes or 0) > MEMORY_SHARE * (memory.limit_bytes or 0):
+        return True
+    return memory.available_bytes is not None and memory.available_bytes < LEAST_AVAILABLE_BYTES
+
+
+def _memory_problem(box: BoxHealth) -> dict[str, Any]:
+    memory = box.memory
+    whose = "its group (MemoryMax=, or the container)" if memory.is_group else "the box"
+    held, limit = (memory.held_bytes or 0) / 1e6, (memory.limit_bytes or 0) / 1e6
+    what = f"memory is short: the agent holds {held:.0f} MB of the {limit:.0f} MB of {whose}; the kernel may end it"
+    do = "fewer channels or sources, a larger MemoryMax= of the service, or a box with more memory"
+    return problem(what, box.first_seen_ns.get("memory"), do)
+
+
+def _answering_problem(box: BoxHealth, refused: str) -> dict[str, Any]:
+    where = f"it answers at {box.answers_at}" if box.answers_at else "nobody can ask it"
+    what = f"the status socket {refused}; recording goes on, and {where}"
+    do = "make gateway.runtime_dir a folder the agent may write to (RuntimeDirectory= of the service), then restart it"
+    return problem(what, box.started_ns, do)

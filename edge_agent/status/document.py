@@ -1,0 +1,327 @@
+"""The status document: what is wrong, since when, what to do; then the numbers.
+
+Its fields are a contract (docs/CLI_OUTPUT.md): fields may be added, none is renamed. Times are UTC,
+RFC 3339; durations in seconds. Pure: parts in, one JSON-able document out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from cloud_sync.outbox.retention_policy import Limit
+from cloud_sync.outbox.store import Depth
+from cloud_sync.outbox.writer import WriterState
+from cloud_sync.reconcile.hourly import ReconcileState
+from cloud_sync.transports.auto import Way
+from cloud_sync.uplink.sender import LinkState, UplinkState
+from edge_agent import __version__
+from edge_agent.core.clock import Clock
+from edge_agent.core.gaps import GapSpan
+from edge_agent.drivers.supervisor import SourceHealth, SourceState
+from edge_agent.errors import BundleError
+from edge_agent.health.clock_keeper import ClockHealth
+from edge_agent.health.ledger import GapLedger
+from edge_agent.health.supervision import PartFailure
+from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.stages import SnapshotStage
+from edge_agent.settings import Settings
+from edge_agent.status.backlog_growth import describe_pace, growth_problems, is_withheld
+from edge_agent.status.box import BoxHealth, box_problems, describe_box
+from edge_agent.status.clock import clock_problems, describe_clock
+from edge_agent.status.fields import in_utc, problem, rfc3339
+from edge_agent.status.machines import (
+    Stage,
+    describe_alarms,
+    describe_source,
+    describe_tag_model,
+    points_in_alarm,
+    signal_problems,
+)
+from edge_agent.status.models import update_problems
+from edge_agent.status.outbox import OutboxHealth, describe_outbox, quarantine_problem
+from edge_agent.status.parts import describe_parts, part_problems
+from edge_agent.status.proxy import describe_proxy
+from edge_agent.status.reconciliation import reconcile_problem
+from edge_agent.status.twins import (
+    Installation,
+    describe_identity,
+    describe_presence,
+    presence_problems,
+    remedy_of_held,
+)
+from edge_agent.status.unscored import Unscored
+from edge_agent.status.unsteady_link import unsteady_problem
+
+STARTING_GRACE_S: Final = 30.0
+OFFLINE_GRACE_S: Final = 60.0
+"""A central that is restarted is not yet a problem for the technician; one that never answered in this run is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything the document is made from."""
+
+    settings: Settings
+    now_ns: int
+    clock: Clock
+    """By which everything that is measured is stamped; `now_ns` and all else is UTC, as far as known."""
+    clock_health: ClockHealth
+    sources: Mapping[str, SourceHealth]
+    stages: Sequence[Stage]
+    snapshots: Sequence[SnapshotStage]
+    unscored: Mapping[str, Unscored]
+    models: Sequence[ScoringModel]
+    model_errors: Mapping[str, BundleError]
+    depth: Depth | None
+    counters: Mapping[str, int]
+    clock_set_back: GapSpan
+    outbox_error: str | None
+    writer: WriterState
+    uplink: UplinkState
+    worth: str
+    way: Way
+    ledger: GapLedger
+    outbox: OutboxHealth | None = None
+    reconcile: ReconcileState | None = None
+    model_updates: Mapping[str, Any] = field(default_factory=dict)
+    certificate: tuple[str, str] | None = None
+    """What is wrong with the client certificate or the public CAs, and what to do."""
+    failures: Sequence[PartFailure] = ()
+    own: Installation | None = None
+    box: BoxHealth | None = None
+    link: Mapping[str, Any] = field(default_factory=dict)
+    """What is said with the central of the bytes on the link."""
+    held_back: Mapping[str, Any] | None = None
+    """The problem of a data budget that does not suffice."""
+
+    def utc_us(self, time_us: int) -> int:
+        """A time of the agent's own clock in UTC."""
+        return self.clock.to_utc(time_us * 1000) // 1000
+
+
+def describe(parts: Parts) -> dict[str, Any]:
+    """The whole document."""
+    problems = _problems(parts)
+    alarms = in_utc(describe_alarms(parts.stages, parts.snapshots), parts.utc_us)
+    now_ns = parts.clock.now_ns()
+    state = "degraded" if problems else "healthy"
+    return {
+        "schema": 1,
+        "state": state,
+        "summary": _summary(problems, alarms, parts),
+        "time": rfc3339(parts.now_ns),
+        "gateway": {
+            "id": parts.settings.gateway.id,
+            "site": parts.settings.gateway.site,
+            "version": __version__,
+            **describe_identity(parts.own),
+        },
+        "problems": problems,
+        "alarms": alarms,
+        "sources": [
+            in_utc(describe_source(source, parts.sources[source.name], parts.stages, now_ns), parts.utc_us)
+            for source in parts.settings.sources
+        ],
+        "tag_models": in_utc([describe_tag_model(stage) for stage in parts.snapshots], parts.utc_us),
+        "models": [{"name": m.name, "version": m.version, "threshold": m.threshold} for m in parts.models],
+        "model_updates": dict(parts.model_updates),
+        "outbox": _outbox(parts),
+        "central": _central(parts),
+        "gaps": {
+            "total": parts.ledger.total,
+            "by_cause": parts.ledger.by_cause(),
+            "outbox_records": parts.ledger.outbox_records(),
+            "newest": parts.ledger.newest(5, utc_us=parts.utc_us),
+        },
+        "clock": describe_clock(parts.clock_health),
+        "box": None if parts.box is None else describe_box(parts.box),
+        "parts_failed": describe_parts(parts.failures),
+    }
+
+
+def _problems(parts: Parts) -> list[dict[str, Any]]:
+    out, now_ns = [], parts.clock.now_ns()
+    for name, health in parts.sources.items():
+        is_new = (now_ns - health.since_ns) / 1e9 < STARTING_GRACE_S
+        if health.state in (SourceState.LOST, SourceState.REJECTED):
+            out.append(problem(_named(name, health.message), health.since_ns, health.hint))
+        elif health.state is SourceState.STARTING and not is_new:
+            out.append(problem(f"{name}: no data yet", health.since_ns, "check that the device sends"))
+    for name, unscored in parts.unscored.items():
+        if name in parts.sources or any(name == m.name for m in parts.settings.tag_models):
+            out.append(problem(f"{name} is not scored: {unscored.reason}", None, unscored.do))
+    out += [problem(what, None, do) for what, do in update_problems(parts.model_updates)]
+    out += signal_problems(parts.stages, parts.snapshots)
+    out = in_utc(out, parts.utc_us) + clock_problems(parts.clock_health)
+    out += _delivery_problems(parts)
+    out += box_problems(parts.box) if parts.box is not None else []
+    out += part_problems(parts.failures, now_ns=parts.now_ns)
+    return out
+
+
+def _named(name: str, message: str) -> str:
+    """Drivers often name themselves already; once is enough."""
+    return message if message.startswith(f"{name}: ") else f"{name}: {message}"
+
+
+def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
+    out = []
+    uplink, writer = parts.uplink, parts.writer
+    if parts.clock_set_back.since_ns is not None:
+        told = problem(parts.clock_set_back.detail, parts.clock_set_back.since_ns, "check the clock of the device")
+        out.append(in_utc(told, parts.utc_us))
+    if parts.outbox_error is not None:
+        out.append(problem(f"the outbox cannot be read: {parts.outbox_error}", None, "check the disk or flash card"))
+    if writer.error is not None:
+        what = f"the outbox takes nothing: {writer.error}; {writer.pending} records are held in memory"
+        out.append(problem(what, parts.outbox.error_since_ns if parts.outbox else None, writer.hint))
+    quarantined = parts.outbox.quarantined if parts.outbox else ()
+    broken = quarantine_problem(quarantined, waits_for=parts.outbox.salvage_waits_for if parts.outbox else None)
+    if broken is not None:
+        out.append(problem(broken[0], put_aside_at_ns(quarantined[-1]), broken[1]))
+    if (away := link_problem(uplink, parts.now_ns)) is not None:
+        out.append({**away, "do": remedy_of_held(parts.own) or away["do"]})
+    elif (unsteady := unsteady_problem(uplink, parts.now_ns)) is not None:
+        out.append(unsteady)
+    if not is_withheld(parts.link) and not parts.clock_health.held_records:
+        out += growth_problems(parts.outbox.growth if parts.outbox else None, uplink, parts.settings.central)
+    out += presence_problems(parts.own, uplink.link, now_ns=parts.now_ns)
+    if parts.held_back is not None:
+        out.append(dict(parts.held_back))
+    if parts.certificate is not None and uplink.link is not LinkState.REFUSED:  # then it is said there
+        out.append(problem(parts.certificate[0], None, parts.certificate[1]))
+    differs = reconcile_problem(parts.reconcile)
+    if differs is not None:
+        out.append(problem(differs[0], None, differs[1]))
+    out += letter_problems(parts.depth, parts.way)
+    if parts.depth is not None and parts.depth.file_bytes > 0.8 * parts.settings.outbox.max_bytes:
+        used = parts.depth.file_bytes / parts.settings.outbox.max_bytes
+        out.append(problem(f"the outbox is {used:.0%} full", None, "restore the link to the central"))
+    if _is_at_the_floor(parts):
+        what = "the disk is down to the room that is kept free: the oldest readings are given up"
+        out.append(problem(what, None, "free space on the disk that holds the outbox, or restore the link"))
+    return out
+
+
+def link_problem(uplink: UplinkState, now_ns: int) -> dict[str, Any] | None:
+    """A central that is away for a while is none yet; an address or certificate that never worked is one at once."""
+    if uplink.link in (LinkState.STARTING, LinkState.ONLINE):
+        return None
+    was_online = uplink.last_settled_ns is not None
+    if uplink.link is LinkState.OFFLINE and was_online and now_ns - uplink.since_ns <= OFFLINE_GRACE_S * 1e9:
+        return None
+    return problem(f"central: {uplink.error}", uplink.since_ns, uplink.hint)
+
+
+def _is_at_the_floor(parts: Parts) -> bool:
+    """Readings wait, and the disk leaves them no more room."""
+    bounds = parts.outbox.bounds if parts.outbox else None
+    if bounds is None or parts.depth is None or bounds.limit is not Limit.FLOOR:
+        return False
+    return parts.depth.records > 0 and parts.depth.used_bytes >= bounds.reading_bytes
+
+
+def letter_problems(depth: Depth | None, way: Way) -> list[dict[str, Any]]:
+    """Events that no try can bring to this central are a fact, shown with the central; here is what can be mended."""
+    if depth is None:
+        return []
+    out = []
+    refused = depth.dead_letters - depth.no_place
+    if refused:
+        what = f"{refused} records were refused by the central for good"
+        out.append(
+            problem(what, None, "read why: edge-agent outbox dead-letters; send again: edge-agent outbox requeue")
+        )
+    if depth.no_place and way.takes_events:
+        what = f"{depth.no_place} events had no place at the central and are kept here; now it takes them"
+        out.append(problem(what, None, "send them: edge-agent outbox requeue --all"))
+    return out
+
+
+def put_aside_at_ns(file: Path) -> int | None:
+    """When a damaged outbox was put aside: its name says so."""
+    stamp = re.search(r"-(\d{8}T\d{6})(\.\d+)?$", file.name)
+    if stamp is None:
+        return None
+    try:
+        return int(datetime.strptime(stamp[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()) * 10**9
+    except ValueError:  # somebody gave it another name
+        return None
+
+
+def _oldest_ns(depth: Depth, clock: ClockHealth) -> int | None:
+    """UTC; None also while records wait whose times are not known."""
+    return None if depth.oldest_time_us is None or clock.held_records else depth.oldest_time_us * 1000
+
+
+def _outbox(parts: Parts) -> dict[str, Any]:
+    depth = parts.depth
+    document: dict[str, Any] = {
+        "pending_in_memory": parts.writer.pending,
+        "max_bytes": parts.settings.outbox.max_bytes,
+        "error": parts.writer.error,
+        "error_since": rfc3339(parts.outbox.error_since_ns) if parts.outbox else None,
+        "unsendable_total": parts.writer.unsendable_total,
+        **describe_outbox(depth, parts.counters, parts.outbox),
+    }
+    if depth is not None:
+        document |= {
+            "records": depth.records,
+            "blocks": depth.blocks,
+            "file_bytes": depth.file_bytes,
+            "oldest": rfc3339(_oldest_ns(depth, parts.clock_health)),
+            "dead_letters": depth.dead_letters,
+            "no_place": depth.no_place,
+        }
+    return document
+
+
+def _central(parts: Parts) -> dict[str, Any]:
+    uplink = parts.uplink
+    return {
+        "url": parts.settings.central.address,
+        "state": uplink.link.value,
+        "since": rfc3339(uplink.since_ns),
+        "error": uplink.error,
+        "hint": uplink.hint,
+        "last_settled": rfc3339(uplink.last_settled_ns),
+        "proxy": describe_proxy(parts.settings.central),
+        "sent_bytes_total": uplink.sent_bytes_total,
+        **describe_pace(uplink),
+        **parts.link,
+        "worth": parts.worth,
+        "way": parts.way.name,
+        "way_since": rfc3339(parts.way.since_ns),
+        "way_instead_of": parts.way.instead_of,
+        "takes_events": parts.way.takes_events,
+        "unexpected_answers": parts.way.unexpected_answers,
+        **describe_presence(parts.own),
+        "reconcile": _reconcile(parts.reconcile or ReconcileState()),
+    }
+
+
+def _reconcile(state: ReconcileState) -> dict[str, Any]:
+    return {
+        "checked_at": rfc3339(state.checked_at_ns),
+        "hours": state.hours,
+        "sensors": state.sensors,
+        "differences": state.differences,
+        "missing_rows": state.missing_rows,
+        "changed_hours": state.changed_hours,
+        "error": state.error,
+    }
+
+
+def _summary(problems: list[dict[str, Any]], alarms: list[dict[str, Any]], parts: Parts) -> str:
+    waiting = "" if parts.depth is None else f", {parts.depth.records} records waiting"
+    standing = points_in_alarm(alarms)
+    alarm_text = f"{standing} alarm{'' if standing == 1 else 's'}"
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        return f"{problems[0]['what']}{more}; {alarm_text}{waiting}"
+    return f"{len(parts.sources)} sources, {alarm_text}{waiting}"

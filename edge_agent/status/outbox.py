@@ -1,0 +1,158 @@
+"""The outbox in the status document: what waits, how long the room lasts, what was given up, what is wrong with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cloud_sync.outbox.fill_rate import FillRate, days_left, written_bytes
+from cloud_sync.outbox.quarantine import is_stranger, is_unsalvaged, quarantined
+from cloud_sync.outbox.retention_policy import Bounds
+from cloud_sync.outbox.store import Depth, Outbox
+from cloud_sync.outbox.tables import Waiting
+from cloud_sync.records import RecordClass
+from cloud_sync.uplink.sender import UplinkState
+from edge_agent.status.backlog_growth import Growth, GrowthWatch
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxHealth:
+    """What is known of the outbox besides its depth and its totals."""
+
+    has_ballast: bool
+    room_days: float | None
+    bytes_per_reading: float | None
+    quarantined: Sequence[Path]
+    error_since_ns: int | None
+    bounds: Bounds | None = None
+    min_free_bytes: int = 0
+    salvage_waits_for: str | None = None
+    growth: Growth | None = None
+
+
+@dataclass(slots=True)
+class OutboxWatch:
+    """Remembers what a single look cannot show: the rate, and since when the disk refuses."""
+
+    outbox: Outbox
+    uplink: Callable[[], UplinkState]
+    monotonic_s: Callable[[], float] = time.monotonic
+    _backlog: GrowthWatch = field(default_factory=GrowthWatch)
+    _rate: FillRate = field(default_factory=FillRate)
+    _written_at_start: int | None = field(default_factory=written_bytes)
+    _appended_at_start: int | None = None
+    _error_since_ns: int | None = None
+
+    def look(self, depth: Depth | None, counters: Mapping[str, int], *, error: str | None, now_ns: int) -> OutboxHealth:
+        if error is None:
+            self._error_since_ns = None
+        elif self._error_since_ns is None:
+            self._error_since_ns = now_ns
+        bounds = None if depth is None else self.outbox.bounds(depth.used_bytes)
+        return OutboxHealth(
+            has_ballast=self.outbox.has_ballast,
+            room_days=self._room_days(depth, bounds, counters),
+            bytes_per_reading=self._bytes_per_reading(counters),
+            quarantined=quarantined(self.outbox.path),
+            error_since_ns=self._error_since_ns,
+            bounds=bounds,
+            min_free_bytes=self.outbox.min_free_bytes,
+            salvage_waits_for=self.outbox.salvage_waits_for,
+            growth=self._growth(depth, counters, now_ns),
+        )
+
+    def _growth(self, depth: Depth | None, counters: Mapping[str, int], now_ns: int) -> Growth | None:
+        if depth is None:
+            return None
+        return self._backlog.look(depth, counters, self.uplink(), now_s=self.monotonic_s(), now_ns=now_ns)
+
+    def _room_days(self, depth: Depth | None, bounds: Bounds | None, counters: Mapping[str, int]) -> float | None:
+        total, now_s = counters.get("appended_bytes"), self.monotonic_s()
+        if depth is None or bounds is None or total is None:
+            return None
+        rate = self._rate.bytes_per_day(total, now_s=now_s)
+        self._rate.note(total, now_s=now_s)
+        return days_left(bounds, depth.used_bytes, rate)
+
+    def _bytes_per_reading(self, counters: Mapping[str, int]) -> float | None:
+        appended, written = counters.get("appended"), written_bytes()
+        if appended is None or written is None or self._written_at_start is None:
+            return None
+        if self._appended_at_start is None:
+            self._appended_at_start = appended
+        made = appended - self._appended_at_start
+        return (written - self._written_at_start) / made if made > 0 else None
+
+
+def describe_outbox(depth: Depth | None, counters: Mapping[str, int], health: OutboxHealth | None) -> dict[str, Any]:
+    """The fields that any look at an outbox can fill, also without the daemon."""
+    document: dict[str, Any] = {
+        "appended_total": counters.get("appended"),
+        "accepted_total": counters.get("accepted"),
+        "duplicates_total": counters.get("duplicates"),
+        "refused_total": counters.get("refused"),
+        "requeued_total": counters.get("requeued"),
+        "thinned_total": counters.get("thinned"),
+        "evicted_total": counters.get("evicted"),
+        "damaged_total": counters.get("damaged"),
+        "rescued_total": counters.get("rescued", 0),
+        "recovered_total": counters.get("recovered", 0),
+        "quarantine_removed_total": counters.get("quarantine_removed", 0),
+    }
+    if depth is not None:
+        waiting = dict(depth.by_class)
+        readings = waiting.get(RecordClass.READING.value, Waiting())
+        events = waiting.get(RecordClass.EVENT.value, Waiting())
+        document |= {
+            "reading_records": readings.records,
+            "reading_bytes": readings.body_bytes,
+            "event_records": events.records,
+            "event_bytes": events.body_bytes,
+        }
+    if health is not None:
+        document |= {
+            "has_ballast": health.has_ballast,
+            "room_days": None if health.room_days is None else round(health.room_days, 1),
+            "written_bytes_per_record": (
+                None if health.bytes_per_reading is None else round(health.bytes_per_reading, 1)
+            ),
+            "salvage_waits_for": health.salvage_waits_for,
+            **describe_put_aside(health.quarantined),
+        }
+        if health.bounds is not None:
+            document |= describe_bounds(health.bounds, health.min_free_bytes)
+    return document
+
+
+def describe_bounds(bounds: Bounds, min_free_bytes: int) -> dict[str, Any]:
+    """Which of the two bounds ends the room of readings now, and where."""
+    return {"limited_by": bounds.limit.value, "room_bytes": bounds.reading_bytes, "min_free_bytes": min_free_bytes}
+
+
+def describe_put_aside(files: Sequence[Path]) -> dict[str, list[str]]:
+    """Every file that was put aside, and those of them that are not wholly read in yet."""
+    return {
+        "quarantined": [str(path) for path in files],
+        "unsalvaged": [str(path) for path in files if is_unsalvaged(path)],
+    }
+
+
+def quarantine_problem(files: Sequence[Path], *, waits_for: str | None = None) -> tuple[str, str] | None:
+    """What is wrong, and what to do; `waits_for`: why the salvage does not go on."""
+    if not files:
+        return None
+    newest = files[-1]
+    if waits_for is not None:
+        what = f"the outbox was damaged; the rest of what is whole in {newest.name} is not read in yet: {waits_for}"
+        return what, f"keep {newest} and make room on its disk; it goes on by itself with every append and delivery"
+    if is_stranger(newest):
+        what = f"another file was put in the outbox's place; the outbox was written again, that file is {newest.name}"
+        return what, f"see whether anything in {newest} is needed, then remove it; stop the agent before a restore"
+    what = f"the outbox was damaged; what was whole was saved, and the damaged file is kept as {newest.name}"
+    return what, (
+        f"check the disk or flash card; read in what may be readable now: edge-agent outbox recover {newest}; "
+        "keep a copy for support, then remove it"
+    )

@@ -1,0 +1,86 @@
+"""The comparison with the central in the agent: who is asked, what the status document says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from cloud_sync.digest import HourDigest, HourKey
+from cloud_sync.errors import SyncError
+from cloud_sync.outbox.store import Outbox
+from cloud_sync.reconcile.compare import Ask, Span, ask_central
+from cloud_sync.reconcile.hourly import FIRST_AFTER_S, HourlyReconciliation, ReconcileState, takes_digests
+from cloud_sync.transports.base import Transport
+from cloud_sync.uplink.sender import LinkState, Uplink
+from edge_agent.core.clock import Clock
+from edge_agent.delivery.central_connection import connection_of, known_central
+from edge_agent.delivery.link_secrets import as_link_failure
+from edge_agent.settings import Settings
+from edge_agent.settings.secrets import central_api_key
+from edge_agent.status.metered_link import MeteredLink
+
+_ANSWER_TIMEOUT_S: Final = 60.0
+"""At least so long: a day of a big gateway is hashed before the first byte of the answer."""
+
+NOT_OVER_MQTT: Final = "the comparison asks the central over HTTPS, and central.url is not set"
+_COMPARE_HOW: Final = "set central.url beside [central.mqtt], or reconcile_every_s = 0"
+
+
+def asking(settings: Settings, link: MeteredLink | None = None) -> Ask:
+    """Asks the configured central over HTTPS, with a connection of its own; key and certificates are read each time."""
+
+    async def ask(span: Span) -> Mapping[HourKey, HourDigest]:
+        if settings.central.url is None:
+            raise SyncError(NOT_OVER_MQTT, hint=_COMPARE_HOW)
+        with as_link_failure():
+            api_key = central_api_key(settings)
+        meter, over = (None, None) if link is None else (link.meter, link.in_use())
+        connection = connection_of(settings.central, meter, link=over)
+        return await ask_central(
+            settings.central.url,
+            span,
+            gateway_id=settings.gateway.id,
+            api_key=api_key,
+            known=known_central(settings),
+            connection=replace(connection, answer_timeout_s=max(connection.answer_timeout_s, _ANSWER_TIMEOUT_S)),
+        )
+
+    return ask
+
+
+def hourly(
+    settings: Settings, outbox: Outbox, uplink: Uplink, transport: Transport, clock: Clock, link: MeteredLink
+) -> HourlyReconciliation:
+    """The service of an agent; it asks while its uplink is online over HTTPS."""
+    central = settings.central
+    is_wanted, has_https = central.reconcile_every_s > 0, central.url is not None
+    service = HourlyReconciliation(
+        outbox.path,
+        asking(settings, link),
+        every_s=central.asked_every_s(central.reconcile_every_s) if has_https else 0,
+        first_after_s=0.25 * central.sparing.poll_every_s if central.sparing else FIRST_AFTER_S,
+        may_ask=lambda: uplink.state.link is LinkState.ONLINE and takes_digests(transport) and link.may_ask(),
+        now_ns=clock.now_ns,
+    )
+    if is_wanted and not has_https:
+        service.state = ReconcileState(error=f"{NOT_OVER_MQTT}; {_COMPARE_HOW}")
+    return service
+
+
+def reconcile_problem(state: ReconcileState | None) -> tuple[str, str] | None:
+    """What is wrong, and what to do."""
+    if state is None or not state.differences:
+        return None
+    if state.lost_hours:
+        rows = _counted(state.missing_rows, "row")
+        what = f"the central misses {rows} it had acknowledged in {_counted(state.lost_hours, 'sensor hour')}"
+    elif state.changed_hours:
+        what = f"the central has other values than it acknowledged in {_counted(state.changed_hours, 'sensor hour')}"
+    else:
+        what = f"the central has rows in {_counted(state.differences, 'sensor hour')} that this gateway did not deliver"
+    return what, "run edge-agent reconcile"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,80 @@
+"""`edge-agent score`: faults of sensors, holes in times, the summary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_agent.cli.score import said_of, score_paths
+from edge_agent.errors import ConfigurationError
+from edge_agent.recordings import Said
+from tests.support.places import SHIPPED_MODELS
+
+MODELS = SHIPPED_MODELS
+BUNDLE = "vibration_anomaly_isolationforest"
+RATE_HZ = 20_480
+NOISE = np.round(0.1 * np.random.default_rng(1).standard_normal(3 * 2048), 4)
+
+
+def score(paths: list[Path], *, as_json: bool = True, rate: float | None = None, **said: Any) -> int:
+    return score_paths(
+        paths, BUNDLE, as_json=as_json, models=MODELS, rate=rate, allow_unsigned=False, said=Said(**said)
+    )
+
+
+def lines_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_sensor_fault_is_no_verdict_on_the_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savetxt(tmp_path / "a.csv", np.stack([np.clip(NOISE, -0.1, 0.1), NOISE], axis=1), fmt="%.4f", delimiter=";")
+    assert score([tmp_path / "a.csv"]) == 1
+    clipped, sound = lines_of(capsys)
+    assert (clipped["verdict"], clipped["sensor_fault"]) == (
+        "sensor fault: clipped (31 % of samples at full scale)",
+        "clipped",
+    )
+    assert (sound["verdict"], sound["sensor_fault"]) == ("anomalous", None)
+    assert score([tmp_path / "a.csv"], as_json=False) == 1
+    assert "5          -           -       -  sensor fault: clipped" in capsys.readouterr().out
+
+
+def test_no_window_spans_a_hole_in_the_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    times = np.arange(len(NOISE)) / RATE_HZ
+    for name, hole_s in (("whole", 0.0), ("torn", 2.0)):
+        torn = times + hole_s * (np.arange(len(NOISE)) >= 3000)
+        rows = "".join(f"{t:.7f},{x}\n" for t, x in zip(torn, NOISE, strict=True))
+        (tmp_path / f"{name}.csv").write_text("time (s),acc [g]\n" + rows)
+    assert score([tmp_path / "whole.csv", tmp_path / "torn.csv"]) == 0
+    whole, torn = lines_of(capsys)
+    assert [whole["windows"], torn["windows"]] == [5, 1 + 2]
+    assert "holes in the time: 1" in torn["notes"][1]
+
+
+def test_what_was_assumed_and_a_summary_are_said_at_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savetxt(tmp_path / "a.csv", NOISE, fmt="%.4f", header="a [mg]", comments="")
+    (tmp_path / "b.csv").write_text("T [degC]\n20.5\n")
+    (tmp_path / "c.csv").write_text("0.5\n")
+    assert score([tmp_path], as_json=False) == 1
+    said = capsys.readouterr().err
+    assert "a.csv: converted from mg to g" in said
+    assert "were read at the model's, 20480 Hz" in said
+    assert "c.csv: 0.00 s is shorter than one window" in said
+    assert said.splitlines()[-1] == "3 files: 1 scored, 2 refused; 1 results, 1 anomalous"
+
+
+def test_words_of_the_command_line_that_mean_nothing_are_refused() -> None:
+    assert said_of(unit="mg", columns=" 2, acc ", decimal="comma") == Said(unit="mg", columns=("2", "acc"), decimal=",")
+    with pytest.raises(ConfigurationError, match="--decimal is comma or point, not ','"):
+        said_of(unit=None, columns=None, decimal=",")
+
+
+def test_a_rate_that_does_not_fit_is_told_by_who_said_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text("# fs = 48000\n" + "0.5\n" * 5000)
+    assert score([tmp_path / "a.csv"]) == 1
+    assert "at 48000 Hz, the model was trained at 20480 Hz" in (said := capsys.readouterr().err)
+    assert said.rstrip().endswith("(that is the rate the file says)")

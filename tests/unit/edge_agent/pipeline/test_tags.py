@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from cloud_sync.columns import RowColumns
+from cloud_sync.records import Event
+from edge_agent.core.gaps import Gap, GapCause
+from edge_agent.core.quality import Quality
+from edge_agent.core.tags import Reading, Scan, Tag
+from edge_agent.errors import BundleError
+from edge_agent.pipeline.recorder import Recorder
+from edge_agent.pipeline.tags import SnapshotLine, TagLine
+from edge_agent.settings import AlarmSettings, TagModelSettings
+from tests.support.blocks import rows_in
+from tests.support.mean_model import mean_model
+
+START_NS = 1_700_000_000_000_000_000
+TEMPERATURE = Tag("press-3.temperature", "K", "temperature")
+
+
+def at(seconds: float, value: float | None, *, quality: Quality | None = None, tag: Tag = TEMPERATURE) -> Scan:
+    quality = quality if quality is not None else Quality.BAD if value is None else Quality.GOOD
+    time_ns = START_NS + round(seconds * 1e9)
+    return Scan("plc", (Reading(tag, value, quality, None, time_ns, "" if value is not None else "exception 2"),))
+
+
+def tag_line(*, deadband: float = 0.0) -> TagLine:
+    return TagLine(
+        "plc", deadbands={"press-3.temperature": deadband}, heartbeat_s=60.0,
+        recorder=Recorder(is_clock_synced=lambda: True),
+    )  # fmt: skip
+
+
+def reported(line: TagLine, *scans: Scan) -> list[float]:
+    return [row.value for scan in scans for row in rows_in(line.push(scan))]
+
+
+def test_a_change_inside_the_deadband_is_not_reported() -> None:
+    assert reported(tag_line(deadband=0.5), at(0, 300.0), at(1, 300.4), at(2, 300.6)) == [300.0, 300.6]
+
+
+def test_an_unchanged_value_is_reported_again_at_the_heartbeat() -> None:
+    assert reported(tag_line(), at(0, 1.0), at(30, 1.0), at(60, 1.0), at(61, 1.0)) == [1.0, 1.0]
+
+
+def test_a_change_of_quality_is_news() -> None:
+    line = tag_line(deadband=10.0)
+    records = [r for s in (at(0, 1.0), at(1, 1.0, quality=Quality.UNCERTAIN)) for r in line.push(s)]
+    assert [row.quality for row in rows_in(records)] == [1.0, 0.4]
+
+
+def test_a_bad_value_is_a_gap_with_the_protocols_word_and_never_a_row() -> None:
+    line = tag_line()
+    records = [r for s in (at(0, 1.0), at(1, None), at(2, None), at(3, 2.0)) for r in line.push(s)]
+    gaps = [record for record in records if isinstance(record, Event)]
+    assert [row.value for row in rows_in(records)] == [1.0, 2.0]
+    assert [gap.body["detail"] for gap in gaps] == ["exception 2", "exception 2"]
+    assert gaps[1].body["start_us"] == gaps[0].body["start_us"]
+    assert gaps[1].body["end_us"] - gaps[1].body["start_us"] == 2_000_000
+    assert line.gaps_total == 1
+
+
+def test_the_news_of_a_scan_are_one_record() -> None:
+    line = tag_line()
+    names = [f"press-3.t{n}" for n in range(50)]
+    readings = [Reading(Tag(name, "K", "temperature"), 1.0, Quality.GOOD, None, START_NS) for name in names]
+    (report,) = line.push(Scan("plc", tuple(readings)))
+    assert isinstance(report, RowColumns)
+    assert [row.series.sensor_id for row in report.rows()] == names
+    assert line.push(Scan("plc", tuple(readings))) == [], "nothing is news"
+
+
+def test_a_reading_that_came_too_late_is_no_row_and_is_not_taken_for_reported() -> None:
+    line = tag_line(deadband=0.5)
+    assert reported(line, at(10, 1.0), at(9, 5.0), at(11, 5.1)) == [1.0, 5.1]
+
+
+def snapshot_line() -> SnapshotLine:
+    settings = TagModelSettings(
+        name="risk", asset="press-3", model="mean-model", inputs={"mean": "press-3.temperature"}, max_age_s=5.0,
+        alarm=AlarmSettings(over_windows=2),
+    )  # fmt: skip
+    model = mean_model(family="tag_snapshot")
+    return SnapshotLine(settings, model, Recorder(is_clock_synced=lambda: True))
+
+
+def test_a_snapshot_scores_the_newest_values() -> None:
+    line, tags = snapshot_line(), tag_line()
+    tags.push(at(0, 0.25))
+    (row,) = rows_in(line.score(tags.latest, START_NS + 1_000_000_000))
+    assert row.series.sensor_id == "press-3.risk.score"
+    assert np.isclose(row.value, 0.25)
+
+
+def test_a_snapshot_is_refused_by_name_while_a_tag_is_missing_bad_or_stale() -> None:
+    line, tags = snapshot_line(), tag_line()
+    (missing,) = line.score(tags.latest, START_NS)
+    assert isinstance(missing, Event)
+    assert "press-3.temperature has not been read yet" in missing.body["detail"]
+    tags.push(at(0, 0.1))
+    assert rows_in(line.score(tags.latest, START_NS + 1))
+    (stale,) = line.score(tags.latest, START_NS + 6_000_000_000)
+    assert isinstance(stale, Event)
+    assert "stale" in stale.body["detail"]
+    tags.push(at(7, None))
+    assert line.score(tags.latest, START_NS + 7_000_000_000) == [], "the refusal is told once"
+    assert line.state.refused_total == 3
+    assert line.state.last_score is None
+
+
+def test_two_anomalous_snapshots_raise_the_alarm_on_the_asset() -> None:
+    line, tags = snapshot_line(), tag_line()
+    tags.push(at(0, 0.9))
+    records = [r for i in (1, 2) for r in line.score(tags.latest, START_NS + i)]
+    (alarm,) = [record for record in records if isinstance(record, Event)]
+    assert alarm.subject == "press-3"
+    assert alarm.body["state"] == "raised"
+
+
+def test_a_refused_tag_is_one_gap_although_the_driver_says_it_twice() -> None:
+    line = tag_line()
+    bad = line.push(at(0, None))
+    said_again = line.push(Gap("press-3.temperature", GapCause.DEVICE_REJECTED, START_NS, START_NS, "exception 2"))
+    assert len(bad) == 1
+    assert said_again == []
+
+
+def scored(line: SnapshotLine, value: float) -> list[Event]:
+    """The events of one snapshot of a tag with this value, just read."""
+    (reading,) = at(0, value).readings
+    return [record for record in line.score({reading.tag.name: reading}, START_NS) if isinstance(record, Event)]
+
+
+def test_a_row_the_model_will_not_take_is_a_gap_and_stops_nobody() -> None:
+    def broken(values: np.ndarray) -> np.ndarray:
+        raise BundleError("the model gave a score that is not finite")
+
+    line = snapshot_line()
+    line.swap(dataclasses.replace(line.model, score=broken))
+    (gap,) = scored(line, 0.1)
+    assert (gap.body["cause"], gap.body["detail"]) == ("model_refused", "the model gave a score that is not finite")
+    assert line.state.model_refused_total == line.state.refused_total == 1
+    line.swap(mean_model(family="tag_snapshot"))
+    (ended,) = scored(line, 0.1)
+    assert ended.body["cause"] == "model_refused"
+    assert line.state.scored_total == 1
+
+
+def test_a_snapshot_line_shows_what_it_scored() -> None:
+    line = snapshot_line()
+    seen = []
+    line.observe = seen.append
+    scored(line, 0.25)
+    (observed,) = seen
+    assert observed.values.shape == (1, 1, 1)
+    assert observed.scores.tolist() == [[0.25]]

@@ -1,0 +1,100 @@
+"""A tag model that changes its version keeps the history it has gathered, and takes only what its settings can feed."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from edge_agent.bundles.store import load_champion
+from edge_agent.core.quality import Quality
+from edge_agent.core.tags import Reading, Tag
+from edge_agent.errors import BundleError
+from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.recorder import Recorder
+from edge_agent.pipeline.tags import SnapshotLine
+from edge_agent.rollout.hot_swap import check_fit, counts_of, standing_channels, swap_model
+from edge_agent.rollout.startup import scoring_model
+from edge_agent.settings import TagModelSettings
+from tests.support.blocks import rows_in
+from tests.support.mean_model import mean_model
+from tests.support.places import SHIPPED_MODELS
+
+MODELS = SHIPPED_MODELS
+NAME = "anomaly_detector_refined_v2"
+STEP_NS = 300_000_000_000
+START_NS = 1_700_000_000_000_000_000
+TAG = Tag("press-3.temperature", "K", "temperature")
+
+
+@pytest.fixture(scope="module")
+def history_model() -> ScoringModel:
+    return scoring_model(load_champion(MODELS, NAME, keys_dir=MODELS / "keys"))
+
+
+@pytest.fixture
+def line(history_model: ScoringModel) -> SnapshotLine:
+    settings = TagModelSettings(
+        name="drift", asset="press-3", model=NAME, inputs={"value": TAG.name}, interval_s=300.0, max_age_s=10.0
+    )
+    return SnapshotLine(settings, history_model, Recorder(is_clock_synced=lambda: True))
+
+
+def beat(line: SnapshotLine, number: int) -> float | None:
+    """The score at the given step, or None while there is none."""
+    now_ns = START_NS + number * STEP_NS
+    reading = Reading(TAG, 20.0 + 60.0 * (number * 7 % 5) / 5, Quality.GOOD, None, now_ns)
+    line.score({TAG.name: reading}, now_ns)
+    return line.state.last_score
+
+
+def newer(model: ScoringModel) -> ScoringModel:
+    return dataclasses.replace(model, version="2.0.0")
+
+
+def test_a_swap_costs_no_beat_of_a_history(line: SnapshotLine, history_model: ScoringModel) -> None:
+    alone = SnapshotLine(line.settings, history_model, Recorder(is_clock_synced=lambda: True))
+    expected = [beat(alone, number) for number in range(12)]
+    got = [beat(line, number) for number in range(8)]
+    check_fit([line], newer(history_model))
+    assert swap_model([line], newer(history_model)) == []
+    got += [beat(line, number) for number in range(8, 12)]
+    assert got == expected
+    fresh = SnapshotLine(line.settings, history_model, Recorder(is_clock_synced=lambda: True))
+    assert [beat(fresh, number) for number in range(8, 12)] != expected[8:], "the history counts"
+    assert line.model.version == "2.0.0"
+
+
+def test_the_rows_after_it_name_the_new_version(line: SnapshotLine, history_model: ScoringModel) -> None:
+    for number in range(6):
+        beat(line, number)
+    line.swap(newer(history_model))
+    now_ns = START_NS + 6 * STEP_NS
+    (row,) = rows_in(line.score({TAG.name: Reading(TAG, 50.0, Quality.GOOD, None, now_ns)}, now_ns))
+    assert row.series.metadata["model_version"] == "2.0.0"
+
+
+def test_inputs_that_the_settings_do_not_give_are_named(line: SnapshotLine) -> None:
+    other = mean_model(family="tag_snapshot", names=("mean", "torque"))
+    tags_only = dataclasses.replace(other, spec=dataclasses.replace(other.spec, window_samples=0))
+    with pytest.raises(BundleError, match=r"wants the inputs mean, torque; tag_models 'drift' gives value"):
+        check_fit([line], tags_only)
+
+
+def test_a_model_over_samples_does_not_fit(line: SnapshotLine) -> None:
+    with pytest.raises(BundleError, match="scores samples, and drift has tags"):
+        check_fit([line], mean_model())
+
+
+def test_another_step_than_the_settings_interval_does_not_fit(line: SnapshotLine, history_model: ScoringModel) -> None:
+    spec = dataclasses.replace(history_model.spec, parameters={**history_model.spec.parameters, "step_s": 60.0})
+    with pytest.raises(BundleError, match="60 s apart"):
+        check_fit([line], dataclasses.replace(history_model, spec=spec))
+
+
+def test_its_counts_are_those_of_its_snapshots_unless_an_alarm_stands(line: SnapshotLine) -> None:
+    for number in range(8):
+        beat(line, number)
+    assert counts_of([line], frozenset()).scored == 8
+    assert counts_of([line], frozenset({("drift", 0)})).scored == 0
+    assert standing_channels([line]) == (frozenset({("drift", 0)}) if line.alarm.state.is_standing else frozenset())
