@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureSpec
 from edge_agent.dsp.catalog import CATALOG, build_extractor, feature_ids
-from edge_agent.dsp.family_base.formula import Formula
+from edge_agent.dsp.family_base.family import Formula
 from edge_agent.recordings import find_recordings, load_recording
 
 ROOT: Final = Path(__file__).parents[1]

@@ -21,7 +21,7 @@ from edge_agent.bundles.onnx_runtime import OnnxModel
 from edge_agent.core.gaps import Gap
 from edge_agent.core.samples import SampleBlock, read_only
 from edge_agent.dsp.catalog import build_extractor
-from edge_agent.dsp.family_base.extractor import Extractor
+from edge_agent.dsp.family_base.family import Extractor
 from edge_agent.dsp.windower import Windower
 from edge_agent.errors import BundleError, ConfigurationError, SignalError
 

@@ -23,7 +23,7 @@ from edge_agent.bundles.champion_file import Note, Pointer, move_pointer, pointe
 from edge_agent.bundles.folders import entries_of, is_there, versions_in
 from edge_agent.bundles.golden import GoldenReport, open_extractor, open_model, prove
 from edge_agent.bundles.onnx_runtime import OnnxModel
-from edge_agent.dsp.family_base.extractor import Extractor
+from edge_agent.dsp.family_base.family import Extractor
 from edge_agent.errors import BundleError, SignalError
 
 KEYS_DIR: Final = "keys"

@@ -39,8 +39,7 @@ from edge_agent.dsp.families.time_domain import TimeDomainExtractor
 from edge_agent.dsp.families.two_axes import TwoAxisExtractor
 from edge_agent.dsp.families.velocity import VelocityExtractor
 from edge_agent.dsp.families.vibration import VibrationExtractor
-from edge_agent.dsp.family_base.extractor import Extracted, Extractor
-from edge_agent.dsp.family_base.formula import Formula
+from edge_agent.dsp.family_base.family import Extracted, Extractor, Formula
 from edge_agent.errors import SignalError
 
 __all__ = ["CATALOG", "Extracted", "Extractor", "FeatureCatalog", "Formula", "build_extractor", "feature_ids"]

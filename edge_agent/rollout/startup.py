@@ -12,7 +12,7 @@ from edge_agent.bundles.manifest import FeatureBaseline
 from edge_agent.bundles.proven import ProvenBundles
 from edge_agent.bundles.silence import alarm_problem, check_can_alarm
 from edge_agent.bundles.store import Champion, load_bundle, load_champion, roll_back
-from edge_agent.dsp.family_base.extractor import channels_per_row
+from edge_agent.dsp.family_base.family import channels_per_row
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.explain.attribution import SIGMAS_P01_TO_P99
 from edge_agent.pipeline.model import ScoringModel, Usual

@@ -13,7 +13,7 @@ from edge_agent.core.features import FeatureSpec
 from edge_agent.core.samples import SampleBlock, read_only
 from edge_agent.core.windows import WindowBatch
 from edge_agent.dsp.catalog import CATALOG, build_extractor, feature_ids
-from edge_agent.dsp.family_base.extractor import Extractor, channels_per_row
+from edge_agent.dsp.family_base.family import Extractor, channels_per_row
 from edge_agent.dsp.windower import Windower
 
 RATE_HZ = 20_000.0

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.extractor import Extracted
-from edge_agent.dsp.family_base.formula import Formula
+from edge_agent.dsp.family_base.family import Extracted, Formula
 from edge_agent.errors import SignalError
 
 FAMILY: Final = "calendar"

@@ -19,9 +19,9 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureSpec
-from edge_agent.dsp.family_base.formula import Formula
+from edge_agent.dsp.family_base.family import Formula
 from edge_agent.dsp.family_base.parameters import Parameters
-from edge_agent.dsp.family_base.per_window import Row, Window, check_sampling, columns_of
+from edge_agent.dsp.family_base.windows import Row, Window, check_sampling, columns_of
 from edge_agent.dsp.kernels.fault_lines import LineSearch
 from edge_agent.dsp.kernels.hann_spectrum import Spectrum, amplitude_spectrum, band_bins, hann, power_spectrum
 from edge_agent.dsp.kernels.shaft_speed import WindowsAtSpeed, fixed_speed_hz

@@ -14,8 +14,7 @@ import numpy as np
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.extractor import Extracted
-from edge_agent.dsp.family_base.formula import Formula
+from edge_agent.dsp.family_base.family import Extracted, Formula
 from edge_agent.dsp.kernels.mel import MelCepstrum, MelParameters
 from edge_agent.dsp.kernels.resample import KAISER_FAST, Resampler
 from edge_agent.errors import SignalError

@@ -6,7 +6,7 @@ import numpy as np
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.extractor import Extracted
+from edge_agent.dsp.family_base.family import Extracted
 from edge_agent.errors import SignalError
 
 

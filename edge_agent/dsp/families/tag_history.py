@@ -20,8 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.extractor import Extracted
-from edge_agent.dsp.family_base.formula import Formula
+from edge_agent.dsp.family_base.family import Extracted, Formula
 from edge_agent.dsp.family_base.parameters import Parameters
 from edge_agent.errors import SignalError
 

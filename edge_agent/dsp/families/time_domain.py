@@ -17,11 +17,9 @@ from numpy.typing import NDArray
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
 from edge_agent.dsp.families.vibration import window_moments
-from edge_agent.dsp.family_base.batched import answer, no_windows
-from edge_agent.dsp.family_base.extractor import Extracted
-from edge_agent.dsp.family_base.formula import Formula
+from edge_agent.dsp.family_base.family import Extracted, Formula
 from edge_agent.dsp.family_base.parameters import Parameters
-from edge_agent.dsp.family_base.per_window import check_sampling, check_windows, columns_of
+from edge_agent.dsp.family_base.windows import answer, check_sampling, check_windows, columns_of, no_windows
 from edge_agent.dsp.kernels.moments import Column, Moments, blocks_of, sum_products
 
 _STATISTICS: Final = "scipy.stats and NumPy"

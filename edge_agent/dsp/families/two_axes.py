@@ -18,9 +18,8 @@ import scipy.fft
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.extractor import Extracted
-from edge_agent.dsp.family_base.formula import Formula
-from edge_agent.dsp.family_base.per_window import Row, Window, check_sampling, check_windows, columns_of
+from edge_agent.dsp.family_base.family import Extracted, Formula
+from edge_agent.dsp.family_base.windows import Row, Window, check_sampling, check_windows, columns_of
 from edge_agent.dsp.kernels import statistics
 from edge_agent.dsp.kernels.magnitude_spectrum import HIGH_FREQUENCY_HZ
 from edge_agent.errors import SignalError

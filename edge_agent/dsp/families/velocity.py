@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.extractor import Extracted
-from edge_agent.dsp.family_base.formula import Formula
+from edge_agent.dsp.family_base.family import Extracted, Formula
 from edge_agent.dsp.family_base.parameters import Parameters
-from edge_agent.dsp.family_base.per_window import Row, Window, check_sampling, check_windows, columns_of, each_window
+from edge_agent.dsp.family_base.windows import Row, Window, check_sampling, check_windows, columns_of, each_window
 from edge_agent.dsp.kernels.hann_spectrum import band_bins, hann
 from edge_agent.errors import SignalError
 

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.extractor import Extracted
-from edge_agent.dsp.family_base.formula import Formula
+from edge_agent.dsp.family_base.family import Extracted, Formula
 from edge_agent.dsp.kernels.magnitude_spectrum import HIGH_FREQUENCY_HZ, positive_frequencies_hz
 from edge_agent.dsp.kernels.moments import Column, Moments, blocks_of, half_moments, merged, shared_halves
 from edge_agent.errors import SignalError

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.extractor import Extracted, Extractor
+from edge_agent.dsp.family_base.family import Extracted, Extractor
 from edge_agent.dsp.family_base.parameters import Parameters
-from edge_agent.dsp.family_base.per_window import Row, Window, check_windows, each_window
+from edge_agent.dsp.family_base.windows import Row, Window, check_windows, each_window
 from edge_agent.errors import SignalError
 
 Speeds = NDArray[np.float64]

@@ -20,7 +20,7 @@ from edge_agent.core.quality import Quality
 from edge_agent.core.samples import Samples
 from edge_agent.core.tags import Reading
 from edge_agent.core.windows import WindowBatch
-from edge_agent.dsp.family_base.extractor import Extracted, Extractor
+from edge_agent.dsp.family_base.family import Extracted, Extractor
 from edge_agent.dsp.kernels.shaft_speed import SpeedAwareExtractor
 from edge_agent.errors import SignalError
 from edge_agent.pipeline.alarms import AlarmChange

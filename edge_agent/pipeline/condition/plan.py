@@ -16,7 +16,7 @@ from typing import Final
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.dsp.catalog import CATALOG, build_extractor, feature_ids
 from edge_agent.dsp.families import calendar_terms, tag_forecast, tag_history
-from edge_agent.dsp.family_base.extractor import Extractor, channels_per_row
+from edge_agent.dsp.family_base.family import Extractor, channels_per_row
 from edge_agent.dsp.family_base.parameters import Parameters, Value
 from edge_agent.dsp.machines.bearing import GEOMETRY_PARAMETERS, ORDER_PARAMETERS, FaultLine, orders_from
 from edge_agent.dsp.machines.severity import MachineGroup

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from edge_agent.core.features import FeatureSpec
 from edge_agent.dsp.catalog import CATALOG, build_extractor, feature_ids
-from edge_agent.dsp.family_base.formula import Formula
+from edge_agent.dsp.family_base.family import Formula
 from tests.support import reference_features
 from tests.support.places import TESTS
 

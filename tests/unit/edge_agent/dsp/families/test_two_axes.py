@@ -9,8 +9,7 @@ from converters.proof import reference_features
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.dsp.catalog import CATALOG, build_extractor, feature_ids
 from edge_agent.dsp.families.two_axes import AXES, FAMILY, FORMULAS
-from edge_agent.dsp.family_base.extractor import channels_per_row
-from edge_agent.dsp.family_base.formula import Formula
+from edge_agent.dsp.family_base.family import Formula, channels_per_row
 from edge_agent.errors import SignalError
 
 RATE_HZ = 25_600.0

@@ -1,12 +1,13 @@
-"""Windows computed one at a time in float64, for families whose arithmetic is a transform of the whole window.
+"""What families of windows share: checks of shape and rate, the loop over windows, and how columns become an answer.
 
 Constraints
 - A window is computed alone, so its bits cannot depend on what stands beside it in a batch.
 - A window with a sample that is not finite, a flat line, or a feature that is undefined is not usable; NumPy warns
   of none of them.
 
-At condition monitoring's window lengths (a second, some 25,000 samples) the transforms take a hundred times longer
-than the loop, so batching would save nothing.
+`each_window` is for families whose arithmetic is a transform of the whole window: at condition monitoring's lengths (a
+second, some 25,000 samples) the transforms take a hundred times longer than the loop, so batching would save nothing.
+Families that compute many windows at once end in `answer`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureId
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.extractor import Extracted
-from edge_agent.dsp.family_base.formula import Formula
+from edge_agent.dsp.family_base.family import Extracted, Formula
 from edge_agent.errors import SignalError
 
 Window = NDArray[np.float64]
@@ -84,3 +84,20 @@ def each_window(samples: Samples, n_features: int, compute: Callable[[Window, tu
                 values[at] = row
                 is_usable[at] = True
     return values, is_usable
+
+
+def no_windows(samples: Samples, n_features: int) -> Extracted:
+    """The answer to a batch without windows or channels."""
+    return np.empty((*samples.shape[:2], n_features), np.float32), np.empty(samples.shape[:2], bool)
+
+
+def answer(values: NDArray[np.float64], *, is_varying: NDArray[np.bool_]) -> Extracted:
+    """Float32 values, and where they are honest: all of them finite, of a window that is not a flat line.
+
+    Shapes (n_channels, n_windows, n_features) and (n_channels, n_windows). A value beyond float32 is not finite.
+    The caller silences NumPy's warnings.
+    """
+    in_float32 = values.astype(np.float32, order="C")
+    is_usable = is_varying & np.isfinite(in_float32).all(axis=-1)
+    in_float32[~is_usable] = np.nan
+    return in_float32, is_usable
