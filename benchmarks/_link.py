@@ -22,6 +22,7 @@ from typing import Final
 from cloud_sync import wire
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.records import Settlement
+from cloud_sync.transports.base import Guarantee, Route
 
 REQUEST_BYTES: Final = 600
 """Head of a request and what TLS, TCP and IP add to a small one."""
@@ -152,7 +153,10 @@ class _Connection:
 class SimulatedTransport:
     """A central behind a link. Every body is whole and new to it; `up_at_s` is when an outage ends."""
 
-    name = "simulated"
+    route = Route("simulated")
+    guarantee = Guarantee.UNKNOWN
+    takes_events = True
+    takes_digests = False
 
     def __init__(self, shape: LinkShape, *, seed: int = 1) -> None:
         self.shape = shape

@@ -22,11 +22,9 @@ from cloud_sync.outbox.writer import OutboxWriter
 from cloud_sync.presence import Presence
 from cloud_sync.reconcile.hourly import HourlyReconciliation
 from cloud_sync.records import Event
-from cloud_sync.transports.auto import way_of, worth_of
 from cloud_sync.transports.base import Transport
 from cloud_sync.transports.central_time import CentralTime
 from cloud_sync.transports.link_meter import LinkMeter
-from cloud_sync.transports.over_link import link_in_use
 from cloud_sync.uplink.sender import Uplink
 from edge_agent.core.clock import Clock
 from edge_agent.daemon.assembly import clock_keeper_of, model_pull_of, outbox_of, policy_of
@@ -120,9 +118,7 @@ class Agent:
         quality, steady = ClockQuality(), SteadyClock(clock)
         utc = UtcClock(steady)
         outbox = outbox_of(settings, utc, quality)
-        link = metered_link(
-            settings, meter or LinkMeter(), utc, is_synced=quality, in_use=partial(link_in_use, transport)
-        )
+        link = metered_link(settings, meter or LinkMeter(), utc, is_synced=quality, in_use=lambda: transport.route.link)
         uplink = Uplink(outbox, transport, policy=policy_of(settings.central), gate=link.gate, now_ns=utc.now_ns)
         journal = KeyJournal(settings.outbox.key_journal) if settings.outbox.key_journal else None
         keeper = clock_keeper_of(settings, steady, quality, outbox, uplink, journal, central_time)
@@ -321,8 +317,7 @@ class Agent:
             uplink=self.uplink.state,
             link=self.link.describe(self.uplink.state.accepted_total, self.clock.now_ns()),
             held_back=self.link.problem(depth, self.clock.now_ns()),
-            worth=worth_of(self.transport),
-            way=way_of(self.transport),
+            transport=self.transport,
             ledger=self.ledger,
             reconcile=self.reconciliation.state,
             certificate=await asyncio.to_thread(certificate_problem, self.settings.central),

@@ -17,12 +17,6 @@ from typing import Final
 
 from cloud_sync.errors import SyncError
 from cloud_sync.reconcile.compare import Ask, Cause, Comparison, reconcile
-from cloud_sync.transports.auto import AutoTransport
-from cloud_sync.transports.base import Transport
-from cloud_sync.transports.failover import FailoverTransport
-from cloud_sync.transports.https import HttpsTransport
-from cloud_sync.transports.late import LateTransport
-from cloud_sync.transports.over_link import OverLink
 
 logger = logging.getLogger(__name__)
 
@@ -104,18 +98,3 @@ def state_of(found: Comparison, *, now_ns: int) -> ReconcileState:
         missing_rows=sum(finding.missing for finding in differing),
         changed_hours=sum(finding.cause is Cause.CHANGED for finding in differing),
     )
-
-
-def takes_digests(transport: Transport) -> bool:
-    """Whether what carries the batches now reaches a central that can be asked for digests."""
-    match transport:
-        case LateTransport(made=made):
-            return made is not None and takes_digests(made)
-        case FailoverTransport(route=route):
-            return takes_digests(route)
-        case OverLink(inner=inner):
-            return takes_digests(inner)
-        case HttpsTransport() | AutoTransport(mode="batch"):
-            return True
-        case _:
-            return False

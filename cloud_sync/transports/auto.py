@@ -14,26 +14,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Literal
 
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.presence import Presence
 from cloud_sync.records import Settlement
-from cloud_sync.transports.base import Transport
+from cloud_sync.transports.base import Guarantee, Route, Transport
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
-from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.known_central import KnownCentral
-from cloud_sync.transports.late import LateTransport
-from cloud_sync.transports.over_link import OverLink
 from cloud_sync.transports.single import IN_FLIGHT, SingleReadingTransport
 
 logger = logging.getLogger(__name__)
 
 Api = Literal["auto", "batch", "single"]
 
-COMMITTED: Final = "an answer means committed to the central's database"
 ASK_AGAIN_S: Final = 600.0
 ASK_AGAIN_FIRST_S: Final = 10.0
 """After a change to single readings; each time twice as long, up to `ASK_AGAIN_S`."""
@@ -61,14 +57,37 @@ class AutoTransport:
         self.changed_at_ns: int | None = None
 
     @property
-    def name(self) -> str:
-        return "single" if self.mode == "single" else "https"
+    def route(self) -> Route:
+        """Return which of the two is used; not known before the central was asked."""
+        in_use = self._in_use or self._batch
+        return replace(in_use.route, is_known=self.mode is not None, since_ns=self.changed_at_ns)
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """Return the guarantee of the one in use; UNKNOWN before the central was asked."""
+        return Guarantee.UNKNOWN if self._in_use is None else self._in_use.guarantee
+
+    @property
+    def takes_events(self) -> bool | None:
+        """Return whether events have a place at this central; None before it was asked."""
+        return None if self._in_use is None else self._in_use.takes_events
+
+    @property
+    def takes_digests(self) -> bool:
+        """Return whether this central can be asked for digests; False before it was asked what it takes."""
+        return self._in_use is not None and self._in_use.takes_digests
+
+    @property
+    def _in_use(self) -> Transport | None:
+        if self.mode is None:
+            return None
+        return self._batch if self.mode == "batch" else self._single
 
     def __repr__(self) -> str:
         return f"AutoTransport({self._batch!r}, {self._single!r})"
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
-        """Deliver one encoded batch the way this central takes it. Raises as promised in `transports.base`."""
+        """Deliver one encoded batch in the form this central takes. Raises as promised in `transports.base`."""
         if not self._is_certain or self._is_time_to_ask():
             await self._ask()
         send = self._batch.send if self.mode == "batch" else self._single.send_readings
@@ -77,11 +96,6 @@ class AutoTransport:
         except TransientSyncError:
             self._is_certain = False
             raise
-
-    @property
-    def takes_events(self) -> bool | None:
-        """None while that is not known."""
-        return None if self.mode is None else self.mode == "batch"
 
     async def close(self) -> None:
         await self._batch.close()
@@ -101,7 +115,7 @@ class AutoTransport:
         self._is_certain = True
         if self.mode != before:
             self.changed_at_ns = self._now_ns()
-            logger.info("the central takes %s: %s", _TAKES[self.mode], worth_of(self))
+            logger.info("the central takes %s: %s", _TAKES[self.mode], self.guarantee)
 
 
 _TAKES: Final = {"batch": "batches", "single": "single readings only"}
@@ -118,7 +132,7 @@ def transport_for(
     presence: Presence | None = None,
     known: KnownCentral | None = None,
 ) -> HttpsTransport | SingleReadingTransport | AutoTransport:
-    """Return the way to a central over HTTPS. Raises CredentialsError for a key or file that cannot be used."""
+    """Return the transport to a central over HTTPS. Raises CredentialsError for a key or file that cannot be used."""
     known = known or KnownCentral()
 
     def batch() -> HttpsTransport:
@@ -148,64 +162,3 @@ def transport_for(
             return single()
         case "auto":
             return AutoTransport(batch(), single())
-
-
-def worth_of(transport: Transport) -> str:
-    """What this central's answer is worth, in one sentence."""
-    match transport:
-        case LateTransport(made=None):
-            return "not known yet: nothing could be sent so far"
-        case LateTransport(made=made) if made is not None:
-            return worth_of(made)
-        case FailoverTransport(route=route):
-            return worth_of(route)
-        case OverLink(inner=inner):
-            return worth_of(inner)
-        case SingleReadingTransport() | AutoTransport(mode="single"):
-            return SingleReadingTransport.worth
-        case AutoTransport(mode=None):
-            return "not known yet: the central has not said what it takes"
-        case _:
-            return COMMITTED
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How batches reach the central now. `name` is None while that is not known."""
-
-    name: str | None
-    since_ns: int | None = None
-    """When it was taken; None: from the start."""
-    instead_of: str | None = None
-    """The preferred way, while this one stands in for it."""
-    takes_events: bool | None = True
-    """None while that is not known."""
-    unexpected_answers: int = 0
-    """What settled nothing: late, repeated, or somebody else's."""
-
-
-def way_of(transport: Transport) -> Way:
-    """Which way is in use, since when, and whether events have a place at its end."""
-    match transport:
-        case LateTransport(made=None):
-            return Way(None, takes_events=None)
-        case LateTransport(made=made) if made is not None:
-            return way_of(made)
-        case FailoverTransport(route=route):
-            return replace(
-                way_of(route),
-                since_ns=transport.changed_at_ns,
-                instead_of=transport.instead_of,
-                unexpected_answers=transport.unexpected_total,
-            )
-        case OverLink(link=link, inner=inner):
-            way = way_of(inner)
-            return way if way.name is None else replace(way, name=f"{link} ({way.name})")
-        case AutoTransport(mode=None):
-            return Way(None, takes_events=None)
-        case AutoTransport(mode=mode, takes_events=takes_events):
-            return Way("https" if mode == "batch" else "single", transport.changed_at_ns, takes_events=takes_events)
-        case SingleReadingTransport():
-            return Way(transport.name, takes_events=False)
-        case _:
-            return Way(transport.name, unexpected_answers=getattr(transport, "unexpected_total", 0))

@@ -15,11 +15,12 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, SyncError, TransientSyncError
 from cloud_sync.records import Settlement
-from cloud_sync.transports.base import Resting, Transport, takes_events
+from cloud_sync.transports.base import Guarantee, Resting, Route, Transport
 from cloud_sync.transports.speaker import SMALL_BYTES
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ PROBE_WAITS_MOST_S: Final = 3_600.0
 
 
 class FailoverTransport:
-    """`name` is the route in use, since `changed_at_ns` (None: from the start).
+    """The other properties of a transport are those of the one in use.
 
     After `after_failures` in a row the next route of the order is taken, after the last the first. While a later one
     is in use, those before it are tried by turns every `probe_every_s`, with a batch that waits anyway; the first
@@ -67,27 +68,34 @@ class FailoverTransport:
         return f"FailoverTransport({', '.join(map(repr, self._routes))})"
 
     @property
-    def name(self) -> str:
-        return self.route.name
-
-    @property
-    def route(self) -> Transport:
-        """The one in use."""
+    def in_use(self) -> Transport:
+        """Return the transport that batches go over now."""
         return self._routes[self._active]
 
     @property
-    def instead_of(self) -> str | None:
-        """The first route's name, while another one is in use."""
-        return self._routes[0].name if self._active else None
+    def route(self) -> Route:
+        """Return the route in use: since when, and instead of which."""
+        return replace(
+            self.in_use.route,
+            since_ns=self.changed_at_ns,
+            instead_of=self._routes[0].route.name if self._active else None,
+            unexpected_answers=sum(each.route.unexpected_answers for each in self._routes),
+        )
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """Return what an answer over the route in use guarantees."""
+        return self.in_use.guarantee
 
     @property
     def takes_events(self) -> bool | None:
-        return takes_events(self.route)
+        """Return whether events have a place at the end of the route in use; None while that is not known."""
+        return self.in_use.takes_events
 
     @property
-    def unexpected_total(self) -> int:
-        """Answers over any route that nobody waited for; only MQTT can have any."""
-        return sum(getattr(route, "unexpected_total", 0) for route in self._routes)
+    def takes_digests(self) -> bool:
+        """Return whether the end of the route in use can be asked for digests."""
+        return self.in_use.takes_digests
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         """Deliver one encoded batch. Raises as promised in `transports.base`."""
@@ -113,7 +121,7 @@ class FailoverTransport:
             return settlement
         finally:
             await self._rest(number)
-        return await self.route.send(body, batch_id=batch_id)
+        return await self.in_use.send(body, batch_id=batch_id)
 
     async def _rest(self, number: int) -> None:
         """Let a route's connections go, unless it is the one in use."""
@@ -137,7 +145,7 @@ class FailoverTransport:
         try:
             settlement = await self._routes[number].send(body, batch_id=batch_id)
         except TransientSyncError as exc:
-            logger.debug("%s is still away: %s", self._routes[number].name, exc.message)
+            logger.debug("%s is still away: %s", self._routes[number].route.name, exc.message)
             return None
         except (BatchRefusedError, BatchTooLargeError) as exc:
             if _is_of_somebody_between(exc):
@@ -188,7 +196,9 @@ class FailoverTransport:
 
     def _use(self, number: int, because: SyncError | None) -> None:
         reason = f": {because.message}" if because else ""
-        logger.warning("delivery changes from %s to %s%s", self.name, self._routes[number].name, reason)
+        logger.warning(
+            "delivery changes from %s to %s%s", self.in_use.route.name, self._routes[number].route.name, reason
+        )
         self._active, self._failures, self._probed = number, 0, -1
         self._came_back, self._held_since_s = because is None, self._now_s()
         self._probe_at_s = self._now_s() + self._probe_wait_s

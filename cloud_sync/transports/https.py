@@ -18,6 +18,7 @@ from cloud_sync.answer_proof import Identity
 from cloud_sync.errors import GatewayIdInUseError
 from cloud_sync.presence import Presence
 from cloud_sync.records import Batch, Settlement
+from cloud_sync.transports.base import Guarantee, Route
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.http_central import failure_of, header_value, hear_time, settlement_in
 from cloud_sync.transports.http_exchange import Answer, HttpExchange
@@ -33,7 +34,10 @@ _PROBE: Final = "probe"
 class HttpsTransport:
     """One keep-alive client to one central."""
 
-    name = "https"
+    route = Route("https")
+    guarantee = Guarantee.COMMITTED
+    takes_events = True
+    takes_digests = True
 
     def __init__(
         self,

@@ -10,15 +10,14 @@ from collections.abc import Callable
 
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.records import Settlement
-from cloud_sync.transports.base import Transport, takes_events
+from cloud_sync.transports.base import Guarantee, Route, Transport
 
 
 class LateTransport:
     """`make` reads the files. It raises CredentialsError as long as one of them cannot be used."""
 
-    name = "not made yet"
-
-    def __init__(self, make: Callable[[], Transport]) -> None:
+    def __init__(self, make: Callable[[], Transport], *, name: str = "not made yet") -> None:
+        self._name = name
         self._make = make
         self._is_closed = False
         self.made: Transport | None = None
@@ -27,8 +26,24 @@ class LateTransport:
         return f"LateTransport({self.made!r})"
 
     @property
+    def route(self) -> Route:
+        """Return the route of what was made; not known before."""
+        return Route(self._name, is_known=False) if self.made is None else self.made.route
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """Return the guarantee of what was made; UNKNOWN before."""
+        return Guarantee.UNKNOWN if self.made is None else self.made.guarantee
+
+    @property
     def takes_events(self) -> bool | None:
-        return None if self.made is None else takes_events(self.made)
+        """Return whether events have a place at the other end; None before anything was made."""
+        return None if self.made is None else self.made.takes_events
+
+    @property
+    def takes_digests(self) -> bool:
+        """Return whether the other end can be asked for digests; False before anything was made."""
+        return self.made is not None and self.made.takes_digests
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         """Deliver one encoded batch. Raises as promised in `transports.base`, and what `make` raises."""

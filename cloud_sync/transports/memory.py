@@ -23,6 +23,7 @@ from cloud_sync.errors import (
 )
 from cloud_sync.records import DIFFERS, Batch, Event, Refusal, Row, Settlement
 from cloud_sync.row_rules import Judgement, judge
+from cloud_sync.transports.base import Guarantee, Route
 
 
 class Fault(StrEnum):
@@ -56,16 +57,20 @@ class MemoryTransport:
     `rows` and `events` are what it has stored; `heard` is set once something was sent.
     """
 
-    name = "memory"
+    guarantee = Guarantee.COMMITTED
+    takes_events: bool | None = True
+    takes_digests = False
 
     def __init__(
         self,
         *,
+        name: str = "memory",
         outcomes: Iterable[Outcome] = (),
         max_body_bytes: int = 8_000_000,
         retry_after_s: float | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self.route = Route(name)
         self.rows: dict[tuple[str, int], Row] = {}
         self.events: dict[str, Event] = {}
         self.reachable = True

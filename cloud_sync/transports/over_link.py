@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.records import Settlement
-from cloud_sync.transports.base import Resting, Transport, takes_events
-from cloud_sync.transports.failover import FailoverTransport
-from cloud_sync.transports.late import LateTransport
+from cloud_sync.transports.base import Guarantee, Resting, Route, Transport
 
 
 class OverLink:
@@ -20,8 +20,25 @@ class OverLink:
         return f"OverLink({self.link!r}, {self.inner!r})"
 
     @property
-    def name(self) -> str:
-        return f"{self.link} ({self.inner.name})"
+    def route(self) -> Route:
+        """Return the inner route, called by the link."""
+        route = self.inner.route
+        return replace(route, name=f"{self.link} ({route.name})", link=self.link)
+
+    @property
+    def guarantee(self) -> Guarantee:
+        """Return what an answer to the inner transport guarantees."""
+        return self.inner.guarantee
+
+    @property
+    def takes_events(self) -> bool | None:
+        """Return whether events have a place at the other end; None while that is not known."""
+        return self.inner.takes_events
+
+    @property
+    def takes_digests(self) -> bool:
+        """Return whether the other end can be asked for digests."""
+        return self.inner.takes_digests
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         """Deliver one encoded batch. Raises as promised in `transports.base`."""
@@ -31,10 +48,6 @@ class OverLink:
             exc.link = self.link
             raise
 
-    @property
-    def takes_events(self) -> bool | None:
-        return takes_events(self.inner)
-
     async def rest(self) -> None:
         """Let connections go: on a link that is not in use they cost."""
         if isinstance(self.inner, Resting):
@@ -42,16 +55,3 @@ class OverLink:
 
     async def close(self) -> None:
         await self.inner.close()
-
-
-def link_in_use(transport: Transport) -> str | None:
-    """Return the name of the link over which batches go now; None where there is only one, or nothing went yet."""
-    match transport:
-        case LateTransport(made=made):
-            return None if made is None else link_in_use(made)
-        case FailoverTransport(route=route):
-            return link_in_use(route)
-        case OverLink(link=link):
-            return link
-        case _:
-            return None

@@ -39,6 +39,7 @@ from cloud_sync.errors import (
 from cloud_sync.records import NO_EVENTS, Batch, Refusal, Row, Settlement
 from cloud_sync.row_rules import judge, timestamp
 from cloud_sync.transports.answers import KEY_HINT, detail_in, said_in, shown
+from cloud_sync.transports.base import Guarantee, Route
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.http_central import failure_of, header_value, hear_time
 from cloud_sync.transports.http_exchange import Answer, HttpExchange
@@ -47,7 +48,6 @@ from cloud_sync.transports.speaker import no_central, speaker_of, unbelieved
 from cloud_sync.transports.tls import ClientTls
 
 INGEST_PATH: Final = "/api/v1/data/ingest"
-WORTH: Final = "200 means published to the central's event bus, not stored; alarms and gaps stay here as dead letters"
 
 IN_FLIGHT: Final = 20
 """Enough to hide 20 ms of way and work behind 1,000 readings a second; a small central is not flooded."""
@@ -121,9 +121,10 @@ class _Notes:
 class SingleReadingTransport:
     """`in_flight` keep-alive connections to one platform, one request at a time on each."""
 
-    name = "single"
-    worth = WORTH
+    route = Route("single")
+    guarantee = Guarantee.ACCEPTED
     takes_events = False
+    takes_digests = False
 
     def __init__(
         self,

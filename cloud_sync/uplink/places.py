@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from cloud_sync.errors import NoPlaceError, SyncError
 from cloud_sync.records import NO_EVENTS, RecordClass, Settlement
-from cloud_sync.transports.base import Transport, takes_events
+from cloud_sync.transports.base import Transport
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Places:
 
     async def give_back(self) -> bool:
         """Put events that had no place behind what waits, if there is one now. Returns whether there were any."""
-        if not takes_events(self._transport):
+        if not self._transport.takes_events:
             self._has_letters = True
             return False
         if not self._has_letters or self._monotonic_s() < self._back_at_s:

@@ -17,7 +17,7 @@ from cloud_sync.outbox.retention_policy import Limit
 from cloud_sync.outbox.store import Depth
 from cloud_sync.outbox.writer import WriterState
 from cloud_sync.reconcile.hourly import ReconcileState
-from cloud_sync.transports.auto import Way
+from cloud_sync.transports.base import Transport
 from cloud_sync.uplink.sender import LinkState, UplinkState
 from edge_agent import __version__
 from edge_agent.core.clock import Clock
@@ -83,8 +83,7 @@ class Parts:
     outbox_error: str | None
     writer: WriterState
     uplink: UplinkState
-    worth: str
-    way: Way
+    transport: Transport
     ledger: GapLedger
     outbox: OutboxHealth | None = None
     reconcile: ReconcileState | None = None
@@ -198,7 +197,7 @@ def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
     differs = reconcile_problem(parts.reconcile)
     if differs is not None:
         out.append(problem(differs[0], None, differs[1]))
-    out += letter_problems(parts.depth, parts.way)
+    out += letter_problems(parts.depth, takes_events=parts.transport.takes_events)
     if parts.depth is not None and parts.depth.file_bytes > 0.8 * parts.settings.outbox.max_bytes:
         used = parts.depth.file_bytes / parts.settings.outbox.max_bytes
         out.append(problem(f"the outbox is {used:.0%} full", None, "restore the link to the central"))
@@ -226,7 +225,7 @@ def _is_at_the_floor(parts: Parts) -> bool:
     return parts.depth.records > 0 and parts.depth.used_bytes >= bounds.reading_bytes
 
 
-def letter_problems(depth: Depth | None, way: Way) -> list[dict[str, Any]]:
+def letter_problems(depth: Depth | None, *, takes_events: bool | None) -> list[dict[str, Any]]:
     """Events that no try can bring to this central are a fact, shown with the central; here is what can be mended."""
     if depth is None:
         return []
@@ -237,7 +236,7 @@ def letter_problems(depth: Depth | None, way: Way) -> list[dict[str, Any]]:
         out.append(
             problem(what, None, "read why: edge-agent outbox dead-letters; send again: edge-agent outbox requeue")
         )
-    if depth.no_place and way.takes_events:
+    if depth.no_place and takes_events:
         what = f"{depth.no_place} events had no place at the central and are kept here; now it takes them"
         out.append(problem(what, None, "send them: edge-agent outbox requeue --all"))
     return out
@@ -282,7 +281,7 @@ def _outbox(parts: Parts) -> dict[str, Any]:
 
 
 def _central(parts: Parts) -> dict[str, Any]:
-    uplink = parts.uplink
+    uplink, route = parts.uplink, parts.transport.route
     return {
         "url": parts.settings.central.address,
         "state": uplink.link.value,
@@ -294,12 +293,12 @@ def _central(parts: Parts) -> dict[str, Any]:
         "sent_bytes_total": uplink.sent_bytes_total,
         **describe_pace(uplink),
         **parts.link,
-        "worth": parts.worth,
-        "way": parts.way.name,
-        "way_since": rfc3339(parts.way.since_ns),
-        "way_instead_of": parts.way.instead_of,
-        "takes_events": parts.way.takes_events,
-        "unexpected_answers": parts.way.unexpected_answers,
+        "worth": parts.transport.guarantee.value,
+        "way": route.name if route.is_known else None,
+        "way_since": rfc3339(route.since_ns),
+        "way_instead_of": route.instead_of,
+        "takes_events": parts.transport.takes_events,
+        "unexpected_answers": route.unexpected_answers,
         **describe_presence(parts.own),
         "reconcile": _reconcile(parts.reconcile or ReconcileState()),
     }

@@ -10,7 +10,7 @@ from cloud_sync.digest import HourDigest, HourKey
 from cloud_sync.errors import SyncError
 from cloud_sync.outbox.store import Outbox
 from cloud_sync.reconcile.compare import Ask, Span, ask_central
-from cloud_sync.reconcile.hourly import FIRST_AFTER_S, HourlyReconciliation, ReconcileState, takes_digests
+from cloud_sync.reconcile.hourly import FIRST_AFTER_S, HourlyReconciliation, ReconcileState
 from cloud_sync.transports.base import Transport
 from cloud_sync.uplink.sender import LinkState, Uplink
 from edge_agent.core.clock import Clock
@@ -60,7 +60,7 @@ def hourly(
         asking(settings, link),
         every_s=central.asked_every_s(central.reconcile_every_s) if has_https else 0,
         first_after_s=0.25 * central.sparing.poll_every_s if central.sparing else FIRST_AFTER_S,
-        may_ask=lambda: uplink.state.link is LinkState.ONLINE and takes_digests(transport) and link.may_ask(),
+        may_ask=lambda: uplink.state.link is LinkState.ONLINE and transport.takes_digests and link.may_ask(),
         now_ns=clock.now_ns,
     )
     if is_wanted and not has_https:

@@ -15,12 +15,9 @@ from cloud_sync.central.database.store import Store
 from cloud_sync.central.ingress.bodies import BodyLimits
 from cloud_sync.central.ingress.mqtt import MqttConsumer
 from cloud_sync.errors import TransientSyncError
-from cloud_sync.reconcile.hourly import takes_digests
-from cloud_sync.transports.auto import COMMITTED, way_of, worth_of
-from cloud_sync.transports.base import Transport
+from cloud_sync.transports.base import Guarantee, Transport
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.link_meter import LinkMeter
-from cloud_sync.transports.over_link import link_in_use
 from edge_agent.core.clock import FakeClock
 from edge_agent.delivery.transports import build_transport
 from edge_agent.settings import Settings
@@ -92,7 +89,7 @@ async def send(transport: Transport) -> str | None:
     for _ in range(10):
         with contextlib.suppress(TransientSyncError):
             await transport.send(body, batch_id=batch_id)
-            return link_in_use(transport)
+            return transport.route.link
     raise AssertionError("it is never taken")
 
 
@@ -105,11 +102,11 @@ async def test_the_next_link_takes_over_and_the_first_takes_back(
     assert isinstance(transport, FailoverTransport)
     async with contextlib.aclosing(_Closing(transport)):
         assert await send(transport) == "ethernet"
-        assert (way_of(transport).name, worth_of(transport)) == ("ethernet (https)", COMMITTED)
-        assert takes_digests(transport)
+        assert (transport.route.name, transport.guarantee) == ("ethernet (https)", Guarantee.COMMITTED)
+        assert transport.takes_digests
         links.cut(ETHERNET)
         assert await send(transport) == "lte"
-        assert way_of(transport).instead_of == "ethernet (https)"
+        assert transport.route.instead_of == "ethernet (https)"
         assert meter.of("lte").total.payload > 0
         assert meter.total.payload == sum(part.total.payload for part in meter.parts.values())
         links.reaches.add(ETHERNET)
@@ -124,7 +121,7 @@ async def test_profile_and_budget_are_about_the_metered_link_alone(site: tuple[S
     settings = settings_of(port, tmp_path, link_profile="metered", budget={"bytes_per_day": 100_000})
     meter, clock = LinkMeter(), FakeClock()
     transport = build_transport(settings, api_key=API_KEY, meter=meter)
-    link = metered_link(settings, meter, clock, is_synced=lambda: True, in_use=lambda: link_in_use(transport))
+    link = metered_link(settings, meter, clock, is_synced=lambda: True, in_use=lambda: transport.route.link)
     async with contextlib.aclosing(_Closing(transport)):
         await send(transport)
         link.gate.note_taken(None)

@@ -27,7 +27,6 @@ from cloud_sync.errors import (
     TransientSyncError,
 )
 from cloud_sync.records import Batch, Row, Series
-from cloud_sync.transports.auto import way_of
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.memory import MemoryTransport
@@ -273,10 +272,10 @@ async def test_spoofed_answers_are_counted_where_status_looks_and_the_connection
             for payload in (json.dumps(GOOD), "", "[]"):
                 await asyncio.to_thread(liar.publish(TOPICS.answer, payload, qos=0).wait_for_publish, DEADLINE_S)
             async with asyncio.timeout(DEADLINE_S):
-                while way_of(both).unexpected_answers < 3:
+                while both.route.unexpected_answers < 3:
                     await asyncio.sleep(0.01)
             await both.send(wire.encode(numbered(1)), batch_id="b1")
-            assert (way_of(both).name, both.switches_total) == ("mqtt", 0)
+            assert (both.route.name, both.switches_total) == ("mqtt", 0)
             assert mqtt._link is not None
             assert mqtt._link.is_open
         finally:

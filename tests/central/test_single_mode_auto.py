@@ -13,18 +13,10 @@ from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, SyncError, TransientSyncError
 from cloud_sync.outbox.store import NewBlock, Outbox
 from cloud_sync.records import NO_EVENTS, Batch, RecordClass, Refusal, Settlement
-from cloud_sync.transports.auto import (
-    ASK_AGAIN_FIRST_S,
-    COMMITTED,
-    AutoTransport,
-    Way,
-    transport_for,
-    way_of,
-    worth_of,
-)
+from cloud_sync.transports.auto import ASK_AGAIN_FIRST_S, AutoTransport
+from cloud_sync.transports.base import Guarantee
 from cloud_sync.transports.https import HttpsTransport
-from cloud_sync.transports.memory import MemoryTransport
-from cloud_sync.transports.single import WORTH, SingleReadingTransport
+from cloud_sync.transports.single import SingleReadingTransport
 from cloud_sync.uplink.sender import LinkState, Uplink
 from edge_agent.delivery.transports import build_transport
 from edge_agent.errors import ConfigurationError
@@ -91,17 +83,17 @@ def auto_to(url: str, *, api_key: str = API_KEY, hours: Hours | None = None) -> 
 
 
 async def test_a_central_without_batches_gets_single_readings(auto: AutoTransport, platform: Platform):
-    assert worth_of(auto).startswith("not known yet")
+    assert auto.guarantee is Guarantee.UNKNOWN
     assert (await auto.send(body_of(*readings(2, 2)), batch_id="b1")).accepted == 4
     assert (auto.mode, len(platform.published)) == ("single", 4)
-    assert worth_of(auto) == WORTH
+    assert auto.guarantee is Guarantee.ACCEPTED
 
 
 async def test_a_central_with_batches_gets_batches(auto: AutoTransport, platform: Platform):
     platform.upgrade()
     assert (await auto.send(body_of(*readings(2, 2)), batch_id="b1")).accepted == 4
     assert (auto.mode, platform.published, len(platform.batches.rows)) == ("batch", [], 4)
-    assert worth_of(auto) == COMMITTED
+    assert auto.guarantee is Guarantee.COMMITTED
 
 
 async def test_the_reference_central_gets_batches_and_the_question_leaves_no_trace(
@@ -219,10 +211,10 @@ async def test_a_cancelled_question_decides_nothing(platform: Platform):
     assert transport.mode is None
 
 
-async def test_the_change_is_logged_with_what_an_answer_is_worth(auto, caplog: pytest.LogCaptureFixture):
+async def test_the_change_is_logged_with_what_an_answer_guarantees(auto, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.INFO, logger="cloud_sync")
     await auto.send(body_of(*readings(1, 1)), batch_id="b1")
-    assert f"the central takes single readings only: {WORTH}" in caplog.text
+    assert f"the central takes single readings only: {Guarantee.ACCEPTED}" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -244,15 +236,10 @@ def test_single_readings_and_a_broker_do_not_go_together(tmp_path: Path):
         load_settings(site)
 
 
-def test_the_worth_of_any_other_way_is_committed():
-    assert worth_of(MemoryTransport()) == COMMITTED
-    assert worth_of(transport_for("single", "http://localhost", gateway_id=GATEWAY, api_key=SECRET)) == WORTH
-
-
 async def test_events_wait_in_the_outbox_and_go_by_themselves_once_the_central_takes_batches(
     auto: AutoTransport, platform: Platform, hours: Hours, tmp_path: Path
 ):
-    assert way_of(auto) == Way(None, takes_events=None)
+    assert (auto.route.is_known, auto.takes_events) == (False, None)
     with Outbox(tmp_path / "outbox.db", max_bytes=10_000_000, gateway_id=GATEWAY) as outbox:
         body = wire.encode(Batch(GATEWAY, (), (gap_event("ev-1"),)))
         outbox.append([NewBlock("e1", RecordClass.EVENT, START_US, START_US, 1, body)])
@@ -260,7 +247,7 @@ async def test_events_wait_in_the_outbox_and_go_by_themselves_once_the_central_t
         uplink = Uplink(outbox, auto, backoff_max_s=1.0, monotonic_s=hours)
         assert not await uplink.drain()  # the event has to stay
         assert (outbox.depth().records, outbox.depth().dead_letters, len(platform.published)) == (1, 0, 3)
-        assert (way_of(auto).name, way_of(auto).takes_events) == ("single", False)
+        assert (auto.route.name, auto.takes_events) == ("single", False)
         assert (uplink.state.link, uplink.state.error) == (LinkState.ONLINE, None)
 
         platform.upgrade()

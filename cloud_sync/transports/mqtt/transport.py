@@ -32,6 +32,7 @@ from cloud_sync.errors import (
 from cloud_sync.presence import Presence
 from cloud_sync.records import Batch, Settlement
 from cloud_sync.transports.answers import MAX_RETRY_AFTER_S, detail_in, in_use, said_in, settlement_of, shown
+from cloud_sync.transports.base import Guarantee, Route
 from cloud_sync.transports.central_time import CentralTime
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.link_meter import LinkBytes
@@ -74,7 +75,9 @@ class _Sent:
 class MqttTransport:
     """One gateway's way to the central through a broker. Connects at the first send."""
 
-    name = "mqtt"
+    guarantee = Guarantee.COMMITTED
+    takes_events = True
+    takes_digests = False
 
     def __init__(
         self,
@@ -113,6 +116,11 @@ class MqttTransport:
 
     def __repr__(self) -> str:
         return f"MqttTransport({self._broker.where!r}, gateway_id={self._gateway_id!r})"
+
+    @property
+    def route(self) -> Route:
+        """Return the route through the broker, with the number of answers nobody waited for."""
+        return Route("mqtt", unexpected_answers=self.unexpected_total)
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         """Deliver one encoded batch. Raises as promised in `transports.base`."""

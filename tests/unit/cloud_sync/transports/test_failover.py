@@ -9,7 +9,7 @@ import pytest
 
 from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, SyncError, TransientSyncError
-from cloud_sync.transports.auto import Way, way_of
+from cloud_sync.transports.base import Route
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.memory import Fault, MemoryTransport
 from cloud_sync.transports.speaker import SMALL_BYTES
@@ -29,10 +29,8 @@ class Ways:
     """A failover over two memory transports that share what is stored, as two ways to one central do."""
 
     def __init__(self, *, after_failures: int = 2, retry_after_s: float | None = None) -> None:
-        self.preferred = MemoryTransport(retry_after_s=retry_after_s)
-        self.preferred.name = "first"
-        self.fallback = MemoryTransport()
-        self.fallback.name = "second"
+        self.preferred = MemoryTransport(name="first", retry_after_s=retry_after_s)
+        self.fallback = MemoryTransport(name="second")
         self.fallback.rows, self.fallback.events = self.preferred.rows, self.preferred.events
         self.clock = Clock()
         self.transport = FailoverTransport(
@@ -59,7 +57,7 @@ async def test_the_preferred_way_is_used_while_it_works():
     for _ in range(5):
         await ways.send()
     assert ways.sent == (5, 0)
-    assert ways.transport.name == "first"
+    assert ways.transport.route.name == "first"
 
 
 async def test_the_way_changes_after_the_given_failures_and_the_batch_goes_at_once():
@@ -68,7 +66,7 @@ async def test_the_way_changes_after_the_given_failures_and_the_batch_goes_at_on
     await ways.fail(2)
     assert (await ways.send()).accepted == 6
     assert ways.sent == (3, 1)
-    assert ways.transport.name == "second"
+    assert ways.transport.route.name == "second"
     assert ways.transport.switches_total == 1
 
 
@@ -92,7 +90,7 @@ async def test_the_preferred_way_is_tried_again_later_and_taken_back():
     await ways.send()
     await ways.send()
     assert ways.sent == (3, 2)
-    assert ways.transport.name == "first"
+    assert ways.transport.route.name == "first"
 
 
 async def test_a_probe_that_fails_costs_nothing_and_the_next_one_is_as_far_away():
@@ -103,7 +101,7 @@ async def test_a_probe_that_fails_costs_nothing_and_the_next_one_is_as_far_away(
     await ways.send()
     await ways.send()
     assert ways.sent == (2, 3)
-    assert ways.transport.name == "second"
+    assert ways.transport.route.name == "second"
 
 
 async def test_a_fallback_that_fails_too_gives_the_preferred_way_its_turn():
@@ -112,7 +110,7 @@ async def test_a_fallback_that_fails_too_gives_the_preferred_way_its_turn():
     await ways.fail(6)
     ways.preferred.reachable = True
     async with asyncio.timeout(10):
-        while ways.transport.name != "first":
+        while ways.transport.route.name != "first":
             try:
                 await ways.send()
             except TransientSyncError:
@@ -163,7 +161,7 @@ async def test_a_batch_refused_at_a_probe_shows_that_the_preferred_way_is_back()
     ways.clock.now_s += PROBE_EVERY_S
     with pytest.raises(BatchRefusedError):
         await ways.send()
-    assert ways.transport.name == "first"
+    assert ways.transport.route.name == "first"
 
 
 async def test_a_busy_central_is_busy_on_either_way():
@@ -197,14 +195,14 @@ async def test_both_ways_are_closed():
 
 async def test_which_way_delivers_and_since_when_can_be_told():
     ways = Ways(after_failures=1)
-    assert way_of(ways.transport) == Way("first")
+    assert ways.transport.route == Route("first")
     ways.preferred.script(Fault.UNREACHABLE)
     ways.clock.now_s = 7.0
     await ways.send()
-    assert way_of(ways.transport) == Way("second", 7_000_000_000, instead_of="first")
+    assert ways.transport.route == Route("second", since_ns=7_000_000_000, instead_of="first")
     ways.clock.now_s = 7.0 + PROBE_EVERY_S
     await ways.send()
-    assert way_of(ways.transport) == Way("first", 107_000_000_000)
+    assert ways.transport.route == Route("first", since_ns=107_000_000_000)
 
 
 class Three(Ways):
@@ -212,9 +210,7 @@ class Three(Ways):
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.routes = tuple(MemoryTransport() for _ in range(3))
-        for route, name in zip(self.routes, ("cable", "modem", "satellite"), strict=True):
-            route.name = name
+        self.routes = tuple(MemoryTransport(name=name) for name in ("cable", "modem", "satellite"))
         self.transport = FailoverTransport(
             *self.routes, after_failures=1, probe_every_s=PROBE_EVERY_S, trial_answers=2, now_s=self.clock,
             now_ns=lambda: int(self.clock.now_s * 1e9),
@@ -222,12 +218,12 @@ class Three(Ways):
 
     def reach(self, *names: str) -> None:
         for route in self.routes:
-            route.reachable = route.name in names
+            route.reachable = route.route.name in names
 
     async def used(self, *, after_s: float = 0.0) -> str:
         self.clock.now_s += after_s
         await self.send()
-        return self.transport.name
+        return self.transport.route.name
 
 
 async def test_the_order_is_kept_and_after_the_last_comes_the_first():
@@ -335,7 +331,7 @@ async def test_whatever_a_probe_finds_only_the_route_in_use_stays_connected(faul
     with contextlib.nullcontext() if error is None else pytest.raises(error):
         await ways.send()
     assert first.sent_total == 2
-    in_use = ways.transport.route
+    in_use = ways.transport.in_use
     assert (first.is_connected, second.is_connected) == (in_use is first, in_use is second)
 
 
@@ -364,16 +360,16 @@ async def test_somebody_between_who_lets_nothing_through_changes_the_route_whate
         with pytest.raises((TransientSyncError, BatchTooLargeError)):
             await ways.send()
         assert (await ways.send()).accepted == 6
-        assert ways.transport.name == "second"
+        assert ways.transport.route.name == "second"
 
         ways.clock.now_s = PROBE_EVERY_S  # he is still there: the probe costs nothing
         assert (await ways.send()).duplicates == 6
-        assert ways.transport.name == "second"
+        assert ways.transport.route.name == "second"
 
         ways.preferred.somebody_says = None
         ways.clock.now_s = 2 * PROBE_EVERY_S
         await ways.send()
-        assert ways.transport.name == "first"
+        assert ways.transport.route.name == "first"
 
 
 async def test_a_limit_for_large_requests_in_between_is_no_reason_to_change_the_route():
@@ -383,4 +379,4 @@ async def test_a_limit_for_large_requests_in_between_is_no_reason_to_change_the_
     for _ in range(5):
         with pytest.raises(BatchTooLargeError):
             await ways.transport.send(large, batch_id="b1")
-    assert ways.transport.name == "first"
+    assert ways.transport.route.name == "first"

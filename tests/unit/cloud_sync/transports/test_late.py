@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cloud_sync.errors import CredentialsError, TransientSyncError
-from cloud_sync.reconcile.hourly import takes_digests
-from cloud_sync.transports.auto import COMMITTED, Way, transport_for, way_of, worth_of
-from cloud_sync.transports.base import Transport, takes_events
+from cloud_sync.transports.auto import transport_for
+from cloud_sync.transports.base import Guarantee, Route, Transport
 from cloud_sync.transports.late import LateTransport
 from cloud_sync.transports.memory import MemoryTransport
 
@@ -30,30 +29,31 @@ async def test_it_is_made_again_until_it_can_be_and_then_never():
     maker = Maker(made, failures=2)
     late = LateTransport(maker)
     assert maker.asked == 0
-    assert way_of(late) == Way(None, takes_events=None)
-    assert "not known" in worth_of(late)
-    assert not takes_digests(late)
+    assert late.route == Route("not made yet", is_known=False)
+    assert late.takes_events is None
+    assert late.guarantee is Guarantee.UNKNOWN
+    assert not late.takes_digests
     for _ in range(2):
         with pytest.raises(CredentialsError, match="/etc/key"):
             await late.send(b"", batch_id="b1")
     for _ in range(2):
         assert late._ready() is made
     assert maker.asked == 3
-    assert way_of(late) == way_of(made)
-    assert worth_of(late) == COMMITTED
+    assert late.route == made.route
+    assert late.guarantee is Guarantee.COMMITTED
     await late.close()
     with pytest.raises(TransientSyncError, match="closed"):
         await late.send(b"", batch_id="b1")
 
 
-async def test_what_it_made_is_what_it_is_worth():
+async def test_it_says_what_the_one_it_made_says():
     single = transport_for("single", "https://127.0.0.1:9", gateway_id="gw", api_key="k")
     late = LateTransport(lambda: single)
-    assert takes_events(late) is None
+    assert late.takes_events is None
     late._ready()
-    assert takes_events(late) is False
-    assert way_of(late) == way_of(single)
-    assert worth_of(late) == worth_of(single)
+    assert late.takes_events is False
+    assert late.route == single.route
+    assert late.guarantee is Guarantee.ACCEPTED
     await late.close()
 
 

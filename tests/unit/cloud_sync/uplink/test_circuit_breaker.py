@@ -19,6 +19,7 @@ from cloud_sync.records import NO_EVENTS, Batch, Event, RecordClass, Refusal, Ro
 from cloud_sync.transports.memory import MemoryTransport
 from cloud_sync.uplink.sender import LinkState, Policy, Uplink
 from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows, gap_event, series
+from tests.support.transports import FakeTransport
 from tests.support.writing import until
 from tests.unit.cloud_sync.uplink.test_sender import BACKOFF_MAX_S, Clock, running, uplink_to
 
@@ -34,7 +35,7 @@ def nothing(_: Row | Event) -> bool:
 
 
 @dataclass
-class Choosing:
+class Choosing(FakeTransport):
     """Takes the records that `takes` says; refuses the others row by row, or their whole batch with a 422."""
 
     takes: Takes = nothing
@@ -43,7 +44,6 @@ class Choosing:
     is_away: bool = False
     inner: MemoryTransport = field(default_factory=MemoryTransport)
     sent: int = 0
-    name: str = "choosing"
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         if self.is_away:
@@ -60,8 +60,6 @@ class Choosing:
             taken += (await self.inner.send(wire.encode(batch.only(n)), batch_id=f"{batch_id}.{n}")).accepted
         refused = tuple(Refusal(n, self.code, "a rule of its own") for n in bad)
         return Settlement(taken, len(batch) - len(bad) - taken, refused)
-
-    async def close(self) -> None: ...
 
 
 @pytest.fixture

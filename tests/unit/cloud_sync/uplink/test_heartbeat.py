@@ -14,12 +14,11 @@ from cloud_sync.records import Settlement
 from cloud_sync.twins import Sender
 from cloud_sync.uplink.heartbeat import Heartbeat
 from cloud_sync.uplink.state import LinkState
+from tests.support.transports import FakeTransport
 
 
-class Central:
+class Central(FakeTransport):
     """Takes everything; `fails` for once."""
-
-    name = "central"
 
     def __init__(self, presence: Presence) -> None:
         self._presence = presence

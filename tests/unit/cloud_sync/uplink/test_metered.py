@@ -21,6 +21,7 @@ from cloud_sync.uplink.quiet_hours import QuietHours
 from cloud_sync.uplink.scheduler import LoadLimits
 from cloud_sync.uplink.sender import Policy, Uplink
 from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows, gap_event
+from tests.support.transports import FakeTransport
 from tests.support.writing import until
 
 READINGS, EVENTS = frozenset({RecordClass.READING}), frozenset({RecordClass.EVENT})
@@ -32,21 +33,18 @@ DEADLINE_S = 20.0
 
 
 @dataclass
-class World:
+class World(FakeTransport):
     """A clock that is moved by hand, and a link whose requests take so many bytes."""
 
     now_s: float = 0.0
     carried: int = 0
     central: MemoryTransport = field(default_factory=MemoryTransport)
-    name: str = "metered"
     batch_ids: list[str] = field(default_factory=list)
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         self.carried += REQUEST_BYTES
         self.batch_ids.append(batch_id)
         return await self.central.send(body, batch_id=batch_id)
-
-    async def close(self) -> None: ...
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(NOON.timestamp() + self.now_s, UTC)

@@ -16,6 +16,7 @@ from cloud_sync.transports.memory import MemoryTransport
 from cloud_sync.uplink.places import AGAIN_S, BACK_AGAIN_S, Places
 from cloud_sync.uplink.sender import LinkState, Uplink
 from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows, gap_event
+from tests.support.transports import FakeTransport
 
 REASON = "it takes readings only"
 
@@ -29,13 +30,12 @@ class Clock:
 
 
 @dataclass
-class Readings:
+class Readings(FakeTransport):
     """A central that may have no place for events."""
 
     has_place: bool = False
     inner: MemoryTransport = field(default_factory=MemoryTransport)
     offered_events: list[int] = field(default_factory=list)
-    name: str = "readings"
 
     @property
     def takes_events(self) -> bool:
@@ -48,8 +48,6 @@ class Readings:
         if events and not self.has_place:
             raise NoPlaceError(REASON)
         return await self.inner.send(body, batch_id=batch_id)
-
-    async def close(self) -> None: ...
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from cloud_sync.transports.memory import Fault, MemoryTransport, RefuseIndex
 from cloud_sync.uplink.pacing import BACKOFF_FIRST_S
 from cloud_sync.uplink.sender import LinkState, Policy, Uplink
 from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows, gap_event, series
+from tests.support.transports import FakeTransport
 from tests.support.writing import until, writer_to
 
 BACKOFF_MAX_S = 60.0
@@ -30,34 +31,28 @@ DEADLINE_S = 10.0
 
 
 @dataclass
-class Poisoned:
+class Poisoned(FakeTransport):
     """A central that answers 422 to every body that holds one of these values."""
 
     values: set[float]
     inner: MemoryTransport = field(default_factory=MemoryTransport)
-    name: str = "poisoned"
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         if self.values & {row.value for row in wire.decode(body).rows}:
             raise BatchRefusedError("the central cannot read the batch")
         return await self.inner.send(body, batch_id=batch_id)
 
-    async def close(self) -> None: ...
-
 
 @dataclass
-class Answering:
+class Answering(FakeTransport):
     """Gives one answer to everything, and keeps what it was sent."""
 
     answer: Settlement
     batch_ids: list[str] = field(default_factory=list)
-    name: str = "answering"
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         self.batch_ids.append(batch_id)
         return self.answer
-
-    async def close(self) -> None: ...
 
 
 @dataclass
@@ -390,17 +385,14 @@ async def test_answers_to_parts_are_checked_one_by_one(outbox: Outbox, clock: Cl
 
 
 @dataclass
-class _RefusesFirst:
+class _RefusesFirst(FakeTransport):
     inner: Answering
-    name: str = "refuses first"
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         if not self.inner.batch_ids:
             self.inner.batch_ids.append(batch_id)
             raise BatchRefusedError("422")
         return await self.inner.send(body, batch_id=batch_id)
-
-    async def close(self) -> None: ...
 
 
 async def test_same_block_keeps_its_batch_id(outbox: Outbox, clock: Clock):

@@ -20,20 +20,20 @@ from cloud_sync.uplink.coalesce import join, part_of
 from cloud_sync.uplink.scheduler import LIVE_BLOCKS
 from cloud_sync.uplink.sender import LinkState, Policy, Uplink
 from tests.support.blocks import block_of, fresh_rows
+from tests.support.transports import FakeTransport
 from tests.support.writing import until
 
 DEADLINE_S = 10.0
 
 
 @dataclass
-class Gate:
+class Gate(FakeTransport):
     """A central that answers only when it is let; it knows how many requests are with it at once."""
 
     inner: MemoryTransport = field(default_factory=MemoryTransport)
     open: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: int = 0
     most: int = 0
-    name: str = "gate"
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         self.waiting += 1
@@ -43,8 +43,6 @@ class Gate:
             return await self.inner.send(body, batch_id=batch_id)
         finally:
             self.waiting -= 1
-
-    async def close(self) -> None: ...
 
 
 @pytest.fixture

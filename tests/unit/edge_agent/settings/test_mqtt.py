@@ -8,7 +8,6 @@ import pytest
 
 from cloud_sync.errors import CredentialsError, SyncError
 from cloud_sync.reconcile.compare import Span
-from cloud_sync.transports.auto import way_of
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.mqtt.broker import Broker, Tls, WebSocket
 from cloud_sync.transports.mqtt.options import ProtocolOptions
@@ -55,7 +54,7 @@ def test_with_the_table_the_preferred_way_is_used_and_the_other_stands_in(site: 
     settings = load(site, MQTT, prefer=prefer)
     transport = build_transport(settings, api_key="key")
     assert isinstance(transport, FailoverTransport)
-    assert transport.name == first
+    assert transport.route.name == first
     assert "mqtts://broker.plant.example:8883" in repr(transport)
     assert "https://central.example.com" in repr(transport)
 
@@ -210,7 +209,7 @@ def test_a_site_that_has_only_a_broker_needs_no_url_and_no_key(site: Path) -> No
     settings = load_without_url(site)
     transport = build_transport(settings, api_key=None)
     assert isinstance(transport, MqttTransport)
-    assert way_of(transport).name == "mqtt"
+    assert transport.route.name == "mqtt"
     assert settings.central.address == "mqtts://broker.plant.example:8883"
     assert not settings.central.is_plaintext
 

@@ -10,14 +10,12 @@ from typing import Any
 import pytest
 
 from cloud_sync.outbox.tables import Depth
-from cloud_sync.transports.auto import Way
 from cloud_sync.uplink.sender import LinkState, UplinkState
 from edge_agent.cli.status_text import as_text
 from edge_agent.status.document import OFFLINE_GRACE_S, letter_problems, link_problem, put_aside_at_ns
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 EMPTY = Depth(0, 0, 0, 4096, None, None, dead_letters=0)
-SINGLE, BATCH, UNKNOWN = Way("single", takes_events=False), Way("https"), Way(None, takes_events=None)
 CENTRAL: dict[str, Any] = {
     "state": "online", "since": "2026-05-04T11:59:00Z", "error": None, "last_settled": None,
     "way": "https", "way_since": None, "way_instead_of": None, "takes_events": True,
@@ -30,24 +28,24 @@ def text(central: dict[str, Any], outbox: dict[str, Any] | None = None) -> str:
     return as_text(document, NOW)
 
 
-@pytest.mark.parametrize("way", [SINGLE, UNKNOWN])
-def test_events_that_no_try_can_bring_there_are_no_problem(way: Way) -> None:
-    assert letter_problems(replace(EMPTY, dead_letters=40, no_place=40), way) == []
+@pytest.mark.parametrize("takes_events", [False, None])
+def test_events_that_no_try_can_bring_there_are_no_problem(takes_events: bool | None) -> None:
+    assert letter_problems(replace(EMPTY, dead_letters=40, no_place=40), takes_events=takes_events) == []
 
 
 def test_once_the_central_takes_batches_they_are_a_problem_with_a_way_out() -> None:
-    (found,) = letter_problems(replace(EMPTY, dead_letters=40, no_place=40), BATCH)
+    (found,) = letter_problems(replace(EMPTY, dead_letters=40, no_place=40), takes_events=True)
     assert found["what"].startswith("40 events had no place")
     assert found["do"] == "send them: edge-agent outbox requeue --all"
 
 
 def test_other_refused_records_are_a_problem_and_counted_without_the_events() -> None:
-    (found,) = letter_problems(replace(EMPTY, dead_letters=43, no_place=40), SINGLE)
+    (found,) = letter_problems(replace(EMPTY, dead_letters=43, no_place=40), takes_events=False)
     assert found["what"] == "3 records were refused by the central for good"
 
 
 def test_an_outbox_that_cannot_be_read_has_no_letters_to_tell() -> None:
-    assert letter_problems(None, BATCH) == []
+    assert letter_problems(None, takes_events=True) == []
 
 
 def test_events_without_a_place_are_told_as_a_fact_with_what_would_help() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cloud_sync.reconcile.hourly import ReconcileState, takes_digests
+from cloud_sync.reconcile.hourly import ReconcileState
 from cloud_sync.transports.auto import transport_for
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.memory import MemoryTransport
@@ -21,12 +21,12 @@ async def test_only_a_central_that_takes_batches_over_https_is_asked():
     batch, single, auto = (
         transport_for(api, URL, gateway_id="gw-1", api_key="key") for api in ("batch", "single", "auto")
     )
-    assert takes_digests(batch)
-    assert not takes_digests(single)
-    assert not takes_digests(auto)  # it has not said yet what it takes
-    assert not takes_digests(MemoryTransport())
-    assert takes_digests(FailoverTransport(batch, MemoryTransport()))
-    assert not takes_digests(FailoverTransport(MemoryTransport(), batch))
+    assert batch.takes_digests
+    assert not single.takes_digests
+    assert not auto.takes_digests  # it has not said yet what it takes
+    assert not MemoryTransport().takes_digests
+    assert FailoverTransport(batch, MemoryTransport()).takes_digests
+    assert not FailoverTransport(MemoryTransport(), batch).takes_digests
     for transport in (batch, single, auto):
         await transport.close()
 
