@@ -113,8 +113,8 @@ class Agent:
         central_time: CentralTime | None = None,
     ) -> Agent:
         """Load the champions and connect the parts. A bundle that is refused costs only its own sources."""
-        withdrawn = settle_probations(settings, time=rfc3339(clock.now_ns()) or "", say=_say)
-        models, model_errors = load_models(settings, say=_say)
+        withdrawn = settle_probations(settings, time=rfc3339(clock.now_ns()) or "", log=_say)
+        models, model_errors = load_models(settings, log=_say)
         quality, steady = ClockQuality(), SteadyClock(clock)
         utc = UtcClock(steady)
         outbox = outbox_of(settings, utc, quality)
@@ -146,7 +146,7 @@ class Agent:
             recorder=Recorder(is_clock_synced=keeper.is_trusted),
             ledger=GapLedger(since_us=clock.now_ns() // 1000),
             notifier=SystemdNotifier(),
-            baselines=BaselineFiles(settings.gateway.state_dir / "baselines", say=_say),
+            baselines=BaselineFiles(settings.gateway.state_dir / "baselines", log=_say),
             models=models,
             model_errors=model_errors,
         )
@@ -162,7 +162,7 @@ class Agent:
             clock=steady,
             recorder=agent.recorder,
             put=agent._put,
-            say=_say,
+            log=_say,
             alarms=lambda: {alarm["subject"] for alarm in describe_alarms(agent.stages, agent.snapshots)},
             withdrawn=withdrawn,
             wanted=wanted_models(settings),
@@ -175,7 +175,7 @@ class Agent:
             running=agent.running,
             unscored=agent.unscored,
         )
-        agent.missing_models = MissingModels(settings, model_errors, adopt=late.adopt, clock=utc, say=_say)
+        agent.missing_models = MissingModels(settings, model_errors, adopt=late.adopt, clock=utc, log=_say)
         agent.model_pull = model_pull_of(settings, models, link, utc, say=_say)
         agent.supervisors = Wiring(
             settings,

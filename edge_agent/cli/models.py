@@ -33,7 +33,7 @@ from edge_agent.bundles.store import (
 from edge_agent.core.clock import instant
 from edge_agent.errors import BundleError
 from edge_agent.rollout.challenger_file import Challenger, ChallengerState, forget_challenger, read_challenger
-from edge_agent.rollout.examination import examine
+from edge_agent.rollout.offline_check import check_offline
 from edge_agent.settings import ModelSettings, Settings
 from edge_agent.settings.load import load_settings
 from edge_agent.settings.toml_file import find_settings_file
@@ -136,7 +136,7 @@ def _what_speaks_against(
         with contextlib.suppress(BundleError):  # a damaged champion is a reason to promote, not one against it
             champion = load(site.models.dir, name, before.version)
     missed, state_dir = site.models.shadow_missed_fraction, site.gateway.state_dir
-    return examine(candidate, champion, missed_fraction=missed, state_dir=state_dir).problem
+    return check_offline(candidate, champion, missed_fraction=missed, state_dir=state_dir).problem
 
 
 def _check_overruled(label: str, against: str, why: str, *, despite_refusal: bool) -> None:

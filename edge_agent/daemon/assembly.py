@@ -83,6 +83,6 @@ def model_pull_of(
         names=names,
         connection=lambda: connection_of(settings.central, link.meter, link=link.in_use()),
         clock=clock,
-        say=say,
+        log=say,
         may_ask=link.may_ask,
     )

@@ -38,15 +38,15 @@ class ModelLines:
     def waveform(self, source: WaveformSettings, model: ScoringModel) -> WaveformLine:
         """One source with its model."""
         line = waveform_line(source, model, self._report, self._recorder)
-        for row, (state, reasons) in enumerate(zip(line.channels, line.reasons, strict=True)):
-            self.baselines.add(f"{source.asset}.{state.point}", reasons, measured_by(source, line.model, row))
+        for row, (state, explainer) in enumerate(zip(line.channels, line.explainers, strict=True)):
+            self.baselines.add(f"{source.asset}.{state.point}", explainer, measured_by(source, line.model, row))
         return line
 
     def snapshot(self, settings: TagModelSettings, model: ScoringModel) -> SnapshotLine:
         """A tag model with its inputs. Raises ConfigurationError unless they are exactly those it wants."""
         check_inputs(settings, model)
         line = SnapshotLine(settings, model, self._recorder, learn_s=self._report.interval_s)
-        self.baselines.add(f"{settings.asset}.{settings.name}", line.reasons, measured_of(settings))
+        self.baselines.add(f"{settings.asset}.{settings.name}", line.explainer, measured_of(settings))
         return line
 
 

@@ -23,7 +23,7 @@ MOST_SIGMAS: Final = 999.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Usual:
+class Baseline:
     """What features are when nothing is wrong. Arrays of shape (n_features,); `spread` is a robust standard deviation.
 
     `of` says whose: this machine's own normal reports, or the rows the model was trained on.
@@ -34,7 +34,7 @@ class Usual:
     of: Literal["machine", "training"]
 
     def robust_z(self, values: Vector) -> Vector:
-        """(x - centre) / spread, within +-999; shape (n_features,)."""
+        """Return (x - centre) / spread, within +-999; shape (n_features,)."""
         off = values - self.centre
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             z = np.where(off == 0.0, 0.0, off / self.spread)
@@ -57,7 +57,7 @@ class ScoringModel:
     score: Score
     baseline_mean: NDArray[np.float64]
     baseline_std: NDArray[np.float64]
-    training: Usual | None = None
+    training: Baseline | None = None
     channels_per_row: int = 1
     cannot_alarm: str | None = None
 
@@ -66,16 +66,16 @@ class ScoringModel:
         return tuple(feature.name for feature in self.spec.features)
 
     @property
-    def usual(self) -> Usual:
-        """What the features were in the healthy training data."""
-        return self.training or Usual(self.baseline_mean, self.baseline_std, "training")
+    def baseline(self) -> Baseline:
+        """Return what the features were in the healthy training data."""
+        return self.training or Baseline(self.baseline_mean, self.baseline_std, "training")
 
     def features_of(self, windows: WindowBatch) -> FeatureBatch:
         values, is_usable = self.extract(windows.samples)
         return FeatureBatch(windows.source, self.spec.features, windows.end_ns, values, is_usable)
 
     def scores_of(self, features: FeatureBatch) -> ScoreBatch:
-        """One call for all channels and windows; NaN where a window had no honest features."""
+        """Score with one call for all channels and windows; NaN where a window had no honest features."""
         scores = np.full(features.is_usable.shape, np.nan, np.float32)
         if features.is_usable.any():
             scores[features.is_usable] = self.score(features.values[features.is_usable])

@@ -24,10 +24,10 @@ from edge_agent.core.tags import Reading, Scan
 from edge_agent.dsp.families import tag_forecast
 from edge_agent.errors import EdgeError
 from edge_agent.pipeline.alarms import AlarmTracker
-from edge_agent.pipeline.explain.reasons import NormalIntervals, Reasons
+from edge_agent.pipeline.explain.explainer import Explainer, NormalIntervals
 from edge_agent.pipeline.model import ScoringModel
-from edge_agent.pipeline.observed import Observe, Observed
 from edge_agent.pipeline.recorder import Recorder, Rows
+from edge_agent.pipeline.scored_line import Observer, ScoredWindows
 from edge_agent.pipeline.tag_inputs import tag_input
 from edge_agent.settings import TagModelSettings
 
@@ -135,11 +135,11 @@ class SnapshotLine:
         self.alarm = AlarmTracker(settings.alarm)
         self.subject = f"{settings.asset}.{settings.name}"
         self.refusal = GapSpan(self.subject)
-        self.reasons = Reasons(model, beside=_TERMS_OF_TIME)  # time itself is never what is wrong
+        self.explainer = Explainer(model, beside=_TERMS_OF_TIME)  # time itself is never what is wrong
         self._normal = NormalIntervals(learn_s)
         self._scored: NDArray[np.float64] | None = None  # the newest row
         self._explained: list[dict[str, Any]] | None = None
-        self.observe: Observe | None = None
+        self.observe: Observer | None = None
         self._recorder = recorder
         self._input = tag_input(settings, model)
         self._series = _score_series(settings, model)
@@ -178,7 +178,7 @@ class SnapshotLine:
         if self.observe is not None:
             row = values.astype(np.float32)[None, None, :]
             self.observe(
-                Observed(
+                ScoredWindows(
                     values=row,
                     is_usable=np.ones((1, 1), np.bool_),
                     scores=np.array([[score]], np.float32),
@@ -239,13 +239,13 @@ class SnapshotLine:
         if self._scored is None:
             return []
         if self._explained is None:
-            self._explained = self.reasons.of(self.model, self._scored)
+            self._explained = self.explainer.explain(self.model, self._scored)
         return self._explained
 
     def _learn(self, values: NDArray[np.float64], now_ns: int, *, is_normal: bool) -> None:
         means = self._normal.add(values, now_ns, is_normal=is_normal)
         if means is not None:
-            self.reasons.learn(self.model, means)
+            self.explainer.learn(self.model, means)
 
     def _refuse(self, problem: str, now_ns: int, cause: GapCause = GapCause.STALE) -> list[Record]:
         self.state.refused_total += 1

@@ -27,10 +27,10 @@ from edge_agent.dsp.windower import Windower
 from edge_agent.errors import EdgeError
 from edge_agent.pipeline.alarms import AlarmChange, AlarmTracker
 from edge_agent.pipeline.channel_rows import row_points
-from edge_agent.pipeline.explain.reasons import Reasons
+from edge_agent.pipeline.explain.explainer import Explainer
 from edge_agent.pipeline.model import ScoringModel
-from edge_agent.pipeline.observed import Observe, Observed
 from edge_agent.pipeline.recorder import Recorder
+from edge_agent.pipeline.scored_line import Observer, ScoredWindows
 from edge_agent.pipeline.stream_gaps import is_news
 from edge_agent.settings import AlarmSettings, ReportSettings
 
@@ -80,13 +80,13 @@ class WaveformLine:
         self.model = model
         self.channels = tuple(ChannelState(point) for point in points)
         self.alarms = tuple(AlarmTracker(alarm) for _ in points)
-        self.reasons = tuple(Reasons(model) for _ in points)
+        self.explainers = tuple(Explainer(model) for _ in points)
         self.faults = tuple(GapSpan(f"{asset}.{point}") for point in points)
         self.refusal = GapSpan(source)  # open while the model takes none of this source's samples
         self.refused_total = 0  # batches of windows, and runs of blocks, that the model would not take
         self.gaps_total = 0
         self.last_gap: Gap | None = None
-        self.observe: Observe | None = None
+        self.observe: Observer | None = None
         self.fault_lines: FaultLines = _none_known  # of indicators on the same samples
         self.rows_taken: frozenset[str] = frozenset()  # names below the points that those indicators write
         self._newest_ns = 0
@@ -168,7 +168,7 @@ class WaveformLine:
             return self._pass_gap(Gap(windows.source, GapCause.MODEL_REFUSED, end_ns, end_ns, exc.message))
         if self.observe is not None:
             self.observe(
-                Observed(
+                ScoredWindows(
                     values=features.values,
                     is_usable=features.is_usable,
                     scores=scores.values,
@@ -223,16 +223,16 @@ class WaveformLine:
         rows = self._recorder.rows()
         for series, value in zip(self._series[c], values, strict=True):
             rows.add(series, interval.end_ns, value, interval.quality)
-        self.channels[c].pushed_by = self.reasons[c].of(self.model, means)
+        self.channels[c].pushed_by = self.explainers[c].explain(self.model, means)
         if interval.is_normal and not self.alarms[c].state.is_standing:
-            self.reasons[c].learn(self.model, means)
+            self.explainers[c].learn(self.model, means)
         interval.restart()
         return rows.taken()
 
     def _alarm_event(self, c: int, change: AlarmChange, end_ns: int) -> Event:
         interval, alarm = self._sums[c], self.alarms[c].state
         means = interval.sums / max(interval.count, 1)
-        self.channels[c].pushed_by = self.reasons[c].of(self.model, means)
+        self.channels[c].pushed_by = self.explainers[c].explain(self.model, means)
         body: dict[str, Any] = {
             "state": change.value,
             "model": self.model.name,

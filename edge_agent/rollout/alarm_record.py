@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from cloud_sync.host.fsync import replace_file
 from cloud_sync.host.private_files import make_private_folder
 from edge_agent.core.features import FeatureSpec
-from edge_agent.pipeline.observed import Observed
+from edge_agent.pipeline.scored_line import ScoredWindows
 
 FOLDER: Final = "model-alarms"
 KEPT_ROWS: Final = 64
@@ -67,10 +67,10 @@ class _Document(BaseModel):
 class AlarmRecord:
     """Of one model. `spec` is that of the model that scores now."""
 
-    def __init__(self, folder: Path, name: str, spec: FeatureSpec, *, say: Callable[[str, str], None]) -> None:
+    def __init__(self, folder: Path, name: str, spec: FeatureSpec, *, log: Callable[[str, str], None]) -> None:
         self._path = path_of(folder, name)
         self._spec = spec
-        self._say = say
+        self._log = log
         self.versions: list[VersionAlarms] = []
         self._rows: deque[list[float]] = deque(maxlen=KEPT_ROWS)
         self._of_this_alarm: dict[str, int] = {}
@@ -96,13 +96,13 @@ class AlarmRecord:
             return
         except (OSError, ValidationError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else "it is damaged"
-            self._say("warning", f"{self._path} cannot be used, alarms are counted anew: {reason}")
+            self._log("warning", f"{self._path} cannot be used, alarms are counted anew: {reason}")
             return
         self.versions = document.versions
         self._rows.extend(_fitting(document, self._spec))
 
-    def offer(self, observed: Observed) -> None:
-        """Keep rows of an alarm; an `Observe`. Costs nothing while none stands."""
+    def offer(self, observed: ScoredWindows) -> None:
+        """Keep rows of an alarm; an `Observer`. Costs nothing while none stands."""
         for c, subject in enumerate(observed.subjects):
             if not observed.is_standing[c]:
                 self._of_this_alarm.pop(subject, None)
@@ -143,7 +143,7 @@ class AlarmRecord:
             make_private_folder(self._path.parent)
             replace_file(self._path, document.model_dump_json() + "\n")
         except OSError as exc:
-            self._say("warning", f"{self._path} cannot be written: {exc.strerror or exc}")
+            self._log("warning", f"{self._path} cannot be written: {exc.strerror or exc}")
 
 
 def path_of(folder: Path, name: str) -> Path:

@@ -24,7 +24,7 @@ from edge_agent.rollout.shadow_gates import AlarmWindows
 
 CHALLENGER_FILE: Final = "challenger.json"
 MAX_STARTS: Final = 5
-"""Trials that may break off. A model that takes the process down must not do so for ever."""
+"""ShadowRuns that may break off. A model that takes the process down must not do so for ever."""
 
 
 class ChallengerState(StrEnum):

@@ -46,7 +46,7 @@ _Print = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class InboxItem:
     """What became of one entry: `installed`, or `reason` for refusing it."""
 
     entry: str
@@ -77,7 +77,7 @@ class Inbox:
         self._keys_dir = keys_dir
         self._seen: dict[str, tuple[_Print, float]] = {}
 
-    def look(self, *, now_s: float, time: str) -> list[Arrival]:
+    def look(self, *, now_s: float, time: str) -> list[InboxItem]:
         """Take in what has come to rest. `now_s` is monotonic; `time` (RFC 3339) goes into the reasons.
 
         Raises BundleError when the inbox itself cannot be used.
@@ -89,13 +89,13 @@ class Inbox:
             self._take_back()
             entries = [path for path in sorted(self.folder.iterdir()) if _is_entry(path)][:MAX_WAITING]
             self._seen = {path.name: self._seen[path.name] for path in entries if path.name in self._seen}
-            arrivals = [self._look_at(path, now_s, time) for path in entries]
+            items = [self._look_at(path, now_s, time) for path in entries]
         except OSError as exc:
             raise BundleError(
                 f"the inbox {self.folder} cannot be used: {exc.strerror or exc}",
                 hint="models.inbox must be a folder the agent may write to",
             ) from exc
-        return [arrival for arrival in arrivals if arrival is not None]
+        return [item for item in items if item is not None]
 
     def refused(self) -> tuple[Refused, ...]:
         """What lies in the refused folder, newest first."""
@@ -120,7 +120,7 @@ class Inbox:
             return []
         return [[name, stats.st_size, stats.st_mtime_ns] for name, stats in found]
 
-    def _look_at(self, path: Path, now_s: float, time: str) -> Arrival | None:
+    def _look_at(self, path: Path, now_s: float, time: str) -> InboxItem | None:
         try:
             print_ = _print_of(path)
         except FileNotFoundError:
@@ -144,9 +144,11 @@ class Inbox:
         except BundleError as exc:
             return self._refuse(path, exc, time)
         _remove(path)
-        return Arrival(path.name, installed)
+        return InboxItem(path.name, installed)
 
-    def _refuse(self, path: Path, exc: BundleError, time: str, *, keys: list[list[str | int]] | None = None) -> Arrival:
+    def _refuse(
+        self, path: Path, exc: BundleError, time: str, *, keys: list[list[str | int]] | None = None
+    ) -> InboxItem:
         kept = self.folder / REFUSED_DIR
         make_private_folder(kept)
         _remove(kept / path.name)
@@ -157,7 +159,7 @@ class Inbox:
         path.rename(kept / path.name)
         tighten(kept, [glob.escape(path.name)])
         _make_room(kept)
-        return Arrival(path.name, None, exc.message, exc.hint)
+        return InboxItem(path.name, None, exc.message, exc.hint)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """The inbox of bundles as the running agent looks at it: in another thread, with its errors kept for the status.
 
-Knows no champion and no trial; an arrival is handed back to whoever tells of it.
+Knows no champion and no trial; an item is handed back to whoever tells of it.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from functools import partial
 from edge_agent.bundles.install import install, sweep
 from edge_agent.core.clock import Clock
 from edge_agent.errors import BundleError
-from edge_agent.rollout.inbox import Arrival, Inbox, Refused
+from edge_agent.rollout.inbox import Inbox, InboxItem, Refused
 from edge_agent.settings import ModelSettings
 
 
-class Intake:
+class InboxWatch:
     """Without `models.inbox` it has nothing to do."""
 
-    def __init__(self, settings: ModelSettings, *, clock: Clock, say: Callable[[str, str], None]) -> None:
+    def __init__(self, settings: ModelSettings, *, clock: Clock, log: Callable[[str, str], None]) -> None:
         self.refused: tuple[Refused, ...] = ()
         self.error: str | None = None
         self._dir = settings.dir
         self._clock = clock
-        self._say = say
+        self._log = log
         put_in_place = partial(
             install,
             models_dir=settings.dir,
@@ -40,20 +40,20 @@ class Intake:
         try:
             await asyncio.to_thread(sweep, self._dir)
         except BundleError as exc:
-            self._say("warning", exc.message)
+            self._log("warning", exc.message)
 
-    async def take_in(self, *, time: str) -> Sequence[Arrival]:
+    async def take_in(self, *, time: str) -> Sequence[InboxItem]:
         """What came to rest since the last look. `time` is RFC 3339."""
         if self._inbox is None:
             return ()
         look = partial(self._inbox.look, now_s=self._clock.monotonic_s(), time=time)
         try:
-            arrivals = await asyncio.to_thread(look)
+            items = await asyncio.to_thread(look)
             self.refused = await asyncio.to_thread(self._inbox.refused)
         except BundleError as exc:
             if self.error != exc.message:
-                self._say("error", f"{exc.message}{f'; {exc.hint}' if exc.hint else ''}")
+                self._log("error", f"{exc.message}{f'; {exc.hint}' if exc.hint else ''}")
             self.error = exc.message
             return ()
         self.error = None
-        return arrivals
+        return items

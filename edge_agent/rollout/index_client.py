@@ -86,7 +86,7 @@ class ModelPull:
         names: Collection[str],
         connection: Callable[[], ConnectionOptions],
         clock: Clock,
-        say: Callable[[str, str], None],
+        log: Callable[[str, str], None],
         may_ask: Callable[[], bool] = lambda: True,
     ) -> None:
         self.error: str | None = None
@@ -94,7 +94,7 @@ class ModelPull:
         self._names = names
         self._connection = connection
         self._clock = clock
-        self._say = say
+        self._log = log
         self._may_ask = may_ask
 
     async def run(self) -> None:
@@ -110,7 +110,7 @@ class ModelPull:
                 await self.pull()
             except BundleError as exc:
                 if self.error != exc.message:
-                    self._say("warning", exc.message)
+                    self._log("warning", exc.message)
                 self.error = exc.message
             else:
                 self.error = None

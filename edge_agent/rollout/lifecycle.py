@@ -37,15 +37,15 @@ from edge_agent.rollout.hot_swap import (
     swap_model,
     totals_of,
 )
-from edge_agent.rollout.inbox import Arrival
-from edge_agent.rollout.inbox_watch import Intake
-from edge_agent.rollout.model import Probation, Rollout
+from edge_agent.rollout.inbox import InboxItem
+from edge_agent.rollout.inbox_watch import InboxWatch
 from edge_agent.rollout.model_reports import ModelReports
 from edge_agent.rollout.probation import Counts, failure_of
+from edge_agent.rollout.rollout import Probation, Rollout
 from edge_agent.rollout.shadow_gates import quiet_problem
 from edge_agent.rollout.shadow_runs import ShadowRuns
 from edge_agent.rollout.startup import Withdrawn
-from edge_agent.rollout.trials import Trials
+from edge_agent.rollout.version_loader import VersionLoader
 from edge_agent.settings import ModelSettings
 
 ROUND_S: Final = 0.5
@@ -69,24 +69,24 @@ class ModelLifecycle:
         clock: Clock,
         recorder: Recorder,
         put: Callable[[Sequence[Record]], Awaitable[None]],
-        say: Callable[[str, str], None],
+        log: Callable[[str, str], None],
         alarms: Callable[[], Collection[str]] = tuple,
         withdrawn: Sequence[Withdrawn] = (),
         wanted: Collection[str] = (),
     ) -> None:
         self.unnamed: dict[str, str] = {}  # versions that came and that no source asks for, by name
-        self.intake = Intake(settings, clock=clock, say=say)
+        self.inbox = InboxWatch(settings, clock=clock, log=log)
         self._settings = settings
         self._models = models
         self._clock = clock
         self._state_dir = state_dir
-        self._say = say
+        self._log = log
         self._put = put
         self._wanted = wanted
         self.rollouts: Mapping[str, Rollout] = {name: self._rollout_of(model) for name, model in models.items()}
-        self._reports = ModelReports(clock=clock, recorder=recorder, put=put, say=say)
-        self._runs = ShadowRuns(settings, state_dir=state_dir, clock=clock)
-        self._trials = Trials(settings, runs=self._runs, reports=self._reports, clock=clock)
+        self._reports = ModelReports(clock=clock, recorder=recorder, put=put, log=log)
+        self._loader = VersionLoader(settings, state_dir=state_dir, clock=clock)
+        self._shadow_runs = ShadowRuns(settings, runs=self._loader, reports=self._reports, clock=clock)
         self._alarms = alarms
         self._withdrawn = list(withdrawn)
 
@@ -108,10 +108,10 @@ class ModelLifecycle:
 
     async def run(self) -> None:
         """Until cancelled."""
-        await self.intake.tidy()
+        await self.inbox.tidy()
         while self._withdrawn:  # told once, also when this part is started again
             went = self._withdrawn.pop(0)
-            await self._reports.tell(
+            await self._reports.emit(
                 "rolled_back", went.name, went.back_to, previous_version=went.version, reason=went.reason, by=AGENT
             )
         for rollout in self.rollouts.values():
@@ -146,20 +146,20 @@ class ModelLifecycle:
                 note_probation(self._folder(rollout), pointer.version, starts)
             if change < 0 and rollout.shadow is not None and rollout.challenger is not None:
                 starts = max(0, rollout.challenger.starts + change)
-                write_challenger(self._folder(rollout), rollout.challenger.seen(rollout.shadow.trial.alarms, starts))
+                write_challenger(self._folder(rollout), rollout.challenger.seen(rollout.shadow.tally.alarms, starts))
         except BundleError as exc:
-            self._reports.note_error(rollout, exc)
+            self._reports.record_error(rollout, exc)
 
     async def look(self) -> None:
         """Everything that is due, once."""
-        for arrival in await self.intake.take_in(time=self._now()):
-            await self._reports.tell_arrival(arrival)
-            self._note_unnamed(arrival)
+        for item in await self.inbox.take_in(time=self._now()):
+            await self._reports.emit_inbox_item(item)
+            self._note_unnamed(item)
         for rollout in self.rollouts.values():
             try:
                 await self._look_after(rollout)
             except BundleError as exc:
-                self._reports.note_error(rollout, exc)
+                self._reports.record_error(rollout, exc)
             else:
                 rollout.error = None
 
@@ -170,7 +170,7 @@ class ModelLifecycle:
         await self._watch_probation(rollout)
         versions = await asyncio.to_thread(versions_in, self._folder(rollout))
         rollout.previous = rollout.pointer.previous(versions) if rollout.pointer else None
-        await self._trials.watch(rollout, versions)
+        await self._shadow_runs.watch(rollout, versions)
         await self._promote_if_ready(rollout, versions)
         self._count_alarms(rollout)
         if rollout.alarms.is_due(now_s := self._clock.monotonic_s()):
@@ -185,18 +185,18 @@ class ModelLifecycle:
         """Score with the version the pointer names. One that cannot be used goes back when it is on probation."""
         before = rollout.model
         try:
-            model = await asyncio.to_thread(self._runs.to_follow, rollout, pointer)
+            model = await asyncio.to_thread(self._loader.to_follow, rollout, pointer)
         except BundleError as exc:
             if pointer.probation_starts is None:
                 raise
             note = self._note(f"it cannot be used here: {exc.message}")
             await asyncio.to_thread(move_pointer, self._folder(rollout), before.version, note, is_rollback=True)
             await self._read_pointer(rollout)
-            await self._reports.tell(
+            await self._reports.emit(
                 "rolled_back", rollout.name, before.version, previous_version=pointer.version, reason=note.why, by=AGENT
             )
             return
-        rollout.end_trial()
+        rollout.end_shadow_run()
         self._count_alarms(rollout)
         standing = standing_channels(rollout.lines)
         await self._put(swap_model(rollout.lines, model))
@@ -209,7 +209,7 @@ class ModelLifecycle:
             await asyncio.to_thread(forget_challenger, self._folder(rollout))
             rollout.challenger = None
         is_rollback = any(step.version == before.version and step.is_rolled_back for step in pointer.history[:1])
-        await self._reports.tell(
+        await self._reports.emit(
             "rolled_back" if is_rollback else "promoted",
             rollout.name,
             model.version,
@@ -226,7 +226,7 @@ class ModelLifecycle:
         probation = rollout.probation = Probation(since, left_out, self._clock.monotonic_s())
         versions = await asyncio.to_thread(versions_in, self._folder(rollout))
         try:
-            probation.before = await asyncio.to_thread(self._runs.before, rollout, pointer, versions)
+            probation.before = await asyncio.to_thread(self._loader.before, rollout, pointer, versions)
         except BundleError as exc:
             probation.unwatched = exc.message
         rollout.look_on()
@@ -253,14 +253,14 @@ class ModelLifecycle:
         elif seen.scored >= self._settings.probation_windows and is_long:
             await asyncio.to_thread(note_probation, self._folder(rollout), rollout.model.version, None)
             rollout.end_probation()
-            await self._reports.tell(
+            await self._reports.emit(
                 "probation_passed", rollout.name, rollout.model.version, reason=f"{seen.scored} windows"
             )
 
     def _silence(self, probation: Probation) -> str | None:
         if probation.before is None:
             return None
-        newest, version = probation.before.trial.newest, probation.before.model.version
+        newest, version = probation.before.tally.newest, probation.before.model.version
         return quiet_problem(newest, self._settings.shadow_missed_fraction, before=version)
 
     async def _withdraw(self, rollout: Rollout, reason: str) -> None:
@@ -297,19 +297,19 @@ class ModelLifecycle:
         await asyncio.to_thread(step)
         await self._follow(rollout, await self._read_pointer(rollout))
 
-    def _note_unnamed(self, arrival: Arrival) -> None:
+    def _note_unnamed(self, item: InboxItem) -> None:
         """A bundle that no source asks for is installed all the same; somebody should be told."""
-        found = arrival.installed
+        found = item.installed
         if found is not None and found.is_new and self._wanted and found.name not in self._wanted:
             self.unnamed[found.name] = found.version
-            self._say("warning", f"model {found.name} {found.version}: no source names it, so nothing scores with it")
+            self._log("warning", f"model {found.name} {found.version}: no source names it, so nothing scores with it")
 
     async def _read_pointer(self, rollout: Rollout) -> Pointer:
         rollout.pointer = await asyncio.to_thread(read_pointer, self._folder(rollout))
         return rollout.pointer
 
     def _rollout_of(self, model: ScoringModel) -> Rollout:
-        return Rollout(model.name, model, AlarmRecord(self._state_dir, model.name, model.spec, say=self._say))
+        return Rollout(model.name, model, AlarmRecord(self._state_dir, model.name, model.spec, log=self._log))
 
     def _folder(self, rollout: Rollout) -> Path:
         return bundle_folder(self._settings.dir, rollout.name)

@@ -32,13 +32,13 @@ class MissingModels:
         *,
         adopt: Callable[[ScoringModel], Awaitable[None]],
         clock: Clock,
-        say: Callable[[str, str], None],
+        log: Callable[[str, str], None],
     ) -> None:
         self._settings = settings
         self._errors = errors
         self._adopt = adopt
         self._clock = clock
-        self._say = say
+        self._log = log
         self._tried = {name: self._print_of(name) for name in errors}
 
     async def run(self) -> None:
@@ -59,11 +59,11 @@ class MissingModels:
                 await self._adopt(model)
             except BundleError as exc:
                 if exc.message != self._errors[name].message:
-                    self._say("error", refusal(name, exc))
+                    self._log("error", refusal(name, exc))
                 self._errors[name] = exc
             else:
                 del self._errors[name]
-                self._say(
+                self._log(
                     "info", f"model {name} {model.version} is here now, verified and proven on this box; it scores"
                 )
 

@@ -91,7 +91,7 @@ class Compared:
     alarms: Mapping[str, AlarmWindows] = field(default_factory=dict)
 
 
-class Trial:
+class ShadowTally:
     """One version's time beside the champion.
 
     `started_s` is monotonic. `evidence` was found before it began; `alarms` are from a part of it that a stop ended.

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from edge_agent.errors import EdgeError
 from edge_agent.pipeline.model import ScoringModel
-from edge_agent.pipeline.observed import Observed
+from edge_agent.pipeline.scored_line import ScoredWindows
 from edge_agent.rollout.alarm_pairs import AlarmPairs
-from edge_agent.rollout.shadow_gates import AlarmWindows, Compared, Finding, Trial
+from edge_agent.rollout.shadow_gates import AlarmWindows, Compared, Finding, ShadowTally
 
 QUEUED: Final = 64
 """Batches of windows; at a tenth of a second each, several seconds of signal."""
@@ -43,22 +43,22 @@ class ShadowRun:
         self,
         model: ScoringModel,
         champion: ScoringModel,
-        trial: Trial,
+        trial: ShadowTally,
         *,
         cpu_share: float,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model = model
-        self.trial = trial
+        self.tally = trial
         self._champion = champion
         self._shares_features = model.spec == champion.spec
         self._alarms = AlarmPairs()
-        self._queue: deque[Observed] = deque()
+        self._queue: deque[ScoredWindows] = deque()
         self._budget = _Budget(cpu_share, now_s)
         self.overflow_total = 0  # windows that found the queue full
 
-    def offer(self, observed: Observed) -> None:
-        """Called by the champion's line; an `Observe`."""
+    def offer(self, observed: ScoredWindows) -> None:
+        """Called by the champion's line; an `Observer`."""
         if len(self._queue) >= QUEUED:
             self.overflow_total += observed.n_usable
         else:
@@ -70,36 +70,36 @@ class ShadowRun:
 
     @property
     def skipped_total(self) -> int:
-        return self.trial.skipped_total + self.overflow_total
+        return self.tally.skipped_total + self.overflow_total
 
     def work(self) -> None:
         """Score what waits. In a thread of its own; never two at a time."""
         for _ in range(len(self._queue)):
             observed = self._queue.popleft()
-            if self.trial.failure is not None or not observed.n_usable:
+            if self.tally.failure is not None or not observed.n_usable:
                 continue
             if not self._budget.has_room():
-                self.trial.skip(observed.n_usable)
+                self.tally.skip(observed.n_usable)
                 continue
             self._score(observed)
 
     def finding(self, now_s: float) -> Finding | None:
-        return self.trial.finding(now_s)
+        return self.tally.finding(now_s)
 
-    def _score(self, observed: Observed) -> None:
+    def _score(self, observed: ScoredWindows) -> None:
         begun_s = time.thread_time()
         try:
             values, is_usable = self._features(observed)
             scores = self.model.score(values[is_usable]) if is_usable.any() else np.empty(0, np.float32)
         except MODEL_ERRORS as exc:
-            self.trial.fail(f"it failed on a window: {exc}")
+            self.tally.fail(f"it failed on a window: {exc}")
             return
         cpu_s = time.thread_time() - begun_s
         self._budget.pay(cpu_s)
         if not is_usable.all():
-            self.trial.skip(observed.n_usable - int(np.count_nonzero(is_usable)))
+            self.tally.skip(observed.n_usable - int(np.count_nonzero(is_usable)))
         own, champion = values[is_usable], observed.values[observed.is_usable]
-        self.trial.push(
+        self.tally.push(
             Compared(
                 champion=observed.scores[observed.is_usable][is_usable],
                 champion_threshold=self._champion.threshold,
@@ -113,7 +113,7 @@ class ShadowRun:
         )
 
     def _in_alarm(
-        self, observed: Observed, is_usable: NDArray[np.bool_], scores: NDArray[np.float32]
+        self, observed: ScoredWindows, is_usable: NDArray[np.bool_], scores: NDArray[np.float32]
     ) -> dict[str, AlarmWindows]:
         """`is_usable` and `scores` as from `_features` and the model."""
         is_scored = observed.is_usable.copy()
@@ -128,7 +128,7 @@ class ShadowRun:
             shadow=is_anomalous,
         )
 
-    def _features(self, observed: Observed) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def _features(self, observed: ScoredWindows) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Of the windows the champion could use: (n, f), and which of them this model can use, (n,)."""
         if self._shares_features or observed.samples is None:
             return observed.values[observed.is_usable], np.ones(observed.n_usable, np.bool_)

@@ -1,118 +1,114 @@
-"""Who scores beside the champion: a version on trial, or, in a probation, the version before.
+"""Versions on trial: begun, watched, and ended with a finding.
 
-Opens bundles, so its methods are for a thread; it changes no file and tells nobody.
+Constraints
+- challenger.json says what is about to be tried before it is loaded: also a bundle that takes the process down counts.
+- What a version missed so far is kept, so that no kill lets it begin with a clean slate.
+- Nothing is promoted here: a version whose trial held is `ready`, no more.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
-from edge_agent.bundles.champion_file import Pointer
-from edge_agent.bundles.manifest import version_key
-from edge_agent.bundles.proven import ProvenBundles
-from edge_agent.bundles.silence import Missed
-from edge_agent.bundles.store import Champion, load_bundle
-from edge_agent.core.clock import Clock
+from edge_agent.bundles.store import bundle_folder
+from edge_agent.core.clock import Clock, instant
 from edge_agent.errors import BundleError
-from edge_agent.pipeline.model import ScoringModel
-from edge_agent.rollout.examination import examine
-from edge_agent.rollout.hot_swap import check_fit
-from edge_agent.rollout.model import Rollout
-from edge_agent.rollout.shadow_gates import AlarmWindows, Gates, Trial
-from edge_agent.rollout.shadow_run import ShadowRun, incomparable
-from edge_agent.rollout.startup import scoring_model
+from edge_agent.rollout.challenger_file import (
+    MAX_STARTS,
+    Challenger,
+    ChallengerState,
+    candidate,
+    read_challenger,
+    write_challenger,
+)
+from edge_agent.rollout.model_reports import ModelReports
+from edge_agent.rollout.rollout import Rollout
+from edge_agent.rollout.shadow_gates import MIN_WINDOWS, AlarmWindows, Finding, Outcome
+from edge_agent.rollout.version_loader import VersionLoader
 from edge_agent.settings import ModelSettings
 
 
 class ShadowRuns:
-    """Makes the runs. `state_dir` holds what was kept of alarms, and which bundles were proven."""
+    """Of all models. `runs` makes what scores beside a champion; `reports` tells of each step."""
 
-    def __init__(self, settings: ModelSettings, *, state_dir: Path, clock: Clock) -> None:
+    def __init__(self, settings: ModelSettings, *, runs: VersionLoader, reports: ModelReports, clock: Clock) -> None:
         self._settings = settings
-        self._state_dir = state_dir
+        self._loader = runs
+        self._reports = reports
         self._clock = clock
-        self._load = partial(
-            load_bundle,
-            settings.dir,
-            keys_dir=settings.keys,
-            require_signature=settings.require_signature,
-            first=ProvenBundles(state_dir, keys_dir=settings.keys, require_signature=settings.require_signature).check,
-        )
 
-    def to_follow(self, rollout: Rollout, pointer: Pointer) -> ScoringModel:
-        """Return the version that a moved pointer names. Raises BundleError when it may not score here.
+    async def watch(self, rollout: Rollout, versions: Sequence[str]) -> None:
+        """Begin, end or keep the trial of one model. `versions` are installed. Raises BundleError."""
+        folder = bundle_folder(self._settings.dir, rollout.name)
+        rollout.challenger = await asyncio.to_thread(read_challenger, folder)
+        wanted = candidate(versions, rollout.pointer, rollout.challenger)
+        if rollout.shadow is not None and rollout.shadow.model.version != wanted:
+            rollout.end_shadow_run()
+        if wanted is not None and rollout.shadow is None:
+            await self._begin(rollout, wanted)
+        if rollout.shadow is not None and (finding := rollout.shadow.finding(self._clock.monotonic_s())) is not None:
+            await self._end_with(rollout, rollout.shadow.model.version, finding)
+        await self._save(rollout)
 
-        Nobody has to say so when a person overruled that it cannot alarm, or it is gone back to.
-        """
-        model = scoring_model(self._load(rollout.name, pointer.version))
-        check_fit(rollout.lines, model)
-        is_newer = version_key(model.version) > version_key(rollout.model.version)
-        if model.cannot_alarm is not None and pointer.despite is None and is_newer:
-            raise BundleError(
-                f"{model.name} {model.version}: {model.cannot_alarm}",
-                hint="to have it all the same: edge-agent models promote --despite-refusal",
-            )
-        return model
-
-    def on_trial(self, rollout: Rollout, version: str, *, alarms: Mapping[str, AlarmWindows]) -> ShadowRun:
-        """Return the version beside the champion. `alarms` are of a trial of it that broke off.
-
-        Raises BundleError with the reason when there is nothing to try: it cannot be used or compared here, cannot
-        alarm, or misses already what was kept and provoked.
-        """
-        candidate = self._load(rollout.name, version)
-        model = scoring_model(candidate)
-        check_fit(rollout.lines, model)
-        if (difference := incomparable(model, rollout.model)) is not None:
-            raise BundleError(
-                f"{difference}; there is no trial: look at it with `models verify` and promote it by hand, with "
-                "--despite-refusal"
-            )
-        found = examine(
-            candidate,
-            self._champion(rollout),
-            missed_fraction=self._settings.shadow_missed_fraction,
-            state_dir=self._state_dir,
-        )
-        if found.problem is not None:
-            raise BundleError(found.problem)
-        return self._run(rollout, model, found.evidence, alarms)
-
-    def before(self, rollout: Rollout, pointer: Pointer, versions: Sequence[str]) -> ShadowRun:
-        """Return the version before, beside the one on probation. Raises BundleError with the reason for going without.
-
-        `versions` are installed.
-        """
-        if pointer.despite is not None:
-            raise BundleError("overruled at its promotion")
-        version = pointer.previous(versions)
-        if version is None:
-            raise BundleError("no version before it is here")
-        model = scoring_model(self._load(rollout.name, version))
-        check_fit(rollout.lines, model)
-        if (difference := incomparable(model, rollout.model)) is not None:
-            raise BundleError(f"of {version} {difference}")
-        return self._run(rollout, model)
-
-    def _champion(self, rollout: Rollout) -> Champion | None:
-        """None when its files cannot be read any more: it scores on from memory, and that is told elsewhere."""
+    async def _begin(self, rollout: Rollout, version: str) -> None:
+        known = rollout.challenger if rollout.challenger and rollout.challenger.version == version else None
+        starts = known.starts + 1 if known else 1
+        if starts > MAX_STARTS:
+            reason = f"the agent died {MAX_STARTS} times during its trial"
+            await self._end_with(rollout, version, Finding(Outcome.FAILED, reason))
+            return
+        alarms = {} if known is None else {key: AlarmWindows(*seen) for key, seen in known.alarms.items()}
+        await self._write(rollout, version, ChallengerState.SHADOW, "", starts, alarms=alarms)
         try:
-            return self._load(rollout.name, rollout.model.version)
-        except BundleError:
-            return None
+            rollout.shadow = await asyncio.to_thread(partial(self._loader.shadow_run, rollout, version, alarms=alarms))
+        except BundleError as exc:
+            await self._end_with(rollout, version, Finding(Outcome.FAILED, exc.message))
+            return
+        rollout.look_on()
+        if known is None:
+            await self._reports.emit("shadow", rollout.name, version, previous_version=rollout.model.version)
 
-    def _run(
+    async def _save(self, rollout: Rollout) -> None:
+        if rollout.shadow is None or rollout.challenger is None:
+            return
+        now = rollout.challenger.seen(rollout.shadow.tally.alarms, rollout.challenger.starts)
+        if now.missed - rollout.challenger.missed >= MIN_WINDOWS:
+            await asyncio.to_thread(write_challenger, bundle_folder(self._settings.dir, rollout.name), now)
+            rollout.challenger = now
+
+    async def _end_with(self, rollout: Rollout, version: str, finding: Finding) -> None:
+        trial = rollout.shadow.tally if rollout.shadow else None
+        rollout.end_shadow_run()
+        is_ready = finding.outcome is Outcome.HELD
+        state = ChallengerState.READY if is_ready else ChallengerState.REFUSED
+        starts = rollout.challenger.starts if rollout.challenger else 1
+        is_judged = trial is not None and trial.is_judged_on_alarms
+        await self._write(rollout, version, state, finding.reason, starts, is_judged_on_alarms=is_judged)
+        await self._reports.emit(
+            state.value, rollout.name, version, previous_version=rollout.model.version, reason=finding.reason
+        )
+
+    async def _write(
         self,
         rollout: Rollout,
-        model: ScoringModel,
-        evidence: Sequence[Missed] = (),
+        version: str,
+        state: ChallengerState,
+        reason: str,
+        starts: int,
+        *,
         alarms: Mapping[str, AlarmWindows] | None = None,
-    ) -> ShadowRun:
-        s, now_s = self._settings, self._clock.monotonic_s
-        gates = Gates(
-            s.shadow_windows, s.shadow_s, s.shadow_latency_ms, s.shadow_alarm_fraction, s.shadow_missed_fraction
+        is_judged_on_alarms: bool = False,
+    ) -> None:
+        challenger = Challenger(
+            version=version,
+            state=state,
+            since=instant(self._clock.to_utc(self._clock.now_ns()) // 1000, "seconds"),
+            reason=reason,
+            starts=starts,
+            alarms={channel: (seen.champion, seen.missed) for channel, seen in (alarms or {}).items()},
+            is_judged_on_alarms=is_judged_on_alarms,
         )
-        trial = Trial(gates, now_s(), evidence=evidence, alarms=alarms)
-        return ShadowRun(model, rollout.model, trial, cpu_share=s.shadow_cpu_share, now_s=now_s)
+        await asyncio.to_thread(write_challenger, bundle_folder(self._settings.dir, rollout.name), challenger)
+        rollout.challenger = challenger

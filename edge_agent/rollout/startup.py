@@ -15,7 +15,7 @@ from edge_agent.bundles.store import Champion, load_bundle, load_champion, roll_
 from edge_agent.dsp.family_base.family import channels_per_row
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.explain.attribution import SIGMAS_P01_TO_P99
-from edge_agent.pipeline.model import ScoringModel, Usual
+from edge_agent.pipeline.model import Baseline, ScoringModel
 from edge_agent.rollout.probation import MAX_STARTS
 from edge_agent.settings import ModelSettings, Settings, WaveformSettings
 
@@ -39,10 +39,10 @@ def scoring_model(champion: Champion) -> ScoringModel:
     )
 
 
-def _robust(baselines: list[FeatureBaseline]) -> Usual:
+def _robust(baselines: list[FeatureBaseline]) -> Baseline:
     """Median and spread; a feature that is one value in 98 % of the rows still has a standard deviation."""
     spread = [(b.p99 - b.p01) / SIGMAS_P01_TO_P99 or b.std for b in baselines]
-    return Usual(np.array([b.p50 for b in baselines]), np.array(spread), "training")
+    return Baseline(np.array([b.p50 for b in baselines]), np.array(spread), "training")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def wanted_models(settings: Settings) -> list[str]:
     return sorted(wanted | {tag_model.model for tag_model in settings.tag_models})
 
 
-def settle_probations(settings: Settings, *, time: str, say: Callable[[str, str], None]) -> list[Withdrawn]:
+def settle_probations(settings: Settings, *, time: str, log: Callable[[str, str], None]) -> list[Withdrawn]:
     """A champion on probation that cannot be loaded, or in whose probation the agent died too often, goes back.
 
     `time` is RFC 3339. What cannot be written is said and left as it is: `load_models` then speaks.
@@ -71,7 +71,7 @@ def settle_probations(settings: Settings, *, time: str, say: Callable[[str, str]
         try:
             found = _settle_probation(settings.models, name, time)
         except BundleError as exc:
-            say("error", f"model {name}: {exc.message}")
+            log("error", f"model {name}: {exc.message}")
         else:
             withdrawn += [found] if found else []
     return withdrawn
@@ -97,7 +97,7 @@ def _settle_probation(settings: ModelSettings, name: str, time: str) -> Withdraw
 
 
 def load_models(
-    settings: Settings, *, say: Callable[[str, str], None]
+    settings: Settings, *, log: Callable[[str, str], None]
 ) -> tuple[dict[str, ScoringModel], dict[str, BundleError]]:
     """Every champion that a source or a tag model asks for; a bundle that is refused is said and left out."""
     models: dict[str, ScoringModel] = {}
@@ -106,10 +106,10 @@ def load_models(
         try:
             models[name] = load_model(settings, name)
         except BundleError as exc:
-            say("error", refusal(name, exc))
+            log("error", refusal(name, exc))
             errors[name] = exc
         else:
-            say("info", f"model {name} {models[name].version} verified and proven on this box")
+            log("info", f"model {name} {models[name].version} verified and proven on this box")
     return models, errors
 
 

@@ -14,7 +14,7 @@ from edge_agent.rollout.challenger_file import ChallengerState
 from edge_agent.rollout.hot_swap import alarms_standing
 from edge_agent.rollout.index_client import ModelPull
 from edge_agent.rollout.lifecycle import ModelLifecycle
-from edge_agent.rollout.model import Rollout
+from edge_agent.rollout.rollout import Rollout
 
 DAY_S: Final = 86_400.0
 ENOUGH_S: Final = 3_600.0
@@ -22,9 +22,9 @@ ENOUGH_S: Final = 3_600.0
 
 def describe_updates(lifecycle: ModelLifecycle, pull: ModelPull) -> dict[str, Any]:
     """The field `model_updates`."""
-    refused = lifecycle.intake.refused
+    refused = lifecycle.inbox.refused
     return {
-        "inbox_error": lifecycle.intake.error,
+        "inbox_error": lifecycle.inbox.error,
         "pull_error": pull.error,
         "champions": [_champion(each) for each in lifecycle.rollouts.values()],
         "unnamed": [f"{name} {version}" for name, version in sorted(lifecycle.unnamed.items())],
@@ -98,7 +98,7 @@ def _challenger(rollout: Rollout) -> dict[str, Any] | None:
     challenger = rollout.challenger
     if challenger is None:
         return None
-    trial = rollout.shadow.trial if rollout.shadow else None
+    trial = rollout.shadow.tally if rollout.shadow else None
     is_ready = challenger.state is ChallengerState.READY
     return {
         "version": challenger.version,

@@ -251,7 +251,7 @@ def test_the_fields_of_model_updates_are_the_documented_ones(site: Path) -> None
     for each in agent.lifecycle.rollouts.values():
         for version in ("0.9.0", each.model.version):
             each.alarms.count(version, each.model.spec, None, Totals(0, 0, 0), 0.0)
-    agent.lifecycle.intake.refused = (Refused("bundle.tar", "too old", "2026-05-04T12:00:00Z"),)
+    agent.lifecycle.inbox.refused = (Refused("bundle.tar", "too old", "2026-05-04T12:00:00Z"),)
     document = {"model_updates": describe_updates(agent.lifecycle, agent.model_pull)}
     page = {name for name in documented("status") if name.startswith("model_updates.")}
     found = {field for field in fields(document) if field != "model_updates.champions[].challenger"}

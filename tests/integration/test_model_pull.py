@@ -92,7 +92,7 @@ class World:
             names=[AI4I],
             connection=lambda: ConnectionOptions(self.authority.ca_file),
             clock=clock or FakeClock(),
-            say=lambda level, line: None,
+            log=lambda level, line: None,
         )
 
     def take_in(self) -> None:

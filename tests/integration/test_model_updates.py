@@ -25,7 +25,7 @@ from edge_agent.cli import models as command
 from edge_agent.cli.model_text import model_lines
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import BundleError
-from edge_agent.rollout import inbox as arrival
+from edge_agent.rollout import inbox as item
 from edge_agent.rollout import lifecycle
 from edge_agent.rollout.challenger_file import Challenger, ChallengerState, write_challenger
 from edge_agent.settings.load import load_settings
@@ -102,7 +102,7 @@ channels = [{{ point = "x" }}, {{ point = "y" }}]
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr(arrival, "SETTLE_S", 0.1)
+    monkeypatch.setattr(item, "SETTLE_S", 0.1)
     monkeypatch.setattr(lifecycle, "LOOK_EVERY_S", 0.2)
     monkeypatch.setattr(lifecycle, "ROUND_S", 0.05)
     workshop = make_workshop(tmp_path / "models", VIBRATION)
@@ -302,7 +302,7 @@ async def test_a_refused_arrival_is_an_event_and_in_the_status_and_the_champion_
     async with running(site) as gateway:
         site.drop("0.9.0")
         assert "is not newer than the champion" in (await gateway.report("refused"))["reason"]
-        await gateway.until(lambda: bool(gateway.agent.lifecycle.intake.refused), "the refused folder")
+        await gateway.until(lambda: bool(gateway.agent.lifecycle.inbox.refused), "the refused folder")
         document = await gateway.agent._describe()
         assert document["model_updates"]["refused"][0]["entry"] == f"{VIBRATION}-0.9.0"
         assert document["models"][0]["version"] == "1.0.0"
@@ -442,7 +442,7 @@ async def test_what_a_trial_missed_before_a_stop_is_known_after_it(site: Site) -
     async with running(site) as gateway:
         rollout = gateway.agent.lifecycle.rollouts[VIBRATION]
         await gateway.until(
-            lambda: rollout.shadow is not None and rollout.shadow.trial.missed_windows >= 40, "missed windows"
+            lambda: rollout.shadow is not None and rollout.shadow.tally.missed_windows >= 40, "missed windows"
         )
     site.windows = 40
     site.workshop.change_manifest(site.workshop.bundle(), lambda manifest: manifest.update(threshold=CALM))

@@ -24,8 +24,8 @@ from edge_agent.dsp.family_base.family import Extracted, Extractor
 from edge_agent.dsp.kernels.shaft_speed import SpeedAwareExtractor
 from edge_agent.errors import SignalError
 from edge_agent.pipeline.alarms import AlarmChange
-from edge_agent.pipeline.condition.alarms import LineTracker, ZoneTracker
 from edge_agent.pipeline.condition.plan import SEVERITY, Indicator
+from edge_agent.pipeline.condition.trackers import FaultLineTracker, ZoneTracker
 from edge_agent.pipeline.recorder import Recorder
 
 UNUSABLE: Final = "samples are constant or not finite; check cable, mounting and power of the sensor"
@@ -38,7 +38,7 @@ class ChannelIndicator:
     subject: str
     fault: GapSpan
     zone: ZoneTracker | None
-    lines: tuple[LineTracker, ...]
+    lines: tuple[FaultLineTracker, ...]
     windows_total: int = 0
     means: dict[str, float] = field(default_factory=dict)  # of the newest report
     reported_ns: int | None = None
@@ -239,7 +239,7 @@ class Meter:
         }
         return self._recorder.alarm(state.subject, end_ns, body)
 
-    def _line_event(self, state: ChannelIndicator, line: LineTracker, change: AlarmChange, end_ns: int) -> Event:
+    def _line_event(self, state: ChannelIndicator, line: FaultLineTracker, change: AlarmChange, end_ns: int) -> Event:
         told = next(data for data in self.lines_of(state) if data["line"] == line.line.value)
         body = {"state": change.value, "indicator": self.indicator.label, "fault_line": told}
         return self._recorder.alarm(state.subject, end_ns, body)
@@ -282,7 +282,7 @@ def _channel(indicator: Indicator, subject: str) -> ChannelIndicator:
         GapSpan(f"{subject}.{indicator.label}"),
         None if indicator.group is None else ZoneTracker(indicator.group, reports=settings.zone_reports),
         tuple(
-            LineTracker(line, order, alarm_db=settings.line_alarm_db, windows=settings.line_windows)
+            FaultLineTracker(line, order, alarm_db=settings.line_alarm_db, windows=settings.line_windows)
             for line, order in indicator.orders.items()
         ),
     )

@@ -2,7 +2,7 @@
 
 Constraints
 - A file is whole or as it was: written beside, synced, renamed; at most every ten minutes and at a stop.
-- A damaged file, or one of other features, tags or scaling, is named in the log and learned anew. It stops nobody.
+- A damaged file, or one of other features, tags or scaling, is named in the log and learned again. It stops nobody.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final
 from cloud_sync.host.fsync import replace_file
 from cloud_sync.host.private_files import make_private_folder
 from edge_agent.core.clock import Clock
-from edge_agent.pipeline.explain.reasons import Reasons
+from edge_agent.pipeline.explain.explainer import Explainer
 
 SAVE_EVERY_S: Final = 600.0
 
@@ -28,22 +28,22 @@ SCHEMA: Final = 1
 class Kept:
     """`measured` is what else must be the same for the values to be comparable: tags, constants, unit, scale."""
 
-    reasons: Reasons
+    explainer: Explainer
     measured: Mapping[str, Any]
 
 
 class BaselineFiles:
     """The baselines of one gateway, by subject."""
 
-    def __init__(self, folder: Path, *, say: Callable[[str, str], None]) -> None:
+    def __init__(self, folder: Path, *, log: Callable[[str, str], None]) -> None:
         self._folder = folder
-        self._say = say
+        self._log = log
         self._kept: dict[str, Kept] = {}
         self._saved: dict[str, int] = {}
 
-    def add(self, subject: str, reasons: Reasons, measured: Mapping[str, Any]) -> None:
+    def add(self, subject: str, explainer: Explainer, measured: Mapping[str, Any]) -> None:
         """Keep this one from now on. `subject` names the file."""
-        self._kept[subject] = Kept(reasons, measured)
+        self._kept[subject] = Kept(explainer, measured)
 
     async def run(self, clock: Clock) -> None:
         """Save what is new, again and again."""
@@ -52,21 +52,28 @@ class BaselineFiles:
             await self.save()
 
     async def restore(self, subjects: Collection[str] | None = None) -> None:
-        """Take up what an earlier run has learned of these subjects, or of all; before they learn."""
+        """Restore what an earlier run has learned of these subjects, or of all; before they learn."""
         found = await asyncio.to_thread(self._read_all, self._kept if subjects is None else subjects)
         for subject, document in found.items():
             kept = self._kept[subject]
             is_ours = document.get("schema") == SCHEMA and document.get("measured") == _as_json(kept.measured)
-            if is_ours and kept.reasons.restore(document):
-                self._saved[subject] = kept.reasons.own.count
+            if is_ours and kept.explainer.restore(document):
+                self._saved[subject] = kept.explainer.baseline.count
             else:
-                self._say("warning", f"{self._path(subject)} is of other features or damaged: learned anew")
+                self._log(
+                    "warning", f"{self._path(subject)} is of other features or damaged: its baseline is learned again"
+                )
 
     async def save(self) -> None:
         """Write what has changed since it was last written."""
-        changed = {s: k for s, k in self._kept.items() if k.reasons.own.count != self._saved.get(s, 0)}
+        changed = {s: k for s, k in self._kept.items() if k.explainer.baseline.count != self._saved.get(s, 0)}
         documents = {
-            subject: {"schema": SCHEMA, "subject": subject, "measured": dict(kept.measured), **kept.reasons.document()}
+            subject: {
+                "schema": SCHEMA,
+                "subject": subject,
+                "measured": dict(kept.measured),
+                **kept.explainer.document(),
+            }
             for subject, kept in changed.items()
         }
         if documents:
@@ -80,7 +87,7 @@ class BaselineFiles:
             except FileNotFoundError:
                 continue
             except (OSError, ValueError) as exc:
-                self._say("warning", f"{self._path(subject)} cannot be read, its subject is learned anew: {exc}")
+                self._log("warning", f"{self._path(subject)} cannot be read, its baseline is learned again: {exc}")
                 continue
             found[subject] = document if isinstance(document, dict) else {}
         return found
@@ -91,7 +98,7 @@ class BaselineFiles:
                 make_private_folder(self._folder)
                 replace_file(self._path(subject), json.dumps(document))
             except OSError as exc:  # scoring does not depend on it; the next try is ten minutes away
-                self._say("warning", f"{self._path(subject)} cannot be written: {exc.strerror or exc}")
+                self._log("warning", f"{self._path(subject)} cannot be written: {exc.strerror or exc}")
                 return
             self._saved[subject] = len(document["rows"])
 
@@ -99,6 +106,10 @@ class BaselineFiles:
         return self._folder / f"{subject}.json"
 
 
+def _document(subject: str, kept: Kept) -> dict[str, Any]:
+    return {"schema": SCHEMA, "subject": subject, "measured": dict(kept.measured), **kept.explainer.document()}
+
+
 def _as_json(value: Mapping[str, Any]) -> Any:
-    """As it comes back from a file: tuples are lists there."""
+    """Return it as it comes back from a file: tuples are lists there."""
     return json.loads(json.dumps(value))

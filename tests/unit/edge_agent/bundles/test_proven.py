@@ -125,7 +125,7 @@ sample_rate_hz = 20480
 channels = [{{point = "de-x"}}]
 """
     )
-    models, errors = load_models(load_settings(site), say=lambda level, line: None)
+    models, errors = load_models(load_settings(site), log=lambda level, line: None)
     child.close()
     assert models == {}
     (error,) = errors.values()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_agent.core.features import FeatureId, FeatureSpec
-from edge_agent.pipeline.observed import Observed
+from edge_agent.pipeline.scored_line import ScoredWindows
 from edge_agent.rollout.alarm_record import (
     KEPT_ROWS,
     ROWS_PER_ALARM,
@@ -31,15 +31,15 @@ def totals(alarms: int) -> Totals:
 
 
 def record(folder: Path, spec: FeatureSpec = SPEC) -> AlarmRecord:
-    made = AlarmRecord(folder, "press", spec, say=lambda level, text: None)
+    made = AlarmRecord(folder, "press", spec, log=lambda level, text: None)
     made.restore()
     return made
 
 
-def observed(values: list[float], *, is_standing: bool) -> Observed:
+def observed(values: list[float], *, is_standing: bool) -> ScoredWindows:
     rows = np.array(values, np.float32)[None, :, None].repeat(2, axis=2)
     usable = np.ones(rows.shape[:2], np.bool_)
-    return Observed(rows, usable, rows[..., 0], None, ("press-1.x",), (is_standing,), AlarmSettings())
+    return ScoredWindows(rows, usable, rows[..., 0], None, ("press-1.x",), (is_standing,), AlarmSettings())
 
 
 def test_alarms_before_and_after_a_promotion_are_told_apart_and_outlive_a_restart(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_damaged_file_is_named_and_begun_anew(tmp_path: Path, damage: bytes) -
     path.parent.mkdir()
     path.write_bytes(damage)
     said: list[str] = []
-    made = AlarmRecord(tmp_path, "press", SPEC, say=lambda level, text: said.append(text))
+    made = AlarmRecord(tmp_path, "press", SPEC, log=lambda level, text: said.append(text))
     made.restore()
     assert "alarms are counted anew" in said[0]
     assert made.now is None

@@ -15,8 +15,8 @@ from edge_agent.bundles.install import KEPT_VERSIONS, Installed, install, sweep
 from edge_agent.bundles.store import champion_version, list_bundles, load_bundle, promote
 from edge_agent.errors import BundleError
 from edge_agent.isolation import Limits, ParserProcess
-from edge_agent.rollout import inbox as arrivals
-from edge_agent.rollout.inbox import INCOMPLETE_S, SETTLE_S, Arrival, Inbox
+from edge_agent.rollout import inbox as items
+from edge_agent.rollout.inbox import INCOMPLETE_S, SETTLE_S, Inbox, InboxItem
 from tests.support.bundle_workshop import AI4I, VIBRATION, Workshop
 
 NOW = "2026-05-04T12:00:00Z"
@@ -49,11 +49,11 @@ class Gateway:
             tar.add(bundle, arcname=bundle.name)
         return path
 
-    def look(self, after_s: float = 0.0) -> list[Arrival]:
+    def look(self, after_s: float = 0.0) -> list[InboxItem]:
         self.now_s += after_s
         return self.inbox.look(now_s=self.now_s, time=NOW)
 
-    def settle(self) -> list[Arrival]:
+    def settle(self) -> list[InboxItem]:
         """Look twice, with enough time between for what lies there to have come to rest."""
         return [*self.look(), *self.look(SETTLE_S)]
 
@@ -73,8 +73,8 @@ def gateway(workshop: Workshop, tmp_path: Path) -> Gateway:
 @pytest.mark.parametrize("as_archive", [True, False])
 def test_a_dropped_bundle_is_installed_and_leaves_the_inbox(gateway: Gateway, as_archive: bool) -> None:
     gateway.drop(gateway.built("1.1.0"), as_archive=as_archive)
-    (arrival,) = gateway.settle()
-    assert arrival.installed == Installed(AI4I, "1.1.0", is_new=True)
+    (item,) = gateway.settle()
+    assert item.installed == Installed(AI4I, "1.1.0", is_new=True)
     assert gateway.names() == []
     assert gateway.versions == ("1.0.0", "1.1.0")
     assert champion_version(gateway.workshop.models, AI4I) == "1.0.0"
@@ -88,8 +88,8 @@ def test_what_still_grows_is_left_alone(gateway: Gateway) -> None:
         path.write_bytes(whole[: part * len(whole) // 5])
         assert gateway.look(SETTLE_S * 0.9) == []
     assert gateway.look(SETTLE_S * 0.5) == []
-    (arrival,) = gateway.look(SETTLE_S)
-    assert arrival.installed is not None
+    (item,) = gateway.look(SETTLE_S)
+    assert item.installed is not None
 
 
 @pytest.mark.parametrize("name", [".hidden.tar", "x.tar.part", "x.tmp"])
@@ -104,8 +104,8 @@ def test_a_copy_that_broke_off_is_refused_only_after_a_while(gateway: Gateway) -
     path = gateway.drop(gateway.built("1.1.0"), as_archive=True)
     path.write_bytes(path.read_bytes()[:1_000])
     assert gateway.settle() == []
-    (arrival,) = gateway.look(INCOMPLETE_S)
-    assert "cut short" in arrival.reason
+    (item,) = gateway.look(INCOMPLETE_S)
+    assert "cut short" in item.reason
     assert gateway.names() == ["refused"]
 
 
@@ -114,14 +114,14 @@ def test_a_folder_without_all_its_files_waits_for_them(gateway: Gateway) -> None
     last = (folder / "manifest.sig").rename(gateway.outside / "manifest.sig")
     assert gateway.settle() == []
     last.rename(folder / "manifest.sig")
-    (arrival,) = gateway.settle()
-    assert arrival.installed is not None
+    (item,) = gateway.settle()
+    assert item.installed is not None
 
 
 def refusal(gateway: Gateway) -> str:
-    (arrival,) = gateway.settle()
-    assert arrival.installed is None
-    return arrival.reason
+    (item,) = gateway.settle()
+    assert item.installed is None
+    return item.reason
 
 
 def test_a_refused_bundle_is_kept_with_its_reason(gateway: Gateway) -> None:
@@ -191,8 +191,8 @@ def test_the_same_bundle_dropped_twice_is_no_news(gateway: Gateway) -> None:
     gateway.drop(gateway.built("1.1.0"), as_archive=True)
     gateway.settle()
     shutil.copytree(gateway.workshop.bundle(AI4I, "1.1.0"), gateway.folder / "again")
-    (arrival,) = gateway.settle()
-    assert arrival.installed == Installed(AI4I, "1.1.0", is_new=False)
+    (item,) = gateway.settle()
+    assert item.installed == Installed(AI4I, "1.1.0", is_new=False)
     assert gateway.names() == []
 
 
@@ -246,7 +246,7 @@ def test_a_bundle_that_computes_something_else_here_is_refused(gateway: Gateway)
 
 
 def test_the_refused_folder_is_bounded_oldest_out(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrivals, "MAX_REFUSED", 3)
+    monkeypatch.setattr(items, "MAX_REFUSED", 3)
     for number in range(6):
         (gateway.folder / f"{number}.jpg").write_bytes(b"x")
         gateway.settle()
@@ -255,7 +255,7 @@ def test_the_refused_folder_is_bounded_oldest_out(gateway: Gateway, monkeypatch:
 
 
 def test_the_refused_folder_is_bounded_in_bytes(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrivals, "MAX_REFUSED_BYTES", 2_500)
+    monkeypatch.setattr(items, "MAX_REFUSED_BYTES", 2_500)
     for number in range(4):
         (gateway.folder / f"{number}.jpg").write_bytes(b"x" * 1_000)
         gateway.settle()
@@ -274,8 +274,8 @@ def test_versions_do_not_pile_up_and_those_that_matter_stay(gateway: Gateway) ->
     models = gateway.workshop.models
     for minor, bundle in enumerate([gateway.built(f"1.{minor}.0") for minor in range(1, 10)], start=1):
         gateway.drop(bundle)
-        (arrival,) = gateway.settle()
-        assert arrival.installed is not None
+        (item,) = gateway.settle()
+        assert item.installed is not None
         if minor <= 2:
             promote(models, AI4I, f"1.{minor}.0")
     assert len(gateway.versions) == KEPT_VERSIONS
@@ -314,9 +314,9 @@ def test_a_bundle_that_ends_the_process_that_proves_it_is_refused_and_the_agent_
     monkeypatch.setattr(isolated_proof, "_PROVER", prover)
     monkeypatch.setattr(isolated_proof, "_LIMITS", Limits(memory_bytes=150 * 2**20))
     gateway.drop(gateway.built("1.1.0"))
-    (arrival,) = gateway.settle()
+    (item,) = gateway.settle()
     prover.close()
-    assert arrival.reason.startswith("model.onnx cannot be used: the parser ")
+    assert item.reason.startswith("model.onnx cannot be used: the parser ")
     assert "1.1.0" not in gateway.versions
 
 
@@ -329,7 +329,7 @@ def test_what_lacks_a_key_comes_back_by_itself_when_there_is_another(workshop: W
     folder.mkdir()
     (tmp_path / "new").rename(folder / "new")
 
-    def looked(since_s: float) -> list[Arrival]:
+    def looked(since_s: float) -> list[InboxItem]:
         return inbox.look(now_s=since_s, time=NOW) + inbox.look(now_s=since_s + SETTLE_S + 1, time=NOW)
 
     (refused,) = looked(0.0)

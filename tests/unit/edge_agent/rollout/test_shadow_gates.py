@@ -14,7 +14,7 @@ from edge_agent.rollout.shadow_gates import (
     Finding,
     Gates,
     Outcome,
-    Trial,
+    ShadowTally,
     quiet_problem,
 )
 
@@ -43,7 +43,7 @@ def windows(
 
 
 def found(compared: Compared, *, now_s: float = 0.0) -> Finding | None:
-    trial = Trial(GATES, 0.0)
+    trial = ShadowTally(GATES, 0.0)
     trial.push(compared)
     return trial.finding(now_s)
 
@@ -80,7 +80,7 @@ def test_one_score_that_is_not_finite_ends_it_at_once() -> None:
 
 
 def test_one_failure_ends_it_at_once_and_stays() -> None:
-    trial = Trial(GATES, 0.0)
+    trial = ShadowTally(GATES, 0.0)
     trial.fail("it failed on a window: x")
     trial.fail("later")
     trial.push(windows())
@@ -90,7 +90,7 @@ def test_one_failure_ends_it_at_once_and_stays() -> None:
 
 def test_a_slow_version_is_refused_by_its_99th_percentile() -> None:
     assert "99 of 100 windows take up to 60.0 ms, more than 50 ms" in reason(windows(cpu_s=0.06))
-    trial = Trial(GATES, 0.0)
+    trial = ShadowTally(GATES, 0.0)
     trial.push(windows(1, cpu_s=9.0))
     trial.push(windows(199))
     finding = trial.finding(0.0)
@@ -140,7 +140,7 @@ def test_silence_is_found_while_the_champion_alarms_all_the_time() -> None:
 
 
 def test_what_was_missed_before_a_restart_is_not_forgotten() -> None:
-    trial = Trial(GATES, 0.0, alarms={"press.x": AlarmWindows(champion=30, missed=30)})
+    trial = ShadowTally(GATES, 0.0, alarms={"press.x": AlarmWindows(champion=30, missed=30)})
     assert trial.finding(0.0) is None, "it has seen no window yet"
     trial.push(windows())
     finding = trial.finding(0.0)
@@ -149,13 +149,13 @@ def test_what_was_missed_before_a_restart_is_not_forgotten() -> None:
 
 
 def test_a_trial_says_what_it_was_judged_on_and_whether_that_was_anything() -> None:
-    calm = Trial(GATES, 0.0)
+    calm = ShadowTally(GATES, 0.0)
     calm.push(windows())
     assert not calm.is_judged_on_alarms
     finding = calm.finding(0.0)
     assert finding is not None
     assert "no alarm was there to judge it on" in finding.reason
-    held = Trial(GATES, 0.0, evidence=[Missed("golden windows", 3, 1, 0.5)])
+    held = ShadowTally(GATES, 0.0, evidence=[Missed("golden windows", 3, 1, 0.5)])
     held.push(windows())
     assert held.is_judged_on_alarms
     finding = held.finding(0.0)
@@ -164,7 +164,7 @@ def test_a_trial_says_what_it_was_judged_on_and_whether_that_was_anything() -> N
 
 
 def test_a_trial_under_a_standing_alarm_says_what_it_waits_for() -> None:
-    trial = Trial(GATES, 0.0)
+    trial = ShadowTally(GATES, 0.0)
     assert trial.waits is None
     trial.push(windows(champion=np.full(100, 0.9), shadow=np.full(100, 0.9)))
     assert "the champion calls 0 windows normal so far" in str(trial.waits)
@@ -177,7 +177,7 @@ def test_a_champion_quieter_than_the_version_before_is_found_by_the_same_figure(
 
 
 def test_a_model_that_falls_silent_is_not_carried_by_better_days() -> None:
-    trial = Trial(GATES, 0.0)
+    trial = ShadowTally(GATES, 0.0)
     for _ in range(100):
         trial.push(windows(20, alarms={"press.x": AlarmWindows(shadow=20)}))
     assert quiet_problem(trial.newest, 0.5, before="1.0.0") is None

@@ -11,8 +11,8 @@ from edge_agent.core.clock import FakeClock
 from edge_agent.core.features import FeatureSpec
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.model import ScoringModel
-from edge_agent.pipeline.observed import Observed
-from edge_agent.rollout.shadow_gates import Gates, Outcome, Trial
+from edge_agent.pipeline.scored_line import ScoredWindows
+from edge_agent.rollout.shadow_gates import Gates, Outcome, ShadowTally
 from edge_agent.rollout.shadow_run import QUEUED, ShadowRun, incomparable, unfamiliar_share
 from edge_agent.settings import AlarmSettings
 from tests.support.mean_model import WINDOW
@@ -22,15 +22,15 @@ GATES = Gates(windows=40, duration_s=3_600.0, latency_ms=50.0, alarm_fraction=0.
 
 
 def run_of(model: ScoringModel, champion: ScoringModel, *, cpu_share: float = 1.0, clock: FakeClock) -> ShadowRun:
-    return ShadowRun(model, champion, Trial(GATES, 0.0), cpu_share=cpu_share, now_s=clock.monotonic_s)
+    return ShadowRun(model, champion, ShadowTally(GATES, 0.0), cpu_share=cpu_share, now_s=clock.monotonic_s)
 
 
-def observed(champion: ScoringModel, levels: np.ndarray) -> Observed:
+def observed(champion: ScoringModel, levels: np.ndarray) -> ScoredWindows:
     """One channel, one window per level."""
     samples = np.repeat(levels.astype(np.float32)[None, :, None], WINDOW, axis=2)
     values, is_usable = champion.extract(samples)
     scores = np.where(is_usable, values[..., 0], np.nan).astype(np.float32)
-    return Observed(values, is_usable, scores, samples, ("rig-1.x",), (False,), AlarmSettings())
+    return ScoredWindows(values, is_usable, scores, samples, ("rig-1.x",), (False,), AlarmSettings())
 
 
 def other(model: ScoringModel, **more: object) -> ScoringModel:
@@ -64,7 +64,7 @@ def test_other_features_are_computed_from_the_same_samples(model: ScoringModel) 
     run.offer(observed(model, np.array([0.1, np.nan, 0.3])))
     run.work()
     assert seen == [(1, 3, WINDOW)]
-    assert run.trial.windows_total == 2
+    assert run.tally.windows_total == 2
 
 
 @pytest.mark.parametrize("error", [BundleError("no"), ValueError("no"), ZeroDivisionError("no"), IndexError("no")])
@@ -86,7 +86,7 @@ def test_the_queue_is_bounded_and_what_found_no_room_is_counted(model: ScoringMo
         run.offer(observed(model, np.zeros(2)))
     assert run.skipped_total == 10
     run.work()
-    assert run.trial.windows_total == 2 * QUEUED
+    assert run.tally.windows_total == 2 * QUEUED
     assert not run.has_work
 
 
@@ -101,13 +101,13 @@ def test_beyond_its_share_of_the_processor_windows_are_passed_over_and_counted(m
     for _ in range(60):
         run.offer(observed(model, np.zeros(1)))
     run.work()
-    done, skipped = run.trial.windows_total, run.skipped_total
+    done, skipped = run.tally.windows_total, run.skipped_total
     assert skipped > 0, "the clock stands still, so the budget is not refilled"
     assert done + skipped == 60
     clock.advance(3_600.0)
     run.offer(observed(model, np.zeros(1)))
     run.work()
-    assert run.trial.windows_total == done + 1
+    assert run.tally.windows_total == done + 1
 
 
 def test_the_line_shows_what_it_scored_and_scores_the_same(model: ScoringModel) -> None:
@@ -118,7 +118,7 @@ def test_the_line_shows_what_it_scored_and_scores_the_same(model: ScoringModel) 
     assert len(feed(alone, levels)) == len(feed(watched, levels))
     assert [c.last_score for c in alone.channels] == [c.last_score for c in watched.channels]
     run.work()
-    assert run.trial.windows_total == 60
+    assert run.tally.windows_total == 60
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_alarms_are_compared_by_the_channels_own_settings(model: ScoringModel) -
     run.offer(observed(model, np.linspace(0.0, 0.4, 20)))
     run.offer(observed(model, np.full(40, 5.0)))
     run.work()
-    seen = run.trial.alarms["rig-1.x"]
+    seen = run.tally.alarms["rig-1.x"]
     assert seen.champion == seen.missed > 20
     assert seen.shadow == seen.quiet == 0
 
@@ -160,5 +160,5 @@ def test_single_anomalous_windows_are_chance_and_no_alarm(model: ScoringModel) -
     levels = np.where(np.arange(400) % 10 == 0, 5.0, 0.1)
     run.offer(observed(model, levels))
     run.work()
-    assert run.trial.alarms == {}
-    assert run.trial.missed_windows == 0
+    assert run.tally.alarms == {}
+    assert run.tally.missed_windows == 0

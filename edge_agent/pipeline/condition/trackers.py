@@ -68,7 +68,7 @@ class ZoneTracker:
         return f"velocity in zone {self.zone} ({limits[self.zone].format(self.group)} mm/s, {self.group.name})"
 
 
-class LineTracker:
+class FaultLineTracker:
     """One fault line of one channel: it stands once `windows` in a row are at or over `alarm_db`, and until as many
     in a row are under it."""
 

@@ -12,25 +12,27 @@ from edge_agent.rollout.alarm_record import kept_rows
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class OfflineCheck:
     """`problem` is why the version should not follow; `evidence` what it was held against."""
 
     evidence: tuple[Missed, ...] = ()
     problem: str | None = None
 
 
-def examine(candidate: Champion, champion: Champion | None, *, missed_fraction: float, state_dir: Path) -> Examined:
+def check_offline(
+    candidate: Champion, champion: Champion | None, *, missed_fraction: float, state_dir: Path
+) -> OfflineCheck:
     """Hold a version against the champion's golden windows, the alarms kept here, and provoked rows.
 
     `champion` is None when its bundle cannot be read any more: then only whether the version can alarm.
     """
     if (problem := alarm_problem(candidate)) is not None:
-        return Examined(problem=problem)
+        return OfflineCheck(problem=problem)
     if champion is None:
-        return Examined()
+        return OfflineCheck()
     kept = kept_rows(state_dir, champion.bundle.manifest.name, champion.bundle.spec)
     try:
         evidence = hold_against(candidate, champion, missed_fraction=missed_fraction, kept=kept)
     except BundleError as exc:
-        return Examined(problem=exc.message)
-    return Examined(evidence, first_problem(evidence))
+        return OfflineCheck(problem=exc.message)
+    return OfflineCheck(evidence, first_problem(evidence))

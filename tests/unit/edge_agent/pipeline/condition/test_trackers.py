@@ -6,7 +6,7 @@ import pytest
 
 from edge_agent.dsp.machines.bearing import FaultLine
 from edge_agent.dsp.machines.severity import Zone
-from edge_agent.pipeline.condition.alarms import LineTracker, ZoneTracker
+from edge_agent.pipeline.condition.trackers import FaultLineTracker, ZoneTracker
 from edge_agent.reference_tables.read import read_machine_groups
 
 GROUP = read_machine_groups()["20816-3.group-2.rigid"]  # 1.4, 2.8, 4.5 mm/s
@@ -58,11 +58,11 @@ def test_a_zone_in_words_names_the_limit_that_was_passed(velocity: float, words:
     assert GROUP.name in tracker.in_words()
 
 
-def line(windows: int = 3) -> LineTracker:
-    return LineTracker(FaultLine.BPFO, 7.09, alarm_db=10.0, windows=windows)
+def line(windows: int = 3) -> FaultLineTracker:
+    return FaultLineTracker(FaultLine.BPFO, 7.09, alarm_db=10.0, windows=windows)
 
 
-def pushed(tracker: LineTracker, levels: list[float]) -> list[str | None]:
+def pushed(tracker: FaultLineTracker, levels: list[float]) -> list[str | None]:
     return [change and change.value for change in (tracker.push(db, 33.33, 100 + at) for at, db in enumerate(levels))]
 
 

@@ -1,9 +1,9 @@
-"""Why the scores of one channel, or of one tag model, are what they are: against what is usual for this very machine.
+"""Explains the scores of one channel, or of one tag model, against the baseline of this very machine.
 
 Constraints
-- Only intervals without an anomalous window teach what is usual.
+- Only intervals without an anomalous window teach the baseline.
 - The model is given with each call, because a champion may change while the line runs. One that takes the same
-  features goes on with what was learned; for another one it begins anew.
+  features goes on with what was learned; for another one it begins again.
 """
 
 from __future__ import annotations
@@ -14,45 +14,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureSpec
-from edge_agent.pipeline.explain.attribution import Reason, explain
-from edge_agent.pipeline.explain.baseline import OwnBaseline
+from edge_agent.pipeline.explain.attribution import FeatureContribution, explain
+from edge_agent.pipeline.explain.baseline import LearnedBaseline
 from edge_agent.pipeline.model import ScoringModel
 
 
-class Reasons:
-    """One channel or tag model. `beside` names features that are never a reason: an instant, say."""
+class Explainer:
+    """One channel or tag model. `beside` names features that never explain anything: an instant, say."""
 
     def __init__(self, model: ScoringModel, *, beside: frozenset[str] = frozenset()) -> None:
         self._beside = beside
         self._model = model
-        self.own = OwnBaseline(model.feature_names, training=model.usual)
+        self.baseline = LearnedBaseline(model.feature_names, training=model.baseline)
 
     def learn(self, model: ScoringModel, means: NDArray[np.float64]) -> None:
         """Take the means of an interval in which nothing was anomalous, shape (n_features,)."""
         self._follow(model)
-        self.own.learn(means)
+        self.baseline.learn(means)
 
-    def of(self, model: ScoringModel, values: NDArray[np.float64]) -> list[dict[str, Any]]:
-        """The strongest reasons first, as data for events and `status`. `values` has shape (n_features,)."""
+    def explain(self, model: ScoringModel, values: NDArray[np.float64]) -> list[dict[str, Any]]:
+        """Return the strongest contributions first, as data for events and `status`. `values`: (n_features,)."""
         self._follow(model)
-        explanation = explain(values, self.own.usual, model.score, model.feature_names, beside=self._beside)
-        return [_as_data(reason, explanation.against) for reason in explanation.reasons]
+        explanation = explain(values, self.baseline.current, model.score, model.feature_names, beside=self._beside)
+        return [_as_data(each, explanation.against) for each in explanation.contributions]
 
     def document(self) -> dict[str, Any]:
-        """What was learned and from which features, as JSON."""
-        return {"of": _identity(self._model.spec), **self.own.document()}
+        """Return what was learned and from which features, as JSON."""
+        return {"of": _identity(self._model.spec), **self.baseline.document()}
 
     def restore(self, document: dict[str, Any]) -> bool:
-        """Take up what an earlier run learned. False, and nothing taken, when it is of other features or malformed."""
-        return document.get("of") == _identity(self._model.spec) and self.own.restore(document)
+        """Restore what an earlier run learned. False, and nothing taken, when it is of other features or malformed."""
+        return document.get("of") == _identity(self._model.spec) and self.baseline.restore(document)
 
     def _follow(self, model: ScoringModel) -> None:
         if model is self._model:
             return
         if _identity(model.spec) == _identity(self._model.spec):
-            self.own.training = model.usual
+            self.baseline.training = model.baseline
         else:
-            self.own = OwnBaseline(model.feature_names, training=model.usual)
+            self.baseline = LearnedBaseline(model.feature_names, training=model.baseline)
         self._model = model
 
 
@@ -66,7 +66,7 @@ class NormalIntervals:
         self._is_normal = True
 
     def add(self, values: NDArray[np.float64], now_ns: int, *, is_normal: bool) -> NDArray[np.float64] | None:
-        """The means, shape (n_features,), when a normal interval is full with this row; else None."""
+        """Return the means, shape (n_features,), when a normal interval is full with this row; else None."""
         if self._start_ns is None or now_ns < self._start_ns:
             self._begin(now_ns)
         self._rows.append(values)
@@ -86,7 +86,7 @@ class NormalIntervals:
 
 
 def _identity(spec: FeatureSpec) -> dict[str, Any]:
-    """What makes two rows of features comparable, as JSON."""
+    """Return what makes two rows of features comparable, as JSON."""
     return {
         "extractor": spec.extractor,
         "features": [[feature.name, feature.version] for feature in spec.features],
@@ -96,12 +96,12 @@ def _identity(spec: FeatureSpec) -> dict[str, Any]:
     }
 
 
-def _as_data(reason: Reason, against: str) -> dict[str, Any]:
+def _as_data(found: FeatureContribution, against: str) -> dict[str, Any]:
     return {
-        "feature": reason.feature,
-        "value": reason.value,
-        "usual": reason.usual,
-        "z": reason.z,
-        "push": reason.push,
+        "feature": found.feature,
+        "value": found.value,
+        "usual": found.baseline,
+        "z": found.z,
+        "push": found.contribution,
         "against": against,
     }

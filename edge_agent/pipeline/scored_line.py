@@ -13,7 +13,7 @@ from edge_agent.settings import AlarmSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Observed:
+class ScoredWindows:
     """Windows, or one row of tags as one window of one channel.
 
     `values` are features (channels, windows, f), `is_usable` and `scores` (channels, windows); a score is NaN where
@@ -34,5 +34,5 @@ class Observed:
         return int(np.count_nonzero(self.is_usable))
 
 
-Observe = Callable[[Observed], None]
+Observer = Callable[[ScoredWindows], None]
 """Must return at once and raise nothing: it runs between two windows of the champion."""

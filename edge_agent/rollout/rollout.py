@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from edge_agent.bundles.champion_file import Pointer
 from edge_agent.pipeline.model import ScoringModel
-from edge_agent.pipeline.observed import Observe, Observed
+from edge_agent.pipeline.scored_line import Observer, ScoredWindows
 from edge_agent.rollout.alarm_record import AlarmRecord
 from edge_agent.rollout.challenger_file import Challenger
 from edge_agent.rollout.hot_swap import Line, machine_of, machines_of
@@ -31,7 +31,7 @@ class Probation:
     @property
     def why_unwatched(self) -> str | None:
         """Also when the version before failed meanwhile."""
-        failure = self.before.trial.failure if self.before is not None else None
+        failure = self.before.tally.failure if self.before is not None else None
         return self.unwatched or (f"of the version before: {failure}" if failure else None)
 
 
@@ -67,7 +67,7 @@ class Rollout:
             return "nothing that is anomalous to the champion was there to try it on: a person decides"
         return None
 
-    def end_trial(self) -> None:
+    def end_shadow_run(self) -> None:
         """Let the version on trial score no more."""
         self.shadow = None
         self.look_on()
@@ -84,11 +84,11 @@ class Rollout:
             line.observe = _all_of(wanted)
 
 
-def _all_of(wanted: Sequence[Observe]) -> Observe:
+def _all_of(wanted: Sequence[Observer]) -> Observer:
     if len(wanted) == 1:
         return wanted[0]
 
-    def show(observed: Observed) -> None:
+    def show(observed: ScoredWindows) -> None:
         for observe in wanted:
             observe(observed)
 
