@@ -16,7 +16,7 @@ from typing import Any, Final
 from cloud_sync.columns import Record
 from cloud_sync.errors import OutboxError
 from cloud_sync.host.stopping import Patience, unless_stopped
-from cloud_sync.outbox.audit_log import KeyJournal
+from cloud_sync.outbox.audit_log import AuditLog
 from cloud_sync.outbox.store import Outbox
 from cloud_sync.outbox.writer import OutboxWriter
 from cloud_sync.presence import Presence
@@ -120,13 +120,13 @@ class Agent:
         outbox = outbox_of(settings, utc, quality)
         link = metered_link(settings, meter or LinkMeter(), utc, is_synced=quality, in_use=lambda: transport.route.link)
         uplink = Uplink(outbox, transport, policy=policy_of(settings.central), gate=link.gate, now_ns=utc.now_ns)
-        journal = KeyJournal(settings.outbox.key_journal) if settings.outbox.key_journal else None
-        keeper = clock_keeper_of(settings, steady, quality, outbox, uplink, journal, central_time)
+        audit_log = AuditLog(settings.outbox.key_journal) if settings.outbox.key_journal else None
+        keeper = clock_keeper_of(settings, steady, quality, outbox, uplink, audit_log, central_time)
         writer = OutboxWriter(
             outbox,
             gateway_id=settings.gateway.id,
             flush_interval_s=settings.outbox.flush_interval_s,
-            journal=journal,
+            audit_log=audit_log,
             on_flush=uplink.wake,
             stamping=keeper.stamping,
         )

@@ -13,12 +13,14 @@ from cloud_sync.errors import OutboxError
 from cloud_sync.host.private_files import open_private
 
 
-class KeyJournal:
+class AuditLog:
+    """The file of one agent, which alone writes to it."""
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._is_whole = False
 
-    def note(self, rows: RowColumns) -> None:
+    def record(self, rows: RowColumns) -> None:
         """Append the keys of rows whose append has returned. Raises OutboxError when the file takes none."""
         keys = zip(rows.of_row.tolist(), rows.time_us.tolist(), strict=True)
         lines = "".join(f"{rows.series[place].sensor_id} {time_us}\n" for place, time_us in keys)
@@ -30,14 +32,14 @@ class KeyJournal:
                 file.write(lines)
         except OSError as exc:
             raise OutboxError(
-                f"the key journal {self._path} cannot be written: {exc}",
+                f"the audit log {self._path} cannot be written: {exc}",
                 hint="free space there, or leave outbox.key_journal out: only an audit needs it",
             ) from exc
         self._is_whole = True
 
 
-def read_journal(path: Path) -> Iterator[tuple[str, int]]:
-    """The noted keys, oldest first. A torn last line (the process was killed) is not a key."""
+def read_audit_log(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield the recorded keys, oldest first. A torn last line (the process was killed) is not a key."""
     if not path.exists():
         return
     with path.open(encoding="utf-8", newline="\n") as file:
@@ -48,7 +50,7 @@ def read_journal(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def _cut_torn_line(path: Path) -> None:
-    """So that the next key does not grow on to what a killed process left."""
+    """Cut off what a killed process left, so that the next key begins a line of its own."""
     if not path.exists():
         return
     with path.open("rb+") as file:

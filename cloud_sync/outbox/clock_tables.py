@@ -179,10 +179,10 @@ def is_to_mend(db: sqlite3.Connection) -> bool:
     return has_tables(db) and bool(db.execute(found).fetchone()[0])
 
 
-def mend_some(db: sqlite3.Connection, most_blocks: int, note_rows: Callable[[RowColumns], None] | None) -> None:
+def mend_some(db: sqlite3.Connection, most_blocks: int, record_rows: Callable[[RowColumns], None] | None) -> None:
     """Give the next blocks of decided epochs their right times and let them go.
 
-    `note_rows` takes their rows, if anybody asks.
+    `record_rows` takes their rows, if anybody asks.
     """
     notes = read_notes(db)
     decided = {epoch.id: epoch for epoch in notes.epochs if epoch.by_us is not None}
@@ -193,7 +193,7 @@ def mend_some(db: sqlite3.Connection, most_blocks: int, note_rows: Callable[[Row
             continue
         last_id = min(span.last_id, span.first_id + left - 1)
         for block_id in _blocks_in(db, span.first_id, last_id):
-            _mend(db, block_id, epoch, note_rows)
+            _mend(db, block_id, epoch, record_rows)
         db.execute("DELETE FROM clock_span WHERE first_id = ?", (span.first_id,))
         if last_id < span.last_id:
             put_span(db, Span(last_id + 1, span.last_id, span.epoch))
@@ -204,12 +204,14 @@ def _blocks_in(db: sqlite3.Connection, first_id: int, last_id: int) -> list[int]
     return [row[0] for row in db.execute("SELECT id FROM block WHERE id BETWEEN ? AND ?", (first_id, last_id))]
 
 
-def _mend(db: sqlite3.Connection, block_id: int, epoch: Epoch, note_rows: Callable[[RowColumns], None] | None) -> None:
+def _mend(
+    db: sqlite3.Connection, block_id: int, epoch: Epoch, record_rows: Callable[[RowColumns], None] | None
+) -> None:
     """What cannot be read is left as it is: whoever offers it finds it damaged."""
     block = find_block(db, block_id)
     if block is None or not block.is_whole:
         return
-    if epoch.by_us == 0 and epoch.quality_cap is None and note_rows is None:
+    if epoch.by_us == 0 and epoch.quality_cap is None and record_rows is None:
         _count_as_newest(db, block.last_time_us)
         return
     try:
@@ -223,8 +225,8 @@ def _mend(db: sqlite3.Connection, block_id: int, epoch: Epoch, note_rows: Callab
     times = right.rows.time_us.tolist() + [event.time_us for event in right.events]
     _write(db, block, min(times), max(times), body)
     _count_as_newest(db, max(times))
-    if note_rows is not None:
-        note_rows(right.rows)
+    if record_rows is not None:
+        record_rows(right.rows)
 
 
 def _write(db: sqlite3.Connection, block: StoredBlock, first_us: int, last_us: int, body: bytes) -> None:

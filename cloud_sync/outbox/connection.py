@@ -19,7 +19,7 @@ from typing import Final
 
 from cloud_sync.errors import OutboxCorruptError, OutboxError, OutboxTooNewError, OutboxUnavailableError
 from cloud_sync.outbox.check import what_is_damaged
-from cloud_sync.outbox.full_disk import DiskReserve
+from cloud_sync.outbox.disk_reserve import DiskReserve
 from cloud_sync.outbox.pending_salvage import PendingSalvage
 from cloud_sync.outbox.quarantine import finish_putting_aside, note_salvaged, put_aside, quarantined, remove_old
 from cloud_sync.outbox.rewrite import OpenFile, put_in_place, tell_rescue, write_again

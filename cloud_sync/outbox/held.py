@@ -100,18 +100,18 @@ class HeldBlocks:
 
         self._file.change(work)
 
-    def mend(self, most_blocks: int, *, note_rows: Callable[[RowColumns], None] | None = None) -> bool:
+    def mend(self, most_blocks: int, *, record_rows: Callable[[RowColumns], None] | None = None) -> bool:
         """Give the next blocks of decided epochs their right times, in one transaction. False when none is left."""
         mended: list[RowColumns] = []
 
         def work(db: sqlite3.Connection) -> None:
             mended.clear()
-            mend_some(db, most_blocks, None if note_rows is None else mended.append)
+            mend_some(db, most_blocks, None if record_rows is None else mended.append)
 
         if not self._file.look(is_to_mend):
             return False
         self._file.change(work)
-        if note_rows is not None:  # they are durable now
+        if record_rows is not None:  # they are durable now
             for rows in mended:
-                note_rows(rows)
+                record_rows(rows)
         return True

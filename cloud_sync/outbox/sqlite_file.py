@@ -23,7 +23,7 @@ PAGE_BYTES: Final = 1024
 """Of a new file. A settled block touches a handful of pages; with 4096 nearly twice the bytes reach the flash."""
 _BUSY_TIMEOUT_S: Final = 5.0
 _CHECKPOINT_BYTES: Final = 512 << 10
-"""Half the ballast: what the log holds must fit into the main file once the ballast's room is given back."""
+"""Half the disk reserve: what the log holds must fit into the main file once the space of the reserve is given back."""
 _LOG_BYTES_KEPT: Final = 4 << 20
 _FREE_BYTES_KEPT: Final = 4 << 20  # for the next flushes; what an outage needed beyond that goes back to the disk
 _VACUUM_BYTES: Final = 1 << 20  # 20 ms on a slow card, and more than one settled block frees

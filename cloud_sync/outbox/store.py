@@ -9,8 +9,8 @@ Constraints
   salvage that was cut short goes on with every start, append and settlement. An I/O error that passes is no damage.
 - A file that was removed or replaced under us takes nothing more: it is written again first, or the append is refused.
 - Blocks whose times are not UTC yet are not offered: they are written again with the right times first.
-- On a full disk it can still be emptied: a ballast file beside it gives its room back for that, and nothing is
-  appended until the ballast is back in its place.
+- On a full disk it can still be emptied: a reserve file beside it gives its space back for that, and nothing is
+  appended until the reserve is back in its place.
 
 Does not know what a record means or where it is going. Calls block: run them in a thread.
 """
@@ -32,9 +32,8 @@ from cloud_sync.outbox.ack_ledger import note_taken, taken_hours
 from cloud_sync.outbox.clock_tables import Epoch, hold
 from cloud_sync.outbox.connection import LOOKS, OutboxConnection, passing
 from cloud_sync.outbox.disk_floor import DiskFloor, free_bytes
-from cloud_sync.outbox.disk_reserve import BALLAST_BYTES
+from cloud_sync.outbox.disk_reserve import RESERVE_BYTES, DiskReserve
 from cloud_sync.outbox.eviction import Retention, stored_bytes
-from cloud_sync.outbox.full_disk import DiskReserve
 from cloud_sync.outbox.gap_log import OwnGap, own_gaps
 from cloud_sync.outbox.held import HeldBlocks
 from cloud_sync.outbox.offline import requeue_some
@@ -93,7 +92,7 @@ class Outbox:
         max_bytes: int,
         max_age_us: int | None = None,
         gateway_id: str = "gateway",
-        ballast_bytes: int = BALLAST_BYTES,
+        reserve_bytes: int = RESERVE_BYTES,
         now_ns: Callable[[], int] = time.time_ns,
         may_expire: Callable[[], bool] = lambda: True,
         min_free_bytes: int = 0,
@@ -102,7 +101,7 @@ class Outbox:
         self.path = path
         self.max_bytes = max_bytes
         self._gateway_id = gateway_id
-        self._reserve = DiskReserve(path, size_bytes=ballast_bytes)
+        self._reserve = DiskReserve(path, size_bytes=reserve_bytes)
         self._max_age_us = max_age_us
         self._floor = DiskFloor(path, min_free_bytes, free_bytes)
         self.held = HeldBlocks(self)
@@ -132,7 +131,7 @@ class Outbox:
         return self._floor.within(Bounds(self.max_bytes, self._max_age_us), used_bytes=used)
 
     @property
-    def has_ballast(self) -> bool:
+    def has_reserve(self) -> bool:
         """False while the reserve for emptying a full disk is in use or cannot be made."""
         return self._reserve.is_there
 
@@ -168,7 +167,7 @@ class Outbox:
         """
 
         def work(db: sqlite3.Connection) -> None:
-            self._reserve.check_room(db)
+            self._reserve.check_space(db)
             try:
                 in_transaction(db, lambda db: self._insert(db, blocks, epoch))
             except sqlite3.Error:
@@ -176,7 +175,7 @@ class Outbox:
                 raise
             self._doubtful.clear()
             self._retention.commit()
-            self._reserve.note_appended()
+            self._reserve.forget_full_disk()
             self._connection.removed = 0
             self._floor.give_back(db)
             self._connection.salvage.go_on(db, _STEPS_BESIDES)
@@ -238,7 +237,7 @@ class Outbox:
         return self._do(work)
 
     def change(self, work: Work) -> None:
-        """Do the work in one transaction; on a full disk the ballast pays for it. Raises OutboxError."""
+        """Do the work in one transaction; on a full disk the disk reserve pays for it. Raises OutboxError."""
         self._empty(work)
 
     def counters(self) -> dict[str, int]:
@@ -344,7 +343,7 @@ class Outbox:
         raise passing(damage)
 
     def _empty(self, work: Work) -> None:
-        """A transaction that removes. On a full disk the ballast pays for it."""
+        """A transaction that removes. On a full disk the disk reserve pays for it."""
 
         def emptying(db: sqlite3.Connection) -> None:
             self._reserve.remove(db, work)

@@ -23,7 +23,7 @@ import numpy as np
 from cloud_sync import wire
 from cloud_sync.columns import ColumnBatch, Record, RowColumns
 from cloud_sync.errors import OutboxError, WireFormatError
-from cloud_sync.outbox.audit_log import KeyJournal
+from cloud_sync.outbox.audit_log import AuditLog
 from cloud_sync.outbox.clock_tables import Epoch
 from cloud_sync.outbox.store import NewBlock
 from cloud_sync.records import Event, RecordClass
@@ -73,7 +73,7 @@ class _Commit:
 
     is_durable: bool = False
     unsendable: int = 0
-    journal_error: OutboxError | None = None
+    audit_log_error: OutboxError | None = None
 
 
 class OutboxWriter:
@@ -90,7 +90,7 @@ class OutboxWriter:
         gateway_id: str,
         flush_interval_s: float,
         max_pending: int = 50_000,
-        journal: KeyJournal | None = None,
+        audit_log: AuditLog | None = None,
         on_flush: Callable[[], None] = lambda: None,
         stamping: Callable[[], Stamping] = Stamping,
     ) -> None:
@@ -98,7 +98,7 @@ class OutboxWriter:
         self._gateway_id = gateway_id
         self._interval_s = flush_interval_s
         self._max_pending = max_pending
-        self._journal = journal
+        self._audit_log = audit_log
         self._on_flush = on_flush
         self._stamping = stamping
         self._pending: list[Record] = []
@@ -159,10 +159,10 @@ class OutboxWriter:
         self._outbox.append(blocks, epoch=stamping.epoch)
         done.is_durable, done.unsendable = True, offered - len(batch)
         try:
-            if self._journal is not None and stamping.epoch is None:  # keys of what waits for a clock will change
-                self._journal.note(batch.rows)
+            if self._audit_log is not None and stamping.epoch is None:  # keys of what waits for a clock will change
+                self._audit_log.record(batch.rows)
         except OutboxError as exc:
-            done.journal_error = exc
+            done.audit_log_error = exc
 
     def _note(self, error: BaseException | None, done: _Commit, taken: Sequence[Record]) -> bool:
         """Take the end of a commit into account. Raises what is not about the outbox."""
@@ -171,7 +171,7 @@ class OutboxWriter:
             self._pending_count -= _count(taken)
             self._flushed_total += _count(taken) - done.unsendable
             self._unsendable_total += done.unsendable
-            self._say(done.journal_error)
+            self._say(done.audit_log_error)
             self._has_room.set()
             self._on_flush()
         elif isinstance(error, OutboxError):

@@ -24,7 +24,7 @@ LIVE_BLOCKS: Final = 16
 """A flush makes one or two blocks, so this is 8 to 16 seconds: longer than an answer takes on a working link."""
 
 BLOCKS_JOINED: Final = 200
-"""Settled in one transaction: on a full disk its log must fit into the ballast's room."""
+"""Settled in one transaction: on a full disk its log must fit into the disk reserve."""
 
 
 class Lane(StrEnum):

@@ -204,7 +204,7 @@ def _given_up(outbox: dict[str, Any]) -> list[str]:
     if given_up:
         lines.append(f"{given_up} readings were given up for room, each told to the central as part of a gap")
     if outbox.get("has_ballast") is False:
-        lines.append("no ballast: the disk has no room for the file that would pay for emptying the outbox")
+        lines.append("no disk reserve: the disk has no space for the file that would pay for emptying the outbox")
     return lines
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from cloud_sync.outbox.audit_log import KeyJournal
+from cloud_sync.outbox.audit_log import AuditLog
 from cloud_sync.outbox.disk_floor import floor_of
 from cloud_sync.outbox.retention_policy import US_PER_DAY
 from cloud_sync.outbox.store import Outbox
@@ -41,7 +41,7 @@ def clock_keeper_of(
     quality: ClockQuality,
     outbox: Outbox,
     uplink: Uplink,
-    journal: KeyJournal | None,
+    audit_log: AuditLog | None,
     central_time: CentralTime | None,
 ) -> ClockKeeper:
     """Return what keeps the clock; what is held is let go by the central's time, or once that was in reach for long."""
@@ -53,7 +53,7 @@ def clock_keeper_of(
         hold_s=settings.outbox.hold_unsynchronised_s,
         boot_id=this_boot(),
         is_online=lambda: uplink.state.link is LinkState.ONLINE,
-        note_rows=None if journal is None else journal.note,
+        record_rows=None if audit_log is None else audit_log.record,
         central_time=central_time,
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 
 from cloud_sync import wire
-from cloud_sync.outbox.audit_log import read_journal
+from cloud_sync.outbox.audit_log import read_audit_log
 
 Key = tuple[str, int]
 
@@ -32,9 +32,9 @@ class Audit:
     gaps: int
 
 
-async def audit(journal: Path, outbox: Path, database_url: str, *, skip_keys: int, since_us: int) -> Audit:
+async def audit(audit_log: Path, outbox: Path, database_url: str, *, skip_keys: int, since_us: int) -> Audit:
     """Compare everything ever handed over; count rows of this run (`skip_keys` are older) and its events."""
-    keys = list(read_journal(journal))
+    keys = list(read_audit_log(audit_log))
     connection = await asyncpg.connect(database_url)
     try:
         stored = Counter(await _stored_keys(connection))

@@ -36,7 +36,7 @@ class DemoPlaces:
         return self.state_dir / "edge.toml"
 
     @property
-    def journal_file(self) -> Path:
+    def audit_log_file(self) -> Path:
         return self.state_dir / "keys.log"
 
     @property
@@ -60,7 +60,7 @@ def write_configuration(places: DemoPlaces, *, central_url: str, modbus_port: in
             "api_key_file": str(places.key_file),
             "backoff_max_s": 5.0,
         },
-        "outbox": {"flush_interval_s": 1.0, "key_journal": str(places.journal_file)},
+        "outbox": {"flush_interval_s": 1.0, "key_journal": str(places.audit_log_file)},
         "report": {"interval_s": 5.0, "alarm_interval_s": 1.0, "heartbeat_s": 10.0},
         "models": {"dir": str(places.models_dir)},
     }

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from cloud_sync.host.stopping import unless_stopped
-from cloud_sync.outbox.audit_log import read_journal
+from cloud_sync.outbox.audit_log import read_audit_log
 from edge_agent.demo.audit import Audit, audit
 from edge_agent.demo.configuration import GATEWAY_ID, DemoPlaces, write_configuration
 from edge_agent.demo.processes import Child
@@ -66,7 +66,7 @@ class Road:
     @contextlib.asynccontextmanager
     async def running(self, stop: asyncio.Event | None = None) -> AsyncIterator[None]:
         """Start everything, unless `stop` is set meanwhile; at the end stop gateway and plant, the central last."""
-        self._old_keys = sum(1 for _ in read_journal(self.places.journal_file))
+        self._old_keys = sum(1 for _ in read_audit_log(self.places.audit_log_file))
         try:
             # The demo's central is on loopback; a proxy from the environment must not come between.
             async with httpx.AsyncClient(timeout=2.0, trust_env=False) as self._client:
@@ -84,7 +84,7 @@ class Road:
         await self._gateway.stop()
         last = StatusFile(self.places.runtime_dir / STATUS_FILE).read()
         result = await audit(
-            self.places.journal_file,
+            self.places.audit_log_file,
             self.places.state_dir / "gateway" / "outbox.db",
             self._database_url,
             skip_keys=self._old_keys,

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 1.0
 _MENDED_AT_ONCE: Final = 32
-"""Blocks in one transaction: some ten milliseconds, and a log that fits into the ballast's room."""
+"""Blocks in one transaction: some ten milliseconds, and a log that fits into the disk reserve."""
 _CHECKED: Final = (ChangeKind.STEPPED, ChangeKind.AGREES, ChangeKind.CENTRALS)
 """After these no record is newer than now: the clock was set, or somebody else says so."""
 _BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -89,7 +89,7 @@ class ClockKeeper:
         hold_s: float,
         boot_id: str,
         is_online: Callable[[], bool],
-        note_rows: Callable[[RowColumns], None] | None = None,
+        record_rows: Callable[[RowColumns], None] | None = None,
         central_time: CentralTime | None = None,
     ) -> None:
         self.watch = ClockWatch(steady, boot_id=boot_id, hold_s=hold_s)
@@ -104,7 +104,7 @@ class ClockKeeper:
         self._central_time = central_time or CentralTime()
         self._held_records = 0
         self._began_s = steady.monotonic_s()
-        self._note_rows = note_rows
+        self._record_rows = record_rows
         self._to_note: list[Callable[[], None]] = []
         self._waiting: list[Callable[[], Awaitable[None]]] = []
 
@@ -163,7 +163,7 @@ class ClockKeeper:
             await self._waiting[0]()
             del self._waiting[0]
         was_mended = False
-        while await asyncio.to_thread(self._outbox.held.mend, _MENDED_AT_ONCE, note_rows=self._note_rows):
+        while await asyncio.to_thread(self._outbox.held.mend, _MENDED_AT_ONCE, record_rows=self._record_rows):
             was_mended = True
         return was_mended
 

@@ -22,7 +22,7 @@ from edge_agent.status.backlog_growth import Growth, GrowthWatch
 class OutboxHealth:
     """What is known of the outbox besides its depth and its totals."""
 
-    has_ballast: bool
+    has_reserve: bool
     room_days: float | None
     bytes_per_reading: float | None
     quarantined: Sequence[Path]
@@ -53,7 +53,7 @@ class OutboxWatch:
             self._error_since_ns = now_ns
         bounds = None if depth is None else self.outbox.bounds(depth.used_bytes)
         return OutboxHealth(
-            has_ballast=self.outbox.has_ballast,
+            has_reserve=self.outbox.has_reserve,
             room_days=self._room_days(depth, bounds, counters),
             bytes_per_reading=self._bytes_per_reading(counters),
             quarantined=quarantined(self.outbox.path),
@@ -114,7 +114,7 @@ def describe_outbox(depth: Depth | None, counters: Mapping[str, int], health: Ou
         }
     if health is not None:
         document |= {
-            "has_ballast": health.has_ballast,
+            "has_ballast": health.has_reserve,
             "room_days": None if health.room_days is None else round(health.room_days, 1),
             "written_bytes_per_record": (
                 None if health.bytes_per_reading is None else round(health.bytes_per_reading, 1)

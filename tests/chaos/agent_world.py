@@ -1,6 +1,6 @@
 """The whole `edge-agent run`: a site file, a Modbus device, waveforms scored by a shipped model, a clock that is set.
 
-The marks are the agent's own journal of durable keys. A tag's value says itself whether it is intact; of features and
+The marks are the agent's own audit log of durable keys. A tag's value says itself whether it is intact; of features and
 scores only the keys can be judged. What was read and never became durable must be accounted for by a kill; a clock that
 is set costs nothing.
 """
@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloud_sync.outbox.audit_log import read_journal
+from cloud_sync.outbox.audit_log import read_audit_log
 from cloud_sync.records import Batch
 from tests.chaos.accounts import Life, Span, unaccounted
 from tests.chaos.oracle import Arrived, Key, Verdict, judge
@@ -71,11 +71,11 @@ class AgentWorld(World):
 
     async def gateway_stores(self) -> None:
         """Returns once something new is durable."""
-        before = self._journal_bytes()
+        before = self._audit_log_bytes()
 
         def has_stored() -> bool:
             assert self.gateway.is_running, self.gateway.last_words()
-            return self._journal_bytes() > before
+            return self._audit_log_bytes() > before
 
         await self.gateway.patience().until(has_stored, "something durable from the agent that was started")
         self._lives += 1
@@ -115,7 +115,7 @@ class AgentWorld(World):
 
     async def calm(self) -> None:
         """The agent goes on; what is durable by now is what must arrive in time."""
-        self._calm = set(read_journal(self.journal))
+        self._calm = set(read_audit_log(self.audit_log))
 
     async def is_settled(self) -> bool:
         there = {key for key, _ in await self.rows()}
@@ -124,7 +124,7 @@ class AgentWorld(World):
 
     async def verdict(self) -> Verdict:
         await self.stop_gateway()
-        marked = set(read_journal(self.journal))
+        marked = set(read_audit_log(self.audit_log))
         expected = marked - self._refused_keys() - self.keys_waiting()
         return judge(expected, await self.rows(), _is_intact)
 
@@ -188,15 +188,15 @@ class AgentWorld(World):
                 "url": self.relay.url, "allow_plaintext": True, "connect_timeout_s": 2.0, "answer_timeout_s": 2.0,
                 "backoff_max_s": 2.0, "stagger_s": 0.5,
             },
-            "outbox": {"flush_interval_s": FLUSH_EVERY_S, "key_journal": str(self.journal), "min_free_bytes": 0},
+            "outbox": {"flush_interval_s": FLUSH_EVERY_S, "key_journal": str(self.audit_log), "min_free_bytes": 0},
             "report": {"interval_s": REPORT_EVERY_S, "alarm_interval_s": REPORT_EVERY_S},
             "models": {"dir": str(REPOSITORY / "models_onnx")},
             "sources": [self.plant.source(device_port, interval_s=POLL_EVERY_S), _shaft()],
         }  # fmt: skip
         self._config.write_text("".join(f"{name} = {_toml(value)}\n" for name, value in document.items()))
 
-    def _journal_bytes(self) -> int:
-        return self.journal.stat().st_size if self.journal.exists() else 0
+    def _audit_log_bytes(self) -> int:
+        return self.audit_log.stat().st_size if self.audit_log.exists() else 0
 
     def _refused_keys(self) -> set[Key]:
         return _keys(self.bodies("SELECT content FROM dead_letter"))

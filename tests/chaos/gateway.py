@@ -1,6 +1,6 @@
 """The agent half as a process that can be killed: a producer of unique keys, writer, outbox, uplink, transport.
 
-`python -m tests.chaos.gateway OUTBOX JOURNAL URL LIFE`; the API key is in CHAOS_API_KEY. With CHAOS_BROKER_PORT it
+`python -m tests.chaos.gateway OUTBOX AUDIT_LOG URL LIFE`; the API key is in CHAOS_API_KEY. With CHAOS_BROKER_PORT it
 prefers MQTT, and HTTPS stands in. CHAOS_CLOCK_S is how wrong its clock is from the start. CHAOS_SETTLES_ON=send or
 =puback makes it settle too early, on purpose.
 Commands come on standard input, one a line: `clock SECONDS` steps the wall clock, `quiet` stops producing and flushes
@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cloud_sync.columns import RowColumns
-from cloud_sync.outbox.audit_log import KeyJournal
+from cloud_sync.outbox.audit_log import AuditLog
 from cloud_sync.outbox.store import Outbox
 from cloud_sync.outbox.writer import OutboxWriter
 from cloud_sync.presence import Presence
@@ -73,7 +73,7 @@ class Producer:
         return RowColumns.of([Row(s, self._last_us, value_of(s.sensor_id, self._last_us), 1.0) for s in self._series])
 
 
-async def live(outbox_file: Path, journal: Path, url: str, life: int) -> None:
+async def live(outbox_file: Path, audit_log: Path, url: str, life: int) -> None:
     clock = Clock(float(os.environ.get("CHAOS_CLOCK_S", "0")))
     presence = Presence()
     presence.begin(Sender(INSTANCE, life, secrets.token_hex(5)))  # each life is a later start of one installation
@@ -85,7 +85,7 @@ async def live(outbox_file: Path, journal: Path, url: str, life: int) -> None:
             outbox,
             gateway_id=GATEWAY,
             flush_interval_s=0.05,
-            journal=KeyJournal(journal),
+            audit_log=AuditLog(audit_log),
             on_flush=uplink.wake,
         )
         async with asyncio.TaskGroup() as group:

@@ -20,7 +20,7 @@ from cloud_sync.central.database.store import Store
 from cloud_sync.columns import RowColumns
 from cloud_sync.digest import HourDigest, HourKey, differences, digest_rows
 from cloud_sync.outbox.ack_ledger import acknowledged
-from cloud_sync.outbox.audit_log import read_journal
+from cloud_sync.outbox.audit_log import read_audit_log
 from cloud_sync.outbox.quarantine import quarantined
 from cloud_sync.outbox.store import Outbox
 from cloud_sync.records import Batch, Row, Series
@@ -59,7 +59,7 @@ class World:
         self.put_aside_in_vain = 0
         """Files that were put aside while the disk refused calls, and nothing was damaged."""
         self.central_url = ""
-        self.journal = folder / "keys"
+        self.audit_log = folder / "keys"
         self._settles_on = settles_on
         self._ports: dict[Child, int] = {}
         self._lives = 0
@@ -136,13 +136,13 @@ class World:
     async def is_settled(self) -> bool:
         """As many rows are there as were marked, and no more come."""
         before, self._counted = self._counted, await self.count()
-        self.missing = sum(1 for _ in read_journal(self.journal)) - self._counted
+        self.missing = sum(1 for _ in read_audit_log(self.audit_log)) - self._counted
         return self._counted == before and self.missing <= 0
 
     async def verdict(self) -> Verdict:
         """Ends the gateway, and judges what is at the central then."""
         await self.gateway.kill()
-        return judge(set(read_journal(self.journal)), await self.rows(), lambda key, value: value == value_of(*key))
+        return judge(set(read_audit_log(self.audit_log)), await self.rows(), lambda key, value: value == value_of(*key))
 
     async def figures(self, arrived: Sequence[Arrived]) -> Mapping[str, int]:
         """What else there is to tell; called after `verdict`."""
@@ -214,7 +214,7 @@ class World:
     def _gateway_command(self) -> tuple[list[str], dict[str, str]]:
         self._lives += 1
         url = self.relay.url.replace("127.0.0.1", "localhost")  # a name, which has to be looked up
-        places = [str(self.outbox_file), str(self.journal), url, str(self._lives)]
+        places = [str(self.outbox_file), str(self.audit_log), url, str(self._lives)]
         environment = {"CHAOS_API_KEY": API_KEY, "CHAOS_SETTLES_ON": self._settles_on}
         preloaded = together(environment, self.names.environment, self.disk_faults.environment)
         return ["-m", "tests.chaos.gateway", *places], preloaded

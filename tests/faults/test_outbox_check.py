@@ -51,7 +51,7 @@ def checks(folder: Path, *, share: int, is_damaged: bool = False) -> set[str]:
     """What each of some checks says with `share` of a million calls refused."""
     work, path = folder / "at-work" / "outbox.db", folder / "outbox.db"
     work.parent.mkdir()
-    with Outbox(work, max_bytes=100_000_000, gateway_id=GATEWAY, ballast_bytes=4_096) as outbox:
+    with Outbox(work, max_bytes=100_000_000, gateway_id=GATEWAY, reserve_bytes=4_096) as outbox:
         for _ in range(FRAMES):
             outbox.append([block_of(fresh_rows(1))])
         for end in ("", "-wal"):

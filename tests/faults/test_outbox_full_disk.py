@@ -108,12 +108,12 @@ def test_outbox_on_a_full_disk_can_be_emptied_to_the_last_block(disk: Path, outb
     assert outbox.counters()["accepted"] == 3 * len(held)
 
 
-def test_emptying_pays_for_a_new_ballast_and_appends_go_on(disk: Path, outbox: Outbox):
+def test_emptying_pays_for_a_new_reserve_and_appends_go_on(disk: Path, outbox: Outbox):
     held = append_until_full(outbox)
     fill_with_a_stranger(disk)
     for _ in held:
         settle_oldest(outbox)
-    assert outbox.has_ballast
+    assert outbox.has_reserve
     block = opaque()
     outbox.append([block])
     assert waiting(outbox) == [block.batch_id]
@@ -138,7 +138,7 @@ def test_appends_go_on_once_somebody_frees_space(disk: Path, outbox: Outbox):
     assert waiting(outbox) == [*held, block.batch_id]
 
 
-def test_room_of_the_ballast_is_not_used_up_by_appends(disk: Path, outbox: Outbox):
+def test_space_of_the_reserve_is_not_used_up_by_appends(disk: Path, outbox: Outbox):
     append_until_full(outbox)
     fill_with_a_stranger(disk)
     settle_oldest(outbox)
@@ -169,27 +169,27 @@ def test_start_on_a_full_disk_after_a_kill_finds_everything(disk: Path):
     first.close()
     subprocess.run(f"rm {disk}/outbox.db* && mv {copy}/* {disk}", shell=True, check=True)  # noqa: S602
     fill_with_a_stranger(disk)
-    with contextlib.suppress(OutboxUnavailableError):  # no ballast survived: it may have to wait for room
+    with contextlib.suppress(OutboxUnavailableError):  # no reserve survived: it may have to wait for space
         Outbox(disk / "outbox.db", max_bytes=1_000_000_000).open().close()
     (disk / "stranger").unlink()
     with Outbox(disk / "outbox.db", max_bytes=1_000_000_000) as outbox:
         assert waiting(outbox) == held
 
 
-def test_outbox_on_a_disk_without_room_for_ballast_still_opens(disk: Path):
+def test_outbox_on_a_disk_without_space_for_the_reserve_still_opens(disk: Path):
     with Outbox(disk / "outbox.db", max_bytes=1_000_000_000) as outbox:
         outbox.append([opaque()])
     (disk / "outbox.db.ballast").unlink()
     with (disk / "stranger").open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, DISK_BYTES - 600_000)
     with Outbox(disk / "outbox.db", max_bytes=1_000_000_000) as outbox:
-        assert not outbox.has_ballast
+        assert not outbox.has_reserve
         with pytest.raises(OutboxUnavailableError, match="kept for emptying"):
             outbox.append([opaque()])
         settle_oldest(outbox)
         (disk / "stranger").unlink()
         outbox.append([opaque()])
-        assert outbox.has_ballast
+        assert outbox.has_reserve
 
 
 def test_disk_that_became_read_only_is_said_and_reads_go_on(disk: Path):

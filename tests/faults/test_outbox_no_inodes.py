@@ -46,7 +46,7 @@ def test_an_open_outbox_takes_records_and_gives_them_up_without_another_file(dis
         take_every_inode(disk)
         outbox.append([block_of(fresh_rows(5))])
         assert outbox.depth().records == 5
-        assert outbox.has_ballast
+        assert outbox.has_reserve
 
 
 def test_an_outbox_is_opened_when_others_took_the_places_of_its_log_and_index(disk: Path) -> None:
@@ -56,7 +56,7 @@ def test_an_outbox_is_opened_when_others_took_the_places_of_its_log_and_index(di
         take_every_inode(disk)
         with outbox_in(disk) as outbox:
             outbox.append([block_of(fresh_rows(5))])
-            assert outbox.has_ballast
+            assert outbox.has_reserve
     with outbox_in(disk) as outbox:
         assert outbox.depth().records == 20
 

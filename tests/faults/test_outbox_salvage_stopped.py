@@ -43,7 +43,7 @@ def damaged(path: Path) -> list[str]:
     newest = [block_of(fresh_rows(ROWS)) for _ in range(IN_THE_LOG)]
     work = path.parent / "at-work" / path.name
     work.parent.mkdir()
-    with Outbox(work, max_bytes=100_000_000, gateway_id=GATEWAY, ballast_bytes=4_096) as outbox:
+    with Outbox(work, max_bytes=100_000_000, gateway_id=GATEWAY, reserve_bytes=4_096) as outbox:
         outbox.append(blocks)
         first = outbox.peek()
         assert first is not None

@@ -21,7 +21,7 @@ import pytest
 
 from cloud_sync.central.database.store import Store
 from cloud_sync.columns import Record, RowColumns
-from cloud_sync.outbox.audit_log import KeyJournal, read_journal
+from cloud_sync.outbox.audit_log import AuditLog, read_audit_log
 from cloud_sync.outbox.store import Outbox
 from cloud_sync.outbox.writer import OutboxWriter
 from cloud_sync.records import Event, EventKind, Row, Series
@@ -97,7 +97,7 @@ class Gateway:
     """The agent half over one outbox file; every start is a new life of it."""
 
     def __init__(self, folder: Path, url: str, producer: Producer) -> None:
-        self.journal = folder / "keys"
+        self.audit_log = folder / "keys"
         self.outbox = Outbox(folder / "outbox.db", max_bytes=100_000_000)
         self._url = url
         self._producer = producer
@@ -116,7 +116,7 @@ class Gateway:
                 self.outbox,
                 gateway_id=GATEWAY,
                 flush_interval_s=0.02,
-                journal=KeyJournal(self.journal),
+                audit_log=AuditLog(self.audit_log),
                 on_flush=self.uplink.wake,
             )
             async with asyncio.TaskGroup() as group:
@@ -204,7 +204,7 @@ async def test_every_durable_key_arrives_exactly_once_through_every_outage(
 
             await central.end(signal.SIGTERM)
             await gateway.cut_off()
-        backlog = len(list(read_journal(gateway.journal)))
+        backlog = len(list(read_audit_log(gateway.audit_log)))
 
         async with gateway.life():  # the agent starts again while the central is still away
             await gateway.cut_off()
@@ -212,7 +212,7 @@ async def test_every_durable_key_arrives_exactly_once_through_every_outage(
             await gateway.online()
         await _sent_to_the_end(gateway, relay.url)
 
-    expected, arrived = dict.fromkeys(read_journal(gateway.journal)), await committed_rows(url)
+    expected, arrived = dict.fromkeys(read_audit_log(gateway.audit_log)), await committed_rows(url)
     assert len(expected) > backlog > 4 * BACKLOG_RECORDS
     assert set(expected) == set(producer.rows)
     assert len(arrived) == len(expected)

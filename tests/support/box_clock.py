@@ -72,7 +72,7 @@ class Gateway:
         self.is_online = False
         self.central_time = CentralTime(lambda: clock.boottime_ns() // 1000)
         self.steady = SteadyClock(clock)
-        self.outbox = outbox(folder / "outbox.db", max_bytes=10_000_000, now_ns=self.now_ns, ballast_bytes=0)
+        self.outbox = outbox(folder / "outbox.db", max_bytes=10_000_000, now_ns=self.now_ns, reserve_bytes=0)
         self.keeper = ClockKeeper(
             self.steady,
             ClockQuality(ask=lambda: clock.kernel, monotonic_s=clock.monotonic_s),

@@ -27,7 +27,7 @@ TRIES = 6
 
 
 def opened(path: Path) -> Outbox:
-    return Outbox(path, max_bytes=100_000_000, gateway_id=GATEWAY, ballast_bytes=4_096)
+    return Outbox(path, max_bytes=100_000_000, gateway_id=GATEWAY, reserve_bytes=4_096)
 
 
 def live(path: Path, say: Callable[[str, str], None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from cloud_sync.outbox.audit_log import KeyJournal
+from cloud_sync.outbox.audit_log import AuditLog
 from cloud_sync.outbox.writer import BlockStore, OutboxWriter
 from tests.support.blocks import GATEWAY
 
@@ -16,7 +16,7 @@ def writer_to(
     store: BlockStore,
     *,
     max_pending: int = 50_000,
-    journal: KeyJournal | None = None,
+    audit_log: AuditLog | None = None,
     on_flush: Callable[[], None] = lambda: None,
 ) -> OutboxWriter:
     return OutboxWriter(
@@ -24,7 +24,7 @@ def writer_to(
         gateway_id=GATEWAY,
         flush_interval_s=3_600.0,
         max_pending=max_pending,
-        journal=journal,
+        audit_log=audit_log,
         on_flush=on_flush,
     )
 

@@ -19,7 +19,7 @@ DAY_US = 86_400_000_000
 
 
 def opened(folder: Path, **more: object) -> Outbox:
-    return Outbox(folder / "outbox.db", max_bytes=10_000_000, ballast_bytes=4_096, **more).open()  # type: ignore[arg-type]
+    return Outbox(folder / "outbox.db", max_bytes=10_000_000, reserve_bytes=4_096, **more).open()  # type: ignore[arg-type]
 
 
 def sent(outbox: Outbox) -> list[Row]:
@@ -50,9 +50,9 @@ def test_mended_blocks_are_whole_carry_their_true_times_and_stay_single(tmp_path
         for n in range(5):
             outbox.append([block_of(rows(2, first=2 * n))], epoch=EPOCH)
         outbox.held.note([DECIDED])
-        assert outbox.held.mend(2, note_rows=noted.append)
+        assert outbox.held.mend(2, record_rows=noted.append)
     with opened(tmp_path) as outbox:  # cut short: the rest goes on where it was
-        while outbox.held.mend(2, note_rows=noted.append):
+        while outbox.held.mend(2, record_rows=noted.append):
             pass
         assert sent(outbox) == earlier(rows(10))
         assert outbox.counters()["damaged"] == 0
@@ -80,7 +80,7 @@ def test_what_waits_for_a_clock_does_not_grow_too_old(tmp_path: Path):
 
 def test_thinning_joins_no_blocks_of_two_clocks(tmp_path: Path):
     path = tmp_path / "outbox.db"
-    with Outbox(path, max_bytes=300_000, ballast_bytes=4_096) as outbox:
+    with Outbox(path, max_bytes=300_000, reserve_bytes=4_096) as outbox:
         for n in range(60):
             outbox.append([block_of(noise(n))], epoch=EPOCH if n % 2 else None)
         assert outbox.counters()["thinned"] > 0
@@ -105,7 +105,7 @@ def test_what_a_full_outbox_gives_up_meanwhile_is_told_with_its_true_times(tmp_p
     epoch = replace(EPOCH, began_us=EPOCH.began_us - back_us)
     clock_us = [epoch.began_us + DAY_US]
     with Outbox(
-        tmp_path / "outbox.db", max_bytes=300_000, ballast_bytes=4_096, now_ns=lambda: clock_us[0] * 1000
+        tmp_path / "outbox.db", max_bytes=300_000, reserve_bytes=4_096, now_ns=lambda: clock_us[0] * 1000
     ) as outbox:
         for n in range(30):
             outbox.append([block_of(noise(n))])

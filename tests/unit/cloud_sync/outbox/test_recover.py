@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def opened(path: Path) -> Outbox:
-    return Outbox(path, max_bytes=BYTES, gateway_id=GATEWAY, ballast_bytes=4_096)
+    return Outbox(path, max_bytes=BYTES, gateway_id=GATEWAY, reserve_bytes=4_096)
 
 
 def put_aside_by_an_older_program(path: Path, *, blocks: int = 20) -> tuple[Path, list[str]]:

@@ -102,7 +102,7 @@ def test_next_append_writes_the_file_again_with_everything_in_it(folder: Path, t
     assert event.kind is EventKind.ANNOTATION
     assert "nothing is lost" in event.body["text"]
     assert outbox.counters()["rescued"] == 1
-    assert outbox.has_ballast
+    assert outbox.has_reserve
     outbox.close()
     assert waiting_at_a_start(folder) == before + after
 

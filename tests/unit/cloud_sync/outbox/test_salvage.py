@@ -274,7 +274,7 @@ def half_salvaged(path: Path, *, most_bytes: int) -> list[str]:
 
 
 def bounded(path: Path, most_bytes: int) -> Outbox:
-    return Outbox(path, max_bytes=most_bytes, gateway_id=GATEWAY, now_ns=lambda: NOW_NS, ballast_bytes=4_096)
+    return Outbox(path, max_bytes=most_bytes, gateway_id=GATEWAY, now_ns=lambda: NOW_NS, reserve_bytes=4_096)
 
 
 def noise(count: int) -> list[Row]:

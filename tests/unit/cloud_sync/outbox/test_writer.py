@@ -15,8 +15,8 @@ import pytest
 
 from cloud_sync import wire
 from cloud_sync.columns import RowColumns
-from cloud_sync.errors import OutboxError, OutboxUnavailableError
-from cloud_sync.outbox.audit_log import KeyJournal, read_journal
+from cloud_sync.errors import OutboxUnavailableError
+from cloud_sync.outbox.audit_log import AuditLog, read_audit_log
 from cloud_sync.outbox.clock_tables import Epoch
 from cloud_sync.outbox.store import NewBlock, Outbox
 from cloud_sync.outbox.writer import MAX_BLOCK_RECORDS, OutboxWriter, Stamping
@@ -304,66 +304,40 @@ async def test_records_of_one_recorder_and_of_others_are_one_block_in_their_orde
     assert block.decode().rows == tuple(row for record in records for row in record.rows())
 
 
-async def test_journal_holds_the_keys_of_committed_rows_only(slow: SlowStore, tmp_path: Path):
+async def test_audit_log_holds_the_keys_of_committed_rows_only(slow: SlowStore, tmp_path: Path):
     path = tmp_path / "keys"
-    writer, rows = writer_to(slow, journal=KeyJournal(path)), fresh_rows(3)
+    writer, rows = writer_to(slow, audit_log=AuditLog(path)), fresh_rows(3)
     await writer.put([RowColumns.of(rows), gap_event()])
     slow.fail_with = FULL
     slow.may_go_on.set()
     assert not await writer.flush()
-    assert list(read_journal(path)) == []
+    assert list(read_audit_log(path)) == []
     slow.fail_with = None
     assert await writer.flush()
-    assert list(read_journal(path)) == [row.key for row in rows]
+    assert list(read_audit_log(path)) == [row.key for row in rows]
 
 
-async def test_journal_that_cannot_be_written_is_said_and_doubles_nothing(outbox: Outbox, tmp_path: Path):
-    writer = writer_to(outbox, journal=KeyJournal(tmp_path / "nowhere" / "keys"))
+async def test_audit_log_that_cannot_be_written_is_said_and_doubles_nothing(outbox: Outbox, tmp_path: Path):
+    writer = writer_to(outbox, audit_log=AuditLog(tmp_path / "nowhere" / "keys"))
     await writer.put([columns(3)])
     assert await writer.flush()
-    assert "key journal" in str(writer.state.error)
+    assert "audit log" in str(writer.state.error)
     assert await writer.flush()
     assert (outbox.depth().records, writer.state.pending) == (3, 0)
 
 
 async def test_fault_after_the_append_is_not_hidden_and_nothing_is_appended_again(outbox: Outbox):
-    class Faulty(KeyJournal):
-        def note(self, rows: RowColumns) -> None:
+    class Faulty(AuditLog):
+        def record(self, rows: RowColumns) -> None:
             raise ZeroDivisionError("nobody foresaw this")
 
-    writer = writer_to(outbox, journal=Faulty(Path("/nowhere")))
+    writer = writer_to(outbox, audit_log=Faulty(Path("/nowhere")))
     await writer.put([columns(1)])
     with pytest.raises(ZeroDivisionError):
         await writer.flush()
     assert writer.state.pending == 0
     assert await writer.flush()
     assert outbox.depth().records == 1
-
-
-def test_torn_last_line_of_a_journal_is_no_key_and_spoils_no_other(tmp_path: Path):
-    path, rows = tmp_path / "keys", fresh_rows(4)
-    KeyJournal(path).note(RowColumns.of(rows[:2]))
-    path.write_bytes(path.read_bytes()[:-3])
-    assert list(read_journal(path)) == [rows[0].key]
-    again = KeyJournal(path)
-    again.note(RowColumns.of(rows[2:3]))
-    again.note(RowColumns.of(rows[3:]))
-    assert list(read_journal(path)) == [rows[0].key, rows[2].key, rows[3].key]
-
-
-def test_journal_keeps_sensor_names_with_spaces_and_signs(tmp_path: Path):
-    row = Row(series("Presse 3 µm °C"), START_US, 1.0, 1.0)
-    KeyJournal(tmp_path / "keys").note(RowColumns.of([row]))
-    assert list(read_journal(tmp_path / "keys")) == [row.key]
-
-
-def test_journal_error_is_one_of_ours(tmp_path: Path):
-    with pytest.raises(OutboxError, match="cannot be written"):
-        KeyJournal(tmp_path).note(RowColumns.of(fresh_rows(1)))
-
-
-def test_journal_that_was_never_written_is_empty(tmp_path: Path):
-    assert list(read_journal(tmp_path / "keys")) == []
 
 
 async def test_nobody_waits_for_room_once_the_writer_is_told_to_stop(slow: SlowStore):
