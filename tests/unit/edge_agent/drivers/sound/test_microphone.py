@@ -196,7 +196,9 @@ def test_without_the_portaudio_library_the_message_says_what_to_install(tmp_path
     assert (done.stdout, done.stderr) == (expected, "")
 
 
-@pytest.mark.parametrize("module", ["replay", "synthetic", "accelerometer", "microphone", "registry"])
+@pytest.mark.parametrize(
+    "module", ["replay", "synthetic", "accelerometer.accelerometer", "sound.microphone", "registry"]
+)
 def test_importing_a_driver_imports_no_library_of_a_device(module: str) -> None:
     forbidden = "{'sounddevice', 'soundfile', 'pymodbus', 'asyncua', 'scipy'}"
     done = run_python(f"import sys, edge_agent.drivers.{module}; print(sorted({forbidden} & set(sys.modules)))")
