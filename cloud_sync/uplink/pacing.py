@@ -1,11 +1,10 @@
-"""How fast: waiting between tries, and what was too large once. Pure arithmetic.
+"""How much and how fast: the first wait between tries, and what was too large once. Pure arithmetic.
 
 Times are seconds of a monotonic clock that the caller hands in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 BACKOFF_FIRST_S: Final = 0.5
@@ -16,27 +15,6 @@ MAX_RECORDS: Final = 20_000
 TOO_LARGE_FORGOTTEN_S: Final = 3_600.0
 SMALLEST_REMEMBERED_BYTES: Final = 4_096
 """A 413 to less than this is about that record, not about the central's limit."""
-
-
-class Backoff:
-    """Full jitter: uniform between 0 and a ceiling that doubles with each failure, so that a fleet does not come
-    back in step."""
-
-    def __init__(self, max_s: float, jitter: Callable[[], float]) -> None:
-        self._max_s = max_s
-        self._jitter = jitter
-
-    def wait_s(self, failures: int, *, retry_after_s: float | None) -> float:
-        """What the central asked for comes on top, so that it is kept to and the fleet is still spread."""
-        ceiling = min(self._max_s, BACKOFF_FIRST_S * 2.0 ** min(failures - 1, 20))
-        return (retry_after_s or 0.0) + ceiling * self._jitter()
-
-    def long_wait_s(self) -> float:
-        """For what only a person can mend, such as a wrong key."""
-        return self._max_s * (0.5 + 0.5 * self._jitter())
-
-    def spread_s(self, bound_s: float) -> float:
-        return bound_s * self._jitter()
 
 
 class TooLarge:

@@ -23,6 +23,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from cloud_sync.backoff import Backoff
 from cloud_sync.errors import (
     BatchRefusedError,
     BatchTooLargeError,
@@ -40,7 +41,7 @@ from cloud_sync.uplink.bisect import Halving
 from cloud_sync.uplink.circuit_breaker import Brake, NothingTakenError, refused_altogether
 from cloud_sync.uplink.coalesce import join, joined_id, part_of
 from cloud_sync.uplink.gate import Gate, OpenGate
-from cloud_sync.uplink.pacing import Backoff
+from cloud_sync.uplink.pacing import BACKOFF_FIRST_S
 from cloud_sync.uplink.places import Places
 from cloud_sync.uplink.probe import Witness
 from cloud_sync.uplink.scheduler import Lanes, Load
@@ -79,7 +80,7 @@ class Uplink:
         self._monotonic_s = monotonic_s
         self._sleep = sleep
         self._lanes = Lanes(outbox, live_weight=self._policy.live_weight, live_blocks=self._policy.live_blocks)
-        self._backoff = Backoff(self._policy.backoff_max_s, jitter)
+        self._backoff = Backoff(BACKOFF_FIRST_S, self._policy.backoff_max_s, jitter=jitter)
         self._window = Window(self._policy, monotonic_s, self._gate)
         self._brake = Brake()
         self._witness = Witness(outbox, self._send, self._brake)
@@ -280,7 +281,7 @@ class Uplink:
         self._brake.hold(nothing)
         for block in load.blocks:
             self._brake.suspect(nothing.of, block.batch_id)
-        self._asked, self._ask_at_s = 0, self._monotonic_s() + self._backoff.wait_s(1, retry_after_s=None)
+        self._asked, self._ask_at_s = 0, self._monotonic_s() + self._backoff.wait_s(1)
         await self._say_held()
         logger.error("nothing of this kind is taken any more, and it is held: %s", nothing)
 
@@ -289,7 +290,7 @@ class Uplink:
         if self._monotonic_s() < self._ask_at_s:
             return
         self._asked += 1
-        self._ask_at_s = self._monotonic_s() + self._backoff.wait_s(self._asked + 1, retry_after_s=None)
+        self._ask_at_s = self._monotonic_s() + self._backoff.wait_s(self._asked + 1)
         try:
             for of in self._brake.held.keys() - self._gate.withheld():
                 try:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from cloud_sync.backoff import Backoff
 from edge_agent.core.cancellation import check_cancelled
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap, GapCause, GapSpan
@@ -74,7 +75,8 @@ class Supervisor:
         self._deliver = deliver
         self._clock = clock
         self._say = say
-        self._jitter = jitter
+        self._lost = Backoff(BACKOFF_FIRST_S, BACKOFF_MAX_S, least=0.5, jitter=jitter)
+        self._rejected = Backoff(REJECTED_WAIT_S, REJECTED_WAIT_S, least=0.5, jitter=jitter)
         self._loss = GapSpan(driver.name)
 
     async def run(self) -> None:
@@ -165,7 +167,5 @@ class Supervisor:
         self.health = replace(self.health, state=state, since_ns=self._clock.now_ns(), message=message, hint=hint)
 
     def _wait_s(self) -> float:
-        if self.health.state is SourceState.REJECTED:
-            return REJECTED_WAIT_S * (0.5 + 0.5 * self._jitter())
-        ceiling = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(self.health.attempts - 1, 10))
-        return ceiling * (0.5 + 0.5 * self._jitter())
+        backoff = self._rejected if self.health.state is SourceState.REJECTED else self._lost
+        return backoff.wait_s(self.health.attempts)

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from cloud_sync.backoff import Backoff
 from cloud_sync.host.printable import printable
-from cloud_sync.uplink.pacing import Backoff
 from edge_agent.core.cancellation import check_cancelled
 from edge_agent.core.clock import Clock
 
@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 log = logging.getLogger("edge_agent")
 
+RESTART_FIRST_S: Final = 0.5
 RESTART_MAX_S: Final = 60.0
 WELL_AFTER_S: Final = 120.0
 """A part that ran this long is well again: the next failure is a new one."""
@@ -67,7 +68,7 @@ class Supervision:
         restart_max_s: float = RESTART_MAX_S,
     ) -> asyncio.Task[None]:
         """Run the part until it ends by itself or is cancelled. `after_failure` makes good what was in work."""
-        backoff = Backoff(restart_max_s, self._jitter)
+        backoff = Backoff(RESTART_FIRST_S, restart_max_s, jitter=self._jitter)
         return asyncio.create_task(self._keep(name, run, after_failure, backoff), name=name)
 
     async def attempt(
@@ -152,7 +153,7 @@ class Supervision:
             if after_failure is not None:
                 await self.attempt(name, partial(after_failure, self._failures[name].what))
             tries = 1 if self._clock.monotonic_s() - began_s > WELL_AFTER_S else tries + 1
-            wait_s = backoff.wait_s(tries, retry_after_s=None)
+            wait_s = backoff.wait_s(tries)
             log.info("%s is started again in %.1f s", name, wait_s)
             await self._clock.sleep(wait_s)
 

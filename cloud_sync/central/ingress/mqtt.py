@@ -24,10 +24,11 @@ import random
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cloud_sync.backoff import Backoff
 from cloud_sync.central.database.leases import HeldBackError
 from cloud_sync.central.database.shares import TurnedAwayError
 from cloud_sync.central.database.store import Store
@@ -130,7 +131,11 @@ class MqttConsumer:
         limits: BodyLimits | None = None,
         limiter: RateLimiter | None = None,
         concurrency: int = CONCURRENCY,
+        jitter: Callable[[], float] = random.random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self._backoff = Backoff(_RECONNECT_FIRST_S, _RECONNECT_MAX_S, least=0.5, jitter=jitter)
+        self._sleep = sleep
         self._broker = broker
         batches = batches_below(broker.options.topic_prefix)
         share = broker.options.share
@@ -167,9 +172,8 @@ class MqttConsumer:
                     hint = f" ({exc.hint})" if exc.hint else ""
                     logger.warning("no batches over MQTT for now: %s%s", exc.message, hint)
                 failures += 1
-                ceiling = min(_RECONNECT_MAX_S, _RECONNECT_FIRST_S * 2.0 ** min(failures - 1, 20))
-                wait_s = _RECONNECT_MAX_S if isinstance(exc, CredentialsError) else ceiling
-                await asyncio.sleep(wait_s * (0.5 + 0.5 * random.random()))  # noqa: S311 (spreads, no secret)
+                is_refused = isinstance(exc, CredentialsError)
+                await self._sleep(self._backoff.long_wait_s() if is_refused else self._backoff.wait_s(failures))
                 continue
             failures = 0
             self.listening.set()

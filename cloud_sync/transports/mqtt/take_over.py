@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from cloud_sync.backoff import Backoff
+
 SOON_S: Final = 10.0
 """Two clients that put each other out come back within seconds; a bad line seldom does so three times in a row."""
 SUSPICIOUS_AFTER: Final = 3
@@ -74,5 +76,5 @@ class TakeOvers:
 
     def _away_s(self, *, is_told: bool) -> float:
         first, ceiling_s = (1, LONGEST_AWAY_S) if is_told else (SUSPICIOUS_AFTER, LONGEST_ON_SUSPICION_S)
-        longest_s = min(ceiling_s, FIRST_AWAY_S * 2.0 ** min(self._in_a_row - first, 20))
-        return longest_s * (0.5 + 0.5 * self._jitter())
+        backoff = Backoff(FIRST_AWAY_S, ceiling_s, least=0.5, jitter=self._jitter)
+        return backoff.wait_s(self._in_a_row - first + 1)
