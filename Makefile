@@ -10,7 +10,7 @@ LOCK ?= requirements-demo.lock
 install:  ## prepare .venv from the hashed lock; LOCK=requirements.lock leaves the demo's central out
 	@sh .ci/venv.sh $(LOCK)
 
-demo: install  ## the whole road on this machine; ARGS="--duration 60 --json" runs it unattended
+demo: install  ## the whole pipeline on this machine; ARGS="--duration 60 --json" runs it unattended
 	@$(BIN)/edge-agent demo $(ARGS)
 
 JOBS ?= 4
@@ -45,7 +45,7 @@ fuzz: dev  ## what nobody would send, into every door; ARGS="--door https-answer
 .PHONY: fuzz
 
 .PHONY: soak
-soak: dev debian  ## run the whole road for hours and look whether anything grows; ARGS="--hours 24 --json"
+soak: dev debian  ## run the whole pipeline for hours and look whether anything grows; ARGS="--hours 24 --json"
 	@$(BIN)/python -m tests.soak $(ARGS)
 
 DATA ?= tests/data

@@ -51,15 +51,15 @@ from edge_agent.rollout.lifecycle import ModelLifecycle
 from edge_agent.rollout.missing_models import MissingModels
 from edge_agent.rollout.startup import load_models, settle_probations, wanted_models
 from edge_agent.settings import Settings
-from edge_agent.status.absence import note_absence
-from edge_agent.status.box import BoxWatch
-from edge_agent.status.document import Parts, describe
+from edge_agent.status.document import StatusInputs, describe
+from edge_agent.status.downtime import record_downtime
+from edge_agent.status.failed_parts import bare_document, stopped
 from edge_agent.status.fields import rfc3339
+from edge_agent.status.host import HostMonitor
 from edge_agent.status.machines import describe_alarms
 from edge_agent.status.metered_link import MeteredLink, metered_link
 from edge_agent.status.models import describe_updates
 from edge_agent.status.outbox import OutboxWatch
-from edge_agent.status.parts import bare_document, stopped
 from edge_agent.status.reconciliation import hourly
 from edge_agent.status.state_lock import own_state
 from edge_agent.status.twins import Installation
@@ -96,7 +96,7 @@ class Agent:
     missing_models: MissingModels = field(init=False)
     supervisors: list[Supervisor] = field(default_factory=list)
     supervision: Supervision = field(init=False)
-    box: BoxWatch = field(init=False)
+    host: HostMonitor = field(init=False)
     lines: ModelLines = field(init=False)
     running: RunningStages = field(init=False)
     unscored: UnscoredGaps = field(init=False)
@@ -151,7 +151,7 @@ class Agent:
             model_errors=model_errors,
         )
         agent.supervision = Supervision(utc)
-        agent.box = BoxWatch(settings, utc, describe=agent._answer)
+        agent.host = HostMonitor(settings, utc, describe=agent._answer)
         agent.lines = ModelLines(settings, agent.recorder, agent.baselines)
         agent.running = RunningStages(agent.supervision, agent._put, steady)
         agent.unscored = UnscoredGaps(model_errors, agent.recorder, agent._put, steady)
@@ -198,7 +198,7 @@ class Agent:
                 if await unless_stopped(stop, self._open(), within_s=OPENING_S) is None:
                     log.warning("stopped while the outbox was being opened; the next start goes on with it")
                     return
-                async with self.box.api:
+                async with self.host.api:
                     await self._run_parts(stop, patience)
             finally:
                 await patience.finish("closing the link", self.transport.close(), CLOSE_S)
@@ -210,7 +210,7 @@ class Agent:
         await asyncio.to_thread(self.outbox.open)
         keeper = self.clock_keeper
         await keeper.begin()
-        await keeper.when_known(partial(note_absence, self.settings.gateway.id, keeper, self.ledger, self._put))
+        await keeper.when_known(partial(record_downtime, self.settings.gateway.id, keeper, self.ledger, self._put))
         await self.unscored.begin()
         await self.baselines.restore()
 
@@ -276,7 +276,7 @@ class Agent:
         document = await self._answer() | stopped(self.writer.state)
         waiting = document.get("outbox", {}).get("records", "an unknown number of")  # the disk may be gone by now
         log.info("stopped; %s records wait in the outbox for the next start", waiting)
-        await asyncio.to_thread(self.box.folders.write, document)
+        await asyncio.to_thread(self.host.folders.write, document)
 
     async def _put(self, records: Sequence[Record]) -> None:
         everything = [*records, *self.recorder.take_events()]
@@ -297,7 +297,7 @@ class Agent:
             outbox_error = None
         except OutboxError as exc:
             depth, counters, outbox_error = None, {}, exc.message
-        parts = Parts(
+        inputs = StatusInputs(
             settings=self.settings,
             now_ns=self.utc.now_ns(),
             clock=self.clock,
@@ -324,20 +324,20 @@ class Agent:
             failures=self.supervision.failures,
             own=self.installation,
             outbox=self.outbox_watch.look(depth, counters, error=self.writer.state.error, now_ns=self.utc.now_ns()),
-            box=await asyncio.to_thread(self.box.look),
+            host=await asyncio.to_thread(self.host.look),
         )
-        return describe(parts)
+        return describe(inputs)
 
     async def _warn_of_box(self) -> None:
         """Once, and apart from the others: a disk that does not answer must not keep a stop from being heard."""
-        for line in await asyncio.to_thread(self.box.warnings):
+        for line in await asyncio.to_thread(self.host.warnings):
             log.warning("%s", line)
 
     async def _keep_status_file(self) -> None:
         while True:
             await self._put([])  # what the recorder itself has to tell, also when no stage has anything
             document = await self._describe()
-            await asyncio.to_thread(self.box.folders.write, document)
+            await asyncio.to_thread(self.host.folders.write, document)
             self.notifier.status(document["summary"])
             await self.clock.sleep(STATUS_FILE_EVERY_S)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from edge_agent.cli.box_checks import (
+from edge_agent.cli.host_checks import (
     Check,
     Result,
     check_agent,

@@ -1,4 +1,4 @@
-"""`edge-agent demo`: the whole road on this machine, with a live view or one JSON summary."""
+"""`edge-agent demo`: the whole pipeline on this machine, with a live view or one JSON summary."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cloud_sync.host.stop_signals import StopSignals
 from cloud_sync.host.terminal import unguarded
 from edge_agent.demo.audit import Audit
 from edge_agent.demo.processes import STOP_TIMEOUT_S
-from edge_agent.demo.road import Road, prepare_places
+from edge_agent.demo.stack import Stack, prepare_folders
 from edge_agent.demo.view import as_line, render, windows_scored
 from edge_agent.errors import ConfigurationError
 from edge_agent.status.state_lock import only_one
@@ -31,16 +31,16 @@ LINE_EVERY_S: Final = 10.0
 
 def run_demo(*, duration_s: float | None, as_json: bool, state_dir: Path, data_dir: Path | None) -> int:
     """0 when nothing was lost and nothing doubled, 1 otherwise. Raises EdgeError when a part cannot start."""
-    places = prepare_places(state_dir, data_dir)
+    folders = prepare_folders(state_dir, data_dir)
     try:
-        with _only_demo(places.state_dir):
+        with _only_demo(folders.state_dir):
             signals = StopSignals(within_s=ENDED_WITHIN_S).listen()
-            summary = asyncio.run(_run(Road(places), signals, duration_s=duration_s, as_json=as_json))
+            summary = asyncio.run(_run(Stack(folders), signals, duration_s=duration_s, as_json=as_json))
     finally:
-        shutil.rmtree(places.runtime_dir, ignore_errors=True)
+        shutil.rmtree(folders.runtime_dir, ignore_errors=True)
     if summary is None:
         return 1
-    print(json.dumps(summary) if as_json else _as_text(summary, places.state_dir))
+    print(json.dumps(summary) if as_json else _as_text(summary, folders.state_dir))
     return 0 if summary["lost"] == summary["duplicated"] == 0 else 1
 
 
@@ -57,37 +57,37 @@ def _only_demo(state_dir: Path) -> Iterator[None]:
         yield
 
 
-async def _run(road: Road, signals: StopSignals, *, duration_s: float | None, as_json: bool) -> dict[str, Any] | None:
+async def _run(stack: Stack, signals: StopSignals, *, duration_s: float | None, as_json: bool) -> dict[str, Any] | None:
     signals.attach()
     stop = signals.asked
     _say("starting the central with its database, the plant and the gateway ...")
-    async with road.running(stop):
+    async with stack.running(stop):
         if stop.is_set():
             _say("stopped while starting")
             return None
         started_s = time.monotonic()
         if as_json or not sys.stdout.isatty():
-            await _watch_lines(road, stop, started_s, duration_s)
+            await _watch_lines(stack, stop, started_s, duration_s)
         else:
-            await _watch_screen(road, stop, started_s, duration_s)
+            await _watch_screen(stack, stop, started_s, duration_s)
         ran_s = time.monotonic() - started_s
         _say("stopping: the gateway delivers what it has, then keys are counted on both sides ...")
-        result, last = await road.finish()
+        result, last = await stack.finish()
     return _summary(result, last, ran_s)
 
 
-async def _watch_screen(road: Road, stop: asyncio.Event, started_s: float, duration_s: float | None) -> None:
+async def _watch_screen(stack: Stack, stop: asyncio.Event, started_s: float, duration_s: float | None) -> None:
     console = Console(file=unguarded(sys.stdout), markup=False, emoji=False)  # a text in brackets is no markup
     with Live(console=console, refresh_per_second=4, screen=True) as live:
         while not _is_over(stop, started_s, duration_s):
-            live.update(render(await road.look(), time.monotonic() - started_s))
+            live.update(render(await stack.look(), time.monotonic() - started_s))
             await _pause(stop, LOOK_EVERY_S)
 
 
-async def _watch_lines(road: Road, stop: asyncio.Event, started_s: float, duration_s: float | None) -> None:
+async def _watch_lines(stack: Stack, stop: asyncio.Event, started_s: float, duration_s: float | None) -> None:
     next_line_s = 0.0
     while not _is_over(stop, started_s, duration_s):
-        snapshot, elapsed_s = await road.look(), time.monotonic() - started_s
+        snapshot, elapsed_s = await stack.look(), time.monotonic() - started_s
         if elapsed_s >= next_line_s:
             _say(as_line(snapshot, elapsed_s))
             next_line_s += LINE_EVERY_S

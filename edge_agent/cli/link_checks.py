@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from cloud_sync.answer_proof import Identity
 from cloud_sync.errors import CredentialsError, SyncError
-from edge_agent.cli.box_checks import Check, Result
+from edge_agent.cli.host_checks import Check, Result
 from edge_agent.settings import CentralMqttSettings, CentralSettings, LinkSettings, Settings
 
 if TYPE_CHECKING:

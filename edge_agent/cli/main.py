@@ -147,9 +147,9 @@ def score(
 ) -> None:
     """Score recordings, or tables of tags, offline through the live windower, features and model."""
     _one_blas_thread()
-    from edge_agent.cli.score import said_of, score_paths
+    from edge_agent.cli.score import overrides_of, score_paths
 
-    said = said_of(unit=unit, columns=columns, decimal=decimal)
+    overrides = overrides_of(unit=unit, columns=columns, decimal=decimal)
     draw = None
     if plot is not None:
         from edge_agent.cli.score_plot import drawing, plot_request
@@ -164,7 +164,7 @@ def score(
             rate=rate,
             allow_unsigned=allow_unsigned,
             draw=draw,
-            said=said,
+            overrides=overrides,
         )
     )
 
@@ -180,7 +180,7 @@ def demo(
     ] = Path(".demo"),
     data: Annotated[Path | None, typer.Option("--data", help="Folder with the recordings; default tests/data.")] = None,
 ) -> None:
-    """The whole road on this machine: simulated plant, recordings, gateway, central."""
+    """The whole pipeline on this machine: simulated plant, recordings, gateway, central."""
     from edge_agent.cli.demo import run_demo
 
     raise typer.Exit(run_demo(duration_s=duration, as_json=as_json, state_dir=state, data_dir=data))

@@ -25,7 +25,7 @@ from edge_agent.dsp.machines.sensor_faults import SensorFault, sensor_fault
 from edge_agent.dsp.windower import Windower
 from edge_agent.errors import BundleError, ConfigurationError, RecordingError
 from edge_agent.pipeline.model import ScoringModel
-from edge_agent.recordings import DECIMAL_SIGNS, ENDINGS, Recording, Said, find_recordings, load_recording
+from edge_agent.recordings import DECIMAL_SIGNS, ENDINGS, Overrides, Recording, find_recordings, load_recording
 from edge_agent.rollout.startup import scoring_model
 
 _SOUND_FAMILIES: Final = frozenset({"mfcc_mean", "log_mel"})
@@ -59,11 +59,11 @@ def score_paths(
     rate: float | None,
     allow_unsigned: bool,
     draw: Draw | None = None,
-    said: Said | None = None,
+    overrides: Overrides | None = None,
 ) -> int:
     """0 when every recording was scored, 1 when some could not be (each said in one line on standard error)."""
     model = load_model(bundle, models, allow_unsigned=allow_unsigned)
-    said = replace(said or Said(), rate_hz=rate)
+    overrides = replace(overrides or Overrides(), rate_hz=rate)
     recordings = find_recordings(paths)
     if not recordings:
         raise RecordingError(
@@ -75,13 +75,13 @@ def score_paths(
             raise ConfigurationError(
                 f"{bundle} scores tables of tags: there is no waveform to draw", hint="leave --plot out"
             )
-        return score_tables(recordings, model, said, as_json=as_json)
+        return score_tables(recordings, model, overrides, as_json=as_json)
     progress = Progress(len(recordings), as_json=as_json)
     if not as_json:
         print(f"{'FILE':40} {'CH':>3} {'WINDOWS':>8} {'ANOMALOUS':>10} {'SCORE MEAN':>11} {'MAX':>7}  VERDICT")
     for path in recordings:
         with progress.turn_of(path):
-            scored = score_recording(path, model, rate, said)
+            scored = score_recording(path, model, rate, overrides)
             lines = list(results_of(scored, model))
             progress.scored(lines, _as_text, recording=scored.recording, is_rate_assumed=rate is None)
             if draw is not None:
@@ -90,21 +90,24 @@ def score_paths(
     return 1 if progress.n_refused or progress.n_faults else 0
 
 
-def said_of(*, unit: str | None, columns: str | None, decimal: str | None) -> Said:
+def overrides_of(*, unit: str | None, columns: str | None, decimal: str | None) -> Overrides:
     """The command line's words about recordings. Raises ConfigurationError for words that mean nothing."""
     if decimal is not None and decimal not in DECIMAL_SIGNS:
         raise ConfigurationError(f"--decimal is comma or point, not {decimal!r}", hint="write --decimal comma")
     names = tuple(name.strip() for name in (columns or "").split(",") if name.strip())
-    return Said(unit=unit, columns=names, decimal=None if decimal is None else DECIMAL_SIGNS[decimal])
+    return Overrides(unit=unit, columns=names, decimal=None if decimal is None else DECIMAL_SIGNS[decimal])
 
 
-def score_recording(path: Path, model: ScoringModel, rate: float | None, said: Said | None = None) -> Scored:
+def score_recording(path: Path, model: ScoringModel, rate: float | None, overrides: Overrides | None = None) -> Scored:
     """Raises RecordingError when the file cannot be scored with this model."""
     # Formats without a rate are read at the rate the model was trained on, and the result says so.
-    said = replace(
-        said or Said(), rate_hz=rate, expected_rate_hz=model.spec.sample_rate_hz, wanted_unit=signal_unit(model)
+    overrides = replace(
+        overrides or Overrides(),
+        rate_hz=rate,
+        expected_rate_hz=model.spec.sample_rate_hz,
+        wanted_unit=signal_unit(model),
     )
-    recording = load_recording(path, said=said)
+    recording = load_recording(path, overrides=overrides)
     features, scores = _run(recording, model, path)
     faults = tuple(sensor_fault(channel, recording.sample_rate_hz) for channel in recording.samples)
     return Scored(path, recording, features, scores, faults)

@@ -20,7 +20,7 @@ from edge_agent.dsp.families import tag_forecast, tag_history
 from edge_agent.errors import RecordingError
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.tag_inputs import VALUE, TagInput, tag_input
-from edge_agent.recordings import Said, load_table
+from edge_agent.recordings import Overrides, load_table
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.tag_table import Input, RowTimes, inputs_of, only_value, quality_of, row_times
 from edge_agent.settings import TagModelSettings
@@ -29,25 +29,25 @@ _NEAR_STEP: Final = (0.9, 1.5)
 """Rows so far apart, in steps of the model, are its steps; nearer ones are sampled, farther ones are none."""
 
 
-def score_tables(files: list[Path], model: ScoringModel, said: Said, *, as_json: bool) -> int:
+def score_tables(files: list[Path], model: ScoringModel, overrides: Overrides, *, as_json: bool) -> int:
     """0 when every table was scored, 1 when some could not be (each said in one line on standard error)."""
     progress = Progress(len(files), as_json=as_json)
     if not as_json:
         print(f"{'FILE':40} {'ROWS':>8} {'UNUSABLE':>8} {'ANOMALOUS':>10} {'SCORE MEAN':>11} {'MAX':>9}  VERDICT")
     for path in files:
         with progress.turn_of(path):
-            progress.scored(list(results_of_table(path, model, said)), _as_text)
+            progress.scored(list(results_of_table(path, model, overrides)), _as_text)
     progress.end()
     return 1 if progress.n_refused else 0
 
 
-def results_of_table(path: Path, model: ScoringModel, said: Said) -> Iterator[dict[str, Any]]:
+def results_of_table(path: Path, model: ScoringModel, overrides: Overrides) -> Iterator[dict[str, Any]]:
     """One result; of a model over one tag, one per column that is named. Raises RecordingError."""
-    table = load_table(path, said=said)
-    times = row_times(table, said)
+    table = load_table(path, overrides=overrides)
+    times = row_times(table, overrides)
     if model.spec.extractor in (tag_history.FAMILY, tag_forecast.FAMILY):
         _require_times(table, times, model)
-        for entry in only_value(table, said):
+        for entry in only_value(table, overrides):
             yield _result(path, table, model, [entry], times)
     else:
         yield _result(path, table, model, inputs_of(table, model.spec.features), times)

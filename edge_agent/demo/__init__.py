@@ -1,1 +1,1 @@
-"""The whole road on one machine: a simulated plant, the gateway, an embedded central."""
+"""The whole pipeline on one machine: a simulated plant, the gateway, an embedded central."""

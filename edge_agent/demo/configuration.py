@@ -22,7 +22,7 @@ CLIPS_PER_LABEL: Final = 3  # ten seconds each: half a minute of normal sound, t
 
 
 @dataclass(frozen=True, slots=True)
-class DemoPlaces:
+class DemoFolders:
     """Where everything of one demo lies. `runtime_dir` is short: it holds a unix socket."""
 
     state_dir: Path
@@ -44,29 +44,29 @@ class DemoPlaces:
         return self.data_dir / "ai4i" / "ai4i2020.csv"
 
 
-def write_configuration(places: DemoPlaces, *, central_url: str, modbus_port: int, opcua_port: int) -> Path:
+def write_configuration(folders: DemoFolders, *, central_url: str, modbus_port: int, opcua_port: int) -> Path:
     """Write the site file for this start (ports differ from start to start) and return its path."""
     document: dict[str, Any] = {
         "gateway": {
             "id": GATEWAY_ID,
             "site": "demo",
-            "state_dir": str(places.state_dir / "gateway"),
-            "runtime_dir": str(places.runtime_dir),
+            "state_dir": str(folders.state_dir / "gateway"),
+            "runtime_dir": str(folders.runtime_dir),
             "accept_volatile_state": True,
         },
         "central": {
             "url": central_url,
             "allow_plaintext": True,
-            "api_key_file": str(places.key_file),
+            "api_key_file": str(folders.key_file),
             "backoff_max_s": 5.0,
         },
-        "outbox": {"flush_interval_s": 1.0, "key_journal": str(places.audit_log_file)},
+        "outbox": {"flush_interval_s": 1.0, "key_journal": str(folders.audit_log_file)},
         "report": {"interval_s": 5.0, "alarm_interval_s": 1.0, "heartbeat_s": 10.0},
-        "models": {"dir": str(places.models_dir)},
+        "models": {"dir": str(folders.models_dir)},
     }
     sources = [
-        _bearings(places),
-        _fan(places),
+        _bearings(folders),
+        _fan(folders),
         modbus_source(modbus_port),
         opcua_source(opcua_port),
     ]
@@ -74,18 +74,18 @@ def write_configuration(places: DemoPlaces, *, central_url: str, modbus_port: in
     text += "".join(f"\n[{name}]\n{_lines(table)}" for name, table in document.items())
     text += "".join(f"\n[[sources]]\n{_lines(source)}" for source in sources)
     text += f"\n[[tag_models]]\n{_lines(_press_model())}"
-    with open_private(places.config_file, "w", encoding="utf-8") as file:
+    with open_private(folders.config_file, "w", encoding="utf-8") as file:
         file.write(text)
-    return places.config_file
+    return folders.config_file
 
 
-def _bearings(places: DemoPlaces) -> dict[str, Any]:
+def _bearings(folders: DemoFolders) -> dict[str, Any]:
     return {
         "type": "replay",
         "stands_for": "accelerometer",
         "name": "bearing-rig",
         "asset": "rig-1",
-        "path": str(places.data_dir / "nasa_ims" / "2nd_test"),
+        "path": str(folders.data_dir / "nasa_ims" / "2nd_test"),
         "unit": "g",
         "sample_rate_hz": 20_480.0,
         "pace": 1.0,
@@ -104,13 +104,13 @@ def _bearings(places: DemoPlaces) -> dict[str, Any]:
     }
 
 
-def _fan(places: DemoPlaces) -> dict[str, Any]:
+def _fan(folders: DemoFolders) -> dict[str, Any]:
     return {
         "type": "replay",
         "stands_for": "microphone",
         "name": "fan-microphone",
         "asset": "fan-2",
-        "path": str(_fan_clips(places)),
+        "path": str(_fan_clips(folders)),
         "unit": "",
         "pace": 1.0,
         "repeat": True,
@@ -120,10 +120,10 @@ def _fan(places: DemoPlaces) -> dict[str, Any]:
     }
 
 
-def _fan_clips(places: DemoPlaces) -> Path:
+def _fan_clips(folders: DemoFolders) -> Path:
     """A folder that plays the normal clips first: recordings are played in name order."""
-    clips = places.data_dir / "mimii" / "0_dB" / "fan" / "id_02"
-    folder = places.state_dir / "fan-clips"
+    clips = folders.data_dir / "mimii" / "0_dB" / "fan" / "id_02"
+    folder = folders.state_dir / "fan-clips"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for order, label in enumerate(("normal", "abnormal"), start=1):

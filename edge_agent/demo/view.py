@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from edge_agent.demo.road import Snapshot
+from edge_agent.demo.stack import Snapshot
 
 BAR_WIDTH: Final = 24
 NARROWEST_BAR: Final = 6

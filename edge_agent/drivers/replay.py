@@ -25,7 +25,7 @@ from edge_agent.drivers.base import Item
 from edge_agent.drivers.waveform.block_sequence import BlockSequence
 from edge_agent.drivers.waveform.pacing import Pacer
 from edge_agent.errors import RecordingError, TransientDriverError
-from edge_agent.recordings import DECIMAL_SIGNS, Recording, Said, find_recordings, load_recording, stop_parsing
+from edge_agent.recordings import DECIMAL_SIGNS, Overrides, Recording, find_recordings, load_recording, stop_parsing
 from edge_agent.settings import ReplaySettings
 
 _BLOCK_S: Final = 0.1
@@ -41,7 +41,7 @@ class ReplayDriver:
         self._clock = clock
         self._blocks = BlockSequence(settings.name, unit=settings.unit, channels=settings.channels)
         self._unplayed: str | None = None  # why the newest one could not be played
-        self._said = Said(
+        self._overrides = Overrides(
             unit=settings.recorded_unit,
             wanted_unit=settings.unit,
             columns=settings.columns,
@@ -107,7 +107,7 @@ class ReplayDriver:
 
     def _load(self, path: Path) -> tuple[Recording, Samples]:
         """The recording and its configured channels, scaled. Raises RecordingError, also when they do not fit."""
-        recording = load_recording(path, sample_rate_hz=self._settings.sample_rate_hz, said=self._said)
+        recording = load_recording(path, sample_rate_hz=self._settings.sample_rate_hz, overrides=self._overrides)
         given_hz, wanted = recording.given_rate_hz, self._blocks.n_channels
         if given_hz is not None and abs(given_hz - recording.sample_rate_hz) > 1e-6 * given_hz:
             raise RecordingError(

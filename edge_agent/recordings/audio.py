@@ -16,8 +16,8 @@ import numpy as np
 
 from edge_agent.core.samples import Samples
 from edge_agent.errors import RecordingError
+from edge_agent.recordings.errors import MAX_VALUES, fewer_than_promised, no_samples, too_long
 from edge_agent.recordings.recording import usable_rate
-from edge_agent.recordings.refusals import MAX_VALUES, fewer_than_promised, no_samples, too_long
 
 _UNKNOWN_SIZES: Final = 0x7FFFF000
 """What recorders write that cannot go back to fill in the size: arecord 0x80000000, sox 0x7FFFF000 and more, others

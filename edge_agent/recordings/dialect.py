@@ -93,7 +93,7 @@ class Dialect:
 
 
 def dialect_of(rows: Sequence[str], header: Sequence[str], name: str, *, decimal: str | None = None) -> Dialect:
-    """What the rows are written in. `header` are lines before them; `decimal` is what a person said.
+    """What the rows are written in. `header` are lines before them; `decimal` is what a person chose.
 
     Raises RecordingError where the rows do not tell.
     """
@@ -138,7 +138,7 @@ def _is_numeric(field: str) -> bool:
     )
 
 
-def _decimal_sign(fields: Sequence[str], separator: str, name: str, said: str | None) -> tuple[str, bool]:
+def _decimal_sign(fields: Sequence[str], separator: str, name: str, chosen: str | None) -> tuple[str, bool]:
     """The sign, and whether thousands are grouped by the other one."""
     both = [field for field in fields if "," in field and "." in field]
     if both:
@@ -147,14 +147,14 @@ def _decimal_sign(fields: Sequence[str], separator: str, name: str, said: str | 
     commas = [field for field in fields if "," in field]
     points = [field for field in fields if "." in field]
     if commas and points:
-        return _of_two_signs(commas, points, name, said)
+        return _of_two_signs(commas, points, name, chosen)
     if not commas:
         is_grouped = points and any(field.count(".") > 1 for field in points)
         return (",", True) if is_grouped else (".", False)
     if any(field.count(",") > 1 for field in commas):
         return ".", True
-    if said is not None:
-        return said, said == "."
+    if chosen is not None:
+        return chosen, chosen == "."
     is_open = all(_GROUPS["."].fullmatch(field) for field in commas)
     # A list separated by ';' is how programs write that keep the comma for decimals.
     if is_open and separator != ";" and not any(_INTEGER.fullmatch(field) and len(field) > 4 for field in fields):
@@ -162,12 +162,12 @@ def _decimal_sign(fields: Sequence[str], separator: str, name: str, said: str | 
     return ",", False
 
 
-def _of_two_signs(commas: Sequence[str], points: Sequence[str], name: str, said: str | None) -> tuple[str, bool]:
+def _of_two_signs(commas: Sequence[str], points: Sequence[str], name: str, chosen: str | None) -> tuple[str, bool]:
     """Commas in some fields, points in others: one of them groups thousands."""
     comma_groups = all(_GROUPS["."].fullmatch(field) for field in commas)
     point_groups = all(_GROUPS[","].fullmatch(field) for field in points)
-    if said is not None or comma_groups != point_groups:
-        sign = said or ("." if comma_groups else ",")
+    if chosen is not None or comma_groups != point_groups:
+        sign = chosen or ("." if comma_groups else ",")
         return sign, True
     raise RecordingError(
         f"{name} writes {commas[0]!r} and {points[0]!r}: both signs cannot be the decimal sign",
@@ -176,24 +176,24 @@ def _of_two_signs(commas: Sequence[str], points: Sequence[str], name: str, said:
 
 
 def _with_commas(
-    rows: Sequence[str], header: Sequence[str], name: str, said: str | None, *, has_quotes: bool
+    rows: Sequence[str], header: Sequence[str], name: str, chosen: str | None, *, has_quotes: bool
 ) -> Dialect:
     """Commas and nothing else that separates."""
     columns, single = Dialect(",", ".", has_quotes=has_quotes), Dialect("", ",")
     if has_quotes:
         fields = [field for row in rows for field in columns.fields(row) if _is_numeric(field)]
         if any("," in field for field in fields):  # a comma inside quotes separates nothing
-            sign, has_groups = _decimal_sign(fields, ",", name, said)
+            sign, has_groups = _decimal_sign(fields, ",", name, chosen)
             return Dialect(",", sign, has_groups, has_quotes=True)
         return columns
     split = [columns.fields(row) for row in rows]
     n_fields = Counter(len(fields) for fields in split).most_common(1)[0][0]
     is_grouped = all(_GROUPS["."].fullmatch(row.strip()) or "," not in row for row in rows)
     if is_grouped and any("." in row for row in rows):
-        return _grouped_or_two_columns(rows, split, name, said)
+        return _grouped_or_two_columns(rows, split, name, chosen)
     if is_grouped and any(row.count(",") > 1 for row in rows):
         return Dialect("", ".", has_groups=True)
-    if not _may_be_decimal(split) or said == ".":
+    if not _may_be_decimal(split) or chosen == ".":
         return columns
     if n_fields != 2:
         if n_fields % 2 == 0 and _has_leading_zeros(fields[1::2] for fields in split):
@@ -202,7 +202,7 @@ def _with_commas(
                 hint="export it again with ';' or a tab between the columns",
             )
         return columns
-    if said == ",":
+    if chosen == ",":
         return single
     return _one_or_two_columns(rows, split, header, name, is_grouped=is_grouped)
 
@@ -255,7 +255,7 @@ def _is_counting(split: Sequence[Sequence[str]]) -> bool:
 
 
 def _grouped_or_two_columns(
-    rows: Sequence[str], split: Sequence[Sequence[str]], name: str, said: str | None
+    rows: Sequence[str], split: Sequence[Sequence[str]], name: str, chosen: str | None
 ) -> Dialect:
     """ "1,234.5": thousands, or 1 and 234.5."""
     if len({len(fields) for fields in split}) > 1 or any(row.count(",") > 1 for row in rows):

@@ -25,10 +25,10 @@ from edge_agent.recordings.hdf5 import read_hdf5
 from edge_agent.recordings.lvm import MAGIC, read_lvm
 from edge_agent.recordings.matlab import read_matlab
 from edge_agent.recordings.numpy_files import read_numpy
+from edge_agent.recordings.overrides import NO_OVERRIDES, Overrides
 from edge_agent.recordings.parquet import read_parquet
 from edge_agent.recordings.recording import Content, numbered
-from edge_agent.recordings.said import NOTHING_SAID, Said
-from edge_agent.recordings.series import Parts, table_of_series
+from edge_agent.recordings.series import Signals, table_of_series
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.tdms import read_tdms
 from edge_agent.recordings.text import read_text
@@ -42,7 +42,7 @@ PARSER: Final = ParserProcess()
 """One for the process: `score` reads hundreds of files, and a child per file would cost more than all of them."""
 
 Made = TypeVar("Made", Content, Table)
-Reader = Callable[[bytes, str, Said], Made]
+Reader = Callable[[bytes, str, Overrides], Made]
 
 _MIB: Final = 2**20
 _HDF5_MAGIC: Final = b"\x89HDF\r\n\x1a\n"
@@ -72,21 +72,21 @@ def in_child(function: Callable[[bytes, str], Any], data: bytes, name: str) -> A
         ) from exc
 
 
-def _audio(data: bytes, name: str, said: Said) -> Content:
+def _audio(data: bytes, name: str, overrides: Overrides) -> Content:
     refuse_truncated(data, name)
     found = in_child(read_audio, data, name)
     samples = read_only(np.array(found["samples"], np.float32))
     return Content(samples, numbered(len(samples)), float(found["rate_hz"]))
 
 
-def _apart(parse: Callable[[bytes, str], Any], made_of: Callable[[Any, str, Said], Made]) -> Reader[Made]:
+def _apart(parse: Callable[[bytes, str], Any], made_of: Callable[[Any, str, Overrides], Made]) -> Reader[Made]:
     """What is made here of what `parse` finds in the parser's process."""
-    return lambda data, name, said: made_of(in_child(parse, data, name), name, said)
+    return lambda data, name, overrides: made_of(in_child(parse, data, name), name, overrides)
 
 
-def _whole_table(parts: Parts, name: str, said: Said) -> Table:
+def _whole_table(parts: Signals, name: str, overrides: Overrides) -> Table:
     """All columns: which of them a person means is asked where a table's time is known."""
-    return table_of_series(parts, name, NOTHING_SAID)
+    return table_of_series(parts, name, NO_OVERRIDES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +100,19 @@ class Format:
     table: Reader[Table] | None = None
     is_isolated: bool = False
 
-    def content(self, data: bytes, name: str, said: Said) -> Content:
+    def content(self, data: bytes, name: str, overrides: Overrides) -> Content:
         """The channels. Raises RecordingError, also for a library that is not installed."""
         self._require_library(name)
         if self.read is not None:
-            return self.read(data, name, said)
-        return content_of(self.rows(data, name, said), said)
+            return self.read(data, name, overrides)
+        return content_of(self.rows(data, name, overrides), overrides)
 
-    def rows(self, data: bytes, name: str, said: Said) -> Table:
+    def rows(self, data: bytes, name: str, overrides: Overrides) -> Table:
         """The columns, of a format that is a table. Raises RecordingError."""
         self._require_library(name)
         if self.table is None:
             raise RecordingError(f"{name} is {self.title}, which holds no table of tags", hint="export the tags as CSV")
-        return self.table(data, name, said)
+        return self.table(data, name, overrides)
 
     def _require_library(self, name: str) -> None:
         if self.library is not None and importlib.util.find_spec(self.library) is None:
@@ -135,7 +135,7 @@ HDF5: Final = Format(
 )
 NUMPY: Final = Format(
     "a NumPy file", (".npy", ".npz"), None,
-    lambda data, name, said: content_of_variables(read_numpy(data, name), name, said),
+    lambda data, name, overrides: content_of_variables(read_numpy(data, name), name, overrides),
 )  # fmt: skip
 PARQUET: Final = Format(
     "Parquet", (".parquet", ".pq"), "pyarrow", table=_apart(read_parquet, _whole_table), is_isolated=True
@@ -145,10 +145,10 @@ UFF: Final = Format(
     "a universal file (UFF58)", (".uff", ".unv", ".bunv"), "pyuff", table=_apart(read_uff, table_of_series),
     is_isolated=True,
 )  # fmt: skip
-LVM: Final = Format("a LabVIEW measurement", (".lvm",), None, table=lambda data, name, said: read_lvm(data, name))
+LVM: Final = Format("a LabVIEW measurement", (".lvm",), None, table=lambda data, name, overrides: read_lvm(data, name))
 TEXT: Final = Format(
     "columns of text", (".csv", ".tsv", ".txt", ".asc"), None,
-    table=lambda data, name, said: read_text(data, name, decimal=said.decimal, rate_hz=said.rate_hz),
+    table=lambda data, name, overrides: read_text(data, name, decimal=overrides.decimal, rate_hz=overrides.rate_hz),
 )  # fmt: skip
 FORMATS: Final = (AUDIO, MATLAB, HDF5, NUMPY, PARQUET, TDMS, UFF, LVM, TEXT)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_agent.errors import RecordingError
-from edge_agent.recordings.refusals import MAX_VALUES, refused_as, too_long
+from edge_agent.recordings.errors import MAX_VALUES, refused_as, too_long
 from edge_agent.recordings.variables import Variables
 
 _MOST_ITEMS: Final = 512

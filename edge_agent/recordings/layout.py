@@ -10,9 +10,9 @@ from typing import Final
 
 from edge_agent.errors import RecordingError
 from edge_agent.recordings.dialect import MISSING, OVER_RANGE, Dialect, dialect_of, mostly
+from edge_agent.recordings.errors import no_samples
 from edge_agent.recordings.instants import is_clock, is_instant
 from edge_agent.recordings.preamble import header_of, is_comment
-from edge_agent.recordings.refusals import no_samples
 from edge_agent.recordings.text_bytes import TAIL_BYTES, text_of
 
 _HEAD_LINES: Final = 400

@@ -23,10 +23,10 @@ import numpy as np
 
 from edge_agent.core.samples import read_only
 from edge_agent.errors import RecordingError
+from edge_agent.recordings.errors import MAX_BYTES, too_large
 from edge_agent.recordings.formats import format_of
+from edge_agent.recordings.overrides import NO_OVERRIDES, Overrides, channels_named
 from edge_agent.recordings.recording import Content, Recording, usable_rate
-from edge_agent.recordings.refusals import MAX_BYTES, too_large
-from edge_agent.recordings.said import NOTHING_SAID, Said, channels_named
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.units import factor_between, known_unit
 
@@ -34,22 +34,24 @@ _CHUNK_BYTES: Final = 2**20
 IMS_NAME: Final = re.compile(r"^(\d{4})\.(\d\d)\.(\d\d)\.(\d\d)\.(\d\d)\.(\d\d)(?:\.gz)?$")
 
 
-def load_recording(path: Path | str, *, sample_rate_hz: float | None = None, said: Said = NOTHING_SAID) -> Recording:
+def load_recording(
+    path: Path | str, *, sample_rate_hz: float | None = None, overrides: Overrides = NO_OVERRIDES
+) -> Recording:
     """Read a whole recording into memory.
 
-    `sample_rate_hz` is for formats that do not carry their rate (text, most .mat files); `said` is all else that a
+    `sample_rate_hz` is for formats that do not carry their rate (text, most .mat files); `overrides` is all else that a
     person knows about it.
     Raises RecordingError: unreadable, empty, cut off, unknown format, not a number, no rate known, or another unit.
     """
     path = Path(path)
-    if said.near_hz is None and sample_rate_hz is not None:
-        said = replace(said, rate_hz=sample_rate_hz)
-    given_hz = sample_rate_hz if sample_rate_hz is not None else said.near_hz
+    if overrides.near_hz is None and sample_rate_hz is not None:
+        overrides = replace(overrides, rate_hz=sample_rate_hz)
+    given_hz = sample_rate_hz if sample_rate_hz is not None else overrides.near_hz
     data = _unpacked(_bytes_of(path), path.name)
     form = format_of(data, path.name, _ending(path))
-    content = _in_wanted_unit(form.content(data, path.name, said), path.name, said)
-    if said.columns and len(content.channel_names) > len(said.columns):
-        content = _picked(content, said.columns, path.name)
+    content = _in_wanted_unit(form.content(data, path.name, overrides), path.name, overrides)
+    if overrides.columns and len(content.channel_names) > len(overrides.columns):
+        content = _picked(content, overrides.columns, path.name)
     rate_hz = content.rate_hz if content.rate_hz is not None else given_hz
     if rate_hz is None:
         raise RecordingError(
@@ -70,11 +72,11 @@ def load_recording(path: Path | str, *, sample_rate_hz: float | None = None, sai
     )
 
 
-def load_table(path: Path | str, *, said: Said = NOTHING_SAID) -> Table:
+def load_table(path: Path | str, *, overrides: Overrides = NO_OVERRIDES) -> Table:
     """Read a table of tags: a text or Parquet file with named columns. Raises RecordingError."""
     path = Path(path)
     data = _unpacked(_bytes_of(path), path.name)
-    return format_of(data, path.name, _ending(path)).rows(data, path.name, said)
+    return format_of(data, path.name, _ending(path)).rows(data, path.name, overrides)
 
 
 def _ending(path: Path) -> str:
@@ -92,27 +94,27 @@ def _picked(content: Content, words: Sequence[str], name: str) -> Content:
     )
 
 
-def _in_wanted_unit(content: Content, name: str, said: Said) -> Content:
+def _in_wanted_unit(content: Content, name: str, overrides: Overrides) -> Content:
     """The same samples in the unit that is wanted, or in the one that a person says they have."""
-    units = (said.unit,) * len(content.channel_names) if said.unit is not None else content.units
-    if said.wanted_unit is None or not any(units):
+    units = (overrides.unit,) * len(content.channel_names) if overrides.unit is not None else content.units
+    if overrides.wanted_unit is None or not any(units):
         return replace(content, units=_common(units))
     factors = []
     for place, unit in enumerate(units):
-        factor = 1.0 if not unit else factor_between(unit, said.wanted_unit)
+        factor = 1.0 if not unit else factor_between(unit, overrides.wanted_unit)
         if factor is None:
-            raise _other_unit(content.channel_names[place], unit, name, said.wanted_unit)
+            raise _other_unit(content.channel_names[place], unit, name, overrides.wanted_unit)
         factors.append(factor)
     if all(factor == 1.0 for factor in factors):
-        return replace(content, units=(said.wanted_unit,))
+        return replace(content, units=(overrides.wanted_unit,))
     made = sorted(
-        {f"{unit} to {said.wanted_unit}" for unit, factor in zip(units, factors, strict=True) if factor != 1.0}
+        {f"{unit} to {overrides.wanted_unit}" for unit, factor in zip(units, factors, strict=True) if factor != 1.0}
     )
     scaled = content.samples * np.array(factors, np.float64)[:, np.newaxis]
     return replace(
         content,
         samples=read_only(np.ascontiguousarray(scaled, np.float32)),
-        units=(said.wanted_unit,),
+        units=(overrides.wanted_unit,),
         notes=(*content.notes, f"converted from {', '.join(made)}"),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from edge_agent.errors import RecordingError
-from edge_agent.recordings.refusals import fewer_than_promised, no_samples
+from edge_agent.recordings.errors import fewer_than_promised, no_samples
 from edge_agent.recordings.series import rounded_rate
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.text import read_text

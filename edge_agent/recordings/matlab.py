@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge_agent.recordings.refusals import refused_as
+from edge_agent.recordings.errors import refused_as
 from edge_agent.recordings.variables import Variables
 
 _MOST_PARTS: Final = 256

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_agent.errors import RecordingError
-from edge_agent.recordings.refusals import MAX_BYTES, refused_as, too_large
+from edge_agent.recordings.errors import MAX_BYTES, refused_as, too_large
 from edge_agent.recordings.variables import Variables
 
 # A header is Python text, which numpy tokenises; a shape may ask for more than there is.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_agent.recordings.refusals import MAX_VALUES, refused_as, too_long
+from edge_agent.recordings.errors import MAX_VALUES, refused_as, too_long
 
 
 def read_parquet(data: bytes, name: str) -> list[dict[str, Any]]:

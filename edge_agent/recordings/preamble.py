@@ -152,13 +152,13 @@ def _readings(digits: str, hz: float, scale: float, words: str) -> list[Rate]:
 
 def is_unit_row(fields: Sequence[str]) -> bool:
     """Whether a row under the names holds their units: "[s];[g]", "ms,g"."""
-    said = [field.strip() for field in fields if field.strip()]
-    return bool(said) and all(
+    present = [field.strip() for field in fields if field.strip()]
+    return bool(present) and all(
         (field[0] in "[(" and field[-1] in ")]")
         or known_unit(field) == field
         or (len(field) > 1 and known_unit(field) is not None)
         or field in ("-", "--")
-        for field in said
+        for field in present
     )
 
 

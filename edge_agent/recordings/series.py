@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.errors import RecordingError
+from edge_agent.recordings.errors import no_samples
+from edge_agent.recordings.overrides import Overrides, channels_named
 from edge_agent.recordings.recording import usable_rate
-from edge_agent.recordings.refusals import no_samples
-from edge_agent.recordings.said import Said, channels_named
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.units import known_unit, unit_in_name
 
-Parts = Sequence[Mapping[str, Any]]
+Signals = Sequence[Mapping[str, Any]]
 _AGREE_WITHIN: Final = 1e-6
 
 
-def table_of_series(parts: Parts, name: str, said: Said) -> Table:
+def table_of_series(parts: Signals, name: str, overrides: Overrides) -> Table:
     """Signals as columns. Raises RecordingError when they are of different lengths or steps and nobody chose."""
-    chosen = _chosen(parts, name, said)
+    chosen = _chosen(parts, name, overrides)
     if not chosen:
         raise no_samples(name)
     lengths = {len(part["values"]) for part in chosen}
@@ -55,11 +55,11 @@ def _dtype(values: Any) -> str:
     return values.dtype.kind if isinstance(values, np.ndarray) else "U"
 
 
-def _chosen(parts: Parts, name: str, said: Said) -> Parts:
-    if not said.columns:
+def _chosen(parts: Signals, name: str, overrides: Overrides) -> Signals:
+    if not overrides.columns:
         return parts
     names = [str(part["name"]) for part in parts]
-    return [parts[place] for place in channels_named(said.columns, names, name)]
+    return [parts[place] for place in channels_named(overrides.columns, names, name)]
 
 
 def _rate_words(part: Mapping[str, Any]) -> str:
@@ -82,5 +82,5 @@ def _column(part: Mapping[str, Any]) -> NDArray[Any]:
 
 
 def _unit(part: Mapping[str, Any]) -> str:
-    said = str(part.get("unit") or "").strip()
-    return (known_unit(said) or said) if said else unit_in_name(str(part["name"]))
+    unit = str(part.get("unit") or "").strip()
+    return (known_unit(unit) or unit) if unit else unit_in_name(str(part["name"]))

@@ -18,7 +18,7 @@ class Table:
     `names` are as the file has them, empty where it has none at all; a single one may be empty too. `units` are empty
     where nothing says them. `rate_hz` is what the file says beside its rows. `lines` gives the file's line of each row,
     for messages; None where rows have no lines. `integers` are columns that are stored as whole numbers.
-    `unit_said` is that of the channels which say none themselves.
+    `default_unit` is that of the channels which name none themselves.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Table:
     lines: Sequence[int] | NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
     integers: frozenset[int] = frozenset()
-    unit_said: str = ""
+    default_unit: str = ""
 
     @property
     def n_rows(self) -> int:

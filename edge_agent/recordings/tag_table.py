@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureId
 from edge_agent.errors import RecordingError
-from edge_agent.recordings.said import Said
+from edge_agent.recordings.overrides import Overrides
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.units import factor_between, known_unit, unit_in_name, without_bracket
 from edge_agent.recordings.waveform import is_time_name, times_of_rows
@@ -44,9 +44,9 @@ class RowTimes:
     is_dated: bool
 
 
-def row_times(table: Table, said: Said) -> RowTimes | None:
+def row_times(table: Table, overrides: Overrides) -> RowTimes | None:
     """When each row was; None for a table without a time column. Raises RecordingError for times that run back."""
-    found = times_of_rows(table, said)
+    found = times_of_rows(table, overrides)
     if found is None:
         return None
     ns, is_dated = found
@@ -69,7 +69,7 @@ def inputs_of(table: Table, wanted: Sequence[FeatureId]) -> list[Input]:
     return [entry for entry in found if entry is not None]
 
 
-def only_value(table: Table, said: Said) -> list[Input]:
+def only_value(table: Table, overrides: Overrides) -> list[Input]:
     """The one column of a model over a single tag, or those a person named: each by itself.
 
     Raises RecordingError where there are several and nobody chose.
@@ -81,8 +81,8 @@ def only_value(table: Table, said: Said) -> list[Input]:
         for column in table.of_kind("f")
         if _key(names[column]) != "quality" and not (is_undated and is_time_name(names[column]))
     ]
-    if said.columns:
-        chosen = [_chosen(table, word, numeric) for word in said.columns]
+    if overrides.columns:
+        chosen = [_chosen(table, word, numeric) for word in overrides.columns]
     else:
         called = [column for column in numeric if _key(_name(table, column)) == "value"]
         chosen = called or numeric

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from edge_agent.recordings.errors import MAX_VALUES, refused_as, too_long
 from edge_agent.recordings.preamble import rate_of_pair
-from edge_agent.recordings.refusals import MAX_VALUES, refused_as, too_long
 
 _MOST_CHANNELS: Final = 512
 

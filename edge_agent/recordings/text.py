@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from edge_agent.errors import RecordingError
 from edge_agent.recordings.dialect import MISSING, NO_NUMBERS, OVER_RANGE, Dialect
+from edge_agent.recordings.errors import no_samples
 from edge_agent.recordings.instants import UnclearDateError, clocks, instants, past_midnight
 from edge_agent.recordings.layout import Layout, layout_of, no_number, other_columns, without_trailing
 from edge_agent.recordings.preamble import is_comment, rate_in, unit_in
-from edge_agent.recordings.refusals import no_samples
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.text_bytes import as_utf8, text_of, without_cut_line
 from edge_agent.recordings.time_column import is_count
@@ -58,7 +58,7 @@ def read_text(data: bytes, name: str, *, decimal: str | None = None, rate_hz: fl
     if _FEMTO_ACCELERATION.match(name) and not layout.header and len(table.columns) == _FEMTO_COLUMNS:
         return replace(table, columns=table.columns[4:], names=("horizontal", "vertical"), units=("g", "g"))
     rate = rate_in(layout.preamble, name, given_hz=rate_hz)
-    table = replace(table, notes=(*table.notes, *cut), unit_said=unit_in(layout.preamble))
+    table = replace(table, notes=(*table.notes, *cut), default_unit=unit_in(layout.preamble))
     return table if rate is None else replace(table, rate_hz=rate.hz, rate_words=rate.words)
 
 
@@ -124,12 +124,12 @@ def _parse_by_field(
         raise no_samples(name)
     whole = [np.concatenate(pieces) for pieces in parts]
     columns = [past_midnight(column) if column.dtype.kind == "m" else column for column in whole]
-    said = (
+    notes = (
         (f"samples missing: {len(over)}, where the file says over range or error; the first in line {min(over)}",)
         if over
         else ()
     )
-    return columns, np.array(numbers, np.int64), said
+    return columns, np.array(numbers, np.int64), notes
 
 
 def _chunks(rows: Iterator[tuple[int, list[str]]]) -> Iterator[list[tuple[int, list[str]]]]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_agent.errors import RecordingError
-from edge_agent.recordings.refusals import refused_as
+from edge_agent.recordings.errors import refused_as
 
 _TIME_RESPONSE: Final = 1
 _AXIS_TIME: Final = 17

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.errors import RecordingError
+from edge_agent.recordings.overrides import Overrides
 from edge_agent.recordings.preamble import Rate, agreed, rate_of_pair
 from edge_agent.recordings.recording import Content, usable_rate
-from edge_agent.recordings.said import Said
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.units import kind_of, known_unit, unit_in_name
 from edge_agent.recordings.waveform import content_of, is_time_name
@@ -40,15 +40,15 @@ _FASTER_THAN_A_SHAFT_HZ: Final = 1000.0
 _UNIT_NAME: Final = re.compile(r"(?i)(^|[._@])units?(_string)?$|(^|[._@])einheit$")
 
 
-def content_of_variables(found: Mapping[str, Any], name: str, said: Said) -> Content:
+def content_of_variables(found: Mapping[str, Any], name: str, overrides: Overrides) -> Content:
     """One channel per vector, or per column of a matrix. Raises RecordingError for what cannot be told."""
-    rate = _rate(found, name, said)
+    rate = _rate(found, name, overrides)
     cwru = _cwru_channels(found, name)
     vectors = {key: _column_of(value) for key, value in cwru.items()} or _vectors(found, name)
-    chosen = _chosen(vectors, found, name, said)
-    if rate is None and not said.rate_hz:
+    chosen = _chosen(vectors, found, name, overrides)
+    if rate is None and not overrides.rate_hz:
         _ask_about_rate(found, chosen, name)
-    _refuse_scaled(found, chosen, name, said)
+    _refuse_scaled(found, chosen, name, overrides)
     table = Table(
         name,
         tuple(_as_column(values) for values in chosen.values()),
@@ -58,14 +58,14 @@ def content_of_variables(found: Mapping[str, Any], name: str, said: Said) -> Con
         rate_words="" if rate is None else rate.words,
         integers=frozenset(i for i, values in enumerate(chosen.values()) if values.dtype.kind in "iu"),
     )
-    return content_of(table, replace(said, columns=()) if said.columns and not cwru else said)
+    return content_of(table, replace(overrides, columns=()) if overrides.columns and not cwru else overrides)
 
 
 def _leaf(path: str) -> str:
     return re.split(r"[./@]", re.sub(r"[{(]\d+[})]", "", path))[-1]
 
 
-def _rate(found: Mapping[str, Any], name: str, said: Said) -> Rate | None:
+def _rate(found: Mapping[str, Any], name: str, overrides: Overrides) -> Rate | None:
     rates: list[Rate] = []
     for key, value in found.items():
         number, unit = _number_and_unit(value)
@@ -78,7 +78,7 @@ def _rate(found: Mapping[str, Any], name: str, said: Said) -> Rate | None:
             rates.append(Rate(hz, f"{key} = {number:g}"))
         elif rate_of_pair(_leaf(key), 1.0) is not None:
             usable_rate(number, name)
-    return agreed(rates, name, given_hz=said.rate_hz)
+    return agreed(rates, name, given_hz=overrides.rate_hz)
 
 
 def _single(value: Any) -> float | None:
@@ -146,11 +146,11 @@ def _column_of(value: NDArray[Any]) -> NDArray[Any]:
 
 
 def _chosen(
-    vectors: Mapping[str, NDArray[Any]], found: Mapping[str, Any], name: str, said: Said
+    vectors: Mapping[str, NDArray[Any]], found: Mapping[str, Any], name: str, overrides: Overrides
 ) -> dict[str, NDArray[Any]]:
     """The vectors that belong together, or those a person named with what gives their time."""
-    if said.columns:
-        return _named(vectors, said.columns, name)
+    if overrides.columns:
+        return _named(vectors, overrides.columns, name)
     if not vectors:
         raise RecordingError(
             f"{name}: no variable in it is a waveform (found: {_listed(found)})",
@@ -189,10 +189,10 @@ def _named(vectors: Mapping[str, NDArray[Any]], words: tuple[str, ...], name: st
 
 
 def _listed(found: Mapping[str, Any]) -> str:
-    def said(key: str, value: Any) -> str:
+    def overrides(key: str, value: Any) -> str:
         return f"{key}, {value}" if isinstance(value, str) and value.startswith("a ") else key
 
-    return ", ".join(said(key, value) for key, value in sorted(found.items()))[:300] or "nothing"
+    return ", ".join(overrides(key, value) for key, value in sorted(found.items()))[:300] or "nothing"
 
 
 def _ask_about_rate(found: Mapping[str, Any], chosen: Mapping[str, NDArray[Any]], name: str) -> None:
@@ -211,8 +211,10 @@ def _ask_about_rate(found: Mapping[str, Any], chosen: Mapping[str, NDArray[Any]]
             )
 
 
-def _refuse_scaled(found: Mapping[str, Any], chosen: Mapping[str, NDArray[Any]], name: str, said: Said) -> None:
-    if said.unit is not None or not any(values.dtype.kind in "iu" for values in chosen.values()):
+def _refuse_scaled(
+    found: Mapping[str, Any], chosen: Mapping[str, NDArray[Any]], name: str, overrides: Overrides
+) -> None:
+    if overrides.unit is not None or not any(values.dtype.kind in "iu" for values in chosen.values()):
         return
     for key, value in found.items():
         if _single(value) is not None and _SCALE_NAME.search(_leaf(key)):
@@ -236,7 +238,7 @@ def _unit_of(path: str, found: Mapping[str, Any]) -> str:
 
 def _unit_of_nobody(path: str, found: Mapping[str, Any]) -> str:
     """The one unit that texts like y_units say, which belong to no variable by their names."""
-    said = {
+    overrides = {
         unit
         for key, value in found.items()
         if isinstance(value, str)
@@ -245,7 +247,7 @@ def _unit_of_nobody(path: str, found: Mapping[str, Any]) -> str:
         and (unit := known_unit(value)) is not None
         and kind_of(unit) != "time"
     }
-    return said.pop() if len(said) == 1 and not is_time_name(_leaf(path)) else ""
+    return overrides.pop() if len(overrides) == 1 and not is_time_name(_leaf(path)) else ""
 
 
 def _as_column(values: NDArray[Any]) -> NDArray[Any]:

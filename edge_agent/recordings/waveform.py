@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from edge_agent.core.samples import read_only
 from edge_agent.errors import RecordingError
+from edge_agent.recordings.overrides import Overrides
 from edge_agent.recordings.recording import Content, numbered
-from edge_agent.recordings.said import Said
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.time_column import is_broken_ramp, is_count, is_ramp, quantum_of, spacing
 from edge_agent.recordings.units import SECONDS, known_unit, without_bracket
@@ -67,17 +67,17 @@ class _Times:
     start_ns: int | None
 
 
-def content_of(table: Table, said: Said) -> Content:
+def content_of(table: Table, overrides: Overrides) -> Content:
     """The channels of a table with their rate. Raises RecordingError for what cannot be told."""
-    wanted = _wanted(table, said.columns)
-    times, counts, channels = _sorted_out(table, wanted, said)
+    wanted = _wanted(table, overrides.columns)
+    times, counts, channels = _sorted_out(table, wanted, overrides)
     if not channels:
         raise RecordingError(
             f"{table.name} has no column of samples: {_kinds(table, times, counts)}", hint="export the signal with it"
         )
     for column in channels:
         _refuse_text(table, column)
-    rate_hz, starts, notes = _rate(table, times, counts, said)
+    rate_hz, starts, notes = _rate(table, times, counts, overrides)
     values = np.stack([table.columns[column].astype(np.float64) for column in channels])
     # Beyond float32 it becomes infinite, which the feature stage refuses by name.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -99,7 +99,7 @@ def is_time_name(name: str) -> bool:
     return _bare(name) != "T" and _TIME_NAME.match(_bare(name)) is not None
 
 
-def times_of_rows(table: Table, said: Said) -> tuple[NDArray[np.int64], bool] | None:
+def times_of_rows(table: Table, overrides: Overrides) -> tuple[NDArray[np.int64], bool] | None:
     """When each row of a table was, in ns, and whether that is since 1970; None when it does not say."""
     clocks = table.of_kind("Mm")
     named = [column for column in clocks if is_time_name(table.name_of(column))]
@@ -110,13 +110,13 @@ def times_of_rows(table: Table, said: Said) -> tuple[NDArray[np.int64], bool] | 
         numbers = [column for column in table.of_kind("f") if is_time_name(table.name_of(column))]
         if not numbers:
             return None
-        times = _of_numbers(table, numbers[0], table.columns[numbers[0]], said, is_counting_refused=False)
+        times = _of_numbers(table, numbers[0], table.columns[numbers[0]], overrides, is_counting_refused=False)
     start_ns = times.start_ns or 0
     return start_ns + np.rint(times.values_s * 1e9).astype(np.int64), times.start_ns is not None
 
 
 def _unit(table: Table, column: int) -> str:
-    return table.unit(column) or table.unit_said or ("counts" if column in table.integers else "")
+    return table.unit(column) or table.default_unit or ("counts" if column in table.integers else "")
 
 
 def _wanted(table: Table, columns: Sequence[str]) -> list[int] | None:
@@ -139,10 +139,12 @@ def _column(table: Table, word: str, lower: list[str], bare: list[str]) -> int:
     raise RecordingError(f"{table.name} has no column {word!r}", hint=f"its columns are: {known}")
 
 
-def _sorted_out(table: Table, wanted: list[int] | None, said: Said) -> tuple[list[_Times], list[int], list[int]]:
+def _sorted_out(
+    table: Table, wanted: list[int] | None, overrides: Overrides
+) -> tuple[list[_Times], list[int], list[int]]:
     """Time columns, counts of the rows, channels."""
-    if wanted is not None and said.rate_hz is not None:
-        return [], [], wanted  # a person has said all there is to say
+    if wanted is not None and overrides.rate_hz is not None:
+        return [], [], wanted  # the columns are chosen by name
     times: list[_Times] = []
     counts: list[int] = []
     channels: list[int] = []
@@ -155,7 +157,7 @@ def _sorted_out(table: Table, wanted: list[int] | None, said: Said) -> tuple[lis
         is_chosen = wanted is not None and column in wanted
         role = "channel" if is_chosen or values.dtype.kind == "U" else _role(table, column, values)
         if role == "time":
-            times.append(_of_numbers(table, column, values, said))
+            times.append(_of_numbers(table, column, values, overrides))
         elif role == "count":
             counts.append(column)
         elif (wanted is None or is_chosen) and not _is_blank(table, column, values):
@@ -239,7 +241,7 @@ def _of_clocks(table: Table, columns: list[int]) -> _Times:
 
 
 def _of_numbers(
-    table: Table, column: int, values: NDArray[np.float64], said: Said, *, is_counting_refused: bool = True
+    table: Table, column: int, values: NDArray[np.float64], overrides: Overrides, *, is_counting_refused: bool = True
 ) -> _Times:
     missing = np.flatnonzero(~np.isfinite(values))
     if missing.size:
@@ -247,12 +249,12 @@ def _of_numbers(
             f"{table.name}, {table.where(int(missing[0]))}: {table.label(column)} has no time there",
             hint="remove the row, or leave the column out and give --rate",
         )
-    scale, start_ns = _scale(table, column, values, said, is_counting_refused=is_counting_refused)
+    scale, start_ns = _scale(table, column, values, overrides, is_counting_refused=is_counting_refused)
     return _Times(column, (values - values[0]) * scale, quantum_of(values) * scale, start_ns)
 
 
 def _scale(
-    table: Table, column: int, values: NDArray[np.float64], said: Said, *, is_counting_refused: bool
+    table: Table, column: int, values: NDArray[np.float64], overrides: Overrides, *, is_counting_refused: bool
 ) -> tuple[float, int | None]:
     """Seconds per unit of this column; the first instant when the numbers are dates."""
     unit = _time_unit(table, column)
@@ -271,8 +273,8 @@ def _scale(
         # The mean spans the holes; the median may be that of coarse digits.
         median = float(np.median(np.diff(values)))
         usual = median if median > 0 and step > _HOLES_FROM * median else step
-        return _unnamed(table, column, usual, said), None
-    return (_seconds_by_custom(table, column, step, said) if is_counting_refused else 1.0), None
+        return _unnamed(table, column, usual, overrides), None
+    return (_seconds_by_custom(table, column, step, overrides) if is_counting_refused else 1.0), None
 
 
 def _serial_days(table: Table, column: int, step: float) -> float:
@@ -289,13 +291,13 @@ def _serial_start_ns(days: float) -> int:
     return round((days - 25_569.0) * 86_400e3) * 1_000_000  # 25569 is 1970-01-01
 
 
-def _unnamed(table: Table, column: int, step: float, said: Said) -> float:
+def _unnamed(table: Table, column: int, step: float, overrides: Overrides) -> float:
     """A column that rises evenly and does not say what it is: time when a rate that is known says so."""
-    known = table.rate_hz or said.rate_hz
+    known = table.rate_hz or overrides.rate_hz
     for scale in (1.0, 1e-3, 1e-6, 1e-9):
         if known is not None and abs(step * scale * known - 1) < 0.01:
             return scale
-    if known is None and said.expected_rate_hz is not None and abs(step * said.expected_rate_hz - 1) < 1e-3:
+    if known is None and overrides.expected_rate_hz is not None and abs(step * overrides.expected_rate_hz - 1) < 1e-3:
         return 1.0
     raise RecordingError(
         f"{table.name}: {table.label(column)} rises evenly by {step:.6g} a row: a time without a unit, or a count",
@@ -303,9 +305,9 @@ def _unnamed(table: Table, column: int, step: float, said: Said) -> float:
     )
 
 
-def _seconds_by_custom(table: Table, column: int, step: float, said: Said) -> float:
+def _seconds_by_custom(table: Table, column: int, step: float, overrides: Overrides) -> float:
     """A time without a unit is in seconds, unless a known rate says otherwise."""
-    known = table.rate_hz or said.near_hz
+    known = table.rate_hz or overrides.near_hz
     other = next((unit for unit in ("ms", "us", "ns") if known and abs(step * SECONDS[unit] * known - 1) < 0.01), None)
     is_counting = step >= 1 and step % 1 == 0
     if other is None and not is_counting:
@@ -319,7 +321,7 @@ def _seconds_by_custom(table: Table, column: int, step: float, said: Said) -> fl
 
 
 def _rate(
-    table: Table, times: list[_Times], counts: list[int], said: Said
+    table: Table, times: list[_Times], counts: list[int], overrides: Overrides
 ) -> tuple[float | None, tuple[int, ...], tuple[str, ...]]:
     """The rate the table says, the rows where samples begin anew, and what a person should know about both."""
     notes = tuple(f"{table.label(column)} counts the rows: it is no channel" for column in counts)
@@ -329,7 +331,7 @@ def _rate(
     for other in times[1:]:
         if not np.allclose(other.values_s, first.values_s, rtol=1e-3, atol=2 * (first.quantum_s + other.quantum_s)):
             raise _two_times(table, first.column, other.column)
-    near = table.rate_hz or said.near_hz
+    near = table.rate_hz or overrides.near_hz
     found = spacing(first.values_s, first.quantum_s, table.name, table.where, near_hz=near)
     notes += (f"{table.label(first.column)} is the time: it gives the rate, {found.rate_hz:.6g} Hz",)
     if len(found.starts) > 1:
@@ -376,6 +378,6 @@ def _refuse_text(table: Table, column: int) -> None:
 
 
 def _kinds(table: Table, times: list[_Times], counts: list[int]) -> str:
-    said = [f"{table.label(time.column)} is the time" for time in times]
-    said += [f"{table.label(column)} counts the rows" for column in counts]
-    return ", ".join(said) or "there is no number in it"
+    columns = [f"{table.label(time.column)} is the time" for time in times]
+    columns += [f"{table.label(column)} counts the rows" for column in counts]
+    return ", ".join(columns) or "there is no number in it"

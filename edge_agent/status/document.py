@@ -31,9 +31,10 @@ from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.stages import SnapshotStage
 from edge_agent.settings import Settings
 from edge_agent.status.backlog_growth import describe_pace, growth_problems, is_withheld
-from edge_agent.status.box import BoxHealth, box_problems, describe_box
 from edge_agent.status.clock import clock_problems, describe_clock
+from edge_agent.status.failed_parts import describe_parts, part_problems
 from edge_agent.status.fields import in_utc, problem, rfc3339
+from edge_agent.status.host import HostHealth, describe_host, host_problems
 from edge_agent.status.machines import (
     Stage,
     describe_alarms,
@@ -44,7 +45,6 @@ from edge_agent.status.machines import (
 )
 from edge_agent.status.models import update_problems
 from edge_agent.status.outbox import OutboxHealth, describe_outbox, quarantine_problem
-from edge_agent.status.parts import describe_parts, part_problems
 from edge_agent.status.proxy import describe_proxy
 from edge_agent.status.reconciliation import reconcile_problem
 from edge_agent.status.twins import (
@@ -63,7 +63,7 @@ OFFLINE_GRACE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class StatusInputs:
     """Everything the document is made from."""
 
     settings: Settings
@@ -92,7 +92,7 @@ class Parts:
     """What is wrong with the client certificate or the public CAs, and what to do."""
     failures: Sequence[PartFailure] = ()
     own: Installation | None = None
-    box: BoxHealth | None = None
+    host: HostHealth | None = None
     link: Mapping[str, Any] = field(default_factory=dict)
     """What is said with the central of the bytes on the link."""
     held_back: Mapping[str, Any] | None = None
@@ -103,63 +103,63 @@ class Parts:
         return self.clock.to_utc(time_us * 1000) // 1000
 
 
-def describe(parts: Parts) -> dict[str, Any]:
+def describe(inputs: StatusInputs) -> dict[str, Any]:
     """The whole document."""
-    problems = _problems(parts)
-    alarms = in_utc(describe_alarms(parts.stages, parts.snapshots), parts.utc_us)
-    now_ns = parts.clock.now_ns()
+    problems = _problems(inputs)
+    alarms = in_utc(describe_alarms(inputs.stages, inputs.snapshots), inputs.utc_us)
+    now_ns = inputs.clock.now_ns()
     state = "degraded" if problems else "healthy"
     return {
         "schema": 1,
         "state": state,
-        "summary": _summary(problems, alarms, parts),
-        "time": rfc3339(parts.now_ns),
+        "summary": _summary(problems, alarms, inputs),
+        "time": rfc3339(inputs.now_ns),
         "gateway": {
-            "id": parts.settings.gateway.id,
-            "site": parts.settings.gateway.site,
+            "id": inputs.settings.gateway.id,
+            "site": inputs.settings.gateway.site,
             "version": __version__,
-            **describe_identity(parts.own),
+            **describe_identity(inputs.own),
         },
         "problems": problems,
         "alarms": alarms,
         "sources": [
-            in_utc(describe_source(source, parts.sources[source.name], parts.stages, now_ns), parts.utc_us)
-            for source in parts.settings.sources
+            in_utc(describe_source(source, inputs.sources[source.name], inputs.stages, now_ns), inputs.utc_us)
+            for source in inputs.settings.sources
         ],
-        "tag_models": in_utc([describe_tag_model(stage) for stage in parts.snapshots], parts.utc_us),
-        "models": [{"name": m.name, "version": m.version, "threshold": m.threshold} for m in parts.models],
-        "model_updates": dict(parts.model_updates),
-        "outbox": _outbox(parts),
-        "central": _central(parts),
+        "tag_models": in_utc([describe_tag_model(stage) for stage in inputs.snapshots], inputs.utc_us),
+        "models": [{"name": m.name, "version": m.version, "threshold": m.threshold} for m in inputs.models],
+        "model_updates": dict(inputs.model_updates),
+        "outbox": _outbox(inputs),
+        "central": _central(inputs),
         "gaps": {
-            "total": parts.ledger.total,
-            "by_cause": parts.ledger.by_cause(),
-            "outbox_records": parts.ledger.outbox_records(),
-            "newest": parts.ledger.newest(5, utc_us=parts.utc_us),
+            "total": inputs.ledger.total,
+            "by_cause": inputs.ledger.by_cause(),
+            "outbox_records": inputs.ledger.outbox_records(),
+            "newest": inputs.ledger.newest(5, utc_us=inputs.utc_us),
         },
-        "clock": describe_clock(parts.clock_health),
-        "box": None if parts.box is None else describe_box(parts.box),
-        "parts_failed": describe_parts(parts.failures),
+        "clock": describe_clock(inputs.clock_health),
+        "box": None if inputs.host is None else describe_host(inputs.host),
+        "parts_failed": describe_parts(inputs.failures),
     }
 
 
-def _problems(parts: Parts) -> list[dict[str, Any]]:
-    out, now_ns = [], parts.clock.now_ns()
-    for name, health in parts.sources.items():
+def _problems(inputs: StatusInputs) -> list[dict[str, Any]]:
+    out, now_ns = [], inputs.clock.now_ns()
+    for name, health in inputs.sources.items():
         is_new = (now_ns - health.since_ns) / 1e9 < STARTING_GRACE_S
         if health.state in (SourceState.LOST, SourceState.REJECTED):
             out.append(problem(_named(name, health.message), health.since_ns, health.hint))
         elif health.state is SourceState.STARTING and not is_new:
             out.append(problem(f"{name}: no data yet", health.since_ns, "check that the device sends"))
-    for name, unscored in parts.unscored.items():
-        if name in parts.sources or any(name == m.name for m in parts.settings.tag_models):
+    for name, unscored in inputs.unscored.items():
+        if name in inputs.sources or any(name == m.name for m in inputs.settings.tag_models):
             out.append(problem(f"{name} is not scored: {unscored.reason}", None, unscored.do))
-    out += [problem(what, None, do) for what, do in update_problems(parts.model_updates)]
-    out += signal_problems(parts.stages, parts.snapshots)
-    out = in_utc(out, parts.utc_us) + clock_problems(parts.clock_health)
-    out += _delivery_problems(parts)
-    out += box_problems(parts.box) if parts.box is not None else []
-    out += part_problems(parts.failures, now_ns=parts.now_ns)
+    out += [problem(what, None, do) for what, do in update_problems(inputs.model_updates)]
+    out += signal_problems(inputs.stages, inputs.snapshots)
+    out = in_utc(out, inputs.utc_us) + clock_problems(inputs.clock_health)
+    out += _delivery_problems(inputs)
+    out += host_problems(inputs.host) if inputs.host is not None else []
+    out += part_problems(inputs.failures, now_ns=inputs.now_ns)
     return out
 
 
@@ -168,40 +168,40 @@ def _named(name: str, message: str) -> str:
     return message if message.startswith(f"{name}: ") else f"{name}: {message}"
 
 
-def _delivery_problems(parts: Parts) -> list[dict[str, Any]]:
+def _delivery_problems(inputs: StatusInputs) -> list[dict[str, Any]]:
     out = []
-    uplink, writer = parts.uplink, parts.writer
-    if parts.clock_set_back.since_ns is not None:
-        told = problem(parts.clock_set_back.detail, parts.clock_set_back.since_ns, "check the clock of the device")
-        out.append(in_utc(told, parts.utc_us))
-    if parts.outbox_error is not None:
-        out.append(problem(f"the outbox cannot be read: {parts.outbox_error}", None, "check the disk or flash card"))
+    uplink, writer = inputs.uplink, inputs.writer
+    if inputs.clock_set_back.since_ns is not None:
+        told = problem(inputs.clock_set_back.detail, inputs.clock_set_back.since_ns, "check the clock of the device")
+        out.append(in_utc(told, inputs.utc_us))
+    if inputs.outbox_error is not None:
+        out.append(problem(f"the outbox cannot be read: {inputs.outbox_error}", None, "check the disk or flash card"))
     if writer.error is not None:
         what = f"the outbox takes nothing: {writer.error}; {writer.pending} records are held in memory"
-        out.append(problem(what, parts.outbox.error_since_ns if parts.outbox else None, writer.hint))
-    quarantined = parts.outbox.quarantined if parts.outbox else ()
-    broken = quarantine_problem(quarantined, waits_for=parts.outbox.salvage_waits_for if parts.outbox else None)
+        out.append(problem(what, inputs.outbox.error_since_ns if inputs.outbox else None, writer.hint))
+    quarantined = inputs.outbox.quarantined if inputs.outbox else ()
+    broken = quarantine_problem(quarantined, waits_for=inputs.outbox.salvage_waits_for if inputs.outbox else None)
     if broken is not None:
         out.append(problem(broken[0], put_aside_at_ns(quarantined[-1]), broken[1]))
-    if (away := link_problem(uplink, parts.now_ns)) is not None:
-        out.append({**away, "do": remedy_of_held(parts.own) or away["do"]})
-    elif (unsteady := unsteady_problem(uplink, parts.now_ns)) is not None:
+    if (away := link_problem(uplink, inputs.now_ns)) is not None:
+        out.append({**away, "do": remedy_of_held(inputs.own) or away["do"]})
+    elif (unsteady := unsteady_problem(uplink, inputs.now_ns)) is not None:
         out.append(unsteady)
-    if not is_withheld(parts.link) and not parts.clock_health.held_records:
-        out += growth_problems(parts.outbox.growth if parts.outbox else None, uplink, parts.settings.central)
-    out += presence_problems(parts.own, uplink.link, now_ns=parts.now_ns)
-    if parts.held_back is not None:
-        out.append(dict(parts.held_back))
-    if parts.certificate is not None and uplink.link is not LinkState.REFUSED:  # then it is said there
-        out.append(problem(parts.certificate[0], None, parts.certificate[1]))
-    differs = reconcile_problem(parts.reconcile)
+    if not is_withheld(inputs.link) and not inputs.clock_health.held_records:
+        out += growth_problems(inputs.outbox.growth if inputs.outbox else None, uplink, inputs.settings.central)
+    out += presence_problems(inputs.own, uplink.link, now_ns=inputs.now_ns)
+    if inputs.held_back is not None:
+        out.append(dict(inputs.held_back))
+    if inputs.certificate is not None and uplink.link is not LinkState.REFUSED:  # then it is said there
+        out.append(problem(inputs.certificate[0], None, inputs.certificate[1]))
+    differs = reconcile_problem(inputs.reconcile)
     if differs is not None:
         out.append(problem(differs[0], None, differs[1]))
-    out += letter_problems(parts.depth, takes_events=parts.transport.takes_events)
-    if parts.depth is not None and parts.depth.file_bytes > 0.8 * parts.settings.outbox.max_bytes:
-        used = parts.depth.file_bytes / parts.settings.outbox.max_bytes
+    out += letter_problems(inputs.depth, takes_events=inputs.transport.takes_events)
+    if inputs.depth is not None and inputs.depth.file_bytes > 0.8 * inputs.settings.outbox.max_bytes:
+        used = inputs.depth.file_bytes / inputs.settings.outbox.max_bytes
         out.append(problem(f"the outbox is {used:.0%} full", None, "restore the link to the central"))
-    if _is_at_the_floor(parts):
+    if _is_at_the_floor(inputs):
         what = "the disk is down to the room that is kept free: the oldest readings are given up"
         out.append(problem(what, None, "free space on the disk that holds the outbox, or restore the link"))
     return out
@@ -217,12 +217,12 @@ def link_problem(uplink: UplinkState, now_ns: int) -> dict[str, Any] | None:
     return problem(f"central: {uplink.error}", uplink.since_ns, uplink.hint)
 
 
-def _is_at_the_floor(parts: Parts) -> bool:
+def _is_at_the_floor(inputs: StatusInputs) -> bool:
     """Readings wait, and the disk leaves them no more room."""
-    bounds = parts.outbox.bounds if parts.outbox else None
-    if bounds is None or parts.depth is None or bounds.limit is not Limit.FLOOR:
+    bounds = inputs.outbox.bounds if inputs.outbox else None
+    if bounds is None or inputs.depth is None or bounds.limit is not Limit.FLOOR:
         return False
-    return parts.depth.records > 0 and parts.depth.used_bytes >= bounds.reading_bytes
+    return inputs.depth.records > 0 and inputs.depth.used_bytes >= bounds.reading_bytes
 
 
 def letter_problems(depth: Depth | None, *, takes_events: bool | None) -> list[dict[str, Any]]:
@@ -258,49 +258,49 @@ def _oldest_ns(depth: Depth, clock: ClockHealth) -> int | None:
     return None if depth.oldest_time_us is None or clock.held_records else depth.oldest_time_us * 1000
 
 
-def _outbox(parts: Parts) -> dict[str, Any]:
-    depth = parts.depth
+def _outbox(inputs: StatusInputs) -> dict[str, Any]:
+    depth = inputs.depth
     document: dict[str, Any] = {
-        "pending_in_memory": parts.writer.pending,
-        "max_bytes": parts.settings.outbox.max_bytes,
-        "error": parts.writer.error,
-        "error_since": rfc3339(parts.outbox.error_since_ns) if parts.outbox else None,
-        "unsendable_total": parts.writer.unsendable_total,
-        **describe_outbox(depth, parts.counters, parts.outbox),
+        "pending_in_memory": inputs.writer.pending,
+        "max_bytes": inputs.settings.outbox.max_bytes,
+        "error": inputs.writer.error,
+        "error_since": rfc3339(inputs.outbox.error_since_ns) if inputs.outbox else None,
+        "unsendable_total": inputs.writer.unsendable_total,
+        **describe_outbox(depth, inputs.counters, inputs.outbox),
     }
     if depth is not None:
         document |= {
             "records": depth.records,
             "blocks": depth.blocks,
             "file_bytes": depth.file_bytes,
-            "oldest": rfc3339(_oldest_ns(depth, parts.clock_health)),
+            "oldest": rfc3339(_oldest_ns(depth, inputs.clock_health)),
             "dead_letters": depth.dead_letters,
             "no_place": depth.no_place,
         }
     return document
 
 
-def _central(parts: Parts) -> dict[str, Any]:
-    uplink, route = parts.uplink, parts.transport.route
+def _central(inputs: StatusInputs) -> dict[str, Any]:
+    uplink, route = inputs.uplink, inputs.transport.route
     return {
-        "url": parts.settings.central.address,
+        "url": inputs.settings.central.address,
         "state": uplink.link.value,
         "since": rfc3339(uplink.since_ns),
         "error": uplink.error,
         "hint": uplink.hint,
         "last_settled": rfc3339(uplink.last_settled_ns),
-        "proxy": describe_proxy(parts.settings.central),
+        "proxy": describe_proxy(inputs.settings.central),
         "sent_bytes_total": uplink.sent_bytes_total,
         **describe_pace(uplink),
-        **parts.link,
-        "worth": parts.transport.guarantee.value,
+        **inputs.link,
+        "worth": inputs.transport.guarantee.value,
         "way": route.name if route.is_known else None,
         "way_since": rfc3339(route.since_ns),
         "way_instead_of": route.instead_of,
-        "takes_events": parts.transport.takes_events,
+        "takes_events": inputs.transport.takes_events,
         "unexpected_answers": route.unexpected_answers,
-        **describe_presence(parts.own),
-        "reconcile": _reconcile(parts.reconcile or ReconcileState()),
+        **describe_presence(inputs.own),
+        "reconcile": _reconcile(inputs.reconcile or ReconcileState()),
     }
 
 
@@ -316,11 +316,11 @@ def _reconcile(state: ReconcileState) -> dict[str, Any]:
     }
 
 
-def _summary(problems: list[dict[str, Any]], alarms: list[dict[str, Any]], parts: Parts) -> str:
-    waiting = "" if parts.depth is None else f", {parts.depth.records} records waiting"
+def _summary(problems: list[dict[str, Any]], alarms: list[dict[str, Any]], inputs: StatusInputs) -> str:
+    waiting = "" if inputs.depth is None else f", {inputs.depth.records} records waiting"
     standing = points_in_alarm(alarms)
     alarm_text = f"{standing} alarm{'' if standing == 1 else 's'}"
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         return f"{problems[0]['what']}{more}; {alarm_text}{waiting}"
-    return f"{len(parts.sources)} sources, {alarm_text}{waiting}"
+    return f"{len(inputs.sources)} sources, {alarm_text}{waiting}"

@@ -24,7 +24,7 @@ from edge_agent.cli.status import read_status
 from edge_agent.cli.validate import validate_file
 from edge_agent.core.clock import SystemClock
 from edge_agent.demo.audit import Audit
-from edge_agent.recordings import Said
+from edge_agent.recordings import Overrides
 from edge_agent.rollout.alarm_record import Totals
 from edge_agent.rollout.challenger_file import Challenger, ChallengerState
 from edge_agent.rollout.inbox import Refused
@@ -194,7 +194,7 @@ def test_the_fields_of_tables_of_tags_are_the_documented_ones() -> None:
     champion = load_champion(
         MODELS, "ai4i_classifier_randomforest_baseline", keys_dir=MODELS / "keys", require_signature=True
     )
-    line = next(results_of_table(REPOSITORY / "tests/data/ai4i/ai4i2020.csv", scoring_model(champion), Said()))
+    line = next(results_of_table(REPOSITORY / "tests/data/ai4i/ai4i2020.csv", scoring_model(champion), Overrides()))
     tables = PAGE.read_text(encoding="utf-8").split("tables of tags\n")[1].split("\n## ")[0]
     assert set(line) == set(re.findall(r"^\| `([^`]+)` \|", tables, flags=re.MULTILINE))
 

@@ -96,7 +96,7 @@ def test_run_to_failure_is_quiet_at_first_and_anomalous_on_its_last_day() -> Non
 
 
 def test_normal_and_abnormal_sounds_of_the_known_fan_are_told_apart() -> None:
-    """In-sample, so only a check of the road; what the model is worth stands in the manifest (leave one clip out)."""
+    """In-sample, so only a check of the pipeline; how good it is stands in the manifest (leave one clip out)."""
     model = champion("RandomForest_MIMII_Audio_Benchmark")
     for label, expected in (("normal", False), ("abnormal", True)):
         for clip in sorted((DATA / "mimii" / "0_dB" / "fan" / "id_02" / label).iterdir()):

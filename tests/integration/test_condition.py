@@ -1,4 +1,4 @@
-"""Condition features over the real road: recordings of a real failure, the shipped model, tags over Modbus."""
+"""Condition features over the real pipeline: recordings of a real failure, the shipped model, tags over Modbus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole road as a new user starts it: plant, gateway, central and database in one process tree."""
+"""The whole pipeline as a new user starts it: plant, gateway, central and database in one process tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole road from a producer to the committed row, through every kind of outage, key by key.
+"""The whole pipeline from a producer to the committed row, through every kind of outage, key by key.
 
 Real parts: outbox, writer, uplink, HTTPS transport, a relay on the wire, the central as a process, PostgreSQL.
 """

@@ -1,4 +1,4 @@
-"""Models over one tag on the whole road: a Modbus device, the agent, the shipped bundles, records at a central.
+"""Models over one tag on the whole pipeline: a Modbus device, the agent, the shipped bundles, records at a central.
 
 The device shows the synthetic sensor the models were trained on, one reading per poll, then a fault. The isolated
 outliers that belong to that sensor (every fiftieth reading) are left out: how often one is polled is not ours to say.

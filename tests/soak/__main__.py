@@ -1,4 +1,4 @@
-"""`make soak`: the whole road for hours, with faults of the link now and then; does anything grow?
+"""`make soak`: the whole pipeline for hours, with faults of the link now and then; does anything grow?
 
 Exit status: 0 when nothing grows and every key is at the central once, 1 when something does or a row is missing, 2
 when the run was too short to say.
@@ -18,37 +18,37 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edge_agent.demo.road import prepare_places
+from edge_agent.demo.stack import prepare_folders
 from tests.soak.report import Sample, as_json, as_table, slopes, verdict_of
-from tests.soak.road import SoakRoad
 from tests.soak.slopes import Verdict
+from tests.soak.stack import SoakStack
 
 EXIT_STATUS = {Verdict.FLAT: 0, Verdict.GROWS: 1, Verdict.UNDECIDED: 2}
 
 
-async def soak(road: SoakRoad, options: argparse.Namespace, samples_file: Path) -> dict[str, Any]:
+async def soak(stack: SoakStack, options: argparse.Namespace, samples_file: Path) -> dict[str, Any]:
     """Run for so long, write each sample down at once, then count keys and look at the slopes."""
     samples: list[Sample] = []
-    async with road.running():
-        failing = asyncio.create_task(road.fail_now_and_then(random.Random(options.seed)))
+    async with stack.running():
+        failing = asyncio.create_task(stack.fail_now_and_then(random.Random(options.seed)))
         began_s = time.monotonic()
         try:
             with samples_file.open("w") as file:
                 while time.monotonic() - began_s < options.hours * 3_600.0:
                     await asyncio.sleep(options.every)
-                    samples.append({"at_s": round(time.monotonic() - began_s, 2), **await road.sample()})
+                    samples.append({"at_s": round(time.monotonic() - began_s, 2), **await stack.sample()})
                     file.write(json.dumps(samples[-1]) + "\n")
                     file.flush()
         finally:
             failing.cancel()
             await asyncio.wait([failing])
-            road.put_right()
-        counted, _ = await road.finish()
+            stack.put_right()
+        counted, _ = await stack.finish()
     return {"samples": samples, "audit": counted}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make soak", description="The whole road for hours: does anything grow?")
+    parser = argparse.ArgumentParser(prog="make soak", description="The whole pipeline for hours: does anything grow?")
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--every", type=float, default=10.0, help="seconds between two samples")
     parser.add_argument("--warm-up", type=float, help="seconds that are not counted; default: a third, at most an hour")
@@ -66,13 +66,13 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     print(f"seed {options.seed}: {options.hours:g} h; samples in {options.samples}", file=sys.stderr, flush=True)
     options.samples.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="soak-", dir="/var/tmp") as folder:
-        places = prepare_places(Path(folder), None)
-        road = SoakRoad(places)
+        folders = prepare_folders(Path(folder), None)
+        stack = SoakStack(folders)
         try:
-            run = asyncio.run(soak(road, options, options.samples))
+            run = asyncio.run(soak(stack, options, options.samples))
         finally:
-            shutil.rmtree(places.runtime_dir, ignore_errors=True)
-    return _report(run["samples"], options, {"faults": dict(road.faults), "audit": asdict(run["audit"])})
+            shutil.rmtree(folders.runtime_dir, ignore_errors=True)
+    return _report(run["samples"], options, {"faults": dict(stack.faults), "audit": asdict(run["audit"])})
 
 
 def _judge_again(options: argparse.Namespace) -> dict[str, Any]:

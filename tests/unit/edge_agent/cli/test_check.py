@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.cli.box_checks import (
+from edge_agent.cli.check import as_text, check_box
+from edge_agent.cli.host_checks import (
     Check,
     Result,
     check_models,
@@ -16,7 +17,6 @@ from edge_agent.cli.box_checks import (
     check_state_folder,
     measure_state_folder,
 )
-from edge_agent.cli.check import as_text, check_box
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import Settings

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.cli.box_checks import Check, Result
+from edge_agent.cli.host_checks import Check, Result
 from edge_agent.cli.link_checks import check_central
 from edge_agent.settings.load import load_settings
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_agent.cli.score import said_of, score_paths
+from edge_agent.cli.score import overrides_of, score_paths
 from edge_agent.errors import ConfigurationError
-from edge_agent.recordings import Said
+from edge_agent.recordings import Overrides
 from tests.support.places import SHIPPED_MODELS
 
 MODELS = SHIPPED_MODELS
@@ -20,9 +20,9 @@ RATE_HZ = 20_480
 NOISE = np.round(0.1 * np.random.default_rng(1).standard_normal(3 * 2048), 4)
 
 
-def score(paths: list[Path], *, as_json: bool = True, rate: float | None = None, **said: Any) -> int:
+def score(paths: list[Path], *, as_json: bool = True, rate: float | None = None, **overrides: Any) -> int:
     return score_paths(
-        paths, BUNDLE, as_json=as_json, models=MODELS, rate=rate, allow_unsigned=False, said=Said(**said)
+        paths, BUNDLE, as_json=as_json, models=MODELS, rate=rate, allow_unsigned=False, overrides=Overrides(**overrides)
     )
 
 
@@ -60,21 +60,23 @@ def test_what_was_assumed_and_a_summary_are_said_at_the_end(tmp_path: Path, caps
     (tmp_path / "b.csv").write_text("T [degC]\n20.5\n")
     (tmp_path / "c.csv").write_text("0.5\n")
     assert score([tmp_path], as_json=False) == 1
-    said = capsys.readouterr().err
-    assert "a.csv: converted from mg to g" in said
-    assert "were read at the model's, 20480 Hz" in said
-    assert "c.csv: 0.00 s is shorter than one window" in said
-    assert said.splitlines()[-1] == "3 files: 1 scored, 2 refused; 1 results, 1 anomalous"
+    overrides = capsys.readouterr().err
+    assert "a.csv: converted from mg to g" in overrides
+    assert "were read at the model's, 20480 Hz" in overrides
+    assert "c.csv: 0.00 s is shorter than one window" in overrides
+    assert overrides.splitlines()[-1] == "3 files: 1 scored, 2 refused; 1 results, 1 anomalous"
 
 
 def test_words_of_the_command_line_that_mean_nothing_are_refused() -> None:
-    assert said_of(unit="mg", columns=" 2, acc ", decimal="comma") == Said(unit="mg", columns=("2", "acc"), decimal=",")
+    assert overrides_of(unit="mg", columns=" 2, acc ", decimal="comma") == Overrides(
+        unit="mg", columns=("2", "acc"), decimal=","
+    )
     with pytest.raises(ConfigurationError, match="--decimal is comma or point, not ','"):
-        said_of(unit=None, columns=None, decimal=",")
+        overrides_of(unit=None, columns=None, decimal=",")
 
 
 def test_a_rate_that_does_not_fit_is_told_by_who_said_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.csv").write_text("# fs = 48000\n" + "0.5\n" * 5000)
     assert score([tmp_path / "a.csv"]) == 1
-    assert "at 48000 Hz, the model was trained at 20480 Hz" in (said := capsys.readouterr().err)
-    assert said.rstrip().endswith("(that is the rate the file says)")
+    assert "at 48000 Hz, the model was trained at 20480 Hz" in (overrides := capsys.readouterr().err)
+    assert overrides.rstrip().endswith("(that is the rate the file says)")

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from edge_agent.demo.road import Snapshot
+from edge_agent.demo.stack import Snapshot
 from edge_agent.demo.view import as_line, render
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from edge_agent.core.clock import FakeClock
 from edge_agent.health.supervision import RESTART_MAX_S, WELL_AFTER_S, Supervision
-from edge_agent.status.parts import FRESH_S, part_problems
+from edge_agent.status.failed_parts import FRESH_S, part_problems
 
 
 class Failing:

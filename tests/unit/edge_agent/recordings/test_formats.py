@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from edge_agent.errors import RecordingError
-from edge_agent.recordings import Recording, Said, load_recording
+from edge_agent.recordings import Overrides, Recording, load_recording
 from edge_agent.recordings.formats import FORMATS
 
 RATE_HZ = 20_480
 X, Y = 0.1 * np.random.default_rng(3).standard_normal((2, 600))
 T = np.arange(600) / RATE_HZ
-IN_G = Said(wanted_unit="g")
+IN_G = Overrides(wanted_unit="g")
 
 
 def hdf5(path: Path, *, matlab: bool = False, **datasets: Any) -> None:
@@ -103,7 +103,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path], Any], int]] = {
 def test_a_format_is_read_with_its_rate_and_in_the_wanted_unit(tmp_path: Path, case: str) -> None:
     name, write, n_channels = WRITERS[case]
     write(tmp_path / name)
-    recording = load_recording(tmp_path / name, said=Said(wanted_unit="g", expected_rate_hz=RATE_HZ))
+    recording = load_recording(tmp_path / name, overrides=Overrides(wanted_unit="g", expected_rate_hz=RATE_HZ))
     assert (recording.sample_rate_hz, recording.rate_source) == (pytest.approx(RATE_HZ, rel=1e-6), "file")
     np.testing.assert_allclose(recording.samples, np.stack([X, Y])[:n_channels], atol=2e-6)
 
@@ -138,15 +138,15 @@ def test_what_a_library_without_errors_of_its_own_raises_is_damage_too(tmp_path:
 def trouble_with(path: Path) -> str | None:
     """What is said of a file, None when it is read; anything else fails the test."""
     try:
-        assert load_recording(path, said=Said(expected_rate_hz=RATE_HZ)).n_samples > 0
+        assert load_recording(path, overrides=Overrides(expected_rate_hz=RATE_HZ)).n_samples > 0
     except RecordingError as exc:
         return exc.message
     return None
 
 
-def refusal(path: Path, said: Said = IN_G) -> RecordingError:
+def refusal(path: Path, overrides: Overrides = IN_G) -> RecordingError:
     with pytest.raises(RecordingError) as caught:
-        load_recording(path, said=said)
+        load_recording(path, overrides=overrides)
     assert caught.value.hint
     return caught.value
 
@@ -173,7 +173,7 @@ def test_channels_of_different_rates_are_chosen_by_a_person(tmp_path: Path) -> N
     path = tmp_path / "a.tdms"
     tdms(path, ("fast", X, {"wf_increment": 1 / RATE_HZ}), ("slow", Y[:60], {"wf_increment": 10 / RATE_HZ}))
     assert "its channels differ in length or rate (fast: 600 at 20480 Hz, slow: 60 at 2048 Hz)" in refusal(path).message
-    chosen: Recording = load_recording(path, said=Said(columns=("slow",)))
+    chosen: Recording = load_recording(path, overrides=Overrides(columns=("slow",)))
     assert (chosen.sample_rate_hz, chosen.channel_names, chosen.n_samples) == (RATE_HZ / 10, ("slow",), 60)
 
 
@@ -181,7 +181,7 @@ def test_several_datasets_of_different_length_are_chosen_by_a_person(tmp_path: P
     path = tmp_path / "a.h5"
     hdf5(path, **{"a/acc": X, "b/acc": Y[:400], "fs": RATE_HZ})
     assert "its waveforms differ in length (a.acc: 600, b.acc: 400)" in refusal(path).message
-    assert load_recording(path, said=Said(columns=("b.acc",))).n_samples == 400
+    assert load_recording(path, overrides=Overrides(columns=("b.acc",))).n_samples == 400
 
 
 def test_an_lvm_of_several_segments_is_refused(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_an_lvm_of_several_segments_is_refused(tmp_path: Path) -> None:
 def test_a_library_that_is_not_installed_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch, form: Any) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(RecordingError, match=f"needs {form.library}, and that is not installed here") as caught:
-        form.content(b"", "a.bin", Said())
+        form.content(b"", "a.bin", Overrides())
     assert "smart-maintenance-edge[formats]" in str(caught.value.hint)
 
 
@@ -205,9 +205,9 @@ def test_a_wide_file_keeps_the_channels_that_were_named(tmp_path: Path) -> None:
     file = io.BytesIO()
     soundfile.write(file, np.stack([X, Y], axis=1), RATE_HZ, subtype="DOUBLE", format="WAV")
     (tmp_path / "a.wav").write_bytes(file.getvalue())
-    recording = load_recording(tmp_path / "a.wav", said=Said(columns=("2",)))
+    recording = load_recording(tmp_path / "a.wav", overrides=Overrides(columns=("2",)))
     np.testing.assert_allclose(recording.samples, Y[None], atol=1e-6)
-    assert "has no channel '3'" in refusal(tmp_path / "a.wav", Said(columns=("3",))).message
+    assert "has no channel '3'" in refusal(tmp_path / "a.wav", Overrides(columns=("3",))).message
 
 
 @pytest.mark.parametrize(
@@ -251,11 +251,11 @@ def test_samples_that_lie_in_another_file_are_not_fetched(tmp_path: Path) -> Non
 def test_a_rate_among_the_properties_above_a_tdms_channel_is_its_rate(tmp_path: Path, place: str) -> None:
     path = tmp_path / "a.tdms"
     with nptdms.TdmsWriter(path) as writer:
-        said = {"Sampling Rate": 25_600.0, "Operator": "x", "Speed": 1500.0}
-        file = nptdms.RootObject(said if place == "file" else {})
-        group = nptdms.GroupObject("run", said if place == "group" else {})
+        properties = {"Sampling Rate": 25_600.0, "Operator": "x", "Speed": 1500.0}
+        file = nptdms.RootObject(properties if place == "file" else {})
+        group = nptdms.GroupObject("run", properties if place == "group" else {})
         writer.write_segment([file, group, nptdms.ChannelObject("run", "acc", X)])
-    recording = load_recording(path, said=IN_G)
+    recording = load_recording(path, overrides=IN_G)
     assert (recording.sample_rate_hz, recording.rate_source) == (25_600.0, "file")
 
 

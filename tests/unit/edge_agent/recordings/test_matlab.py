@@ -18,8 +18,8 @@ from scipy.io import savemat
 from edge_agent.errors import RecordingError
 from edge_agent.recordings import load_recording
 from edge_agent.recordings.matlab import read_matlab
+from edge_agent.recordings.overrides import Overrides
 from edge_agent.recordings.recording import Content
-from edge_agent.recordings.said import Said
 from edge_agent.recordings.variables import content_of_variables
 
 WAVE = np.random.default_rng(1).standard_normal((500, 1))
@@ -31,8 +31,8 @@ def matlab(**variables: Any) -> bytes:
     return file.getvalue()
 
 
-def read(data: bytes, name: str = "x.mat", said: Said | None = None) -> Content:
-    return content_of_variables(read_matlab(data, name), name, said or Said())
+def read(data: bytes, name: str = "x.mat", overrides: Overrides | None = None) -> Content:
+    return content_of_variables(read_matlab(data, name), name, overrides or Overrides())
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -95,7 +95,7 @@ TIME = np.arange(500)[:, None] / RATE_HZ
     ],
 )
 def test_the_rate_is_found_wherever_it_is_said_and_the_time_is_no_channel(variables: dict[str, Any]) -> None:
-    content = read(matlab(**variables), said=Said(expected_rate_hz=RATE_HZ))
+    content = read(matlab(**variables), overrides=Overrides(expected_rate_hz=RATE_HZ))
     assert content.rate_hz == pytest.approx(RATE_HZ, rel=1e-9)
     np.testing.assert_array_equal(content.samples, WAVE.T.astype(np.float32))
 
@@ -123,17 +123,19 @@ def test_counts_of_a_converter_are_not_taken_for_the_wanted_unit(tmp_path: Path)
     path = tmp_path / "x.mat"
     path.write_bytes(matlab(acc=(WAVE * 1e3).astype(np.int16), fs=1e3))
     with pytest.raises(RecordingError, match="acc is in counts, g is wanted"):
-        load_recording(path, said=Said(wanted_unit="g"))
-    assert load_recording(path, said=Said(wanted_unit="g", unit="mg")).samples.max() == pytest.approx(
+        load_recording(path, overrides=Overrides(wanted_unit="g"))
+    assert load_recording(path, overrides=Overrides(wanted_unit="g", unit="mg")).samples.max() == pytest.approx(
         WAVE.max(), rel=1e-2
     )
 
 
 def test_a_named_variable_is_taken_where_lengths_differ() -> None:
     data = matlab(a=WAVE, b=WAVE[:400], fs=1e3)
-    np.testing.assert_array_equal(read(data, said=Said(columns=("b",))).samples, WAVE[:400].T.astype(np.float32))
+    np.testing.assert_array_equal(
+        read(data, overrides=Overrides(columns=("b",))).samples, WAVE[:400].T.astype(np.float32)
+    )
     with pytest.raises(RecordingError, match="has no waveform 'c'"):
-        read(data, said=Said(columns=("c",)))
+        read(data, overrides=Overrides(columns=("c",)))
 
 
 def test_a_matlab_4_file_is_read_and_known_by_its_content(tmp_path: Path) -> None:

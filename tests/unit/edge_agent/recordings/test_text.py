@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from edge_agent.errors import RecordingError
 from edge_agent.recordings import load_recording
+from edge_agent.recordings.overrides import Overrides
 from edge_agent.recordings.recording import Content
-from edge_agent.recordings.said import Said
 from edge_agent.recordings.text import read_text
 from edge_agent.recordings.waveform import content_of
 
@@ -24,9 +24,9 @@ IMS_NAME = "2004.02.12.10.32.39"
 TABLE = np.array([[-0.049, -0.071, 0.5], [1.0, 2.0, -3.0], [1e-3, 0.25, 4.125], [0.0, 0.0, 1.0]])
 
 
-def read(data: bytes, name: str = "a.csv", said: Said | None = None) -> Content:
-    said = said or Said()
-    return content_of(read_text(data, name, decimal=said.decimal), said)
+def read(data: bytes, name: str = "a.csv", overrides: Overrides | None = None) -> Content:
+    overrides = overrides or Overrides()
+    return content_of(read_text(data, name, decimal=overrides.decimal), overrides)
 
 
 def written(table: np.ndarray, separator: str, newline: str) -> bytes:
@@ -86,7 +86,7 @@ N, RATE_HZ = 400, 2000
 X, Y = np.round(0.1 * np.random.default_rng(7).standard_normal((2, N)), 6)
 T = np.arange(N) / RATE_HZ
 STAMPS = [datetime(2026, 3, 31, 23, 59, 59, 900_000, UTC) + timedelta(seconds=i / RATE_HZ) for i in range(N)]
-EXPECTED = Said(expected_rate_hz=RATE_HZ, wanted_unit="g")
+EXPECTED = Overrides(expected_rate_hz=RATE_HZ, wanted_unit="g")
 
 
 def rows(form: Callable[[int], str], *, decimal: str = ".", before: str = "") -> str:
@@ -192,7 +192,7 @@ def test_what_loggers_write_is_read_as_what_it_is(tmp_path: Path, case: str) -> 
     text, wanted, rate_source = READ[case]
     path = tmp_path / "a.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    recording = load_recording(path, said=EXPECTED)
+    recording = load_recording(path, overrides=EXPECTED)
     assert (recording.sample_rate_hz, recording.rate_source, recording.starts) == (RATE_HZ, rate_source, (0,))
     np.testing.assert_allclose(
         recording.samples, np.stack(wanted), rtol=1e-5, atol=2e-5 if "thousands" not in case else 1e-2
@@ -305,29 +305,35 @@ def test_what_cannot_be_told_is_refused_with_the_remedy(tmp_path: Path, case: st
     path = tmp_path / "a.csv"
     path.write_text(text)
     with pytest.raises(RecordingError) as caught:
-        load_recording(path, said=EXPECTED)
+        load_recording(path, overrides=EXPECTED)
     assert message in caught.value.message
     assert caught.value.message.startswith("a.csv")
     assert hint in str(caught.value.hint)
 
 
 def test_a_persons_word_decides_what_a_file_leaves_open() -> None:
-    np.testing.assert_allclose(read(b"12,34\n13,35\n", said=Said(decimal=",")).samples, [[12.34, 13.35]], rtol=1e-6)
-    np.testing.assert_array_equal(read(b"12,34\n13,35\n", said=Said(decimal=".")).samples, [[12, 13], [34, 35]])
+    np.testing.assert_allclose(
+        read(b"12,34\n13,35\n", overrides=Overrides(decimal=",")).samples, [[12.34, 13.35]], rtol=1e-6
+    )
+    np.testing.assert_array_equal(
+        read(b"12,34\n13,35\n", overrides=Overrides(decimal=".")).samples, [[12, 13], [34, 35]]
+    )
     table = rows(lambda i: f"{T[i] * 7:.6f},{X[i]},{Y[i]}").encode()
     for columns in (("2", "3"), ("3",)):
-        chosen = read(table, said=Said(columns=columns, rate_hz=1 / 0.0035))
+        chosen = read(table, overrides=Overrides(columns=columns, rate_hz=1 / 0.0035))
         np.testing.assert_allclose(chosen.samples, np.stack([X, Y][-len(columns) :]), rtol=1e-6)
     with pytest.raises(RecordingError, match="has no column 'z'") as caught:
-        read(b"a,b\n0.5,1.5\n", said=Said(columns=("z",)))
+        read(b"a,b\n0.5,1.5\n", overrides=Overrides(columns=("z",)))
     assert caught.value.hint == "its columns are: a, b"
 
 
 def test_the_given_unit_stands_above_the_header(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("T [degC]\n" + "20.5\n" * 9)
-    assert load_recording(path, said=Said(rate_hz=1.0, unit="g", wanted_unit="g")).samples[0, 0] == 20.5
-    assert load_recording(path, said=Said(rate_hz=1.0, unit="mg", wanted_unit="g")).samples[0, 0] == np.float32(0.0205)
+    assert load_recording(path, overrides=Overrides(rate_hz=1.0, unit="g", wanted_unit="g")).samples[0, 0] == 20.5
+    assert load_recording(path, overrides=Overrides(rate_hz=1.0, unit="mg", wanted_unit="g")).samples[
+        0, 0
+    ] == np.float32(0.0205)
 
 
 def test_samples_on_both_sides_of_a_hole_in_the_times_keep_their_spacing() -> None:
@@ -342,7 +348,7 @@ def test_samples_on_both_sides_of_a_hole_in_the_times_keep_their_spacing() -> No
 )
 def test_a_first_column_with_a_hole_is_no_channel_without_a_name_either(first: Callable[[int], str]) -> None:
     data = "".join(f"{first(i)},{X[i]}\n" for i in range(N) if not 100 <= i < 180)
-    content = read(data.encode(), said=EXPECTED)
+    content = read(data.encode(), overrides=EXPECTED)
     np.testing.assert_allclose(content.samples, [np.delete(X, range(100, 180))], rtol=1e-6)
     assert content.starts == (0, 100)
 
@@ -353,7 +359,7 @@ def test_a_time_that_does_not_run_forward_is_refused_with_and_without_a_name(
     first: Callable[[int], float], before: str
 ) -> None:
     with pytest.raises(RecordingError, match=r"time without a unit|does not run forward"):
-        read(rows(lambda i: f"{first(i):.4f};{X[i]}", before=before).encode(), said=EXPECTED)
+        read(rows(lambda i: f"{first(i):.4f};{X[i]}", before=before).encode(), overrides=EXPECTED)
 
 
 def test_the_numbers_that_instruments_write_for_none_are_missing() -> None:
@@ -382,9 +388,9 @@ def test_a_last_line_that_was_cut_is_left_out_and_one_of_full_length_is_not() ->
 
 def test_a_time_column_gives_the_rate_that_is_expected_within_its_digits_and_no_other() -> None:
     text = "t [s],a\n" + "".join(f"{i / 20_480:.6f},{x}\n" for i, x in enumerate(X))
-    assert read(text.encode(), said=Said(expected_rate_hz=20_480)).rate_hz == 20_480
+    assert read(text.encode(), overrides=Overrides(expected_rate_hz=20_480)).rate_hz == 20_480
     assert read(text.encode()).rate_hz == pytest.approx(20_480, rel=1e-3)
-    assert read(text.encode(), said=Said(expected_rate_hz=25_600)).rate_hz == pytest.approx(20_480, rel=1e-3)
+    assert read(text.encode(), overrides=Overrides(expected_rate_hz=25_600)).rate_hz == pytest.approx(20_480, rel=1e-3)
 
 
 def test_a_decimal_comma_is_understood_between_semicolons() -> None:

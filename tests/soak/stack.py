@@ -1,4 +1,4 @@
-"""The demo's road for as long as one likes: vibration and sound from recordings, tags over Modbus and OPC UA, the real
+"""The demo's stack for as long as one likes: vibration and sound from recordings, tags over Modbus and OPC UA, the real
 agent, the real central and its database; a relay between the two, so that the link can fail.
 """
 
@@ -10,8 +10,8 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from edge_agent.demo.configuration import DemoPlaces
-from edge_agent.demo.road import Road
+from edge_agent.demo.configuration import DemoFolders
+from edge_agent.demo.stack import Stack
 from tests.chaos.relays import ChaosRelay
 from tests.soak.sampling import disk_bytes, process_sample, status_sample
 from tests.support.sockets import listening
@@ -21,16 +21,16 @@ CALM_S = (120.0, 480.0)
 FAULT_S = (2.0, 45.0)
 
 
-class SoakRoad(Road):
+class SoakStack(Stack):
     """`running()` as the demo does it, with a relay in front of the central."""
 
-    def __init__(self, places: DemoPlaces) -> None:
-        super().__init__(places)
+    def __init__(self, folders: DemoFolders) -> None:
+        super().__init__(folders)
         self.relay: ChaosRelay
         self.faults: Counter[str] = Counter()
 
     @contextlib.asynccontextmanager
-    async def _way_to_the_central(self, central_url: str) -> AsyncIterator[str]:
+    async def _route_to_central(self, central_url: str) -> AsyncIterator[str]:
         self.relay = ChaosRelay(central_url)
         async with listening(self.relay.handle) as port:
             yield f"http://127.0.0.1:{port}"
@@ -40,7 +40,7 @@ class SoakRoad(Road):
         seen = await self.look()
         names = {"agent": self._gateway, "central": self._central}
         found = {f"{who}_{what}": n for who, child in names.items() for what, n in process_sample(child.pid).items()}
-        state = self.places.state_dir / "gateway"
+        state = self.folders.state_dir / "gateway"
         return found | {"state_disk_bytes": disk_bytes(state)} | status_sample(seen.gateway)
 
     async def fail_now_and_then(self, rng: random.Random) -> None:

@@ -13,7 +13,7 @@ DECIMAL_SIGNS: Final[dict[str, DecimalSign]] = {"comma": ",", "point": "."}
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Overrides:
     """`rate_hz`: of files that carry none. `expected_rate_hz`: what a model was trained at; taken for such files too,
     and a hint for time columns. `unit`: of the samples, whatever the file says. `wanted_unit`: what they shall be in.
     `columns`: names, or numbers from 1 as the file has them. `decimal`: the sign, where a file leaves it open.
@@ -31,7 +31,7 @@ class Said:
         return self.rate_hz if self.rate_hz is not None else self.expected_rate_hz
 
 
-NOTHING_SAID: Final = Said()
+NO_OVERRIDES: Final = Overrides()
 
 
 def channels_named(words: Sequence[str], names: Sequence[str], file: str) -> list[int]:

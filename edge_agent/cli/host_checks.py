@@ -22,8 +22,8 @@ from edge_agent.health.memory import memory_of_this_process
 from edge_agent.health.sync_latency import IMPLAUSIBLE_S, SLOW_S, SyncLatency, measure_sync
 from edge_agent.health.time_services import remedy
 from edge_agent.settings import Settings, WaveformSettings
-from edge_agent.status.box import has_few_inodes, volatile_problem
 from edge_agent.status.folders import StatusFolders
+from edge_agent.status.host import has_few_inodes, volatile_problem
 from edge_agent.status.starts import loop_problem, read_starts, unasked
 
 SMALLEST_BOX_BYTES: Final = 256 << 20

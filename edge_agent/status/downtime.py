@@ -12,7 +12,7 @@ from edge_agent.health.ledger import GapLedger
 from edge_agent.pipeline.recorder import gap_event
 
 
-def absence(gateway_id: str, last_seen_us: int, *, now_ns: int) -> Gap | None:
+def downtime(gateway_id: str, last_seen_us: int, *, now_ns: int) -> Gap | None:
     """Return the gap before a start; None when nothing was ever recorded (0)."""
     if last_seen_us == 0:
         return None
@@ -22,11 +22,11 @@ def absence(gateway_id: str, last_seen_us: int, *, now_ns: int) -> Gap | None:
     return Gap(gateway_id, GapCause.AGENT_STOPPED, start_ns, now_ns, detail)
 
 
-async def note_absence(
+async def record_downtime(
     gateway_id: str, keeper: ClockKeeper, ledger: GapLedger, put: Callable[[Sequence[Record]], Awaitable[None]]
 ) -> None:
     """Tell of the absence before this run, now that its times are known. Raises OutboxError."""
-    gap = absence(gateway_id, keeper.last_seen_us or 0, now_ns=keeper.began_us * 1000)
+    gap = downtime(gateway_id, keeper.last_seen_us or 0, now_ns=keeper.began_us * 1000)
     if gap is None:
         return
     if keeper.is_utc:

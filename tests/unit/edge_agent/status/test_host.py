@@ -9,25 +9,27 @@ import pytest
 
 from edge_agent.health.file_systems import Durability, FileSystem
 from edge_agent.health.memory import Memory
-from edge_agent.status.box import BoxHealth, box_problems, describe_box
+from edge_agent.status.host import HostHealth, describe_host, host_problems
 from edge_agent.status.starts import DIED, Start
 
 MB = 1 << 20
 STATE = Path("/var/lib/edge-agent")
 DISK = FileSystem(STATE, "ext4", Durability.LASTS, False, 1000 * MB, 500 * MB, 65_536, 60_000)
-SOUND = BoxHealth(STATE, DISK, Memory(60 * MB, 1000 * MB, 300 * MB), answers_at=Path("/run/edge-agent/edge-agent.sock"))
+SOUND = HostHealth(
+    STATE, DISK, Memory(60 * MB, 1000 * MB, 300 * MB), answers_at=Path("/run/edge-agent/edge-agent.sock")
+)
 
 
-def said(box: BoxHealth) -> str:
-    (found,) = box_problems(box)
+def said(host: HostHealth) -> str:
+    (found,) = host_problems(host)
     assert found["do"]
     return str(found["what"])
 
 
 def test_a_sound_box_is_no_problem_and_all_of_it_is_told() -> None:
-    assert box_problems(SOUND) == []
-    assert describe_box(SOUND)["state_durability"] == "lasts"
-    assert None not in [value for name, value in describe_box(SOUND).items() if name != "last_end"]
+    assert host_problems(SOUND) == []
+    assert describe_host(SOUND)["state_durability"] == "lasts"
+    assert None not in [value for name, value in describe_host(SOUND).items() if name != "last_end"]
 
 
 @pytest.mark.parametrize(
@@ -35,15 +37,15 @@ def test_a_sound_box_is_no_problem_and_all_of_it_is_told() -> None:
     [(Durability.IN_MEMORY, "is in memory (tmpfs)"), (Durability.IN_A_LAYER, "is in a layer of an overlay")],
 )
 def test_a_state_folder_that_does_not_last_is_said_unless_it_is_meant(durability: Durability, words: str) -> None:
-    box = replace(SOUND, file_system=replace(DISK, type="tmpfs", durability=durability))
-    assert words in said(box)
-    assert box_problems(replace(box, is_volatile_accepted=True)) == []
+    host = replace(SOUND, file_system=replace(DISK, type="tmpfs", durability=durability))
+    assert words in said(host)
+    assert host_problems(replace(host, is_volatile_accepted=True)) == []
 
 
 def test_inodes_are_said_before_they_are_all_gone() -> None:
     assert "has 7 inodes left" in said(replace(SOUND, file_system=replace(DISK, free_inodes=7)))
-    assert box_problems(replace(SOUND, file_system=replace(DISK, total_inodes=64, free_inodes=40))) == []
-    assert box_problems(replace(SOUND, file_system=replace(DISK, total_inodes=None, free_inodes=None))) == []
+    assert host_problems(replace(SOUND, file_system=replace(DISK, total_inodes=64, free_inodes=40))) == []
+    assert host_problems(replace(SOUND, file_system=replace(DISK, total_inodes=None, free_inodes=None))) == []
 
 
 @pytest.mark.parametrize(
@@ -59,14 +61,14 @@ def test_memory_is_said_before_the_kernel_ends_it(memory: Memory, words: str) ->
 
 def test_a_loop_of_starts_is_said_with_the_last_end() -> None:
     starts = tuple(Start(1e9 + n, DIED) for n in range(14))
-    box = replace(SOUND, starts=starts)
-    assert said(box) == f"the agent was started 14 times in the last hour; last end: {DIED}"
-    assert box_problems(box)[0]["since"] == "2001-09-09T01:46:40.000Z"
-    assert box_problems(replace(SOUND, starts=starts[:3])) == []
-    assert describe_box(box)["unasked_starts"] == 14
+    host = replace(SOUND, starts=starts)
+    assert said(host) == f"the agent was started 14 times in the last hour; last end: {DIED}"
+    assert host_problems(host)[0]["since"] == "2001-09-09T01:46:40.000Z"
+    assert host_problems(replace(SOUND, starts=starts[:3])) == []
+    assert describe_host(host)["unasked_starts"] == 14
 
 
 def test_a_socket_that_is_elsewhere_is_said_with_both_places() -> None:
-    box = replace(SOUND, refused="/run/x cannot be made: Read-only file system", answers_at=STATE / "edge-agent.sock")
-    assert "/run/x cannot be made: Read-only file system; recording goes on" in said(box)
-    assert f"it answers at {STATE}/edge-agent.sock" in said(box)
+    host = replace(SOUND, refused="/run/x cannot be made: Read-only file system", answers_at=STATE / "edge-agent.sock")
+    assert "/run/x cannot be made: Read-only file system; recording goes on" in said(host)
+    assert f"it answers at {STATE}/edge-agent.sock" in said(host)

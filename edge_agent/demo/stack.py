@@ -1,4 +1,4 @@
-"""The whole road in one process tree: central with its database, plant, gateway; started and stopped in order."""
+"""The whole pipeline in one process tree: central with its database, plant, gateway; started and stopped in order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import httpx
 from cloud_sync.host.stopping import unless_stopped
 from cloud_sync.outbox.audit_log import read_audit_log
 from edge_agent.demo.audit import Audit, audit
-from edge_agent.demo.configuration import GATEWAY_ID, DemoPlaces, write_configuration
+from edge_agent.demo.configuration import GATEWAY_ID, DemoFolders, write_configuration
 from edge_agent.demo.processes import Child
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError, EdgeError
 from edge_agent.status.local_socket import SOCKET_FILE, STATUS_FILE, StatusFile, ask_daemon
@@ -31,13 +31,13 @@ class Snapshot:
     central: dict[str, Any] | None
 
 
-class Road:
+class Stack:
     """Runs while `running()` is entered."""
 
-    def __init__(self, places: DemoPlaces) -> None:
-        self.places = places
-        logs = places.state_dir / "logs"
-        embedded = ("--embedded", str(places.state_dir / "central"))
+    def __init__(self, folders: DemoFolders) -> None:
+        self.folders = folders
+        logs = folders.state_dir / "logs"
+        embedded = ("--embedded", str(folders.state_dir / "central"))
         self._central = Child(
             "the central",
             ["cloud_sync.central.cli.main", "serve", *embedded, "--exit-with-parent"],
@@ -45,28 +45,28 @@ class Road:
         )
         self._add_key = Child(
             "adding the gateway's key",
-            ["cloud_sync.central.cli.main", "add-key", GATEWAY_ID, *embedded, "--key-file", str(places.key_file)],
+            ["cloud_sync.central.cli.main", "add-key", GATEWAY_ID, *embedded, "--key-file", str(folders.key_file)],
             logs / "add-key.log",
         )
         self._plant = Child(
             "the simulated plant",
-            ["edge_agent.demo.plant", "--modbus-port", "0", "--opcua-port", "0", "--data", str(places.press_rows)],
+            ["edge_agent.demo.plant", "--modbus-port", "0", "--opcua-port", "0", "--data", str(folders.press_rows)],
             logs / "plant.log",
         )
         self._gateway = Child(
-            "the gateway", ["edge_agent", "run", "--config", str(places.config_file)], logs / "gateway.log"
+            "the gateway", ["edge_agent", "run", "--config", str(folders.config_file)], logs / "gateway.log"
         )
         self._central_url = ""
         self._database_url = ""
         self._client: httpx.AsyncClient | None = None
-        self._ways = contextlib.AsyncExitStack()
+        self._exits = contextlib.AsyncExitStack()
         self._old_keys = 0
         self._started_us = 0
 
     @contextlib.asynccontextmanager
     async def running(self, stop: asyncio.Event | None = None) -> AsyncIterator[None]:
         """Start everything, unless `stop` is set meanwhile; at the end stop gateway and plant, the central last."""
-        self._old_keys = sum(1 for _ in read_audit_log(self.places.audit_log_file))
+        self._old_keys = sum(1 for _ in read_audit_log(self.folders.audit_log_file))
         try:
             # The demo's central is on loopback; a proxy from the environment must not come between.
             async with httpx.AsyncClient(timeout=2.0, trust_env=False) as self._client:
@@ -75,17 +75,17 @@ class Road:
         finally:
             self._client = None
             await self._gateway.stop()
-            await self._ways.aclose()
+            await self._exits.aclose()
             await self._plant.stop()
             await self._central.stop()
 
     async def finish(self) -> tuple[Audit, dict[str, Any] | None]:
         """Stop the gateway (it delivers what it has), then count keys on both sides."""
         await self._gateway.stop()
-        last = StatusFile(self.places.runtime_dir / STATUS_FILE).read()
+        last = StatusFile(self.folders.runtime_dir / STATUS_FILE).read()
         result = await audit(
-            self.places.audit_log_file,
-            self.places.state_dir / "gateway" / "outbox.db",
+            self.folders.audit_log_file,
+            self.folders.state_dir / "gateway" / "outbox.db",
             self._database_url,
             skip_keys=self._old_keys,
             since_us=self._started_us,
@@ -98,7 +98,7 @@ class Road:
             if child.has_ended:
                 raise EdgeError(f"{child.name} has ended: {child.last_words()}")
         try:
-            gateway = ask_daemon(self.places.runtime_dir / SOCKET_FILE)
+            gateway = ask_daemon(self.folders.runtime_dir / SOCKET_FILE)
         except DaemonUnreachableError:
             gateway = None
         return Snapshot(gateway, await self._ask_central())
@@ -110,13 +110,13 @@ class Road:
         await self._add_key.run_to_end()
         await self._plant.start()
         ports = await self._plant.ready_line()
-        way = await self._ways.enter_async_context(self._way_to_the_central(self._central_url))
-        write_configuration(self.places, central_url=way, **ports)
+        route = await self._exits.enter_async_context(self._route_to_central(self._central_url))
+        write_configuration(self.folders, central_url=route, **ports)
         self._started_us = time.time_ns() // 1000
         await self._gateway.start()
 
     @contextlib.asynccontextmanager
-    async def _way_to_the_central(self, central_url: str) -> AsyncIterator[str]:
+    async def _route_to_central(self, central_url: str) -> AsyncIterator[str]:
         """The address the gateway is told; something that stands in the way may say another."""
         yield central_url
 
@@ -131,7 +131,7 @@ class Road:
         return document
 
 
-def prepare_places(state_dir: Path, data_dir: Path | None) -> DemoPlaces:
+def prepare_folders(state_dir: Path, data_dir: Path | None) -> DemoFolders:
     """Make the folders. Raises ConfigurationError when the recordings are not where they should be."""
     root = Path(__file__).resolve().parents[2]
     data = (data_dir or root / "tests" / "data").absolute()
@@ -147,4 +147,4 @@ def prepare_places(state_dir: Path, data_dir: Path | None) -> DemoPlaces:
         raise ConfigurationError(f"{state} cannot be made: {exc.strerror}", hint="choose another --state") from exc
     # The socket's path must be short, whatever folder the checkout lies in.
     runtime = Path(tempfile.mkdtemp(prefix="edge-demo-", dir=os.environ.get("XDG_RUNTIME_DIR") or None))
-    return DemoPlaces(state, runtime, data, root / "models_onnx", state / "central-api-key")
+    return DemoFolders(state, runtime, data, root / "models_onnx", state / "central-api-key")

@@ -28,7 +28,7 @@ _ON_PURPOSE: Final = "or, when that is meant: gateway.accept_volatile_state = tr
 
 
 @dataclass(frozen=True, slots=True)
-class BoxHealth:
+class HostHealth:
     """One look. `since_ns`: when each kind of problem was first seen in this run."""
 
     state_dir: Path
@@ -44,7 +44,7 @@ class BoxHealth:
     first_seen_ns: dict[str, int] = field(default_factory=dict)
 
 
-class BoxWatch:
+class HostMonitor:
     """Owns where the status is answered and left, and remembers since when something of the box is so."""
 
     def __init__(
@@ -65,14 +65,14 @@ class BoxWatch:
         self._started_ns = clock.now_ns()
         self._first_seen_ns: dict[str, int] = {}
 
-    def look(self) -> BoxHealth:
+    def look(self) -> HostHealth:
         """Ask the kernel: blocks as long as a disk that does not answer."""
         now_ns, state_dir = self._clock.now_ns(), self._settings.state_dir
         try:
             found = self._file_system(state_dir)
         except OSError:  # what reads and writes there says it
             found = None
-        health = BoxHealth(
+        health = HostHealth(
             state_dir=state_dir,
             file_system=found,
             memory=self._memory(),
@@ -89,7 +89,7 @@ class BoxWatch:
 
     def warnings(self) -> list[str]:
         """Return what the log should hold of it at the start, a line each."""
-        return [f"{found['what']}; {found['do']}" for found in box_problems(self.look())]
+        return [f"{found['what']}; {found['do']}" for found in host_problems(self.look())]
 
     def _remember(self, what: str, is_so: bool, now_ns: int) -> None:
         if not is_so:
@@ -98,40 +98,39 @@ class BoxWatch:
             self._first_seen_ns.setdefault(what, now_ns)
 
 
-def describe_box(box: BoxHealth) -> dict[str, Any]:
+def describe_host(host: HostHealth) -> dict[str, Any]:
     """Return the field `box`."""
-    found = box.file_system
+    found = host.file_system
     return {
         "state_file_system": found.type if found else None,
         "state_durability": found.durability.value if found else None,
         "state_free_bytes": found.free_bytes if found else None,
         "state_free_inodes": found.free_inodes if found else None,
-        "memory_held_bytes": box.memory.held_bytes,
-        "memory_limit_bytes": box.memory.limit_bytes,
-        "unasked_starts": len(box.starts),
-        "last_end": box.starts[-1].before if box.starts else None,
-        "answers_at": None if box.answers_at is None else str(box.answers_at),
+        "memory_held_bytes": host.memory.held_bytes,
+        "memory_limit_bytes": host.memory.limit_bytes,
+        "unasked_starts": len(host.starts),
+        "last_end": host.starts[-1].before if host.starts else None,
+        "answers_at": None if host.answers_at is None else str(host.answers_at),
     }
 
 
-def box_problems(box: BoxHealth) -> list[dict[str, Any]]:
+def host_problems(host: HostHealth) -> list[dict[str, Any]]:
     """Return what is wrong with the box, since when, what to do."""
     out = []
-    if box.refused is not None:
-        out.append(_answering_problem(box, box.refused))
-    volatile = None if box.is_volatile_accepted else volatile_problem(box.state_dir, box.file_system)
+    if host.refused is not None:
+        out.append(_answering_problem(host, host.refused))
+    volatile = None if host.is_volatile_accepted else volatile_problem(host.state_dir, host.file_system)
     if volatile is not None:
-        out.append(problem(volatile[0], box.started_ns, volatile[1]))
-    if has_few_inodes(box.file_system) and box.file_system is not None:
-        what = (
-            f"the disk of {box.state_dir} has {box.file_system.free_inodes} inodes left: then no file can be made there"
-        )
+        out.append(problem(volatile[0], host.started_ns, volatile[1]))
+    if has_few_inodes(host.file_system) and host.file_system is not None:
+        inodes = host.file_system.free_inodes
+        what = f"the disk of {host.state_dir} has {inodes} inodes left: then no file can be made there"
         do = "remove old files there (df -i shows where they are many); the open outbox records on meanwhile"
-        out.append(problem(what, box.first_seen_ns.get("inodes"), do))
-    if is_short_of_memory(box.memory):
-        out.append(_memory_problem(box))
-    if (loop := loop_problem(box.starts)) is not None:
-        out.append(problem(loop[0], int(box.starts[0].at_s * 1e9), loop[1]))
+        out.append(problem(what, host.first_seen_ns.get("inodes"), do))
+    if is_short_of_memory(host.memory):
+        out.append(_memory_problem(host))
+    if (loop := loop_problem(host.starts)) is not None:
+        out.append(problem(loop[0], int(host.starts[0].at_s * 1e9), loop[1]))
     return out
 
 
@@ -166,17 +165,17 @@ def is_short_of_memory(memory: Memory) -> bool:
     return memory.available_bytes is not None and memory.available_bytes < LEAST_AVAILABLE_BYTES
 
 
-def _memory_problem(box: BoxHealth) -> dict[str, Any]:
-    memory = box.memory
+def _memory_problem(host: HostHealth) -> dict[str, Any]:
+    memory = host.memory
     whose = "its group (MemoryMax=, or the container)" if memory.is_group else "the box"
     held, limit = (memory.held_bytes or 0) / 1e6, (memory.limit_bytes or 0) / 1e6
     what = f"memory is short: the agent holds {held:.0f} MB of the {limit:.0f} MB of {whose}; the kernel may end it"
     do = "fewer channels or sources, a larger MemoryMax= of the service, or a box with more memory"
-    return problem(what, box.first_seen_ns.get("memory"), do)
+    return problem(what, host.first_seen_ns.get("memory"), do)
 
 
-def _answering_problem(box: BoxHealth, refused: str) -> dict[str, Any]:
-    where = f"it answers at {box.answers_at}" if box.answers_at else "nobody can ask it"
+def _answering_problem(host: HostHealth, refused: str) -> dict[str, Any]:
+    where = f"it answers at {host.answers_at}" if host.answers_at else "nobody can ask it"
     what = f"the status socket {refused}; recording goes on, and {where}"
     do = "make gateway.runtime_dir a folder the agent may write to (RuntimeDirectory= of the service), then restart it"
-    return problem(what, box.started_ns, do)
+    return problem(what, host.started_ns, do)
