@@ -4,6 +4,7 @@ CentralError
   DatabaseAwayError     nothing was stored; the sender tries again, the operator looks at the database
   SchemaTooNewError     the database belongs to a newer program; the service must not touch it
   SchemaDiffersError    tables of our names are somebody else's and cannot be adopted
+  ReadingIndexError     an index is missing and could not be built; batches are taken without it
   EmbeddedPostgresError the bundled PostgreSQL cannot run here
   LoadTestError         the load test could not be carried out or judged
   UsageError            the command line cannot be carried out as given
@@ -39,6 +40,10 @@ class SchemaTooNewError(CentralError):
 
 class SchemaDiffersError(CentralError):
     """Tables of these names exist with another key or other types; nothing was changed."""
+
+
+class ReadingIndexError(CentralError):
+    """The index by sensor could not be built; the next run of its job tries again."""
 
 
 class EmbeddedPostgresError(CentralError):

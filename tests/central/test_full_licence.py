@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cloud_sync.central.database.adoption import CREATE_INDEX
 from cloud_sync.central.database.migrations import CREATE_HYPERTABLE, full_licence_policies, schema_files
+from cloud_sync.central.database.reading_index import CREATE_INDEX
 from tests.peers.processes import PEERS, pglite_environment
 
 TABLES = "\n".join(schema_files().values())

@@ -1,7 +1,7 @@
 """Tables that were there before us: the platform's own `sensors` and `sensor_readings`.
 
 Constraints
-- Nothing of theirs is dropped, converted or filled: only missing columns and a missing index are added.
+- Nothing of theirs is dropped, converted or filled: only missing columns and a missing index (reading_index) are added.
 - What cannot be adopted is refused before anything is changed, naming every difference at once.
 """
 
@@ -91,22 +91,11 @@ _UNIQUE_KEYS: Final = """
       AND i.indpred IS NULL AND i.indexprs IS NULL AND k.place <= i.indnkeyatts
     GROUP BY i.indexrelid"""
 
-_READS_BY_SENSOR: Final = """
-    SELECT EXISTS (
-        SELECT FROM pg_index i
-        JOIN pg_attribute first ON first.attrelid = i.indrelid AND first.attnum = i.indkey[0]
-        JOIN pg_attribute second ON second.attrelid = i.indrelid AND second.attnum = i.indkey[1]
-        WHERE i.indrelid = to_regclass('sensor_readings') AND i.indpred IS NULL
-          AND first.attname = 'sensor_id' AND second.attname = 'timestamp')"""
-
-CREATE_INDEX: Final = "CREATE INDEX sensor_readings_by_sensor ON sensor_readings (sensor_id, timestamp DESC)"
-_INDEX_TIMEOUT_S: Final = 3_600.0  # an adopted table may hold years
-
 _KINDS: Final = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}
 
 
 async def adopt(connection: asyncpg.Connection[Any]) -> tuple[str, ...]:
-    """Before the first version: add what our statements need to tables that exist already. Returns their names.
+    """Add the columns our statements need to tables that exist before the first version, and return the tables' names.
 
     Raises SchemaDiffersError, before anything is changed, when a table of a name we use cannot be used.
     """
@@ -123,7 +112,7 @@ async def adopt(connection: asyncpg.Connection[Any]) -> tuple[str, ...]:
 
 
 async def applied_version(connection: asyncpg.Connection[Any]) -> int:
-    """The newest version that was applied; 0 on a database we have not been in. Raises as `adopt` does."""
+    """Return the newest version that was applied, 0 on a database we have not been in. Raises as `adopt` does."""
     present, differences = await _compared(connection, (_VERSIONS,))
     _refuse(differences)
     if not present:
@@ -133,17 +122,9 @@ async def applied_version(connection: asyncpg.Connection[Any]) -> int:
 
 
 async def relation_kind(connection: asyncpg.Connection[Any], name: str) -> str | None:
-    """PostgreSQL's letter for the kind of this relation (`r` a table, `p` a partitioned one, ...), or None."""
+    """Return PostgreSQL's letter for the kind of this relation (`r` a table, `p` a partitioned one, ...), or None."""
     relation = await connection.fetchrow(_RELATION, name)
     return None if relation is None else str(relation["kind"])
-
-
-async def add_reading_index(connection: asyncpg.Connection[Any]) -> None:
-    """Readings are looked up by sensor and time; an index of any name that serves this is left alone."""
-    if not await connection.fetchval(_READS_BY_SENSOR):
-        await connection.execute(
-            "CREATE INDEX sensor_readings_by_sensor ON sensor_readings (sensor_id, timestamp DESC)"
-        )
 
 
 async def _compared(

@@ -1,8 +1,9 @@
-"""What the central does by itself where TimescaleDB's full licence is missing: retention, and the hourly roll-up.
+"""What the central does by itself: an index for readers; retention and the hourly roll-up where TimescaleDB does not.
 
 Constraints
 - One instance works at a time (an advisory lock per job), and a job that another instance just ran is not due.
-- Every step is one short statement of its own; what is interrupted is taken up again by the next run.
+- Every step is one short statement of its own; what is interrupted is taken up again by the next run. An index is the
+  exception: it may take hours, so each job has its own schedule and waits for no other.
 - An hour that late rows arrived in is computed anew, from all its rows; hours beyond retention stay as they are.
 - Rows of a table that was here before us are deleted only when retention was asked for by name.
 """
@@ -22,9 +23,10 @@ from typing import Any, Final
 import asyncpg
 
 from cloud_sync.central.database.migrations import Features
+from cloud_sync.central.database.reading_index import build_index
 from cloud_sync.central.database.store import Store
 from cloud_sync.central.database.upkeep import Job, Upkeep, whole_hour
-from cloud_sync.central.errors import CentralError
+from cloud_sync.central.errors import CentralError, ReadingIndexError
 from cloud_sync.central.metrics import Metrics
 from cloud_sync.row_rules import EPOCH
 
@@ -101,7 +103,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobRun:
-    """What one run did: chunks or rows deleted, hours written."""
+    """What one run did: chunks or rows deleted, hours written, indexes built."""
 
     job: Job
     outcome: Outcome
@@ -128,10 +130,9 @@ class Maintenance:
 
     async def run(self) -> None:
         """Run what is due, for ever. A failure is logged when it begins and when it ends, and tried again."""
-        while True:
+        async with asyncio.TaskGroup() as jobs:
             for job, every_s in self._upkeep.every_s:
-                await self._run_due(job, every_s)
-            await asyncio.sleep(self._upkeep.pause_s)
+                jobs.create_task(self._run_scheduled(job, every_s))
 
     async def run_once(self) -> list[JobRun]:
         """Run every job now, due or not. Raises CentralError."""
@@ -143,19 +144,32 @@ class Maintenance:
             if features.own_hourly:
                 await connection.execute(_MARK_SPAN, since, self._now())
 
-    async def _run_due(self, job: Job, every_s: float) -> None:
-        try:
-            ran = await self._run_locked(job, every_s=every_s)
-        except CentralError as exc:
-            self._metrics.jobs.add(job, Outcome.FAILED)
-            if job not in self._failing:
-                logger.warning("the job %s failed and will be tried again: %s", job, exc.message)
-                self._failing.add(job)
-            return
-        self._metrics.jobs.add(job, ran.outcome)
-        if job in self._failing:
-            logger.info("the job %s works again", job)
-            self._failing.discard(job)
+    async def _run_scheduled(self, job: Job, every_s: float) -> None:
+        while True:
+            pause_s = self._upkeep.pause_s
+            try:
+                ran = await self._run_locked(job, every_s=every_s)
+            except ReadingIndexError as exc:
+                self._count_failed(job, exc)
+                pause_s = every_s  # a try is costly, above all where it fills the disk
+            except CentralError as exc:
+                self._count_failed(job, exc)
+            else:
+                self._count_run(ran)
+            await asyncio.sleep(pause_s)
+
+    def _count_failed(self, job: Job, exc: CentralError) -> None:
+        self._metrics.jobs.add(job, Outcome.FAILED)
+        if job not in self._failing:
+            hint = f" ({exc.hint})" if exc.hint else ""
+            logger.warning("the job %s failed and will be tried again: %s%s", job, exc.message, hint)
+            self._failing.add(job)
+
+    def _count_run(self, ran: JobRun) -> None:
+        self._metrics.jobs.add(ran.job, ran.outcome)
+        if ran.job in self._failing:
+            logger.info("the job %s works again", ran.job)
+            self._failing.discard(ran.job)
 
     async def _run_locked(self, job: Job, *, every_s: float) -> JobRun:
         async with self._store.reached() as (connection, features):
@@ -170,9 +184,11 @@ class Maintenance:
             return JobRun(job, outcome, changed or 0, time.monotonic() - started_s)
 
     async def _work(self, job: Job, connection: asyncpg.Connection[Any], features: Features) -> int | None:
-        """How much was changed, or None when there is nothing of this kind for us to do."""
+        """Return how much was changed, or None when there is nothing of this kind for us to do."""
         if job is Job.RETENTION:
             return await self._delete_old(connection, features)
+        if job is Job.READING_INDEX:
+            return await build_index(connection, self._store.reached, hypertable=features.hypertable)
         return await self._roll_up(connection, features)
 
     async def _delete_old(self, connection: asyncpg.Connection[Any], features: Features) -> int | None:
@@ -214,7 +230,7 @@ class Maintenance:
 async def maintaining(maintenance: Maintenance) -> AsyncIterator[None]:
     """The jobs run while this scope is entered. Should they break, batches are still taken, and the log says so."""
     task = asyncio.create_task(maintenance.run(), name="maintenance")  # awaited below
-    task.add_done_callback(_say_if_broken)
+    task.add_done_callback(_log_if_broken)
     try:
         yield
     finally:
@@ -222,7 +238,7 @@ async def maintaining(maintenance: Maintenance) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def _say_if_broken(task: asyncio.Task[None]) -> None:
+def _log_if_broken(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.error("maintenance broke and is off until the next start", exc_info=error)
 

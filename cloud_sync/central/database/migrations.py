@@ -17,12 +17,17 @@ from typing import Any, Final
 
 import asyncpg
 
-from cloud_sync.central.database.adoption import add_reading_index, adopt, applied_version, relation_kind
+from cloud_sync.central.database.adoption import adopt, applied_version, relation_kind
+from cloud_sync.central.database.reading_index import index_empty_table
 from cloud_sync.central.errors import SchemaTooNewError
 
 logger = logging.getLogger(__name__)
 
 _LOCK: Final = 0x5345_4447  # any number of our own, the same in every central
+
+LIMIT_S: Final = 4 * 3_600.0
+"""For a statement that makes the tables: in one that was here before, the first and the last of years of readings are
+looked for; and for the lock, while another central does the same."""
 
 _FULL_LICENCE: Final = "timescale"
 _READINGS: Final = "sensor_readings"
@@ -64,17 +69,17 @@ class Features:
 
     @property
     def own_retention(self) -> bool:
-        """Under the full licence TimescaleDB's policy drops old chunks."""
+        """Return whether old rows are ours to delete; under the full licence TimescaleDB's policy drops them."""
         return not (self.hypertable and self.licence == _FULL_LICENCE)
 
 
 async def migrate(connection: asyncpg.Connection[Any]) -> Features:
-    """Bring the tables up to date and say what the database can do."""
+    """Bring the tables up to date and return what the database can do."""
     timescaledb = await _timescaledb(connection)
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK, timeout=LIMIT_S)
         await _apply_files(connection)
-        await add_reading_index(connection)
+        await index_empty_table(connection)
         hypertable = timescaledb is not None and await _made_hypertable(connection)
         licence = await connection.fetchval("SELECT current_setting('timescaledb.license', true)")
         if hypertable and licence == _FULL_LICENCE:
@@ -86,14 +91,14 @@ async def migrate(connection: asyncpg.Connection[Any]) -> Features:
 
 
 def schema_files() -> dict[int, str]:
-    """Version number -> SQL text, in order."""
+    """Return the SQL text of each version by its number, in order."""
     folder = files("cloud_sync.central.database") / "schema"
     named = {int(item.name.split("_")[0]): item.read_text() for item in folder.iterdir() if item.name.endswith(".sql")}
     return dict(sorted(named.items()))
 
 
 def full_licence_policies() -> str:
-    """The SQL for servers with TimescaleDB's full licence."""
+    """Return the SQL for servers with TimescaleDB's full licence."""
     return (files("cloud_sync.central.database") / "full_licence" / "policies.sql").read_text()
 
 
@@ -111,7 +116,7 @@ async def _apply_files(connection: asyncpg.Connection[Any]) -> None:
     )
     for version, text in known.items():
         if version > present:
-            await connection.execute(text)
+            await connection.execute(text, timeout=LIMIT_S)
             await connection.execute("INSERT INTO schema_version (version) VALUES ($1)", version)
     for table in adopted:
         logger.info("adopting the table %s that was here already", table)
@@ -176,6 +181,7 @@ async def _apply_policies(connection: asyncpg.Connection[Any]) -> None:
 async def _keeps_own_hourly(connection: asyncpg.Connection[Any]) -> bool:
     kind = await relation_kind(connection, "sensor_readings_hourly")
     if kind is None:
-        await connection.execute((files("cloud_sync.central.database") / "own_jobs" / "hourly.sql").read_text())
+        text = (files("cloud_sync.central.database") / "own_jobs" / "hourly.sql").read_text()
+        await connection.execute(text, timeout=LIMIT_S)
         return True
     return kind == "r" and bool(await connection.fetchval(_HOURLY_COLUMNS))

@@ -74,9 +74,11 @@ class Store:
         metrics: Metrics | None = None,
         upkeep: Upkeep | None = None,
         lease: LeaseTerms | None = None,
+        statement_timeout_s: float = STATEMENT_TIMEOUT_S,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._database_url = database_url
+        self._statement_timeout_s = statement_timeout_s
         self._now = now
         self.metrics = metrics or Metrics()
         self.writing = WriteWatch()
@@ -95,7 +97,7 @@ class Store:
             min_size=0,  # connects when first used, so that opening needs no database
             max_size=CONNECTIONS,
             timeout=CONNECT_TIMEOUT_S,
-            command_timeout=STATEMENT_TIMEOUT_S,
+            command_timeout=self._statement_timeout_s,
             server_settings={"application_name": "edge-central"},
         )
         return self
