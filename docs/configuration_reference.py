@@ -1,4 +1,4 @@
-"""Writes docs/CONFIGURATION.md from the settings' own classes.
+"""Write docs/CONFIGURATION.md from the settings' own classes.
 
 `python -m docs.configuration_reference > docs/CONFIGURATION.md`.
 
@@ -15,8 +15,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from edge_agent import settings as s
+from edge_agent.settings.source_kinds import source_kinds, tables_below
 
-TABLES: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
+BEFORE_SOURCES: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("[gateway]", s.GatewaySettings),
     ("[central]", s.CentralSettings),
     ("[central.proxy]", s.CentralProxySettings),
@@ -28,20 +29,15 @@ TABLES: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("[outbox]", s.OutboxSettings),
     ("[report]", s.ReportSettings),
     ("[models]", s.ModelSettings),
-    ('[[sources]] type = "microphone"', s.MicrophoneSettings),
-    ('[[sources]] type = "accelerometer"', s.AccelerometerSettings),
-    ('[[sources]] type = "replay"', s.ReplaySettings),
-    ('[[sources]] type = "synthetic"', s.SyntheticSettings),
-    ("channels of these four", s.ChannelSettings),
-    ("[[sources.indicators]] of these four", s.IndicatorSettings),
-    ("alarm of these four and of tag_models", s.AlarmSettings),
-    ('[[sources]] type = "modbus"', s.ModbusSettings),
-    ("[[sources.poll_groups]]", s.PollGroupSettings),
-    ("[[sources.poll_groups.tags]]", s.ModbusTagSettings),
-    ('[[sources]] type = "opcua"', s.OpcUaSettings),
-    ("[[sources.nodes]]", s.OpcUaNodeSettings),
+)
+AFTER_SOURCES: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("[tables]", s.TableSettings),
     ("[[tag_models]]", s.TagModelSettings),
+)
+SHARED_BY_WAVEFORMS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
+    ("channels of every source above", s.ChannelSettings),
+    ("[[sources.indicators]] of every source above", s.IndicatorSettings),
+    ("alarm of every source above, and of tag_models", s.AlarmSettings),
 )
 UNITS: Final = {"_kbit_s": "kbit/s", "_s": "s", "_ms": "ms", "_hz": "Hz", "_bytes": "bytes", "_days": "days"}
 HEAD: Final = """\
@@ -69,8 +65,26 @@ tag models. Two writers of one row are refused.
 
 
 def render() -> str:
-    """The whole page."""
-    return HEAD + "".join(_table(title, model) for title, model in TABLES)
+    """Return the whole page, with every kind of source that is installed."""
+    tables = (*BEFORE_SOURCES, *_sources(), *AFTER_SOURCES)
+    return HEAD + "".join(_table(title, model) for title, model in tables)
+
+
+def _sources() -> list[tuple[str, type[BaseModel]]]:
+    """Waveforms first, then what they share, then tags; each with the tables that only it has."""
+    kinds = source_kinds().classes
+    waveforms = [name for name, kind in kinds.items() if issubclass(kind, s.WaveformSettings)]
+    tags = [name for name in kinds if name not in waveforms]
+    of_waveforms, of_tags = (
+        [table for name in names for table in _kind(name, kinds[name])] for names in (waveforms, tags)
+    )
+    return [*of_waveforms, *SHARED_BY_WAVEFORMS, *of_tags]
+
+
+def _kind(name: str, kind: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
+    shared = [model for _, model in SHARED_BY_WAVEFORMS]
+    below = [(f"[[sources.{path}]]", table) for path, table in tables_below(kind) if table not in shared]
+    return [(f'[[sources]] type = "{name}"', kind), *below]
 
 
 def _table(title: str, model: type[BaseModel]) -> str:

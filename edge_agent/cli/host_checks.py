@@ -21,7 +21,7 @@ from edge_agent.health.file_systems import FileSystem, file_system_of
 from edge_agent.health.memory import memory_of_this_process
 from edge_agent.health.sync_latency import IMPLAUSIBLE_S, SLOW_S, SyncLatency, measure_sync
 from edge_agent.health.time_services import remedy
-from edge_agent.settings import Settings, WaveformSettings
+from edge_agent.settings import Settings
 from edge_agent.status.folders import StatusFolders
 from edge_agent.status.host import has_few_inodes, volatile_problem
 from edge_agent.status.starts import loop_problem, read_starts, unasked
@@ -144,7 +144,7 @@ def check_models(settings: Settings) -> list[Check]:
     from edge_agent.bundles.champion_file import read_pointer
     from edge_agent.bundles.folders import is_there
 
-    wanted = {s.model for s in settings.sources if isinstance(s, WaveformSettings) and s.model}
+    wanted = {s.model for s in settings.waveform_sources if s.model}
     wanted |= {tag_model.model for tag_model in settings.tag_models}
     if wanted and not is_there(settings.models.dir):
         what = f"the folder of bundles {settings.models.dir} is not there"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.errors import BundleError, ConfigurationError
-from edge_agent.settings import CentralSettings, ModelSettings, Settings, WaveformSettings
+from edge_agent.settings import CentralSettings, ModelSettings, Settings
 from edge_agent.settings.load import load_settings
 from edge_agent.settings.toml_file import find_settings_file
 
@@ -31,15 +31,17 @@ def validate_file(file: Path | None, *, as_json: bool) -> int:
             raise
         print(json.dumps(_document(path, errors=exc.message.splitlines())))
         return 3
-    tags = sum(len(s.nodes) for s in settings.sources if s.type == "opcua")
-    tags += sum(len(g.tags) for s in settings.sources if s.type == "modbus" for g in s.poll_groups)
     warnings = _unusable(settings.central)
     if as_json:
         print(json.dumps(_document(path, warnings=["; ".join(each) for each in warnings])))
     else:
         counted = ", ".join(
             _counted(*of)
-            for of in ((len(settings.sources), "source"), (tags, "tag"), (len(settings.tag_models), "tag model"))
+            for of in (
+                (len(settings.sources), "source"),
+                (len(settings.tag_names), "tag"),
+                (len(settings.tag_models), "tag model"),
+            )
         )
         print(f"{path}: valid; gateway {settings.gateway.id}, {counted}")
         for what, do in warnings:
@@ -71,7 +73,7 @@ def _check_files(settings: Settings) -> None:
 
 
 def _check_indicators(settings: Settings) -> None:
-    with_indicators = [s for s in settings.sources if isinstance(s, WaveformSettings) and s.indicators]
+    with_indicators = [source for source in settings.waveform_sources if source.indicators]
     if with_indicators:
         # Imported here: it loads the arithmetic.
         from edge_agent.pipeline.condition.plan import check_rows, indicators_of

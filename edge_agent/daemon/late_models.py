@@ -17,7 +17,7 @@ from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import Put
 from edge_agent.rollout.lifecycle import ModelLifecycle
-from edge_agent.settings import Settings, WaveformSettings
+from edge_agent.settings import Settings
 from edge_agent.status.unscored import Unscored, unscored_by
 
 
@@ -86,7 +86,7 @@ class LateModels:
 
     async def adopt(self, model: ScoringModel) -> None:
         """Score with it wherever it is asked for. Raises BundleError when one of those does not fit it."""
-        sources = [s for s in self._settings.sources if isinstance(s, WaveformSettings) and s.model == model.name]
+        sources = [s for s in self._settings.waveform_sources if s.model == model.name]
         tag_models = [settings for settings in self._settings.tag_models if settings.model == model.name]
         try:
             waveforms = [(source, self._lines.waveform(source, model)) for source in sources]

@@ -23,7 +23,7 @@ from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import IndicatorStage, Put, TagStage, WaveformStage
 from edge_agent.rollout.lifecycle import ModelLifecycle
-from edge_agent.settings import ModbusSettings, OpcUaSettings, Settings, WaveformSettings
+from edge_agent.settings import Settings, SourceSettings, WaveformSettings
 
 BLOCKS_QUEUED: Final = 64  # some seconds of signal: the loop is never away that long, and memory stays small
 SCANS_QUEUED: Final = 64
@@ -100,7 +100,7 @@ class Wiring:
         self._lifecycle.attach(line)
         running.add(WaveformStage(line, inlet, self._put, self._clock, indicators))
 
-    def _connect_tags(self, source: ModbusSettings | OpcUaSettings, inlet: Channel[Scan | Gap]) -> None:
+    def _connect_tags(self, source: SourceSettings, inlet: Channel[Scan | Gap]) -> None:
         line = tag_line(source, self._settings.report, self._recorder)
         self._running.add(TagStage(line, inlet, self._put, self._clock))
 

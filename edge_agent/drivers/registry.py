@@ -1,44 +1,48 @@
-"""Which driver serves which settings. A protocol's library is imported when a source needs it, not before."""
+"""The driver of a source. A protocol's library is imported when a source needs it, not before."""
 
 from __future__ import annotations
 
+import pkgutil
+from typing import Any, Final
+
 from edge_agent.core.clock import Clock
 from edge_agent.drivers.base import Driver
-from edge_agent.settings import (
-    AccelerometerSettings,
-    MicrophoneSettings,
-    ModbusSettings,
-    OpcUaSettings,
-    ReplaySettings,
-    SourceSettings,
-    SyntheticSettings,
-)
+from edge_agent.drivers.unusable import UnusableDriver
+from edge_agent.errors import DriverError
+from edge_agent.settings import SourceSettings, UnusableSource
+from edge_agent.settings.source_kinds import foreign_code
+
+_PROMISED: Final = ("open", "stream", "close")
+_HINT: Final = "update the package it comes from; docs/how-to/add-a-driver.md says what a driver must have"
 
 
 def build_driver(settings: SourceSettings, clock: Clock) -> Driver:
-    """The driver for this source, not opened yet."""
-    match settings:
-        case MicrophoneSettings():
-            from edge_agent.drivers.sound.microphone import MicrophoneDriver
+    """Return the driver for this source, not opened yet; one that cannot be made costs this source only."""
+    try:
+        return _made(settings, clock)
+    except DriverError as exc:
+        reason = f"the driver of type {settings.type!r} cannot be used: {exc.message}"
+        source = UnusableSource(type=settings.type, name=settings.name, reason=reason, hint=exc.hint or _HINT)
+        return UnusableDriver(source, clock)
 
-            return MicrophoneDriver(settings, clock)
-        case AccelerometerSettings():
-            from edge_agent.drivers.accelerometer.accelerometer import AccelerometerDriver
 
-            return AccelerometerDriver(settings, clock)
-        case ReplaySettings():
-            from edge_agent.drivers.replay import ReplayDriver
+def driver_class(settings: SourceSettings) -> Any:
+    """Import the class of this source's driver. Raises DriverError when it is not there, or lacks what it promises."""
+    with foreign_code(f"importing {settings.driver}"):
+        found = pkgutil.resolve_name(settings.driver)
+    if not isinstance(found, type):
+        raise DriverError(f"{settings.driver} is no class")
+    missing = [name for name in _PROMISED if not callable(getattr(found, name, None))]
+    if missing:
+        raise DriverError(f"{settings.driver} has no {' and no '.join(missing)}")
+    return found
 
-            return ReplayDriver(settings, clock)
-        case SyntheticSettings():
-            from edge_agent.drivers.synthetic import SyntheticDriver
 
-            return SyntheticDriver(settings, clock)
-        case ModbusSettings():
-            from edge_agent.drivers.modbus.driver import ModbusDriver
-
-            return ModbusDriver(settings, clock)
-        case OpcUaSettings():
-            from edge_agent.drivers.opcua.driver import OpcUaDriver
-
-            return OpcUaDriver(settings, clock)
+def _made(settings: SourceSettings, clock: Clock) -> Driver:
+    kind = driver_class(settings)
+    with foreign_code(f"making {settings.driver}"):
+        driver: Driver = kind(settings, clock)
+    name = getattr(driver, "name", None)
+    if name != settings.name:
+        raise DriverError(f"the `name` of {settings.driver} is {name!r}; it must be the source's, {settings.name!r}")
+    return driver

@@ -15,16 +15,7 @@ from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.tag_inputs import inputs_wanted
 from edge_agent.pipeline.tags import SnapshotLine, TagLine
 from edge_agent.pipeline.waveform import WaveformLine
-from edge_agent.settings import (
-    MicrophoneSettings,
-    ModbusSettings,
-    OpcUaSettings,
-    ReplaySettings,
-    ReportSettings,
-    Settings,
-    TagModelSettings,
-    WaveformSettings,
-)
+from edge_agent.settings import ReportSettings, Settings, SourceSettings, TagModelSettings, WaveformSettings
 
 
 class ModelLines:
@@ -59,7 +50,7 @@ def waveform_line(
         asset=source.asset,
         points=tuple(channel.point for channel in source.channels),
         sensor_type=sensor_type(source),
-        signal_unit=signal_unit(source),
+        signal_unit=source.signal_unit,
         model=model,
         alarm=source.alarm,
         report=report,
@@ -86,7 +77,7 @@ def indicator_line(
         asset=source.asset,
         points=tuple(channel.point for channel in source.channels),
         sensor_type=sensor_type(source),
-        signal_unit=signal_unit(source),
+        signal_unit=source.signal_unit,
         indicators=indicators,
         interval_s=settings.report.interval_s,
         recorder=recorder,
@@ -96,13 +87,11 @@ def indicator_line(
     )
 
 
-def tag_line(source: ModbusSettings | OpcUaSettings, report: ReportSettings, recorder: Recorder) -> TagLine:
+def tag_line(source: SourceSettings, report: ReportSettings, recorder: Recorder) -> TagLine:
     """All tags of one device."""
-    groups = source.poll_groups if isinstance(source, ModbusSettings) else ()
-    tags = [tag for group in groups for tag in group.tags] if groups else list(getattr(source, "nodes", ()))
     return TagLine(
         source.name,
-        deadbands={tag.name: tag.deadband for tag in tags},
+        deadbands={tag.name: tag.deadband for tag in source.all_tags},
         heartbeat_s=report.heartbeat_s,
         recorder=recorder,
     )
@@ -124,31 +113,21 @@ def check_inputs(settings: TagModelSettings, model: ScoringModel) -> None:
 
 def sensor_type(source: WaveformSettings) -> str:
     """The central's word for what this source measures."""
-    return "audio" if _is_sound(source) else "vibration"
-
-
-def signal_unit(source: WaveformSettings) -> str:
-    """Unit of the samples; empty for sound."""
-    return "" if _is_sound(source) else getattr(source, "unit", "g")
+    return "audio" if source.is_sound else "vibration"
 
 
 def when_full(source: WaveformSettings) -> WhenFull:
     """A recording can wait; a sensor cannot."""
-    return WhenFull.BLOCK if isinstance(source, ReplaySettings) else WhenFull.DROP_OLDEST
+    return WhenFull.BLOCK if source.is_recording else WhenFull.DROP_OLDEST
 
 
 def measured_by(source: WaveformSettings, model: ScoringModel, row: int) -> dict[str, Any]:
     """What makes two values of a row of the model comparable beside its features."""
     first = row * model.channels_per_row
     scales = [channel.scale for channel in source.channels[first : first + model.channels_per_row]]
-    return {"unit": signal_unit(source), "scale": scales[0] if len(scales) == 1 else scales}
+    return {"unit": source.signal_unit, "scale": scales[0] if len(scales) == 1 else scales}
 
 
 def measured_of(settings: TagModelSettings) -> dict[str, Any]:
     """The same of a tag model."""
     return {"inputs": dict(settings.inputs), "constants": dict(settings.constants)}
-
-
-def _is_sound(source: WaveformSettings) -> bool:
-    is_replay_of_sound = isinstance(source, ReplaySettings) and source.stands_for == "microphone"
-    return isinstance(source, MicrophoneSettings) or is_replay_of_sound

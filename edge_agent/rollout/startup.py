@@ -17,7 +17,7 @@ from edge_agent.errors import BundleError
 from edge_agent.pipeline.explain.attribution import SIGMAS_P01_TO_P99
 from edge_agent.pipeline.model import Baseline, ScoringModel
 from edge_agent.rollout.probation import MAX_STARTS
-from edge_agent.settings import ModelSettings, Settings, WaveformSettings
+from edge_agent.settings import ModelSettings, Settings
 
 
 def scoring_model(champion: Champion) -> ScoringModel:
@@ -57,7 +57,7 @@ class Withdrawn:
 
 def wanted_models(settings: Settings) -> list[str]:
     """The names that sources and tag models ask for."""
-    wanted = {s.model for s in settings.sources if isinstance(s, WaveformSettings) and s.model}
+    wanted = {s.model for s in settings.waveform_sources if s.model}
     return sorted(wanted | {tag_model.model for tag_model in settings.tag_models})
 
 
@@ -133,7 +133,7 @@ def refusal(name: str, exc: BundleError) -> str:
 def _check_kind(settings: Settings, model: ScoringModel) -> None:
     """A model over windows cannot score tags, nor the other way round."""
     takes_windows = model.spec.window_samples > 0
-    of_sources = [s.name for s in settings.sources if isinstance(s, WaveformSettings) and s.model == model.name]
+    of_sources = [s.name for s in settings.waveform_sources if s.model == model.name]
     of_tags = [t.name for t in settings.tag_models if t.model == model.name]
     if of_sources and not takes_windows:
         raise BundleError(

@@ -14,15 +14,15 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from edge_agent.settings.central import CentralSettings
+from edge_agent.settings.source_kinds import AnyKind
 from edge_agent.settings.sources import (
     AlarmSettings,
-    ModbusSettings,
     ModelName,
     Name,
-    OpcUaSettings,
     SourceSettings,
     Strict,
     TagName,
+    UnusableSource,
     WaveformSettings,
 )
 
@@ -173,6 +173,11 @@ class TagModelSettings(Strict):
     )
     alarm: AlarmSettings = AlarmSettings(over_windows=5)
 
+    @property
+    def row_prefixes(self) -> tuple[str, ...]:
+        """Return <asset>.<name>, below which its rows are."""
+        return (f"{self.asset}.{self.name}",)
+
 
 class Settings(BaseSettings):
     """The whole configuration of one gateway."""
@@ -191,8 +196,18 @@ class Settings(BaseSettings):
     report: ReportSettings = ReportSettings()
     models: ModelSettings = ModelSettings()
     tables: TableSettings = TableSettings()
-    sources: tuple[SourceSettings, ...] = Field(min_length=1)
+    sources: tuple[Annotated[SourceSettings, AnyKind()], ...] = Field(min_length=1)
     tag_models: tuple[TagModelSettings, ...] = ()
+
+    @property
+    def waveform_sources(self) -> list[WaveformSettings]:
+        """Return the sources of samples."""
+        return [source for source in self.sources if isinstance(source, WaveformSettings)]
+
+    @property
+    def tag_names(self) -> list[str]:
+        """Return the name of every tag that any source reads."""
+        return [tag.name for source in self.sources for tag in source.all_tags]
 
     @classmethod
     def settings_customise_sources(
@@ -209,7 +224,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _names_are_unique(self) -> Settings:
         seen: set[str] = set()
-        for part in (*self.sources, *self.tag_models):
+        parts: tuple[SourceSettings | TagModelSettings, ...] = (*self.sources, *self.tag_models)
+        for part in parts:
             if part.name in seen:
                 raise ValueError(f"two sources or tag models are called {part.name!r}; names must differ")
             seen.add(part.name)
@@ -218,51 +234,35 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _rows_do_not_collide(self) -> Settings:
         owner: dict[str, str] = {}
-        families: set[str] = set()
-        for part in (*self.sources, *self.tag_models):
-            for key in _row_names(part):
-                if key in owner:
-                    raise ValueError(_collision(owner[key], part.name, key))
-                owner[key] = part.name
-                if not isinstance(part, ModbusSettings | OpcUaSettings):
-                    families.add(key)  # its rows are <key>.<feature>
+        prefixes: set[str] = set()
+        written = [(source.name, tag.name) for source in self.sources for tag in source.all_tags]
+        parts: tuple[SourceSettings | TagModelSettings, ...] = (*self.sources, *self.tag_models)
+        for part in parts:
+            written += [(part.name, prefix) for prefix in part.row_prefixes]
+            prefixes.update(part.row_prefixes)
+        for name, key in written:
+            if key in owner:
+                raise ValueError(_collision(owner[key], name, key))
+            owner[key] = name
         for key in owner:
-            for above in families.intersection(_above(key)):
+            for above in prefixes.intersection(_above(key)):
                 raise ValueError(_collision(owner[above], owner[key], above))
         return self
 
     @model_validator(mode="after")
     def _tag_models_know_their_tags(self) -> Settings:
-        known = {tag for source in self.sources for tag in _tag_names(source)}
+        if any(isinstance(source, UnusableSource) for source in self.sources):
+            return self  # the tags of that source are not known
+        known = set(self.tag_names)
         for model in self.tag_models:
             for name, tag in model.inputs.items():
                 if tag not in known:
                     raise ValueError(f"tag_models {model.name!r}: input {name!r} uses {tag!r}, which no source reads")
-        for source in self.sources:
-            for indicator in source.indicators if isinstance(source, WaveformSettings) else ():
+        for source in self.waveform_sources:
+            for indicator in source.indicators:
                 if indicator.shaft_tag is not None and indicator.shaft_tag not in known:
                     raise ValueError(f"{source.name!r}: shaft_tag is {indicator.shaft_tag!r}, which no source reads")
         return self
-
-
-def _tag_names(source: SourceSettings) -> list[str]:
-    match source:
-        case ModbusSettings():
-            return [tag.name for group in source.poll_groups for tag in group.tags]
-        case OpcUaSettings():
-            return [node.name for node in source.nodes]
-        case _:
-            return []
-
-
-def _row_names(part: SourceSettings | TagModelSettings) -> list[str]:
-    match part:
-        case ModbusSettings() | OpcUaSettings():
-            return _tag_names(part)
-        case TagModelSettings():
-            return [f"{part.asset}.{part.name}"]
-        case _:
-            return [f"{part.asset}.{channel.point}" for channel in part.channels]
 
 
 def _above(key: str) -> list[str]:

@@ -15,7 +15,8 @@ from edge_agent import settings as settings_module
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import Settings
 from edge_agent.settings.pattern_words import is_with_unit, looks_like
-from edge_agent.settings.toml_file import line_of, parse, read_text, resolve_paths
+from edge_agent.settings.source_kinds import path_fields, source_kinds, tables_below
+from edge_agent.settings.toml_file import absolute, line_of, parse, read_text, resolve_paths
 
 _ENVIRONMENT_HINT: Final = "a whole table or list in the environment is JSON; single settings are EDGE_TABLE__SETTING"
 
@@ -26,7 +27,7 @@ def load_settings(path: Path) -> Settings:
     document = parse(path, text)
     _refuse_secrets(path, text, document)
     try:
-        return Settings(**resolve_paths(document, path.parent))
+        return Settings(**_with_source_paths(resolve_paths(document, path.parent), path.parent))
     except ValidationError as exc:
         raise _explain(path, text, exc) from exc
     except RecursionError as exc:  # of a file it was said before: this is a list or table in the environment
@@ -38,6 +39,18 @@ def load_settings(path: Path) -> Settings:
             f"an EDGE_ environment variable cannot be read: {exc}",
             hint=_ENVIRONMENT_HINT,
         ) from exc
+
+
+def _with_source_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the document with the paths of sources made absolute: which settings are paths, their kinds say."""
+    sources, classes = document.get("sources"), source_kinds().classes
+    if not isinstance(sources, list):
+        return document
+    out = []
+    for source in sources:
+        kind = classes.get(str(source.get("type"))) if isinstance(source, dict) else None
+        out.append(source if kind is None else absolute(source, path_fields(kind), folder))
+    return {**document, "sources": out}
 
 
 def _refuse_secrets(path: Path, text: str, document: Mapping[str, Any]) -> None:
@@ -96,7 +109,7 @@ def _say(error: Any, location: tuple[int | str, ...]) -> str:
         case "missing":
             return "is missing and has no default"
         case "union_tag_invalid" | "union_tag_not_found":
-            return "type must be one of microphone, accelerometer, replay, synthetic, modbus, opcua"
+            return f"type must be one of {', '.join(source_kinds().classes)}"
         case "value_error":
             return str(error["msg"]).removeprefix("Value error, ")
         case "string_pattern_mismatch":
@@ -116,8 +129,11 @@ def _shown(error: Any) -> str:
 
 def _all_field_names() -> set[str]:
     """Every setting's name, for a suggestion when one is misspelt."""
-    names: set[str] = set()
-    for value in vars(settings_module).values():
-        if isinstance(value, type) and issubclass(value, BaseModel):
-            names |= set(value.model_fields)
-    return names
+    kinds = source_kinds().classes.values()
+    models = [*kinds, *(table for kind in kinds for _, table in tables_below(kind))]
+    models += [value for value in vars(settings_module).values() if _is_model(value)]
+    return {name for model in models for name in model.model_fields}
+
+
+def _is_model(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseModel)

@@ -1,12 +1,14 @@
-"""The shape of sources: what each kind of device or recording needs to be read, and how its alarms behave.
+"""What sources have in common, whatever driver reads them: the bases of each driver's own settings.
 
-Strict and frozen; opens nothing. `settings` puts them together with everything else.
+A driver derives its settings from `WaveformSettings` (samples) or `TagSourceSettings` (named values); everything above
+works through these two. Strict and frozen; opens nothing. `source_kinds` knows which kinds there are.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -119,10 +121,62 @@ class IndicatorSettings(Strict):
         return self
 
 
-class WaveformSettings(Strict):
+class TagSettings(Strict):
+    """What any tag has, whatever protocol it comes by."""
+
+    name: TagName = Field(description="<asset>.<quantity>; also the central's sensor_id.")
+    unit: str = Field(max_length=20, description="Unit of the value after scale and offset; may be empty.")
+    sensor_type: SensorType = Field("general", description="The central's word for the kind of quantity.")
+    deadband: float = Field(0.0, ge=0, description="A change smaller than this is not reported (absolute).")
+
+
+class SourceSettings(Strict):
+    """What every source has. A kind of source narrows `type` to one text, and names its driver."""
+
+    driver: ClassVar[str]
+    """Where the driver is, "package.module:Class": imported when a source needs it, not before."""
+
+    type: str = Field(description="Says which kind of source this is.")
+    name: Name = Field(description="Unique on this gateway; in the log, in `status` and in gap events.")
+
+    @property
+    def all_tags(self) -> tuple[TagSettings, ...]:
+        """Return every tag this source reads; none for waveforms."""
+        return ()
+
+    @property
+    def row_prefixes(self) -> tuple[str, ...]:
+        """Return the names below which all rows are this source's; none for tags, whose rows have the tags' names."""
+        return ()
+
+
+class TagSourceSettings(SourceSettings):
+    """A source of tags. A row's sensor_id is the tag's name."""
+
+    @property
+    @abstractmethod
+    def all_tags(self) -> tuple[TagSettings, ...]:
+        """Return every tag this source reads: what deadbands, tag models, `status` and the check of row names know."""
+
+
+class UnusableSource(TagSourceSettings):
+    """A source whose driver cannot be used. The others run; this one is rejected, for `reason`."""
+
+    model_config = ConfigDict(extra="ignore")
+    driver = "edge_agent.drivers.unusable:UnusableDriver"
+
+    reason: str
+    hint: str
+
+    @property
+    def all_tags(self) -> tuple[TagSettings, ...]:
+        """Return nothing: which tags it would read is not known."""
+        return ()
+
+
+class WaveformSettings(SourceSettings):
     """What every source of waveforms has. A row's sensor_id is <asset>.<point>.<feature>."""
 
-    name: Name = Field(description="Unique on this gateway; in the log, in `status` and in gap events.")
     asset: Name = Field(description="The machine this is mounted on.")
     channels: tuple[ChannelSettings, ...] = Field(min_length=1, max_length=64, description="In the sensor's own order.")
     model: ModelName | None = Field(
@@ -132,6 +186,26 @@ class WaveformSettings(Strict):
     indicators: tuple[IndicatorSettings, ...] = Field(
         (), max_length=32, description="Condition features that need no model: [[sources.indicators]]."
     )
+
+    @property
+    def row_prefixes(self) -> tuple[str, ...]:
+        """Return <asset>.<point> of each channel."""
+        return tuple(f"{self.asset}.{channel.point}" for channel in self.channels)
+
+    @property
+    @abstractmethod
+    def signal_unit(self) -> str:
+        """Return the unit of the samples after `scale`; empty for sound."""
+
+    @property
+    def is_sound(self) -> bool:
+        """Return whether the samples are sound, not vibration."""
+        return False
+
+    @property
+    def is_recording(self) -> bool:
+        """Return whether this source waits when the pipeline is slower; a sensor's oldest block is dropped instead."""
+        return False
 
     @model_validator(mode="after")
     def _indicators_know_their_points(self) -> WaveformSettings:
@@ -153,160 +227,3 @@ class WaveformSettings(Strict):
 
 
 BLOCK_MEANING = "Samples handed over at a time; longer costs less processor time and adds delay."
-
-
-class MicrophoneSettings(WaveformSettings):
-    """A sound device used as a microphone. Only features leave the box."""
-
-    type: Literal["microphone"] = Field(description="Says which kind of source this is.")
-    device: str | None = Field(None, description="Part of the device's name (never its number); none is the default.")
-    sample_rate_hz: int = Field(16_000, ge=1_000, le=384_000, description="Must be the rate the model was trained at.")
-    block_s: float = Field(0.1, ge=0.005, le=5, description=BLOCK_MEANING)
-
-
-class AccelerometerSettings(WaveformSettings):
-    """An accelerometer: a sound-card class sensor, or a stream of framed samples over TCP or UDP."""
-
-    type: Literal["accelerometer"] = Field(description="Says which kind of source this is.")
-    interface: Literal["sound_card", "tcp", "udp"] = Field(description="How the samples come in.")
-    unit: Literal["g", "m/s2"] = Field("g", description="Unit of the samples after `scale`.")
-    device: str | None = Field(None, description="sound_card: part of the device's name.")
-    host: str = Field("127.0.0.1", description="tcp: who serves the stream. udp: the local address to listen on.")
-    port: int | None = Field(None, ge=1, le=65_535, description="tcp and udp.")
-    sample_rate_hz: int = Field(ge=100, le=384_000, description="A stream that says another rate is refused.")
-    block_s: float = Field(0.1, ge=0.005, le=5, description=BLOCK_MEANING)
-    silent_after_s: float = Field(3.0, gt=0, description="No samples for this long: the sensor is lost.")
-
-    @model_validator(mode="after")
-    def _stream_has_a_port(self) -> AccelerometerSettings:
-        if self.interface != "sound_card" and self.port is None:
-            raise ValueError(f'interface = "{self.interface}" needs a port')
-        return self
-
-
-class ReplaySettings(WaveformSettings):
-    """Recordings in place of a sensor: a file, or a folder played in name order."""
-
-    type: Literal["replay"] = Field(description="Says which kind of source this is.")
-    stands_for: Literal["accelerometer", "microphone"] = Field(description="What the recordings are treated as.")
-    path: Path = Field(description="A recording, or a folder of them.")
-    unit: str = Field(
-        "g", description="Unit the samples are played in; files in another one are converted, or refused."
-    )
-    recorded_unit: str | None = Field(None, description="Unit of the numbers in the files, whatever their header says.")
-    sample_rate_hz: float | None = Field(None, gt=0, description="For formats that do not carry their rate.")
-    columns: tuple[str, ...] = Field((), description="Columns that are channels: names, or numbers from 1 as text.")
-    decimal: Literal["comma", "point"] | None = Field(None, description="Decimal sign of texts that leave it open.")
-    pace: float = Field(1.0, ge=0, le=10_000, description="1 is real time, 10 ten times faster, 0 no waiting at all.")
-    repeat: bool = Field(False, description="Start over after the last recording.")
-
-
-class SyntheticSettings(WaveformSettings):
-    """A formula in place of a sensor: sine, noise, and impulses that repeat."""
-
-    type: Literal["synthetic"] = Field(description="Says which kind of source this is.")
-    unit: str = Field("g", description="Unit of the samples.")
-    sample_rate_hz: int = Field(20_480, ge=100, description="Must be the rate the model was trained at.")
-    frequency_hz: float = Field(29.7, ge=0, description="Of the sine: a shaft at 1,782 rpm.")
-    amplitude: float = Field(0.1, description="Of the sine, in `unit`.")
-    noise: float = Field(0.02, ge=0, description="Standard deviation of white noise.")
-    impulse_hz: float = Field(0.0, ge=0, description="Impulses per second, as of a bearing fault; 0 is healthy.")
-    impulse_amplitude: float = Field(0.0, description="Of each impulse, in `unit`.")
-    seed: int = Field(0, ge=0, description="The same seed gives the same noise, sample for sample.")
-    block_s: float = Field(0.1, ge=0.005, le=5, description=BLOCK_MEANING)
-
-
-class TagSettings(Strict):
-    """What any tag has, whatever protocol it comes by."""
-
-    name: TagName = Field(description="<asset>.<quantity>; also the central's sensor_id.")
-    unit: str = Field(max_length=20, description="Unit of the value after scale and offset; may be empty.")
-    sensor_type: SensorType = Field("general", description="The central's word for the kind of quantity.")
-    deadband: float = Field(0.0, ge=0, description="A change smaller than this is not reported (absolute).")
-
-
-class ModbusTagSettings(TagSettings):
-    """Where one number lives in a Modbus device. Addresses count from 0, as on the wire."""
-
-    table: Literal["holding", "input", "coil", "discrete"] = Field("holding", description="Where the device keeps it.")
-    address: int = Field(ge=0, le=65_535, description="From 0: the manual's 40001 is holding register 0.")
-    data_type: Literal["uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64", "bool"] = Field(
-        "uint16", description="How the registers are read."
-    )
-    order: Literal["ABCD", "DCBA", "BADC", "CDAB"] = Field(
-        "ABCD", description="Byte order of numbers over two and more registers."
-    )
-    scale: Factor = Field(1.0, description="value = raw * scale + offset")
-    offset: float = Field(0.0, description="In `unit`; added after scaling.")
-
-    @model_validator(mode="after")
-    def _bits_are_bool(self) -> ModbusTagSettings:
-        is_bit = self.table in ("coil", "discrete")
-        if is_bit != (self.data_type == "bool"):
-            raise ValueError('coils and discrete inputs are data_type = "bool", registers are not')
-        return self
-
-
-class PollGroupSettings(Strict):
-    """Tags of one device that are read together."""
-
-    interval_s: float = Field(1.0, ge=0.01, le=86_400, description="Time between two reads.")
-    tags: tuple[ModbusTagSettings, ...] = Field(min_length=1, description="What is read.")
-
-
-class ModbusSettings(Strict):
-    """A Modbus TCP device, read only."""
-
-    type: Literal["modbus"] = Field(description="Says which kind of source this is.")
-    name: Name = Field(description="Unique on this gateway; in the log, in `status` and in gap events.")
-    host: str = Field(min_length=1, description="Name or address of the device.")
-    port: int = Field(502, ge=1, le=65_535, description="502 is Modbus TCP's own.")
-    unit_id: int = Field(1, ge=0, le=255, description="The device behind a gateway; most devices ignore it.")
-    timeout_s: float = Field(3.0, gt=0, le=60, description="How long to wait for one answer.")
-    max_registers: int = Field(125, ge=1, le=125, description="Largest read the device accepts, in registers.")
-    max_hole: int = Field(16, ge=0, le=124, description="Unused registers worth reading to save a request.")
-    poll_groups: tuple[PollGroupSettings, ...] = Field(min_length=1, description="One per reading interval.")
-
-
-class OpcUaNodeSettings(TagSettings):
-    """Where one number lives in an OPC UA server."""
-
-    node_id: str = Field(pattern=r"^(ns=\d+;)?[isgb]=.+$", description='For example "ns=2;s=Press3.Temperature".')
-
-
-class OpcUaSettings(Strict):
-    """An OPC UA server, subscribed to, never written to."""
-
-    type: Literal["opcua"] = Field(description="Says which kind of source this is.")
-    name: Name = Field(description="Unique on this gateway; in the log, in `status` and in gap events.")
-    endpoint: str = Field(pattern=r"^opc\.tcp://[^\s]+$", description="For example opc.tcp://10.0.4.20:4840/plant.")
-    security: Literal["none", "basic256sha256", "aes256_sha256_rsapss"] = Field(
-        "none", description="Security policy, with signing and encryption."
-    )
-    allow_plaintext: bool = Field(False, description='Permit security = "none".')
-    certificate_file: Path | None = Field(
-        None, description="This gateway's own (PEM or DER); the server must trust it."
-    )
-    private_key_file: Path | None = Field(None, description="Its key, without a password.")
-    username: str | None = Field(None, description="None signs in as an anonymous user.")
-    password_file: Path | None = Field(None, description="A file that holds only the user's password.")
-    publishing_interval_ms: float = Field(500.0, ge=10, description="How often the server sends what has changed.")
-    sampling_interval_ms: float = Field(500.0, ge=0, description="How often the server looks; 0 is as fast as it can.")
-    queue_size: int = Field(50, ge=1, le=10_000, description="Values the server keeps per node between publishes.")
-    silent_after_s: float = Field(30.0, gt=0, description="No keep-alive for this long: the server is lost.")
-    nodes: tuple[OpcUaNodeSettings, ...] = Field(min_length=1, description="What is subscribed to.")
-
-    @model_validator(mode="after")
-    def _security_is_deliberate(self) -> OpcUaSettings:
-        if self.security == "none" and not self.allow_plaintext:
-            raise ValueError('security is "none"; choose basic256sha256 or set allow_plaintext = true')
-        if self.security != "none" and (self.certificate_file is None or self.private_key_file is None):
-            raise ValueError(f'security = "{self.security}" needs certificate_file and private_key_file')
-        return self
-
-
-SourceSettings = Annotated[
-    MicrophoneSettings | AccelerometerSettings | ReplaySettings | SyntheticSettings | ModbusSettings | OpcUaSettings,
-    Field(discriminator="type"),
-]
-WAVEFORM_SETTINGS = (MicrophoneSettings, AccelerometerSettings, ReplaySettings, SyntheticSettings)

@@ -48,7 +48,10 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def resolve_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Relative paths in a file are relative to that file, wherever the agent is started from."""
+    """Return the document with the paths of all tables but the sources' made absolute.
+
+    Relative paths in a file are relative to that file, wherever the agent is started from.
+    """
     out = dict(document)
     for table, keys in {
         "gateway": ("state_dir", "runtime_dir"),
@@ -57,18 +60,16 @@ def resolve_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
         "tables": ("bearings_file", "zones_file"),
     }.items():  # fmt: skip
         if isinstance(out.get(table), dict):
-            out[table] = _absolute(out[table], keys, folder)
+            out[table] = absolute(out[table], keys, folder)
     nested_keys = ("ca_file", "certificate_file", "private_key_file", "password_file")
     for name in ("mqtt", "proxy"):
         if isinstance(out.get("central"), dict) and isinstance(nested := out["central"].get(name), dict):
-            out["central"] = {**out["central"], name: _absolute(nested, nested_keys, folder)}
-    if isinstance(out.get("sources"), list):
-        file_keys = ("path", "certificate_file", "private_key_file", "password_file")
-        out["sources"] = [_absolute(s, file_keys, folder) if isinstance(s, dict) else s for s in out["sources"]]
+            out["central"] = {**out["central"], name: absolute(nested, nested_keys, folder)}
     return out
 
 
-def _absolute(table: dict[str, Any], keys: Iterable[str], folder: Path) -> dict[str, Any]:
+def absolute(table: dict[str, Any], keys: Iterable[str], folder: Path) -> dict[str, Any]:
+    """Return the table with the texts under `keys` as absolute paths."""
     # Not Path.resolve: up to Python 3.12 it fails at a link that leads to itself. Whoever opens it says so.
     return {
         key: os.path.realpath(folder / value) if key in keys and isinstance(value, str) else value

@@ -8,7 +8,7 @@ from typing import Any
 from edge_agent.drivers.supervisor import SourceHealth, SourceState
 from edge_agent.pipeline.condition.meter import ChannelIndicator, Meter
 from edge_agent.pipeline.stages import IndicatorStage, SnapshotStage, TagStage, WaveformStage
-from edge_agent.settings import ModbusSettings, OpcUaSettings, SourceSettings
+from edge_agent.settings import SourceSettings
 from edge_agent.status.fields import problem, rfc3339
 
 Stage = WaveformStage | IndicatorStage | TagStage
@@ -37,7 +37,7 @@ def describe_source(
             document["channels"] = [_channel(stage, i) for i in range(len(stage.line.channels))]
         if stage.indicators is not None:
             document["indicators"] = [_indicator(*state) for state in stage.indicators.states()]
-    elif isinstance(source, ModbusSettings | OpcUaSettings) and stage is not None:
+    elif stage is not None:
         document["tags"] = [
             {
                 "name": name,

@@ -17,8 +17,8 @@ from asyncua import Server, ua
 
 from edge_agent.core.clock import SystemClock
 from edge_agent.drivers.opcua.driver import OpcUaDriver
+from edge_agent.drivers.opcua.settings import OpcUaSettings
 from edge_agent.errors import DriverError
-from edge_agent.settings import OpcUaSettings
 from tests.fuzz.door import Door, Enter
 from tests.fuzz.generator import damaged
 from tests.fuzz.wires import PATIENCE_S, against, first_item

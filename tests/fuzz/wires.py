@@ -22,10 +22,11 @@ from cloud_sync.transports.mqtt.transport import MqttTransport
 from cloud_sync.transports.tls import ClientTls
 from edge_agent.core.clock import SystemClock
 from edge_agent.drivers.accelerometer.protocol import SampleFormat, encode
+from edge_agent.drivers.accelerometer.settings import AccelerometerSettings
 from edge_agent.drivers.base import Driver
+from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.drivers.registry import build_driver
 from edge_agent.errors import DriverError
-from edge_agent.settings import AccelerometerSettings, ModbusSettings
 from tests.chaos.mqtt_packets import packets
 from tests.fuzz.answers import NOW
 from tests.fuzz.door import Door, Enter

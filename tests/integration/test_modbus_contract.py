@@ -12,8 +12,8 @@ from edge_agent.core.clock import SystemClock
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Scan
 from edge_agent.drivers.modbus.driver import ModbusDriver
+from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.errors import TransientDriverError
-from edge_agent.settings import ModbusSettings
 from tests.contract.check_driver import CHECKS
 from tests.peers.processes import build_modbus_server, child, first_line
 from tests.peers.relay import Relay, relay_to

@@ -13,9 +13,9 @@ from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Scan
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.modbus.driver import RETRY_REJECTED_S, ModbusDriver
+from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.drivers.supervisor import Supervisor
 from edge_agent.errors import TransientDriverError
-from edge_agent.settings import ModbusSettings
 from tests.peers.scripted_modbus import Memory, Request, bit_answer, exception, register_answer, scripted_device
 
 DEADLINE_S = 10.0

@@ -15,8 +15,9 @@ from edge_agent.core.clock import SystemClock
 from edge_agent.core.tags import Scan
 from edge_agent.demo.plant_sources import modbus_source, opcua_source
 from edge_agent.drivers.modbus.driver import ModbusDriver
+from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.drivers.opcua.driver import OpcUaDriver
-from edge_agent.settings import ModbusSettings, OpcUaSettings
+from edge_agent.drivers.opcua.settings import OpcUaSettings
 from tests.contract.check_driver import CHECKS
 from tests.peers.processes import child, first_line
 from tests.peers.relay import Relay, relay_to

@@ -18,8 +18,8 @@ from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Scan
 from edge_agent.drivers.opcua import driver as opcua_driver
 from edge_agent.drivers.opcua.driver import RETRY_REJECTED_S, OpcUaDriver
+from edge_agent.drivers.opcua.settings import OpcUaSettings
 from edge_agent.errors import DeviceRejectedError, TransientDriverError
-from edge_agent.settings import OpcUaSettings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DEADLINE_S = 15.0

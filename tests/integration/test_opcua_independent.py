@@ -18,8 +18,8 @@ from edge_agent.core.gaps import Gap
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Scan
 from edge_agent.drivers.opcua.driver import OpcUaDriver
+from edge_agent.drivers.opcua.settings import OpcUaSettings
 from edge_agent.errors import DeviceRejectedError
-from edge_agent.settings import OpcUaSettings
 from tests.contract.check_driver import CHECKS
 from tests.peers.processes import PEERS, child, first_line, node_opcua_environment
 from tests.peers.relay import Relay, relay_to

@@ -10,7 +10,7 @@ from asyncua import Client, Server, ua
 
 from edge_agent.core.clock import SystemClock
 from edge_agent.drivers.opcua.driver import OpcUaDriver
-from edge_agent.settings import OpcUaSettings
+from edge_agent.drivers.opcua.settings import OpcUaSettings
 from tests.peers.relay import relay_to
 
 DEADLINE_S = 10.0

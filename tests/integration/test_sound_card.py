@@ -14,10 +14,11 @@ import pytest
 from edge_agent.core.clock import SystemClock
 from edge_agent.core.gaps import GapCause
 from edge_agent.core.samples import SampleBlock
+from edge_agent.drivers.accelerometer.settings import AccelerometerSettings
 from edge_agent.drivers.base import Driver
 from edge_agent.drivers.registry import build_driver
+from edge_agent.drivers.sound.settings import MicrophoneSettings
 from edge_agent.errors import DeviceRejectedError, TransientDriverError
-from edge_agent.settings import AccelerometerSettings, MicrophoneSettings
 from tests.peers.sound_server import RAMP, SoundServer, require_sound_server, sound_server
 
 DEADLINE_S = 60.0

@@ -14,11 +14,11 @@ import pytest
 from edge_agent.core.clock import SystemClock
 from edge_agent.core.gaps import GapCause
 from edge_agent.core.samples import SampleBlock
-from edge_agent.drivers.accelerometer.accelerometer import AccelerometerDriver
+from edge_agent.drivers.accelerometer.driver import AccelerometerDriver
 from edge_agent.drivers.accelerometer.protocol import SampleFormat, encode
+from edge_agent.drivers.accelerometer.settings import AccelerometerSettings
 from edge_agent.drivers.registry import build_driver
 from edge_agent.errors import DeviceRejectedError, TransientDriverError
-from edge_agent.settings import AccelerometerSettings
 from tests.contract.check_driver import CHECKS
 
 RATE_HZ = 1000

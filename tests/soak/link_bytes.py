@@ -42,12 +42,13 @@ from edge_agent.core.clock import FakeClock
 from edge_agent.core.samples import read_only
 from edge_agent.daemon.assembly import policy_of
 from edge_agent.delivery.central_connection import connection_of
-from edge_agent.drivers.synthetic import SyntheticSignal
+from edge_agent.drivers.synthetic.driver import SyntheticSignal
+from edge_agent.drivers.synthetic.settings import SyntheticSettings
 from edge_agent.drivers.waveform.block_sequence import BlockSequence
 from edge_agent.pipeline.condition.line import IndicatorLine
 from edge_agent.pipeline.lines import indicator_line
 from edge_agent.pipeline.recorder import Recorder
-from edge_agent.settings import Settings, SyntheticSettings
+from edge_agent.settings import Settings
 from edge_agent.status.metered_link import metered_link
 from edge_agent.status.twins import Installation
 from tests.support.authority import Authority

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from edge_agent.settings import ReplaySettings, Settings, WaveformSettings
+from edge_agent.drivers.replay.settings import ReplaySettings
+from edge_agent.settings import Settings, WaveformSettings
 from edge_agent.settings.load import load_settings
 
 REPOSITORY = Path(__file__).parents[2]

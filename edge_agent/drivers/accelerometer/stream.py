@@ -19,10 +19,10 @@ from edge_agent.core.gaps import GapCause
 from edge_agent.core.samples import SampleBlock, read_only
 from edge_agent.drivers.accelerometer.link import FrameLink
 from edge_agent.drivers.accelerometer.protocol import SEQUENCES, Frame, FrameHeader
+from edge_agent.drivers.accelerometer.settings import AccelerometerSettings
 from edge_agent.drivers.waveform.block_sequence import BlockSequence
 from edge_agent.drivers.waveform.sample_clock import SampleClock, Stamp
 from edge_agent.errors import DeviceRejectedError
-from edge_agent.settings import AccelerometerSettings
 
 _BELIEVED_NS: Final = 2_000_000_000
 _JUMP_NS: Final = 20_000_000  # of the sensor's time against its own count: less is jitter

@@ -37,8 +37,8 @@ from edge_agent.drivers.base import Item
 from edge_agent.drivers.modbus.codec import bad_reading, decode, reading
 from edge_agent.drivers.modbus.plan import WIDTHS, RegisterBlock, block_of, plan_blocks, split
 from edge_agent.drivers.modbus.schedule import FixedRate
+from edge_agent.drivers.modbus.settings import ModbusSettings, ModbusTagSettings, PollGroupSettings
 from edge_agent.errors import DeviceRejectedError, DriverError, TransientDriverError
-from edge_agent.settings import ModbusSettings, ModbusTagSettings, PollGroupSettings
 
 RETRY_REJECTED_S: Final = 300.0  # a register that was refused may appear with a new PLC program: minutes, not scans
 

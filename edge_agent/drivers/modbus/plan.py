@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from edge_agent.drivers.modbus.settings import ModbusTagSettings
 from edge_agent.errors import ConfigurationError
-from edge_agent.settings import ModbusTagSettings
 
 Table = Literal["holding", "input", "coil", "discrete"]
 

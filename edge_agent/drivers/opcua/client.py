@@ -23,8 +23,8 @@ from asyncua.ua.uaerrors import (
 )
 from cryptography import x509
 
+from edge_agent.drivers.opcua.settings import OpcUaSettings
 from edge_agent.errors import DeviceRejectedError, DriverError, TransientDriverError
-from edge_agent.settings import OpcUaSettings
 
 POLICIES: Final = {
     "basic256sha256": security_policies.SecurityPolicyBasic256Sha256,

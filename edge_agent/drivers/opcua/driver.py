@@ -28,8 +28,8 @@ from edge_agent.core.tags import Reading, Scan, Tag
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.opcua.client import apply_identity, bound_messages, translated
 from edge_agent.drivers.opcua.mapping import SequenceWatch, says_overflow, to_reading
+from edge_agent.drivers.opcua.settings import OpcUaNodeSettings, OpcUaSettings
 from edge_agent.errors import TransientDriverError
-from edge_agent.settings import OpcUaNodeSettings, OpcUaSettings
 
 ANSWER_TIMEOUT_S: Final = 5.0  # for one request; a healthy server answers within tens of milliseconds
 CLOSE_TIMEOUT_S: Final = 1.0  # saying goodbye to a dead server must not hold up a restart

@@ -7,9 +7,9 @@ from typing import Final
 
 from edge_agent.core.clock import Clock
 from edge_agent.drivers.base import Item
+from edge_agent.drivers.sound.settings import MicrophoneSettings
 from edge_agent.drivers.sound.sound_card import SoundCard
 from edge_agent.drivers.waveform.block_sequence import BlockSequence
-from edge_agent.settings import MicrophoneSettings
 
 FULL_SCALE: Final = "FS"
 _SILENT_AFTER_S: Final = 3.0  # no samples at all; digital silence is samples

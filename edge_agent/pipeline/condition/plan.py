@@ -168,7 +168,7 @@ def _parameters(
 ) -> dict[str, Value]:
     parameters: dict[str, Value] = dict(settings.parameters)
     if settings.family == "velocity":
-        parameters.setdefault("signal_unit", getattr(source, "unit", ""))
+        parameters.setdefault("signal_unit", source.signal_unit)
     if group is not None:
         for name, wanted in (("low_hz", group.low_hz), ("high_hz", group.high_hz)):
             if parameters.setdefault(name, wanted) != wanted:

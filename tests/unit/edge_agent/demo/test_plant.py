@@ -16,8 +16,9 @@ from edge_agent.demo.plant_sources import (
 )
 from edge_agent.drivers.modbus.codec import decode
 from edge_agent.drivers.modbus.plan import WIDTHS
+from edge_agent.drivers.modbus.settings import ModbusSettings, ModbusTagSettings
 from edge_agent.errors import RecordingError
-from edge_agent.settings import ModbusSettings, ModbusTagSettings, Settings
+from edge_agent.settings import Settings
 from tests.support.places import TESTS
 
 DATA = TESTS / "data" / "ai4i" / "ai4i2020.csv"

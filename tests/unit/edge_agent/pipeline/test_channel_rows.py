@@ -10,6 +10,7 @@ import pytest
 
 from cloud_sync.records import EventKind
 from edge_agent.core.scores import Verdict
+from edge_agent.drivers.replay.settings import ReplaySettings
 from edge_agent.errors import BundleError, ConfigurationError
 from edge_agent.pipeline.channel_rows import row_points
 from edge_agent.pipeline.lines import measured_by
@@ -18,7 +19,7 @@ from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.waveform import WaveformLine
 from edge_agent.rollout.hot_swap import check_fit
 from edge_agent.rollout.shadow_run import incomparable
-from edge_agent.settings import AlarmSettings, ReplaySettings, ReportSettings
+from edge_agent.settings import AlarmSettings, ReportSettings
 from tests.unit.edge_agent.pipeline.test_waveform import events, feed, rows
 
 POINTS = ("de-x", "de-y", "nde-x", "nde-y")

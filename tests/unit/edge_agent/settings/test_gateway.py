@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from edge_agent.drivers.sound.settings import MicrophoneSettings
 from edge_agent.errors import ConfigurationError
-from edge_agent.settings import MicrophoneSettings, Settings
+from edge_agent.settings import Settings
 from edge_agent.settings.load import load_settings
 
 HEAD = """\

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.drivers.modbus.plan import MAX_BITS, WIDTHS, block_of, plan_blocks, split
+from edge_agent.drivers.modbus.settings import ModbusTagSettings
 from edge_agent.errors import ConfigurationError
-from edge_agent.settings import ModbusTagSettings
 
 REGISTER_TYPES = sorted(set(WIDTHS) - {"bool"})
 

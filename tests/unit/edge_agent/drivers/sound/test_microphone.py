@@ -180,7 +180,7 @@ import asyncio
 from edge_agent.core.clock import SystemClock
 from edge_agent.drivers.registry import build_driver
 from edge_agent.errors import TransientDriverError
-from edge_agent.settings import MicrophoneSettings
+from edge_agent.drivers.sound.settings import MicrophoneSettings
 settings = {"name": "m", "asset": "a", "type": "microphone", "channels": [{"point": "x"}]}
 try:
     asyncio.run(build_driver(MicrophoneSettings.model_validate(settings), SystemClock()).open())
@@ -197,7 +197,7 @@ def test_without_the_portaudio_library_the_message_says_what_to_install(tmp_path
 
 
 @pytest.mark.parametrize(
-    "module", ["replay", "synthetic", "accelerometer.accelerometer", "sound.microphone", "registry"]
+    "module", ["replay.driver", "synthetic.driver", "accelerometer.driver", "sound.microphone", "registry"]
 )
 def test_importing_a_driver_imports_no_library_of_a_device(module: str) -> None:
     forbidden = "{'sounddevice', 'soundfile', 'pymodbus', 'asyncua', 'scipy'}"

@@ -18,13 +18,14 @@ from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
 from edge_agent.core.samples import SampleBlock, read_only
 from edge_agent.core.tags import Reading, Tag
+from edge_agent.drivers.synthetic.settings import SyntheticSettings
 from edge_agent.errors import BundleError, ConfigurationError
 from edge_agent.pipeline.condition.line import IndicatorLine
 from edge_agent.pipeline.condition.plan import check_rows, indicators_of
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import WaveformStage
 from edge_agent.rollout.hot_swap import check_fit
-from edge_agent.settings import SyntheticSettings, TableSettings
+from edge_agent.settings import TableSettings
 from tests.support.blocks import rows_in
 from tests.support.mean_model import mean_model
 from tests.unit.edge_agent.pipeline.test_waveform import line_of

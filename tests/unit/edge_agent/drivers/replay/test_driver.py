@@ -14,10 +14,11 @@ from edge_agent.core.clock import FakeClock, SystemClock
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.samples import SampleBlock
 from edge_agent.drivers.base import Item
-from edge_agent.drivers.replay import ReplayDriver
+from edge_agent.drivers.replay.driver import ReplayDriver
+from edge_agent.drivers.replay.settings import ReplaySettings
 from edge_agent.dsp.windower import Windower
 from edge_agent.errors import TransientDriverError
-from edge_agent.settings import ChannelSettings, ReplaySettings
+from edge_agent.settings import ChannelSettings
 
 RATE_HZ = 1000
 DEADLINE_S = 20.0

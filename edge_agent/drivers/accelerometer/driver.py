@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 from edge_agent.core.clock import Clock
 from edge_agent.drivers.accelerometer.link import FrameLink, TcpLink, UdpLink
+from edge_agent.drivers.accelerometer.settings import AccelerometerSettings
 from edge_agent.drivers.accelerometer.stream import FrameStream
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.sound.sound_card import SoundCard
 from edge_agent.drivers.waveform.block_sequence import BlockSequence
-from edge_agent.settings import AccelerometerSettings
 
 
 class AccelerometerDriver:

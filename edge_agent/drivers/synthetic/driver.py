@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from edge_agent.core.clock import Clock
 from edge_agent.core.samples import Samples
 from edge_agent.drivers.base import Item
+from edge_agent.drivers.synthetic.settings import SyntheticSettings
 from edge_agent.drivers.waveform.block_sequence import BlockSequence
 from edge_agent.drivers.waveform.pacing import Pacer
-from edge_agent.settings import SyntheticSettings
 
 _RESONANCE_SHARE: Final = 0.15  # of the sampling rate: well inside the band, where bearing housings ring
 _DECAY_PERIODS: Final = 4.0  # of the resonance, until an impulse has fallen to 1/e

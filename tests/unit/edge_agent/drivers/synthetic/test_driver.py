@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from edge_agent.core.clock import FakeClock, SystemClock
 from edge_agent.core.gaps import GapCause
 from edge_agent.core.samples import SampleBlock
-from edge_agent.drivers.synthetic import SyntheticDriver, SyntheticSignal
-from edge_agent.settings import ChannelSettings, SyntheticSettings
+from edge_agent.drivers.synthetic.driver import SyntheticDriver, SyntheticSignal
+from edge_agent.drivers.synthetic.settings import SyntheticSettings
+from edge_agent.settings import ChannelSettings
 
 
 def settings_of(**more) -> SyntheticSettings:

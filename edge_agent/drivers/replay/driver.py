@@ -22,11 +22,11 @@ from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.samples import Samples
 from edge_agent.drivers.base import Item
+from edge_agent.drivers.replay.settings import ReplaySettings
 from edge_agent.drivers.waveform.block_sequence import BlockSequence
 from edge_agent.drivers.waveform.pacing import Pacer
 from edge_agent.errors import RecordingError, TransientDriverError
 from edge_agent.recordings import DECIMAL_SIGNS, Overrides, Recording, find_recordings, load_recording, stop_parsing
-from edge_agent.settings import ReplaySettings
 
 _BLOCK_S: Final = 0.1
 _BLOCK_FAST_S: Final = 1.0  # faster than real time, small blocks would only cost more

@@ -1,0 +1,1 @@
+"""Recordings in place of a sensor."""

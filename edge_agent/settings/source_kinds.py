@@ -1,0 +1,150 @@
+"""Which kinds of sources there are: ours, and those that other packages bring by an entry point.
+
+A kind is its settings class, which says the rest: `type`, `driver`, its tags or channels. One of ours is one line in
+`BUILT_IN`; one of another package is an entry point (docs/how-to/add-a-driver.md). Classes are named by text, and
+imported when the first settings are checked; drivers only when a source needs them.
+
+An entry point that cannot be used costs its own sources only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+import pkgutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, reduce
+from importlib.metadata import EntryPoint, entry_points
+from inspect import isabstract
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
+
+from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from edge_agent.errors import DriverError
+from edge_agent.settings.sources import SourceSettings, TagSourceSettings, UnusableSource, WaveformSettings
+
+ENTRY_POINTS: Final = "smart_maintenance_edge.drivers"
+BUILT_IN: Final = (
+    "edge_agent.drivers.sound.settings:MicrophoneSettings",
+    "edge_agent.drivers.accelerometer.settings:AccelerometerSettings",
+    "edge_agent.drivers.replay.settings:ReplaySettings",
+    "edge_agent.drivers.synthetic.settings:SyntheticSettings",
+    "edge_agent.drivers.modbus.settings:ModbusSettings",
+    "edge_agent.drivers.opcua.settings:OpcUaSettings",
+)
+_PROMISES: Final = "docs/how-to/add-a-driver.md says what a driver's package must have"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKinds:
+    """`classes` by their `type`; `unusable` by the entry point's name, each with what is wrong with it."""
+
+    classes: Mapping[str, type[SourceSettings]]
+    unusable: Mapping[str, DriverError]
+    one_of: TypeAdapter[SourceSettings]
+
+
+@cache
+def source_kinds() -> SourceKinds:
+    """Return the kinds of this installation, looked up once."""
+    classes: dict[str, type[SourceSettings]] = {}
+    for path in BUILT_IN:
+        found: type[SourceSettings] = pkgutil.resolve_name(path)
+        classes[type_of(found)] = found
+    unusable: dict[str, DriverError] = {}
+    for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: (entry.name, entry.value)):
+        try:
+            classes[entry.name] = _load(entry, taken=classes)
+        except DriverError as exc:
+            package = entry.dist.name if entry.dist else "an unknown package"
+            hint = f"{exc.hint or _PROMISES}; or update or remove {package}"
+            unusable[entry.name] = DriverError(f"driver {entry.name!r} of {package}: {exc.message}", hint=hint)
+    union: Any = reduce(operator.or_, classes.values())
+    return SourceKinds(classes, unusable, TypeAdapter(Annotated[union, Field(discriminator="type")]))
+
+
+@contextlib.contextmanager
+def foreign_code(what: str) -> Iterator[None]:
+    """Let only DriverError out of this block, whatever the code of another package raises in it."""
+    try:
+        yield
+    except DriverError:
+        raise
+    except (Exception, SystemExit) as exc:
+        raise DriverError(f"{what} raises {type(exc).__name__}: {exc}") from exc
+
+
+def type_of(kind: type[SourceSettings]) -> str:
+    """Return the text that chooses this kind. Raises DriverError when its `type` is not one text."""
+    annotation = kind.model_fields["type"].annotation
+    texts = get_args(annotation) if get_origin(annotation) is Literal else ()
+    if len(texts) != 1 or not isinstance(texts[0], str):
+        raise DriverError(f'{kind.__name__} has no `type`: type: Literal["..."] = Field(...)')
+    return texts[0]
+
+
+def path_fields(kind: type[SourceSettings]) -> tuple[str, ...]:
+    """Return the settings of this kind that are paths; in a file they are relative to it."""
+    annotations = {name: field.annotation for name, field in kind.model_fields.items()}
+    return tuple(name for name, annotation in annotations.items() if Path in (annotation, *get_args(annotation)))
+
+
+def tables_below(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield the tables inside this one, ("poll_groups", PollGroupSettings), ("poll_groups.tags", ...) and so on."""
+    for name, field in model.model_fields.items():
+        for table in _models_in(field.annotation):
+            yield name, table
+            yield from ((f"{name}.{below}", inner) for below, inner in tables_below(table))
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and not get_args(annotation):
+        if issubclass(annotation, BaseModel):
+            yield annotation
+        return
+    if get_origin(annotation) in (tuple, list, Annotated, UnionType):
+        for part in get_args(annotation):
+            yield from _models_in(part)
+
+
+def _load(entry: EntryPoint, *, taken: Mapping[str, type[SourceSettings]]) -> type[SourceSettings]:
+    if entry.name in taken:
+        raise DriverError(f"there is another driver of type {entry.name!r} already: {taken[entry.name].driver}")
+    with foreign_code(f"importing {entry.value}"):
+        found = entry.load()
+    if not (isinstance(found, type) and issubclass(found, TagSourceSettings | WaveformSettings)):
+        raise DriverError(f"{entry.value} is no class derived from TagSourceSettings or WaveformSettings")
+    if (said := type_of(found)) != entry.name:
+        raise DriverError(f"the `type` of {found.__name__} is {said!r}; it must be the entry point's name")
+    if isabstract(found):
+        raise DriverError(f"{found.__name__} has no {' and no '.join(sorted(found.__abstractmethods__))}")
+    if not isinstance(getattr(found, "driver", None), str):
+        raise DriverError(f'{found.__name__} names no `driver`: driver: ClassVar[str] = "package.module:Class"')
+    return found
+
+
+class AnyKind:
+    """Annotate a SourceSettings with it: a value of any kind there is, told apart by `type`."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return a schema that asks for the kinds when a value is checked, not when a class is made."""
+        return core_schema.no_info_plain_validator_function(_checked)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return the schemas of all kinds."""
+        return handler(source_kinds().one_of.core_schema)
+
+
+def _checked(value: object) -> SourceSettings:
+    kinds = source_kinds()
+    kind = value.get("type") if isinstance(value, dict) else None
+    if isinstance(value, UnusableSource):
+        return value
+    if isinstance(kind, str) and kind not in kinds.classes and (error := kinds.unusable.get(kind)) is not None:
+        return UnusableSource.model_validate({**value, "reason": error.message, "hint": error.hint})  # type: ignore[dict-item]
+    return kinds.one_of.validate_python(value)
