@@ -129,8 +129,7 @@ def vs_off() -> Comparison:
 @contextlib.contextmanager
 def _outbox(synchronous: str) -> Iterator[Outbox]:
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder, Outbox(Path(folder) / "o.db", max_bytes=1 << 40) as outbox:
-        with outbox._reading() as db:
-            db.execute(f"PRAGMA synchronous = {synchronous}")
+        outbox.read(lambda db: db.execute(f"PRAGMA synchronous = {synchronous}"))
         yield outbox
 
 

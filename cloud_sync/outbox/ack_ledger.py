@@ -72,7 +72,7 @@ def taken_hours(block: Block, settlement: Settlement) -> dict[HourKey, HourDiges
     return digest_rows(rows if taken.all() else rows.at(taken))
 
 
-def note_taken(db: sqlite3.Connection, blocks: Iterable[Mapping[HourKey, HourDigest]], *, now_us: int) -> None:
+def record_acknowledged(db: sqlite3.Connection, blocks: Iterable[Mapping[HourKey, HourDigest]], *, now_us: int) -> None:
     """Add the digests of settled blocks to what is known. Makes the tables at first use."""
     hours: dict[HourKey, HourDigest] = {}
     for block in blocks:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from cloud_sync.outbox.clock_tables import (
     EPOCH_COLUMNS,
     SPAN_COLUMNS,
-    ClockNotes,
+    ClockRecords,
     Epoch,
     Span,
     decide,
@@ -28,7 +28,7 @@ from cloud_sync.outbox.damaged_file import DamagedFile
 
 def take_over_clocks(db: sqlite3.Connection, file: DamagedFile, *, highest_id: int) -> None:
     """Inside a transaction: which of the file's blocks wait for a clock, and what is known of those clocks."""
-    notes = readable_notes(file, highest_id=highest_id)
+    notes = readable_clock_records(file, highest_id=highest_id)
     if not notes.spans and not has_tables(db):
         return
     _put_epochs(db, notes)
@@ -37,7 +37,7 @@ def take_over_clocks(db: sqlite3.Connection, file: DamagedFile, *, highest_id: i
             put_span(db, span)
 
 
-def put_held(db: sqlite3.Connection, notes: ClockNotes, new_ids: Mapping[int, int]) -> None:
+def put_held(db: sqlite3.Connection, notes: ClockRecords, new_ids: Mapping[int, int]) -> None:
     """Inside a transaction: blocks of the file that were put in under new ids wait there for the same clocks."""
     held = {new_id: span for old_id, new_id in new_ids.items() if (span := span_of(notes.spans, old_id)) is not None}
     if held:
@@ -46,15 +46,15 @@ def put_held(db: sqlite3.Connection, notes: ClockNotes, new_ids: Mapping[int, in
         put_span(db, Span(new_id, new_id, span.epoch))
 
 
-def readable_notes(file: DamagedFile, *, highest_id: int) -> ClockNotes:
+def readable_clock_records(file: DamagedFile, *, highest_id: int) -> ClockRecords:
     """Return what can be read of what the file knew."""
-    rows = file.notes("clock_span", SPAN_COLUMNS)
+    rows = file.rows_of("clock_span", SPAN_COLUMNS)
     spans = [span for row in rows if (span := _span(row, highest_id)) is not None]
-    epochs = [epoch for row in file.notes("clock_epoch", EPOCH_COLUMNS) if (epoch := _epoch(row)) is not None]
-    return ClockNotes(tuple(epochs), tuple(spans))
+    epochs = [epoch for row in file.rows_of("clock_epoch", EPOCH_COLUMNS) if (epoch := _epoch(row)) is not None]
+    return ClockRecords(tuple(epochs), tuple(spans))
 
 
-def _put_epochs(db: sqlite3.Connection, notes: ClockNotes) -> None:
+def _put_epochs(db: sqlite3.Connection, notes: ClockRecords) -> None:
     make_tables(db)
     for epoch in notes.epochs:
         put_epoch(db, epoch)

@@ -66,7 +66,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class ClockNotes:
+class ClockRecords:
     """What the file knows of clocks. `known` is the boot whose clock was right last, and UTC minus time since it."""
 
     epochs: tuple[Epoch, ...] = ()
@@ -74,13 +74,13 @@ class ClockNotes:
     known: tuple[str, int] | None = None
 
 
-def read_notes(db: sqlite3.Connection) -> ClockNotes:
+def read_clock_records(db: sqlite3.Connection) -> ClockRecords:
     """Return all of it; also over a read-only connection."""
     if not has_tables(db):
-        return ClockNotes()
+        return ClockRecords()
     epochs = db.execute(f"SELECT {EPOCH_COLUMNS} FROM clock_epoch ORDER BY rowid")  # noqa: S608 (constants)
     known: tuple[str, int] | None = db.execute("SELECT boot_id, offset_us FROM clock_known").fetchone()
-    return ClockNotes(tuple(Epoch(*row) for row in epochs), read_spans(db), known)
+    return ClockRecords(tuple(Epoch(*row) for row in epochs), read_spans(db), known)
 
 
 def has_tables(db: sqlite3.Connection) -> bool:
@@ -131,13 +131,13 @@ def put_span(db: sqlite3.Connection, span: Span) -> None:
     db.execute("INSERT OR REPLACE INTO clock_span VALUES (?, ?, ?)", (span.first_id, span.last_id, span.epoch))
 
 
-def note_known(db: sqlite3.Connection, boot_id: str, offset_us: int) -> None:
+def record_known_clock(db: sqlite3.Connection, boot_id: str, offset_us: int) -> None:
     """Note that the clock of this boot is right: UTC is `offset_us` later than the time since it."""
     make_tables(db)
     db.execute("INSERT OR REPLACE INTO clock_known VALUES (1, ?, ?)", (boot_id, offset_us))
 
 
-def note_newest(db: sqlite3.Connection, not_after_us: int) -> None:
+def cap_newest_time(db: sqlite3.Connection, not_after_us: int) -> None:
     """Note that no record is newer than this: a clock that was ahead must not make a right one impossible."""
     db.execute("UPDATE counter SET value = min(value, ?) WHERE name = 'last_append_us'", (not_after_us,))
 
@@ -184,7 +184,7 @@ def mend_some(db: sqlite3.Connection, most_blocks: int, record_rows: Callable[[R
 
     `record_rows` takes their rows, if anybody asks.
     """
-    notes = read_notes(db)
+    notes = read_clock_records(db)
     decided = {epoch.id: epoch for epoch in notes.epochs if epoch.by_us is not None}
     left = most_blocks
     for span in notes.spans:

@@ -21,11 +21,11 @@ from cloud_sync.errors import OutboxCorruptError, OutboxError, OutboxTooNewError
 from cloud_sync.outbox.check import what_is_damaged
 from cloud_sync.outbox.disk_reserve import DiskReserve
 from cloud_sync.outbox.pending_salvage import PendingSalvage
-from cloud_sync.outbox.quarantine import finish_putting_aside, note_salvaged, put_aside, quarantined, remove_old
-from cloud_sync.outbox.rewrite import OpenFile, put_in_place, tell_rescue, write_again
+from cloud_sync.outbox.quarantine import finish_putting_aside, mark_salvaged, put_aside, quarantined, remove_old
+from cloud_sync.outbox.rewrite import OpenFile, emit_rescue, put_in_place, write_again
 from cloud_sync.outbox.sqlite_errors import is_beyond_doubt, translated
 from cloud_sync.outbox.sqlite_file import connect, in_transaction
-from cloud_sync.outbox.tables import looked_through
+from cloud_sync.outbox.tables import checked_headers
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ LOOKS: Final = 4
 class OutboxConnection:
     """`open` acquires; the constructor does not.
 
-    `max_bytes` bounds what was put aside as it bounds the outbox; `salvage_room` tells how many bytes of a damaged
+    `max_bytes` bounds what was put aside as it bounds the outbox; `salvage_bytes` tells how many bytes of a damaged
     file may come over now.
     """
 
@@ -48,12 +48,12 @@ class OutboxConnection:
         reserve: DiskReserve,
         max_bytes: int,
         now_ns: Callable[[], int],
-        salvage_room: Callable[[sqlite3.Connection], int],
+        salvage_bytes: Callable[[sqlite3.Connection], int],
     ) -> None:
         self.removed = 0
         """Files put aside that were removed and are not counted in the outbox yet."""
         self.salvage = PendingSalvage(
-            path, gateway_id, now_us=lambda: now_ns() // 1000, room=salvage_room, on_done=self._salvage_done
+            path, gateway_id, now_us=lambda: now_ns() // 1000, room=salvage_bytes, on_done=self._salvage_done
         )
         self._path = path
         self._gateway_id = gateway_id
@@ -62,8 +62,8 @@ class OutboxConnection:
         self._now_ns = now_ns
         self._db: sqlite3.Connection | None = None
         self._file: OpenFile | None = None
-        self._is_to_tell = False
-        self._stranger: Path | None = None
+        self._rescue_is_due = False
+        self._unexpected_file: Path | None = None
 
     @property
     def is_open(self) -> bool:
@@ -103,18 +103,18 @@ class OutboxConnection:
 
     def look_for_the_file(self) -> None:
         """Whether what is open is still what a start would find; if not, make it so, and say it."""
-        if self._is_to_tell and self._db is not None:
-            self._tell_rescue()
+        if self._rescue_is_due and self._db is not None:
+            self._emit_rescue()
         if self._file is None or self._file.is_in_place:
             return
         if self._db is not None:
-            self._stranger = write_again(self._db, self._file, now_ns=self._now_ns())
-            self._is_to_tell = True
+            self._unexpected_file = write_again(self._db, self._file, now_ns=self._now_ns())
+            self._rescue_is_due = True
             self._db.close()
             self._db = None
         self._acquire()
-        if self._is_to_tell:
-            self._tell_rescue()
+        if self._rescue_is_due:
+            self._emit_rescue()
 
     def look_into(self, damage: OutboxCorruptError, *, is_certain: bool) -> None:
         """Close the file; put it aside when it is damaged. What only looked so is opened again by whoever is next."""
@@ -141,7 +141,7 @@ class OutboxConnection:
         """Connect, put a damaged file aside, and begin or go on with what salvage there is to do."""
         for _ in range(LOOKS):
             try:
-                self._db = looked_through(self._reserve.pay_for(lambda: connect(self._path)), self._path)
+                self._db = checked_headers(self._reserve.pay_for(lambda: connect(self._path)), self._path)
                 break
             except OutboxTooNewError:
                 raise
@@ -165,19 +165,21 @@ class OutboxConnection:
                 self._db.close()
         self._db = None
 
-    def _tell_rescue(self) -> None:
+    def _emit_rescue(self) -> None:
         now_us = self._now_ns() // 1000
         with translated(self._path):
             db = self.opened()
-            in_transaction(db, lambda db: tell_rescue(db, self._stranger, subject=self._gateway_id, now_us=now_us))
-        self._is_to_tell = False
+            in_transaction(
+                db, lambda db: emit_rescue(db, self._unexpected_file, subject=self._gateway_id, now_us=now_us)
+            )
+        self._rescue_is_due = False
         logger.error("%s was removed or replaced while it was open; it was written again, nothing is lost", self._path)
-        self._remove_old(newest=self._stranger)
+        self._remove_old(newest=self._unexpected_file)
 
     def _salvage_done(self, files: Sequence[Path]) -> list[Path]:
         """Every file is read in and told of: from now on they are old ones like the others. Returns what is kept."""
         for file in files:
-            note_salvaged(file)
+            mark_salvaged(file)
         self._remove_old(newest=None)
         return quarantined(self._path)
 

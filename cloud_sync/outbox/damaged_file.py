@@ -108,7 +108,7 @@ class DamagedFile:
             return self._tried(read)
         return max(best, key=lambda found: len(found.hours), default=ReadableLedger(None, is_whole=False))
 
-    def notes(self, table: str, columns: str) -> list[tuple[object, ...]]:
+    def rows_of(self, table: str, columns: str) -> list[tuple[object, ...]]:
         """The rows of a small table that may not be there."""
         with contextlib.suppress(*UNREADABLE):
             return self._tried(lambda db: db.execute(f"SELECT {columns} FROM {table}").fetchall())  # noqa: S608

@@ -13,21 +13,21 @@ from typing import Final
 from cloud_sync.outbox.retention_policy import Bounds
 from cloud_sync.outbox.sqlite_file import free_page_bytes, shrink_on_a_full_disk
 
-USUAL_FLOOR_BYTES: Final = 100_000_000
+DEFAULT_FLOOR_BYTES: Final = 100_000_000
 FLOOR_SHARE: Final = 10
 """On a small disk a tenth of it: a floor above what is free would leave the outbox no room at all."""
-WORTH_GIVING_BACK_BYTES: Final = 128 << 10
+LEAST_SHRINK_BYTES: Final = 128 << 10
 
 
-def floor_of(folder: Path, wanted: int | None) -> int:
+def floor_bytes(folder: Path, wanted: int | None) -> int:
     """The bytes to keep free on the disk of a folder that may not be there yet: `wanted`, or what is usual."""
     if wanted is not None:
         return wanted
     for there in (folder, *folder.parents):
         with contextlib.suppress(OSError):  # not there yet, or closed to us: what opens the outbox says so
             disk = os.statvfs(there)
-            return min(USUAL_FLOOR_BYTES, disk.f_blocks * disk.f_frsize // FLOOR_SHARE)
-    return USUAL_FLOOR_BYTES
+            return min(DEFAULT_FLOOR_BYTES, disk.f_blocks * disk.f_frsize // FLOOR_SHARE)
+    return DEFAULT_FLOOR_BYTES
 
 
 def free_bytes(folder: Path) -> int | None:
@@ -62,7 +62,7 @@ class DiskFloor:
 
     def give_back(self, db: sqlite3.Connection) -> None:
         """After an append: while the disk is below its floor, what is free inside the file goes back to it."""
-        if self.min_free_bytes == 0 or free_page_bytes(db) < WORTH_GIVING_BACK_BYTES:
+        if self.min_free_bytes == 0 or free_page_bytes(db) < LEAST_SHRINK_BYTES:
             return
         free = self.free_bytes(self.path.parent)
         if free is not None and free < self.min_free_bytes:

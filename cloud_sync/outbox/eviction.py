@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 from cloud_sync import wire
 from cloud_sync.errors import OutboxFullError, WireFormatError
 from cloud_sync.outbox.clock_tables import Span, add_span, read_spans, span_of
-from cloud_sync.outbox.gap_log import note_gap
+from cloud_sync.outbox.gap_log import record_gap
 from cloud_sync.outbox.retention_policy import Bounds, Loss, LossCause, Step, Thinner, gap_event, next_step
 from cloud_sync.outbox.sqlite_file import pragma, used_bytes
 from cloud_sync.outbox.tables import (
@@ -61,25 +61,25 @@ class _Why(NamedTuple):
     """Each has a gap of its own. `epoch` is whose clock the times of the readings are; None: they are UTC."""
 
     cause: LossCause
-    at_floor: bool
+    at_disk_floor: bool
     epoch: str | None
 
     @property
     def detail(self) -> str:
-        return _DETAILS[self.cause, self.at_floor]
+        return _DETAILS[self.cause, self.at_disk_floor]
 
 
 @dataclass(slots=True)
 class _Losses:
-    """Of one append. `at_floor` while it is the disk that asks for room; `spans` are of clocks that are not known."""
+    """Of one append. `at_disk_floor` while the disk asks for space; `spans` are of clocks that are not known."""
 
     spans: Sequence[Span]
-    at_floor: bool = False
+    at_disk_floor: bool = False
     found: dict[_Why, Loss] = field(default_factory=dict)
 
     def add(self, cause: LossCause, block_id: int, loss: Loss) -> None:
         span = span_of(self.spans, block_id)
-        why = _Why(cause, self.at_floor, None if span is None else span.epoch)
+        why = _Why(cause, self.at_disk_floor, None if span is None else span.epoch)
         known = self.found.get(why)
         self.found[why] = loss if known is None else known.plus(loss)
 
@@ -104,7 +104,7 @@ class Retention:
     _said: dict[_Why, _Said] = field(default_factory=dict)
     _saying: dict[_Why, _Said] = field(default_factory=dict)
 
-    def make_room(
+    def make_space(
         self,
         db: sqlite3.Connection,
         blocks: Sequence[NewBlock],
@@ -125,10 +125,10 @@ class Retention:
         own = bounds.own_bytes(has_readings=has_readings) - needed
         target = bounds.bytes_for(has_readings=has_readings) - needed
         if used_bytes(db) > target:
-            losses.at_floor = target < own
+            losses.at_disk_floor = target < own
             self._give_up(db, target - bounds.slack_bytes, losses, in_flight)
         if used_bytes(db) > own:
-            losses.at_floor = False
+            losses.at_disk_floor = False
             self._give_up(db, own, losses, ())  # what may be on its way too, rather than stop
             if used_bytes(db) > own:
                 raise OutboxFullError(
@@ -139,14 +139,14 @@ class Retention:
             self._say(db, why, loss, epoch)
 
     def commit(self) -> None:
-        """The transaction of the last `make_room` is durable."""
+        """The transaction of the last `make_space` is durable."""
         for why, said in self._saying.items():
             if why not in self._said or self._said[why].loss.start_us != said.loss.start_us:
                 logger.warning("%s; `edge-agent status` counts them", why.detail)
         self._said |= self._saying
         self._saying = {}
 
-    def note_read(self, block_id: int) -> None:
+    def mark_read(self, block_id: int) -> None:
         """This block was read and may be sent: a gap event in it must not change any more."""
         self._said = {why: said for why, said in self._said.items() if said.block_id != block_id}
 
@@ -201,7 +201,7 @@ class Retention:
 
     def _say(self, db: sqlite3.Connection, why: _Why, loss: Loss, epoch: str | None) -> None:
         now_us, at_id = self.now_us(), None
-        note_gap(db, why.cause, loss, now_us=now_us, detail=why.detail)
+        record_gap(db, why.cause, loss, now_us=now_us, detail=why.detail)
         said = self._said.get(why)
         if said is not None and remove_block(db, said.block_id, batch_id=said.batch_id):
             loss, at_id = said.loss.plus(loss), said.block_id

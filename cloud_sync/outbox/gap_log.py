@@ -47,7 +47,7 @@ class OwnGap:
     """0 before it is in the file."""
 
 
-def note_gap(db: sqlite3.Connection, cause: LossCause, loss: Loss, *, now_us: int, detail: str) -> None:
+def record_gap(db: sqlite3.Connection, cause: LossCause, loss: Loss, *, now_us: int, detail: str) -> None:
     db.execute(_TABLE)
     last = db.execute(
         "SELECT id, start_us, end_us, count, noted_us FROM own_gap WHERE cause = ? AND detail = ?"

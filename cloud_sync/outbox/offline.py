@@ -66,14 +66,14 @@ def requeue(path: Path, ids: Sequence[int] | None, *, max_bytes: int, min_free_b
     that were not put back stay dead letters.
     """
     done, unreadable, after_id = 0, 0, 0
-    room = Room(path, max_bytes, min_free_bytes)
+    limits = FileLimits(path, max_bytes, min_free_bytes)
     with contextlib.closing(connect(path)) as db, translated(path):
         while letters := _letters(db, after_id, ids):
             after_id = letters[-1].id
             found = [(letter, batch) for letter in letters if (batch := _batch(letter)) is not None]
             unreadable += len(letters) - len(found)
             try:
-                in_transaction(db, lambda db, found=found: bounded(db, room, _put_back, found))  # type: ignore[misc]
+                in_transaction(db, lambda db, found=found: run_within_bounds(db, limits, _put_back, found))  # type: ignore[misc]
             except OutboxFullError as exc:
                 raise OutboxFullError(f"{exc.message}; {done} records were put back before", hint=exc.hint) from exc
             done += sum(len(batch) for _, batch in found)
@@ -86,26 +86,26 @@ def add_blocks(path: Path, blocks: Iterable[NewBlock], *, max_bytes: int, min_fr
     Raises OutboxFullError like `requeue`; what was added before stays.
     """
     records = 0
-    room = Room(path, max_bytes, min_free_bytes)
+    limits = FileLimits(path, max_bytes, min_free_bytes)
     with contextlib.closing(connect(path)) as db, translated(path):
         for block in blocks:
-            in_transaction(db, lambda db, block=block: bounded(db, room, _add, block))  # type: ignore[misc]
+            in_transaction(db, lambda db, block=block: run_within_bounds(db, limits, _add, block))  # type: ignore[misc]
             records += block.count
     return records
 
 
-def check_room(path: Path, blocks: Iterable[NewBlock], *, max_bytes: int, min_free_bytes: int = 0) -> None:
+def check_space(path: Path, blocks: Iterable[NewBlock], *, max_bytes: int, min_free_bytes: int = 0) -> None:
     """Before anything is added. Raises OutboxFullError when there is no room for all of these blocks."""
     with contextlib.closing(connect(path)) as db, translated(path):
         needed = sum(stored_bytes(db, block) for block in blocks)
         used = used_bytes(db)
-        bounds = Room(path, max_bytes, min_free_bytes).bounds(used)
+        bounds = FileLimits(path, max_bytes, min_free_bytes).bounds(used)
     if used + needed > bounds.reading_bytes:
-        raise _no_room(bounds, used, needed)
+        raise _outbox_full(bounds, used, needed)
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class FileLimits:
     """What bounds a file, from outside of its agent."""
 
     path: Path
@@ -116,23 +116,25 @@ class Room:
         return DiskFloor(self.path, self.min_free_bytes).within(Bounds(self.max_bytes), used_bytes=used)
 
 
-class Bounding(Protocol):
+class HasBounds(Protocol):
     """Whoever knows what bounds a file."""
 
     def bounds(self, used: int) -> Bounds: ...
 
 
-def bounded(db: sqlite3.Connection, room: Bounding, work: Callable[[sqlite3.Connection, T], None], what: T) -> None:
+def run_within_bounds(
+    db: sqlite3.Connection, limits: HasBounds, work: Callable[[sqlite3.Connection, T], None], what: T
+) -> None:
     """Inside a transaction: the work, when it fits; what takes no more room than it frees always does."""
     before = used_bytes(db)
-    bounds = room.bounds(before)
+    bounds = limits.bounds(before)
     work(db, what)
     after = used_bytes(db)
     if after > max(bounds.reading_bytes, before):
-        raise _no_room(bounds, before, after - before)
+        raise _outbox_full(bounds, before, after - before)
 
 
-def requeue_some(db: sqlite3.Connection, code: str, room: Bounding) -> int:
+def requeue_some(db: sqlite3.Connection, code: str, limits: HasBounds) -> int:
     """Put up to a thousand dead letters of this code behind what waits, inside a transaction of the caller's.
 
     Returns the records; 0 when there is none left that can be read. Raises OutboxFullError.
@@ -143,13 +145,13 @@ def requeue_some(db: sqlite3.Connection, code: str, room: Bounding) -> int:
     )
     letters = [DeadLetter(*row) for row in rows]
     found = [(letter, batch) for letter in letters if (batch := _batch(letter)) is not None]
-    bounded(db, room, _put_back, found)
+    run_within_bounds(db, limits, _put_back, found)
     return sum(len(batch) for _, batch in found)
 
 
-def _no_room(bounds: Bounds, used: int, needed: int) -> OutboxFullError:
+def _outbox_full(bounds: Bounds, used: int, needed: int) -> OutboxFullError:
     free = max(0, bounds.reading_bytes - used)
-    if bounds.limit is Limit.FLOOR:
+    if bounds.limit is Limit.DISK_FLOOR:
         return OutboxFullError(
             f"there is no room on the disk: {needed} bytes are needed, {free} are free above outbox.min_free_bytes",
             hint="free space on the disk that holds the outbox; nothing newer is given up for it",

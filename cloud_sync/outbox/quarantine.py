@@ -53,7 +53,7 @@ def is_unsalvaged(aside: Path) -> bool:
     return _marker(aside).exists()
 
 
-def note_salvaged(aside: Path) -> None:
+def mark_salvaged(aside: Path) -> None:
     """Everything whole in it is in the outbox, durably. One whose marker stays is looked through once more."""
     try:
         _marker(aside).unlink(missing_ok=True)
@@ -62,7 +62,7 @@ def note_salvaged(aside: Path) -> None:
         logger.warning("%s cannot be marked as read in: %s", aside, exc)
 
 
-def is_stranger(aside: Path) -> bool:
+def is_unexpected_file(aside: Path) -> bool:
     """Another file that lay in the outbox's place; otherwise a damaged one of ours."""
     return REPLACED in aside.name
 
@@ -159,7 +159,7 @@ def remove_old(path: Path, *, most_bytes: int, newest: Path | None = None) -> in
 
 def _age(file: Path) -> tuple[str, int]:
     """Its stamp, then the number behind it: `.10` comes after `.2`."""
-    mark = REPLACED if is_stranger(file) else DAMAGED
+    mark = REPLACED if is_unexpected_file(file) else DAMAGED
     stamp, _, number = file.name.rpartition(mark)[2].partition(".")
     return stamp, int(number) if number.isdigit() else 0
 

@@ -23,11 +23,11 @@ from typing import Final
 
 from cloud_sync import wire
 from cloud_sync.errors import OutboxCorruptError, OutboxError, OutboxFullError, OutboxUnavailableError, WireFormatError
-from cloud_sync.outbox.clock_salvage import put_held, readable_notes
-from cloud_sync.outbox.clock_tables import ClockNotes
+from cloud_sync.outbox.clock_salvage import put_held, readable_clock_records
+from cloud_sync.outbox.clock_tables import ClockRecords
 from cloud_sync.outbox.damaged_file import WINDOW, BlockWindow, DamagedFile
 from cloud_sync.outbox.gap_log import insert_gaps, own_gaps
-from cloud_sync.outbox.offline import Room, bounded
+from cloud_sync.outbox.offline import FileLimits, run_within_bounds
 from cloud_sync.outbox.quarantine import is_part, is_unsalvaged
 from cloud_sync.outbox.salvage_progress import Salvage, keep_progress, progress_of
 from cloud_sync.outbox.sqlite_errors import translated
@@ -57,7 +57,7 @@ def recover(file: Path, outbox: Path, *, gateway_id: str, max_bytes: int, min_fr
     """
     _check_file(file, outbox)
     done = Recovered()
-    room = Room(outbox, max_bytes, min_free_bytes)
+    limits = FileLimits(outbox, max_bytes, min_free_bytes)
     with (
         _readable(file, outbox.parent) as source,
         DamagedFile(source) as old,
@@ -71,7 +71,15 @@ def recover(file: Path, outbox: Path, *, gateway_id: str, max_bytes: int, min_fr
         try:
             waiting = {row[0] for row in db.execute("SELECT batch_id FROM block")}
             _recover(
-                _Target(db, room, file.name, state, done, waiting, readable_notes(old, highest_id=state.highest_id)),
+                _Target(
+                    db,
+                    limits,
+                    file.name,
+                    state,
+                    done,
+                    waiting,
+                    readable_clock_records(old, highest_id=state.highest_id),
+                ),
                 old,
             )
         except OutboxFullError as exc:
@@ -85,12 +93,12 @@ class _Target:
     """Where it goes, and how far it came."""
 
     db: sqlite3.Connection
-    room: Room
+    limits: FileLimits
     name: str
     state: Salvage
     done: Recovered
     waiting: set[str]
-    clocks: ClockNotes
+    clocks: ClockRecords
 
 
 def _recover(target: _Target, old: DamagedFile) -> None:
@@ -100,18 +108,18 @@ def _recover(target: _Target, old: DamagedFile) -> None:
     for ids, rest in _in_windows(state.lost_ids):
         window = old.blocks_at(ids)
         for block_id in _not_whole(window):
-            still_lost.note_unread(block_id)
+            still_lost.record_unread(block_id)
         state.lost_ids = [*still_lost.lost_ids, *rest]
         _take(target, window)
     while not state.has_blocks:
         window = old.blocks_after(state.blocks_to, highest_id=state.highest_id, most_bytes=_WINDOW_BYTES)
         for block_id in _not_whole(window):
-            state.note_unread(block_id)
-        state.note_window(window)
+            state.record_unread(block_id)
+        state.record_window(window)
         _take(target, window)
     done.unreadable = sum(last - first + 1 for first, last in state.lost_ids)
     if not state.has_letters:
-        in_transaction(target.db, lambda db: bounded(db, target.room, _take_the_rest, (target, old)))
+        in_transaction(target.db, lambda db: run_within_bounds(db, target.limits, _take_the_rest, (target, old)))
 
 
 def _in_windows(lost: list[list[int]]) -> Iterator[tuple[range, list[list[int]]]]:
@@ -135,7 +143,7 @@ def _take(target: _Target, window: BlockWindow) -> None:
     new = [block for block in whole if block.batch_id not in target.waiting]
     state.blocks, state.there = state.blocks + len(new), state.there + len(whole) - len(new)
     state.records += sum(block.count for block in new)
-    in_transaction(target.db, lambda db: bounded(db, target.room, _put, (target, new)))
+    in_transaction(target.db, lambda db: run_within_bounds(db, target.limits, _put, (target, new)))
     done.blocks, done.already_there = done.blocks + len(new), done.already_there + len(whole) - len(new)
     done.records += sum(block.count for block in new)
 

@@ -38,7 +38,7 @@ class Limit(StrEnum):
     """What ends the room of readings, by the name of its setting."""
 
     BYTES = "max_bytes"
-    FLOOR = "min_free_bytes"
+    DISK_FLOOR = "min_free_bytes"
 
 
 class Step(StrEnum):
@@ -78,7 +78,7 @@ class Bounds:
     @property
     def limit(self) -> Limit:
         """Which of the two bounds counts for readings now."""
-        return Limit.BYTES if self.reading_bytes == self.own_bytes(has_readings=True) else Limit.FLOOR
+        return Limit.BYTES if self.reading_bytes == self.own_bytes(has_readings=True) else Limit.DISK_FLOOR
 
     @property
     def slack_bytes(self) -> int:

@@ -70,7 +70,7 @@ def write_again(db: sqlite3.Connection, file: OpenFile, *, now_ns: int) -> Path 
             sync(file.path.parent.parent)
         part.unlink(missing_ok=True)
         try:
-            _check_room(db, file.path)
+            _check_space(db, file.path)
             make_private_file(part)
             db.execute("VACUUM INTO ?", (str(part),))
             part.chmod(file.main.st_mode & 0o7777)
@@ -105,7 +105,7 @@ def put_in_place(path: Path, *, our_log: tuple[int, int] | None = None, now_ns: 
     return aside
 
 
-def tell_rescue(db: sqlite3.Connection, stranger: Path | None, *, subject: str, now_us: int) -> None:
+def emit_rescue(db: sqlite3.Connection, stranger: Path | None, *, subject: str, now_us: int) -> None:
     """Inside a transaction: counted, and an annotation for the central."""
     what = "removed" if stranger is None else f"replaced by another file, which is kept as {stranger.name}"
     text = f"the outbox file was {what} while the agent ran; it was written again, nothing is lost"
@@ -128,7 +128,7 @@ def _make_way(path: Path, our_log: tuple[int, int] | None, *, now_ns: int) -> Pa
     return aside
 
 
-def _check_room(db: sqlite3.Connection, path: Path) -> None:
+def _check_space(db: sqlite3.Connection, path: Path) -> None:
     """Before a gigabyte is written in vain, every second."""
     needed, disk = used_bytes(db), os.statvfs(path.parent)
     free = disk.f_bavail * disk.f_frsize

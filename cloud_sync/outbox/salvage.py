@@ -21,16 +21,16 @@ from cloud_sync.outbox.ack_ledger import take_over
 from cloud_sync.outbox.clock_salvage import take_over_clocks
 from cloud_sync.outbox.clock_tables import Span, put_span, read_spans, span_of
 from cloud_sync.outbox.damaged_file import BlockWindow, DamagedFile, LetterWindow
-from cloud_sync.outbox.gap_log import merge_gaps, note_gap
+from cloud_sync.outbox.gap_log import merge_gaps, record_gap
 from cloud_sync.outbox.retention_policy import Loss, LossCause, gap_event
 from cloud_sync.outbox.salvage_progress import (
     Salvage,
-    is_noted,
-    keep_notes,
+    adopt_progress,
+    is_recorded,
     keep_progress,
     progress_of,
     together,
-    untold,
+    unreported,
 )
 from cloud_sync.outbox.sqlite_file import in_transaction
 from cloud_sync.outbox.tables import (
@@ -55,7 +55,7 @@ def begin(db: sqlite3.Connection, files: Sequence[DamagedFile]) -> None:
     `files` are the newest first: each was the outbox after the next one was put aside. Before anything is appended:
     the ids of what comes then lie behind theirs. One transaction.
     """
-    todo = [file for file in files if not is_noted(db, file.path.name)]
+    todo = [file for file in files if not is_recorded(db, file.path.name)]
     if todo:
         in_transaction(db, lambda db: _begin(db, todo))
 
@@ -63,8 +63,8 @@ def begin(db: sqlite3.Connection, files: Sequence[DamagedFile]) -> None:
 def _begin(db: sqlite3.Connection, files: Sequence[DamagedFile]) -> None:
     has_ledger = False
     for file in files:
-        keep_notes(db, file)
-        if is_noted(db, file.path.name):
+        adopt_progress(db, file)
+        if is_recorded(db, file.path.name):
             continue  # its books came with those of the file that replaced it
         state = Salvage(file.highest_id(), file.highest_letter_id())
         _merge_counters(db, file.counters(), state.highest_id)
@@ -128,7 +128,7 @@ def advance(db: sqlite3.Connection, file: DamagedFile, *, most_bytes: int) -> bo
 
 def abandon(db: sqlite3.Connection, kept: Sequence[str]) -> bool:
     """Files that somebody removed before they were wholly read in: the rest of them is lost, which `tell` counts."""
-    gone = {name: state for name, state in untold(db).items() if name not in kept and not state.is_copied}
+    gone = {name: state for name, state in unreported(db).items() if name not in kept and not state.is_copied}
 
     def work(db: sqlite3.Connection) -> None:
         for name, state in gone.items():
@@ -143,7 +143,7 @@ def abandon(db: sqlite3.Connection, kept: Sequence[str]) -> bool:
 
 def tell(db: sqlite3.Connection, *, subject: str, now_us: int) -> bool:
     """Close the salvage, once all of the files were looked at: what is lost becomes one gap. False while one is not."""
-    waiting = untold(db)
+    waiting = unreported(db)
     if not all(state.is_copied for state in waiting.values()):
         return False
     if not waiting:
@@ -151,7 +151,7 @@ def tell(db: sqlite3.Connection, *, subject: str, now_us: int) -> bool:
     done = together(list(waiting.values()))
 
     def work(db: sqlite3.Connection) -> None:
-        _tell_loss(db, done, ", ".join(sorted(waiting)), subject=subject, now_us=now_us)
+        _emit_loss(db, done, ", ".join(sorted(waiting)), subject=subject, now_us=now_us)
         for name, state in waiting.items():
             state.is_told = True
             keep_progress(db, name, state)
@@ -167,10 +167,10 @@ def _store_blocks(db: sqlite3.Connection, window: BlockWindow, state: Salvage, n
         if block.is_usable:
             _put_block(db, block, state)
         else:
-            state.note_lost(block)
+            state.count_lost(block)
     for block_id in window.unreadable:
-        state.note_unread(block_id)
-    state.note_window(window)
+        state.record_unread(block_id)
+    state.record_window(window)
     keep_progress(db, name, state)
 
 
@@ -211,7 +211,7 @@ def _put_letter(db: sqlite3.Connection, letter: DeadLetter) -> bool:
     return True
 
 
-def _tell_loss(db: sqlite3.Connection, done: Salvage, names: str, *, subject: str, now_us: int) -> None:
+def _emit_loss(db: sqlite3.Connection, done: Salvage, names: str, *, subject: str, now_us: int) -> None:
     if not done.lost_blocks and not done.has_hole:
         return
     _count_the_hole(db, done)
@@ -222,11 +222,11 @@ def _tell_loss(db: sqlite3.Connection, done: Salvage, names: str, *, subject: st
         now_us if done.start_us is None else done.start_us, now_us if done.end_us is None else done.end_us, known
     )
     detail = f"the outbox file was damaged ({names}); saved {done.records} records, lost {_lost_in_words(done)}"
-    tell_damage(db, loss, subject=subject, now_us=now_us, detail=detail)
+    emit_damage(db, loss, subject=subject, now_us=now_us, detail=detail)
     count(db, "damaged", done.lost_records)
 
 
-def tell_damage(
+def emit_damage(
     db: sqlite3.Connection,
     loss: Loss,
     *,
@@ -238,7 +238,7 @@ def tell_damage(
     event = gap_event(LossCause.DAMAGED, loss, subject=subject, now_us=now_us, detail=detail)
     insert_block(db, NewBlock.of(Batch(subject, events=(event,))))
     count(db, "appended", 1)
-    note_gap(db, LossCause.DAMAGED, loss, now_us=now_us, detail=detail)
+    record_gap(db, LossCause.DAMAGED, loss, now_us=now_us, detail=detail)
 
 
 def loss_of_block(block: StoredBlock, *, now_us: int) -> Loss:

@@ -61,14 +61,14 @@ class Salvage:
     def is_copied(self) -> bool:
         return self.has_blocks and self.has_letters
 
-    def note_lost(self, block: StoredBlock) -> None:
+    def count_lost(self, block: StoredBlock) -> None:
         self.lost_blocks += 1
         self.lost_records += max(0, block.count)
         self.start_us = block.first_time_us if self.start_us is None else min(self.start_us, block.first_time_us)
         self.end_us = block.last_time_us if self.end_us is None else max(self.end_us, block.last_time_us)
-        self.note_unread(block.id)
+        self.record_unread(block.id)
 
-    def note_window(self, window: BlockWindow) -> None:
+    def record_window(self, window: BlockWindow) -> None:
         """It was looked at; what it holds is counted elsewhere."""
         self.blocks_to = window.last_id
         self.probed = 0 if window.found or window.headers else self.probed + len(window.unreadable)
@@ -76,7 +76,7 @@ class Salvage:
         self.has_hole |= bool(window.unreadable) or window.has_hole or gives_up
         self.has_blocks = window.is_last or window.has_hole or gives_up
 
-    def note_unread(self, block_id: int) -> None:
+    def record_unread(self, block_id: int) -> None:
         if self.lost_ids and self.lost_ids[-1][1] >= block_id - 1:
             self.lost_ids[-1][1] = max(block_id, self.lost_ids[-1][1])
         elif len(self.lost_ids) < _MOST_RANGES:
@@ -100,7 +100,7 @@ def keep_progress(db: sqlite3.Connection, name: str, state: Salvage) -> None:
     db.execute("INSERT OR REPLACE INTO salvage VALUES (?, ?, ?)", (name, progress, zlib.crc32(progress.encode())))
 
 
-def untold(db: sqlite3.Connection) -> dict[str, Salvage]:
+def unreported(db: sqlite3.Connection) -> dict[str, Salvage]:
     """Return by its name each file whose loss was not told yet."""
     if not _has_table(db):
         return {}
@@ -109,15 +109,15 @@ def untold(db: sqlite3.Connection) -> dict[str, Salvage]:
     return {name: state for name, state in states.items() if state is not None and not state.is_told}
 
 
-def is_noted(db: sqlite3.Connection, name: str) -> bool:
+def is_recorded(db: sqlite3.Connection, name: str) -> bool:
     """Return whether this file was begun, also when what is noted of it was damaged."""
     return _row(db, name) is not None
 
 
-def keep_notes(db: sqlite3.Connection, file: DamagedFile) -> None:
+def adopt_progress(db: sqlite3.Connection, file: DamagedFile) -> None:
     """Inside a transaction: take over what this file, while it was the outbox, had noted of those before it."""
     db.execute(_TABLE)
-    for name, progress, crc32 in file.notes("salvage", "name, progress, crc32"):
+    for name, progress, crc32 in file.rows_of("salvage", "name, progress, crc32"):
         if name == file.path.name:
             continue  # of one that had this name before, and was removed
         if isinstance(progress, str) and zlib.crc32(progress.encode()) == crc32:

@@ -17,28 +17,27 @@ Does not know what a record means or where it is going. Calls block: run them in
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from cloud_sync.errors import OutboxCorruptError, OutboxError, OutboxTooNewError
-from cloud_sync.outbox.ack_ledger import note_taken, taken_hours
+from cloud_sync.outbox.ack_ledger import record_acknowledged, taken_hours
 from cloud_sync.outbox.clock_tables import Epoch, hold
 from cloud_sync.outbox.connection import LOOKS, OutboxConnection, passing
 from cloud_sync.outbox.disk_floor import DiskFloor, free_bytes
 from cloud_sync.outbox.disk_reserve import RESERVE_BYTES, DiskReserve
 from cloud_sync.outbox.eviction import Retention, stored_bytes
 from cloud_sync.outbox.gap_log import OwnGap, own_gaps
-from cloud_sync.outbox.held import HeldBlocks
+from cloud_sync.outbox.held_blocks import HeldBlocks
 from cloud_sync.outbox.offline import requeue_some
 from cloud_sync.outbox.retention_policy import Bounds
-from cloud_sync.outbox.salvage import loss_of_block, tell_damage
+from cloud_sync.outbox.salvage import emit_damage, loss_of_block
 from cloud_sync.outbox.sqlite_errors import is_beyond_doubt, translated
 from cloud_sync.outbox.sqlite_file import Work, in_transaction, used_bytes
 from cloud_sync.outbox.tables import (
@@ -103,7 +102,7 @@ class Outbox:
         self._gateway_id = gateway_id
         self._reserve = DiskReserve(path, size_bytes=reserve_bytes)
         self._max_age_us = max_age_us
-        self._floor = DiskFloor(path, min_free_bytes, free_bytes)
+        self._disk_floor = DiskFloor(path, min_free_bytes, free_bytes)
         self.held = HeldBlocks(self)
         self._retention = Retention(
             gateway_id, now_us=lambda: now_ns() // 1000, may_expire=lambda: may_expire() and self.held.is_empty
@@ -118,17 +117,17 @@ class Outbox:
             reserve=self._reserve,
             max_bytes=max_bytes,
             now_ns=now_ns,
-            salvage_room=self._room_to_salvage,
+            salvage_bytes=self._bytes_to_salvage,
         )
         self._doubtful: deque[str] = deque(maxlen=_IN_FLIGHT)
 
     @property
     def min_free_bytes(self) -> int:
-        return self._floor.min_free_bytes
+        return self._disk_floor.min_free_bytes
 
     def bounds(self, used: int) -> Bounds:
         """As they are now, for an outbox that holds `used` bytes without its free pages."""
-        return self._floor.within(Bounds(self.max_bytes, self._max_age_us), used_bytes=used)
+        return self._disk_floor.within(Bounds(self.max_bytes, self._max_age_us), used_bytes=used)
 
     @property
     def has_reserve(self) -> bool:
@@ -177,7 +176,7 @@ class Outbox:
             self._retention.commit()
             self._reserve.forget_full_disk()
             self._connection.removed = 0
-            self._floor.give_back(db)
+            self._disk_floor.give_back(db)
             self._connection.salvage.go_on(db, _STEPS_BESIDES)
 
         with self._lock:
@@ -222,7 +221,7 @@ class Outbox:
                 count(db, "duplicates", settlement.duplicates)
                 count(db, "refused", len(settlement.refused))
                 removed.append(taken[block.id])
-            note_taken(db, removed, now_us=now_us)
+            record_acknowledged(db, removed, now_us=now_us)
 
         self._empty(work)
         done = {block.id for block, _ in settled}
@@ -232,8 +231,8 @@ class Outbox:
     def depth(self) -> Depth:
         return self._do(read_depth)
 
-    def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what the work reads in the open file. Raises OutboxError."""
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what the work reads in the open file, under the outbox's lock. Raises OutboxError."""
         return self._do(work)
 
     def change(self, work: Work) -> None:
@@ -275,9 +274,9 @@ class Outbox:
     def _insert(self, db: sqlite3.Connection, blocks: Sequence[NewBlock], epoch: Epoch | None) -> None:
         if self._doubtful:
             remove_doubtful(db, self._doubtful)
-        self.held.look_up(db)
+        self.held.refresh(db)
         bounds, clock = self.bounds(used_bytes(db)), None if epoch is None else epoch.id
-        self._retention.make_room(db, blocks, bounds, in_flight=tuple(self._in_flight), epoch=clock)
+        self._retention.make_space(db, blocks, bounds, in_flight=tuple(self._in_flight), epoch=clock)
         before = last_id(db)
         for block in blocks:
             insert_block(db, block)
@@ -300,7 +299,7 @@ class Outbox:
         if found is None and self._connection.salvage.go_on(db, _STEPS_BESIDES):
             found = self.held.next(db, after_id, record_class)
         if found is not None:
-            self._retention.note_read(found.id)
+            self._retention.mark_read(found.id)
             if found.id not in self._in_flight:
                 self._in_flight.append(found.id)
         return found
@@ -315,21 +314,16 @@ class Outbox:
             if remove_block(db, block.id):
                 db.execute(INSERT_LETTER, letter)
                 count(db, "damaged", block.count)
-                tell_damage(db, loss_of_block(block, now_us=now_us), subject=self._gateway_id, now_us=now_us)
+                emit_damage(db, loss_of_block(block, now_us=now_us), subject=self._gateway_id, now_us=now_us)
 
         self._empty(work)
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, translated(self.path):
-            yield self._connection.opened()
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """The work on the open file; again on a salvaged one, or a fresh connection, when that looks damaged."""
         for look in range(LOOKS):
             try:
-                with self._reading() as db:
-                    return work(db)
+                with self._lock, translated(self.path):
+                    return work(self._connection.opened())
             except OutboxTooNewError:
                 raise
             except OutboxCorruptError as exc:
@@ -351,6 +345,6 @@ class Outbox:
 
         self._do(emptying)
 
-    def _room_to_salvage(self, db: sqlite3.Connection) -> int:
+    def _bytes_to_salvage(self, db: sqlite3.Connection) -> int:
         used = used_bytes(db)
         return max(self.bounds(used).reading_bytes, min(_SALVAGED_ANYWAY_BYTES, self.max_bytes)) - used

@@ -209,7 +209,7 @@ def newest_id(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT coalesce(max(id), 0) FROM block").fetchone()[0])
 
 
-def looked_through(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+def checked_headers(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     """Every header read once: damage there is found now, not in a month. Closes it and raises OutboxCorruptError."""
     try:
         with translated(path):
@@ -286,15 +286,15 @@ def count(db: sqlite3.Connection, name: str, by: int) -> None:
 
 def last_id(db: sqlite3.Connection) -> int:
     """Return the id that was given last."""
-    return _noted_id(db.execute("SELECT value FROM counter WHERE name = 'last_id'").fetchone())
+    return _known_id(db.execute("SELECT value FROM counter WHERE name = 'last_id'").fetchone())
 
 
 def _next_id(db: sqlite3.Connection) -> int:
     row = db.execute("UPDATE counter SET value = value + 1 WHERE name = 'last_id' RETURNING value").fetchone()
-    return _noted_id(row)
+    return _known_id(row)
 
 
-def _noted_id(row: Sequence[object] | None) -> int:
+def _known_id(row: Sequence[object] | None) -> int:
     if row is None or not isinstance(row[0], int):
         raise sqlite3.DataError("the newest block's id is not noted")
     return row[0]

@@ -103,8 +103,8 @@ class OutboxWriter:
         self._stamping = stamping
         self._pending: list[Record] = []
         self._pending_count = 0
-        self._has_room = asyncio.Event()
-        self._has_room.set()
+        self._has_space = asyncio.Event()
+        self._has_space.set()
         self._is_stopping = False
         self._flushed_total = 0
         self._unsendable_total = 0
@@ -116,13 +116,13 @@ class OutboxWriter:
         self._pending.extend(records)
         self._pending_count += _count(records)
         while self._pending_count >= self._max_pending and not self._is_stopping:
-            self._has_room.clear()
-            await self._has_room.wait()
+            self._has_space.clear()
+            await self._has_space.wait()
 
     def stop_waiting(self) -> None:
         """From now on `put` never waits: the last records are taken in, so that a stop cannot hang on a full disk."""
         self._is_stopping = True
-        self._has_room.set()
+        self._has_space.set()
 
     async def run(self) -> None:
         """Flush on every interval until cancelled. Call `flush` once more after the last `put`."""
@@ -172,7 +172,7 @@ class OutboxWriter:
             self._flushed_total += _count(taken) - done.unsendable
             self._unsendable_total += done.unsendable
             self._say(done.audit_log_error)
-            self._has_room.set()
+            self._has_space.set()
             self._on_flush()
         elif isinstance(error, OutboxError):
             self._say(error)

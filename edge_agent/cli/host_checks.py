@@ -13,7 +13,7 @@ from typing import Final
 
 from cloud_sync.host.inodes import hint_of_full_disk
 from cloud_sync.host.private_files import user_name
-from cloud_sync.outbox.disk_floor import floor_of
+from cloud_sync.outbox.disk_floor import floor_bytes
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import BundleError, DaemonUnreachableError
 from edge_agent.health.clock_quality import ask_kernel
@@ -173,7 +173,7 @@ def _durability(settings: Settings, found: FileSystem) -> Check:
 
 
 def _room(settings: Settings, found: FileSystem) -> Check:
-    floor = floor_of(found.folder, settings.outbox.min_free_bytes)
+    floor = floor_bytes(found.folder, settings.outbox.min_free_bytes)
     left = found.free_bytes - floor
     what = f"{found.free_bytes / 1e6:.0f} MB free, {floor / 1e6:.3g} MB of them stay free for others"
     if left <= 0:

@@ -15,10 +15,10 @@ import typer
 from cloud_sync import wire
 from cloud_sync.errors import OutboxUnavailableError, SyncError, WireFormatError
 from cloud_sync.outbox.clock_tables import held_records, read_spans, span_of
-from cloud_sync.outbox.disk_floor import DiskFloor, floor_of
+from cloud_sync.outbox.disk_floor import DiskFloor, floor_bytes
 from cloud_sync.outbox.export_file import PUBLIC_KEY_FILE, gateway_key, public_key, read_blocks, write_blocks
 from cloud_sync.outbox.fill_rate import days_left, rate_of_backlog
-from cloud_sync.outbox.offline import add_blocks, check_room, read_only, requeue
+from cloud_sync.outbox.offline import add_blocks, check_space, read_only, requeue
 from cloud_sync.outbox.quarantine import quarantined
 from cloud_sync.outbox.recover import recover
 from cloud_sync.outbox.retention_policy import Bounds
@@ -141,7 +141,7 @@ def import_file(config: Path | None, source: Path, *, key: Path | None, as_json:
                 f"{source} is from gateway {gateway_id!r}, this is {settings.gateway.id!r}",
                 hint="the central would refuse it; import it there with `edge-central import`",
             )
-        check_room(_file(settings), read_blocks(source, [trusted])[1], **_bounds(settings))
+        check_space(_file(settings), read_blocks(source, [trusted])[1], **_bounds(settings))
         records = add_blocks(_file(settings), blocks, **_bounds(settings))
     _print({"file": str(source), "records": records}, as_json)
 
@@ -214,4 +214,4 @@ def _line(record: dict[str, Any], as_json: bool) -> None:
 
 
 def _floor(settings: Settings) -> int:
-    return floor_of(settings.gateway.state_dir, settings.outbox.min_free_bytes)
+    return floor_bytes(settings.gateway.state_dir, settings.outbox.min_free_bytes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from cloud_sync.outbox.audit_log import AuditLog
-from cloud_sync.outbox.disk_floor import floor_of
+from cloud_sync.outbox.disk_floor import floor_bytes
 from cloud_sync.outbox.retention_policy import US_PER_DAY
 from cloud_sync.outbox.store import Outbox
 from cloud_sync.transports.central_time import CentralTime
@@ -27,7 +27,7 @@ def outbox_of(settings: Settings, clock: Clock, is_clock_synced: ClockQuality) -
     return Outbox(
         settings.gateway.state_dir / "outbox.db",
         max_bytes=settings.outbox.max_bytes,
-        min_free_bytes=floor_of(settings.gateway.state_dir, settings.outbox.min_free_bytes),
+        min_free_bytes=floor_bytes(settings.gateway.state_dir, settings.outbox.min_free_bytes),
         max_age_us=None if days == "none" else int(days * US_PER_DAY),
         gateway_id=settings.gateway.id,
         now_ns=clock.now_ns,

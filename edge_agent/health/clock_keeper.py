@@ -20,8 +20,8 @@ from typing import Final
 
 from cloud_sync.columns import RowColumns
 from cloud_sync.errors import OutboxError
-from cloud_sync.outbox.clock_epochs import Bounded, placed
 from cloud_sync.outbox.clock_tables import Epoch
+from cloud_sync.outbox.epoch_placement import BoundedBoot, place_epochs
 from cloud_sync.outbox.store import NewBlock, Outbox
 from cloud_sync.outbox.writer import Stamping
 from cloud_sync.records import Batch, Event, EventKind
@@ -131,9 +131,9 @@ class ClockKeeper:
 
     async def begin(self) -> None:
         """Find out what is known of the clock. Raises OutboxError."""
-        notes = await asyncio.to_thread(self._outbox.held.notes)
+        records = await asyncio.to_thread(self._outbox.held.clock_records)
         self.last_seen_us = (await asyncio.to_thread(self._outbox.counters))["last_append_us"] or None
-        self.watch.begin(self._quality.look(), known=notes.known, newest_us=self.last_seen_us)
+        self.watch.begin(self._quality.look(), known=records.known, newest_us=self.last_seen_us)
         is_held = self.watch.state is ClockState.HELD
         self._to_note.append(self._announce if is_held else partial(self._settle, None))
         try:
@@ -210,15 +210,15 @@ class ClockKeeper:
     def _settle(self, change: Change | None) -> None:
         """Note what is known now, and tell of the change."""
         if change is not None and change.kind is ChangeKind.NOT_BELIEVED:
-            self._outbox.held.note((), events=[self._annotation(_in_words(change))])
+            self._outbox.held.decide((), events=[self._annotation(_in_words(change))])
             return
-        notes = self._outbox.held.notes()
+        records = self._outbox.held.clock_records()
         here = (self._boot_id, self.watch.known_offset_us)
         known = here if self.watch.state is ClockState.KNOWN else None
-        others = [notes.known] if notes.known is not None and notes.known[0] != self._boot_id else []
-        still_open = [epoch for epoch in notes.epochs if epoch.by_us is None]
+        others = [records.known] if records.known is not None and records.known[0] != self._boot_id else []
+        still_open = [epoch for epoch in records.epochs if epoch.by_us is None]
         last_us = self._outbox.held.last_times() if still_open else {}
-        found = placed(still_open, last_us, [*others, here])
+        found = place_epochs(still_open, last_us, [*others, here])
         own_id = None if self.watch.epoch is None else self.watch.epoch.id
         earlier_us = [last_us.get(e.id, e.began_us) + (e.by_us or 0) for e in found.epochs if e.id != own_id]
         if earlier_us:
@@ -227,10 +227,10 @@ class ClockKeeper:
         events = [self._annotation(_bounds_in_words(one), *_bounds(one)) for one in found.bounded]
         if change is not None:
             events.append(self._annotation(_in_words(change)))
-        if decided or events or (known is not None and known != notes.known):
+        if decided or events or (known is not None and known != records.known):
             is_set = known is not None or (change is not None and change.kind in _CHECKED)
             now_us = self._steady.to_utc(self._steady.now_ns()) // 1000
-            self._outbox.held.note(decided, known=known, events=events, not_after_us=now_us if is_set else None)
+            self._outbox.held.decide(decided, known=known, events=events, not_after_us=now_us if is_set else None)
 
     def _with_quality(self, epoch: Epoch) -> Epoch:
         """Of a boot whose clock was never synchronised no reading claims more than an unsynchronised clock allows."""
@@ -245,7 +245,7 @@ class ClockKeeper:
         text = (
             f"the clock is not synchronised since the boot and says {says}; what is measured is held until it is right"
         )
-        self._outbox.held.note((), events=[self._block(text, self.watch.not_before_us, {})])
+        self._outbox.held.decide((), events=[self._block(text, self.watch.not_before_us, {})])
 
     def _annotation(self, text: str, *bounds: tuple[str, int]) -> NewBlock:
         return self._block(text, self._steady.to_utc(self._steady.now_ns()) // 1000, dict(bounds))
@@ -259,14 +259,14 @@ def _say_not_noted(exc: OutboxError) -> None:
     logger.warning("what is known of the clock cannot be noted yet: %s", exc.message)
 
 
-def _bounds(one: Bounded) -> Sequence[tuple[str, int]]:
+def _bounds(one: BoundedBoot) -> Sequence[tuple[str, int]]:
     return [
         ("start_us", one.start_us), ("end_us", one.end_us),
         ("not_before_us", one.not_before_us), ("not_after_us", one.not_after_us),
     ]  # fmt: skip
 
 
-def _bounds_in_words(one: Bounded) -> str:
+def _bounds_in_words(one: BoundedBoot) -> str:
     return (
         f"the box was switched off before its clock was ever right: when the readings from "
         f"{instant(one.start_us, 'seconds')} to {instant(one.end_us, 'seconds')} were taken is only known to lie "

@@ -220,7 +220,7 @@ def link_problem(uplink: UplinkState, now_ns: int) -> dict[str, Any] | None:
 def _is_at_the_floor(inputs: StatusInputs) -> bool:
     """Readings wait, and the disk leaves them no more room."""
     bounds = inputs.outbox.bounds if inputs.outbox else None
-    if bounds is None or inputs.depth is None or bounds.limit is not Limit.FLOOR:
+    if bounds is None or inputs.depth is None or bounds.limit is not Limit.DISK_FLOOR:
         return False
     return inputs.depth.records > 0 and inputs.depth.used_bytes >= bounds.reading_bytes
 

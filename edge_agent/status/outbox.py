@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud_sync.outbox.fill_rate import FillRate, days_left, written_bytes
-from cloud_sync.outbox.quarantine import is_stranger, is_unsalvaged, quarantined
+from cloud_sync.outbox.quarantine import is_unexpected_file, is_unsalvaged, quarantined
 from cloud_sync.outbox.retention_policy import Bounds
 from cloud_sync.outbox.store import Depth, Outbox
 from cloud_sync.outbox.tables import Waiting
@@ -148,7 +148,7 @@ def quarantine_problem(files: Sequence[Path], *, waits_for: str | None = None) -
     if waits_for is not None:
         what = f"the outbox was damaged; the rest of what is whole in {newest.name} is not read in yet: {waits_for}"
         return what, f"keep {newest} and make room on its disk; it goes on by itself with every append and delivery"
-    if is_stranger(newest):
+    if is_unexpected_file(newest):
         what = f"another file was put in the outbox's place; the outbox was written again, that file is {newest.name}"
         return what, f"see whether anything in {newest} is needed, then remove it; stop the agent before a restore"
     what = f"the outbox was damaged; what was whole was saved, and the damaged file is kept as {newest.name}"

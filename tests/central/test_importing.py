@@ -13,20 +13,15 @@ from cloud_sync.central.errors import UsageError
 from cloud_sync.outbox.export_file import PUBLIC_KEY_FILE, gateway_key, write_blocks
 from cloud_sync.outbox.store import Outbox
 from cloud_sync.outbox.tables import iterate_blocks
-from cloud_sync.records import RecordClass
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.uplink.sender import Uplink
-from tests.support.blocks import GATEWAY, NewBlock, block_of, rows
+from tests.support.blocks import GATEWAY, block_of, rows
 from tests.support.central import API_KEY
 
 
 def export(outbox: Outbox, folder: Path) -> Path:
-    with outbox._reading() as db:
-        blocks = [
-            NewBlock(b.batch_id, RecordClass(b.record_class), b.first_time_us, b.last_time_us, b.count, b.body)
-            for b in iterate_blocks(db)
-        ]
+    blocks = outbox.read(lambda db: [block.as_new() for block in iterate_blocks(db)])
     write_blocks(folder / "stick", blocks, gateway_id=GATEWAY, key=gateway_key(folder))
     return folder / "stick"
 

@@ -148,8 +148,7 @@ class World:
         """What else there is to tell; called after `verdict`."""
         with self.opened_outbox() as outbox:
             counters, dead_letters = outbox.counters(), outbox.depth().dead_letters
-            with outbox._reading() as db:
-                ours = acknowledged(db, 0, 1 << 62)
+            ours = outbox.read(lambda db: acknowledged(db, 0, 1 << 62))
         # What arrived and whose answer did not waits here still: the ledger is right not to have it.
         waiting = self.keys_waiting()
         differs = len(differences(ours, self._digests([one for one in arrived if one[0] not in waiting])))

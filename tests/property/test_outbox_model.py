@@ -36,8 +36,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def _open(self) -> None:
         self.outbox.open()
-        with self.outbox._reading() as db:
-            db.execute("PRAGMA synchronous = OFF")  # durability has its own tests
+        self.outbox.read(lambda db: db.execute("PRAGMA synchronous = OFF"))  # durability has its own tests
 
     @rule(sizes=st.lists(st.integers(1, 6), min_size=1, max_size=3))
     def append(self, sizes: list[int]) -> None:

@@ -45,8 +45,7 @@ class RetentionMachine(RuleBasedStateMachine):
 
     def _open(self) -> None:
         self.outbox.open()
-        with self.outbox._reading() as db:
-            db.execute("PRAGMA synchronous = OFF")  # durability has its own tests
+        self.outbox.read(lambda db: db.execute("PRAGMA synchronous = OFF"))  # durability has its own tests
 
     @rule(flushes=st.integers(1, 30), size=st.sampled_from([1, 20, 700]))
     def append_readings(self, flushes: int, size: int) -> None:
@@ -106,8 +105,9 @@ class RetentionMachine(RuleBasedStateMachine):
 
     def _waiting(self) -> list[tuple[int, Batch]]:
         """Read beside the outbox's own way, so that nothing counts as being on its way."""
-        with self.outbox._reading() as db:
-            found = db.execute("SELECT block_id, content FROM body ORDER BY block_id").fetchall()
+        found = self.outbox.read(
+            lambda db: db.execute("SELECT block_id, content FROM body ORDER BY block_id").fetchall()
+        )
         return [(block_id, wire.decode(body)) for block_id, body in found]
 
     @invariant()

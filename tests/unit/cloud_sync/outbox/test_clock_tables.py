@@ -49,7 +49,7 @@ def test_mended_blocks_are_whole_carry_their_true_times_and_stay_single(tmp_path
     with opened(tmp_path) as outbox:
         for n in range(5):
             outbox.append([block_of(rows(2, first=2 * n))], epoch=EPOCH)
-        outbox.held.note([DECIDED])
+        outbox.held.decide([DECIDED])
         assert outbox.held.mend(2, record_rows=noted.append)
     with opened(tmp_path) as outbox:  # cut short: the rest goes on where it was
         while outbox.held.mend(2, record_rows=noted.append):
@@ -63,8 +63,8 @@ def test_mended_blocks_are_whole_carry_their_true_times_and_stay_single(tmp_path
 def test_what_is_decided_once_stays(tmp_path: Path):
     with opened(tmp_path) as outbox:
         outbox.append([block_of(rows(1))], epoch=EPOCH)
-        outbox.held.note([DECIDED])
-        outbox.held.note([replace(EPOCH, by_us=1)])
+        outbox.held.decide([DECIDED])
+        outbox.held.decide([replace(EPOCH, by_us=1)])
         while outbox.held.mend(8):
             pass
         assert sent(outbox) == earlier(rows(1))
@@ -84,7 +84,7 @@ def test_thinning_joins_no_blocks_of_two_clocks(tmp_path: Path):
         for n in range(60):
             outbox.append([block_of(noise(n))], epoch=EPOCH if n % 2 else None)
         assert outbox.counters()["thinned"] > 0
-        outbox.held.note([DECIDED])
+        outbox.held.decide([DECIDED])
         while outbox.held.mend(8):
             pass
         found = {row.time_us for row in sent(outbox)}
@@ -111,7 +111,7 @@ def test_what_a_full_outbox_gives_up_meanwhile_is_told_with_its_true_times(tmp_p
             outbox.append([block_of(noise(n))])
         for n in range(30, 90):
             outbox.append([block_of(noise(n, by_us=-back_us))], epoch=epoch)
-        outbox.held.note([replace(epoch, by_us=back_us)])
+        outbox.held.decide([replace(epoch, by_us=back_us)])
         while outbox.held.mend(8):
             pass
         clock_us[0] += back_us
@@ -138,7 +138,7 @@ def test_a_salvage_takes_over_what_waits_for_a_clock(tmp_path: Path):
     smash_root_of(tmp_path / "outbox.db", "counter")
     with opened(tmp_path) as outbox:
         assert outbox.peek(record_class=RecordClass.READING) is None, "its time is not known"
-        outbox.held.note([DECIDED])
+        outbox.held.decide([DECIDED])
         while outbox.held.mend(8):
             pass
         assert sent(outbox) == earlier(rows(800))

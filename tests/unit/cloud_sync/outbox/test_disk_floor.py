@@ -13,8 +13,8 @@ import pytest
 
 from cloud_sync import wire
 from cloud_sync.errors import OutboxFullError
-from cloud_sync.outbox.disk_floor import floor_of, free_bytes
-from cloud_sync.outbox.offline import add_blocks, check_room, requeue
+from cloud_sync.outbox.disk_floor import floor_bytes, free_bytes
+from cloud_sync.outbox.offline import add_blocks, check_space, requeue
 from cloud_sync.outbox.retention_policy import MOST_SLACK_BYTES, Bounds, Limit
 from cloud_sync.outbox.store import NewBlock, Outbox
 from cloud_sync.records import Batch, Event, EventKind, RecordClass, Refusal, Row, Settlement
@@ -53,8 +53,7 @@ def new_outbox(tmp_path: Path, disk: Disk) -> Iterator[Callable[..., Outbox]]:
             min_free_bytes=min_free_bytes,
             free_bytes=disk.free,
         ).open()
-        with outbox._reading() as db:
-            db.execute("PRAGMA synchronous = OFF")
+        outbox.read(lambda db: db.execute("PRAGMA synchronous = OFF"))
         made.append(outbox)
         return outbox
 
@@ -84,8 +83,9 @@ def append_alarms_for_ever(outbox: Outbox) -> None:
 
 def waiting(outbox: Outbox) -> tuple[list[Row], list[Event]]:
     """Read beside the outbox's own way, so that nothing counts as being on its way."""
-    with outbox._reading() as db:
-        batches = [wire.decode(body) for (body,) in db.execute("SELECT content FROM body ORDER BY block_id")]
+    batches = outbox.read(
+        lambda db: [wire.decode(body) for (body,) in db.execute("SELECT content FROM body ORDER BY block_id")]
+    )
     return [row for batch in batches for row in batch.rows], [event for batch in batches for event in batch.events]
 
 
@@ -103,7 +103,7 @@ def test_lesser_of_the_two_bounds_counts():
     assert (bounds.reading_bytes, bounds.limit) == (1_500_000, Limit.BYTES)
     wide, narrow = bounds.on_disk(9_000_000, used_bytes=0), bounds.on_disk(700_000, used_bytes=0)
     assert (wide.reading_bytes, wide.limit) == (1_500_000, Limit.BYTES)
-    assert (narrow.reading_bytes, narrow.limit) == (700_000, Limit.FLOOR)
+    assert (narrow.reading_bytes, narrow.limit) == (700_000, Limit.DISK_FLOOR)
 
 
 def test_below_the_floor_it_stops_growing_and_keeps_what_it_holds():
@@ -114,10 +114,10 @@ def test_below_the_floor_it_stops_growing_and_keeps_what_it_holds():
 def test_the_usual_floor_fits_the_disk(tmp_path: Path):
     disk = os.statvfs(tmp_path)
     tenth = disk.f_blocks * disk.f_frsize // 10
-    assert floor_of(tmp_path, None) == floor_of(tmp_path / "not" / "yet", None) == min(100_000_000, tenth)
-    assert floor_of(tmp_path / ("s" * 300), None) == floor_of(tmp_path, None), "one that nobody may look at"
-    assert floor_of(tmp_path, 0) == 0
-    assert floor_of(tmp_path, 7) == 7
+    assert floor_bytes(tmp_path, None) == floor_bytes(tmp_path / "not" / "yet", None) == min(100_000_000, tenth)
+    assert floor_bytes(tmp_path / ("s" * 300), None) == floor_bytes(tmp_path, None), "one that nobody may look at"
+    assert floor_bytes(tmp_path, 0) == 0
+    assert floor_bytes(tmp_path, 7) == 7
 
 
 def test_backlog_stops_growing_at_the_floor_and_every_loss_is_said(new_outbox, disk: Disk, tmp_path: Path):
@@ -227,7 +227,7 @@ def test_nothing_is_put_in_by_hand_beyond_the_floor(tmp_path: Path):
         refused = tuple(Refusal(index, "conflict", "why") for index in range(found.count))
         outbox.settle(found, Settlement(0, 0, refused), now_us=START_US)
     with pytest.raises(OutboxFullError, match=r"no room on the disk.*outbox\.min_free_bytes"):
-        check_room(path, [flush()], max_bytes=1_000_000, min_free_bytes=floor)
+        check_space(path, [flush()], max_bytes=1_000_000, min_free_bytes=floor)
     with pytest.raises(OutboxFullError, match="no room on the disk"):
         add_blocks(path, [flush(5_000)], max_bytes=1_000_000, min_free_bytes=floor)
     assert requeue(path, None, max_bytes=1_000_000, min_free_bytes=floor).records == 500, "it takes less room behind"

@@ -46,11 +46,11 @@ def waiting(outbox: Outbox) -> tuple[list[Row], list[Event]]:
     """Read from a connection of its own, so that nothing counts as being on its way."""
     found_rows: list[Row] = []
     found_events: list[Event] = []
-    with outbox._reading() as db:
-        for (body,) in db.execute("SELECT content FROM body ORDER BY block_id"):
-            batch = wire.decode(body)
-            found_rows += batch.rows
-            found_events += batch.events
+    query = "SELECT content FROM body ORDER BY block_id"
+    for (body,) in outbox.read(lambda db: db.execute(query).fetchall()):
+        batch = wire.decode(body)
+        found_rows += batch.rows
+        found_events += batch.events
     return found_rows, found_events
 
 
@@ -66,8 +66,7 @@ def gaps(events: list[Event]) -> dict[str, int]:
 @pytest.fixture
 def outbox(tmp_path: Path) -> Iterator[Outbox]:
     with Outbox(tmp_path / "outbox.db", max_bytes=BOUND, gateway_id=GATEWAY) as outbox:
-        with outbox._reading() as db:
-            db.execute("PRAGMA synchronous = OFF")
+        outbox.read(lambda db: db.execute("PRAGMA synchronous = OFF"))
         yield outbox
 
 
@@ -229,11 +228,8 @@ def test_blocks_that_cannot_be_thinned_are_dropped_and_said(outbox: Outbox, capl
     for number in range(100):
         body = hash(number).to_bytes(8, "big", signed=True) * 2_000
         outbox.append([replace(block_of(rows(7, first=7 * number)), body=body)])
-    with outbox._reading() as db:
-        events = [
-            wire.decode(b).events
-            for (b,) in db.execute("SELECT content FROM body JOIN block ON id = block_id WHERE class = 'event'")
-        ]
+    query = "SELECT content FROM body JOIN block ON id = block_id WHERE class = 'event'"
+    events = [wire.decode(body).events for (body,) in outbox.read(lambda db: db.execute(query).fetchall())]
     assert gaps([event for some in events for event in some]) == {"evicted": outbox.counters()["evicted"]}
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 

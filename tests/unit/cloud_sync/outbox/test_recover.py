@@ -13,7 +13,7 @@ import pytest
 from cloud_sync.errors import OutboxCorruptError, OutboxError, OutboxFullError
 from cloud_sync.outbox import recover as outbox_recover
 from cloud_sync.outbox.clock_tables import Epoch
-from cloud_sync.outbox.gap_log import note_gap
+from cloud_sync.outbox.gap_log import record_gap
 from cloud_sync.outbox.quarantine import quarantined
 from cloud_sync.outbox.recover import recover
 from cloud_sync.outbox.retention_policy import Loss, LossCause
@@ -49,7 +49,7 @@ def put_aside_by_an_older_program(path: Path, *, blocks: int = 20) -> tuple[Path
         outbox.settle(first, Settlement(9, 0, (Refusal(3, "conflict", "why"),)), now_us=START_US)
         note = Loss(1, 2, 7)
         outbox._do(
-            lambda db: in_transaction(db, lambda db: note_gap(db, LossCause.EVICTED, note, now_us=3, detail="d"))
+            lambda db: in_transaction(db, lambda db: record_gap(db, LossCause.EVICTED, note, now_us=3, detail="d"))
         )
     with contextlib.closing(connect(work)) as db:
         assert find_block(db, first.id) is None
@@ -208,4 +208,4 @@ def test_what_waited_for_a_clock_in_the_file_goes_on_waiting_for_it(path: Path):
         first = outbox.peek()
         assert first is not None
         assert (first.count, outbox.peek(after_id=first.id)) == (1, None)
-        assert outbox.held.notes().epochs == (epoch,)
+        assert outbox.held.clock_records().epochs == (epoch,)

@@ -243,11 +243,14 @@ def test_kill_after_the_rescue_loses_nothing(folder: Path, number: int):
 def test_start_after_a_kill_before_the_last_rename_finds_the_whole_copy(folder: Path):
     outbox = opened(folder)
     before = append_some(outbox)
-    with outbox._reading() as db:
+
+    def killed_before_the_last_step(db: sqlite3.Connection) -> None:
         file = OpenFile.at(outbox.path)
         unlink_all(outbox.path)
         write_again(db, file, now_ns=START_US * 1000)
-        outbox.path.rename(folder / "outbox.db.rescue")  # as it was before the last step
+        outbox.path.rename(folder / "outbox.db.rescue")
+
+    outbox.read(killed_before_the_last_step)
     assert put_in_place(folder / "nothing.db", now_ns=0) is None
     with opened(folder) as again:
         assert waiting(again)[0] == before

@@ -14,7 +14,7 @@ from cloud_sync import wire
 from cloud_sync.digest import HOUR_US, HourDigest, HourKey, digest_keys, hour_of
 from cloud_sync.errors import OutboxTooNewError
 from cloud_sync.outbox.ack_ledger import acknowledged, known_since_us
-from cloud_sync.outbox.gap_log import note_gap
+from cloud_sync.outbox.gap_log import record_gap
 from cloud_sync.outbox.quarantine import quarantined
 from cloud_sync.outbox.retention_policy import Loss, LossCause
 from cloud_sync.outbox.sqlite_file import PAGE_BYTES, SCHEMA_VERSION, in_transaction
@@ -105,9 +105,7 @@ def test_damage_that_shows_only_while_running_is_salvaged_too(path: Path):
     held = filled(path)
     with opened(path) as outbox:
         smash_root_of(path, "body")
-        with outbox._reading() as db:
-            db.execute("PRAGMA cache_size = 0")
-            db.execute("PRAGMA shrink_memory")
+        outbox.read(lambda db: db.executescript("PRAGMA cache_size = 0; PRAGMA shrink_memory"))
         outbox.append([block_of(fresh_rows(3))])
         found, (event,) = drained(outbox)
     assert [len(some) for some in found] == [3]
@@ -178,8 +176,7 @@ def with_ledger(path: Path, *, hours: int = 40, sensors: int = 60) -> dict[HourK
 
 
 def ledger_of(outbox: Outbox) -> tuple[int | None, dict[HourKey, HourDigest]]:
-    with outbox._reading() as db:
-        return known_since_us(db), acknowledged(db, 0, 1 << 62)
+    return outbox.read(lambda db: (known_since_us(db), acknowledged(db, 0, 1 << 62)))
 
 
 def damage_the_letters(path: Path) -> None:
@@ -248,7 +245,7 @@ def test_known_gaps_are_taken_over_and_the_damage_is_one_more(path: Path):
     with opened(path) as outbox:
         loss = Loss(1, 2, 7)
         outbox._do(
-            lambda db: in_transaction(db, lambda db: note_gap(db, LossCause.EVICTED, loss, now_us=3, detail="d"))
+            lambda db: in_transaction(db, lambda db: record_gap(db, LossCause.EVICTED, loss, now_us=3, detail="d"))
         )
     smash(path, 0.4, 0.5)
     with opened(path) as outbox:

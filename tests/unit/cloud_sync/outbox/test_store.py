@@ -53,10 +53,8 @@ def test_constructor_touches_nothing(path: Path):
 
 
 def test_every_commit_is_synced_and_free_pages_can_be_given_back(outbox: Outbox):
-    with outbox._reading() as db:
-        settings = [
-            db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "auto_vacuum")
-        ]
+    names = ("journal_mode", "synchronous", "auto_vacuum")
+    settings = outbox.read(lambda db: [db.execute(f"PRAGMA {name}").fetchone()[0] for name in names])
     assert settings == ["wal", 2, 2]
 
 
@@ -203,8 +201,7 @@ def test_file_of_a_newer_program_is_refused_and_left_as_it_is(path: Path):
 
 
 def test_outbox_held_by_another_process_is_said(path: Path, outbox: Outbox):
-    with outbox._reading() as db:
-        db.execute("PRAGMA busy_timeout = 20")
+    outbox.read(lambda db: db.execute("PRAGMA busy_timeout = 20"))
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(OutboxUnavailableError) as caught:

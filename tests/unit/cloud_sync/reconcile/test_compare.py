@@ -59,8 +59,7 @@ def deliver(outbox: Outbox, rows: list[Row], *, refused: tuple[Refusal, ...] = (
 
 
 def ledger(outbox: Outbox, start_us: int = 0, end_us: int = 1 << 62) -> dict[HourKey, HourDigest]:
-    with outbox._reading() as db:
-        return acknowledged(db, start_us, end_us)
+    return outbox.read(lambda db: acknowledged(db, start_us, end_us))
 
 
 # ---- the ledger

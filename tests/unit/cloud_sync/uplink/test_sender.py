@@ -410,8 +410,7 @@ async def test_same_block_keeps_its_batch_id(outbox: Outbox, clock: Clock):
 async def test_outbox_that_cannot_be_settled_is_blocked_and_loses_nothing(outbox: Outbox, clock: Clock):
     rows, transport = store(outbox, 3), MemoryTransport()
     uplink = uplink_to(transport, outbox, clock)
-    with outbox._reading() as db:
-        db.execute("PRAGMA busy_timeout = 10")
+    outbox.read(lambda db: db.execute("PRAGMA busy_timeout = 10"))
     with contextlib.closing(sqlite3.connect(outbox.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert not await uplink.drain()

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from cloud_sync.digest import HOUR_US, digest_keys, encode_digests, hour_of
-from cloud_sync.outbox.gap_log import note_gap
+from cloud_sync.outbox.gap_log import record_gap
 from cloud_sync.outbox.retention_policy import LossCause, loss_of
 from cloud_sync.outbox.sqlite_file import in_transaction
 from cloud_sync.outbox.store import Outbox
@@ -177,7 +177,7 @@ def note_given_up(outbox: Outbox, rows: list[Row]) -> None:
     assert loss is not None
 
     def note(db: sqlite3.Connection) -> None:
-        note_gap(db, LossCause.EVICTED, loss, now_us=NOW_HOUR_US, detail="given up")
+        record_gap(db, LossCause.EVICTED, loss, now_us=NOW_HOUR_US, detail="given up")
 
     outbox._do(lambda db: in_transaction(db, note))
 

@@ -1,4 +1,4 @@
-"""The blocks of an open outbox whose times are not UTC yet, passed over until they are mended (`outbox_clock`)."""
+"""The blocks of an open outbox whose times are not UTC yet, passed over until they are mended (`clock_tables`)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Protocol, TypeVar
 
 from cloud_sync.columns import RowColumns
 from cloud_sync.outbox.clock_tables import (
-    ClockNotes,
+    ClockRecords,
     Epoch,
     Span,
+    cap_newest_time,
     decide,
     held_records,
     is_to_mend,
     last_times,
     mend_some,
-    note_known,
-    note_newest,
-    read_notes,
+    read_clock_records,
     read_spans,
+    record_known_clock,
     span_of,
 )
 from cloud_sync.outbox.sqlite_file import Work
@@ -29,10 +29,10 @@ from cloud_sync.records import RecordClass
 T = TypeVar("T")
 
 
-class OpenFile(Protocol):
-    """What is needed of an outbox: a look at its file, and a transaction that a full disk does not stop."""
+class FileAccess(Protocol):
+    """What is needed of an outbox: to read its file, and a transaction that a full disk does not stop."""
 
-    def look(self, work: Callable[[sqlite3.Connection], T]) -> T: ...
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T: ...
 
     def change(self, work: Work) -> None: ...
 
@@ -40,22 +40,22 @@ class OpenFile(Protocol):
 class HeldBlocks:
     """Of one outbox. Everything raises OutboxError when the file cannot be used."""
 
-    def __init__(self, file: OpenFile) -> None:
+    def __init__(self, file: FileAccess) -> None:
         self._file = file
         self._spans: tuple[Span, ...] = ()
 
     @property
     def is_empty(self) -> bool:
-        """Whether there are none, as far as was looked up."""
+        """Return whether there are none, as of the last `refresh`."""
         return not self._spans
 
-    def look_up(self, db: sqlite3.Connection) -> None:
-        """Read which they are."""
+    def refresh(self, db: sqlite3.Connection) -> None:
+        """Read which blocks they are."""
         self._spans = read_spans(db)
 
     def next(self, db: sqlite3.Connection, after_id: int, record_class: RecordClass | None) -> StoredBlock | None:
         """Return the oldest block behind `after_id` whose times are UTC."""
-        self.look_up(db)  # again: others may put blocks in
+        self.refresh(db)  # again: others may put blocks in
         while (found := next_block(db, after_id=after_id, record_class=record_class)) is not None:
             span = span_of(self._spans, found.id)
             if span is None:
@@ -63,19 +63,19 @@ class HeldBlocks:
             after_id = span.last_id
         return None
 
-    def notes(self) -> ClockNotes:
-        """What is known of the clocks by which waiting blocks were stamped."""
-        return self._file.look(read_notes)
+    def clock_records(self) -> ClockRecords:
+        """Return what is known of the clocks by which waiting blocks were stamped."""
+        return self._file.read(read_clock_records)
 
     def records(self) -> int:
-        """How many records wait for a right clock."""
-        return self._file.look(held_records)
+        """Return how many records wait for a right clock."""
+        return self._file.read(held_records)
 
     def last_times(self) -> dict[str, int]:
         """Return the last time that waits of each epoch, on its own clock, UTC unknown."""
-        return self._file.look(last_times)
+        return self._file.read(last_times)
 
-    def note(
+    def decide(
         self,
         epochs: Sequence[Epoch],
         *,
@@ -83,7 +83,7 @@ class HeldBlocks:
         events: Sequence[NewBlock] = (),
         not_after_us: int | None = None,
     ) -> None:
-        """Decide how far these epochs were off, note the boot whose clock is right, and tell of it in `events`.
+        """Decide how far these epochs were off, record the boot whose clock is right, and emit `events` about it.
 
         No record was made after `not_after_us`, whatever a clock said that was ahead.
         """
@@ -91,9 +91,9 @@ class HeldBlocks:
         def work(db: sqlite3.Connection) -> None:
             decide(db, epochs)
             if known is not None:
-                note_known(db, *known)
+                record_known_clock(db, *known)
             if not_after_us is not None:
-                note_newest(db, not_after_us)
+                cap_newest_time(db, not_after_us)
             for block in events:
                 insert_block(db, block)
             count(db, "appended", len(events))
@@ -108,7 +108,7 @@ class HeldBlocks:
             mended.clear()
             mend_some(db, most_blocks, None if record_rows is None else mended.append)
 
-        if not self._file.look(is_to_mend):
+        if not self._file.read(is_to_mend):
             return False
         self._file.change(work)
         if record_rows is not None:  # they are durable now

@@ -24,7 +24,7 @@ _APART_US: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Bounded:
+class BoundedBoot:
     """Runs of one boot that were placed between `not_before_us` and `not_after_us`, UTC."""
 
     epochs: tuple[Epoch, ...]
@@ -35,18 +35,18 @@ class Bounded:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedEpochs:
     """All epochs that were open, decided; and those of them that are known between bounds only."""
 
     exact: tuple[Epoch, ...]
-    bounded: tuple[Bounded, ...]
+    bounded: tuple[BoundedBoot, ...]
 
     @property
     def epochs(self) -> tuple[Epoch, ...]:
         return (*self.exact, *(epoch for bounded in self.bounded for epoch in bounded.epochs))
 
 
-def placed(epochs: Sequence[Epoch], last_us: Mapping[str, int], known: Sequence[tuple[str, int]]) -> Placed:
+def place_epochs(epochs: Sequence[Epoch], last_us: Mapping[str, int], known: Sequence[tuple[str, int]]) -> PlacedEpochs:
     """Decide about open epochs, oldest first.
 
     `last_us` is the last time of each, on its own clock. `known` are boots whose clocks are known, the present one
@@ -57,7 +57,7 @@ def placed(epochs: Sequence[Epoch], last_us: Mapping[str, int], known: Sequence[
     exact = [replace(e, by_us=offsets[e.boot_id] - e.offset_us) for e in epochs if e.boot_id in offsets]
     unknown = (e for e in epochs if e.boot_id not in offsets)
     boots = [_Boot.of(tuple(group), last_us) for _, group in groupby(unknown, key=lambda epoch: epoch.boot_id)]
-    return Placed(tuple(exact), tuple(_in_order(boots, present_us)))
+    return PlacedEpochs(tuple(exact), tuple(_in_order(boots, present_us)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +74,18 @@ class _Boot:
         last = max(last_us.get(epoch.id, epoch.began_us) - epoch.offset_us for epoch in epochs)
         return cls(epochs, first, last)
 
-    def at(self, offset_us: int, *, not_before_us: int, not_after_us: int) -> Bounded:
+    def at(self, offset_us: int, *, not_before_us: int, not_after_us: int) -> BoundedBoot:
         epochs = [replace(e, by_us=offset_us - e.offset_us, quality_cap=BOUNDED_QUALITY) for e in self.epochs]
-        return Bounded(tuple(epochs), self.first + offset_us, self.last + offset_us, not_before_us, not_after_us)
+        return BoundedBoot(tuple(epochs), self.first + offset_us, self.last + offset_us, not_before_us, not_after_us)
 
 
-def _in_order(boots: Sequence[_Boot], present_us: int) -> list[Bounded]:
+def _in_order(boots: Sequence[_Boot], present_us: int) -> list[BoundedBoot]:
     """Each behind the earliest end of the one before it; from the newest on, so that it ends before the next."""
     least: list[int] = []
     for boot in boots:
         behind_us = least[-1] if least else boot.epochs[0].not_before_us
         least.append(max(boot.epochs[0].not_before_us, behind_us) + boot.last - boot.first + _APART_US)
-    out: list[Bounded] = []
+    out: list[BoundedBoot] = []
     not_after_us = present_us
     for boot, earliest_end_us in zip(reversed(boots), reversed(least), strict=True):
         offset_us = max(boot.epochs[-1].offset_us, earliest_end_us - _APART_US - boot.last)  # what it said last
