@@ -168,10 +168,8 @@ class OutboxConnection:
     def _emit_rescue(self) -> None:
         now_us = self._now_ns() // 1000
         with translated(self._path):
-            db = self.opened()
-            in_transaction(
-                db, lambda db: emit_rescue(db, self._unexpected_file, subject=self._gateway_id, now_us=now_us)
-            )
+            db, aside = self.opened(), self._unexpected_file
+            in_transaction(db, lambda db: emit_rescue(db, aside, subject=self._gateway_id, now_us=now_us))
         self._rescue_is_due = False
         logger.error("%s was removed or replaced while it was open; it was written again, nothing is lost", self._path)
         self._remove_old(newest=self._unexpected_file)

@@ -70,18 +70,8 @@ def recover(file: Path, outbox: Path, *, gateway_id: str, max_bytes: int, min_fr
             _check_content(old, state, file, gateway_id)
         try:
             waiting = {row[0] for row in db.execute("SELECT batch_id FROM block")}
-            _recover(
-                _Target(
-                    db,
-                    limits,
-                    file.name,
-                    state,
-                    done,
-                    waiting,
-                    readable_clock_records(old, highest_id=state.highest_id),
-                ),
-                old,
-            )
+            clocks = readable_clock_records(old, highest_id=state.highest_id)
+            _recover(_Target(db, limits, file.name, state, done, waiting, clocks), old)
         except OutboxFullError as exc:
             said = f"{exc.message}; {done.records} records were read in before, the rest is read in when called again"
             raise OutboxFullError(said, hint=exc.hint) from exc
