@@ -41,6 +41,8 @@ from edge_agent.health.ledger import GapLedger
 from edge_agent.health.steady_clock import SteadyClock, UtcClock
 from edge_agent.health.supervision import Supervision
 from edge_agent.health.systemd import SystemdNotifier
+from edge_agent.installation.lease import Installation
+from edge_agent.installation.state_lock import own_state
 from edge_agent.pipeline.explain.baseline_files import BaselineFiles
 from edge_agent.pipeline.lines import ModelLines
 from edge_agent.pipeline.model import ScoringModel
@@ -61,8 +63,6 @@ from edge_agent.status.metered_link import MeteredLink, metered_link
 from edge_agent.status.models import describe_updates
 from edge_agent.status.outbox import OutboxWatch
 from edge_agent.status.reconciliation import hourly
-from edge_agent.status.state_lock import own_state
-from edge_agent.status.twins import Installation
 
 log = logging.getLogger("edge_agent")
 

@@ -22,7 +22,7 @@ from edge_agent.demo.processes import STOP_TIMEOUT_S
 from edge_agent.demo.stack import Stack, prepare_folders
 from edge_agent.demo.view import as_line, render, windows_scored
 from edge_agent.errors import ConfigurationError
-from edge_agent.status.state_lock import only_one
+from edge_agent.installation.state_lock import only_one
 
 LOOK_EVERY_S: Final = 0.5
 ENDED_WITHIN_S: Final = 4 * STOP_TIMEOUT_S  # three children, one after the other, and the count of the keys

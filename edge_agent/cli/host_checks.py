@@ -21,10 +21,10 @@ from edge_agent.health.file_systems import FileSystem, file_system_of
 from edge_agent.health.memory import memory_of_this_process
 from edge_agent.health.sync_latency import IMPLAUSIBLE_S, SLOW_S, SyncLatency, measure_sync
 from edge_agent.health.time_services import remedy
+from edge_agent.installation.starts import loop_problem, read_starts, unasked
 from edge_agent.settings import Settings
 from edge_agent.status.folders import StatusFolders
 from edge_agent.status.host import has_few_inodes, volatile_problem
-from edge_agent.status.starts import loop_problem, read_starts, unasked
 
 SMALLEST_BOX_BYTES: Final = 256 << 20
 """A site of a few tags holds 87 MB, a first start with a new bundle 159 MB (docs/RUNBOOK.md)."""

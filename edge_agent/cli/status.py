@@ -22,9 +22,9 @@ from edge_agent.cli.status_text import as_text, can_show
 from edge_agent.cli.why_down import why_down
 from edge_agent.core.clock import instant
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
+from edge_agent.installation.starts import loop_problem, read_starts, unasked
 from edge_agent.settings.toml_file import find_settings_file, read_document, resolve_paths
 from edge_agent.status.folders import StatusFolders
-from edge_agent.status.starts import loop_problem, read_starts, unasked
 
 EXIT_CODES: Final = {"healthy": 0, "degraded": 1, "down": 2, "misconfigured": 3}
 WATCH_EVERY_S: Final = 2.0

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from edge_agent import __version__
 from edge_agent.errors import DaemonUnreachableError
-from edge_agent.status.process import boot_id, is_alive
+from edge_agent.installation.process import boot_id, is_alive
 
 START_IT: Final = "start it: systemctl start edge-agent"
 START_BY_HAND: Final = "start it: edge-agent run --config FILE (it ran without systemd)"

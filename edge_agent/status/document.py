@@ -27,6 +27,7 @@ from edge_agent.errors import BundleError
 from edge_agent.health.clock_keeper import ClockHealth
 from edge_agent.health.ledger import GapLedger
 from edge_agent.health.supervision import PartFailure
+from edge_agent.installation.lease import Installation
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.stages import SnapshotStage
 from edge_agent.settings import Settings
@@ -48,7 +49,6 @@ from edge_agent.status.outbox import OutboxHealth, describe_outbox, quarantine_p
 from edge_agent.status.proxy import describe_proxy
 from edge_agent.status.reconciliation import reconcile_problem
 from edge_agent.status.twins import (
-    Installation,
     describe_identity,
     describe_presence,
     presence_problems,

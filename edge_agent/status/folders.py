@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.errors import DaemonUnreachableError
+from edge_agent.installation.state_lock import is_held, make_runtime_folder
 from edge_agent.status.local_socket import SOCKET_FILE, STATUS_FILE, StatusFile, ask_daemon
-from edge_agent.status.state_lock import is_held, make_runtime_folder
 
 
 @dataclass(frozen=True, slots=True)

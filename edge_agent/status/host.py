@@ -13,11 +13,11 @@ from typing import Any, Final
 from edge_agent.core.clock import Clock
 from edge_agent.health.file_systems import Durability, FileSystem, file_system_of
 from edge_agent.health.memory import Memory, memory_of_this_process
+from edge_agent.installation.starts import Start, loop_problem, read_starts, unasked
 from edge_agent.settings import Settings
 from edge_agent.status.fields import problem
 from edge_agent.status.folders import StatusFolders
 from edge_agent.status.local_socket import LocalApi
-from edge_agent.status.starts import Start, loop_problem, read_starts, unasked
 
 FEW_INODES: Final = 100
 _FEW_SHARE: Final = 20

@@ -14,9 +14,9 @@ from cloud_sync.errors import CredentialsError, OutboxTooNewError, SyncError
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError, EdgeError
 from edge_agent.health.memory import memory_of_this_process
+from edge_agent.installation.starts import BOX, end_of, note_start, read_starts
 from edge_agent.status.fields import problem, rfc3339
 from edge_agent.status.folders import StatusFolders
-from edge_agent.status.starts import BOX, end_of, note_start, read_starts
 
 FOR_THE_OPERATOR: Final = (ConfigurationError, CredentialsError, OutboxTooNewError)
 """Somebody has to change something first: another start would end the same way."""

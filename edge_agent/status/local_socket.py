@@ -21,8 +21,8 @@ from typing import Any, Final, Self
 from cloud_sync.host.printable import printable, printable_tree
 from cloud_sync.host.private_files import open_private, user_name
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
-from edge_agent.status.process import this_process
-from edge_agent.status.state_lock import only_socket
+from edge_agent.installation.process import this_process
+from edge_agent.installation.state_lock import only_socket
 
 SOCKET_FILE: Final = "edge-agent.sock"
 STATUS_FILE: Final = "status.json"

@@ -1,31 +1,22 @@
-"""This installation and another box with its gateway id: who sends, and what the status document says of both."""
+"""What the status document says of this installation and of another box with its gateway id."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, Final
 
 from cloud_sync.errors import GatewayIdInUseError
-from cloud_sync.presence import Presence, Told
-from cloud_sync.transports.base import Transport
-from cloud_sync.twins import MAX_LEASE_S, About, Notice, Sender
-from cloud_sync.uplink.heartbeat import Heartbeat
-from cloud_sync.uplink.sender import LinkState, Uplink
-from edge_agent.core.clock import Clock
-from edge_agent.health.machine import this_machine
-from edge_agent.settings import Settings
+from cloud_sync.presence import Told
+from cloud_sync.twins import About, Notice
+from cloud_sync.uplink.sender import LinkState
+from edge_agent.installation.lease import Installation
 from edge_agent.status.fields import problem, rfc3339
-from edge_agent.status.identity import Identity, next_start
 
 MOVED_S: Final = 86_400.0
 """So long it is said that the state folder came from another machine."""
 RESTORED_S: Final = 900.0
 _AN_EARLIER_START: Final = "restored"
 _OLDER_AGENT: Final = "unnamed"
-LEAST_LEASE_S: Final = 60
-_HEARTBEATS: Final = 3
-"""Two may be lost before the central takes silence for the end of this box."""
 
 _FIND_IT: Final = (
     "if both are to run, give that one another gateway.id and key; if it is to replace this box, switch this one off; "
@@ -48,54 +39,6 @@ _RESTORED: Final = (
     "nothing, if a backup was restored: what is sent again counts once, and `edge-agent reconcile` says what is "
     "missing; else look for a copy of this installation: edge-central gateways --history"
 )
-
-
-@dataclass(slots=True)
-class Installation:
-    """This box under its gateway id; `identity` is None until the state folder is open."""
-
-    settings: Settings
-    presence: Presence = field(default_factory=Presence)
-    identity: Identity | None = None
-
-    def begin(self, *, now_ns: int, say: Callable[[str, str], None]) -> None:
-        """Note this start, and say from now on who sends. The caller holds the state folder's lock."""
-        gateway = self.settings.gateway
-        self.identity = next_start(gateway.state_dir, gateway.id, this_machine(), now_ns=now_ns, say=say)
-        self.presence.begin(sender_of(self.identity, self.settings))
-
-    def heartbeat(self, transport: Transport, uplink: Uplink, clock: Clock) -> Heartbeat:
-        """Return what keeps the lease while there is nothing to send."""
-        return Heartbeat(
-            transport,
-            self.presence,
-            gateway_id=self.settings.gateway.id,
-            every_s=heartbeat_every_s(self.settings),
-            link=lambda: uplink.state.link,
-            sleep=clock.sleep,
-        )
-
-
-def heartbeat_every_s(settings: Settings) -> float:
-    """Return how often an idle box is heard of at the central, in seconds; 0: it is not.
-
-    Over a metered link it is heard of when it has something to send, which is more often than a lease lasts.
-    """
-    return 0.0 if settings.central.sparing is not None else settings.central.heartbeat_s
-
-
-def sender_of(identity: Identity, settings: Settings) -> Sender:
-    """Return what goes with every batch of this start."""
-    every_s = heartbeat_every_s(settings)
-    lease_s = MAX_LEASE_S if every_s == 0 else max(LEAST_LEASE_S, round(_HEARTBEATS * every_s))
-    return Sender(
-        identity.instance,
-        identity.incarnation,
-        identity.run,
-        machine=identity.machine.name,
-        lease_s=lease_s,
-        site=settings.gateway.site,
-    )
 
 
 def describe_presence(own: Installation | None) -> dict[str, Any]:

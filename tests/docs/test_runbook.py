@@ -78,7 +78,11 @@ def test_what_a_row_quotes_can_be_said(row: str) -> None:
 def problems() -> set[str]:
     """Each sentence that becomes a problem of the status."""
     found = {what for what, _ in (*why_down._ENDED.values(), *why_down._EXIT_STATUS.values())}
-    rooms = (path for room in ("status", "delivery") for path in (REPOSITORY / "edge_agent" / room).glob("*.py"))
+    rooms = (
+        path
+        for room in ("status", "installation", "delivery")
+        for path in (REPOSITORY / "edge_agent" / room).glob("*.py")
+    )
     for path in [*rooms, REPOSITORY / "edge_agent/cli/why_down.py"]:
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(function, ast.FunctionDef):

@@ -45,12 +45,12 @@ from edge_agent.delivery.central_connection import connection_of
 from edge_agent.drivers.synthetic.driver import SyntheticSignal
 from edge_agent.drivers.synthetic.settings import SyntheticSettings
 from edge_agent.drivers.waveform.block_sequence import BlockSequence
+from edge_agent.installation.lease import Installation
 from edge_agent.pipeline.condition.line import IndicatorLine
 from edge_agent.pipeline.lines import indicator_line
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.settings import Settings
 from edge_agent.status.metered_link import metered_link
-from edge_agent.status.twins import Installation
 from tests.support.authority import Authority
 from tests.support.counting_relay import CountingRelay, counting_relay
 from tests.support.databases import TEMPLATE, PlainPostgres, execute, make_template, remove, short_folder

@@ -19,9 +19,9 @@ from edge_agent.cli.host_checks import (
 )
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError
+from edge_agent.installation.starts import DIED, note_start
 from edge_agent.settings import Settings
 from edge_agent.settings.load import load_settings
-from edge_agent.status.starts import DIED, note_start
 from tests.support.places import REPOSITORY
 
 ROOT = REPOSITORY

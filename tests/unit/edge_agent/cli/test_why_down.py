@@ -15,11 +15,11 @@ from edge_agent import __version__
 from edge_agent.cli import why_down as module
 from edge_agent.cli.why_down import why_down
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError, EdgeError
+from edge_agent.installation.process import boot_id, is_alive, this_process
+from edge_agent.installation.state_lock import only_socket
 from edge_agent.status.folders import StatusFolders
 from edge_agent.status.last_words import last_words, leave_word
 from edge_agent.status.local_socket import StatusFile
-from edge_agent.status.process import boot_id, is_alive, this_process
-from edge_agent.status.state_lock import only_socket
 
 NOBODY = DaemonUnreachableError("nobody answers on /run/x.sock")
 DEAD = {"pid": 2**22 + 1, "boot": boot_id(), "unit": None}

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from edge_agent.errors import DaemonUnreachableError
+from edge_agent.installation.state_lock import only_socket
 from edge_agent.status.folders import StatusFolders
 from edge_agent.status.local_socket import LocalApi
-from edge_agent.status.state_lock import only_socket
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from edge_agent.health.file_systems import Durability, FileSystem
 from edge_agent.health.memory import Memory
+from edge_agent.installation.starts import DIED, Start
 from edge_agent.status.host import HostHealth, describe_host, host_problems
-from edge_agent.status.starts import DIED, Start
 
 MB = 1 << 20
 STATE = Path("/var/lib/edge-agent")

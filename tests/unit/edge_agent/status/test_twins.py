@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from cloud_sync.presence import Presence
-from cloud_sync.twins import About, Notice, OtherBox, Sender, sender_of
+from cloud_sync.twins import About, Notice, OtherBox, Sender
 from cloud_sync.uplink.state import LinkState
 from edge_agent.core.clock import FakeClock
 from edge_agent.health.machine import Machine
+from edge_agent.installation.identity import Identity
+from edge_agent.installation.lease import Installation
 from edge_agent.settings import Settings
-from edge_agent.status.identity import Identity
 from edge_agent.status.twins import (
-    Installation,
     describe_identity,
     describe_presence,
     presence_problems,
@@ -44,11 +41,11 @@ class Bench:
         return [one["what"] for one in presence_problems(self.own, link, now_ns=self.clock.now_ns())]
 
 
-def made_settings(**central: Any) -> Settings:
+def made_settings() -> Settings:
     return Settings.model_validate(
         {
             "gateway": {"id": "gw-1", "site": "north"},
-            "central": {"url": "https://central.example", **central},
+            "central": {"url": "https://central.example"},
             "sources": [{"type": "synthetic", "name": "s", "asset": "a", "channels": [{"point": "p"}]}],
         }
     )
@@ -119,14 +116,3 @@ def test_a_state_folder_from_another_machine_is_said_for_a_day():
     assert bench.problems() == ["this state folder comes from another machine"]
     bench.clock.advance(DAY_S)
     assert bench.problems() == []
-
-
-@pytest.mark.parametrize(("heartbeat_s", "lease_s"), [(20.0, 60), (5.0, 60), (300.0, 900), (0.0, 3_600)])
-def test_the_lease_asked_for_outlasts_three_signs_of_life(tmp_path: Path, heartbeat_s: float, lease_s: int):
-    settings = made_settings(heartbeat_s=heartbeat_s)
-    moved = settings.model_copy(update={"gateway": settings.gateway.model_copy(update={"state_dir": tmp_path})})
-    own = Installation(moved)
-    own.begin(now_ns=0, say=lambda _, __: None)
-    sender = sender_of(own.presence.line())
-    assert sender is not None
-    assert (sender.lease_s, sender.site, sender.incarnation) == (lease_s, "north", 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.health.machine import Machine
-from edge_agent.status.identity import IDENTITY_FILE, Identity, next_start
+from edge_agent.installation.identity import IDENTITY_FILE, Identity, next_start
 
 HERE = Machine("b" * 12, ("c" * 12,), "d" * 12)
 ELSEWHERE = Machine("e" * 12, ("f" * 12,), "d" * 12)

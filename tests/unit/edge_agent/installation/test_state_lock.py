@@ -12,8 +12,8 @@ import pytest
 
 from edge_agent.bundles.proven import FILE
 from edge_agent.errors import ConfigurationError
+from edge_agent.installation.state_lock import make_runtime_folder, only_one, only_socket, own_state
 from edge_agent.rollout.alarm_record import FOLDER
-from edge_agent.status.state_lock import make_runtime_folder, only_one, only_socket, own_state
 
 
 def mode(path: Path) -> int:

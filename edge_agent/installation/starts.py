@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from cloud_sync.host.printable import printable
 from cloud_sync.host.private_files import open_private
-from edge_agent.status.process import boot_id
+from edge_agent.installation.process import boot_id
 
 STARTS_FILE: Final = "starts.json"
 KEPT: Final = 64

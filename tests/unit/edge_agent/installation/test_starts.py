@@ -10,11 +10,11 @@ import pytest
 
 from edge_agent.cli.status import read_status
 from edge_agent.errors import EdgeError
+from edge_agent.installation.process import boot_id
+from edge_agent.installation.starts import ASKED, BOX, DIED, KEPT, Start, end_of, note_start, read_starts, unasked
 from edge_agent.status.folders import StatusFolders
 from edge_agent.status.last_words import last_words
 from edge_agent.status.local_socket import StatusFile
-from edge_agent.status.process import boot_id
-from edge_agent.status.starts import ASKED, BOX, DIED, KEPT, Start, end_of, note_start, read_starts, unasked
 
 HERE = {"pid": 2**22 + 1, "boot": boot_id(), "unit": None}
 
