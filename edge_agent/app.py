@@ -53,6 +53,7 @@ from edge_agent.rollout.lifecycle import ModelLifecycle
 from edge_agent.rollout.missing_models import MissingModels
 from edge_agent.rollout.startup import load_models, settle_probations, wanted_models
 from edge_agent.settings import Settings
+from edge_agent.settings.source_kinds import source_kinds
 from edge_agent.status.document import StatusInputs, describe
 from edge_agent.status.downtime import record_downtime
 from edge_agent.status.failed_parts import bare_document, stopped
@@ -322,6 +323,7 @@ class Agent:
             reconcile=self.reconciliation.state,
             certificate=await asyncio.to_thread(certificate_problem, self.settings.central),
             failures=self.supervision.failures,
+            unusable_drivers=source_kinds().unusable,
             own=self.installation,
             outbox=self.outbox_watch.look(depth, counters, error=self.writer.state.error, now_ns=self.utc.now_ns()),
             host=await asyncio.to_thread(self.host.look),

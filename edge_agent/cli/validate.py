@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_agent.errors import BundleError, ConfigurationError
+from edge_agent.errors import BundleError, ConfigurationError, DriverError
 from edge_agent.settings import CentralSettings, ModelSettings, Settings
 from edge_agent.settings.load import load_settings
+from edge_agent.settings.source_kinds import source_kinds
 from edge_agent.settings.toml_file import find_settings_file
 
 
@@ -31,7 +32,7 @@ def validate_file(file: Path | None, *, as_json: bool) -> int:
             raise
         print(json.dumps(_document(path, errors=exc.message.splitlines())))
         return 3
-    warnings = _unusable(settings.central)
+    warnings = _unusable(settings.central) + _unusable_drivers(settings)
     if as_json:
         print(json.dumps(_document(path, warnings=["; ".join(each) for each in warnings])))
     else:
@@ -62,6 +63,25 @@ def _unusable(central: CentralSettings) -> list[tuple[str, str]]:
 
     found = [each for each in (unusable_variable(central), missing_roots(central)) if each is not None]
     return found + unusable_authorities(central)
+
+
+def _unusable_drivers(settings: Settings) -> list[tuple[str, str]]:
+    """Return which drivers of other packages could not be used, were the agent started here now; the others would run.
+
+    Our own are not asked: their libraries would be loaded, and tests have asked them.
+    """
+    kinds = source_kinds()
+    errors = list(kinds.unusable.values())
+    for source in settings.sources:
+        if source.type in kinds.external:
+            # Imported here: only who has such a source needs it.
+            from edge_agent.drivers.registry import driver_class
+
+            try:
+                driver_class(source)
+            except DriverError as exc:
+                errors.append(exc)
+    return [(error.message, error.hint or "") for error in errors]
 
 
 def _check_files(settings: Settings) -> None:

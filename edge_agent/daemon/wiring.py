@@ -24,6 +24,7 @@ from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import IndicatorStage, Put, TagStage, WaveformStage
 from edge_agent.rollout.lifecycle import ModelLifecycle
 from edge_agent.settings import Settings, SourceSettings, WaveformSettings
+from edge_agent.settings.source_kinds import source_kinds
 
 BLOCKS_QUEUED: Final = 64  # some seconds of signal: the loop is never away that long, and memory stays small
 SCANS_QUEUED: Final = 64
@@ -57,6 +58,8 @@ class Wiring:
 
     def connect(self, *, say: Callable[[str, str], None]) -> list[Supervisor]:
         """Return what runs the sources, in the settings' order."""
+        for error in source_kinds().unusable.values():
+            say("warning", f"{error.message}; {error.hint}")
         supervisors = []
         for source in self._settings.sources:
             inlet: Channel[Any]

@@ -21,28 +21,30 @@ def build_driver(settings: SourceSettings, clock: Clock) -> Driver:
     try:
         return _made(settings, clock)
     except DriverError as exc:
-        reason = f"the driver of type {settings.type!r} cannot be used: {exc.message}"
-        source = UnusableSource(type=settings.type, name=settings.name, reason=reason, hint=exc.hint or _HINT)
+        source = UnusableSource(type=settings.type, name=settings.name, reason=exc.message, hint=exc.hint or _HINT)
         return UnusableDriver(source, clock)
 
 
 def driver_class(settings: SourceSettings) -> Any:
-    """Import the class of this source's driver. Raises DriverError when it is not there, or lacks what it promises."""
-    with foreign_code(f"importing {settings.driver}"):
+    """Return the class of this source's driver. Raise DriverError when it is not there, or lacks what it promises."""
+    with foreign_code(f"{_driver_of(settings)} cannot be used: importing it"):
         found = pkgutil.resolve_name(settings.driver)
-    if not isinstance(found, type):
-        raise DriverError(f"{settings.driver} is no class")
     missing = [name for name in _PROMISED if not callable(getattr(found, name, None))]
     if missing:
-        raise DriverError(f"{settings.driver} has no {' and no '.join(missing)}")
+        raise DriverError(f"{_driver_of(settings)} cannot be used: it has no {' and no '.join(missing)}", hint=_HINT)
     return found
 
 
 def _made(settings: SourceSettings, clock: Clock) -> Driver:
     kind = driver_class(settings)
-    with foreign_code(f"making {settings.driver}"):
+    with foreign_code(f"{_driver_of(settings)} cannot be used: making it"):
         driver: Driver = kind(settings, clock)
     name = getattr(driver, "name", None)
     if name != settings.name:
-        raise DriverError(f"the `name` of {settings.driver} is {name!r}; it must be the source's, {settings.name!r}")
+        what = f"its `name` is {name!r} and must be the source's, {settings.name!r}"
+        raise DriverError(f"{_driver_of(settings)} cannot be used: {what}", hint=_HINT)
     return driver
+
+
+def _driver_of(settings: SourceSettings) -> str:
+    return f"driver {settings.type!r} ({settings.driver})"

@@ -42,9 +42,10 @@ _PROMISES: Final = "docs/how-to/add-a-driver.md says what a driver's package mus
 
 @dataclass(frozen=True, slots=True)
 class SourceKinds:
-    """`classes` by their `type`; `unusable` by the entry point's name, each with what is wrong with it."""
+    """`classes` by their `type`, `external` those of other packages; `unusable` by the entry point's name, and why."""
 
     classes: Mapping[str, type[SourceSettings]]
+    external: frozenset[str]
     unusable: Mapping[str, DriverError]
     one_of: TypeAdapter[SourceSettings]
 
@@ -56,6 +57,7 @@ def source_kinds() -> SourceKinds:
     for path in BUILT_IN:
         found: type[SourceSettings] = pkgutil.resolve_name(path)
         classes[type_of(found)] = found
+    built_in = frozenset(classes)
     unusable: dict[str, DriverError] = {}
     for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: (entry.name, entry.value)):
         try:
@@ -63,9 +65,13 @@ def source_kinds() -> SourceKinds:
         except DriverError as exc:
             package = entry.dist.name if entry.dist else "an unknown package"
             hint = f"{exc.hint or _PROMISES}; or update or remove {package}"
-            unusable[entry.name] = DriverError(f"driver {entry.name!r} of {package}: {exc.message}", hint=hint)
+            unusable[entry.name] = DriverError(
+                f"driver {entry.name!r} of {package} cannot be used: {exc.message}", hint=hint
+            )
     union: Any = reduce(operator.or_, classes.values())
-    return SourceKinds(classes, unusable, TypeAdapter(Annotated[union, Field(discriminator="type")]))
+    return SourceKinds(
+        classes, frozenset(classes) - built_in, unusable, TypeAdapter(Annotated[union, Field(discriminator="type")])
+    )
 
 
 @contextlib.contextmanager

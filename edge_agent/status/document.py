@@ -23,7 +23,7 @@ from edge_agent import __version__
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import GapSpan
 from edge_agent.drivers.supervisor import SourceHealth, SourceState
-from edge_agent.errors import BundleError
+from edge_agent.errors import BundleError, DriverError
 from edge_agent.health.clock_keeper import ClockHealth
 from edge_agent.health.ledger import GapLedger
 from edge_agent.health.supervision import PartFailure
@@ -41,6 +41,7 @@ from edge_agent.status.machines import (
     describe_alarms,
     describe_source,
     describe_tag_model,
+    driver_problems,
     points_in_alarm,
     signal_problems,
 )
@@ -91,6 +92,8 @@ class StatusInputs:
     certificate: tuple[str, str] | None = None
     """What is wrong with the client certificate or the public CAs, and what to do."""
     failures: Sequence[PartFailure] = ()
+    unusable_drivers: Mapping[str, DriverError] = field(default_factory=dict)
+    """Drivers of other packages that cannot be used, by their type."""
     own: Installation | None = None
     host: HostHealth | None = None
     link: Mapping[str, Any] = field(default_factory=dict)
@@ -151,6 +154,7 @@ def _problems(inputs: StatusInputs) -> list[dict[str, Any]]:
             out.append(problem(_named(name, health.message), health.since_ns, health.hint))
         elif health.state is SourceState.STARTING and not is_new:
             out.append(problem(f"{name}: no data yet", health.since_ns, "check that the device sends"))
+    out += driver_problems(inputs.unusable_drivers, inputs.settings.sources)
     for name, unscored in inputs.unscored.items():
         if name in inputs.sources or any(name == m.name for m in inputs.settings.tag_models):
             out.append(problem(f"{name} is not scored: {unscored.reason}", None, unscored.do))

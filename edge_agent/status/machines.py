@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edge_agent.drivers.supervisor import SourceHealth, SourceState
+from edge_agent.errors import DriverError
 from edge_agent.pipeline.condition.meter import ChannelIndicator, Meter
 from edge_agent.pipeline.stages import IndicatorStage, SnapshotStage, TagStage, WaveformStage
-from edge_agent.settings import SourceSettings
+from edge_agent.settings import SourceSettings, UnusableSource
 from edge_agent.status.fields import problem, rfc3339
 
 Stage = WaveformStage | IndicatorStage | TagStage
@@ -82,6 +83,12 @@ def describe_alarms(stages: Sequence[Stage], snapshots: Sequence[SnapshotStage])
 def points_in_alarm(alarms: Sequence[Mapping[str, Any]]) -> int:
     """A fault line at a point whose model is in alarm explains that alarm: a person counts it once."""
     return len({alarm["subject"] for alarm in alarms})
+
+
+def driver_problems(unusable: Mapping[str, DriverError], sources: Sequence[SourceSettings]) -> list[dict[str, Any]]:
+    """Return what is wrong with drivers of other packages; a source that asks for one says it itself."""
+    said = {source.type for source in sources if isinstance(source, UnusableSource)}
+    return [problem(error.message, None, error.hint) for name, error in unusable.items() if name not in said]
 
 
 def signal_problems(stages: Sequence[Stage], snapshots: Sequence[SnapshotStage]) -> list[dict[str, Any]]:
