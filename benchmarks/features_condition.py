@@ -27,8 +27,6 @@ N_CHANNELS: Final = 8
 SIGNAL_S: Final = 4
 """Seconds of signal a call works on: the windows of four seconds come in one batch, as after a short stall."""
 
-NOT_FOR_ACCELEROMETERS: Final = ("tag_snapshot", "tag_history", "tag_forecast", "calendar", "mfcc_mean", "log_mel")
-
 _PARAMETERS: Final[dict[str, dict[str, float | str]]] = {
     "velocity": {"signal_unit": "g"},
     "envelope": {
@@ -57,8 +55,8 @@ def machine_windows() -> NDArray[np.float32]:
 def extractors() -> dict[str, Extractor]:
     """One for each family that works on an accelerometer's windows, with every feature that needs no more settings."""
     built = {}
-    for family in CATALOG.families:
-        if family not in NOT_FOR_ACCELEROMETERS:
+    for family in CATALOG.of_windows():
+        if not CATALOG.family(family).is_sound:
             features = tuple(feature for feature in feature_ids(family) if _can_build(family, feature))
             built[family] = build_extractor(_spec(family, features))
     return built

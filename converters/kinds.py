@@ -241,7 +241,7 @@ def _check_inputs(kind: Kind, model: Any, names: tuple[str, ...]) -> None:
     elif names != kind.inputs:
         raise UnsupportedModelError(
             f"a {kind.name} takes {', '.join(kind.inputs)}, not {', '.join(names)}",
-            hint=f'[features]: family = "{tag_forecast.FAMILY}", with these names in this order',
+            hint=f'[features]: family = "{tag_forecast.NAME}", with these names in this order',
         )
 
 

@@ -1,6 +1,7 @@
 """Writes docs/FEATURES.md from the feature catalogue, and draws its pictures.
 
-`python -m docs.feature_reference > docs/FEATURES.md`; with `--pictures` the files in docs/features are drawn anew.
+`python -m docs.feature_reference > docs/FEATURES.md`; with `--pictures` the files in docs/features are drawn again.
+With names of families, also of families that another package brings, it writes their sections alone.
 
 Knows which recordings in tests/data show a failing and a healthy bearing; the formulas are the catalogue's own.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,14 +20,13 @@ from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureSpec
 from edge_agent.dsp.catalog import CATALOG, build_extractor, feature_ids
-from edge_agent.dsp.family_base.family import Formula
+from edge_agent.dsp.family_base.family import Example, FeatureFamily, Formula
 from edge_agent.recordings import find_recordings, load_recording
 
 ROOT: Final = Path(__file__).parents[1]
 PICTURES: Final = Path(__file__).parent / "features"
 BEARINGS: Final = ROOT / "tests/data/nasa_ims/2nd_test"
 RATE_HZ: Final = 20_480.0
-SHAFT_HZ: Final = 2000 / 60
 STOPPED: Final = 2
 """The last snapshots were taken after the rig had stopped: dead channels."""
 SOUNDS: Final = {
@@ -35,92 +35,6 @@ SOUNDS: Final = {
 }
 
 
-@dataclass(frozen=True)
-class Family:
-    """What the page says of one family, and how its picture is made. No window: nothing to draw."""
-
-    title: str
-    about: str
-    window_samples: int = 0
-    parameters: dict[str, float | str] = field(default_factory=dict)
-    is_sound: bool = False
-
-
-_BEARING: Final = {"n_rollers": 16, "ball_diameter": 0.331, "pitch_diameter": 2.815, "contact_angle_deg": 15.17}
-FAMILIES: Final = {
-    "vibration": Family(
-        "The platform's vibration features",
-        "What the platform's vibration champions were trained on, with its odd choices (no taper, amplitudes not"
-        " divided by n). Windows of 2,048 samples.",
-        2048,
-    ),
-    "vibration_two_axes": Family(
-        "The platform's two-axis vibration features",
-        "Two neighbouring channels, horizontal and vertical of one bearing, make one row; an odd number of channels is"
-        " refused. The spectrum is that of at most 2,048 samples from a quarter of the burst on.",
-    ),
-    "time_domain": Family("Statistics in time", "Windows of 2,048 samples.", 2048),
-    "spectrum": Family(
-        "Calibrated spectrum",
-        "Hann taper and a periodogram, or Welch's method. Parameters: `taper`, `method`, `segment_samples`, `bands_hz`"
-        " (up to 16, like `10-1000,1000-5000`), `rolloff_fraction`, `n_peaks`, `harmonics`. Windows of 2,048 samples,"
-        " bands 10-1000, 1000-3000, 3000-6000 and 6000-10000 Hz.",
-        2048,
-        {"bands_hz": "10-1000,1000-3000,3000-6000,6000-10000", "n_peaks": 2},
-    ),
-    "velocity": Family(
-        "Vibration severity",
-        "From acceleration; parameters `signal_unit` (`m/s2` or `g`), `low_hz`, `high_hz`. Calibration point: 10 m/s2"
-        " RMS at 159.155 Hz is 10 mm/s. A tone on a limit of the band itself reads 10 % low, or up to 30 % where the"
-        " limit falls between two bins: set low_hz clearly below the shaft's speed. Zones A to D are a table of values"
-        " that you answer for"
-        " (`edge_agent/reference_tables/severity_zones.toml`). Windows of one second.",
-        20_480,
-        {"signal_unit": "g"},
-    ),
-    "envelope": Family(
-        "Envelope and bearing fault lines",
-        "Parameters `band_low_hz`, `band_high_hz`, the bearing's geometry or orders, `shaft_hz` (or a speed per"
-        " window), `n_harmonics` (3), `tolerance` (0.01). The band is cut out of the whole window's spectrum. A line's"
-        " bins are round(f T) +- max(1, round(tolerance f T)), T the window in seconds; its background is the median of"
-        " the 16 bins on either side beyond two guard bins, from bin 2 on. Windows of one second, band 2000-5000 Hz,"
-        " Rexnord ZA-2115 at 2,000 rpm.",
-        20_480,
-        {"band_low_hz": 2000, "band_high_hz": 5000, "shaft_hz": SHAFT_HZ, **_BEARING},
-    ),
-    "spectral_kurtosis": Family(
-        "Spectral kurtosis",
-        "Where a signal is impulsive; `choose_band` uses it to set up the envelope. Parameter: `frame_samples` (128)."
-        " Windows of one second.",
-        20_480,
-    ),
-    "orders": Family(
-        "Order spectrum",
-        "Amplitudes at multiples of the shaft's speed, resampled to equal angles, as many per turn as the next power of"
-        " two; parameters `shaft_hz`, or a speed per window from a tag, and `tolerance` (0.01). Windows of one second.",
-        20_480,
-        {"shaft_hz": SHAFT_HZ},
-    ),
-    "mfcc_mean": Family(
-        "Cepstrum of a sound",
-        "The platform's chain: `librosa.load` at 22,050 Hz with `kaiser_fast`, 40 coefficients, mean over 3 s.",
-        48_000,
-        is_sound=True,
-    ),
-    "log_mel": Family(
-        "Level and mel bands of a sound", "Clips of three seconds at their own rate.", 48_000, is_sound=True
-    ),
-    "tag_snapshot": Family(
-        "Snapshot of tags", "The newest good value of each tag by the model's own names; nothing is computed."
-    ),
-    "tag_history": Family(
-        "History of one tag", "What the platform's lag transformer makes of a scalar sensor; scaling is in the graph."
-    ),
-    "tag_forecast": Family(
-        "Input of a forecast", "An instant in two numbers that float32 holds exactly, and the value."
-    ),
-    "calendar": Family("Calendar", "Terms of an instant, UTC."),
-}
 HEAD: Final = """\
 # Features
 
@@ -148,25 +62,26 @@ class Line:
 
 
 def render() -> str:
-    """The page. Raises KeyError for a family this module has nothing to say about."""
-    return "\n".join([HEAD, *(line for family in CATALOG.families for line in _section(family))])
+    """Return the page."""
+    return "\n".join([HEAD, *(section(CATALOG.family(name)) for name in CATALOG.families)])
 
 
-def _section(family: str) -> Iterable[str]:
-    about = FAMILIES[family]
-    yield f"## {about.title}: `{family}`\n"
-    yield about.about + "\n"
-    if CATALOG.formulas(family):
+def section(family: FeatureFamily) -> str:
+    """Return the section of one family: what it is, its formulas, its picture if it has an example."""
+    return "\n".join(_section(family))
+
+
+def _section(family: FeatureFamily) -> Iterable[str]:
+    yield f"## {family.title}: `{family.name}`\n"
+    yield family.about + "\n"
+    if family.formulas:
         yield "| feature | version | unit | formula | source | off by at most |"
         yield "|---|---|---|---|---|---|"
-        yield from (_row(line) for line in _lines(CATALOG.formulas(family)))
+        yield from (_row(line) for line in _lines(family.formulas))
         yield ""
-    if about.window_samples:
-        yield (
-            f"![{family} over the life of a bearing](features/{family}.png)\n"
-            if not about.is_sound
-            else (f"![{family} of a normal and an abnormal fan](features/{family}.png)\n")
-        )
+    if family.example is not None:
+        what = "of a normal and an abnormal fan" if family.is_sound else "over the life of a bearing"
+        yield f"![{family.name} {what}](features/{family.name}.png)\n"
 
 
 def _row(line: Line) -> str:
@@ -210,25 +125,32 @@ def _likeness(formula: Formula, pattern: str, number: int | None) -> tuple[objec
 
 
 def draw_pictures() -> None:
-    """docs/features/<family>.png for every family that is computed from windows."""
+    """Draw docs/features/<family>.png for every family that has an example."""
     PICTURES.mkdir(exist_ok=True)
     snapshots = [load_recording(path, sample_rate_hz=RATE_HZ) for path in find_recordings([BEARINGS])][:-STOPPED]
-    for family, about in FAMILIES.items():
-        if about.is_sound:
-            _draw_sounds(family, about)
-        elif about.window_samples:
-            _draw_trends(family, about, [snapshot.samples[:2] for snapshot in snapshots])
+    for family in map(CATALOG.family, CATALOG.families):
+        if family.example is None:
+            continue
+        if family.is_sound:
+            _draw_sounds(family, family.example)
+        else:
+            _draw_trends(family, family.example, [snapshot.samples[:2] for snapshot in snapshots])
 
 
-def _draw_trends(family: str, about: Family, snapshots: Sequence[NDArray[np.float32]]) -> None:
+def _draw_trends(family: FeatureFamily, example: Example, snapshots: Sequence[NDArray[np.float32]]) -> None:
     from matplotlib.figure import Figure
 
-    names = _drawn_names(family, about)
+    names = _drawn_names(family, example)
     spec = FeatureSpec(
-        family, feature_ids(family, *names), RATE_HZ, about.window_samples, about.window_samples, about.parameters
+        family.name,
+        feature_ids(family.name, *names),
+        RATE_HZ,
+        example.window_samples,
+        example.window_samples,
+        example.parameters,
     )
     extractor = build_extractor(spec)
-    trend = np.stack([_snapshot_means(extractor.extract(_windows(x, about.window_samples))) for x in snapshots])
+    trend = np.stack([_snapshot_means(extractor.extract(_windows(x, example.window_samples))) for x in snapshots])
     rows = -(-len(names) // 3)
     figure = Figure(figsize=(12, 1.9 * rows + 0.4), layout="constrained")
     for axes, name, feature, column in zip(
@@ -241,18 +163,21 @@ def _draw_trends(family: str, about: Family, snapshots: Sequence[NDArray[np.floa
     figure.axes[0].legend(fontsize="x-small")
     for axes in figure.axes[len(names) :]:
         axes.set_axis_off()
-    figure.savefig(PICTURES / f"{family}.png", dpi=72)
+    figure.savefig(PICTURES / f"{family.name}.png", dpi=72)
 
 
-def _draw_sounds(family: str, about: Family) -> None:
+def _draw_sounds(family: FeatureFamily, example: Example) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 3), layout="constrained")
-    series = ["mfcc_#"] if family == "mfcc_mean" else ["mel_mean_#", "mel_std_#"]
+    patterns = [_numbered(formula.name) for formula in family.formulas]
+    series = list(dict.fromkeys(pattern for pattern, number in patterns if number is not None))
     for axes, pattern in zip(np.atleast_1d(figure.subplots(1, len(series))), series, strict=True):
-        names = [f.name for f in CATALOG.formulas(family) if _numbered(f.name)[0] == pattern]
+        names = [f.name for f in family.formulas if _numbered(f.name)[0] == pattern]
         for kind, folder in SOUNDS.items():
-            values = np.concatenate([_sound_features(path, family, names, about) for path in find_recordings([folder])])
+            values = np.concatenate(
+                [_sound_features(path, family, names, example) for path in find_recordings([folder])]
+            )
             middle, low, high = np.mean(values, axis=0), np.min(values, axis=0), np.max(values, axis=0)
             colour = "C0" if kind == "normal" else "C3"
             axes.plot(middle, color=colour, linewidth=1.0, label=f"{kind}: mean and range of {len(values)} windows")
@@ -260,13 +185,13 @@ def _draw_sounds(family: str, about: Family) -> None:
         axes.set_title(f"{pattern.replace('#', 'i')} (dB) over i", fontsize="small")
         axes.tick_params(labelsize="x-small")
         axes.legend(fontsize="x-small")
-    figure.savefig(PICTURES / f"{family}.png", dpi=72)
+    figure.savefig(PICTURES / f"{family.name}.png", dpi=72)
 
 
-def _sound_features(path: Path, family: str, names: Sequence[str], about: Family) -> NDArray[np.float32]:
+def _sound_features(path: Path, family: FeatureFamily, names: Sequence[str], example: Example) -> NDArray[np.float32]:
     recording = load_recording(path)
-    n = about.window_samples
-    spec = FeatureSpec(family, feature_ids(family, *names), recording.sample_rate_hz, n, n)
+    n = example.window_samples
+    spec = FeatureSpec(family.name, feature_ids(family.name, *names), recording.sample_rate_hz, n, n)
     values, is_usable = build_extractor(spec).extract(_windows(recording.samples[:1], n))
     return values[is_usable]
 
@@ -282,12 +207,12 @@ def _snapshot_means(extracted: tuple[NDArray[np.float32], NDArray[np.bool_]]) ->
     return np.asarray(np.mean(np.where(is_usable[..., None], values, np.nan), axis=1, dtype=np.float64))
 
 
-def _drawn_names(family: str, about: Family) -> list[str]:
+def _drawn_names(family: FeatureFamily, example: Example) -> list[str]:
     """All of a family, but of numbered ones only those the parameters ask for."""
-    n_bands = len(str(about.parameters.get("bands_hz", "")).split(","))
-    most = {"band": n_bands, "peak": int(about.parameters.get("n_peaks", 0))}
+    n_bands = len(str(example.parameters.get("bands_hz", "")).split(","))
+    most = {"band": n_bands, "peak": int(example.parameters.get("n_peaks", 0))}
     names = []
-    for formula in CATALOG.formulas(family):
+    for formula in family.formulas:
         pattern, number = _numbered(formula.name)
         limit = most.get(pattern.split("_")[0]) if number is not None else None
         if limit is None or (number is not None and number <= limit):
@@ -298,4 +223,5 @@ def _drawn_names(family: str, about: Family) -> list[str]:
 if __name__ == "__main__":
     if "--pictures" in sys.argv[1:]:
         draw_pictures()
-    sys.stdout.write(render())
+    names = [argument for argument in sys.argv[1:] if argument != "--pictures"]
+    sys.stdout.write("\n".join(section(CATALOG.family(name)) for name in names) if names else render())

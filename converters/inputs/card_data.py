@@ -9,10 +9,9 @@ Constraints
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,23 +20,10 @@ from converters.card import Card
 from converters.errors import CardError
 from edge_agent.bundles.manifest import FeatureEntry, FeatureSpecEntry, Tolerances
 from edge_agent.dsp.catalog import CATALOG, feature_ids
-from edge_agent.dsp.families import tag_forecast
 from edge_agent.errors import SignalError
 from edge_agent.recordings import load_recording
 
-SNAPSHOT: Final = "tag_snapshot"
-
 Rows = NDArray[np.float64]
-
-TOLERANCES: Final[Mapping[str, Tolerances]] = {
-    "vibration": Tolerances(feature_rtol=3e-6, feature_atol_std=3e-5, score_atol=1e-5),
-    SNAPSHOT: Tolerances(feature_rtol=1e-6, feature_atol_std=0.0, score_atol=1e-5),
-    tag_forecast.FAMILY: Tolerances(feature_rtol=1e-6, feature_atol_std=0.0, score_atol=1e-4),
-}
-AS_READ: Final = frozenset({SNAPSHOT, tag_forecast.FAMILY})
-"""Families whose features are their inputs."""
-
-_OTHER_TOLERANCES: Final = Tolerances(feature_rtol=1e-5, feature_atol_std=2e-4, score_atol=1e-5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +56,7 @@ def feature_spec(card: Card) -> FeatureSpecEntry:
 
 def tolerances(card: Card) -> Tolerances:
     """The card's, or those measured for the family."""
-    return card.tolerances or TOLERANCES.get(card.features.family, _OTHER_TOLERANCES)
+    return card.tolerances or Tolerances(**asdict(CATALOG.family(card.features.family).proof_tolerance))
 
 
 def table(folder: Path, file: str, names: tuple[str, ...], *, where: str) -> Rows:
@@ -91,7 +77,7 @@ def table(folder: Path, file: str, names: tuple[str, ...], *, where: str) -> Row
 def golden_inputs(card: Card, folder: Path, spec: FeatureSpecEntry) -> GoldenInputs:
     """Golden inputs and the source's features of them. Raises CardError, RecordingError."""
     names = card.features.names
-    if card.features.family in AS_READ:
+    if CATALOG.family(card.features.family).is_passed_through:
         rows = table(folder, card.files.golden, names, where="files.golden").astype(np.float32)
         return GoldenInputs("rows", rows, rows.astype(np.float64))
     given = card.files.golden_features
@@ -112,7 +98,7 @@ def golden_inputs(card: Card, folder: Path, spec: FeatureSpecEntry) -> GoldenInp
 
 
 def _entries(family: str, names: tuple[str, ...], units: tuple[str, ...] | None) -> tuple[FeatureEntry, ...]:
-    if family == SNAPSHOT:
+    if CATALOG.family(family).has_free_names:
         if units is None:
             raise SignalError("units are missing: tags have none of their own", hint='use "" where there is none')
         return tuple(FeatureEntry(name=name, version=1, unit=unit) for name, unit in zip(names, units, strict=True))

@@ -147,8 +147,10 @@ def _golden(converted: ConvertedModel, series: SensorSeries) -> dict[str, NDArra
 
 
 _SPEC: Final = FeatureSpecEntry(
-    extractor=FAMILY,
-    features=tuple(FeatureEntry(name=f.name, version=f.version, unit=f.unit) for f in feature_ids(FAMILY, *LAYOUT)),
+    extractor=FAMILY.name,
+    features=tuple(
+        FeatureEntry(name=f.name, version=f.version, unit=f.unit) for f in feature_ids(FAMILY.name, *LAYOUT)
+    ),
     sample_rate_hz=0.0,
     window_samples=0,
     hop_samples=0,

@@ -110,8 +110,10 @@ def _at(frame: pd.DataFrame, positions: range) -> NDArray[np.float64]:
 
 
 _SPEC: Final = FeatureSpecEntry(
-    extractor=FAMILY,
-    features=tuple(FeatureEntry(name=f.name, version=f.version, unit=f.unit) for f in feature_ids(FAMILY, *FEATURES)),
+    extractor=FAMILY.name,
+    features=tuple(
+        FeatureEntry(name=f.name, version=f.version, unit=f.unit) for f in feature_ids(FAMILY.name, *FEATURES)
+    ),
     sample_rate_hz=0.0,
     window_samples=0,
     hop_samples=0,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -21,14 +21,13 @@ from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.samples import SampleBlock
 from edge_agent.core.scores import ScoreBatch
 from edge_agent.core.windows import WindowBatch
+from edge_agent.dsp.catalog import CATALOG
 from edge_agent.dsp.machines.sensor_faults import SensorFault, sensor_fault
 from edge_agent.dsp.windower import Windower
 from edge_agent.errors import BundleError, ConfigurationError, RecordingError
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.recordings import DECIMAL_SIGNS, ENDINGS, Overrides, Recording, find_recordings, load_recording
 from edge_agent.rollout.startup import scoring_model
-
-_SOUND_FAMILIES: Final = frozenset({"mfcc_mean", "log_mel"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +114,7 @@ def score_recording(path: Path, model: ScoringModel, rate: float | None, overrid
 
 def signal_unit(model: ScoringModel) -> str:
     """What a model's samples are measured in: sound in parts of full scale, vibration in g."""
-    return "FS" if model.spec.extractor in _SOUND_FAMILIES else "g"
+    return "FS" if CATALOG.family(model.spec.extractor).is_sound else "g"
 
 
 def results_of(scored: Scored, model: ScoringModel) -> Iterator[dict[str, Any]]:

@@ -16,10 +16,10 @@ from edge_agent.cli.score_progress import Progress
 from edge_agent.cli.score_results import file_column, summary_of
 from edge_agent.core.quality import CENTRAL_QUALITY, Quality
 from edge_agent.core.tags import Reading, Tag
-from edge_agent.dsp.families import tag_forecast, tag_history
+from edge_agent.dsp.family_base.family import FamilyInput
 from edge_agent.errors import RecordingError
 from edge_agent.pipeline.model import ScoringModel
-from edge_agent.pipeline.tag_inputs import VALUE, TagInput, tag_input
+from edge_agent.pipeline.tag_inputs import VALUE, TagInput, input_of, inputs_wanted, tag_input
 from edge_agent.recordings import Overrides, load_table
 from edge_agent.recordings.table import Table
 from edge_agent.recordings.tag_table import Input, RowTimes, inputs_of, only_value, quality_of, row_times
@@ -45,7 +45,7 @@ def results_of_table(path: Path, model: ScoringModel, overrides: Overrides) -> I
     """One result; of a model over one tag, one per column that is named. Raises RecordingError."""
     table = load_table(path, overrides=overrides)
     times = row_times(table, overrides)
-    if model.spec.extractor in (tag_history.FAMILY, tag_forecast.FAMILY):
+    if inputs_wanted(model) == (VALUE,):
         _require_times(table, times, model)
         for entry in only_value(table, overrides):
             yield _result(path, table, model, [entry], times)
@@ -59,7 +59,7 @@ def _require_times(table: Table, times: RowTimes | None, model: ScoringModel) ->
             f"{table.name} has no time column, and {model.name} looks at readings in time",
             hint="name it time or timestamp in the header",
         )
-    if model.spec.extractor == tag_forecast.FAMILY and not times.is_dated:
+    if input_of(model) is FamilyInput.TIMED_READING and not times.is_dated:
         raise RecordingError(
             f"{table.name} says how long after its begin each row was, and {model.name} needs the date",
             hint="export the time as 2026-04-03 12:00:00, in UTC, or as seconds since 1970",
@@ -91,7 +91,7 @@ def _rows(
     tags = {entry.name: Tag(f"table.input-{number}", "", "general") for number, entry in enumerate(inputs)}
     prepared = _prepared(model, tags)
     ns = times.ns if times is not None else np.arange(table.n_rows, dtype=np.int64) * 10**9
-    qualities = _qualities(table) if model.spec.extractor == tag_history.FAMILY else None
+    qualities = _qualities(table) if input_of(model) is FamilyInput.HISTORY else None
     taken: list[NDArray[np.float64]] = []
     refused: list[str] = []
     for row, now_ns in _beats(table, model, ns):
@@ -135,7 +135,7 @@ def _qualities(table: Table) -> list[Quality] | None:
 def _beats(table: Table, model: ScoringModel, ns: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """Row and time of each reading the model takes. Raises RecordingError for rows farther apart than its step."""
     step_ns = round(float(model.spec.parameters.get("step_s", 0.0)) * 1e9)
-    if model.spec.extractor != tag_history.FAMILY or not step_ns or len(ns) < 2:
+    if input_of(model) is not FamilyInput.HISTORY or not step_ns or len(ns) < 2:
         yield from zip(range(len(ns)), ns.tolist(), strict=True)
         return
     apart = float(np.median(np.diff(ns))) / step_ns

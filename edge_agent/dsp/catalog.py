@@ -1,12 +1,15 @@
-"""Every formula this agent computes: by family, name and version, each once.
+"""Every feature family this agent has, and every formula by name and version, each once.
 
 A model names the formulas it was trained on. What is not here, or is here in another version, is refused by name:
 a changed formula is a new version, never an edit, because a model was trained on the old one.
+
+A family that stands in another installed package is found by its entry point (`installed_families`) when a model or an
+indicator asks for it by name; docs/how-to/add-a-feature.md shows both ways.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from edge_agent.core.features import FeatureId, FeatureSpec
@@ -16,6 +19,7 @@ from edge_agent.dsp.families import (
     log_mel,
     mfcc,
     orders,
+    snapshot,
     spectral_kurtosis,
     spectrum,
     tag_forecast,
@@ -25,134 +29,108 @@ from edge_agent.dsp.families import (
     velocity,
     vibration,
 )
-from edge_agent.dsp.families.calendar_terms import CalendarExtractor
-from edge_agent.dsp.families.envelope import EnvelopeExtractor
-from edge_agent.dsp.families.log_mel import LogMelExtractor
-from edge_agent.dsp.families.mfcc import MfccMeanExtractor
-from edge_agent.dsp.families.orders import OrderExtractor
-from edge_agent.dsp.families.snapshot import SnapshotExtractor
-from edge_agent.dsp.families.spectral_kurtosis import SpectralKurtosisExtractor
-from edge_agent.dsp.families.spectrum import SpectrumExtractor
-from edge_agent.dsp.families.tag_forecast import TagForecastExtractor
-from edge_agent.dsp.families.tag_history import TagHistoryExtractor
-from edge_agent.dsp.families.time_domain import TimeDomainExtractor
-from edge_agent.dsp.families.two_axes import TwoAxisExtractor
-from edge_agent.dsp.families.velocity import VelocityExtractor
-from edge_agent.dsp.families.vibration import VibrationExtractor
-from edge_agent.dsp.family_base.family import Extracted, Extractor, Formula
+from edge_agent.dsp.family_base.family import Extracted, Extractor, FamilyInput, FeatureFamily, Formula
+from edge_agent.dsp.installed_families import load_installed
 from edge_agent.errors import SignalError
 
 __all__ = ["CATALOG", "Extracted", "Extractor", "FeatureCatalog", "Formula", "build_extractor", "feature_ids"]
 
 
 class FeatureCatalog:
-    """Formulas by family, and how each family's extractor is built."""
+    """Families by name. `load` finds one that nobody registered; it returns None when there is none either."""
 
-    def __init__(self) -> None:
-        self._builders: dict[str, Callable[[FeatureSpec], Extractor]] = {}
-        self._formulas: dict[str, dict[tuple[str, int], Formula]] = {}
-        self._free_names: set[str] = set()
-
-    def add_family(
-        self, family: str, build: Callable[[FeatureSpec], Extractor], *, has_free_names: bool = False
+    def __init__(
+        self, families: Iterable[FeatureFamily] = (), *, load: Callable[[str], FeatureFamily | None] = lambda _: None
     ) -> None:
-        """Raises ValueError if the family is known. With free names any name is a feature, in version 1."""
-        if family in self._builders:
-            raise ValueError(f"family {family} is registered already")
-        self._builders[family] = build
-        self._formulas[family] = {}
-        if has_free_names:
-            self._free_names.add(family)
+        self._families: dict[str, FeatureFamily] = {}
+        self._load = load
+        for family in families:
+            self.add(family)
 
-    def add(self, formula: Formula) -> None:
-        """Raises ValueError if this family has this name in this version already."""
-        known = self._formulas[formula.family]
-        key = (formula.name, formula.version)
-        if key in known:
-            raise ValueError(f"{formula.family}.{formula.name} version {formula.version} is registered already")
-        known[key] = formula
+    def add(self, family: FeatureFamily) -> None:
+        """Register a family. Raises ValueError if its name is taken."""
+        if family.name in self._families:
+            raise ValueError(f"family {family.name} is registered already")
+        self._families[family.name] = family
 
     @property
     def families(self) -> tuple[str, ...]:
-        return tuple(self._builders)
+        """Return the names of what is registered, in order."""
+        return tuple(self._families)
+
+    def family(self, name: str) -> FeatureFamily:
+        """Return a family. Raises SignalError for one that is neither registered nor installed, or does not load."""
+        if name not in self._families:
+            if (found := self._load(name)) is None:
+                raise SignalError(
+                    f"this agent has no feature family {name}",
+                    hint=f"known families: {', '.join(self._families)}; a newer agent may have it",
+                )
+            self._families[name] = found
+        return self._families[name]
 
     def formulas(self, family: str) -> tuple[Formula, ...]:
-        """In order of registration. Raises SignalError for an unknown family."""
-        self._check_family(family)
-        return tuple(self._formulas[family].values())
+        """Return a family's formulas, in its order. Raises SignalError for an unknown family."""
+        return self.family(family).formulas
+
+    def of_windows(self) -> tuple[str, ...]:
+        """Return the registered families that are computed from windows of a waveform."""
+        return tuple(name for name, family in self._families.items() if family.takes is FamilyInput.WINDOWS)
 
     def build(self, spec: FeatureSpec) -> Extractor:
-        """The extractor a model asks for. Raises SignalError naming the family, feature or version we do not have."""
-        self._check_family(spec.extractor)
+        """Return the extractor a model asks for. Raises SignalError naming the family, feature or version we lack."""
+        family = self.family(spec.extractor)
         if not spec.features:
             raise SignalError(f"the {spec.extractor} spec names no features")
         for feature in spec.features:
-            self._check_feature(spec.extractor, feature)
-        return self._builders[spec.extractor](spec)
-
-    def _check_family(self, family: str) -> None:
-        if family not in self._builders:
-            raise SignalError(
-                f"this agent has no feature family {family}",
-                hint=f"known families: {', '.join(self._builders)}; a newer agent may have it",
-            )
-
-    def _check_feature(self, family: str, wanted: FeatureId) -> None:
-        if family in self._free_names:
-            versions = [1]
-        else:
-            versions = [version for name, version in self._formulas[family] if name == wanted.name]
-        if not versions:
-            raise SignalError(f"this agent has no feature {wanted.name} in the family {family}")
-        if wanted.version not in versions:
-            ours = ", ".join(str(version) for version in sorted(versions))
-            raise SignalError(
-                f"this agent computes {wanted.name} version {ours}; the model wants version {wanted.version}",
-                hint="use a bundle that was trained on this version, or another version of the agent",
-            )
+            _check_feature(family, feature)
+        return family.build(spec)
 
 
-def _built_in() -> FeatureCatalog:
-    catalog = FeatureCatalog()
-    catalog.add_family("vibration", VibrationExtractor)
-    catalog.add_family("tag_snapshot", SnapshotExtractor, has_free_names=True)
-    catalog.add_family("mfcc_mean", MfccMeanExtractor)
-    catalog.add_family("velocity", VelocityExtractor)
-    catalog.add_family("envelope", EnvelopeExtractor)
-    catalog.add_family("spectral_kurtosis", SpectralKurtosisExtractor)
-    catalog.add_family("orders", OrderExtractor)
-    for formula in (*envelope.FORMULAS, *spectral_kurtosis.FORMULAS, *orders.FORMULAS):
-        catalog.add(formula)
-    catalog.add_family(log_mel.FAMILY, LogMelExtractor)
-    for formulas in (vibration.FORMULAS, mfcc.FORMULAS, velocity.FORMULAS, log_mel.FORMULAS):
-        for formula in formulas:
-            catalog.add(formula)
-    catalog.add_family("time_domain", TimeDomainExtractor)
-    catalog.add_family("spectrum", SpectrumExtractor)
-    for formula in (*time_domain.FORMULAS, *spectrum.FORMULAS):
-        catalog.add(formula)
-    catalog.add_family(tag_history.FAMILY, TagHistoryExtractor)
-    catalog.add_family(tag_forecast.FAMILY, TagForecastExtractor)
-    catalog.add_family(calendar_terms.FAMILY, CalendarExtractor)
-    for formula in (*tag_history.FORMULAS, *tag_forecast.FORMULAS, *calendar_terms.FORMULAS):
-        catalog.add(formula)
-    catalog.add_family(two_axes.FAMILY, TwoAxisExtractor)
-    for formula in two_axes.FORMULAS:
-        catalog.add(formula)
-    return catalog
+def _check_feature(family: FeatureFamily, wanted: FeatureId) -> None:
+    if family.has_free_names:
+        versions = [1]
+    else:
+        versions = [formula.version for formula in family.formulas if formula.name == wanted.name]
+    if not versions:
+        raise SignalError(f"this agent has no feature {wanted.name} in the family {family.name}")
+    if wanted.version not in versions:
+        ours = ", ".join(str(version) for version in sorted(versions))
+        raise SignalError(
+            f"this agent computes {wanted.name} version {ours}; the model wants version {wanted.version}",
+            hint="use a bundle that was trained on this version, or another version of the agent",
+        )
 
 
-CATALOG: Final = _built_in()
-"""What this agent computes."""
+CATALOG: Final = FeatureCatalog(
+    (
+        vibration.FAMILY,
+        snapshot.FAMILY,
+        mfcc.FAMILY,
+        velocity.FAMILY,
+        envelope.FAMILY,
+        spectral_kurtosis.FAMILY,
+        orders.FAMILY,
+        log_mel.FAMILY,
+        time_domain.FAMILY,
+        spectrum.FAMILY,
+        tag_history.FAMILY,
+        tag_forecast.FAMILY,
+        calendar_terms.FAMILY,
+        two_axes.FAMILY,
+    ),
+    load=load_installed,
+)
+"""What this agent computes; the order is that of docs/FEATURES.md."""
 
 
 def build_extractor(spec: FeatureSpec) -> Extractor:
-    """The extractor for a model's input. Raises SignalError naming what this agent does not have."""
+    """Return the extractor for a model's input. Raises SignalError naming what this agent does not have."""
     return CATALOG.build(spec)
 
 
 def feature_ids(family: str, *names: str) -> tuple[FeatureId, ...]:
-    """The newest version of these features, in this order; of all of the family when none is named.
+    """Return the newest version of these features, in this order; of all of the family when none is named.
 
     Raises SignalError for an unknown family or name.
     """

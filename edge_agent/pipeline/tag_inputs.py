@@ -18,9 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_agent.core.quality import CENTRAL_QUALITY
 from edge_agent.core.tags import Reading
-from edge_agent.dsp.families import tag_forecast, tag_history
+from edge_agent.dsp.catalog import CATALOG
 from edge_agent.dsp.families.calendar_terms import day_and_second
 from edge_agent.dsp.families.tag_history import histories, lags_of
+from edge_agent.dsp.family_base.family import FamilyInput
 from edge_agent.errors import ConfigurationError
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.settings import TagModelSettings
@@ -28,7 +29,7 @@ from edge_agent.settings import TagModelSettings
 VALUE: Final = "value"
 """The one input of a model over a single tag."""
 
-_OF_ONE_TAG: Final = frozenset({tag_history.FAMILY, tag_forecast.FAMILY})
+_OF_ONE_TAG: Final = frozenset({FamilyInput.HISTORY, FamilyInput.TIMED_READING})
 
 
 class TagInput(Protocol):
@@ -39,17 +40,22 @@ class TagInput(Protocol):
         ...
 
 
+def input_of(model: ScoringModel) -> FamilyInput:
+    """Return what the rows of this model's family are made from."""
+    return CATALOG.family(model.spec.extractor).takes
+
+
 def inputs_wanted(model: ScoringModel) -> tuple[str, ...]:
     """The names a tag model's settings must give, as inputs or constants."""
-    return (VALUE,) if model.spec.extractor in _OF_ONE_TAG else model.feature_names
+    return (VALUE,) if input_of(model) in _OF_ONE_TAG else model.feature_names
 
 
 def tag_input(settings: TagModelSettings, model: ScoringModel) -> TagInput:
     """What prepares this model's rows. Raises ConfigurationError where settings and model do not fit."""
-    match model.spec.extractor:
-        case tag_history.FAMILY:
+    match input_of(model):
+        case FamilyInput.HISTORY:
             return HistoryInput(settings, model)
-        case tag_forecast.FAMILY:
+        case FamilyInput.TIMED_READING:
             return ForecastInput(settings, model)
         case _:
             return SnapshotInput(settings, model)

@@ -21,14 +21,14 @@ from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.quality import Quality
 from edge_agent.core.scores import Verdict
 from edge_agent.core.tags import Reading, Scan
-from edge_agent.dsp.families import tag_forecast
+from edge_agent.dsp.family_base.family import FamilyInput
 from edge_agent.errors import EdgeError
 from edge_agent.pipeline.alarms import AlarmTracker
 from edge_agent.pipeline.explain.explainer import Explainer, NormalIntervals
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder, Rows
 from edge_agent.pipeline.scored_line import Observer, ScoredWindows
-from edge_agent.pipeline.tag_inputs import tag_input
+from edge_agent.pipeline.tag_inputs import input_of, tag_input
 from edge_agent.settings import TagModelSettings
 
 _TERMS_OF_TIME: Final = frozenset({"day_number", "second_of_day"})
@@ -256,5 +256,5 @@ class SnapshotLine:
 
 def _score_series(settings: TagModelSettings, model: ScoringModel) -> Series:
     made_by = {"model": model.name, "model_version": model.version}
-    kind = "forecasting" if model.spec.extractor == tag_forecast.FAMILY else "manufacturing"
+    kind = "forecasting" if input_of(model) is FamilyInput.TIMED_READING else "manufacturing"
     return Series(f"{settings.asset}.{settings.name}.score", kind, "", made_by)

@@ -80,7 +80,7 @@ class IndicatorSettings(Strict):
         description="The rows are <asset>.<point>.<prefix>_<feature>: for two indicators that would write the same.",
     )
     points: tuple[Name, ...] = Field((), description="Of these channels only; none is every channel.")
-    features: tuple[str, ...] = Field((), description="Names in docs/FEATURES.md; none is the family's usual choice.")
+    features: tuple[str, ...] = Field((), description="Names in docs/FEATURES.md; none is the family's own choice.")
     window_s: float = Field(1.0, gt=0, le=60, description="Length of a window.")
     hop_s: float | None = Field(None, gt=0, le=86_400, description="From window to window; none: the window's length.")
     parameters: dict[str, bool | int | float | str] = Field(
@@ -108,16 +108,6 @@ class IndicatorSettings(Strict):
         given += ["parameters.shaft_hz"] if "shaft_hz" in self.parameters else []
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} both say the shaft's speed; keep one")
-        return self
-
-    @model_validator(mode="after")
-    def _conveniences_fit(self) -> IndicatorSettings:
-        for name, families in {
-            "bearing": ("envelope",), "zones": ("velocity",),
-            "shaft_hz": ("envelope", "orders"), "shaft_tag": ("envelope", "orders"),
-        }.items():  # fmt: skip
-            if getattr(self, name) is not None and self.family not in families:
-                raise ValueError(f'{name} has no use for family = "{self.family}", only for {" and ".join(families)}')
         return self
 
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.family import Extracted, Formula
+from edge_agent.dsp.family_base.family import Extracted, FamilyInput, FeatureFamily, Formula
 from edge_agent.errors import SignalError
 
-FAMILY: Final = "calendar"
+NAME: Final = "calendar"
 SECONDS_PER_DAY: Final = 86_400
 MAX_DAYS: Final = 2**24
 """Whole numbers up to here are exact in float32; 45,000 years."""
@@ -30,7 +30,7 @@ _SOURCE: Final = "proleptic Gregorian calendar, UTC without leap seconds (POSIX 
 
 
 def _formula(name: str, unit: str, definition: str, rtol: float) -> Formula:
-    return Formula(FAMILY, name, 1, unit, definition, _SOURCE, rtol)
+    return Formula(NAME, name, 1, unit, definition, _SOURCE, rtol)
 
 
 FORMULAS: Final = (
@@ -63,7 +63,7 @@ class CalendarExtractor:
 
     def __init__(self, spec: FeatureSpec) -> None:
         if spec.parameters:
-            raise SignalError(f"{FAMILY} takes no parameters, not {', '.join(spec.parameters)}")
+            raise SignalError(f"{NAME} takes no parameters, not {', '.join(spec.parameters)}")
         names = [formula.name for formula in FORMULAS]
         self.features: tuple[FeatureId, ...] = spec.features
         self._columns = [names.index(feature.name) for feature in spec.features]
@@ -72,7 +72,7 @@ class CalendarExtractor:
         """See `Extractor.extract`. What is not a whole day and a second within it is not usable."""
         if samples.ndim != 3 or samples.shape[-1] != 2:
             raise SignalError(
-                f"these instants have shape {samples.shape}; {FAMILY} takes (n_channels, n_instants, 2):"
+                f"these instants have shape {samples.shape}; {NAME} takes (n_channels, n_instants, 2):"
                 " day number and second of the day"
             )
         is_usable = is_instant(samples[..., 0], samples[..., 1])
@@ -90,3 +90,13 @@ def _terms(day: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.
     hour = np.floor(second / 3600.0)
     terms = [day, second, hour, weekday, np.sin(of_day), np.cos(of_day), np.sin(of_week), np.cos(of_week)]
     return np.stack(terms, axis=-1)
+
+
+FAMILY: Final = FeatureFamily(
+    name=NAME,
+    title="Calendar",
+    about="Terms of an instant, UTC.",
+    build=CalendarExtractor,
+    formulas=FORMULAS,
+    takes=FamilyInput.INSTANT,
+)

@@ -19,7 +19,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureSpec
-from edge_agent.dsp.family_base.family import Formula
+from edge_agent.dsp.family_base.family import Example, FeatureFamily, Formula
 from edge_agent.dsp.family_base.parameters import Parameters
 from edge_agent.dsp.family_base.windows import Row, Window, check_sampling, columns_of
 from edge_agent.dsp.kernels.fault_lines import LineSearch
@@ -28,13 +28,14 @@ from edge_agent.dsp.kernels.shaft_speed import WindowsAtSpeed, fixed_speed_hz
 from edge_agent.dsp.machines.bearing import GEOMETRY_PARAMETERS, ORDER_PARAMETERS, FaultLine, orders_from
 from edge_agent.errors import SignalError
 
+NAME: Final = "envelope"
 _SOURCE: Final = "Randall, Antoni, Rolling element bearing diagnostics - a tutorial, MSSP 25 (2011)"
 _KURTOSIS_SOURCE: Final = "Antoni, The spectral kurtosis, MSSP 20 (2006)"
 
 _BAND_FORMULAS: Final = (
-    Formula("envelope", "envelope_rms", 1, "signal", "sqrt(mean |z|^2), z analytic in the band", _SOURCE, 1e-6),
+    Formula(NAME, "envelope_rms", 1, "signal", "sqrt(mean |z|^2), z analytic in the band", _SOURCE, 1e-6),
     Formula(
-        "envelope",
+        NAME,
         "envelope_kurtosis",
         1,
         "",
@@ -55,9 +56,9 @@ _PARAMETERS: Final = (
 def _line_formulas(line: FaultLine) -> tuple[Formula, Formula]:
     peaks = f"highest bin within +-tolerance of each harmonic of {line.value.upper()} in the Hann spectrum of |z|"
     return (
-        Formula("envelope", f"{line}_amplitude", 1, "signal", f"root of the sum of squares: {peaks}", _SOURCE, 1e-6),
+        Formula(NAME, f"{line}_amplitude", 1, "signal", f"root of the sum of squares: {peaks}", _SOURCE, 1e-6),
         Formula(
-            "envelope",
+            NAME,
             f"{line}_snr_db",
             1,
             "dB",
@@ -89,8 +90,8 @@ class EnvelopeExtractor(WindowsAtSpeed):
     """
 
     def __init__(self, spec: FeatureSpec) -> None:
-        parameters = Parameters("envelope", spec.parameters, known=_PARAMETERS)
-        check_sampling("envelope", window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
+        parameters = Parameters(NAME, spec.parameters, known=_PARAMETERS)
+        check_sampling(NAME, window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
         super().__init__(spec, shaft_hz=fixed_speed_hz(parameters))
         self._columns = columns_of(spec.features, FORMULAS)
         low_hz, high_hz = parameters.positive("band_low_hz"), parameters.positive("band_high_hz")
@@ -108,7 +109,7 @@ class EnvelopeExtractor(WindowsAtSpeed):
                 continue
             if line not in orders:
                 raise SignalError(
-                    f"envelope: {line} needs the bearing's geometry or {line}_order",
+                    f"{NAME}: {line} needs the bearing's geometry or {line}_order",
                     hint="give n_rollers, ball_diameter and pitch_diameter, or the order from the maker's data sheet",
                 )
             if self._shaft_hz is not None:
@@ -137,17 +138,17 @@ class EnvelopeExtractor(WindowsAtSpeed):
 def envelope_band(n_samples: int, sample_rate_hz: float, low_hz: float, high_hz: float) -> slice:
     """Bins of the band, limits inclusive. Raises SignalError for a band that is none or reaches the Nyquist bin."""
     if not 0 < low_hz < high_hz:
-        raise SignalError(f"envelope: the band must rise from above 0, not {low_hz:g} to {high_hz:g} Hz")
+        raise SignalError(f"{NAME}: the band must rise from above 0, not {low_hz:g} to {high_hz:g} Hz")
     if high_hz >= sample_rate_hz / 2:
         raise SignalError(
-            f"envelope: a band up to {high_hz:g} Hz cannot be had at {sample_rate_hz:g} Hz:"
+            f"{NAME}: a band up to {high_hz:g} Hz cannot be had at {sample_rate_hz:g} Hz:"
             f" half of that rate is {sample_rate_hz / 2:g} Hz",
             hint=f"sample at {2.56 * high_hz:g} Hz or faster, or choose a lower band",
         )
     band = band_bins(scipy.fft.rfftfreq(n_samples, 1.0 / sample_rate_hz), low_hz, high_hz)
     if band.stop - band.start < 2:
         raise SignalError(
-            f"envelope: the band {low_hz:g} to {high_hz:g} Hz holds fewer than two lines of a window of"
+            f"{NAME}: the band {low_hz:g} to {high_hz:g} Hz holds fewer than two lines of a window of"
             f" {n_samples / sample_rate_hz:g} s",
             hint="use longer windows or a wider band",
         )
@@ -171,7 +172,7 @@ def envelope_spectrum(
     `samples` is one finite channel, shape (n,). Raises SignalError as `EnvelopeExtractor` does.
     """
     n = samples.shape[-1]
-    check_sampling("envelope", window_samples=n, sample_rate_hz=sample_rate_hz)
+    check_sampling(NAME, window_samples=n, sample_rate_hz=sample_rate_hz)
     band = envelope_band(n, sample_rate_hz, low_hz, high_hz)
     envelope = np.sqrt(band_envelope_squared(samples.astype(np.float64), band))
     return scipy.fft.rfftfreq(n, 1.0 / sample_rate_hz), amplitude_spectrum(envelope, hann(n))
@@ -180,7 +181,7 @@ def envelope_spectrum(
 def _search(parameters: Parameters, spec: FeatureSpec, bandwidth_hz: float) -> LineSearch:
     tolerance = parameters.number("tolerance", 0.01)
     if not 0 <= tolerance < 0.5:
-        raise SignalError(f"envelope: tolerance is a share of the frequency, from 0 to below 0.5, not {tolerance:g}")
+        raise SignalError(f"{NAME}: tolerance is a share of the frequency, from 0 to below 0.5, not {tolerance:g}")
     return LineSearch(
         n_harmonics=parameters.whole("n_harmonics", 3, at_least=1),
         tolerance=tolerance,
@@ -188,3 +189,38 @@ def _search(parameters: Parameters, spec: FeatureSpec, bandwidth_hz: float) -> L
         n_bins=spec.window_samples // 2 + 1,
         max_hz=bandwidth_hz,
     )
+
+
+_DEFAULT_LINES: Final = (FaultLine.BPFO, FaultLine.BPFI, FaultLine.BSF)
+"""The cage's line (FTF) is so low that most windows do not resolve it."""
+
+FAMILY: Final = FeatureFamily(
+    name=NAME,
+    title="Envelope and bearing fault lines",
+    about="Parameters `band_low_hz`, `band_high_hz`, the bearing's geometry or orders, `shaft_hz` (or a speed per"
+    " window), `n_harmonics` (3), `tolerance` (0.01). The band is cut out of the whole window's spectrum. A line's"
+    " bins are round(f T) +- max(1, round(tolerance f T)), T the window in seconds; its background is the median of"
+    " the 16 bins on either side beyond two guard bins, from bin 2 on. Windows of one second, band 2000-5000 Hz,"
+    " Rexnord ZA-2115 at 2,000 rpm.",
+    build=EnvelopeExtractor,
+    formulas=FORMULAS,
+    parameters=_PARAMETERS,
+    default_features=(
+        *(formula.name for formula in _BAND_FORMULAS),
+        *(formula.name for line in _DEFAULT_LINES for formula in _line_formulas(line)),
+    ),
+    reports_max=frozenset({"envelope_kurtosis"} | {f"{line}_snr_db" for line in FaultLine}),
+    speed_features=frozenset(formula.name for line in FaultLine for formula in _line_formulas(line)),
+    example=Example(
+        20_480,
+        {
+            "band_low_hz": 2000,
+            "band_high_hz": 5000,
+            "shaft_hz": 2000 / 60,
+            "n_rollers": 16,
+            "ball_diameter": 0.331,
+            "pitch_diameter": 2.815,
+            "contact_angle_deg": 15.17,
+        },
+    ),
+)

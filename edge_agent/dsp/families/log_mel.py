@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.family import Extracted, Formula
+from edge_agent.dsp.family_base.family import Example, Extracted, FeatureFamily, Formula
 from edge_agent.dsp.family_base.parameters import Parameters
 from edge_agent.dsp.family_base.windows import (
     Row,
@@ -29,7 +29,7 @@ from edge_agent.dsp.kernels.mel import MelCepstrum, MelParameters
 from edge_agent.dsp.kernels.resample import KAISER_FAST, Resampler
 from edge_agent.errors import SignalError
 
-FAMILY: Final = "log_mel"
+NAME: Final = "log_mel"
 MAX_MELS: Final = 128
 
 _LIBROSA: Final = "librosa 0.11: power_to_db(melspectrogram(y)), Slaney mel scale and norm, 80 dB range"
@@ -37,14 +37,14 @@ _LEVEL: Final = "10 log10(mean(x^2)) before resampling, 0 dB for a square wave b
 _TOLERANCE_DB: Final = 5e-4
 
 FORMULAS: Final = (
-    Formula(FAMILY, "rms_level", 1, "dBFS", _LEVEL, "AES17 without its 3.01 dB sine offset", 0.0, 1e-5),
+    Formula(NAME, "rms_level", 1, "dBFS", _LEVEL, "AES17 without its 3.01 dB sine offset", 0.0, 1e-5),
     *(
-        Formula(FAMILY, f"mel_mean_{i}", 1, "dB", f"mean over frames of mel band {i}", _LIBROSA, 0.0, _TOLERANCE_DB)
+        Formula(NAME, f"mel_mean_{i}", 1, "dB", f"mean over frames of mel band {i}", _LIBROSA, 0.0, _TOLERANCE_DB)
         for i in range(MAX_MELS)
     ),
     *(
         Formula(
-            FAMILY, f"mel_std_{i}", 1, "dB", f"standard deviation over frames of mel band {i}", _LIBROSA, 0.0,
+            NAME, f"mel_std_{i}", 1, "dB", f"standard deviation over frames of mel band {i}", _LIBROSA, 0.0,
             _TOLERANCE_DB,
         )
         for i in range(MAX_MELS)
@@ -65,13 +65,13 @@ class LogMelExtractor:
     """
 
     def __init__(self, spec: FeatureSpec) -> None:
-        check_sampling(FAMILY, window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
-        given = Parameters(FAMILY, spec.parameters, known=_PARAMETERS)
+        check_sampling(NAME, window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
+        given = Parameters(NAME, spec.parameters, known=_PARAMETERS)
         given.choice("resampler", KAISER_FAST, known=(KAISER_FAST,))
         target_rate_hz = given.positive("target_rate_hz", spec.sample_rate_hz)
         n_mels = given.whole("n_mels", MAX_MELS, at_least=1)
         if n_mels > MAX_MELS:
-            raise SignalError(f"{FAMILY}: n_mels must be at most {MAX_MELS}, not {n_mels}")
+            raise SignalError(f"{NAME}: n_mels must be at most {MAX_MELS}, not {n_mels}")
         self.features: tuple[FeatureId, ...] = spec.features
         self._columns = columns_of(spec.features, _names(n_mels))
         self._n_mels = n_mels
@@ -110,3 +110,16 @@ def _names(n_mels: int) -> tuple[Formula, ...]:
     """The formulas of this many bands, in the order of a row."""
     wanted = {"rms_level", *(f"mel_{kind}_{i}" for kind in ("mean", "std") for i in range(n_mels))}
     return tuple(formula for formula in FORMULAS if formula.name in wanted)
+
+
+FAMILY: Final = FeatureFamily(
+    name=NAME,
+    title="Level and mel bands of a sound",
+    about="Clips of three seconds at their own rate.",
+    build=LogMelExtractor,
+    formulas=FORMULAS,
+    parameters=_PARAMETERS,
+    default_features=("rms_level",),
+    is_sound=True,
+    example=Example(48_000),
+)

@@ -7,23 +7,25 @@ a clip of its own, so its numbers depend on nothing beside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.family import Extracted, Formula
+from edge_agent.dsp.family_base.family import Example, Extracted, FeatureFamily, Formula
+from edge_agent.dsp.family_base.parameters import Parameters
+from edge_agent.dsp.family_base.windows import check_windows
 from edge_agent.dsp.kernels.mel import MelCepstrum, MelParameters
 from edge_agent.dsp.kernels.resample import KAISER_FAST, Resampler
 from edge_agent.errors import SignalError
 
+NAME: Final = "mfcc_mean"
 MAX_MFCC: Final = 40
 
 FORMULAS: Final = tuple(
     Formula(
-        "mfcc_mean",
+        NAME,
         f"mfcc_{i}",
         1,
         "dB",
@@ -49,16 +51,17 @@ class MfccMeanExtractor:
     """
 
     def __init__(self, spec: FeatureSpec) -> None:
-        _check_parameters(spec.parameters)
+        given = Parameters(NAME, spec.parameters, known=_PARAMETERS)
+        given.choice("resampler", KAISER_FAST, known=(KAISER_FAST,))
         if spec.window_samples < 1:
             raise SignalError(f"an audio window must have samples, not {spec.window_samples}")
-        target_rate_hz = float(spec.parameters.get("target_rate_hz", 22_050))
+        target_rate_hz = given.positive("target_rate_hz", 22_050)
         parameters = MelParameters(
             sample_rate_hz=target_rate_hz,
-            n_mfcc=_whole(spec.parameters, "n_mfcc", 40),
-            n_fft=_whole(spec.parameters, "n_fft", 2048),
-            hop_length=_whole(spec.parameters, "hop_length", 512),
-            n_mels=_whole(spec.parameters, "n_mels", 128),
+            n_mfcc=given.whole("n_mfcc", 40, at_least=1),
+            n_fft=given.whole("n_fft", 2048, at_least=1),
+            hop_length=given.whole("hop_length", 512, at_least=1),
+            n_mels=given.whole("n_mels", 128, at_least=1),
         )
         self.features: tuple[FeatureId, ...] = spec.features
         self._window_samples = spec.window_samples
@@ -68,14 +71,7 @@ class MfccMeanExtractor:
 
     def extract(self, samples: Samples) -> Extracted:
         """See `Extractor.extract`."""
-        if samples.ndim != 3 or samples.shape[-1] != self._window_samples:
-            raise SignalError(
-                f"these windows have shape {samples.shape}; this extractor takes"
-                f" (n_channels, n_windows, {self._window_samples})",
-                hint="cut the windows to the length the model was trained on",
-            )
-        if samples.dtype != np.float32:
-            raise SignalError(f"samples must be float32, not {samples.dtype}")
+        check_windows(samples, self._window_samples)
         lowest, highest = samples.min(axis=-1), samples.max(axis=-1)
         is_usable = np.isfinite(lowest) & np.isfinite(highest) & (highest > lowest)
         values = np.full((*samples.shape[:2], len(self._columns)), np.nan, np.float32)
@@ -89,24 +85,20 @@ class MfccMeanExtractor:
         return np.asarray(self._cepstrum.mean_coefficients(clip)[self._columns], dtype=np.float32)
 
 
-def _check_parameters(parameters: Mapping[str, float | int | str | bool]) -> None:
-    unknown = [name for name in parameters if name not in _PARAMETERS]
-    if unknown:
-        raise SignalError(f"mfcc_mean has no parameter {', '.join(unknown)}", hint=f"known: {', '.join(_PARAMETERS)}")
-    resampler = parameters.get("resampler", KAISER_FAST)
-    if resampler != KAISER_FAST:
-        raise SignalError(f"this agent has no resampler {resampler}", hint=f"known: {KAISER_FAST}")
-
-
-def _whole(parameters: Mapping[str, float | int | str | bool], name: str, default: int) -> int:
-    value = parameters.get(name, default)
-    if isinstance(value, str) or not float(value).is_integer():
-        raise SignalError(f"{name} must be a whole number, not {value!r}")
-    return int(value)
-
-
 def _coefficient(name: str, n_mfcc: int) -> int:
     for index in range(min(n_mfcc, MAX_MFCC)):
         if name == f"mfcc_{index}":
             return index
     raise SignalError(f"no audio feature is called {name}", hint=f"known: mfcc_0 to mfcc_{min(n_mfcc, MAX_MFCC) - 1}")
+
+
+FAMILY: Final = FeatureFamily(
+    name=NAME,
+    title="Cepstrum of a sound",
+    about="The platform's chain: `librosa.load` at 22,050 Hz with `kaiser_fast`, 40 coefficients, mean over 3 s.",
+    build=MfccMeanExtractor,
+    formulas=FORMULAS,
+    parameters=_PARAMETERS,
+    is_sound=True,
+    example=Example(48_000),
+)

@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureSpec
-from edge_agent.dsp.family_base.family import Formula
+from edge_agent.dsp.family_base.family import Example, FeatureFamily, Formula
 from edge_agent.dsp.family_base.parameters import Parameters
 from edge_agent.dsp.family_base.windows import Row, Window, check_sampling, columns_of
 from edge_agent.dsp.kernels.hann_spectrum import Spectrum, amplitude_spectrum, hann
 from edge_agent.dsp.kernels.shaft_speed import WindowsAtSpeed, fixed_speed_hz
 from edge_agent.errors import SignalError
 
+NAME: Final = "orders"
 MAX_ORDER: Final = 10
 MIN_TURNS: Final = 4
 """Turns of the shaft a window must hold: then the half order is two bins from the mean, outside the taper's lobe."""
@@ -41,7 +42,7 @@ def _name(order: float) -> str:
 
 FORMULAS: Final = tuple(
     Formula(
-        "orders",
+        NAME,
         _name(order),
         1,
         "signal",
@@ -52,6 +53,9 @@ FORMULAS: Final = tuple(
     )
     for order in _ORDERS
 )
+
+
+_PARAMETERS: Final = ("shaft_hz", "tolerance")
 
 
 class OrderExtractor(WindowsAtSpeed):
@@ -65,15 +69,15 @@ class OrderExtractor(WindowsAtSpeed):
     """
 
     def __init__(self, spec: FeatureSpec) -> None:
-        parameters = Parameters("orders", spec.parameters, known=("shaft_hz", "tolerance"))
-        check_sampling("orders", window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
+        parameters = Parameters(NAME, spec.parameters, known=_PARAMETERS)
+        check_sampling(NAME, window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
         super().__init__(spec, shaft_hz=fixed_speed_hz(parameters))
         self._orders = [_ORDERS[column] for column in columns_of(spec.features, FORMULAS)]
         self._rate_hz = spec.sample_rate_hz
         self._tolerance = parameters.number("tolerance", 0.01)
         if not 0 <= self._tolerance < 0.2:
             raise SignalError(
-                f"orders: tolerance is a share of the order, from 0 to below 0.2, not {self._tolerance:g}"
+                f"{NAME}: tolerance is a share of the order, from 0 to below 0.2, not {self._tolerance:g}"
             )
         if self._shaft_hz is not None and (problem := self._problem(self._shaft_hz)) is not None:
             raise SignalError(f"orders of {self._shaft_hz:g} Hz cannot be had: {problem}")
@@ -181,3 +185,17 @@ def _cubic(x: Window, place: NDArray[np.float64]) -> Window:
     return np.asarray(
         outer * (before * x[first + 3] - (t - 2.0) * x[first]) + inner * (after * x[first + 1] - t * x[first + 2])
     )
+
+
+FAMILY: Final = FeatureFamily(
+    name=NAME,
+    title="Order spectrum",
+    about="Amplitudes at multiples of the shaft's speed, resampled to equal angles, as many per turn as the next power"
+    " of two; parameters `shaft_hz`, or a speed per window from a tag, and `tolerance` (0.01). Windows of one second.",
+    build=OrderExtractor,
+    formulas=FORMULAS,
+    parameters=_PARAMETERS,
+    default_features=("order_0_5", "order_1", "order_2", "order_3"),
+    speed_features=frozenset(formula.name for formula in FORMULAS),
+    example=Example(20_480, {"shaft_hz": 2000 / 60}),
+)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.family import Extracted
+from edge_agent.dsp.family_base.family import Extracted, FamilyInput, FeatureFamily, ProofTolerance
 from edge_agent.errors import SignalError
+
+NAME: Final = "tag_snapshot"
 
 
 class SnapshotExtractor:
@@ -22,7 +26,7 @@ class SnapshotExtractor:
         if twice:
             raise SignalError(f"the snapshot names {', '.join(twice)} more than once")
         if spec.parameters:
-            raise SignalError(f"tag_snapshot takes no parameters, not {', '.join(spec.parameters)}")
+            raise SignalError(f"{NAME} takes no parameters, not {', '.join(spec.parameters)}")
         self.features: tuple[FeatureId, ...] = spec.features
 
     def extract(self, samples: Samples) -> Extracted:
@@ -36,3 +40,15 @@ class SnapshotExtractor:
         is_usable = np.asarray(np.isfinite(values).all(axis=-1), dtype=np.bool_)
         values[~is_usable] = np.nan
         return values, is_usable
+
+
+FAMILY: Final = FeatureFamily(
+    name=NAME,
+    title="Snapshot of tags",
+    about="The newest good value of each tag by the model's own names; nothing is computed.",
+    build=SnapshotExtractor,
+    takes=FamilyInput.SNAPSHOT,
+    has_free_names=True,
+    is_passed_through=True,
+    proof_tolerance=ProofTolerance(feature_rtol=1e-6, feature_atol_std=0.0),
+)

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.family import Extracted, Formula
+from edge_agent.dsp.family_base.family import Example, Extracted, FeatureFamily, Formula
 from edge_agent.dsp.family_base.parameters import Parameters
 from edge_agent.dsp.family_base.windows import Row, Window, check_sampling, check_windows, columns_of, each_window
 from edge_agent.dsp.kernels.hann_spectrum import hann
 from edge_agent.errors import SignalError
 
+NAME: Final = "spectral_kurtosis"
 _SOURCE: Final = "Antoni, The spectral kurtosis, MSSP 20 (2006)"
 _DEFINITION: Final = (
     "max over f of <|X|^4> / <|X|^2>^2 - 2, periodic Hann frames of frame_samples, hop a quarter, two bins at each"
@@ -36,9 +37,11 @@ _DEFINITION: Final = (
 )
 
 FORMULAS: Final = (
-    Formula("spectral_kurtosis", "spectral_kurtosis_max", 1, "", _DEFINITION, _SOURCE, 1e-6, 2e-6),
-    Formula("spectral_kurtosis", "spectral_kurtosis_max_hz", 1, "Hz", f"f of the {_DEFINITION}", _SOURCE, 1e-6),
+    Formula(NAME, "spectral_kurtosis_max", 1, "", _DEFINITION, _SOURCE, 1e-6, 2e-6),
+    Formula(NAME, "spectral_kurtosis_max_hz", 1, "Hz", f"f of the {_DEFINITION}", _SOURCE, 1e-6),
 )
+
+_PARAMETERS: Final = ("frame_samples",)
 
 MIN_FRAME_SAMPLES: Final = 16
 MIN_FRAME_LENGTHS: Final = 16
@@ -78,9 +81,9 @@ class SpectralKurtosisExtractor:
     """
 
     def __init__(self, spec: FeatureSpec) -> None:
-        parameters = Parameters("spectral_kurtosis", spec.parameters, known=("frame_samples",))
+        parameters = Parameters(NAME, spec.parameters, known=_PARAMETERS)
         frame = parameters.whole("frame_samples", 128, at_least=MIN_FRAME_SAMPLES)
-        check_sampling("spectral_kurtosis", window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
+        check_sampling(NAME, window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
         if spec.window_samples < MIN_FRAME_LENGTHS * frame:
             raise SignalError(
                 f"a window of {spec.window_samples} samples holds too few frames of {frame} for a kurtosis",
@@ -176,3 +179,17 @@ def _check_record(samples: NDArray[np.floating], sample_rate_hz: float) -> None:
         raise SignalError("a band cannot be chosen: not every sample is finite")
     if samples.max() == samples.min():
         raise SignalError("a band cannot be chosen: the recording is a flat line")
+
+
+FAMILY: Final = FeatureFamily(
+    name=NAME,
+    title="Spectral kurtosis",
+    about="Where a signal is impulsive; `choose_band` uses it to set up the envelope. Parameter: `frame_samples` (128)."
+    " Windows of one second.",
+    build=SpectralKurtosisExtractor,
+    formulas=FORMULAS,
+    parameters=_PARAMETERS,
+    default_features=("spectral_kurtosis_max", "spectral_kurtosis_max_hz"),
+    reports_max=frozenset({"spectral_kurtosis_max"}),
+    example=Example(20_480),
+)

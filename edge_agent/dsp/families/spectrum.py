@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.family import Extracted, Formula
+from edge_agent.dsp.family_base.family import Example, Extracted, FeatureFamily, Formula
 from edge_agent.dsp.family_base.parameters import Parameters
 from edge_agent.dsp.family_base.windows import answer, check_sampling, check_windows, columns_of, no_windows
 from edge_agent.dsp.kernels import spectral_lines, spectrum_shape
@@ -37,6 +37,7 @@ from edge_agent.dsp.kernels.periodogram import HANN, TAPERS, Periodogram, PowerS
 from edge_agent.dsp.kernels.spectrum_shape import Columns, band_edges
 from edge_agent.errors import SignalError
 
+NAME: Final = "spectrum"
 MAX_BANDS: Final = 16
 MAX_PEAKS: Final = 16
 MAX_HARMONICS: Final = 64
@@ -57,7 +58,7 @@ PEAKS: Final = tuple(
 
 
 def _formula(name: str, unit: str, definition: str, source: str, rtol: float, atol: float = 0.0) -> Formula:
-    return Formula("spectrum", name, 1, unit, definition, source, rtol, atol)
+    return Formula(NAME, name, 1, unit, definition, source, rtol, atol)
 
 
 _UNNUMBERED: Final = (
@@ -128,7 +129,7 @@ SPECTRUM_FEATURES: Final = tuple(formula.name for formula in FORMULAS)
 WINDOW: Final = "window"
 WELCH: Final = "welch"
 
-_KNOWN: Final = ("taper", "method", "segment_samples", "bands_hz", "rolloff_fraction", "n_peaks", "harmonics")
+_PARAMETERS: Final = ("taper", "method", "segment_samples", "bands_hz", "rolloff_fraction", "n_peaks", "harmonics")
 _BAND: Final = re.compile(r"\s*(\d+(?:\.\d*)?)\s*-\s*(\d+(?:\.\d*)?)\s*")
 
 
@@ -159,7 +160,7 @@ def read_parameters(
     values: Mapping[str, float | int | str | bool], *, window_samples: int, sample_rate_hz: float
 ) -> SpectrumParameters:
     """Raises SignalError naming the parameter, or the band, that cannot be had."""
-    parameters = Parameters("spectrum", values, known=_KNOWN)
+    parameters = Parameters(NAME, values, known=_PARAMETERS)
     return SpectrumParameters(
         taper=parameters.choice("taper", HANN, known=TAPERS),
         segment_samples=_segment(parameters, window_samples),
@@ -174,31 +175,31 @@ def _segment(parameters: Parameters, window_samples: int) -> int:
     if parameters.choice("method", WINDOW, known=(WINDOW, WELCH)) == WELCH:
         return _whole(parameters, "segment_samples", None, at_least=MIN_SAMPLES, at_most=window_samples)
     if "segment_samples" in parameters:
-        raise SignalError(f"spectrum: segment_samples is for the method {WELCH}", hint="leave it out, or ask for welch")
+        raise SignalError(f"{NAME}: segment_samples is for the method {WELCH}", hint="leave it out, or ask for welch")
     return window_samples
 
 
 def _bands(text: float | str, nyquist_hz: float) -> tuple[Band, ...]:
     if not isinstance(text, str):
-        raise SignalError(f"spectrum: bands_hz must be text like 10-1000,1000-5000, not {text!r}")
+        raise SignalError(f"{NAME}: bands_hz must be text like 10-1000,1000-5000, not {text!r}")
     bands = tuple(_band(part, nyquist_hz) for part in text.split(",")) if text.strip() else ()
     if len(bands) > MAX_BANDS:
-        raise SignalError(f"spectrum: bands_hz names {len(bands)} bands; at most {MAX_BANDS} are computed")
+        raise SignalError(f"{NAME}: bands_hz names {len(bands)} bands; at most {MAX_BANDS} are computed")
     for lower, upper in pairwise(sorted(bands, key=lambda band: (band.low_hz, band.high_hz))):
         if upper.low_hz < lower.high_hz:
-            raise SignalError(f"spectrum: the bands {lower} and {upper} Hz overlap", hint="energy would count twice")
+            raise SignalError(f"{NAME}: the bands {lower} and {upper} Hz overlap", hint="energy would count twice")
     return bands
 
 
 def _band(text: str, nyquist_hz: float) -> Band:
     if (match := _BAND.fullmatch(text)) is None:
-        raise SignalError(f"spectrum: {text.strip()!r} in bands_hz is not a band", hint="write it as 10-1000, in Hz")
+        raise SignalError(f"{NAME}: {text.strip()!r} in bands_hz is not a band", hint="write it as 10-1000, in Hz")
     band = Band(float(match[1]), float(match[2]))
     if not band.low_hz < band.high_hz:
-        raise SignalError(f"spectrum: the band {band} Hz does not rise", hint="write the lower frequency first")
+        raise SignalError(f"{NAME}: the band {band} Hz does not rise", hint="write the lower frequency first")
     if band.high_hz > nyquist_hz:
         raise SignalError(
-            f"spectrum: the band {band} Hz ends above {nyquist_hz:g} Hz, half the sample rate",
+            f"{NAME}: the band {band} Hz ends above {nyquist_hz:g} Hz, half the sample rate",
             hint="sample faster, or end the band there",
         )
     return band
@@ -207,14 +208,14 @@ def _band(text: str, nyquist_hz: float) -> Band:
 def _whole(parameters: Parameters, name: str, default: int | None, *, at_least: int, at_most: int) -> int:
     value = parameters.whole(name, default, at_least=at_least)
     if value > at_most:
-        raise SignalError(f"spectrum: {name} must be at most {at_most}, not {value}")
+        raise SignalError(f"{NAME}: {name} must be at most {at_most}, not {value}")
     return value
 
 
 def _fraction(parameters: Parameters, name: str, default: float) -> float:
     value = parameters.positive(name, default)
     if value >= 1:
-        raise SignalError(f"spectrum: {name} must be below 1, not {value:g}")
+        raise SignalError(f"{NAME}: {name} must be below 1, not {value:g}")
     return value
 
 
@@ -244,7 +245,7 @@ class SpectrumExtractor:
 
     def __init__(self, spec: FeatureSpec) -> None:
         columns_of(spec.features, FORMULAS)
-        check_sampling("spectrum", window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
+        check_sampling(NAME, window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
         names = [feature.name for feature in spec.features]
         parameters = read_parameters(
             spec.parameters, window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz
@@ -332,3 +333,17 @@ def _check_numbers(names: list[str], parameters: SpectrumParameters) -> None:
 def _number(name: str) -> int:
     """Of `band_rms_3` or `peak_3_amplitude`."""
     return next(int(part) for part in name.split("_") if part.isdecimal())
+
+
+FAMILY: Final = FeatureFamily(
+    name=NAME,
+    title="Calibrated spectrum",
+    about="Hann taper and a periodogram, or Welch's method. Parameters: `taper`, `method`, `segment_samples`,"
+    " `bands_hz` (up to 16, like `10-1000,1000-5000`), `rolloff_fraction`, `n_peaks`, `harmonics`. Windows of 2,048"
+    " samples, bands 10-1000, 1000-3000, 3000-6000 and 6000-10000 Hz.",
+    build=SpectrumExtractor,
+    formulas=FORMULAS,
+    parameters=_PARAMETERS,
+    default_features=("spectral_centroid", "spectral_entropy", "dominant_frequency_hz", "dominant_amplitude"),
+    example=Example(2_048, {"bands_hz": "10-1000,1000-3000,3000-6000,6000-10000", "n_peaks": 2}),
+)

@@ -20,11 +20,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.family import Extracted, Formula
+from edge_agent.dsp.family_base.family import Extracted, FamilyInput, FeatureFamily, Formula
 from edge_agent.dsp.family_base.parameters import Parameters
 from edge_agent.errors import SignalError
 
-FAMILY: Final = "tag_history"
+NAME: Final = "tag_history"
 MAX_LAGS: Final = 24
 """The longest history a formula is registered for; the platform's longest is 12."""
 
@@ -33,20 +33,21 @@ WHOLE: Final = "whole"
 STARTS: Final = (FIRST_VALUE, WHOLE)
 """How a short history is treated: filled with its first value, or not usable until it is whole."""
 
+_PARAMETERS: Final = ("n_lags", "start", "step_s")
 _SOURCE: Final = "platform SensorFeatureTransformer: shift per sensor, filled forward, then backward"
 _START: Final = "at the start the first known one"
 
 
 def _lags(name: str, unit: str, what: str) -> tuple[Formula, ...]:
     return tuple(
-        Formula(FAMILY, f"{name}_lag_{k}", 1, unit, f"{what} {k} readings before; {_START}", _SOURCE, 0.0)
+        Formula(NAME, f"{name}_lag_{k}", 1, unit, f"{what} {k} readings before; {_START}", _SOURCE, 0.0)
         for k in range(1, MAX_LAGS + 1)
     )
 
 
 FORMULAS: Final = (
-    Formula(FAMILY, "value", 1, "signal", "the newest reading", _SOURCE, 0.0),
-    Formula(FAMILY, "quality", 1, "", "its quality, 0..1", _SOURCE, 0.0),
+    Formula(NAME, "value", 1, "signal", "the newest reading", _SOURCE, 0.0),
+    Formula(NAME, "quality", 1, "", "its quality, 0..1", _SOURCE, 0.0),
     *_lags("value", "signal", "the value"),
     *_lags("quality", "", "the quality of the value"),
 )
@@ -59,7 +60,7 @@ class TagHistoryExtractor:
     """
 
     def __init__(self, spec: FeatureSpec) -> None:
-        parameters = Parameters(FAMILY, spec.parameters, known=("n_lags", "start", "step_s"))
+        parameters = Parameters(NAME, spec.parameters, known=_PARAMETERS)
         parameters.positive("step_s")
         self._width = lags_of(spec) + 1
         self._needs_whole = parameters.choice("start", FIRST_VALUE, known=STARTS) == WHOLE
@@ -96,10 +97,10 @@ class TagHistoryExtractor:
 
 def lags_of(spec: FeatureSpec) -> int:
     """How many readings before the newest one a history of this spec holds. Raises SignalError."""
-    parameters = Parameters(FAMILY, {"n_lags": spec.parameters.get("n_lags", 0)}, known=("n_lags",))
+    parameters = Parameters(NAME, {"n_lags": spec.parameters.get("n_lags", 0)}, known=("n_lags",))
     n_lags = parameters.whole("n_lags", at_least=1)
     if n_lags > MAX_LAGS:
-        raise SignalError(f"{FAMILY}: n_lags must be {MAX_LAGS} at most, not {n_lags}")
+        raise SignalError(f"{NAME}: n_lags must be {MAX_LAGS} at most, not {n_lags}")
     return n_lags
 
 
@@ -114,3 +115,14 @@ def histories(values: ArrayLike, qualities: ArrayLike, *, n_lags: int) -> NDArra
         for half in (values, qualities)
     ]
     return np.concatenate(halves, axis=1)
+
+
+FAMILY: Final = FeatureFamily(
+    name=NAME,
+    title="History of one tag",
+    about="What the platform's lag transformer makes of a scalar sensor; scaling is in the graph.",
+    build=TagHistoryExtractor,
+    formulas=FORMULAS,
+    parameters=_PARAMETERS,
+    takes=FamilyInput.HISTORY,
+)

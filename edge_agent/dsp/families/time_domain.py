@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
 from edge_agent.dsp.families.vibration import window_moments
-from edge_agent.dsp.family_base.family import Extracted, Formula
+from edge_agent.dsp.family_base.family import Example, Extracted, FeatureFamily, Formula
 from edge_agent.dsp.family_base.parameters import Parameters
 from edge_agent.dsp.family_base.windows import answer, check_sampling, check_windows, columns_of, no_windows
 from edge_agent.dsp.kernels.moments import Column, Moments, blocks_of, sum_products
 
+NAME: Final = "time_domain"
 _STATISTICS: Final = "scipy.stats and NumPy"
 _FACTORS: Final = "Lei, He and Zi, Expert Systems with Applications 35 (2008)"
 
@@ -31,7 +32,7 @@ _CROSSINGS: Final = (
 )
 
 FORMULAS: Final = tuple(
-    Formula("time_domain", name, 1, unit, definition, source, rtol, atol)
+    Formula(NAME, name, 1, unit, definition, source, rtol, atol)
     for name, unit, definition, source, rtol, atol in (
         ("mean", "signal", "sum(x) / n; atol is for an rms up to 1 and grows with it", _STATISTICS, 1e-6, 1e-7),
         ("rms", "signal", "sqrt(sum(x^2) / n), with DC", _STATISTICS, 1e-6, 0.0),
@@ -79,8 +80,8 @@ class TimeDomainExtractor:
 
     def __init__(self, spec: FeatureSpec) -> None:
         columns_of(spec.features, FORMULAS)
-        Parameters("time_domain", spec.parameters, known=())
-        check_sampling("time_domain", window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
+        Parameters(NAME, spec.parameters, known=())
+        check_sampling(NAME, window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
         names = [feature.name for feature in spec.features]
         self.features: tuple[FeatureId, ...] = spec.features
         self._names = names
@@ -155,3 +156,17 @@ def _crossings(samples: Samples) -> NDArray[np.int64]:
         # Eight flags a byte, then the bits of each: half the time of counting flags.
         np.sum(np.bitwise_count(np.packbits(has_changed, axis=-1)), axis=-1, dtype=np.int64, out=counts[block])
     return counts
+
+
+FAMILY: Final = FeatureFamily(
+    name=NAME,
+    title="Statistics in time",
+    about="Windows of 2,048 samples.",
+    build=TimeDomainExtractor,
+    formulas=FORMULAS,
+    default_features=("rms", "peak", "crest_factor", "kurtosis_fisher"),
+    reports_max=frozenset(
+        {"peak", "peak_to_peak", "crest_factor", "impulse_factor", "kurtosis_fisher", "kurtosis_pearson"}
+    ),
+    example=Example(2_048),
+)

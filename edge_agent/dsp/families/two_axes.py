@@ -18,13 +18,13 @@ import scipy.fft
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.family import Extracted, Formula
+from edge_agent.dsp.family_base.family import Extracted, FeatureFamily, Formula
 from edge_agent.dsp.family_base.windows import Row, Window, check_sampling, check_windows, columns_of
 from edge_agent.dsp.kernels import statistics
 from edge_agent.dsp.kernels.magnitude_spectrum import HIGH_FREQUENCY_HZ
 from edge_agent.errors import SignalError
 
-FAMILY: Final = "vibration_two_axes"
+NAME: Final = "vibration_two_axes"
 AXES: Final = ("h", "v")
 SLICE_SAMPLES: Final = 2_048
 
@@ -46,9 +46,7 @@ _ATOL: Final = {"kurtosis": 1e-9, "skewness": 1e-9}
 _AXIS_WORDS: Final = {"h": "first channel of the pair", "v": "second channel of the pair"}
 
 FORMULAS: Final = tuple(
-    Formula(
-        FAMILY, f"{axis}_{name}", 1, unit, f"{definition}; {_AXIS_WORDS[axis]}", _SOURCE, 1e-6, _ATOL.get(name, 0.0)
-    )
+    Formula(NAME, f"{axis}_{name}", 1, unit, f"{definition}; {_AXIS_WORDS[axis]}", _SOURCE, 1e-6, _ATOL.get(name, 0.0))
     for axis in AXES
     for name, unit, definition in _OF_ONE_AXIS
 )
@@ -72,15 +70,15 @@ class TwoAxisExtractor:
         self._columns = columns_of(spec.features, FORMULAS)
         self._window_samples = spec.window_samples
         if spec.parameters:
-            raise SignalError(f"{FAMILY} takes no parameters, not {', '.join(spec.parameters)}")
-        check_sampling(FAMILY, window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
+            raise SignalError(f"{NAME} takes no parameters, not {', '.join(spec.parameters)}")
+        check_sampling(NAME, window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
         self._start = spec.window_samples // 4
         n_slice = min(SLICE_SAMPLES, spec.window_samples - self._start)
         self._frequencies_hz = np.arange(n_slice // 2) * (spec.sample_rate_hz / n_slice)
         self._is_high = self._frequencies_hz > HIGH_FREQUENCY_HZ
         if not self._is_high.any():
             raise SignalError(
-                f"{FAMILY} needs frequencies above {HIGH_FREQUENCY_HZ:g} Hz; at {spec.sample_rate_hz:g} Hz there are"
+                f"{NAME} needs frequencies above {HIGH_FREQUENCY_HZ:g} Hz; at {spec.sample_rate_hz:g} Hz there are"
                 " none",
                 hint=f"sample faster than {2 * HIGH_FREQUENCY_HZ:g} Hz",
             )
@@ -91,7 +89,7 @@ class TwoAxisExtractor:
         n_channels, n_windows, _ = samples.shape
         if n_channels % self.channels_per_row:
             raise SignalError(
-                f"{FAMILY} takes channels in pairs, horizontal and vertical of one bearing; there are {n_channels}",
+                f"{NAME} takes channels in pairs, horizontal and vertical of one bearing; there are {n_channels}",
                 hint="give an even number of channels, the two axes of a bearing beside each other",
             )
         pairs = (n_channels // self.channels_per_row, n_windows)
@@ -136,3 +134,13 @@ class TwoAxisExtractor:
         # NumPy's scalars: a slice of zeros has a centroid of NaN, where Python's floats would raise.
         centroid = (self._frequencies_hz @ magnitude) / magnitude.sum()
         return float(self._frequencies_hz[strongest]), float(magnitude[strongest]), float(centroid), float(high @ high)
+
+
+FAMILY: Final = FeatureFamily(
+    name=NAME,
+    title="The platform's two-axis vibration features",
+    about="Two neighbouring channels, horizontal and vertical of one bearing, make one row; an odd number of channels"
+    " is refused. The spectrum is that of at most 2,048 samples from a quarter of the burst on.",
+    build=TwoAxisExtractor,
+    formulas=FORMULAS,
+)

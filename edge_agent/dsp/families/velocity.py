@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.family import Extracted, Formula
+from edge_agent.dsp.family_base.family import Example, Extracted, FeatureFamily, Formula
 from edge_agent.dsp.family_base.parameters import Parameters
 from edge_agent.dsp.family_base.windows import Row, Window, check_sampling, check_windows, columns_of, each_window
 from edge_agent.dsp.kernels.hann_spectrum import band_bins, hann
 from edge_agent.errors import SignalError
 
+NAME: Final = "velocity"
 STANDARD_GRAVITY_M_S2: Final = 9.80665
 """CGPM 1901, exact by definition."""
 
@@ -41,10 +42,11 @@ _VELOCITY: Final = (
 )
 
 FORMULAS: Final = (
-    Formula("velocity", "velocity_rms", 1, "mm/s", _VELOCITY, _SOURCE, rtol=1e-6),
-    Formula("velocity", "displacement_rms", 1, "um", "the same with A(f) / (j 2 pi f)^2", _SOURCE, rtol=1e-6),
+    Formula(NAME, "velocity_rms", 1, "mm/s", _VELOCITY, _SOURCE, rtol=1e-6),
+    Formula(NAME, "displacement_rms", 1, "um", "the same with A(f) / (j 2 pi f)^2", _SOURCE, rtol=1e-6),
 )
 
+_PARAMETERS: Final = ("signal_unit", "low_hz", "high_hz")
 _MM_PER_M: Final = 1e3
 _UM_PER_M: Final = 1e6
 
@@ -59,10 +61,10 @@ class VelocityExtractor:
     """
 
     def __init__(self, spec: FeatureSpec) -> None:
-        parameters = Parameters("velocity", spec.parameters, known=("signal_unit", "low_hz", "high_hz"))
+        parameters = Parameters(NAME, spec.parameters, known=_PARAMETERS)
         unit = parameters.choice("signal_unit", "m/s2", known=tuple(_M_S2_PER_UNIT))
         low_hz, high_hz = parameters.positive("low_hz", 10.0), parameters.positive("high_hz", 1000.0)
-        check_sampling("velocity", window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
+        check_sampling(NAME, window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
         _check_band(low_hz, high_hz, window_samples=spec.window_samples, sample_rate_hz=spec.sample_rate_hz)
         self.features: tuple[FeatureId, ...] = spec.features
         self._columns = columns_of(spec.features, FORMULAS)
@@ -92,7 +94,7 @@ def _per_power(frequencies_hz: NDArray[np.float64], taper: NDArray[np.float64]) 
 
 def _check_band(low_hz: float, high_hz: float, *, window_samples: int, sample_rate_hz: float) -> None:
     if not low_hz < high_hz:
-        raise SignalError(f"velocity: the band must rise, not {low_hz:g} to {high_hz:g} Hz")
+        raise SignalError(f"{NAME}: the band must rise, not {low_hz:g} to {high_hz:g} Hz")
     if high_hz >= sample_rate_hz / 2:
         raise SignalError(
             f"velocity up to {high_hz:g} Hz cannot be had at {sample_rate_hz:g} Hz:"
@@ -107,3 +109,20 @@ def _check_band(low_hz: float, high_hz: float, *, window_samples: int, sample_ra
             hint=f"use windows of at least {MIN_PERIODS / low_hz:g} s ({round(MIN_PERIODS / low_hz * sample_rate_hz)}"
             " samples)",
         )
+
+
+FAMILY: Final = FeatureFamily(
+    name=NAME,
+    title="Vibration severity",
+    about="From acceleration; parameters `signal_unit` (`m/s2` or `g`), `low_hz`, `high_hz`. Calibration point: 10 m/s2"
+    " RMS at 159.155 Hz is 10 mm/s. A tone on a limit of the band itself reads 10 % low, or up to 30 % where the"
+    " limit falls between two bins: set low_hz clearly below the shaft's speed. Zones A to D are a table of values"
+    " that you answer for"
+    " (`edge_agent/reference_tables/severity_zones.toml`). Windows of one second.",
+    build=VelocityExtractor,
+    formulas=FORMULAS,
+    parameters=_PARAMETERS,
+    default_features=("velocity_rms", "displacement_rms"),
+    reports_max=frozenset({"velocity_rms"}),
+    example=Example(20_480, {"signal_unit": "g"}),
+)

@@ -19,15 +19,17 @@ from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.core.samples import Samples
-from edge_agent.dsp.family_base.family import Extracted, Formula
+from edge_agent.dsp.family_base.family import Example, Extracted, FeatureFamily, Formula, ProofTolerance
+from edge_agent.dsp.family_base.windows import check_windows, columns_of
 from edge_agent.dsp.kernels.magnitude_spectrum import HIGH_FREQUENCY_HZ, positive_frequencies_hz
 from edge_agent.dsp.kernels.moments import Column, Moments, blocks_of, half_moments, merged, shared_halves
 from edge_agent.errors import SignalError
 
+NAME: Final = "vibration"
 _SOURCE: Final = "platform vibration champion"
 
 FORMULAS: Final = tuple(
-    Formula("vibration", name, 1, unit, definition, _SOURCE, rtol, atol)
+    Formula(NAME, name, 1, unit, definition, _SOURCE, rtol, atol)
     for name, unit, definition, rtol, atol in (
         ("rms", "signal", "sqrt(sum(x^2) / n), with DC", 1e-6, 0.0),
         ("peak_to_peak", "signal", "max x - min x", 1e-6, 0.0),
@@ -75,7 +77,7 @@ class VibrationExtractor:
 
     def __init__(self, spec: FeatureSpec) -> None:
         self.features: tuple[FeatureId, ...] = spec.features
-        self._columns = _columns(spec.features)
+        self._columns = columns_of(spec.features, FORMULAS)
         self._window_samples = spec.window_samples
         if spec.parameters:
             raise SignalError(f"the vibration family takes no parameters, not {', '.join(spec.parameters)}")
@@ -96,23 +98,13 @@ class VibrationExtractor:
 
     def extract(self, samples: Samples) -> Extracted:
         """See `Extractor.extract`."""
-        self._check(samples)
+        check_windows(samples, self._window_samples)
         if not samples.size:
             n_channels, n_windows, _ = samples.shape
             return np.empty((n_channels, n_windows, len(self._columns)), np.float32), np.empty(samples.shape[:2], bool)
         # A bad window must not warn for the good ones beside it: it is reported by `is_usable`.
         with np.errstate(invalid="ignore", divide="ignore", over="ignore", under="ignore"):
             return self._extract(samples)
-
-    def _check(self, samples: Samples) -> None:
-        if samples.ndim != 3 or samples.shape[-1] != self._window_samples:
-            raise SignalError(
-                f"these windows have shape {samples.shape}; this extractor takes"
-                f" (n_channels, n_windows, {self._window_samples})",
-                hint="cut the windows to the length the model was trained on",
-            )
-        if samples.dtype != np.float32:
-            raise SignalError(f"samples must be float32, not {samples.dtype}")
 
     def _extract(self, samples: Samples) -> Extracted:
         if samples.strides[-1] != samples.itemsize:
@@ -215,11 +207,15 @@ def _scale(m: Moments) -> Samples | None:
     return np.asarray(np.ldexp(np.float32(1), -np.clip(exponent, -_MAX_EXPONENT, _MAX_EXPONENT)), dtype=np.float32)
 
 
-def _columns(features: tuple[FeatureId, ...]) -> list[int]:
-    unknown = [feature.name for feature in features if feature.name not in VIBRATION_FEATURES]
-    if unknown or not features:
-        raise SignalError(
-            f"no vibration feature is called {', '.join(unknown)}" if unknown else "the spec names no features",
-            hint=f"known: {', '.join(VIBRATION_FEATURES)}",
-        )
-    return [VIBRATION_FEATURES.index(feature.name) for feature in features]
+FAMILY: Final = FeatureFamily(
+    name=NAME,
+    title="The platform's vibration features",
+    about="What the platform's vibration champions were trained on, with its odd choices (no taper, amplitudes not"
+    " divided by n). Windows of 2,048 samples.",
+    build=VibrationExtractor,
+    formulas=FORMULAS,
+    default_features=("rms", "peak_to_peak", "crest_factor", "kurtosis"),
+    reports_max=frozenset({"peak_to_peak", "crest_factor", "kurtosis"}),
+    proof_tolerance=ProofTolerance(feature_rtol=3e-6, feature_atol_std=3e-5),
+    example=Example(2_048),
+)

@@ -79,7 +79,7 @@ class Formula:
         return FeatureId(self.name, self.version, self.unit)
 
 
-class Input(StrEnum):
+class FamilyInput(StrEnum):
     """What an extractor's "samples" are, and so who can feed it."""
 
     WINDOWS = "windows"
@@ -148,7 +148,7 @@ class FeatureFamily:
     build: Callable[[FeatureSpec], Extractor]
     formulas: tuple[Formula, ...] = ()
     parameters: tuple[str, ...] = ()
-    takes: Input = Input.WINDOWS
+    takes: FamilyInput = FamilyInput.WINDOWS
     default_features: tuple[str, ...] = ()
     reports_max: frozenset[str] = frozenset()
     speed_features: frozenset[str] = frozenset()

@@ -33,6 +33,11 @@ class FaultLine(StrEnum):
     """Fundamental train (cage) frequency."""
 
 
+def line_of(feature: str) -> FaultLine | None:
+    """Return the fault line that a feature such as `bpfo_snr_db` is about, or None."""
+    return next((line for line in FaultLine if feature.startswith(f"{line}_")), None)
+
+
 ORDER_PARAMETERS: Final = tuple(f"{line.value}_order" for line in FaultLine)
 
 

@@ -1,6 +1,6 @@
 """Zones of vibration severity: which of A to D a velocity is in, given the limits of the machine's group.
 
-The limits are data that somebody is answerable for (`edge_agent.health.severity_zones` reads them); the rule is here.
+The limits are data that somebody is answerable for (`edge_agent.reference_tables.read` reads them); the rule is here.
 """
 
 from __future__ import annotations
@@ -8,8 +8,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from edge_agent.errors import SignalError
+
+SEVERITY: Final = "velocity_rms"
+"""The feature that zones are of."""
 
 
 class Zone(StrEnum):

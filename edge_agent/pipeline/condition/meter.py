@@ -22,9 +22,10 @@ from edge_agent.core.tags import Reading
 from edge_agent.core.windows import WindowBatch
 from edge_agent.dsp.family_base.family import Extracted, Extractor
 from edge_agent.dsp.kernels.shaft_speed import SpeedAwareExtractor
+from edge_agent.dsp.machines.severity import SEVERITY
 from edge_agent.errors import SignalError
 from edge_agent.pipeline.alarms import AlarmChange
-from edge_agent.pipeline.condition.plan import SEVERITY, Indicator
+from edge_agent.pipeline.condition.plan import Indicator
 from edge_agent.pipeline.condition.trackers import FaultLineTracker, ZoneTracker
 from edge_agent.pipeline.recorder import Recorder
 

@@ -8,45 +8,20 @@ Constraints
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.dsp.catalog import CATALOG, build_extractor, feature_ids
-from edge_agent.dsp.families import calendar_terms, tag_forecast, tag_history
-from edge_agent.dsp.family_base.family import Extractor, channels_per_row
+from edge_agent.dsp.family_base.family import Extractor, FamilyInput, FeatureFamily, channels_per_row
 from edge_agent.dsp.family_base.parameters import Parameters, Value
-from edge_agent.dsp.machines.bearing import GEOMETRY_PARAMETERS, ORDER_PARAMETERS, FaultLine, orders_from
-from edge_agent.dsp.machines.severity import MachineGroup
+from edge_agent.dsp.machines.bearing import GEOMETRY_PARAMETERS, ORDER_PARAMETERS, FaultLine, line_of, orders_from
+from edge_agent.dsp.machines.severity import SEVERITY, MachineGroup
 from edge_agent.errors import ConfigurationError, SignalError
 from edge_agent.reference_tables.read import BEARINGS_FILE, SEVERITY_ZONES_FILE, read_bearings, read_machine_groups
 from edge_agent.settings import IndicatorSettings, TableSettings, WaveformSettings
-
-WITHOUT_WINDOWS: Final = frozenset({"tag_snapshot", tag_history.FAMILY, tag_forecast.FAMILY, calendar_terms.FAMILY})
-
-USUAL_CHOICE: Final[Mapping[str, tuple[str, ...]]] = {
-    "vibration": ("rms", "peak_to_peak", "crest_factor", "kurtosis"),
-    "time_domain": ("rms", "peak", "crest_factor", "kurtosis_fisher"),
-    "velocity": ("velocity_rms", "displacement_rms"),
-    "envelope": ("envelope_rms", "envelope_kurtosis"),
-    "spectral_kurtosis": ("spectral_kurtosis_max", "spectral_kurtosis_max_hz"),
-    "orders": ("order_0_5", "order_1", "order_2", "order_3"),
-    "spectrum": ("spectral_centroid", "spectral_entropy", "dominant_frequency_hz", "dominant_amplitude"),
-    "log_mel": ("rms_level",),
-}
-USUAL_LINES: Final = (FaultLine.BPFO, FaultLine.BPFI, FaultLine.BSF)
-"""With a bearing. The cage's line (FTF) is so low that most windows do not resolve it."""
-
-MAX_MATTERS: Final = frozenset(
-    {"velocity_rms", "peak", "peak_to_peak", "crest_factor", "impulse_factor", "spectral_kurtosis_max"}
-    | {"kurtosis", "kurtosis_fisher", "kurtosis_pearson", "envelope_kurtosis"}
-    | {f"{line}_snr_db" for line in FaultLine}
-)
-"""What a single window tells and a mean over a minute hides."""
-
-SEVERITY: Final = "velocity_rms"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +30,7 @@ class Indicator:
 
     settings: IndicatorSettings
     channels: tuple[int, ...]
+    family: FeatureFamily
     features: tuple[FeatureId, ...]
     parameters: Mapping[str, Value]
     orders: Mapping[FaultLine, float]
@@ -76,7 +52,7 @@ class Indicator:
         return rows + [
             (i, f"{prefix}{feature.name}_max", "max")
             for i, feature in enumerate(self.features)
-            if feature.name in MAX_MATTERS
+            if feature.name in self.family.reports_max
         ]
 
     def spec(self, sample_rate_hz: float) -> FeatureSpec:
@@ -134,40 +110,77 @@ def check_rows(source: WaveformSettings, indicators: Iterable[Indicator], model_
 
 
 def _indicator(source: WaveformSettings, settings: IndicatorSettings, tables: TableSettings) -> Indicator:
-    if settings.family in WITHOUT_WINDOWS or settings.family not in CATALOG.families:
-        known = ", ".join(family for family in CATALOG.families if family not in WITHOUT_WINDOWS)
-        raise ConfigurationError(f"no family of windows is called {settings.family}", hint=f"known: {known}")
+    family = _family(settings)
     group = _group(settings, tables)
-    parameters = _parameters(source, settings, tables, group)
-    orders = _orders(settings, parameters)
-    features = feature_ids(settings.family, *_names(settings, orders))
+    parameters = _parameters(source, family, settings, tables, group)
+    orders = _orders(family, parameters)
+    features = feature_ids(family.name, *_names(family, settings, orders))
     points = [channel.point for channel in source.channels]
     if group is not None and SEVERITY not in {feature.name for feature in features}:
         raise ConfigurationError(f"zones are those of {SEVERITY}, which is not among the features", hint="add it")
     wanted = {feature.name for feature in features}
     lines = {line: order for line, order in orders.items() if f"{line}_snr_db" in wanted}
     has_speed = settings.shaft_tag is not None or "shaft_hz" in parameters
-    if (lines or settings.family == "orders") and not has_speed:
+    if wanted & family.speed_features and not has_speed:
         raise ConfigurationError("the shaft's speed is not given", hint="set shaft_hz, or shaft_tag with its scale")
     channels = tuple(points.index(point) for point in settings.points) or tuple(range(len(points)))
-    return Indicator(settings, channels, features, parameters, lines, group)
+    return Indicator(settings, channels, family, features, parameters, lines, group)
 
 
-def _names(settings: IndicatorSettings, orders: Mapping[FaultLine, float]) -> tuple[str, ...]:
+def _family(settings: IndicatorSettings) -> FeatureFamily:
+    """Return the family, of windows and with a use for what the settings give. Raises ConfigurationError."""
+    known = CATALOG.of_windows()
+    try:
+        family = CATALOG.family(settings.family)
+    except SignalError as exc:
+        raise ConfigurationError(exc.message, hint=f"known: {', '.join(known)}") from exc
+    if family.takes is not FamilyInput.WINDOWS:
+        raise ConfigurationError(f"{family.name} is no family of windows", hint=f"known: {', '.join(known)}")
+    for given, takes_it in _CONVENIENCES.items():
+        if getattr(settings, given) is not None and not takes_it(family):
+            those = [name for name in known if takes_it(CATALOG.family(name))]
+            raise ConfigurationError(
+                f'{given} has no use for family = "{family.name}", only for {" and ".join(those)}',
+                hint=f"leave {given} out",
+            )
+    return family
+
+
+def _takes_bearing(family: FeatureFamily) -> bool:
+    return set(GEOMETRY_PARAMETERS) <= set(family.parameters)
+
+
+def _takes_speed(family: FeatureFamily) -> bool:
+    return bool(family.speed_features)
+
+
+_CONVENIENCES: Final[Mapping[str, Callable[[FeatureFamily], bool]]] = {
+    "bearing": _takes_bearing,
+    "zones": lambda family: any(formula.name == SEVERITY for formula in family.formulas),
+    "shaft_hz": _takes_speed,
+    "shaft_tag": _takes_speed,
+}
+"""Settings that only some families have a use for."""
+
+
+def _names(family: FeatureFamily, settings: IndicatorSettings, orders: Mapping[FaultLine, float]) -> tuple[str, ...]:
     if settings.features:
         return settings.features
-    names = USUAL_CHOICE.get(settings.family)
-    if names is None:
-        raise ConfigurationError(f"{settings.family} has no usual choice of features", hint="name them: features = []")
-    lines = [line for line in USUAL_LINES if line in orders]
-    return (*names, *(f"{line}_{what}" for line in lines for what in ("amplitude", "snr_db")))
+    if not family.default_features:
+        raise ConfigurationError(f"{family.name} has no default features", hint="name them: features = []")
+    lines = {name: line_of(name) if _takes_bearing(family) else None for name in family.default_features}
+    return tuple(name for name, line in lines.items() if line is None or line in orders)
 
 
 def _parameters(
-    source: WaveformSettings, settings: IndicatorSettings, tables: TableSettings, group: MachineGroup | None
+    source: WaveformSettings,
+    family: FeatureFamily,
+    settings: IndicatorSettings,
+    tables: TableSettings,
+    group: MachineGroup | None,
 ) -> dict[str, Value]:
     parameters: dict[str, Value] = dict(settings.parameters)
-    if settings.family == "velocity":
+    if "signal_unit" in family.parameters:
         parameters.setdefault("signal_unit", source.signal_unit)
     if group is not None:
         for name, wanted in (("low_hz", group.low_hz), ("high_hz", group.high_hz)):
@@ -205,10 +218,10 @@ def _group(settings: IndicatorSettings, tables: TableSettings) -> MachineGroup |
     return groups[settings.zones]
 
 
-def _orders(settings: IndicatorSettings, parameters: Mapping[str, Value]) -> dict[FaultLine, float]:
-    if settings.family != "envelope":
+def _orders(family: FeatureFamily, parameters: Mapping[str, Value]) -> dict[FaultLine, float]:
+    if not _takes_bearing(family):
         return {}
     known = (*GEOMETRY_PARAMETERS, *ORDER_PARAMETERS)
     return orders_from(
-        Parameters("envelope", {name: value for name, value in parameters.items() if name in known}, known=known)
+        Parameters(family.name, {name: value for name, value in parameters.items() if name in known}, known=known)
     )

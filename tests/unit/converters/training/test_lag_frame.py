@@ -17,7 +17,7 @@ from converters.kinds import convert, describe
 from converters.proof.parity import measure
 from edge_agent.core.features import FeatureSpec
 from edge_agent.dsp.catalog import feature_ids
-from edge_agent.dsp.families.tag_history import FAMILY, TagHistoryExtractor, histories
+from edge_agent.dsp.families.tag_history import NAME, TagHistoryExtractor, histories
 
 N_LAGS = 3
 NAMES = (*(f"value_lag_{lag}" for lag in range(1, N_LAGS + 1)), "value", "quality")
@@ -48,7 +48,7 @@ def series(n: int = 400) -> pd.DataFrame:
 
 def raw_rows(table: pd.DataFrame) -> NDArray[np.float64]:
     """The model's inputs as the agent's feature family computes them, histories filled with their first value."""
-    spec = FeatureSpec(FAMILY, feature_ids(FAMILY, *NAMES), parameters={"n_lags": N_LAGS, "step_s": 60.0})
+    spec = FeatureSpec(NAME, feature_ids(NAME, *NAMES), parameters={"n_lags": N_LAGS, "step_s": 60.0})
     inputs = histories(table["value"].to_numpy(), table["quality"].to_numpy(), n_lags=N_LAGS)
     values, is_usable = TagHistoryExtractor(spec).extract(np.asarray(inputs, np.float32)[np.newaxis])
     assert is_usable.all()

@@ -19,7 +19,7 @@ from edge_agent.bundles.onnx_runtime import OnnxModel
 from edge_agent.bundles.store import load_champion
 from edge_agent.core.features import FeatureSpec
 from edge_agent.dsp.catalog import build_extractor, feature_ids
-from edge_agent.dsp.families.tag_history import FAMILY, histories
+from edge_agent.dsp.families.tag_history import NAME, histories
 from tests.support.places import SHIPPED_MODELS
 
 NOWHERE = Path("no-data-needed")
@@ -49,7 +49,7 @@ def test_a_fault_changes_nothing_before_it(fault):
 def test_the_edge_computes_the_platforms_lag_frame_from_the_first_reading_on():
     sensor = synthetic_sensor(4, 40)
     names = ("value_lag_1", "value_lag_2", "value_lag_5", "value", "quality")
-    spec = FeatureSpec(FAMILY, feature_ids(FAMILY, *names), parameters={"n_lags": 5, "step_s": 300.0})
+    spec = FeatureSpec(NAME, feature_ids(NAME, *names), parameters={"n_lags": 5, "step_s": 300.0})
     values, is_usable = build_extractor(spec).extract(histories(sensor.values, sensor.qualities, n_lags=5)[np.newaxis])
     assert is_usable.all()
     np.testing.assert_array_equal(values[0], columns_of(lag_frame([sensor], n_lags=5), names).astype(np.float32))

@@ -9,12 +9,14 @@ import pytest
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.dsp.catalog import CATALOG, FeatureCatalog, Formula, build_extractor, feature_ids
 from edge_agent.dsp.families.vibration import VIBRATION_FEATURES, VibrationExtractor
+from edge_agent.dsp.family_base.family import FeatureFamily
 from edge_agent.errors import SignalError
 from tests.support.places import REPOSITORY
 
 ROOT = REPOSITORY
 UNITS = {"", "signal", "signal^2", "Hz", "1/s", "dB", "dBFS", "mm/s", "um", "s", "h", "d", "deg"}
 
+RMS_1 = Formula("vibration", "rms", 1, "signal", "a formula", "a test", 1e-6)
 RMS_2 = Formula("vibration", "rms", 2, "signal", "another formula", "a test", 1e-6)
 
 
@@ -47,15 +49,32 @@ def test_a_spec_without_features_is_refused():
         build_extractor(vibration_spec())
 
 
-def test_a_formula_is_registered_once_and_a_new_version_stands_beside_it():
-    catalog = FeatureCatalog()
-    catalog.add_family("vibration", VibrationExtractor)
-    catalog.add(RMS_2)
-    with pytest.raises(ValueError, match="rms version 2 is registered already"):
-        catalog.add(RMS_2)
+def family(*formulas: Formula, **more: object) -> FeatureFamily:
+    return FeatureFamily(name="vibration", title="", about="", build=VibrationExtractor, formulas=formulas, **more)
+
+
+def test_a_family_is_registered_once():
+    catalog = FeatureCatalog([family(RMS_1, RMS_2)])
     with pytest.raises(ValueError, match="family vibration is registered already"):
-        catalog.add_family("vibration", VibrationExtractor)
-    assert catalog.formulas("vibration") == (RMS_2,)
+        catalog.add(family(RMS_1))
+    assert catalog.formulas("vibration") == (RMS_1, RMS_2)
+
+
+def test_a_formula_stands_once_in_its_family_and_a_new_version_beside_it():
+    assert family(RMS_1, RMS_2).formulas == (RMS_1, RMS_2)
+    with pytest.raises(ValueError, match=r"vibration\.rms version 2 stands there twice"):
+        family(RMS_2, RMS_2)
+
+
+@pytest.mark.parametrize("field", ["default_features", "reports_max", "speed_features"])
+def test_a_family_reports_only_what_it_computes(field):
+    with pytest.raises(ValueError, match="vibration has no feature loudness"):
+        family(RMS_1, **{field: ("loudness",)})
+
+
+def test_a_formula_of_another_family_is_refused():
+    with pytest.raises(ValueError, match=r"velocity\.velocity_rms is not one of the family vibration"):
+        family(Formula("velocity", "velocity_rms", 1, "mm/s", "", "", 0.0))
 
 
 def test_the_catalogue_lists_exactly_what_the_vibration_extractor_computes():

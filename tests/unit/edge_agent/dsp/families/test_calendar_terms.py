@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_agent.core.features import FeatureSpec
 from edge_agent.dsp.catalog import build_extractor, feature_ids
-from edge_agent.dsp.families.calendar_terms import FAMILY, FORMULAS, day_and_second
+from edge_agent.dsp.families.calendar_terms import FORMULAS, NAME, day_and_second
 from edge_agent.errors import SignalError
 
 NAMES = tuple(formula.name for formula in FORMULAS)
@@ -19,7 +19,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def terms_at(day: float, second: float) -> tuple[dict[str, float], bool]:
-    extractor = build_extractor(FeatureSpec(FAMILY, feature_ids(FAMILY)))
+    extractor = build_extractor(FeatureSpec(NAME, feature_ids(NAME)))
     values, is_usable = extractor.extract(np.array([[[day, second]]], np.float32))
     return dict(zip(NAMES, values[0, 0].tolist(), strict=True)), bool(is_usable[0, 0])
 
@@ -54,13 +54,13 @@ def test_what_is_no_whole_second_of_a_day_is_unusable(day: float, second: float)
 
 
 def test_a_term_may_be_asked_for_alone():
-    extractor = build_extractor(FeatureSpec(FAMILY, feature_ids(FAMILY, "day_of_week")))
+    extractor = build_extractor(FeatureSpec(NAME, feature_ids(NAME, "day_of_week")))
     values, _ = extractor.extract(np.array([[[4, 0], [3, 7]]], np.float32))
     np.testing.assert_array_equal(values[0, :, 0], [0.0, 6.0])  # 1970-01-05 was a Monday
 
 
 def test_another_shape_and_a_parameter_are_refused():
     with pytest.raises(SignalError, match="day number and second"):
-        build_extractor(FeatureSpec(FAMILY, feature_ids(FAMILY))).extract(np.zeros((1, 1, 3), np.float32))
+        build_extractor(FeatureSpec(NAME, feature_ids(NAME))).extract(np.zeros((1, 1, 3), np.float32))
     with pytest.raises(SignalError, match="no parameters, not zone"):
-        build_extractor(FeatureSpec(FAMILY, feature_ids(FAMILY), parameters={"zone": "CET"}))
+        build_extractor(FeatureSpec(NAME, feature_ids(NAME), parameters={"zone": "CET"}))

@@ -7,20 +7,20 @@ import pytest
 
 from edge_agent.core.features import FeatureSpec
 from edge_agent.dsp.catalog import build_extractor, feature_ids
-from edge_agent.dsp.families.tag_forecast import FAMILY, LAYOUT
+from edge_agent.dsp.families.tag_forecast import LAYOUT, NAME
 from edge_agent.errors import SignalError
 
 
 def test_a_reading_passes_through_exactly():
     readings = np.array([[[20_458, 86_399, 71.25], [-3, 0, -1e30]]], np.float32)
-    values, is_usable = build_extractor(FeatureSpec(FAMILY, feature_ids(FAMILY, *LAYOUT))).extract(readings)
+    values, is_usable = build_extractor(FeatureSpec(NAME, feature_ids(NAME, *LAYOUT))).extract(readings)
     assert is_usable.all()
     np.testing.assert_array_equal(values, readings)
 
 
 @pytest.mark.parametrize("reading", [(1, 86_400, 5.0), (1.5, 0, 5.0), (1, 0, np.nan), (1, 0, np.inf), (np.nan, 0, 5)])
 def test_a_reading_without_a_value_or_an_instant_is_unusable(reading: tuple[float, ...]):
-    extractor = build_extractor(FeatureSpec(FAMILY, feature_ids(FAMILY, *LAYOUT)))
+    extractor = build_extractor(FeatureSpec(NAME, feature_ids(NAME, *LAYOUT)))
     values, is_usable = extractor.extract(np.array([[reading]], np.float32))
     assert not is_usable[0, 0]
     assert np.isnan(values).all()
@@ -28,4 +28,4 @@ def test_a_reading_without_a_value_or_an_instant_is_unusable(reading: tuple[floa
 
 def test_another_shape_is_refused():
     with pytest.raises(SignalError, match="day_number, second_of_day, value"):
-        build_extractor(FeatureSpec(FAMILY, feature_ids(FAMILY, *LAYOUT))).extract(np.zeros((1, 1, 2), np.float32))
+        build_extractor(FeatureSpec(NAME, feature_ids(NAME, *LAYOUT))).extract(np.zeros((1, 1, 2), np.float32))

@@ -7,7 +7,7 @@ import pytest
 
 from edge_agent.core.features import FeatureSpec
 from edge_agent.dsp.catalog import build_extractor, feature_ids
-from edge_agent.dsp.families.tag_history import FAMILY, MAX_LAGS, histories
+from edge_agent.dsp.families.tag_history import MAX_LAGS, NAME, histories
 from edge_agent.errors import SignalError
 
 N_LAGS = 3
@@ -18,7 +18,7 @@ QUALITIES = [1.0, 0.9, 0.8, 0.7, 0.6]
 
 def spec(*names: str, **parameters: float | str) -> FeatureSpec:
     given = {"n_lags": N_LAGS, "step_s": 300.0, **parameters}
-    return FeatureSpec(FAMILY, feature_ids(FAMILY, *(names or NAMES)), parameters=given)
+    return FeatureSpec(NAME, feature_ids(NAME, *(names or NAMES)), parameters=given)
 
 
 def features_of(samples: np.ndarray, **parameters: float | str) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import pytest
 from converters.proof import reference_features
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.dsp.catalog import CATALOG, build_extractor, feature_ids
-from edge_agent.dsp.families.two_axes import AXES, FAMILY, FORMULAS
+from edge_agent.dsp.families.two_axes import AXES, FORMULAS, NAME
 from edge_agent.dsp.family_base.family import Formula, channels_per_row
 from edge_agent.errors import SignalError
 
@@ -18,7 +18,7 @@ NAMES = [formula.name for formula in FORMULAS]
 
 
 def spec(n: int, *names: str, parameters: dict[str, float] | None = None) -> FeatureSpec:
-    return FeatureSpec(FAMILY, feature_ids(FAMILY, *names), RATE_HZ, n, n, parameters or {})
+    return FeatureSpec(NAME, feature_ids(NAME, *names), RATE_HZ, n, n, parameters or {})
 
 
 def bursts(n: int, *, n_channels: int = 4) -> np.ndarray:
@@ -100,18 +100,18 @@ def test_an_odd_number_of_channels_is_refused_by_name() -> None:
 
 def test_a_rate_without_high_frequencies_is_refused() -> None:
     with pytest.raises(SignalError, match="above 1000 Hz; at 2000 Hz"):
-        build_extractor(FeatureSpec(FAMILY, feature_ids(FAMILY), 2_000.0, 2_560, 2_560))
+        build_extractor(FeatureSpec(NAME, feature_ids(NAME), 2_000.0, 2_560, 2_560))
 
 
 def test_parameters_and_unknown_features_are_refused_by_name() -> None:
     with pytest.raises(SignalError, match="takes no parameters, not slice"):
         build_extractor(spec(2_560, parameters={"slice": 1.0}))
     with pytest.raises(SignalError, match="no feature a_rms"):
-        build_extractor(FeatureSpec(FAMILY, (FeatureId("a_rms", 1, "signal"),), RATE_HZ, 2_560, 2_560))
+        build_extractor(FeatureSpec(NAME, (FeatureId("a_rms", 1, "signal"),), RATE_HZ, 2_560, 2_560))
 
 
 def test_only_this_family_scores_channels_together() -> None:
     assert channels_per_row(build_extractor(spec(2_560))) == 2
     vibration = FeatureSpec("vibration", feature_ids("vibration"), RATE_HZ, 2_560, 2_560)
     assert channels_per_row(build_extractor(vibration)) == 1
-    assert FAMILY in CATALOG.families
+    assert NAME in CATALOG.families

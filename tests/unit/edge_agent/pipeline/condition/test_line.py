@@ -239,10 +239,10 @@ def test_a_stop_reports_what_is_begun_and_ends_the_gaps() -> None:
 @pytest.mark.parametrize(
     ("indicator", "words"),
     [
-        ({"family": "nonsense"}, "no family of windows is called nonsense"),
-        ({"family": "tag_history"}, "no family of windows is called tag_history"),
+        ({"family": "nonsense"}, "no feature family nonsense"),
+        ({"family": "tag_history"}, "tag_history is no family of windows"),
         ({"family": "vibration_two_axes", "features": ["h_rms"]}, "takes several channels at once"),
-        ({"family": "mfcc_mean"}, "mfcc_mean has no usual choice of features"),
+        ({"family": "mfcc_mean"}, "mfcc_mean has no default features"),
         ({"family": "velocity", "features": ["speed"]}, "no feature speed"),
         ({"family": "velocity", "window_s": 0.1}, "too short for velocity"),
         ({"family": "velocity", "zones": "pumps"}, "no machine group is called 'pumps'"),
