@@ -255,8 +255,9 @@ async def test_rows_from_before_the_roll_up_existed_are_rolled_up(bare: Database
 
 def test_maintain_runs_every_job_once_and_prints_what_each_did(database: Database):
     done = edge_central("maintain", "--database-url", database.url, "--hours-since", "2026-01-01")
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(one["job"], one["outcome"]) for one in told] == [
+    printed = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(one["job"], one["outcome"]) for one in printed] == [
         ("retention", "done"), ("hourly", "done"), ("reading_index", "done"),
     ]  # fmt: skip
+    assert '"changed": 0' in done.stdout.splitlines()[2]
     assert done.returncode == 0

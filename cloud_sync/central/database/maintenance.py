@@ -188,7 +188,8 @@ class Maintenance:
         if job is Job.RETENTION:
             return await self._delete_old(connection, features)
         if job is Job.READING_INDEX:
-            return await build_index(connection, self._store.reached, hypertable=features.hypertable)
+            built = await build_index(connection, self._store.reached, hypertable=features.hypertable)
+            return None if built is None else int(built)
         return await self._roll_up(connection, features)
 
     async def _delete_old(self, connection: asyncpg.Connection[Any], features: Features) -> int | None:
