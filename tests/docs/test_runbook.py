@@ -53,10 +53,11 @@ def sentences() -> frozenset[str]:
 
 @cache
 def rows() -> list[str]:
-    """The messages that the first column of the tables quotes."""
-    tables = RUNBOOK.split("## CENTRAL: each state")[0]
-    first = [line.split(" | ")[0] for line in tables.splitlines() if line.startswith("| ")]
-    return [quoted for cell in first for quoted in re.findall(r"`([^`]+)`", cell)]
+    """The messages that are explained: those of the items with a meaning below them, and of the first column of tables."""
+    page = RUNBOOK.split("## CENTRAL: each state")[0]
+    items = re.findall(r"^- (.+?)\n  - means: ", re.sub(r"\n  (?! *- )", " ", page), re.MULTILINE)
+    cells = [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| ")]
+    return [quoted for message in items + cells for quoted in re.findall(r"`([^`]+)`", message)]
 
 
 def fragments(row: str) -> list[str]:
