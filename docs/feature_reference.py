@@ -44,8 +44,8 @@ holds it to the code. A changed formula is a new version: a model names the vers
 
 Every feature is one number per window and channel (shape: scalar). `signal` is the unit of the samples. **Off by at
 most** is how far the edge's float32 may be from the formula in float64: a share of the value, plus an amount in the
-feature's unit; the tests use these numbers (`tests/unit/dsp`). A window with a sample that is not finite, a flat line,
-or a feature that is undefined has no features: it is a gap, never a zero.
+feature's unit; the tests use these numbers (`tests/unit/edge_agent/dsp`). A window with a sample that is not finite, a
+flat line, or a feature that is undefined has no features: it is a gap, never a zero.
 
 The pictures show the mean of each feature over one snapshot of the run to failure in `tests/data/nasa_ims` (62
 snapshots in a week): bearing 1, whose outer race fails, and bearing 2, which stays healthy. Sounds are the fan of

@@ -53,7 +53,7 @@ def sentences() -> frozenset[str]:
 
 @cache
 def rows() -> list[str]:
-    """The messages that are explained: those of the items with a meaning below them, and of the first column of tables."""
+    """The messages that are explained: of the items with a meaning below them, and of the first column of tables."""
     page = RUNBOOK.split("## CENTRAL: each state")[0]
     items = re.findall(r"^- (.+?)\n  - means: ", re.sub(r"\n  (?! *- )", " ", page), re.MULTILINE)
     cells = [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| ")]
