@@ -54,9 +54,8 @@ from edge_agent.rollout.missing_models import MissingModels
 from edge_agent.rollout.startup import load_models, settle_probations, wanted_models
 from edge_agent.settings import Settings
 from edge_agent.settings.source_kinds import source_kinds
-from edge_agent.status.document import StatusInputs, describe
+from edge_agent.status.document import StatusInputs, describe, minimal_document, stopped_fields
 from edge_agent.status.downtime import record_downtime
-from edge_agent.status.failed_parts import bare_document, stopped
 from edge_agent.status.fields import rfc3339
 from edge_agent.status.host import HostMonitor
 from edge_agent.status.machines import describe_alarms
@@ -64,6 +63,7 @@ from edge_agent.status.metered_link import MeteredLink, metered_link
 from edge_agent.status.models import describe_updates
 from edge_agent.status.outbox import OutboxWatch
 from edge_agent.status.reconciliation import hourly
+from edge_agent.status.words import counted
 
 log = logging.getLogger("edge_agent")
 
@@ -234,10 +234,10 @@ class Agent:
             self.supervision.start("baselines", partial(self.baselines.run, self.clock)),
             self.supervision.start("status file", self._keep_status_file),
             self.supervision.start("watchdog", self.notifier.keep_alive),
-            self.supervision.start("box", self._warn_of_box),
+            self.supervision.start("box", self._warn_of_host),
         ]
         try:
-            self.notifier.ready(f"{len(sources)} sources")
+            self.notifier.ready(counted(len(sources), "source"))
             log.info("running: %d sources, central %s", len(sources), self.settings.central.address)
             await stop.wait()
             self.notifier.stopping()
@@ -274,7 +274,7 @@ class Agent:
         return self.running.snapshots
 
     async def _leave_last_word(self) -> None:
-        document = await self._answer() | stopped(self.writer.state)
+        document = await self._answer() | stopped_fields(self.writer.state)
         waiting = document.get("outbox", {}).get("records", "an unknown number of")  # the disk may be gone by now
         log.info("stopped; %s records wait in the outbox for the next start", waiting)
         await asyncio.to_thread(self.host.folders.write, document)
@@ -289,7 +289,7 @@ class Agent:
     async def _answer(self) -> dict[str, Any]:
         """The status, or at least why it cannot be made."""
         document = await self.supervision.result("status", self._describe)
-        return document or bare_document(self.settings, self.supervision.failures, now_ns=self.utc.now_ns())
+        return document or minimal_document(self.settings, self.supervision.failures, now_ns=self.utc.now_ns())
 
     async def _describe(self) -> dict[str, Any]:
         try:
@@ -330,7 +330,7 @@ class Agent:
         )
         return describe(inputs)
 
-    async def _warn_of_box(self) -> None:
+    async def _warn_of_host(self) -> None:
         """Once, and apart from the others: a disk that does not answer must not keep a stop from being heard."""
         for line in await asyncio.to_thread(self.host.warnings):
             log.warning("%s", line)

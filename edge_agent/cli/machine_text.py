@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from edge_agent.cli.instants import ago
+from edge_agent.status.words import ago
 
 MOST_SIGMAS: Final = 999.0
 """Where an explanation ends: a feature that never varied, and does now."""

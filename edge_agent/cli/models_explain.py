@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from edge_agent.cli.instants import ago
 from edge_agent.cli.machine_text import WHOSE, fault_line_in_words, reason_in_words
 from edge_agent.cli.status import folders_of
 from edge_agent.cli.status_text import can_show
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
 from edge_agent.settings.toml_file import find_settings_file, read_document, resolve_paths
+from edge_agent.status.words import ago
 
 DOWN: Final = 2
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from edge_agent.cli.instants import ago
-from edge_agent.cli.link_text import link_lines
 from edge_agent.cli.machine_text import alarms_text, indicator_lines
 from edge_agent.cli.model_text import model_lines
+from edge_agent.status.words import ago, bytes_in_words, counted
 
 _DELIVERS: Final = ("online", "refuses_all")
+_HOUR_S: Final = 3_600.0
+_NEARLY: Final = 0.95
+_SHARES: Final = {"payload_share": "payload", "headers_share": "headers", "tls_share": "TLS"}
 _MISSHAPEN: Final = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 """What reading a document raises that has not the fields, types or numbers of a status."""
 
@@ -123,6 +125,34 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
     return lines
 
 
+def link_lines(central: Mapping[str, Any]) -> list[str]:
+    """Return what delivery costs and what is held back for it; nothing of an idle ordinary link."""
+    link = central.get("link") or {}
+    lines = [spent] if (spent := _spent_bytes((central.get("traffic") or {}).get("last_hour") or {})) else []
+    if link.get("next_reading_s"):
+        lines.append(f"readings are collected; the next go in {link['next_reading_s'] / 60:.0f} min")
+    if link.get("is_quiet"):
+        lines.append("quiet hours: readings wait")
+    lines += [_budget(one) for one in link.get("budgets", [])]
+    return lines
+
+
+def _spent_bytes(hour: Mapping[str, Any]) -> str | None:
+    if not hour.get("bytes"):
+        return None
+    each = f", {hour['bytes_per_record']:.0f} bytes a record" if hour.get("bytes_per_record") is not None else ""
+    shares = ", ".join(f"{words} {hour[name]:.0%}" for name, words in _SHARES.items())
+    is_whole = hour["seconds"] >= _NEARLY * _HOUR_S
+    when = "in the last hour" if is_whole else f"in {hour['seconds'] / 60:.0f} min"
+    return f"{bytes_in_words(hour['bytes'])} {when}{each}; {shares}"
+
+
+def _budget(one: Mapping[str, Any]) -> str:
+    used, limit, forecast = (bytes_in_words(one[name]) for name in ("used_bytes", "limit_bytes", "forecast_bytes"))
+    until = one["period_end"][:16].replace("T", " ")
+    return f"budget: {used} of {limit} used this {one['period']}, forecast {forecast}, until {until} UTC"
+
+
 def _lost_in_the_outbox(records: dict[str, int | None]) -> list[str]:
     told = [f"{cause} {'unknown' if number is None else number}" for cause, number in sorted(records.items())]
     return [f"         records the outbox gave up or lost: {', '.join(told)}"] if told else []
@@ -151,7 +181,7 @@ def _no_place(central: dict[str, Any], outbox: dict[str, Any]) -> list[str]:
     if not kept or central.get("takes_events"):
         return []
     return [
-        f"{kept} events have no place at this central and are kept here: it takes single readings only",
+        f"kept here: {counted(kept, 'event')} with no place at this central, which takes single readings only",
         "with a central that takes batches: they are sent by themselves (docs/PLATFORM.md)",
     ]
 
@@ -168,8 +198,9 @@ def _took_over(told: dict[str, Any] | None, now: datetime) -> list[str]:
 def _reconciled(reconcile: dict[str, Any], now: datetime) -> list[str]:
     lines = []
     if reconcile.get("checked_at"):
-        found = f"{reconcile['differences']} sensor hours differ" if reconcile["differences"] else "no difference"
-        span = f"{reconcile['hours']} hours of {reconcile['sensors']} sensors"
+        differing = counted(reconcile["differences"], "sensor hour")
+        found = f"differences in {differing}" if reconcile["differences"] else "no difference"
+        span = f"{counted(reconcile['hours'], 'hour')} of {counted(reconcile['sensors'], 'sensor')}"
         lines.append(f"         compared {ago(reconcile['checked_at'], now)}, {span}: {found}")
     if reconcile.get("error"):
         lines.append(f"         not compared: {reconcile['error']}")
@@ -181,15 +212,17 @@ def _outbox(outbox: dict[str, Any], now: datetime) -> str:
         return f"cannot be read: {outbox.get('error') or 'the disk does not answer'}"
     oldest = f"; oldest from {ago(outbox['oldest'], now)}" if outbox.get("oldest") else ""
     limit = f" of {outbox['max_bytes'] / 1e6:.0f} MB" if outbox.get("max_bytes") else ""
-    letters = f"; {outbox['dead_letters']} dead letters" if outbox.get("dead_letters") else ""
-    return f"{outbox['records']} records wait, {outbox['file_bytes'] / 1e6:.1f} MB{limit}{oldest}{letters}"
+    letters = f"; {counted(outbox['dead_letters'], 'dead letter')}" if outbox.get("dead_letters") else ""
+    return (
+        f"{counted(outbox['records'], 'record')} waiting, {outbox['file_bytes'] / 1e6:.1f} MB{limit}{oldest}{letters}"
+    )
 
 
 def _room(outbox: dict[str, Any]) -> list[str]:
     lines = []
     if outbox.get("room_days") is not None:
         lines.append(
-            f"room for {outbox['room_days']} days at the present rate; "
+            f"space for {outbox['room_days']} days at the present rate; "
             "then every second reading of the oldest is given up"
         )
     if outbox.get("limited_by") == "min_free_bytes":
@@ -202,7 +235,9 @@ def _given_up(outbox: dict[str, Any]) -> list[str]:
     lines = []
     given_up = (outbox.get("thinned_total") or 0) + (outbox.get("evicted_total") or 0)
     if given_up:
-        lines.append(f"{given_up} readings were given up for room, each told to the central as part of a gap")
+        lines.append(
+            f"{counted(given_up, 'reading')} given up for space, each reported to the central as part of a gap"
+        )
     if outbox.get("has_ballast") is False:
         lines.append("no disk reserve: the disk has no space for the file that would pay for emptying the outbox")
     return lines

@@ -18,6 +18,7 @@ from edge_agent.settings import CentralSettings, ModelSettings, Settings
 from edge_agent.settings.load import load_settings
 from edge_agent.settings.source_kinds import source_kinds
 from edge_agent.settings.toml_file import find_settings_file
+from edge_agent.status.words import counted
 
 
 def validate_file(file: Path | None, *, as_json: bool) -> int:
@@ -36,15 +37,15 @@ def validate_file(file: Path | None, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(_document(path, warnings=["; ".join(each) for each in warnings])))
     else:
-        counted = ", ".join(
-            _counted(*of)
+        parts = ", ".join(
+            counted(*of)
             for of in (
                 (len(settings.sources), "source"),
                 (len(settings.tag_names), "tag"),
                 (len(settings.tag_models), "tag model"),
             )
         )
-        print(f"{path}: valid; gateway {settings.gateway.id}, {counted}")
+        print(f"{path}: valid; gateway {settings.gateway.id}, {parts}")
         for what, do in warnings:
             print(f"edge-agent: warning: {what}\n  {do}", file=sys.stderr)
     return 0
@@ -120,7 +121,3 @@ def _features_of(model: str | None, settings: ModelSettings) -> tuple[str, ...]:
 
 def print_schema() -> None:
     print(json.dumps(Settings.model_json_schema(), indent=2))
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

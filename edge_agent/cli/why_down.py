@@ -13,6 +13,7 @@ from typing import Any, Final
 from edge_agent import __version__
 from edge_agent.errors import DaemonUnreachableError
 from edge_agent.installation.process import boot_id, is_alive
+from edge_agent.status.words import counted
 
 START_IT: Final = "start it: systemctl start edge-agent"
 START_BY_HAND: Final = "start it: edge-agent run --config FILE (it ran without systemd)"
@@ -147,7 +148,7 @@ def _by_its_memory(last: dict[str, Any]) -> str:
 def _stopped(last: dict[str, Any]) -> Problem:
     what = "the agent was stopped on request"
     if last.get("not_stored"):
-        what = f"the agent was stopped, and {last['not_stored']} records could not be stored any more"
+        what = f"the agent was stopped, and {counted(last['not_stored'], 'record')} could not be stored any more"
     return _problem(f"{what}{_upgraded(last)}", _start(last), last.get("time"))
 
 

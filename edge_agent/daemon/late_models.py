@@ -18,7 +18,7 @@ from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import Put
 from edge_agent.rollout.lifecycle import ModelLifecycle
 from edge_agent.settings import Settings
-from edge_agent.status.unscored import Unscored, unscored_by
+from edge_agent.status.models import Unscored, unscored_by
 
 
 class UnscoredGaps:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edge_agent.demo.stack import Snapshot
+from edge_agent.status.words import counted
 
 BAR_WIDTH: Final = 24
 NARROWEST_BAR: Final = 6
@@ -23,7 +24,7 @@ def render(snapshot: Snapshot, elapsed_s: float) -> Group:
     gateway = snapshot.gateway
     if gateway is None:
         return Group(Text(f"the gateway is starting ({elapsed_s:.0f} s): models are proven on their golden vectors"))
-    parts: list[Any] = [_waveforms(gateway), _tags(gateway), _alarms(gateway), _road(gateway, snapshot.central)]
+    parts: list[Any] = [_waveforms(gateway), _tags(gateway), _alarms(gateway), _delivery(gateway, snapshot.central)]
     if gateway["problems"]:
         parts.insert(2, _problems(gateway))
     title = f"Smart Maintenance Edge demo, {elapsed_s:.0f} s   (Ctrl-C stops everything)"
@@ -134,12 +135,12 @@ def _alarms(gateway: dict[str, Any]) -> Panel:
     return Panel("\n".join(lines) or "none", title="alarms", title_align="left", border_style=style)
 
 
-def _road(gateway: dict[str, Any], central: dict[str, Any] | None) -> Panel:
+def _delivery(gateway: dict[str, Any], central: dict[str, Any] | None) -> Panel:
     outbox = gateway["outbox"]
     rows = "no answer" if central is None else f"{central.get('rows', 0)} rows committed"
     gaps = ", ".join(f"{cause} {count}" for cause, count in sorted(gateway["gaps"]["by_cause"].items())) or "none"
     text = (
-        f"outbox   {outbox.get('records', 0)} records wait, {outbox['appended_total']} ever appended, "
+        f"outbox   {counted(outbox.get('records', 0), 'record')} waiting, {outbox['appended_total']} ever appended, "
         f"{(outbox.get('file_bytes') or 0) / 1e6:.1f} MB on disk\n"
         f"central  {gateway['central']['state']}, {rows}; {outbox['accepted_total']} accepted, "
         f"{outbox['duplicates_total']} duplicates, {outbox['refused_total']} refused\n"

@@ -10,6 +10,7 @@ from edge_agent.health.clock_keeper import ClockHealth, beside_the_centrals
 from edge_agent.health.clock_watch import ClockState
 from edge_agent.health.time_services import has_battery_clock, remedy
 from edge_agent.status.fields import problem
+from edge_agent.status.words import counted
 
 _GRACE_S: Final = 60.0
 """A time service needs that long after a boot; until then a clock that is not synchronised is no problem."""
@@ -44,7 +45,7 @@ def clock_problems(health: ClockHealth) -> list[dict[str, Any]]:
 
 def _message(health: ClockHealth) -> str | None:
     """In words; None when there is nothing to say."""
-    waiting = f"{health.held_records} records wait to be stamped right"
+    waiting = f"{counted(health.held_records, 'record')} held until they can be stamped right"
     if health.not_believed_us is not None:
         return (
             f"it was set by {health.not_believed_us / 1e6:+.0f} s without being synchronised; that is not followed, "

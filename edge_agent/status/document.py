@@ -6,11 +6,8 @@ RFC 3339; durations in seconds. Pure: parts in, one JSON-able document out.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 from cloud_sync.outbox.retention_policy import Limit
@@ -31,9 +28,16 @@ from edge_agent.installation.lease import Installation
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.stages import SnapshotStage
 from edge_agent.settings import Settings
-from edge_agent.status.backlog_growth import describe_pace, growth_problems, is_withheld
+from edge_agent.status.backlog_growth import growth_problems, is_withheld
+from edge_agent.status.central import (
+    dead_letter_problems,
+    describe_central,
+    link_problem,
+    reconcile_problem,
+    unsteady_problem,
+)
 from edge_agent.status.clock import clock_problems, describe_clock
-from edge_agent.status.failed_parts import describe_parts, part_problems
+from edge_agent.status.failed_parts import describe_failed_parts, part_problems
 from edge_agent.status.fields import in_utc, problem, rfc3339
 from edge_agent.status.host import HostHealth, describe_host, host_problems
 from edge_agent.status.machines import (
@@ -45,22 +49,16 @@ from edge_agent.status.machines import (
     points_in_alarm,
     signal_problems,
 )
-from edge_agent.status.models import update_problems
-from edge_agent.status.outbox import OutboxHealth, describe_outbox, quarantine_problem
-from edge_agent.status.proxy import describe_proxy
-from edge_agent.status.reconciliation import reconcile_problem
+from edge_agent.status.models import Unscored, update_problems
+from edge_agent.status.outbox import OutboxHealth, describe_outbox, put_aside_at_ns, quarantine_problem
 from edge_agent.status.twins import (
     describe_identity,
-    describe_presence,
     presence_problems,
     remedy_of_held,
 )
-from edge_agent.status.unscored import Unscored
-from edge_agent.status.unsteady_link import unsteady_problem
+from edge_agent.status.words import counted
 
 STARTING_GRACE_S: Final = 30.0
-OFFLINE_GRACE_S: Final = 60.0
-"""A central that is restarted is not yet a problem for the technician; one that never answered in this run is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +131,14 @@ def describe(inputs: StatusInputs) -> dict[str, Any]:
         "models": [{"name": m.name, "version": m.version, "threshold": m.threshold} for m in inputs.models],
         "model_updates": dict(inputs.model_updates),
         "outbox": _outbox(inputs),
-        "central": _central(inputs),
+        "central": describe_central(
+            inputs.settings.central,
+            inputs.uplink,
+            inputs.transport,
+            link=inputs.link,
+            own=inputs.own,
+            reconcile=inputs.reconcile,
+        ),
         "gaps": {
             "total": inputs.ledger.total,
             "by_cause": inputs.ledger.by_cause(),
@@ -142,8 +147,28 @@ def describe(inputs: StatusInputs) -> dict[str, Any]:
         },
         "clock": describe_clock(inputs.clock_health),
         "box": None if inputs.host is None else describe_host(inputs.host),
-        "parts_failed": describe_parts(inputs.failures),
+        "parts_failed": describe_failed_parts(inputs.failures),
     }
+
+
+def minimal_document(settings: Settings, failures: Sequence[PartFailure], *, now_ns: int) -> dict[str, Any]:
+    """Return the document of an agent whose whole status cannot be made: that it cannot, and why."""
+    problems = part_problems(failures, now_ns=now_ns)
+    return {
+        "schema": 1,
+        "state": "degraded",
+        "summary": problems[0]["what"] if problems else "the status cannot be made",
+        "time": rfc3339(now_ns),
+        "gateway": {"id": settings.gateway.id, "site": settings.gateway.site, "version": __version__},
+        "problems": problems,
+        "parts_failed": describe_failed_parts(failures),
+    }
+
+
+def stopped_fields(writer: WriterState) -> dict[str, Any]:
+    """Return the fields that end the last document of a run that was asked to stop."""
+    lost = f"; {counted(writer.pending, 'record')} could not be stored: {writer.error}" if writer.pending else ""
+    return {"state": "stopped", "summary": f"stopped on request{lost}", "not_stored": writer.pending}
 
 
 def _problems(inputs: StatusInputs) -> list[dict[str, Any]]:
@@ -181,7 +206,7 @@ def _delivery_problems(inputs: StatusInputs) -> list[dict[str, Any]]:
     if inputs.outbox_error is not None:
         out.append(problem(f"the outbox cannot be read: {inputs.outbox_error}", None, "check the disk or flash card"))
     if writer.error is not None:
-        what = f"the outbox takes nothing: {writer.error}; {writer.pending} records are held in memory"
+        what = f"the outbox takes nothing: {writer.error}; {counted(writer.pending, 'record')} held in memory"
         out.append(problem(what, inputs.outbox.error_since_ns if inputs.outbox else None, writer.hint))
     quarantined = inputs.outbox.quarantined if inputs.outbox else ()
     broken = quarantine_problem(quarantined, waits_for=inputs.outbox.salvage_waits_for if inputs.outbox else None)
@@ -201,24 +226,14 @@ def _delivery_problems(inputs: StatusInputs) -> list[dict[str, Any]]:
     differs = reconcile_problem(inputs.reconcile)
     if differs is not None:
         out.append(problem(differs[0], None, differs[1]))
-    out += letter_problems(inputs.depth, takes_events=inputs.transport.takes_events)
+    out += dead_letter_problems(inputs.depth, takes_events=inputs.transport.takes_events)
     if inputs.depth is not None and inputs.depth.file_bytes > 0.8 * inputs.settings.outbox.max_bytes:
         used = inputs.depth.file_bytes / inputs.settings.outbox.max_bytes
         out.append(problem(f"the outbox is {used:.0%} full", None, "restore the link to the central"))
     if _is_at_the_floor(inputs):
-        what = "the disk is down to the room that is kept free: the oldest readings are given up"
+        what = "the disk is down to its floor, outbox.min_free_bytes: the oldest readings are given up"
         out.append(problem(what, None, "free space on the disk that holds the outbox, or restore the link"))
     return out
-
-
-def link_problem(uplink: UplinkState, now_ns: int) -> dict[str, Any] | None:
-    """A central that is away for a while is none yet; an address or certificate that never worked is one at once."""
-    if uplink.link in (LinkState.STARTING, LinkState.ONLINE):
-        return None
-    was_online = uplink.last_settled_ns is not None
-    if uplink.link is LinkState.OFFLINE and was_online and now_ns - uplink.since_ns <= OFFLINE_GRACE_S * 1e9:
-        return None
-    return problem(f"central: {uplink.error}", uplink.since_ns, uplink.hint)
 
 
 def _is_at_the_floor(inputs: StatusInputs) -> bool:
@@ -227,34 +242,6 @@ def _is_at_the_floor(inputs: StatusInputs) -> bool:
     if bounds is None or inputs.depth is None or bounds.limit is not Limit.DISK_FLOOR:
         return False
     return inputs.depth.records > 0 and inputs.depth.used_bytes >= bounds.reading_bytes
-
-
-def letter_problems(depth: Depth | None, *, takes_events: bool | None) -> list[dict[str, Any]]:
-    """Events that no try can bring to this central are a fact, shown with the central; here is what can be mended."""
-    if depth is None:
-        return []
-    out = []
-    refused = depth.dead_letters - depth.no_place
-    if refused:
-        what = f"{refused} records were refused by the central for good"
-        out.append(
-            problem(what, None, "read why: edge-agent outbox dead-letters; send again: edge-agent outbox requeue")
-        )
-    if depth.no_place and takes_events:
-        what = f"{depth.no_place} events had no place at the central and are kept here; now it takes them"
-        out.append(problem(what, None, "send them: edge-agent outbox requeue --all"))
-    return out
-
-
-def put_aside_at_ns(file: Path) -> int | None:
-    """When a damaged outbox was put aside: its name says so."""
-    stamp = re.search(r"-(\d{8}T\d{6})(\.\d+)?$", file.name)
-    if stamp is None:
-        return None
-    try:
-        return int(datetime.strptime(stamp[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()) * 10**9
-    except ValueError:  # somebody gave it another name
-        return None
 
 
 def _oldest_ns(depth: Depth, clock: ClockHealth) -> int | None:
@@ -284,47 +271,10 @@ def _outbox(inputs: StatusInputs) -> dict[str, Any]:
     return document
 
 
-def _central(inputs: StatusInputs) -> dict[str, Any]:
-    uplink, route = inputs.uplink, inputs.transport.route
-    return {
-        "url": inputs.settings.central.address,
-        "state": uplink.link.value,
-        "since": rfc3339(uplink.since_ns),
-        "error": uplink.error,
-        "hint": uplink.hint,
-        "last_settled": rfc3339(uplink.last_settled_ns),
-        "proxy": describe_proxy(inputs.settings.central),
-        "sent_bytes_total": uplink.sent_bytes_total,
-        **describe_pace(uplink),
-        **inputs.link,
-        "worth": inputs.transport.guarantee.value,
-        "way": route.name if route.is_known else None,
-        "way_since": rfc3339(route.since_ns),
-        "way_instead_of": route.instead_of,
-        "takes_events": inputs.transport.takes_events,
-        "unexpected_answers": route.unexpected_answers,
-        **describe_presence(inputs.own),
-        "reconcile": _reconcile(inputs.reconcile or ReconcileState()),
-    }
-
-
-def _reconcile(state: ReconcileState) -> dict[str, Any]:
-    return {
-        "checked_at": rfc3339(state.checked_at_ns),
-        "hours": state.hours,
-        "sensors": state.sensors,
-        "differences": state.differences,
-        "missing_rows": state.missing_rows,
-        "changed_hours": state.changed_hours,
-        "error": state.error,
-    }
-
-
 def _summary(problems: list[dict[str, Any]], alarms: list[dict[str, Any]], inputs: StatusInputs) -> str:
-    waiting = "" if inputs.depth is None else f", {inputs.depth.records} records waiting"
-    standing = points_in_alarm(alarms)
-    alarm_text = f"{standing} alarm{'' if standing == 1 else 's'}"
+    waiting = "" if inputs.depth is None else f", {counted(inputs.depth.records, 'record')} waiting"
+    alarm_text = counted(points_in_alarm(alarms), "alarm")
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         return f"{problems[0]['what']}{more}; {alarm_text}{waiting}"
-    return f"{len(inputs.sources)} sources, {alarm_text}{waiting}"
+    return f"{counted(len(inputs.sources), 'source')}, {alarm_text}{waiting}"

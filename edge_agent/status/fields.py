@@ -15,7 +15,7 @@ _INSTANTS: Final = frozenset({"since", "time", "reported", "withheld_since"})
 
 
 def rfc3339(time_ns: int | None) -> str | None:
-    """UTC with milliseconds, or None."""
+    """Return an instant as RFC 3339 in UTC with milliseconds, or None."""
     return None if time_ns is None else instant(time_ns // 1000, "milliseconds")
 
 
@@ -40,11 +40,6 @@ def _instant_in_utc(text: str | None, utc_us: Callable[[int], int]) -> str | Non
     return rfc3339(utc_us(time_us) * 1000)
 
 
-def bytes_in_words(count: int) -> str:
-    """Return a count of bytes for a person: 1.93 MB, or 2.9 kB."""
-    return f"{count / 1e6:.2f} MB" if count >= 1_000_000 else f"{count / 1e3:.1f} kB"
-
-
 def problem(what: str, since_ns: int | None, do: str | None) -> dict[str, Any]:
-    """What is wrong, since when, what to do."""
+    """Return an entry of `problems`: what is wrong, since when, what to do."""
     return {"what": what, "since": rfc3339(since_ns), "do": do}

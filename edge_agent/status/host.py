@@ -18,6 +18,7 @@ from edge_agent.settings import Settings
 from edge_agent.status.fields import problem
 from edge_agent.status.folders import StatusFolders
 from edge_agent.status.local_socket import LocalApi
+from edge_agent.status.words import counted
 
 FEW_INODES: Final = 100
 _FEW_SHARE: Final = 20
@@ -123,8 +124,8 @@ def host_problems(host: HostHealth) -> list[dict[str, Any]]:
     if volatile is not None:
         out.append(problem(volatile[0], host.started_ns, volatile[1]))
     if has_few_inodes(host.file_system) and host.file_system is not None:
-        inodes = host.file_system.free_inodes
-        what = f"the disk of {host.state_dir} has {inodes} inodes left: then no file can be made there"
+        inodes = host.file_system.free_inodes or 0
+        what = f"the disk of {host.state_dir} has {counted(inodes, 'inode')} left: then no file can be made there"
         do = "remove old files there (df -i shows where they are many); the open outbox records on meanwhile"
         out.append(problem(what, host.first_seen_ns.get("inodes"), do))
     if is_short_of_memory(host.memory):

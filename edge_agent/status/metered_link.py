@@ -18,8 +18,9 @@ from cloud_sync.uplink.metered import BudgetState, GateState, MeteredGate
 from cloud_sync.uplink.quiet_hours import QuietHours
 from edge_agent.core.clock import Clock
 from edge_agent.settings import CentralSettings, LinkSettings, Settings
-from edge_agent.status.fields import bytes_in_words, problem, rfc3339
+from edge_agent.status.fields import problem, rfc3339
 from edge_agent.status.traffic import Traffic
+from edge_agent.status.words import bytes_in_words, counted
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ class MeteredLink:
         if state.level is Level.NEWEST and now_ns - self._since_ns < HELD_GRACE_NS:
             return None
         tight = max(state.budgets, key=lambda budget: list(Level).index(budget.level))
-        waiting = "" if depth is None else f"; {depth.records} records wait in the outbox"
+        waiting = "" if depth is None else f"; {counted(depth.records, 'record')} waiting in the outbox"
         return problem(_held(tight) + waiting, self._since_ns, _DO)
 
     def _state(self) -> GateState:

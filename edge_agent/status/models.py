@@ -7,8 +7,10 @@ on; a folder that cannot be used is one.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
+from edge_agent.errors import BundleError
 from edge_agent.rollout.alarm_record import VersionAlarms
 from edge_agent.rollout.challenger_file import ChallengerState
 from edge_agent.rollout.hot_swap import alarms_standing
@@ -18,6 +20,23 @@ from edge_agent.rollout.rollout import Rollout
 
 DAY_S: Final = 86_400.0
 ENOUGH_S: Final = 3_600.0
+NO_MODEL: Final = "name a model at this source, or an indicator that needs none (docs/CONDITION.md)"
+
+
+@dataclass(frozen=True, slots=True)
+class Unscored:
+    """Why a source or a tag model is not scored, and what to do; `model` is the name that is asked for."""
+
+    reason: str
+    do: str
+    model: str | None = None
+
+
+def unscored_by(error: BundleError | None, model: str | None) -> Unscored:
+    """Return what a refused model means for whoever asks for it; without one, that no model was named."""
+    if error is None:
+        return Unscored("no model is configured", NO_MODEL, model)
+    return Unscored(error.message, error.hint or f"see: edge-agent models verify {model}", model)
 
 
 def describe_updates(lifecycle: ModelLifecycle, pull: ModelPull) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +158,14 @@ def quarantine_problem(files: Sequence[Path], *, waits_for: str | None = None) -
         f"check the disk or flash card; read in what may be readable now: edge-agent outbox recover {newest}; "
         "keep a copy for support, then remove it"
     )
+
+
+def put_aside_at_ns(file: Path) -> int | None:
+    """Return when a damaged outbox was put aside, by its name; None when somebody renamed it."""
+    stamp = re.search(r"-(\d{8}T\d{6})(\.\d+)?$", file.name)
+    if stamp is None:
+        return None
+    try:
+        return int(datetime.strptime(stamp[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()) * 10**9
+    except ValueError:
+        return None

@@ -66,21 +66,3 @@ def hourly(
     if is_wanted and not has_https:
         service.state = ReconcileState(error=f"{NOT_OVER_MQTT}; {_COMPARE_HOW}")
     return service
-
-
-def reconcile_problem(state: ReconcileState | None) -> tuple[str, str] | None:
-    """What is wrong, and what to do."""
-    if state is None or not state.differences:
-        return None
-    if state.lost_hours:
-        rows = _counted(state.missing_rows, "row")
-        what = f"the central misses {rows} it had acknowledged in {_counted(state.lost_hours, 'sensor hour')}"
-    elif state.changed_hours:
-        what = f"the central has other values than it acknowledged in {_counted(state.changed_hours, 'sensor hour')}"
-    else:
-        what = f"the central has rows in {_counted(state.differences, 'sensor hour')} that this gateway did not deliver"
-    return what, "run edge-agent reconcile"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -25,7 +25,7 @@ from edge_agent.app import Agent
 from edge_agent.cli.status import read_status
 from edge_agent.core.clock import SystemClock
 from edge_agent.settings.load import load_settings
-from edge_agent.status.reconciliation import reconcile_problem
+from edge_agent.status.central import reconcile_problem
 from tests.support.blocks import block_of, series
 from tests.support.central import API_KEY, Database
 from tests.support.writing import writer_to

@@ -42,7 +42,17 @@ def text_of(node: ast.AST | None) -> str | None:
         return node.value
     if isinstance(node, ast.JoinedStr):
         return "".join(text_of(part) or "" for part in node.values)
-    return FILLED if isinstance(node, ast.FormattedValue) else None
+    if isinstance(node, ast.FormattedValue):
+        return FILLED + noun_of(node.value)
+    return None
+
+
+def noun_of(value: ast.AST) -> str:
+    """What `counted(number, "record")` puts behind most numbers."""
+    match value:
+        case ast.Call(func=ast.Name("counted"), args=[_, ast.Constant(str(noun))]):
+            return f" {noun}s"
+    return ""
 
 
 @cache

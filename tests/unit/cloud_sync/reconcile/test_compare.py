@@ -27,7 +27,7 @@ from cloud_sync.outbox.store import Outbox
 from cloud_sync.reconcile.compare import Cause, OurSide, Span, compare, read_our_side, span_of
 from cloud_sync.reconcile.hourly import state_of
 from cloud_sync.records import Batch, Refusal, Row, Series, Settlement
-from edge_agent.status.reconciliation import reconcile_problem
+from edge_agent.status.central import reconcile_problem
 from tests.support.blocks import START_US, block_of, gap_event, series
 from tests.support.writing import writer_to
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from edge_agent.cli.status_text import as_text
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
@@ -46,7 +48,7 @@ def test_a_dead_daemon_leaves_its_last_words_and_what_waits() -> None:
         ),
         NOW,
     )  # fmt: skip
-    assert "12 records wait, 2.0 MB; oldest from 2026-05-04 10:00:00 (2 hours ago); 3 dead letters" in text
+    assert "12 records waiting, 2.0 MB; oldest from 2026-05-04 10:00:00 (2 hours ago); 3 dead letters" in text
     assert "Last words, 2026-05-04 11:00:00 (60 minutes ago): all well" in text
 
 
@@ -75,7 +77,7 @@ def outbox_of(**more: Any) -> dict[str, Any]:
 
 
 def test_what_a_record_costs_the_flash_is_in_the_text() -> None:
-    assert "OUTBOX   12 records wait" in (
+    assert "OUTBOX   12 records waiting" in (
         text := as_text(document(outbox=outbox_of(written_bytes_per_record=9.4)), NOW)
     )
     assert "9 bytes reach the disk per record (wear of a flash card)" in text
@@ -85,7 +87,7 @@ def test_what_a_record_costs_the_flash_is_in_the_text() -> None:
 def test_disk_that_ends_the_room_before_the_byte_bound_is_named() -> None:
     room = {"room_days": 0.4, "room_bytes": 30_000_000, "min_free_bytes": 100_000_000}
     text = as_text(document(outbox=outbox_of(limited_by="min_free_bytes", **room)), NOW)
-    assert "room for 0.4 days" in text
+    assert "space for 0.4 days" in text
     assert "the disk ends it at 30.0 MB: 100 MB stay free for others (outbox.min_free_bytes)" in text
     assert "min_free_bytes" not in as_text(document(outbox=outbox_of(limited_by="max_bytes", **room)), NOW)
 
@@ -94,3 +96,74 @@ def test_file_that_was_taken_away_and_old_files_that_were_removed_are_told() -> 
     text = as_text(document(outbox=outbox_of(rescued_total=2, quarantine_removed_total=3)), NOW)
     assert "the file was removed or replaced 2 times while in use, and written again without loss" in text
     assert "3 old files that had been put aside were removed for room" in text
+
+
+CENTRAL: dict[str, Any] = {
+    "state": "online", "since": "2026-05-04T11:59:00Z", "error": None, "last_settled": None,
+    "way": "https", "way_since": None, "way_instead_of": None, "takes_events": True,
+}  # fmt: skip
+OUTBOX: dict[str, Any] = {"records": 0, "file_bytes": 4096}
+
+
+def delivery_text(central: dict[str, Any], outbox: dict[str, Any] | None = None) -> str:
+    document = {"state": "healthy", "summary": "", "central": CENTRAL | central, "outbox": OUTBOX | (outbox or {})}
+    return as_text(document, NOW)
+
+
+def test_events_without_a_place_are_told_as_a_fact_with_what_would_help() -> None:
+    said = delivery_text({"way": "single", "takes_events": False}, {"no_place": 40})
+    assert "kept here: 40 events with no place at this central, which takes single readings only" in said
+    assert "with a central that takes batches: they are sent by themselves" in said
+    assert "5 events with no place" in delivery_text({"takes_events": False}, {"no_place": 2, "event_records": 3})
+    assert "no place" not in delivery_text({"takes_events": None}, {"no_place": 0, "event_records": 3})
+    assert "no place" not in delivery_text({"takes_events": True}, {"no_place": 40})
+    assert "no place" not in delivery_text({"takes_events": False}, {"no_place": 0})
+
+
+def test_the_way_that_stands_in_is_named_with_its_time() -> None:
+    said = delivery_text({"way": "mqtt", "way_instead_of": "https", "way_since": "2026-05-04T11:30:00Z"})
+    assert "delivers over mqtt instead of https since 2026-05-04 11:30:00 (30 minutes ago)" in said
+    back = delivery_text({"way": "https", "way_instead_of": "mqtt", "way_since": "2026-05-04T11:30:00Z"})
+    assert "delivers over https instead of mqtt" in back
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("online", "delivers over lte"),
+        ("refuses_all", "delivers over lte"),
+        ("offline", "tries it over lte"),
+        ("starting", "tries it over lte"),
+    ],
+)
+def test_nothing_is_said_to_be_delivered_while_nothing_is_taken(state: str, said: str) -> None:
+    assert said in delivery_text({"state": state, "way": "lte (https)", "way_instead_of": "ethernet (https)"})
+
+
+def test_a_first_answer_that_takes_long_is_awaited_in_words() -> None:
+    assert "(60 s ago): the first answer is awaited" in delivery_text({"state": "starting"})
+    assert "awaited" not in delivery_text({"state": "offline", "error": "no answer"})
+
+
+def test_the_way_that_central_url_does_not_show_is_named_also_when_it_is_the_preferred_one() -> None:
+    assert "delivers over mqtt\n" in delivery_text({"way": "mqtt"}) + "\n"
+    assert "delivers over" not in delivery_text({})
+
+
+def test_a_document_of_an_older_agent_is_shown_without_the_way() -> None:
+    older = {name: value for name, value in CENTRAL.items() if name not in ("way", "way_since", "way_instead_of")}
+    assert "delivers over" not in as_text({"state": "healthy", "summary": "", "central": older}, NOW)
+
+
+def test_status_text_says_when_and_what_was_compared():
+    reconcile: dict[str, Any] = {
+        "checked_at": "2026-05-04T11:59:00.000Z", "hours": 24, "sensors": 3, "differences": 0, "error": "away",
+    }  # fmt: skip
+    central = {"state": "online", "since": "2026-05-04T11:00:00.000Z", "error": None, "last_settled": None}
+    document = {"state": "healthy", "summary": "", "central": central | {"reconcile": reconcile}}
+    now = datetime(2026, 5, 4, 12, tzinfo=UTC)
+    text = as_text(document, now)
+    assert "compared 11:59:00 (60 s ago), 24 hours of 3 sensors: no difference" in text
+    assert "not compared: away" in text
+    reconcile["differences"] = 2
+    assert "differences in 2 sensor hours" in as_text(document, now)

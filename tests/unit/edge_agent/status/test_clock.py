@@ -20,7 +20,7 @@ def test_an_impossible_clock_is_a_problem_at_once_with_what_waits_and_what_helps
     (problem,) = clock_problems(replace(HELD, running_s=1.0))
     assert problem["what"] == (
         "the clock: not synchronised since the boot 2 h 10 min ago and says 1970-01-01T00:05:00Z, which cannot be; "
-        "1204 records wait to be stamped right"
+        "1204 records held until they can be stamped right"
     )
     assert "by hand" in problem["do"]
 
@@ -56,8 +56,8 @@ CONTRADICTED = replace(HELD, off_central_us=TWO_HOURS_US, within_us=900_000, dif
 def test_a_clock_that_the_central_contradicts_is_a_problem_at_once_that_says_by_how_much_since_when_and_what_next():
     (problem,) = clock_problems(replace(CONTRADICTED, running_s=1.0))
     assert problem["what"] == (
-        "the clock: not synchronised, and this box's clock is 2.0 h ahead of the central's; 1204 records wait to be "
-        "stamped right; unless it is set right within 10 min, they get the central's times"
+        "the clock: not synchronised, and this box's clock is 2.0 h ahead of the central's; 1204 records held until "
+        "they can be stamped right; unless it is set right within 10 min, they get the central's times"
     )
     assert problem["since"] == "2027-01-15T08:00:00.000Z"
     assert "by hand" in problem["do"]

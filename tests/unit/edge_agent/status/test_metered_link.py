@@ -8,7 +8,7 @@ import pytest
 
 from cloud_sync.transports.link_meter import LinkBytes, LinkMeter
 from cloud_sync.uplink.gate import OpenGate
-from edge_agent.cli.link_text import link_lines
+from edge_agent.cli.status_text import link_lines
 from edge_agent.core.clock import FakeClock
 from edge_agent.settings import Settings
 from edge_agent.status.metered_link import MeteredLink, metered_link

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cloud_sync.transports.link_meter import LinkBytes, LinkMeter
-from edge_agent.cli.link_text import link_lines
+from edge_agent.cli.status_text import link_lines
 from edge_agent.core.clock import FakeClock
 from edge_agent.status.traffic import Traffic
 
