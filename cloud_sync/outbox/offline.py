@@ -10,23 +10,28 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from cloud_sync import wire
-from cloud_sync.errors import OutboxFullError, OutboxUnavailableError, WireFormatError
+from cloud_sync.errors import OutboxError, OutboxFullError, OutboxUnavailableError, WireFormatError
 from cloud_sync.outbox.disk_floor import DiskFloor
 from cloud_sync.outbox.eviction import stored_bytes
 from cloud_sync.outbox.retention_policy import Bounds, Limit
-from cloud_sync.outbox.sqlite_errors import read_text, translated
+from cloud_sync.outbox.sqlite_errors import read_text, result_code, translated
 from cloud_sync.outbox.sqlite_file import connect, in_transaction, used_bytes
 from cloud_sync.outbox.tables import LETTER_COLUMNS, DeadLetter, NewBlock, count, insert_block
 from cloud_sync.records import Batch
 
 T = TypeVar("T")
 
+QUERY_DEADLINE_S: Final = 10.0
+_STEPS_BETWEEN_LOOKS: Final = 10_000  # of SQLite's virtual machine: a millisecond or less
+_CALLERS_FAULT: Final = (0, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_INTERRUPT)
 _AT_ONCE: Final = 1_000
 
 
@@ -57,6 +62,35 @@ def read_only(path: Path) -> Iterator[sqlite3.Connection]:
     ):
         db.text_factory = read_text
         yield db
+
+
+def query(path: Path, sql: str | None, *, limit: int, deadline_s: float = QUERY_DEADLINE_S) -> list[dict[str, object]]:
+    """Return the first rows that a statement finds; without one, a row for each table: its name, rows and columns.
+
+    Nothing can be changed. Raises OutboxError for what is no query or takes longer than `deadline_s`: while it reads,
+    the agent's log cannot be emptied.
+    """
+    from sqlite_utils import Database  # 0.4 s of processor time, that nobody else has to pay
+
+    with read_only(path) as connection:
+        ends_s = time.monotonic() + deadline_s
+        connection.set_progress_handler(lambda: time.monotonic() > ends_s, _STEPS_BETWEEN_LOOKS)
+        db = Database(connection, execute_plugins=False)
+        try:
+            if sql is None:
+                tables = [db.table(name) for name in db.table_names()]
+                return [
+                    {"table": one.name, "rows": one.count, "columns": ", ".join(one.columns_dict)} for one in tables
+                ]
+            return list(islice(db.query(sql), limit))
+        except (sqlite3.Error, sqlite3.Warning, ValueError) as exc:
+            if isinstance(exc, sqlite3.Error) and result_code(exc) not in _CALLERS_FAULT:
+                raise
+            if getattr(exc, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+                raise OutboxError(f"the query took longer than {deadline_s:g} s", hint="ask for less") from exc
+            raise OutboxError(
+                f"this is no query of the outbox: {exc}", hint="without a statement its tables and columns are listed"
+            ) from exc
 
 
 def requeue(path: Path, ids: Sequence[int] | None, *, max_bytes: int, min_free_bytes: int = 0) -> Requeued:

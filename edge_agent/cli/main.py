@@ -215,6 +215,19 @@ def outbox_dead_letters(config: ConfigOption = None, limit: LimitOption = 100, a
     show_letters(config, limit=limit, as_json=as_json)
 
 
+@outbox_app.command("query")
+def outbox_query(
+    sql: Annotated[str | None, typer.Argument(help="A SELECT; without it the tables are listed.")] = None,
+    config: ConfigOption = None,
+    limit: LimitOption = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the outbox's file in SQL, one row a line. Changes nothing, and is safe while the agent runs."""
+    from edge_agent.cli.outbox import show_query
+
+    show_query(config, sql, limit=limit, as_json=as_json)
+
+
 @outbox_app.command("requeue")
 def outbox_requeue(
     ids: Annotated[list[int] | None, typer.Argument(help="As `dead-letters` shows them.")] = None,

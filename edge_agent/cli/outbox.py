@@ -18,7 +18,7 @@ from cloud_sync.outbox.clock_tables import held_records, read_spans, span_of
 from cloud_sync.outbox.disk_floor import DiskFloor, floor_bytes
 from cloud_sync.outbox.export_file import PUBLIC_KEY_FILE, gateway_key, public_key, read_blocks, write_blocks
 from cloud_sync.outbox.fill_rate import days_left, rate_of_backlog
-from cloud_sync.outbox.offline import add_blocks, check_space, read_only, requeue
+from cloud_sync.outbox.offline import add_blocks, check_space, query, read_only, requeue
 from cloud_sync.outbox.quarantine import quarantined
 from cloud_sync.outbox.recover import recover
 from cloud_sync.outbox.retention_policy import Bounds
@@ -94,6 +94,13 @@ def show_letters(config: Path | None, *, limit: int, as_json: bool) -> None:
             _line({**head, **record}, as_json)
         if not as_json and next(iterate_letters(db, limit=1), None) is None:
             print("there are no dead letters: the central has refused nothing")
+
+
+def show_query(config: Path | None, sql: str | None, *, limit: int, as_json: bool) -> None:
+    with _errors():
+        found = query(_file(_settings(config)), sql, limit=limit)
+    for row in found:
+        _line({name: _printable(value) for name, value in row.items()}, as_json)
 
 
 def put_back(config: Path | None, ids: list[int], *, everything: bool, as_json: bool) -> None:
@@ -199,6 +206,10 @@ def _records(batch: Batch) -> list[dict[str, Any]]:
 
 def _time(time_us: int | None) -> str | None:
     return None if time_us is None else instant(time_us)
+
+
+def _printable(value: object) -> object:
+    return f"{len(value)} bytes" if isinstance(value, bytes) else value
 
 
 def _print(document: dict[str, Any], as_json: bool) -> None:

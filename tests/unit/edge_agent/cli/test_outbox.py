@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cloud_sync.errors import OutboxFullError
+from cloud_sync.errors import OutboxError, OutboxFullError
 from cloud_sync.outbox import sqlite_file
-from cloud_sync.outbox.offline import requeue
+from cloud_sync.outbox.offline import query, requeue
 from cloud_sync.outbox.store import Outbox
 from cloud_sync.records import NO_EVENTS, Refusal, Row, Settlement
 from edge_agent.cli.main import app
@@ -76,6 +76,43 @@ def test_stats_peek_and_dead_letters_only_look(site: Path, outbox: Outbox, is_at
     assert [record["value"] for record in seen] == [row.value for row in rows(12, first=10)]
     letters = run(site, "dead-letters")
     assert [(letter["code"], letter["value"]) for letter in letters] == [("conflict", 2 / 8), ("conflict", 5 / 8)]
+
+
+def test_query_asks_the_file_of_an_outbox_at_work(site: Path, outbox: Outbox):
+    tables = {row["table"]: row for row in run(site, "query")}
+    assert (tables["block"]["rows"], tables["dead_letter"]["rows"]) == (3, 2)
+    assert "crc32" in tables["block"]["columns"]
+    found = run(site, "query", "SELECT code, count(*) AS n FROM dead_letter GROUP BY code")
+    assert found == [{"code": "conflict", "n": 2}]
+    bodies = run(site, "query", "SELECT content FROM body", "--limit", 2)
+    assert [set(row["content"].split()[1:]) for row in bodies] == [{"bytes"}, {"bytes"}]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELEC 1",
+        "SELECT * FROM nowhere",
+        "DELETE FROM block",
+        "DELETE FROM block RETURNING id",
+        "DROP TABLE block",
+        "SELECT 1; SELECT 2",
+        "SELECT ?",
+        "ATTACH 'other.db' AS other",
+    ],
+)
+def test_query_changes_nothing_and_says_what_it_cannot_do(site: Path, outbox: Outbox, sql: str):
+    with pytest.raises(EdgeError, match="this is no query of the outbox") as caught:
+        run(site, "query", sql)
+    assert "tables" in str(caught.value.hint)
+    assert outbox.depth().records == 30
+    assert not (site.parent / "other.db").exists()
+
+
+def test_query_that_never_ends_is_ended(outbox: Outbox):
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+    with pytest.raises(OutboxError, match=r"took longer than 0\.01 s"):
+        query(outbox.path, endless, limit=1, deadline_s=0.01)
 
 
 def test_requeue_puts_letters_behind_what_waits_while_the_outbox_works(site: Path, outbox: Outbox):
