@@ -107,6 +107,6 @@ def test_json_log_lines_are_objects_with_time_level_and_message(capsys: pytest.C
     set_up_logging("info", "json")
     logging.getLogger("edge_agent").warning("%s is lost", "plc")
     document = json.loads(capsys.readouterr().err)
-    assert document["level"] == "warning"
+    assert (document["level"], document["logger"]) == ("warning", "edge_agent")
     assert document["message"] == "plc is lost"
     assert document["time"].endswith("+00:00")
