@@ -192,7 +192,7 @@ class Agent:
         return agent
 
     async def run(self, stop: asyncio.Event, patience: Patience | None = None) -> None:
-        """Until `stop` is set; `patience` has the waits of the stop."""
+        """Run until `stop` is set; `patience` has the waits of the stop."""
         patience = patience or Patience()
         with own_state(self.settings.gateway.state_dir, say=_say):
             try:
@@ -265,12 +265,12 @@ class Agent:
 
     @property
     def stages(self) -> list[SourceStage]:
-        """What reads the sources' samples and tags now."""
+        """Return what reads the sources' samples and tags now."""
         return self.running.stages
 
     @property
     def snapshots(self) -> list[SnapshotStage]:
-        """What scores tags now."""
+        """Return what scores tags now."""
         return self.running.snapshots
 
     async def _leave_last_word(self) -> None:

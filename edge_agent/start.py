@@ -10,7 +10,7 @@ import sys
 
 
 def run() -> None:
-    """Entry point of the console script `edge-agent`."""
+    """Run the program; entry point of the console script `edge-agent`."""
     python_takes_it = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if python_takes_it:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -30,7 +30,7 @@ LINE_EVERY_S: Final = 10.0
 
 
 def run_demo(*, duration_s: float | None, as_json: bool, state_dir: Path, data_dir: Path | None) -> int:
-    """0 when nothing was lost and nothing doubled, 1 otherwise. Raises EdgeError when a part cannot start."""
+    """Return 0 when nothing was lost and nothing doubled, 1 otherwise. Raises EdgeError when a part cannot start."""
     folders = prepare_folders(state_dir, data_dir)
     try:
         with _only_demo(folders.state_dir):

@@ -21,14 +21,14 @@ WHOSE: Final = {
 
 
 def alarms_text(alarms: Sequence[dict[str, Any]], now: datetime) -> list[str]:
-    """Every alarm; a fault line only once, below the model's alarm where it explains one."""
+    """Return lines for every alarm; a fault line only once, below the model's alarm where it explains one."""
     explained = {alarm["subject"] for alarm in alarms if alarm.get("model") is not None}
     shown = [a for a in alarms if not (a.get("kind") == "fault_line" and a["subject"] in explained)]
     return [line for alarm in shown for line in alarm_lines(alarm, now)]
 
 
 def alarm_lines(alarm: dict[str, Any], now: datetime) -> list[str]:
-    """One alarm: where, since when, how far, and why."""
+    """Return one alarm: where, since when, how far, and why."""
     head = f"  {alarm['subject']}  since {ago(alarm['since'], now)}"
     if words := alarm.get("words"):
         return [f"{head}  {words}"]
@@ -40,7 +40,7 @@ def alarm_lines(alarm: dict[str, Any], now: datetime) -> list[str]:
 
 
 def reason_in_words(reason: dict[str, Any]) -> str:
-    """'rms 0.158 (usually 0.077, +4 sigma; 0.09 of the score)'."""
+    """Return 'rms 0.158 (usually 0.077, +4 sigma; 0.09 of the score)'."""
     is_new = abs(reason["z"]) >= MOST_SIGMAS
     far = "never varied before" if is_new else f"{reason['z']:+.0f} sigma"
     usual = "" if reason.get("usual") is None else f"usually {reason['usual']:.4g}, "
@@ -50,12 +50,12 @@ def reason_in_words(reason: dict[str, Any]) -> str:
 
 
 def fault_line_in_words(line: dict[str, Any], now: datetime) -> str:
-    """'outer race: BPFO 236 Hz stands 26 dB above its background since 11:59:10 (50 s ago)'."""
+    """Return 'outer race: BPFO 236 Hz stands 26 dB above its background since 11:59:10 (50 s ago)'."""
     return f"{line['words']} since {ago(line['since'], now)}"
 
 
 def indicator_lines(indicators: Sequence[dict[str, Any]]) -> list[str]:
-    """A line for each indicator of each point."""
+    """Return a line for each indicator of each point."""
     return [
         f"{'  ' + indicator['point'] + ' ' + indicator['name']:30} {_state(indicator):9} {_newest(indicator)}".rstrip()
         for indicator in indicators

@@ -69,7 +69,7 @@ def status(
     as_json: JsonOption = False,
     watch: Annotated[bool, typer.Option("--watch", help="Repeat every two seconds until Ctrl-C.")] = False,
 ) -> None:
-    """What is wrong, since when, what to do. Works when the daemon is dead."""
+    """Show what is wrong, since when, what to do. Works when the daemon is dead."""
     from edge_agent.cli.status import show_status
 
     raise typer.Exit(show_status(config, as_json=as_json, watch=watch))
@@ -104,7 +104,7 @@ def reconcile_command(
     as_json: JsonOption = False,
     hours: Annotated[int, typer.Option("--hours", min=1, max=192, help="How far back, with the present hour.")] = 24,
 ) -> None:
-    """Whether the central still holds what it has acknowledged, per sensor and hour."""
+    """Compare with the central, per sensor and hour: does it still hold what it has acknowledged?"""
     from edge_agent.cli.reconcile import reconcile
 
     raise typer.Exit(reconcile(config, hours=hours, as_json=as_json))
@@ -180,7 +180,7 @@ def demo(
     ] = Path(".demo"),
     data: Annotated[Path | None, typer.Option("--data", help="Folder with the recordings; default tests/data.")] = None,
 ) -> None:
-    """The whole pipeline on this machine: simulated plant, recordings, gateway, central."""
+    """Run the whole pipeline on this machine: simulated plant, recordings, gateway, central."""
     from edge_agent.cli.demo import run_demo
 
     raise typer.Exit(run_demo(duration_s=duration, as_json=as_json, state_dir=state, data_dir=data))
@@ -193,7 +193,7 @@ LimitOption = Annotated[int, typer.Option("--limit", min=1, help="At most so man
 
 @outbox_app.command("stats")
 def outbox_stats(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """How much waits, and how long the room lasts."""
+    """Show how much waits, and how long the space lasts."""
     from edge_agent.cli.outbox import show_stats
 
     show_stats(config, as_json=as_json)
@@ -201,7 +201,7 @@ def outbox_stats(config: ConfigOption = None, as_json: JsonOption = False) -> No
 
 @outbox_app.command("peek")
 def outbox_peek(config: ConfigOption = None, limit: LimitOption = 20, as_json: JsonOption = False) -> None:
-    """The oldest records that wait, one a line."""
+    """Print the oldest records that wait, one a line."""
     from edge_agent.cli.outbox import show_waiting
 
     show_waiting(config, limit=limit, as_json=as_json)
@@ -209,7 +209,7 @@ def outbox_peek(config: ConfigOption = None, limit: LimitOption = 20, as_json: J
 
 @outbox_app.command("dead-letters")
 def outbox_dead_letters(config: ConfigOption = None, limit: LimitOption = 100, as_json: JsonOption = False) -> None:
-    """What the central refused for good, and why, one a line."""
+    """Print what the central refused for good, and why, one a line."""
     from edge_agent.cli.outbox import show_letters
 
     show_letters(config, limit=limit, as_json=as_json)
@@ -285,7 +285,7 @@ WhyOption = Annotated[str, typer.Option("--why", help="A few words for the histo
 
 @models_app.command("list")
 def models_list(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Every bundle with its versions, champion and trial; signature and digests are checked."""
+    """List every bundle with its versions, champion and challenger; signature and digests are checked."""
     from edge_agent.cli.models import show_list
 
     raise typer.Exit(show_list(config, as_json=as_json))
@@ -298,7 +298,7 @@ def models_verify(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Signature, digests, and the golden vectors on this box, with figures."""
+    """Check signature, digests, and the golden vectors on this box, with figures."""
     _one_blas_thread()
     from edge_agent.cli.models import verify
 
@@ -311,7 +311,7 @@ def models_explain(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Why the newest scores are what they are. Works when the daemon is dead."""
+    """Explain why the newest scores are what they are. Works when the daemon is dead."""
     from edge_agent.cli.models_explain import explain_scores
 
     raise typer.Exit(explain_scores(config, subject, as_json=as_json))
@@ -360,7 +360,7 @@ def _one_blas_thread() -> None:
 
 
 def run() -> None:
-    """Entry point of the console script."""
+    """Run the program; entry point of the console script."""
     guard_standard_streams()
     close_to_others()
     try:

@@ -8,7 +8,7 @@ REFUSED_SHOWN: Final = 3
 
 
 def model_lines(updates: dict[str, Any]) -> list[str]:
-    """Lines of the section, without its head; none when there is nothing to say."""
+    """Return the lines of the section, without its head; none when there is nothing to say."""
     lines = [line for champion in updates.get("champions", ()) for line in _champion(champion)]
     refused = updates.get("refused", ())
     for entry in refused[:REFUSED_SHOWN]:

@@ -42,7 +42,7 @@ REFUSED: Final = 1
 
 
 def show_list(config: Path | None, *, as_json: bool) -> int:
-    """0, or 1 when a champion is missing or does not verify."""
+    """Return 0, or 1 when a champion is missing or does not verify."""
     settings = _settings(config)
     documents = [_listed(listing, settings) for listing in list_bundles(settings.dir)]
     if as_json:
@@ -54,7 +54,7 @@ def show_list(config: Path | None, *, as_json: bool) -> int:
 
 
 def verify(config: Path | None, name: str | None, version: str | None, *, as_json: bool) -> int:
-    """Signature, digests and the golden run; 1 when one of the bundles may not be used."""
+    """Check signature, digests and the golden run; return 1 when one of the bundles may not be used."""
     settings = _settings(config)
     if name is None and not list_bundles(settings.dir):
         raise _no_bundle(settings.dir)
@@ -69,7 +69,7 @@ def verify(config: Path | None, name: str | None, version: str | None, *, as_jso
 def promote_version(
     config: Path | None, name: str, version: str, *, why: str, as_json: bool, despite_refusal: bool = False
 ) -> None:
-    """Raises BundleError, with the champion kept, for one that is older or may not be used.
+    """Promote a version. Raises BundleError, with the champion kept, for one that is older or may not be used.
 
     One that was refused in its trial, cannot alarm or is silent where the champion alarms needs `despite_refusal`, and
     then `why`.
@@ -102,7 +102,7 @@ def promote_version(
 
 
 def rollback(config: Path | None, name: str, version: str | None, *, why: str, as_json: bool) -> None:
-    """Raises BundleError when there is nothing to go back to, or it may not be used."""
+    """Go back to the champion before. Raises BundleError when there is none, or it may not be used."""
     settings = _settings(config)
     before = pointer_or_none(bundle_folder(settings.dir, name))
     if before is not None and version is not None and version_key_of(before.version) < version_key_of(version):
@@ -152,7 +152,7 @@ def _check_overruled(label: str, against: str, why: str, *, despite_refusal: boo
 
 
 def version_key_of(version: str) -> tuple[int, ...]:
-    """As `version_key`; what is no version sorts last, so that the lookup by name refuses it."""
+    """Return `version_key`; what is no version sorts last, so that the lookup by name refuses it."""
     try:
         return version_key(version)
     except ValueError:

@@ -24,7 +24,7 @@ _TAKEN_OVER: Final = ("model", "verdict", "score", "threshold", "is_alarm", "pus
 
 
 def explain_scores(config: Path | None, subject: str | None, *, as_json: bool) -> int:
-    """0, or 2 when no agent has said anything. Raises ConfigurationError for a subject that is not scored."""
+    """Return 0, or 2 when no agent has answered. Raises ConfigurationError for a subject that is not scored."""
     status, is_running = _newest_status(config)
     if status is None:
         print("edge-agent: no agent answers, and none has left a status", file=sys.stderr)
@@ -37,7 +37,7 @@ def explain_scores(config: Path | None, subject: str | None, *, as_json: bool) -
 
 
 def explanations_of(status: dict[str, Any], *, is_running: bool) -> dict[str, Any]:
-    """The part of a status document that says why scores are what they are."""
+    """Return the part of a status document that says why scores are what they are."""
     channels = [channel for source in status["sources"] for channel in source.get("channels", [])]
     tag_models = [{**model, "subject": f"{model['asset']}.{model['name']}"} for model in status["tag_models"]]
     return {
@@ -56,7 +56,7 @@ def explanations_of(status: dict[str, Any], *, is_running: bool) -> dict[str, An
 
 
 def as_text(document: dict[str, Any], now: datetime) -> str:
-    """A few lines for each subject."""
+    """Return a few lines for each subject."""
     lines = [] if document["is_running"] else [f"the agent does not run; as it was {ago(document['time'], now)}", ""]
     for explanation in document["explanations"]:
         lines += _explanation(explanation, now)

@@ -64,7 +64,7 @@ def reconcile(config: Path | None, *, hours: int, as_json: bool, clock: Clock | 
 
 
 def describe(found: Comparison | None, *, asked_hours: int) -> dict[str, Any]:
-    """The JSON document; without a whole hour in the ledger nothing was compared, and nothing differs."""
+    """Return the JSON document; without a whole hour in the ledger nothing was compared, and nothing differs."""
     if found is None:
         return {
             "schema": 1, "is_equal": True, "from": None, "to": None, "ledger_since": None,

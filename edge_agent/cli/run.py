@@ -49,7 +49,7 @@ _UNEXPECTED_HINT: Final = "the log says more: journalctl -u edge-agent -n 100; s
 
 
 def run_daemon(config: Path | None) -> None:
-    """Raises ConfigurationError before anything is opened, EdgeError when the daemon cannot go on."""
+    """Run until asked to stop. Raises ConfigurationError before anything is opened, EdgeError when it cannot go on."""
     os.umask(OWNER_ONLY)  # what is made here is the agent's own; what its group may read says so itself
     # At once: the kernel drops an order to a container's first process while nobody listens for it.
     signals = StopSignals(within_s=ENDED_WITHIN_S).listen()

@@ -60,7 +60,7 @@ def score_paths(
     draw: Draw | None = None,
     overrides: Overrides | None = None,
 ) -> int:
-    """0 when every recording was scored, 1 when some could not be (each said in one line on standard error)."""
+    """Return 0 when every recording was scored, 1 when some could not be (each named in one line on standard error)."""
     model = load_model(bundle, models, allow_unsigned=allow_unsigned)
     overrides = replace(overrides or Overrides(), rate_hz=rate)
     recordings = find_recordings(paths)
@@ -90,7 +90,7 @@ def score_paths(
 
 
 def overrides_of(*, unit: str | None, columns: str | None, decimal: str | None) -> Overrides:
-    """The command line's words about recordings. Raises ConfigurationError for words that mean nothing."""
+    """Return what the command line says about recordings. Raises ConfigurationError for words that mean nothing."""
     if decimal is not None and decimal not in DECIMAL_SIGNS:
         raise ConfigurationError(f"--decimal is comma or point, not {decimal!r}", hint="write --decimal comma")
     names = tuple(name.strip() for name in (columns or "").split(",") if name.strip())
@@ -98,7 +98,7 @@ def overrides_of(*, unit: str | None, columns: str | None, decimal: str | None) 
 
 
 def score_recording(path: Path, model: ScoringModel, rate: float | None, overrides: Overrides | None = None) -> Scored:
-    """Raises RecordingError when the file cannot be scored with this model."""
+    """Score one recording. Raises RecordingError when the file cannot be scored with this model."""
     # Formats without a rate are read at the rate the model was trained on, and the result says so.
     overrides = replace(
         overrides or Overrides(),
@@ -113,12 +113,12 @@ def score_recording(path: Path, model: ScoringModel, rate: float | None, overrid
 
 
 def signal_unit(model: ScoringModel) -> str:
-    """What a model's samples are measured in: sound in parts of full scale, vibration in g."""
+    """Return what a model's samples are measured in: sound in parts of full scale, vibration in g."""
     return "FS" if CATALOG.family(model.spec.extractor).is_sound else "g"
 
 
 def results_of(scored: Scored, model: ScoringModel) -> Iterator[dict[str, Any]]:
-    """One result per row of the model: a channel, or channels that are scored together."""
+    """Return one result per row of the model: a channel, or channels that are scored together."""
     for row in range(len(scored.scores.values)):
         yield _result(scored, model, row)
 
@@ -217,7 +217,7 @@ def _as_text(line: Mapping[str, Any]) -> str:
 
 
 def load_model(name: str, models: Path | None, *, allow_unsigned: bool) -> ScoringModel:
-    """Raises ConfigurationError for a bundle that may not score."""
+    """Load a bundle. Raises ConfigurationError for one that may not score."""
     folder = models or _default_models()
     try:
         champion = load_champion(folder, name, keys_dir=folder / "keys", require_signature=not allow_unsigned)

@@ -53,7 +53,7 @@ class PlotRequest:
 def plot_request(
     target: Path, *, channel: int | None, band: str | None, bearing: str | None, shaft_hz: float | None
 ) -> PlotRequest:
-    """From the command line's words. Raises ConfigurationError naming what is wrong with them."""
+    """Parse the command line's words. Raises ConfigurationError naming what is wrong with them."""
     _require_matplotlib()
     if target.suffix and target.suffix not in SUFFIXES:
         raise ConfigurationError(
@@ -64,7 +64,7 @@ def plot_request(
 
 
 def drawing(request: PlotRequest) -> Draw:
-    """Draws each recording: into the target file, or into the target folder by the recording's name."""
+    """Draw each recording: into the target file, or into the target folder by the recording's name."""
     drawn: dict[Path, Path] = {}
 
     def draw(scored: Scored) -> None:
@@ -87,7 +87,7 @@ def _target(given: Path, recording: Path) -> Path:
 
 
 def picture(scored: Scored, request: PlotRequest) -> Figure:
-    """The five views of one channel. Raises RecordingError for a channel that is not there or has nothing to show."""
+    """Draw the five views of one channel. Raises RecordingError for one that is missing or has nothing to show."""
     from matplotlib.figure import Figure
 
     channel = _channel(scored, request.channel)

@@ -33,7 +33,7 @@ class Progress:
 
     @contextlib.contextmanager
     def turn_of(self, path: Path) -> Iterator[None]:
-        """A file's turn: one that cannot be scored is said at once, and the next one's turn comes."""
+        """Enter a file's turn: one that cannot be scored is reported at once, and the next one's turn comes."""
         self._show(path)
         try:
             yield
@@ -62,7 +62,7 @@ class Progress:
         recording: Recording | None = None,
         is_rate_assumed: bool = False,
     ) -> None:
-        """A file was scored: print its results."""
+        """Print the results of a file that was scored."""
         self._clear()
         for line in lines:
             print(json.dumps(line) if self._as_json else as_text(line), flush=True)
@@ -76,7 +76,7 @@ class Progress:
                 self._notes.setdefault(note, recording.name)
 
     def end(self, model_rate_hz: float = 0.0) -> None:
-        """What was assumed, and the summary."""
+        """Print what was assumed, and the summary."""
         self._clear()
         if self._as_json:
             return

@@ -30,7 +30,7 @@ _NEAR_STEP: Final = (0.9, 1.5)
 
 
 def score_tables(files: list[Path], model: ScoringModel, overrides: Overrides, *, as_json: bool) -> int:
-    """0 when every table was scored, 1 when some could not be (each said in one line on standard error)."""
+    """Return 0 when every table was scored, 1 when some could not be (each named in one line on standard error)."""
     progress = Progress(len(files), as_json=as_json)
     if not as_json:
         print(f"{'FILE':40} {'ROWS':>8} {'UNUSABLE':>8} {'ANOMALOUS':>10} {'SCORE MEAN':>11} {'MAX':>9}  VERDICT")
@@ -42,7 +42,7 @@ def score_tables(files: list[Path], model: ScoringModel, overrides: Overrides, *
 
 
 def results_of_table(path: Path, model: ScoringModel, overrides: Overrides) -> Iterator[dict[str, Any]]:
-    """One result; of a model over one tag, one per column that is named. Raises RecordingError."""
+    """Yield one result; of a model over one tag, one per column that is named. Raises RecordingError."""
     table = load_table(path, overrides=overrides)
     times = row_times(table, overrides)
     if inputs_wanted(model) == (VALUE,):

@@ -53,7 +53,7 @@ def _show(config: Path | None, *, as_json: bool, prefix: str) -> int:
 
 
 def read_status(config: Path | None) -> dict[str, Any]:
-    """The daemon's own words, or what can be found out without it."""
+    """Return the daemon's own document, or what can be found out without it."""
     try:
         path = find_settings_file(config)
         document = resolve_paths(read_document(path), path.parent)

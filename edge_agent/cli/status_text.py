@@ -28,7 +28,7 @@ def can_show(show: Callable[[dict[str, Any]], object], document: dict[str, Any])
 
 
 def as_text(document: dict[str, Any], now: datetime | None = None) -> str:
-    """Lines of at most about 100 characters; works in pipes and on a serial console."""
+    """Return lines of at most about 100 characters, for pipes and a serial console too."""
     now = now or datetime.now(UTC)
     lines = _head(document, now)
     lines += _problems(document.get("problems", []), now)

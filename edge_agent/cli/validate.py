@@ -22,7 +22,7 @@ from edge_agent.status.words import counted
 
 
 def validate_file(file: Path | None, *, as_json: bool) -> int:
-    """0 when the file is right, 3 when it is not. With `as_json` the mistakes are a list on standard output."""
+    """Return 0 when the file is right, 3 when it is not. With `as_json` the mistakes are a list on standard output."""
     path = find_settings_file(file)
     try:
         settings = load_settings(path)

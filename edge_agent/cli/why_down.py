@@ -72,7 +72,7 @@ def why_down(
 
 
 def show_unit(unit: str) -> Mapping[str, str]:
-    """What systemd knows of the last run; nothing where there is no systemd."""
+    """Return what systemd knows of the last run; nothing where there is no systemd."""
     if not SYSTEMD_RUNS.is_dir():
         return {}
     wanted = "LoadState,ActiveState,SubState,Result,ExecMainCode,ExecMainStatus"

@@ -55,7 +55,7 @@ class Shutdown:
     last_word: Step
 
     async def run(self, patience: Patience) -> None:
-        """Every step, in order."""
+        """Run every step, in order."""
         self.writer.stop_waiting()
         await patience.cancel("ending the sources", self.sources, SOURCES_S)
         await patience.finish("emptying the sources", _all(self.finish_sources), FINISH_S / 3)

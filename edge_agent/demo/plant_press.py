@@ -41,7 +41,7 @@ class PressRow:
 
 
 def read_rows(path: Path) -> tuple[PressRow, ...]:
-    """All rows, in file order.
+    """Return all rows, in file order.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def read_rows(path: Path) -> tuple[PressRow, ...]:
 
 
 def registers_of(row: PressRow) -> list[int]:
-    """The holding registers from address 0, with unused ones at 0."""
+    """Return the holding registers from address 0, with unused ones at 0."""
     registers = [0] * PRESS_REGISTER_COUNT
     for register in PRESS_REGISTERS:
         words = _words(row.quantities[register.quantity], register.data_type, register.order)

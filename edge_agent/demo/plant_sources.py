@@ -64,7 +64,7 @@ PUMP_NODES: Final = (
 
 
 def modbus_source(port: int) -> dict[str, Any]:
-    """Source settings (`type = "modbus"`) for press-3 on this machine."""
+    """Return source settings (`type = "modbus"`) for press-3 on this machine."""
     registers = [
         {
             "name": f"press-3.{register.quantity}",
@@ -97,7 +97,7 @@ def modbus_source(port: int) -> dict[str, Any]:
 
 
 def opcua_source(port: int) -> dict[str, Any]:
-    """Source settings (`type = "opcua"`) for pump-2 on this machine; plaintext, since it never leaves it."""
+    """Return source settings (`type = "opcua"`) for pump-2 on this machine; plaintext, since it never leaves it."""
     return {
         "type": "opcua",
         "name": "pump-2",

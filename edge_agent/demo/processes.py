@@ -51,7 +51,7 @@ class Child:
             )
 
     async def ready_line(self) -> dict[str, Any]:
-        """The JSON line the child prints when it is ready. Raises EdgeError with its last words."""
+        """Return the JSON line the child prints when it is ready. Raises EdgeError with its last words."""
         assert self._process is not None and self._process.stdout is not None  # noqa: S101, PT018 - started above
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
@@ -64,7 +64,7 @@ class Child:
         return document
 
     async def run_to_end(self) -> None:
-        """For a child that does one thing. Raises EdgeError when it failed."""
+        """Wait for a child that does one thing. Raises EdgeError when it failed."""
         await self.start()
         assert self._process is not None  # noqa: S101 - started on the line above
         await self._process.communicate()
@@ -72,7 +72,7 @@ class Child:
             raise EdgeError(f"{self.name} failed: {self.last_words()}", hint=self._see_log())
 
     async def stop(self) -> None:
-        """SIGTERM, a bounded wait, SIGKILL. Fine when it has ended already."""
+        """Send SIGTERM, wait for a bounded time, send SIGKILL; a child that has ended already is fine."""
         process = self._process
         if process is None or process.returncode is not None:
             return

@@ -93,7 +93,7 @@ class Stack:
         return result, last
 
     async def look(self) -> Snapshot:
-        """Raises EdgeError when a part has died."""
+        """Return what both ends say now. Raises EdgeError when a part has died."""
         for child in (self._central, self._plant, self._gateway):
             if child.has_ended:
                 raise EdgeError(f"{child.name} has ended: {child.last_words()}")

@@ -20,7 +20,7 @@ NARROWEST_BAR: Final = 6
 
 
 def render(snapshot: Snapshot, elapsed_s: float) -> Group:
-    """One screen, about 40 lines of 100 characters."""
+    """Return one screen, about 40 lines of 100 characters."""
     gateway = snapshot.gateway
     if gateway is None:
         return Group(Text(f"the gateway is starting ({elapsed_s:.0f} s): models are proven on their golden vectors"))
@@ -32,7 +32,7 @@ def render(snapshot: Snapshot, elapsed_s: float) -> Group:
 
 
 def as_line(snapshot: Snapshot, elapsed_s: float) -> str:
-    """The same in one line, for logs and pipes."""
+    """Return the same in one line, for logs and pipes."""
     if snapshot.gateway is None:
         return f"{elapsed_s:5.0f} s  the gateway is starting"
     gateway, central = snapshot.gateway, snapshot.central or {}
@@ -45,7 +45,7 @@ def as_line(snapshot: Snapshot, elapsed_s: float) -> str:
 
 
 def windows_scored(gateway: dict[str, Any]) -> int:
-    """Windows and tag snapshots scored since the gateway's start."""
+    """Count windows and tag snapshots scored since the gateway's start."""
     channels = [channel for source in gateway["sources"] for channel in source.get("channels", [])]
     return sum(item["scored_total"] for item in [*channels, *gateway["tag_models"]])
 

@@ -109,24 +109,24 @@ class ClockKeeper:
         self._waiting: list[Callable[[], Awaitable[None]]] = []
 
     def stamping(self) -> Stamping:
-        """How what is made durable now gets its time."""
+        """Return how what is made durable now gets its time."""
         if self.watch.state is ClockState.HELD:
             return Stamping(epoch=self.watch.epoch)
         cap = UNSYNCED_CLOCK_CAP if self.watch.state is not ClockState.KNOWN and not self._quality() else 1.0
         return Stamping(self._steady.scale, quality_cap=cap, off_cap=UNSYNCED_CLOCK_CAP)
 
     def is_trusted(self) -> bool:
-        """Whether readings may have their full quality: the clock is right, or will be made right in what is held."""
+        """Return whether readings may have their full quality: the clock is right, or is set right later."""
         return self.watch.state is ClockState.HELD or self._quality()
 
     @property
     def began_us(self) -> int:
-        """When this run began, UTC, as far as known."""
+        """Return when this run began, UTC, as far as known."""
         return self._steady.scale.utc_us(self._steady.scale.began_us)
 
     @property
     def is_utc(self) -> bool:
-        """Whether the agent's own clock shows UTC, as far as known."""
+        """Return whether the agent's own clock shows UTC, as far as known."""
         return self._steady.scale.is_identity
 
     async def begin(self) -> None:

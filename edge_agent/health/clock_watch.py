@@ -102,17 +102,17 @@ class ClockWatch:
 
     @property
     def wall_us(self) -> int:
-        """What the wall clock says, UTC or not."""
+        """Return what the wall clock says, UTC or not."""
         return self._steady.boottime_ns() // 1000 + self._wall_us
 
     @property
     def known_offset_us(self) -> int:
-        """UTC minus the time since boot, as far as known."""
+        """Return UTC minus the time since boot, as far as known."""
         return self._steady.offset_us + self._steady.scale.by_us
 
     @property
     def is_possible(self) -> bool:
-        """False for a wall clock that cannot be right: the central says another time, or, while that says none,
+        """Return False for a wall clock that cannot be right: the central says another time, or, while that says none,
         absurd or before the newest record.
         """
         if self.central is not None:
@@ -121,29 +121,29 @@ class ClockWatch:
 
     @property
     def is_absurd(self) -> bool:
-        """True for a wall clock that nobody sets on purpose: before this program was made, or years ahead."""
+        """Return True for a wall clock that nobody sets on purpose: before this program was made, or years ahead."""
         newest_us = self._newest_us
         latest_us = MADE_US + _LONGEST_SERVICE_US if newest_us is None else max(newest_us, MADE_US) + _LONGEST_AWAY_US
         return not MADE_US <= self.wall_us <= latest_us
 
     @property
     def is_before_made(self) -> bool:
-        """True for a wall clock that stands before this program was made."""
+        """Return True for a wall clock that stands before this program was made."""
         return self.wall_us < MADE_US
 
     @property
     def off_central_us(self) -> int | None:
-        """How much later the wall clock is than the central's; None while the central has said no time."""
+        """Return how much later the wall clock is than the central's; None while the central has said no time."""
         return None if self.central is None else self._wall_us - self.central.offset_us
 
     @property
     def agrees(self) -> bool:
-        """Whether the wall clock says what the central's says, as far as that is known."""
+        """Return whether the wall clock says what the central's says, as far as that is known."""
         return self.central is not None and _is_near(self._wall_us, self.central, _AGREES_US)
 
     @property
     def is_far_off(self) -> bool:
-        """Whether times that are sent now have been contradicted by several answers of the central."""
+        """Return whether times that are sent now have been contradicted by several answers of the central."""
         central = self.central
         return (
             central is not None
@@ -153,11 +153,11 @@ class ClockWatch:
 
     @property
     def not_before_us(self) -> int:
-        """It is later than this, whatever the clock says."""
+        """Return the earliest time it can be, whatever the clock says."""
         return max(MADE_US, self._newest_us or 0)
 
     def begin(self, kernel: KernelClock, *, known: tuple[str, int] | None, newest_us: int | None) -> None:
-        """`known` is the boot whose clock was right last, `newest_us` the newest record's time, UTC."""
+        """Start from `known`, the boot whose clock was right last, and `newest_us`, the newest record's time in UTC."""
         self._newest_us = newest_us
         self._wall_us = self._steady.wall_offset_us()
         was_right = known is not None and known[0] == self._boot_id and abs(known[1] - self._wall_us) <= _SAME_CLOCK_US

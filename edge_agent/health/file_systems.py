@@ -44,7 +44,7 @@ class Mount:
 
     @property
     def upper(self) -> Path | None:
-        """The folder that takes what is written to an overlay, as it was called where it was mounted."""
+        """Return the folder that takes what is written to an overlay, as it was called where it was mounted."""
         return next((Path(o.removeprefix("upperdir=")) for o in self.options if o.startswith("upperdir=/")), None)
 
 

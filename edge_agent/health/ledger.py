@@ -48,7 +48,7 @@ class GapLedger:
         self._newest.append(_Entry(event.subject, event.body, is_utc=is_utc))
 
     def note_own(self, gaps: Sequence[OwnGap], *, subject: str) -> None:
-        """All that the outbox knows of by now; a gap that has grown since takes its former place."""
+        """Take over all gaps that the outbox knows by now; one that has grown since takes its former place."""
         recent = [gap for gap in gaps if gap.noted_us >= self._since_us]
         for gap in recent:
             if self._own.get(gap.id) == gap:
@@ -66,7 +66,7 @@ class GapLedger:
         return dict(self._by_cause)
 
     def outbox_records(self) -> dict[str, int | None]:
-        """Records in the outbox's own gaps, per cause; None when a part of them cannot be counted."""
+        """Return the records in the outbox's own gaps, per cause; None when a part of them cannot be counted."""
         records: dict[str, int | None] = {}
         for gap in self._own.values():
             before = records.get(gap.cause.value, 0)
@@ -74,7 +74,7 @@ class GapLedger:
         return records
 
     def newest(self, count: int, *, utc_us: Callable[[int], int] = lambda time_us: time_us) -> list[dict[str, Any]]:
-        """The newest gaps first, with their times in UTC."""
+        """Return the newest gaps first, with their times in UTC."""
         chosen = list(self._newest)[-count:]
         return [
             {"subject": entry.subject, **(entry.body if entry.is_utc else body_in_utc(entry.body, utc_us))}

@@ -39,7 +39,7 @@ class Machine:
 
     @property
     def name(self) -> str:
-        """One of them that stands for the machine; empty when nothing is known."""
+        """Return the id that names the machine; empty when nothing is known."""
         return self.board or next(iter(self.cards), "") or self.os
 
     def is_another_than(self, before: Machine) -> bool:

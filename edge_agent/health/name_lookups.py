@@ -39,7 +39,7 @@ class _Lookups:
         proto: int = 0,
         flags: int = 0,
     ) -> _FOUND:
-        """As the loop's own, whose parameters these are. Raises OSError."""
+        """Resolve a name as the loop's own method does, with its parameters. Raises OSError."""
         if self._under_way >= MOST:
             raise socket.gaierror(socket.EAI_AGAIN, f"{MOST} look-ups of names are still without an answer")
         answer: asyncio.Future[_FOUND] = self._loop.create_future()

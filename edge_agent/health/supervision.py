@@ -56,7 +56,7 @@ class Supervision:
 
     @property
     def failures(self) -> tuple[PartFailure, ...]:
-        """Of every part that ever failed, the newest series."""
+        """Return the newest series of failures of every part that ever failed."""
         return tuple(self._failures.values())
 
     def start(
@@ -74,7 +74,7 @@ class Supervision:
     async def attempt(
         self, name: str, call: Callable[[], Awaitable[Any]], *, passing: tuple[type[Exception], ...] = ()
     ) -> bool:
-        """Whether the call went well; its failure is noted, unless it is one of `passing`, which passes."""
+        """Return whether the call went well; its failure is counted, unless it is one of `passing`, which passes."""
         try:
             await call()
         except passing:
@@ -88,7 +88,7 @@ class Supervision:
         return True
 
     async def result(self, name: str, call: Callable[[], Awaitable[T]]) -> T | None:
-        """What the call returns, or None when it failed."""
+        """Return what the call returns, or None when it failed."""
         made: list[T] = []
 
         async def make() -> None:
@@ -166,7 +166,7 @@ def _forget_own_cancellation() -> None:
 
 
 def in_one_line(exc: BaseException) -> str:
-    """Its kind and text; of a group, of the first that is none."""
+    """Return the error's kind and text; of a group, those of the first that is none."""
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
     text = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__

@@ -11,17 +11,17 @@ _UNIT: Final = re.compile(r"/([A-Za-z0-9:_.@\\-]+\.service)(?:/|$)", re.MULTILIN
 
 
 def this_process() -> dict[str, Any]:
-    """Who writes the status: enough to say later whether it still lives, and who looks after it."""
+    """Return who writes the status: enough to say later whether it still lives, and who looks after it."""
     return {"pid": os.getpid(), "boot": boot_id(), "unit": _unit()}
 
 
 def boot_id() -> str | None:
-    """The kernel's name for the time since this box was started."""
+    """Return the kernel's name for the time since this box was started."""
     return _read("/proc/sys/kernel/random/boot_id")
 
 
 def is_alive(process: dict[str, Any]) -> bool:
-    """Whether that process still runs: the same boot, the same number, and one of ours."""
+    """Return whether that process still runs: the same boot, the same number, and one of ours."""
     pid = process.get("pid")
     if not isinstance(pid, int) or process.get("boot") != boot_id():
         return False

@@ -33,7 +33,7 @@ class FrameError(ValueError):
 
 
 def encode(value: Any) -> list[Piece]:
-    """The pieces to write, one after another. Raises TypeError for what no frame carries."""
+    """Return the pieces to write, one after another. Raises TypeError for what no frame carries."""
     parts: list[Piece] = []
     header = json.dumps(_flat(value, parts)).encode()
     total = sum(memoryview(part).nbytes for part in parts)
@@ -41,7 +41,7 @@ def encode(value: Any) -> list[Piece]:
 
 
 def decode(header: bytes, body: memoryview) -> Any:
-    """The value back; arrays are read-only views of `body`. Raises FrameError."""
+    """Return the value; arrays are read-only views of `body`. Raises FrameError."""
     try:
         value, rest = _deep(json.loads(header), body)
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as exc:

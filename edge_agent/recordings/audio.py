@@ -32,7 +32,7 @@ _W64_TAIL: Final = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 
 
 def is_audio(data: bytes) -> bool:
-    """Whether these bytes begin as a file of sound that is read here."""
+    """Return whether these bytes begin as a file of sound that is read here."""
     if data[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
         return data[8:12] == b"WAVE"
     if data[:4] == b"FORM":
@@ -41,7 +41,7 @@ def is_audio(data: bytes) -> bool:
 
 
 def read_audio(data: bytes, name: str) -> dict[str, Any]:
-    """Samples (n_channels, n) in full scale [-1, 1], floating-point files as they are; the rate in Hz.
+    """Read samples (n_channels, n) in full scale [-1, 1], floating-point files as they are; the rate in Hz.
 
     Runs in the parser's process. Raises RecordingError.
     """

@@ -61,7 +61,7 @@ class Dialect:
     has_quotes: bool = False
 
     def fields(self, line: str) -> list[str]:
-        """The fields of one line as written, without quotes and outer blanks."""
+        """Return the fields of one line as written, without quotes and outer blanks."""
         if self.has_quotes and '"' in line and self.separator not in ("", " "):
             return [field.strip() for field in next(csv.reader([line], delimiter=self.separator), [])]
         if self.separator == " ":
@@ -71,7 +71,7 @@ class Dialect:
         return [field.strip() for field in line.split(self.separator)]
 
     def plain(self, field: str) -> str:
-        """A field with '.' as decimal sign and no thousands signs."""
+        """Return a field with '.' as decimal sign and no thousands signs."""
         if "'" in field or " " in field or not field.isascii():
             field = _INNER_APOSTROPHE.sub("", field)
         if self.has_groups:
@@ -79,7 +79,7 @@ class Dialect:
         return field.replace(",", ".") if self.decimal == "," else field
 
     def number(self, field: str) -> float | None:
-        """The field as a number; NaN where it says that there is none; None for any other text."""
+        """Return the field as a number; NaN where it says that there is none; None for any other text."""
         word = field.strip().lower()
         if word in MISSING or word in OVER_RANGE:
             return float("nan")
@@ -93,7 +93,7 @@ class Dialect:
 
 
 def dialect_of(rows: Sequence[str], header: Sequence[str], name: str, *, decimal: str | None = None) -> Dialect:
-    """What the rows are written in. `header` are lines before them; `decimal` is what a person chose.
+    """Return how the rows are written. `header` are lines before them; `decimal` is what a person chose.
 
     Raises RecordingError where the rows do not tell.
     """
@@ -124,7 +124,7 @@ def _separator(rows: Sequence[str], *, has_quotes: bool) -> str:
 
 
 def mostly(answers: Iterable[object]) -> bool:
-    """Whether more than nine in ten are true."""
+    """Return whether more than nine in ten are true."""
     count = Counter(bool(answer) for answer in answers)
     return count[True] > 9 * count[False]
 

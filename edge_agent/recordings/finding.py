@@ -17,7 +17,7 @@ _NOT_SAMPLES: Final = re.compile(r"^(readme|licen[cs]e|manifest|changelog|.*feat
 
 
 def find_recordings(paths: Iterable[Path | str]) -> list[Path]:
-    """Files as given, folders searched to the bottom, each folder in name order.
+    """Find files as given, folders searched to the bottom, each folder in name order.
 
     A file named on purpose is always taken. In a folder, only known endings (also with .gz) and
     names that are a time (2004.02.12.10.32.39) are; hidden files and folders, read-me files and tables of

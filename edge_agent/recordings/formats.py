@@ -55,7 +55,7 @@ def stop_parsing() -> None:
 
 
 def in_child(function: Callable[[bytes, str], Any], data: bytes, name: str) -> Any:
-    """What `function(data, name)` returns, run in the parser's process. Raises RecordingError."""
+    """Return what `function(data, name)` returns, run in the parser's process. Raises RecordingError."""
     size = len(data)
     # Libraries take 400 MB of addresses; samples of 8 bytes may come out of packed ones of 2, and are copied twice.
     limits = Limits(
@@ -101,14 +101,14 @@ class Format:
     is_isolated: bool = False
 
     def content(self, data: bytes, name: str, overrides: Overrides) -> Content:
-        """The channels. Raises RecordingError, also for a library that is not installed."""
+        """Return the channels. Raises RecordingError, also for a library that is not installed."""
         self._require_library(name)
         if self.read is not None:
             return self.read(data, name, overrides)
         return content_of(self.rows(data, name, overrides), overrides)
 
     def rows(self, data: bytes, name: str, overrides: Overrides) -> Table:
-        """The columns, of a format that is a table. Raises RecordingError."""
+        """Return the columns, of a format that is a table. Raises RecordingError."""
         self._require_library(name)
         if self.table is None:
             raise RecordingError(f"{name} is {self.title}, which holds no table of tags", hint="export the tags as CSV")
@@ -180,7 +180,7 @@ _JSON: Final = re.compile(rb'^\s*[\[{]\s*["\[{\d-]')
 
 
 def format_of(data: bytes, name: str, ending: str) -> Format:
-    """The format of these bytes. Raises RecordingError for one that is not read, or is not what the ending says."""
+    """Return the format. Raises RecordingError for bytes that are not read, or are not what the ending says."""
     found = _by_content(data)
     promised = next((form for form in FORMATS if ending in form.endings), None)
     if found is None:

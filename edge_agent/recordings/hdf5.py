@@ -17,7 +17,7 @@ _HIDDEN: Final = ("#refs#", "#subsystem#")
 
 
 def read_hdf5(data: bytes, name: str) -> Variables:
-    """Every dataset and attribute by its path, groups with a point. Runs in the parser's process. Raises
+    """Read every dataset and attribute by its path, groups with a point. Runs in the parser's process. Raises
     RecordingError."""
     import h5py
 

@@ -29,17 +29,17 @@ class UnclearDateError(ValueError):
 
 
 def is_instant(field: str) -> bool:
-    """Whether this is a date, with or without a time of day."""
+    """Return whether this is a date, with or without a time of day."""
     return any(pattern.fullmatch(field) for pattern in _INSTANTS)
 
 
 def is_clock(field: str) -> bool:
-    """Whether this is a time of day."""
+    """Return whether this is a time of day."""
     return _CLOCK_ONLY.fullmatch(field) is not None
 
 
 def instants(fields: Sequence[str]) -> NDArray[np.datetime64]:
-    """datetime64[ns], UTC where a zone is written; NaT for what is no date.
+    """Parse dates to datetime64[ns], UTC where a zone is written; NaT for what is no date.
 
     Raises UnclearDateError for 03/04/2026 when no field tells which is the day.
     """
@@ -50,7 +50,7 @@ def instants(fields: Sequence[str]) -> NDArray[np.datetime64]:
 
 
 def clocks(fields: Sequence[str]) -> NDArray[np.timedelta64]:
-    """timedelta64[ns] since midnight; NaT for what is no time of day."""
+    """Parse times of day to timedelta64[ns] since midnight; NaT for what is no time of day."""
     times = [
         np.timedelta64(_clock_ns(match), "ns") if (match := _CLOCK_ONLY.fullmatch(field)) else np.timedelta64("NaT")
         for field in fields
@@ -59,7 +59,7 @@ def clocks(fields: Sequence[str]) -> NDArray[np.timedelta64]:
 
 
 def past_midnight(times: NDArray[np.timedelta64]) -> NDArray[np.timedelta64]:
-    """Times of day that run on: each midnight that is passed adds a day."""
+    """Return times of day that run on: each midnight that is passed adds a day."""
     ns = times.astype(np.int64)
     # Back by more than half a day is midnight; back by less is a clock that was set.
     return (ns + _DAY_NS * np.cumsum(np.diff(ns, prepend=ns[:1]) < -_DAY_NS // 2)).astype("timedelta64[ns]")

@@ -35,7 +35,7 @@ class Layout:
 
 
 def layout_of(text: bytes, name: str, decimal: str | None) -> tuple[Layout, bytes]:
-    """Where the rows begin and how they are written; the bytes from the first row on."""
+    """Find where the rows begin and how they are written, and the bytes from the first row on."""
     head = [text_of(line) for line in text.split(b"\n", _HEAD_LINES)[:_HEAD_LINES]]
     written = [(number, line) for number, line in enumerate(head, 1) if line.strip() and not is_comment(line)]
     if not written:
@@ -91,7 +91,7 @@ def _has_a_number(line: str) -> bool:
 
 
 def without_trailing(fields: list[str], n_columns: int) -> list[str]:
-    """The fields without the empty one that a separator at the end of a row makes."""
+    """Return the fields without the empty one that a separator at the end of a row makes."""
     return fields[:n_columns] if len(fields) == n_columns + 1 and fields[-1] == "" else fields
 
 

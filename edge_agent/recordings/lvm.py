@@ -19,7 +19,7 @@ _SHORTEST_S: Final = 1e-9
 
 
 def read_lvm(data: bytes, name: str) -> Table:
-    """The rows of the one segment, without the comments. Raises RecordingError."""
+    """Read the rows of the one segment, without the comments. Raises RecordingError."""
     lines = data.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     ends = [number for number, line in enumerate(lines) if line.strip().startswith(_END)]
     if not ends:

@@ -16,7 +16,7 @@ _MOST_PARTS: Final = 256
 
 
 def read_matlab(data: bytes, name: str) -> Variables:
-    """Every number and text in it, by its path: struct fields with a point, cells with their number in braces.
+    """Read every number and text by its path: struct fields with a point, cells with their number in braces.
 
     Runs in the parser's process. Raises RecordingError.
     """

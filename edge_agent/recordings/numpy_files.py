@@ -18,7 +18,7 @@ _OWN: Final = (SyntaxError, MemoryError, tokenize.TokenError, zipfile.BadZipFile
 
 
 def read_numpy(data: bytes, name: str) -> Variables:
-    """The arrays by name; a single array is called after the file. Raises RecordingError."""
+    """Read the arrays by name; a single array is called after the file. Raises RecordingError."""
     with refused_as("a NumPy file", name, *_OWN):
         return _archive(data, name) if data[:2] == b"PK" else {name.split(".")[0]: _array(data, name)}
 

@@ -11,7 +11,7 @@ from edge_agent.recordings.errors import MAX_VALUES, refused_as, too_long
 
 
 def read_parquet(data: bytes, name: str) -> list[dict[str, Any]]:
-    """Of each column: name, unit, values (numbers, datetime64[ns] or a list of texts), whether they are whole numbers.
+    """Read of each column: name, unit, values (numbers, datetime64[ns] or texts), whether they are whole numbers.
 
     Runs in the parser's process. Raises RecordingError.
     """

@@ -65,7 +65,7 @@ class Rate:
 
 
 def rate_of_pair(key: str, value: float, unit: str = "") -> float | None:
-    """The rate that a name and a number say, in Hz; None when the name is none of a rate's or an interval's.
+    """Return the rate that a name and a number say, in Hz; None when the name is no rate or interval.
 
     `unit` may be empty: hertz, or seconds. A name may end in its unit (fs_khz, dt_ms).
     """
@@ -90,7 +90,7 @@ def _bare(key: str) -> str:
 
 
 def rate_in(lines: Sequence[str], name: str, *, given_hz: float | None = None) -> Rate | None:
-    """The sampling rate that these lines say; None when they say two and a person says the right one.
+    """Return the sampling rate that these lines say; None when they say two and a person says the right one.
 
     Raises RecordingError when they say two and nobody does.
     """
@@ -98,7 +98,7 @@ def rate_in(lines: Sequence[str], name: str, *, given_hz: float | None = None) -
 
 
 def agreed(found: Sequence[Rate], name: str, *, given_hz: float | None = None) -> Rate | None:
-    """The one rate that several words say. Raises RecordingError when they differ by more than 0.1 %, unless a person
+    """Return the one rate that several words say. Raises RecordingError beyond 0.1 % of difference, unless a person
     said one."""
     if not found:
         return None
@@ -114,7 +114,7 @@ def agreed(found: Sequence[Rate], name: str, *, given_hz: float | None = None) -
 
 
 def unit_in(lines: Sequence[str]) -> str:
-    """The unit of the samples that a line like "# unit: m/s2" says; empty where none, or more than one, is said."""
+    """Return the unit in a line like "# unit: m/s2"; empty where none, or more than one, is named."""
     found = {
         unit
         for line in lines
@@ -151,7 +151,7 @@ def _readings(digits: str, hz: float, scale: float, words: str) -> list[Rate]:
 
 
 def is_unit_row(fields: Sequence[str]) -> bool:
-    """Whether a row under the names holds their units: "[s];[g]", "ms,g"."""
+    """Return whether a row under the names holds their units: "[s];[g]", "ms,g"."""
     present = [field.strip() for field in fields if field.strip()]
     return bool(present) and all(
         (field[0] in "[(" and field[-1] in ")]")
@@ -163,7 +163,7 @@ def is_unit_row(fields: Sequence[str]) -> bool:
 
 
 def unit_of_row(field: str) -> str:
-    """The unit in a field of a units row."""
+    """Return the unit in a field of a units row."""
     text = field.strip()
     if text[:1] in ("[", "(") and text[-1:] in ("]", ")"):
         text = text[1:-1].strip()
@@ -171,12 +171,12 @@ def unit_of_row(field: str) -> str:
 
 
 def is_comment(line: str) -> bool:
-    """Whether a line is a remark, by its first sign."""
+    """Return whether a line is a remark, by its first sign."""
     return line.lstrip().startswith(COMMENT_SIGNS)
 
 
 def header_of(lines: Sequence[str], dialect: Dialect, n_columns: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names and units of the columns, from the lines right above the rows."""
+    """Return names and units of the columns, from the lines right above the rows."""
     units: tuple[str, ...] = ()
     for line in reversed(lines):
         is_remark = is_comment(line)

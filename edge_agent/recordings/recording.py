@@ -77,12 +77,12 @@ class Content:
 
 
 def numbered(count: int) -> tuple[str, ...]:
-    """Names for channels that have none: ch1, ch2, ..."""
+    """Return names for channels that have none: ch1, ch2, ..."""
     return tuple(f"ch{i}" for i in range(1, count + 1))
 
 
 def usable_rate(rate_hz: float, name: str) -> float:
-    """The rate itself, or RecordingError when no signal can have it."""
+    """Return the rate itself. Raises RecordingError when no signal can have it."""
     if not (np.isfinite(rate_hz) and rate_hz > 0):
         raise RecordingError(f"{name}: a sampling rate of {rate_hz} Hz is not possible")
     return float(rate_hz)

@@ -20,7 +20,7 @@ _AGREE_WITHIN: Final = 1e-6
 
 
 def table_of_series(parts: Signals, name: str, overrides: Overrides) -> Table:
-    """Signals as columns. Raises RecordingError when they are of different lengths or steps and nobody chose."""
+    """Return signals as columns. Raises RecordingError when lengths or steps differ and nobody chose."""
     chosen = _chosen(parts, name, overrides)
     if not chosen:
         raise no_samples(name)
@@ -67,7 +67,7 @@ def _rate_words(part: Mapping[str, Any]) -> str:
 
 
 def rounded_rate(rate_hz: float) -> float:
-    """A step is written with five to seven digits: 4.88281e-05 s is 20,480 Hz."""
+    """Round the rate of a step that is written with five to seven digits: 4.88281e-05 s is 20,480 Hz."""
     if not np.isfinite(rate_hz):
         return rate_hz  # refused by name, as every impossible rate is
     nearest = float(round(rate_hz))

@@ -37,20 +37,20 @@ class Table:
         return len(self.columns[0]) if self.columns else 0
 
     def name_of(self, column: int) -> str:
-        """The column's name; empty where it has none."""
+        """Return the column's name; empty where it has none."""
         return self.names[column] if self.names else ""
 
     def of_kind(self, kinds: str) -> list[int]:
-        """The columns whose values are of one of these kinds, in NumPy's letters."""
+        """Return the columns whose values are of one of these kinds, in NumPy's letters."""
         return [column for column, values in enumerate(self.columns) if values.dtype.kind in kinds]
 
     def label(self, column: int) -> str:
-        """How a person finds the column: its number in the file, and its name when it has one."""
+        """Return how a person finds the column: its number in the file, and its name when it has one."""
         text = self.name_of(column)
         return f"column {column + 1} {text!r}" if text else f"column {column + 1}"
 
     def where(self, row: int) -> str:
-        """How a person finds the row."""
+        """Return how a person finds the row."""
         return f"row {row + 1}" if self.lines is None else f"line {int(self.lines[row])}"
 
     def unit(self, column: int) -> str:

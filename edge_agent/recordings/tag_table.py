@@ -45,7 +45,7 @@ class RowTimes:
 
 
 def row_times(table: Table, overrides: Overrides) -> RowTimes | None:
-    """When each row was; None for a table without a time column. Raises RecordingError for times that run back."""
+    """Return when each row was; None without a time column. Raises RecordingError for times that go back."""
     found = times_of_rows(table, overrides)
     if found is None:
         return None
@@ -58,7 +58,7 @@ def row_times(table: Table, overrides: Overrides) -> RowTimes | None:
 
 
 def inputs_of(table: Table, wanted: Sequence[FeatureId]) -> list[Input]:
-    """The model's inputs, in its order. Raises RecordingError naming every one that is missing."""
+    """Return the model's inputs, in its order. Raises RecordingError naming every one that is missing."""
     found = [_input(table, feature) for feature in wanted]
     missing = [feature.name for feature, entry in zip(wanted, found, strict=True) if entry is None]
     if missing:
@@ -70,7 +70,7 @@ def inputs_of(table: Table, wanted: Sequence[FeatureId]) -> list[Input]:
 
 
 def only_value(table: Table, overrides: Overrides) -> list[Input]:
-    """The one column of a model over a single tag, or those a person named: each by itself.
+    """Return the one column of a model over a single tag, or those a person named: each by itself.
 
     Raises RecordingError where there are several and nobody chose.
     """
@@ -96,7 +96,7 @@ def only_value(table: Table, overrides: Overrides) -> list[Input]:
 
 
 def quality_of(table: Table) -> NDArray[np.float64] | None:
-    """The column called quality, 0 to 1, if there is one."""
+    """Return the column called quality, 0 to 1, if there is one."""
     return next((table.columns[i] for i in table.of_kind("f") if _key(_name(table, i)) == "quality"), None)
 
 

@@ -15,7 +15,7 @@ _MOST_CHANNELS: Final = 512
 
 
 def read_tdms(data: bytes, name: str) -> list[dict[str, Any]]:
-    """Of each channel: name, unit, scaled values, seconds between samples or None.
+    """Read of each channel: name, unit, scaled values, seconds between samples or None.
 
     Runs in the parser's process. Raises RecordingError.
     """

@@ -35,7 +35,7 @@ _FEMTO_COLUMNS: Final = 6  # hour, minute, second, microsecond, horizontal, vert
 
 
 def read_text(data: bytes, name: str, *, decimal: str | None = None, rate_hz: float | None = None) -> Table:
-    """The rows as a table; `rate_hz` is what a person says, where the file says two.
+    """Read the rows as a table; `rate_hz` is what a person says, where the file says two.
 
     Raises RecordingError with the file's name and, where it helps, the line.
     """

@@ -13,7 +13,7 @@ _MILLISECONDS: Final = re.compile(rb"(:\d\d),(\d{3})(?=,)")
 
 
 def as_utf8(data: bytes) -> bytes:
-    """UTF-8 with LF. Bytes that are no UTF-8 are Latin-1, as a degree sign of an older logger is."""
+    """Convert to UTF-8 with LF. Bytes that are no UTF-8 are Latin-1, as a degree sign of an older logger is."""
     encoding = utf16_of(data)
     if encoding is not None:
         data = data.decode(encoding, "replace").encode()
@@ -38,7 +38,7 @@ def without_cut_line(text: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 
 def utf16_of(data: bytes) -> str | None:
-    """Which UTF-16 this text is in, with or without its mark; None when it is in none."""
+    """Return which UTF-16 this text is in, with or without its mark; None when it is in none."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
     head = data[:400]
@@ -51,7 +51,7 @@ def utf16_of(data: bytes) -> str | None:
 
 
 def text_of(line: bytes) -> str:
-    """One line as text; bytes that are no UTF-8 are Latin-1."""
+    """Decode one line; bytes that are no UTF-8 are Latin-1."""
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError:

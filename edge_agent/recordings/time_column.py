@@ -47,7 +47,7 @@ class Spacing:
 
 
 def is_ramp(values: NDArray[np.float64], *, least: int = _MIN_RAMP) -> bool:
-    """Whether a column rises evenly: a time or a count, and no signal."""
+    """Return whether a column rises evenly: a time or a count, and no signal."""
     if len(values) < least or not np.isfinite(values).all():
         return False
     step = (values[-1] - values[0]) / (len(values) - 1)
@@ -58,7 +58,7 @@ def is_ramp(values: NDArray[np.float64], *, least: int = _MIN_RAMP) -> bool:
 
 
 def is_broken_ramp(values: NDArray[np.float64]) -> bool:
-    """Whether a column is a time or a count with holes, coarse digits, restarts or missing fields in it."""
+    """Return whether a column is a time or a count with holes, coarse digits, restarts or missing fields in it."""
     finite = values[np.isfinite(values)]
     if len(finite) < max(_MIN_BROKEN_RAMP, _MOSTLY * len(values)):
         return False
@@ -72,14 +72,14 @@ def is_broken_ramp(values: NDArray[np.float64]) -> bool:
 
 
 def is_count(values: NDArray[np.float64], *, least: int = _MIN_RAMP) -> bool:
-    """Whether a column counts its rows: whole numbers, each one more than the one before."""
+    """Return whether a column counts its rows: whole numbers, each one more than the one before."""
     return len(values) >= least and bool(
         np.isfinite(values).all() and (np.diff(values) == 1).all() and values[0] % 1 == 0
     )
 
 
 def quantum_of(times: NDArray[np.float64]) -> float:
-    """The unit of the last digit that the times are written with; 0 when they have more than nine.
+    """Return the unit of the last digit that the times are written with; 0 when they have more than nine.
 
     Where a float64 holds no more digits (seconds since 1970 have seven behind the point), the first it does not hold.
     """
@@ -97,7 +97,7 @@ def quantum_of(times: NDArray[np.float64]) -> float:
 def spacing(
     times_s: NDArray[np.float64], quantum_s: float, name: str, where: Callable[[int], str], *, near_hz: float | None
 ) -> Spacing:
-    """Rate and holes of times in seconds. `near_hz` is the rate somebody expects: taken when the times agree with it.
+    """Return rate and holes of times in seconds. `near_hz` is the expected rate: taken when the times agree with it.
 
     Raises RecordingError for times that do not run forward, or are no one rate.
     """

@@ -16,7 +16,7 @@ _AXIS_TIME: Final = 17
 
 
 def read_uff(data: bytes, name: str) -> list[dict[str, Any]]:
-    """Of each time signal: name, unit, values, seconds between samples. Raises RecordingError."""
+    """Read of each time signal: name, unit, values, seconds between samples. Raises RecordingError."""
     import pyuff
 
     # pyuff reads files that have a name, and nothing else.

@@ -69,7 +69,7 @@ _SIGNS: Final = str.maketrans("\u00b2\u00b5\u03bc\u00b7\u22c5\u00ba\u2212\u207b\
 
 
 def known_unit(text: str) -> str | None:
-    """The unit as this project writes it ("m/s\u00b2" and "m/s^2" are "m/s2"), or None when it is not known here."""
+    """Return the unit as this project writes it ("m/s\u00b2" and "m/s^2" are "m/s2"), or None when it is unknown."""
     bare = re.sub(r"\s+", "", text.translate(_SIGNS))
     if bare in _KIND_OF:
         return bare
@@ -82,13 +82,13 @@ def known_unit(text: str) -> str | None:
 
 
 def kind_of(unit: str) -> str | None:
-    """What the unit measures ("acceleration"), or None when it is not known here."""
+    """Return what the unit measures ("acceleration"), or None when it is unknown."""
     known = known_unit(unit)
     return None if known is None else _KIND_OF[known]
 
 
 def factor_between(unit: str, wanted: str) -> float | None:
-    """What samples in `unit` are multiplied by to be in `wanted`; None when they measure different things."""
+    """Return what samples in `unit` are multiplied by to be in `wanted`; None when they measure different things."""
     have, want = known_unit(unit), known_unit(wanted)
     if have is None or want is None:
         return 1.0 if unit.strip() == wanted.strip() else None
@@ -109,7 +109,7 @@ _AFTER_WORD: Final = re.compile(r"(?:\s+in\s+|\s*[/,;:]\s*|[\s_]+)(\S+)\s*$", re
 
 
 def unit_in_name(column: str) -> str:
-    """The unit a column's name carries: "de x [g]", "acc (m/s\u00b2)", "acc in mg", "acc_ms2", "a / (m/s2)".
+    """Return the unit a column's name carries: "de x [g]", "acc (m/s\u00b2)", "acc in mg", "acc_ms2", "a / (m/s2)".
 
     Square brackets always hold a unit, also one not known here; round ones, a word at the end, only a known one.
     Empty when the name says none.
@@ -129,5 +129,5 @@ def unit_in_name(column: str) -> str:
 
 
 def without_bracket(column: str) -> str:
-    """A column's name without what stands behind it in brackets: "de x [g]" is "de x"."""
+    """Return a column's name without what stands behind it in brackets: "de x [g]" is "de x"."""
     return _BRACKET_BEHIND.sub("", column).strip()

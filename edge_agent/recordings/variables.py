@@ -41,7 +41,7 @@ _UNIT_NAME: Final = re.compile(r"(?i)(^|[._@])units?(_string)?$|(^|[._@])einheit
 
 
 def content_of_variables(found: Mapping[str, Any], name: str, overrides: Overrides) -> Content:
-    """One channel per vector, or per column of a matrix. Raises RecordingError for what cannot be told."""
+    """Return one channel per vector, or per column of a matrix. Raises RecordingError for what cannot be told."""
     rate = _rate(found, name, overrides)
     cwru = _cwru_channels(found, name)
     vectors = {key: _column_of(value) for key, value in cwru.items()} or _vectors(found, name)

@@ -68,7 +68,7 @@ class _Times:
 
 
 def content_of(table: Table, overrides: Overrides) -> Content:
-    """The channels of a table with their rate. Raises RecordingError for what cannot be told."""
+    """Return the channels of a table with their rate. Raises RecordingError for what cannot be told."""
     wanted = _wanted(table, overrides.columns)
     times, counts, channels = _sorted_out(table, wanted, overrides)
     if not channels:
@@ -95,12 +95,12 @@ def content_of(table: Table, overrides: Overrides) -> Content:
 
 
 def is_time_name(name: str) -> bool:
-    """Whether a column of this name is a time; T is a temperature."""
+    """Return whether a column of this name is a time; T is a temperature."""
     return _bare(name) != "T" and _TIME_NAME.match(_bare(name)) is not None
 
 
 def times_of_rows(table: Table, overrides: Overrides) -> tuple[NDArray[np.int64], bool] | None:
-    """When each row of a table was, in ns, and whether that is since 1970; None when it does not say."""
+    """Return when each row of a table was, in ns, and whether that is since 1970; None when it does not say."""
     clocks = table.of_kind("Mm")
     named = [column for column in clocks if is_time_name(table.name_of(column))]
     if clocks:

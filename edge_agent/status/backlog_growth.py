@@ -96,7 +96,7 @@ def describe_pace(uplink: UplinkState) -> dict[str, Any]:
 
 
 def is_withheld(link: Mapping[str, Any]) -> bool:
-    """Whether readings wait for a data budget, for quiet hours or to be collected, by `MeteredLink.describe`."""
+    """Return whether readings wait for a data budget, for quiet hours or to be collected, by `MeteredLink.describe`."""
     gate = link.get("link") or {}
     return gate.get("sends", "everything") != "everything" or bool(gate.get("is_quiet") or gate.get("next_reading_s"))
 

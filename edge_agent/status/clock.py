@@ -19,7 +19,7 @@ _CAPPED: Final = "quality is capped at 0.5"
 
 
 def describe_clock(health: ClockHealth) -> dict[str, Any]:
-    """The `clock` of the document."""
+    """Return the `clock` of the document."""
     message = _message(health)
     return {
         "is_synced": health.is_synced,
@@ -34,7 +34,7 @@ def describe_clock(health: ClockHealth) -> dict[str, Any]:
 
 
 def clock_problems(health: ClockHealth) -> list[dict[str, Any]]:
-    """What is wrong with the clock: readings are held for it, it is not followed, or it is not the central's."""
+    """Return what is wrong with the clock: readings are held for it, it is not followed, or it is not the central's."""
     is_held = health.state is ClockState.HELD and (health.running_s > _GRACE_S or not health.is_possible)
     is_wrong = health.state is ClockState.CENTRALS or health.is_far_off
     if not is_held and not is_wrong and health.not_believed_us is None:

@@ -100,12 +100,12 @@ class StatusInputs:
     """The problem of a data budget that does not suffice."""
 
     def utc_us(self, time_us: int) -> int:
-        """A time of the agent's own clock in UTC."""
+        """Return a time of the agent's own clock in UTC."""
         return self.clock.to_utc(time_us * 1000) // 1000
 
 
 def describe(inputs: StatusInputs) -> dict[str, Any]:
-    """The whole document."""
+    """Return the whole document."""
     problems = _problems(inputs)
     alarms = in_utc(describe_alarms(inputs.stages, inputs.snapshots), inputs.utc_us)
     now_ns = inputs.clock.now_ns()

@@ -27,7 +27,7 @@ class StatusFolders:
 
     @property
     def sockets(self) -> list[Path]:
-        """Where the agent tries to answer, in this order."""
+        """Return where the agent tries to answer, in this order."""
         return [folder / SOCKET_FILE for folder in self._each()]
 
     def ask(self) -> dict[str, Any]:

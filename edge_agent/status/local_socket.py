@@ -156,7 +156,7 @@ class StatusFile:
         return True
 
     def read(self) -> dict[str, Any] | None:
-        """The last document, or None when no whole one is there. Raises DaemonUnreachableError for a closed one."""
+        """Return the last whole document, or None. Raises DaemonUnreachableError for a closed one."""
         try:
             with self._path.open("rb") as file:
                 document = _parsed(file.read(MAX_STATUS_BYTES + 1))
@@ -168,7 +168,7 @@ class StatusFile:
 
 
 def ask_daemon(path: Path) -> dict[str, Any]:
-    """The status of the daemon behind this socket. Raises DaemonUnreachableError. Needs no asyncio."""
+    """Return the status of the daemon behind this socket. Raises DaemonUnreachableError. Needs no asyncio."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(ANSWER_TIMEOUT_S)

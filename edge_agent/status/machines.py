@@ -18,7 +18,7 @@ Stage = WaveformStage | IndicatorStage | TagStage
 def describe_source(
     source: SourceSettings, health: SourceHealth, stages: Sequence[Stage], now_ns: int
 ) -> dict[str, Any]:
-    """One source: how it is, and the newest of what it measures."""
+    """Return one source: how it is, and the newest of what it measures."""
     age_s = None if health.last_item_ns is None else max(0.0, (now_ns - health.last_item_ns) / 1e9)
     document: dict[str, Any] = {
         "name": source.name,
@@ -56,7 +56,7 @@ def describe_source(
 
 
 def describe_tag_model(stage: SnapshotStage) -> dict[str, Any]:
-    """One tag model and its newest score."""
+    """Return one tag model and its newest score."""
     line = stage.line
     return {
         "name": line.settings.name,
@@ -74,14 +74,14 @@ def describe_tag_model(stage: SnapshotStage) -> dict[str, Any]:
 
 
 def describe_alarms(stages: Sequence[Stage], snapshots: Sequence[SnapshotStage]) -> list[dict[str, Any]]:
-    """What stands: models first, then what needs no model."""
+    """Return what stands: models first, then what needs no model."""
     out = [alarm for stage in stages if isinstance(stage, WaveformStage) for alarm in _model_alarms(stage)]
     out += [_snapshot_alarm(stage) for stage in snapshots if stage.line.alarm.state.is_standing]
     return out + [alarm for stage in stages if not isinstance(stage, TagStage) for alarm in _condition_alarms(stage)]
 
 
 def points_in_alarm(alarms: Sequence[Mapping[str, Any]]) -> int:
-    """A fault line at a point whose model is in alarm explains that alarm: a person counts it once."""
+    """Count the points in alarm; a fault line at a point whose model is in alarm only explains that alarm."""
     return len({alarm["subject"] for alarm in alarms})
 
 
@@ -92,7 +92,7 @@ def driver_problems(unusable: Mapping[str, DriverError], sources: Sequence[Sourc
 
 
 def signal_problems(stages: Sequence[Stage], snapshots: Sequence[SnapshotStage]) -> list[dict[str, Any]]:
-    """What cannot be measured or scored now, and why."""
+    """Return what cannot be measured or scored now, and why."""
     out: list[dict[str, Any]] = []
     for stage in stages:
         if isinstance(stage, TagStage):

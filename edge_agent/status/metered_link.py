@@ -50,7 +50,7 @@ class MeteredLink:
 
     @property
     def gate(self) -> Gate:
-        """What the uplink asks."""
+        """Return what the uplink asks before it sends."""
         return OpenGate() if self.metered is None else GateOfLinks(self.metered, self.is_metered)
 
     def may_ask(self) -> bool:

@@ -40,7 +40,7 @@ def unscored_by(error: BundleError | None, model: str | None) -> Unscored:
 
 
 def describe_updates(lifecycle: ModelLifecycle, pull: ModelPull) -> dict[str, Any]:
-    """The field `model_updates`."""
+    """Return the field `model_updates`."""
     refused = lifecycle.inbox.refused
     return {
         "inbox_error": lifecycle.inbox.error,
@@ -52,7 +52,7 @@ def describe_updates(lifecycle: ModelLifecycle, pull: ModelPull) -> dict[str, An
 
 
 def update_problems(updates: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is wrong with the folders, and what to do."""
+    """Return what is wrong with the folders, and what to do."""
     out = []
     if updates.get("inbox_error"):
         out.append((updates["inbox_error"], "models.inbox must be a folder the agent may write to"))

@@ -90,7 +90,7 @@ class OutboxWatch:
 
 
 def describe_outbox(depth: Depth | None, counters: Mapping[str, int], health: OutboxHealth | None) -> dict[str, Any]:
-    """The fields that any look at an outbox can fill, also without the daemon."""
+    """Return the fields that any look at an outbox can fill, also without the daemon."""
     document: dict[str, Any] = {
         "appended_total": counters.get("appended"),
         "accepted_total": counters.get("accepted"),
@@ -130,12 +130,12 @@ def describe_outbox(depth: Depth | None, counters: Mapping[str, int], health: Ou
 
 
 def describe_bounds(bounds: Bounds, min_free_bytes: int) -> dict[str, Any]:
-    """Which of the two bounds ends the room of readings now, and where."""
+    """Return which of the two bounds limits the readings now, and where."""
     return {"limited_by": bounds.limit.value, "room_bytes": bounds.reading_bytes, "min_free_bytes": min_free_bytes}
 
 
 def describe_put_aside(files: Sequence[Path]) -> dict[str, list[str]]:
-    """Every file that was put aside, and those of them that are not wholly read in yet."""
+    """Return every file that was put aside, and those of them that are not wholly read in yet."""
     return {
         "quarantined": [str(path) for path in files],
         "unsalvaged": [str(path) for path in files if is_unsalvaged(path)],
@@ -143,7 +143,7 @@ def describe_put_aside(files: Sequence[Path]) -> dict[str, list[str]]:
 
 
 def quarantine_problem(files: Sequence[Path], *, waits_for: str | None = None) -> tuple[str, str] | None:
-    """What is wrong, and what to do; `waits_for`: why the salvage does not go on."""
+    """Return what is wrong, and what to do; `waits_for`: why the salvage does not go on."""
     if not files:
         return None
     newest = files[-1]

@@ -28,7 +28,7 @@ _COMPARE_HOW: Final = "set central.url beside [central.mqtt], or reconcile_every
 
 
 def asking(settings: Settings, link: MeteredLink | None = None) -> Ask:
-    """Asks the configured central over HTTPS, with a connection of its own; key and certificates are read each time."""
+    """Return what asks the configured central over HTTPS, each time with a new connection, key and certificates."""
 
     async def ask(span: Span) -> Mapping[HourKey, HourDigest]:
         if settings.central.url is None:
@@ -52,7 +52,7 @@ def asking(settings: Settings, link: MeteredLink | None = None) -> Ask:
 def hourly(
     settings: Settings, outbox: Outbox, uplink: Uplink, transport: Transport, clock: Clock, link: MeteredLink
 ) -> HourlyReconciliation:
-    """The service of an agent; it asks while its uplink is online over HTTPS."""
+    """Return the service of an agent; it asks while its uplink is online over HTTPS."""
     central = settings.central
     is_wanted, has_https = central.reconcile_every_s > 0, central.url is not None
     service = HourlyReconciliation(
