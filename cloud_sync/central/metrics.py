@@ -1,7 +1,7 @@
 """Counters, gauges and histograms in Prometheus' text format 0.0.4. Since this process started; no locks: one loop.
 
 Label values are gateway ids (of valid keys, or of topics that the broker's ACL lets through), job names and
-outcomes, so the number of series is bounded.
+outcomes, so the number of series is bounded. Why this is not prometheus_client: docs/decisions/0025.
 """
 
 from __future__ import annotations
