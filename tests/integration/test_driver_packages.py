@@ -1,0 +1,141 @@
+"""Packages whose driver does not keep what it promises: one sentence each, and the agent runs without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cloud_sync.transports.memory import MemoryTransport
+from edge_agent.cli.validate import validate_file
+from edge_agent.errors import ConfigurationError
+from edge_agent.settings.load import load_settings
+from tests.docs.test_add_a_driver import HEAD, MODULES
+from tests.integration.test_agent import ask, running, until
+from tests.support.driver_package import installed
+
+SYNTHETIC = """
+[[sources]]
+type = "synthetic"
+name = "rig"
+asset = "rig-1"
+channels = [{ point = "x" }]
+[[sources.indicators]]
+family = "time_domain"
+features = ["rms"]
+window_s = 0.2
+"""
+OF_THE_PACKAGE = """
+[[sources]]
+type = "number_files"
+name = "oven-sensors"
+[[sources.tags]]
+name = "oven-2.temperature"
+unit = "degC"
+path = "temperature"
+"""
+SETTINGS, DRIVER = "number_files/settings.py", "number_files/driver.py"
+THE_TYPE = '    type: Literal["number_files"] = Field(description="Says which kind of source this is.")\n'
+SETTINGS_CLASS = "number_files.settings:NumberFilesSettings"
+
+BAD_SETTINGS = [
+    pytest.param("from __future__", "import absent\nfrom __future__", "raises SyntaxError: ", id="no-python"),
+    pytest.param("from pathlib", "import absent\nfrom pathlib", "raises ModuleNotFoundError: No module", id="import"),
+    pytest.param("from pathlib", "raise SystemExit(9)\nfrom pathlib", "raises SystemExit: 9", id="exit"),
+    pytest.param("class NumberFilesSettings", "class Other", "raises AttributeError: module", id="other-name"),
+    pytest.param("(TagSourceSettings)", "", "no class derived from TagSourceSettings or", id="class"),
+    pytest.param(THE_TYPE, "", "NumberFilesSettings has no `type`: type: Literal[", id="no-type"),
+    pytest.param(
+        'Literal["number_files"]', 'Literal["numbers"]', "'numbers'; it must be the entry point's name", id="type"
+    ),
+    pytest.param("    def all_tags", "    def every_tag", "NumberFilesSettings has no all_tags", id="no-tags"),
+    pytest.param("    driver: ClassVar", "    reader: ClassVar", "names no `driver`", id="no-driver"),
+]
+BAD_DRIVERS = [
+    pytest.param("import asyncio", "import absent", "importing it raises ModuleNotFoundError: No module"),
+    pytest.param("class NumberFilesDriver", "class Other", "importing it raises AttributeError", id="other-name"),
+    pytest.param("    async def open", "    async def begin", "it has no open", id="no-open"),
+    pytest.param("    async def stream", "    async def blocks", "it has no stream", id="no-stream"),
+    pytest.param(
+        "        self.name = settings.name\n", "", "its `name` is None and must be the source's", id="no-name"
+    ),
+    pytest.param(
+        "        self._clock = clock\n", "        self._clock = absent\n", "making it raises NameError", id="raises"
+    ),
+]
+
+
+def package(module: str, there: str, wrong: str) -> dict[str, str]:
+    assert there in MODULES[module]
+    return MODULES | {module: MODULES[module].replace(there, wrong, 1)}
+
+
+def site(folder: Path, *sources: str) -> Path:
+    path = folder / "edge.toml"
+    path.write_text(HEAD + "[report]\ninterval_s = 0.2\n" + "".join(sources), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(("there", "wrong", "said"), BAD_SETTINGS)
+def test_settings_that_cannot_be_used_are_a_warning_of_validate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], there: str, wrong: str, said: str
+) -> None:
+    path = site(tmp_path, SYNTHETIC, OF_THE_PACKAGE)
+    with installed(tmp_path, package(SETTINGS, there, wrong), {"number_files": SETTINGS_CLASS}):
+        assert validate_file(path, as_json=False) == 0
+    warning = capsys.readouterr().err
+    assert warning.startswith("edge-agent: warning: driver 'number_files' of edge-example cannot be used: ")
+    assert said in warning
+    assert "update or remove edge-example" in warning
+    assert "Traceback" not in warning
+
+
+@pytest.mark.parametrize(("there", "wrong", "said"), BAD_DRIVERS)
+async def test_a_driver_that_cannot_be_used_costs_its_own_source_only(
+    tmp_path: Path, there: str, wrong: str, said: str
+) -> None:
+    central, path = MemoryTransport(), site(tmp_path, SYNTHETIC, OF_THE_PACKAGE)
+    with installed(tmp_path, package(DRIVER, there, wrong), {"number_files": SETTINGS_CLASS}):
+        settings = load_settings(path)
+        async with running(settings, central) as agent:
+            await until(lambda: len(central.rows) > 0, "rows of the other source")
+            await until(lambda: agent.supervisors[1].health.state.value == "rejected", "a rejected source")
+            document = await ask(settings)
+    (problem,) = document["problems"]
+    assert problem["what"].startswith("oven-sensors: driver 'number_files' (number_files.driver:NumberFilesDriver) ")
+    assert said in problem["what"]
+    assert "docs/how-to/add-a-driver.md" in problem["do"]
+
+
+@pytest.mark.parametrize("is_wanted", [True, False], ids=["wanted", "unwanted"])
+async def test_an_agent_runs_without_a_package_and_status_names_it(tmp_path: Path, is_wanted: bool) -> None:
+    central, path = MemoryTransport(), site(tmp_path, SYNTHETIC, OF_THE_PACKAGE if is_wanted else "")
+    broken = package(SETTINGS, "from pathlib", "import absent\nfrom pathlib")
+    with installed(tmp_path, broken, {"number_files": SETTINGS_CLASS}):
+        settings = load_settings(path)
+        async with running(settings, central) as agent:
+            await until(lambda: len(central.rows) > 0, "rows of the other source")
+            await until(lambda: agent.supervisors[-1].health.state.value != "starting", "every source looked at")
+            document = await ask(settings)
+    (problem,) = document["problems"]
+    assert "driver 'number_files' of edge-example cannot be used: importing number_files.settings" in problem["what"]
+    assert problem["what"].startswith("oven-sensors: ") == is_wanted
+    assert [source["state"] for source in document["sources"]] == ["running", *["rejected"] * is_wanted]
+
+
+def test_a_driver_that_cannot_be_used_is_a_warning_of_validate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = package(DRIVER, "    async def open", "    async def begin")
+    with installed(tmp_path, broken, {"number_files": SETTINGS_CLASS}):
+        assert validate_file(site(tmp_path, OF_THE_PACKAGE), as_json=False) == 0
+    assert "it has no open\n" in capsys.readouterr().err
+
+
+def test_a_type_of_ours_stays_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with installed(tmp_path, MODULES, {"synthetic": SETTINGS_CLASS}):
+        assert validate_file(site(tmp_path, SYNTHETIC), as_json=False) == 0
+        said = capsys.readouterr().err
+        assert "there is another driver of type 'synthetic' already: edge_agent.drivers.synthetic.driver" in said
+        with pytest.raises(ConfigurationError, match="type must be one of"):
+            load_settings(site(tmp_path, OF_THE_PACKAGE))
