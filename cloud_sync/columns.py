@@ -35,7 +35,7 @@ class RowColumns:
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> RowColumns:
-        """Series are told apart by identity; the same ones always stand in the same order.
+        """Put rows into columns. Series are told apart by identity; the same ones always stand in the same order.
 
         Raises TypeError for a time that is no integer, OverflowError for one beyond 64 bits; NumPy would cut it.
         """
@@ -52,7 +52,7 @@ class RowColumns:
 
     @classmethod
     def joined(cls, parts: Sequence[RowColumns]) -> RowColumns:
-        """All rows in order, of at least one part. Tables are put one behind the other; one that is shared, once."""
+        """Join the rows of at least one part, in order. Tables follow one another; one that is shared, once."""
         tables = {id(part.series): part.series for part in parts}
         series, of_row = parts[0].series, [part.of_row for part in parts]
         if len(tables) > 1:  # a single one keeps its identity, by which its catalogue is found again
@@ -68,13 +68,13 @@ class RowColumns:
         )
 
     def at(self, places: slice | NDArray[np.bool_] | NDArray[np.int64]) -> RowColumns:
-        """Some of the rows, over the same table."""
+        """Return some of the rows, over the same table."""
         return RowColumns(
             self.series, self.of_row[places], self.time_us[places], self.value[places], self.quality[places]
         )
 
     def rows(self) -> tuple[Row, ...]:
-        """Raises ValueError for a value that is not finite."""
+        """Return each row by itself. Raises ValueError for a value that is not finite."""
         series = [self.series[place] for place in self.of_row.tolist()]
         return tuple(map(Row, series, self.time_us.tolist(), self.value.tolist(), self.quality.tolist()))
 
@@ -94,7 +94,7 @@ class ColumnBatch:
         return Batch(self.gateway_id, self.rows.rows(), self.events)
 
     def part(self, start: int, stop: int) -> ColumnBatch:
-        """The records at positions start..stop-1."""
+        """Return the records at positions start..stop-1."""
         n = len(self.rows)
         events = self.events[max(start - n, 0) : max(stop - n, 0)]
         return ColumnBatch(self.gateway_id, self.rows.at(slice(start, stop)), events)

@@ -64,7 +64,7 @@ class HourDigest:
     """None: of at least one row only the key is known."""
 
     def plus(self, other: HourDigest) -> HourDigest:
-        """The digest of both sets of rows together."""
+        """Return the digest of both sets of rows together."""
         values = (self.value_hash, other.value_hash)
         return HourDigest(
             self.count + other.count,
@@ -75,7 +75,7 @@ class HourDigest:
         )
 
     def agrees_with(self, other: HourDigest) -> bool:
-        """The same keys, and the same values where both sides know them."""
+        """Return whether both have the same keys, and the same values where both sides know them."""
         return self == other and (self.value_hash == other.value_hash or None in (self.value_hash, other.value_hash))
 
 
@@ -90,24 +90,24 @@ class Difference:
 
 
 def key_hash(sensor_id: str, time_us: int) -> int:
-    """The 63-bit hash of one row's key."""
+    """Return the 63-bit hash of one row's key."""
     digest = hashlib.sha256(f"{sensor_id}|{time_us}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def value_hash(sensor_id: str, time_us: int, value: float, quality: float) -> int:
-    """The 63-bit hash of one whole row."""
+    """Return the 63-bit hash of one whole row."""
     digest = hashlib.sha256(f"{sensor_id}|{time_us}|".encode() + struct.pack(">dd", value, quality)).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def hour_of(time_us: int) -> int:
-    """The start of the hour (UTC) that holds this moment, both in microseconds since the epoch."""
+    """Return the start of the hour (UTC) that holds this moment, both in microseconds since the epoch."""
     return time_us - time_us % HOUR_US
 
 
 def digest_keys(keys: Iterable[tuple[str, int]]) -> dict[HourKey, HourDigest]:
-    """The digests of (sensor_id, time_us) keys in any order. Memory follows the hours, not the keys."""
+    """Return the digests of (sensor_id, time_us) keys in any order. Memory follows the hours, not the keys."""
     hours: dict[HourKey, HourDigest] = {}
     keys = iter(keys)
     while some := list(islice(keys, _AT_ONCE)):
@@ -124,7 +124,7 @@ def digest_columns(
     values: NDArray[np.float64] | None = None,
     qualities: NDArray[np.float64] | None = None,
 ) -> dict[HourKey, HourDigest]:
-    """The digests of rows in any order: row n is of sensor `sensor_ids[of_row[n]]`, at `times[n]` (us).
+    """Return the digests of rows in any order: row n is of sensor `sensor_ids[of_row[n]]`, at `times[n]` (us).
 
     With values and qualities they cover these as well. Sorted by sensor and time, so that an hour is a slice.
     """
@@ -154,7 +154,7 @@ def digest_columns(
 
 
 def digest_rows(rows: RowColumns) -> dict[HourKey, HourDigest]:
-    """The digests of whole rows, their values among them."""
+    """Return the digests of whole rows, their values among them."""
     sensor_ids = [one.sensor_id for one in rows.series]
     return digest_columns(sensor_ids, rows.of_row, rows.time_us, rows.value, rows.quality)
 
@@ -167,7 +167,7 @@ def add_digests(hours: dict[HourKey, HourDigest], more: Mapping[HourKey, HourDig
 
 
 def differences(ours: Mapping[HourKey, HourDigest], theirs: Mapping[HourKey, HourDigest]) -> list[Difference]:
-    """Every hour on which the sides differ, in order of sensor and hour."""
+    """Return every hour on which the sides differ, in order of sensor and hour."""
     both = ((*place, ours.get(place), theirs.get(place)) for place in sorted(ours.keys() | theirs.keys()))
     return [
         Difference(sensor_id, hour_us, one, other)
@@ -177,7 +177,7 @@ def differences(ours: Mapping[HourKey, HourDigest], theirs: Mapping[HourKey, Hou
 
 
 def encode_digests(gateway_id: str, hours: Mapping[HourKey, HourDigest]) -> bytes:
-    """Digests as they travel."""
+    """Encode digests as they travel."""
     listed = [
         {"sensor_id": sensor_id, "hour_us": hour_us, "count": one.count, "min_us": one.min_us, "max_us": one.max_us,
          "hash": f"{one.hash:016x}"} | ({} if one.value_hash is None else {"value_hash": f"{one.value_hash:016x}"})
@@ -187,7 +187,7 @@ def encode_digests(gateway_id: str, hours: Mapping[HourKey, HourDigest]) -> byte
 
 
 def decode_digests(body: bytes) -> dict[HourKey, HourDigest]:
-    """The digests in an answer. Raises ValueError when it is not one."""
+    """Return the digests in an answer. Raises ValueError when it is not one."""
     try:
         said = parse_json(body, max_bytes=MAX_DIGEST_BYTES, max_values=_MOST_VALUES)
         return dict(map(_hour, said["hours"]))

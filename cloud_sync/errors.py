@@ -35,7 +35,7 @@ class SyncError(Exception):
 
     @property
     def said(self) -> str:
-        """The message, with the link that it is about."""
+        """Return the message, with the link that it is about."""
         return self.message if self.link is None else f"over {self.link}: {self.message}"
 
 

@@ -80,11 +80,11 @@ class Batch:
         return len(self.rows) + len(self.events)
 
     def only(self, position: int) -> Batch:
-        """The batch of one record. Raises IndexError for a position that is not in this batch."""
+        """Return the batch of one record. Raises IndexError for a position that is not in this batch."""
         return self.part(position, position + 1)
 
     def part(self, start: int, stop: int) -> Batch:
-        """The records at positions start..stop-1."""
+        """Return the records at positions start..stop-1."""
         if not 0 <= start < stop <= len(self):
             raise IndexError(f"positions {start}..{stop} of {len(self)}")
         n = len(self.rows)

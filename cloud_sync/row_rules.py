@@ -114,7 +114,7 @@ def judge_columns(batch: ColumnBatch, *, now: datetime, oldest_kept: datetime | 
 
 
 def columns_of(batch: Batch) -> ColumnBatch:
-    """A batch's rows as columns. A time beyond 64 bits becomes their first or last, which no central takes either."""
+    """Return a batch's rows as columns. A time beyond 64 bits becomes their first or last, which no central takes."""
     try:
         rows = RowColumns.of(batch.rows)
     except OverflowError:
@@ -124,7 +124,7 @@ def columns_of(batch: Batch) -> ColumnBatch:
 
 
 def event_fault(event: Event, *, latest_us: int) -> Fault | None:
-    """What is wrong with one event, if anything."""
+    """Return what is wrong with one event, if anything."""
     return (
         _text_fault("event id", event.event_id, MAX_ID_CHARS)
         or _text_fault("subject", event.subject, MAX_ID_CHARS, may_be_empty=True)
@@ -134,12 +134,12 @@ def event_fault(event: Event, *, latest_us: int) -> Fault | None:
 
 
 def timestamp(time_us: int) -> datetime:
-    """The moment of a stored time, exact to the microsecond."""
+    """Return the moment of a stored time, exact to the microsecond."""
     return EPOCH + timedelta(microseconds=time_us)
 
 
 def json_text(value: Mapping[str, Any]) -> str:
-    """JSON that PostgreSQL's jsonb holds, control characters written out. Raises ValueError for what it cannot hold."""
+    """Return JSON that PostgreSQL's jsonb holds, control characters escaped. Raises ValueError for other values."""
     try:
         text = _encoder.encode(value)
     except (TypeError, ValueError, RecursionError):

@@ -57,7 +57,7 @@ class Timescale:
 
     @property
     def by_us(self) -> int:
-        """How much later UTC is than the steady clock, once the newest step is caught up with."""
+        """Return how much later UTC is than the steady clock, once the newest step is caught up with."""
         return self.pieces[-1].by_us if self.pieces else 0
 
     @property
@@ -86,7 +86,7 @@ class Timescale:
         return utc
 
     def is_off(self, times: Times) -> NDArray[np.bool_]:
-        """Whether each is further than `SHOWN_ERROR_US` from UTC, because a step back is still caught up with."""
+        """Return whether each is further than `SHOWN_ERROR_US` from UTC, while a step back is caught up with."""
         if not self.pieces:
             return np.zeros(len(times), np.bool_)
         newest = self.pieces[-1]

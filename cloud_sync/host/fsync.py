@@ -18,7 +18,7 @@ def sync(path: Path) -> None:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """`path` holds the old or the new text at any moment, for one writer at a time. Raises OSError.
+    """Replace the text of `path`: it holds the old or the new one at any moment. One writer at a time. Raises OSError.
 
     It is as open to read as its folder: root may have written what the agent has to read.
     """

@@ -55,7 +55,7 @@ def tighten(folder: Path, names: Iterable[str]) -> int:
 
 
 def mode_beside(folder: Path, mode: int) -> int:
-    """What is put into a folder is as open to read as the folder itself, and nobody else may write it."""
+    """Return the mode for a new file: as open to read as the folder itself, and nobody else may write it."""
     return mode & (FOLDER_MODE | (stat.S_IMODE(folder.stat().st_mode) & 0o055))
 
 

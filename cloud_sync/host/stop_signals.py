@@ -76,7 +76,7 @@ class StopSignals:
         self._writer.send(bytes([signal.SIGTERM]))
 
     def attach(self) -> None:
-        """From now on the running loop is told; also of what came before."""
+        """Inform the running loop from now on; also of what came before."""
         with self._lock:
             self._loop = asyncio.get_running_loop()
         self._tell()

@@ -49,7 +49,7 @@ class Patience:
 
     @property
     def is_gone(self) -> bool:
-        """Whether somebody asked twice."""
+        """Return whether somebody asked twice."""
         return self._hurried.is_set()
 
     async def cancel(self, what: str, tasks: Collection[asyncio.Task[Any]], within_s: float) -> bool:
@@ -68,7 +68,7 @@ class Patience:
         return not stubborn
 
     async def finish(self, what: str, work: Coroutine[Any, Any, object], within_s: float) -> bool:
-        """Whether the work ended well in time. What it raises is the log's; what takes longer is left to itself."""
+        """Return whether the work ended well in time. What it raises is logged; what takes longer is left to itself."""
         self._note(what)
         task = asyncio.create_task(work, name=what)
         pending, _ = await self._wait({task}, within_s)
@@ -104,7 +104,7 @@ class Patience:
 
 
 async def unless_stopped(stop: asyncio.Event, work: Awaitable[T], *, within_s: float) -> tuple[T] | None:
-    """The result of the work; None when the stop came before and the work did not end within its bound after it."""
+    """Return the result of the work; None when the stop came before and it did not end within its bound after that."""
     task, told = asyncio.ensure_future(work), asyncio.create_task(stop.wait(), name="stop")
     try:
         await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)

@@ -54,7 +54,7 @@ class PrintableStream(io.TextIOWrapper):
 
 
 def guard_standard_streams() -> None:
-    """From now on `print`, tracebacks and logging of this process write printable text. Once, at the entry point."""
+    """Let `print`, tracebacks and logging of this process write printable text. Call it once, at the entry point."""
     sys.stdout = guarded(sys.stdout)
     sys.stderr = guarded(sys.stderr)
 

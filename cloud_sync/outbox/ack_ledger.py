@@ -60,7 +60,7 @@ _VALUE_COLUMNS: Final = ("value_count", "value_hash")
 
 
 def taken_hours(block: Block, settlement: Settlement) -> dict[HourKey, HourDigest]:
-    """The digests of the rows that the central has. Reads the block: call it before the transaction."""
+    """Return the digests of the rows that the central has. Reads the block: call it before the transaction."""
     if block.record_class is not RecordClass.READING:
         return {}
     try:
@@ -114,7 +114,7 @@ def _add(db: sqlite3.Connection, hours: Sequence[_Hour]) -> None:
 
 
 def acknowledged(db: sqlite3.Connection, start_us: int, end_us: int) -> dict[HourKey, HourDigest]:
-    """The digests of the hours that begin in [start_us, end_us); also over a read-only connection."""
+    """Return the digests of the hours that begin in [start_us, end_us); also over a read-only connection."""
     if db.execute(_IS_THERE).fetchone()[0] == 0:
         return {}
     values = ", ".join(_VALUE_COLUMNS if db.execute(_HAS_VALUES).fetchone()[0] else ("0", "0"))
@@ -130,7 +130,7 @@ def acknowledged(db: sqlite3.Connection, start_us: int, end_us: int) -> dict[Hou
 
 
 def known_since_us(db: sqlite3.Connection) -> int | None:
-    """When the ledger began; what was sent before is not in it. None when it has not begun."""
+    """Return when the ledger began; what was sent before is not in it. None when it has not begun."""
     if db.execute(_IS_THERE).fetchone()[0] == 0:
         return None
     return int(db.execute("SELECT min(time_us) FROM digest_since").fetchone()[0])
@@ -148,7 +148,7 @@ class ReadableLedger:
 
 
 def readable_ledger(old: sqlite3.Connection) -> ReadableLedger:
-    """From the newest hour back to the first row that cannot be read or cannot be true.
+    """Read from the newest hour back to the first row that cannot be read or cannot be true.
 
     The hour before that row is not used either: some of its sensors may be missing, and a ledger that knows less than
     was acknowledged would call the rest unknown.
@@ -173,7 +173,7 @@ def readable_ledger(old: sqlite3.Connection) -> ReadableLedger:
 
 
 def take_over(db: sqlite3.Connection, found: ReadableLedger) -> None:
-    """Into a new file. Without a beginning the ledger begins with the next block that is settled."""
+    """Put it into a new file. Without a beginning the ledger begins with the next block that is settled."""
     if found.since_us is not None:
         _begin(db, since_us=found.since_us)
         _add(db, found.hours)

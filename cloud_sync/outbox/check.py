@@ -45,7 +45,7 @@ _NO_SHARED_INDEX: Final = (sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SH
 
 
 def what_is_damaged(path: Path) -> str | None:
-    """What is wrong with the file; None when it is whole. Raises OutboxUnavailableError when it cannot be read now."""
+    """Return what is wrong with the file; None when it is whole. Raises OutboxUnavailableError."""
     if _check(path, 1)[-1] is None:
         return None
     disk = read_through(path)

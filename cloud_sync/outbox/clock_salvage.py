@@ -27,7 +27,7 @@ from cloud_sync.outbox.damaged_file import DamagedFile
 
 
 def take_over_clocks(db: sqlite3.Connection, file: DamagedFile, *, highest_id: int) -> None:
-    """Inside a transaction: which of the file's blocks wait for a clock, and what is known of those clocks."""
+    """Take over which of the file's blocks wait for a clock, and what is known of it, inside a transaction."""
     notes = readable_clock_records(file, highest_id=highest_id)
     if not notes.spans and not has_tables(db):
         return
@@ -38,7 +38,7 @@ def take_over_clocks(db: sqlite3.Connection, file: DamagedFile, *, highest_id: i
 
 
 def put_held(db: sqlite3.Connection, notes: ClockRecords, new_ids: Mapping[int, int]) -> None:
-    """Inside a transaction: blocks of the file that were put in under new ids wait there for the same clocks."""
+    """Let blocks of the file that were put in under new ids wait there for the same clocks, inside a transaction."""
     held = {new_id: span for old_id, new_id in new_ids.items() if (span := span_of(notes.spans, old_id)) is not None}
     if held:
         _put_epochs(db, notes)

@@ -81,7 +81,7 @@ class OutboxConnection:
         self._remove_old(newest=None)
 
     def close(self) -> None:
-        """What was committed stays, also when the file was removed under us since the last append."""
+        """Close it. What was committed stays, also when the file was removed under us since the last append."""
         if self._db is not None:
             try:
                 self.look_for_the_file()
@@ -102,7 +102,7 @@ class OutboxConnection:
         return self._db
 
     def look_for_the_file(self) -> None:
-        """Whether what is open is still what a start would find; if not, make it so, and say it."""
+        """Check that what is open is still what a start would find; if not, make it so, and log it."""
         if self._rescue_is_due and self._db is not None:
             self._emit_rescue()
         if self._file is None or self._file.is_in_place:
@@ -130,7 +130,7 @@ class OutboxConnection:
         self._remove_old(newest=aside)  # before the salvage, which needs room
 
     def reconnect_after(self, error: OutboxError) -> None:
-        """After an I/O error a fresh connection may do what the old one cannot; not when it is all there is."""
+        """Close a connection after an I/O error, so that a fresh one is made; not when it is all there is."""
         if self._db is None or self._file is None or not self._file.is_in_place:
             return
         is_io = isinstance(error, OutboxUnavailableError) and error.reason == "io"

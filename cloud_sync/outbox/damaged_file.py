@@ -73,11 +73,11 @@ class DamagedFile:
         self.close()
 
     def close(self) -> None:
-        """It may be read on."""
+        """Close it. It may be read on."""
         self._forget()
 
     def counters(self) -> dict[str, int]:
-        """As many as can be read."""
+        """Return as many totals as can be read."""
         found: dict[str, int] = {}
 
         def read(db: sqlite3.Connection) -> None:
@@ -94,7 +94,7 @@ class DamagedFile:
         return []
 
     def ledger(self) -> ReadableLedger:
-        """The best of some tries, when none was whole."""
+        """Return the best of some tries, when none was whole."""
         best: list[ReadableLedger] = []
 
         def read(db: sqlite3.Connection) -> ReadableLedger:
@@ -109,13 +109,13 @@ class DamagedFile:
         return max(best, key=lambda found: len(found.hours), default=ReadableLedger(None, is_whole=False))
 
     def rows_of(self, table: str, columns: str) -> list[tuple[object, ...]]:
-        """The rows of a small table that may not be there."""
+        """Return the rows of a small table that may not be there."""
         with contextlib.suppress(*UNREADABLE):
             return self._tried(lambda db: db.execute(f"SELECT {columns} FROM {table}").fetchall())  # noqa: S608
         return []
 
     def highest_id(self) -> int:
-        """From the newest block, or from what was noted; 0 when neither can be read."""
+        """Return it from the newest block, or from the counter; 0 when neither can be read."""
         return self._highest(
             "SELECT value FROM counter WHERE name = 'last_id'",
             "SELECT seq FROM sqlite_sequence WHERE name = 'block'",
@@ -128,7 +128,7 @@ class DamagedFile:
         )
 
     def blocks_after(self, after_id: int, *, highest_id: int, most_bytes: int = WINDOW_BYTES) -> BlockWindow:
-        """The next window: read forward, and id by id where that does not go on."""
+        """Return the next window: read forward, and id by id where that does not go on."""
         window = BlockWindow(after_id)
         try:
             self._tried(lambda db: _read_forward(db, window, most_bytes))
@@ -140,7 +140,7 @@ class DamagedFile:
         return window
 
     def blocks_at(self, ids: Sequence[int]) -> BlockWindow:
-        """What lies at these ids."""
+        """Return what lies at these ids."""
         window = BlockWindow(0)
         self._probe(window, ids)
         return window

@@ -20,7 +20,7 @@ LEAST_SHRINK_BYTES: Final = 128 << 10
 
 
 def floor_bytes(folder: Path, wanted: int | None) -> int:
-    """The bytes to keep free on the disk of a folder that may not be there yet: `wanted`, or what is usual."""
+    """Return the bytes to keep free on the disk of a folder that may not be there yet: `wanted`, or the default."""
     if wanted is not None:
         return wanted
     for there in (folder, *folder.parents):
@@ -31,7 +31,7 @@ def floor_bytes(folder: Path, wanted: int | None) -> int:
 
 
 def free_bytes(folder: Path) -> int | None:
-    """What a process without privileges may still write there; None when the file system does not tell."""
+    """Return what a process without privileges may still write there; None when the file system does not tell."""
     try:
         disk = os.statvfs(folder)
     except OSError:
@@ -48,7 +48,7 @@ class DiskFloor:
     free_bytes: Callable[[Path], int | None] = free_bytes
 
     def within(self, bounds: Bounds, *, used_bytes: int) -> Bounds:
-        """The bounds as they are now: one `statvfs` and one `stat`, some microseconds.
+        """Return the bounds as they are now: one `statvfs` and one `stat`, some microseconds.
 
         `used_bytes` of the outbox, without its free pages.
         """
@@ -61,7 +61,7 @@ class DiskFloor:
         return bounds.on_disk(held + free - self.min_free_bytes, used_bytes=used_bytes)
 
     def give_back(self, db: sqlite3.Connection) -> None:
-        """After an append: while the disk is below its floor, what is free inside the file goes back to it."""
+        """Give what is free inside the file back to a disk that is below its floor; call it after an append."""
         if self.min_free_bytes == 0 or free_page_bytes(db) < LEAST_SHRINK_BYTES:
             return
         free = self.free_bytes(self.path.parent)

@@ -113,7 +113,7 @@ class Retention:
         in_flight: Sequence[int],
         epoch: str | None,
     ) -> None:
-        """Inside a transaction: give up what must be, so that these blocks fit. Raises OutboxFullError.
+        """Give up what must be, inside a transaction, so that these blocks fit. Raises OutboxFullError.
 
         `epoch` is whose clock now is told by; None: it is UTC.
         """
@@ -139,7 +139,7 @@ class Retention:
             self._say(db, why, loss, epoch)
 
     def commit(self) -> None:
-        """The transaction of the last `make_space` is durable."""
+        """Keep what the last `make_space` emitted: its transaction is durable."""
         for why, said in self._saying.items():
             if why not in self._said or self._said[why].loss.start_us != said.loss.start_us:
                 logger.warning("%s; `edge-agent status` counts them", why.detail)
@@ -147,7 +147,7 @@ class Retention:
         self._saying = {}
 
     def mark_read(self, block_id: int) -> None:
-        """This block was read and may be sent: a gap event in it must not change any more."""
+        """Leave this block as it is: it was read and may be sent, so a gap event in it must not change any more."""
         self._said = {why: said for why, said in self._said.items() if said.block_id != block_id}
 
     def _expire(self, db: sqlite3.Connection, bounds: Bounds, losses: _Losses, in_flight: Sequence[int]) -> None:
@@ -217,7 +217,7 @@ class Retention:
 
 
 def stored_bytes(db: sqlite3.Connection, block: NewBlock) -> int:
-    """What a block takes in the file, on the safe side: its body in whole pages, and a page for the header."""
+    """Return what a block takes in the file, on the safe side: its body in whole pages, and a page for the header."""
     page = pragma(db, "page_size")
     return -(-len(block.body) // (page - 16)) * page + page
 

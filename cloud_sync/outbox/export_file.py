@@ -45,7 +45,7 @@ class Written:
 
 
 def gateway_key(state_dir: Path) -> Ed25519PrivateKey:
-    """The gateway's own key; made, with its public half beside it, when there is none. Raises OutboxError."""
+    """Return the gateway's own key; made, with its public half beside it, when there is none. Raises OutboxError."""
     file = state_dir / KEY_FILE
     try:
         if not file.exists():
@@ -59,7 +59,7 @@ def gateway_key(state_dir: Path) -> Ed25519PrivateKey:
 
 
 def public_key(file: Path) -> Ed25519PublicKey:
-    """A key that may have signed. Raises OutboxError."""
+    """Return a key that may have signed. Raises OutboxError."""
     try:
         key = serialization.load_pem_public_key(file.read_bytes())
     except (OSError, ValueError, UnsupportedAlgorithm) as exc:
@@ -97,7 +97,7 @@ def write_blocks(file: Path, blocks: Iterable[NewBlock], *, gateway_id: str, key
 
 
 def read_blocks(file: Path, keys: Iterable[Ed25519PublicKey]) -> tuple[str, Iterator[NewBlock]]:
-    """The gateway's id and its blocks, once the signature over all of it has been checked.
+    """Return the gateway's id and its blocks, once the signature over all of it has been checked.
 
     Raises OutboxError when the file cannot be read or nobody of `keys` signed it, WireFormatError when it is no export.
     """

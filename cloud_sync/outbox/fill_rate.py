@@ -26,7 +26,7 @@ class FillRate:
         self._totals: deque[tuple[float, int]] = deque(maxlen=int(WINDOW_S / _STEP_S))
 
     def note(self, total_bytes: int, *, now_s: float) -> None:
-        """`total_bytes` since the file was made, `now_s` on a monotonic clock."""
+        """Record `total_bytes` since the file was made, `now_s` on a monotonic clock."""
         if self._totals and total_bytes < self._totals[-1][1]:
             self._totals.clear()  # another file
         if not self._totals or now_s - self._totals[-1][0] >= _STEP_S:
@@ -40,7 +40,7 @@ class FillRate:
 
 
 def rate_of_backlog(depth: Depth) -> float | None:
-    """Bytes per day by what waits, for somebody who has not watched; None when it is too little to tell."""
+    """Return bytes per day by what waits, for somebody who has not watched; None when it is too little to tell."""
     if depth.oldest_time_us is None or depth.newest_time_us is None:
         return None
     span_s = (depth.newest_time_us - depth.oldest_time_us) / 1e6
@@ -48,14 +48,14 @@ def rate_of_backlog(depth: Depth) -> float | None:
 
 
 def days_left(bounds: Bounds, used_bytes: int, bytes_per_day: float | None) -> float | None:
-    """Until readings are given up; None when nothing is known or nothing comes."""
+    """Return the days until readings are given up; None when nothing is known or nothing comes."""
     if not bytes_per_day:
         return None
     return max(0, bounds.reading_bytes - used_bytes) / bytes_per_day
 
 
 def written_bytes() -> int | None:
-    """What this process has given to disks since it began, as the kernel counts it; None when it does not tell."""
+    """Return the bytes this process has given to disks since it began, as the kernel counts; None when it does not."""
     try:
         lines = Path("/proc/self/io").read_text(encoding="ascii").splitlines()
     except OSError:

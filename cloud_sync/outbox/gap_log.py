@@ -65,7 +65,7 @@ def record_gap(db: sqlite3.Connection, cause: LossCause, loss: Loss, *, now_us: 
 
 
 def insert_gaps(db: sqlite3.Connection, gaps: Sequence[OwnGap]) -> None:
-    """As they are; one that was in another file keeps its id."""
+    """Insert gaps as they are; one that was in another file keeps its id."""
     db.execute(_TABLE)
     db.executemany(
         f"INSERT INTO own_gap ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 (constants)
@@ -75,14 +75,14 @@ def insert_gaps(db: sqlite3.Connection, gaps: Sequence[OwnGap]) -> None:
 
 
 def merge_gaps(db: sqlite3.Connection, gaps: Sequence[OwnGap]) -> None:
-    """Those of a file that was put aside; one that is here already under its id stays as it is."""
+    """Insert those of a file that was put aside; one that is here already under its id stays as it is."""
     db.execute(_TABLE)
     known = {row[0] for row in db.execute("SELECT id FROM own_gap")}
     insert_gaps(db, [gap for gap in gaps if gap.id not in known])
 
 
 def own_gaps(db: sqlite3.Connection, *, start_us: int | None = None, end_us: int | None = None) -> list[OwnGap]:
-    """The gaps that touch [start_us, end_us), oldest first; also over a read-only connection."""
+    """Return the gaps that touch [start_us, end_us), oldest first; also over a read-only connection."""
     if db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'own_gap'").fetchone()[0] == 0:
         return []
     known = {cause.value for cause in LossCause}

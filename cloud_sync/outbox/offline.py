@@ -45,7 +45,7 @@ class Requeued:
 
 @contextlib.contextmanager
 def read_only(path: Path) -> Iterator[sqlite3.Connection]:
-    """Raises OutboxUnavailableError or OutboxCorruptError."""
+    """Open the file to read only. Raises OutboxUnavailableError or OutboxCorruptError."""
     try:
         is_there = path.exists()
     except OSError as exc:
@@ -129,7 +129,7 @@ def add_blocks(path: Path, blocks: Iterable[NewBlock], *, max_bytes: int, min_fr
 
 
 def check_space(path: Path, blocks: Iterable[NewBlock], *, max_bytes: int, min_free_bytes: int = 0) -> None:
-    """Before anything is added. Raises OutboxFullError when there is no room for all of these blocks."""
+    """Raise OutboxFullError when there is no space for all of these blocks; before anything is added."""
     with contextlib.closing(connect(path)) as db, translated(path):
         needed = sum(stored_bytes(db, block) for block in blocks)
         used = used_bytes(db)
@@ -159,7 +159,7 @@ class HasBounds(Protocol):
 def run_within_bounds(
     db: sqlite3.Connection, limits: HasBounds, work: Callable[[sqlite3.Connection, T], None], what: T
 ) -> None:
-    """Inside a transaction: the work, when it fits; what takes no more room than it frees always does."""
+    """Do the work inside a transaction, if it fits; what takes no more space than it frees always does."""
     before = used_bytes(db)
     bounds = limits.bounds(before)
     work(db, what)

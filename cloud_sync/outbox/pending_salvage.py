@@ -46,7 +46,7 @@ class PendingSalvage:
 
     @property
     def waits_for(self) -> str | None:
-        """Why what was saved of a damaged file is not all here yet; None when nothing is left to do."""
+        """Return why what was saved of a damaged file is not all here yet; None when nothing is left to do."""
         if not self._files:
             return None
         return self._error or "some of it comes over with every append and delivery"

@@ -34,18 +34,18 @@ _MARKER: Final = ".salvage"
 
 
 def quarantined(path: Path) -> list[Path]:
-    """What was put aside beside this outbox, oldest first, without the logs and markers."""
+    """Return what was put aside beside this outbox, oldest first, without the logs and markers."""
     found = [*path.parent.glob(f"{path.name}{DAMAGED}*"), *path.parent.glob(f"{path.name}{REPLACED}*")]
     return sorted((file for file in found if not file.name.endswith((*_LOGS, _MARKER))), key=_age)
 
 
 def unsalvaged(path: Path) -> list[Path]:
-    """The damaged files that are not wholly read in yet, newest first: each was made to replace the next."""
+    """Return the damaged files that are not wholly read in yet, newest first: each was made to replace the next."""
     return sorted(filter(Path.exists, map(_marked, _markers(path))), key=_age, reverse=True)
 
 
 def is_part(file: Path) -> bool:
-    """A log or a marker, and no outbox by itself."""
+    """Return whether it is a log or a marker, and no outbox by itself."""
     return file.name.endswith((*_LOGS, _MARKER))
 
 
@@ -54,7 +54,7 @@ def is_unsalvaged(aside: Path) -> bool:
 
 
 def mark_salvaged(aside: Path) -> None:
-    """Everything whole in it is in the outbox, durably. One whose marker stays is looked through once more."""
+    """Remove its marker: everything whole in it is in the outbox, durably. One whose marker stays is read once more."""
     try:
         _marker(aside).unlink(missing_ok=True)
         sync(aside.parent)
@@ -63,12 +63,12 @@ def mark_salvaged(aside: Path) -> None:
 
 
 def is_unexpected_file(aside: Path) -> bool:
-    """Another file that lay in the outbox's place; otherwise a damaged one of ours."""
+    """Return whether another file lay in the outbox's place; otherwise it is a damaged one of ours."""
     return REPLACED in aside.name
 
 
 def free_name(path: Path, mark: str, *, now_ns: int) -> Path:
-    """A name beside `path` that nothing has yet, later than those of the files that are there."""
+    """Return a name beside `path` that nothing has yet, later than those of the files that are there."""
     stamp = datetime.fromtimestamp(now_ns / 1e9, UTC).strftime("%Y%m%dT%H%M%S")
     latest = max(map(_age, [*quarantined(path), *map(_marked, _markers(path))]), default=("", 0))
     number = 0
@@ -92,7 +92,7 @@ def put_aside(path: Path, *, now_ns: int) -> Path:
 
 
 def finish_putting_aside(path: Path) -> None:
-    """What a kill left half moved is moved; a marker behind which nothing was moved goes. Before anything is opened."""
+    """Move what a kill left half moved; remove a marker behind which nothing was moved. Before anything is opened."""
     for marker in _markers(path):
         target = _marked(marker)
         if target.exists():

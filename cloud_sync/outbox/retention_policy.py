@@ -58,26 +58,26 @@ class Bounds:
     disk_bytes: int | None = None
 
     def on_disk(self, disk_bytes: int, *, used_bytes: int) -> Bounds:
-        """With the disk's floor. Below it the outbox stops growing; its backlog does not pay for what others took."""
+        """Return them with the disk floor. Below it the outbox stops growing; its backlog does not pay for others."""
         return replace(self, disk_bytes=max(disk_bytes, used_bytes))
 
     def own_bytes(self, *, has_readings: bool) -> int:
-        """The bound that nothing passes; the last part of it is for events."""
+        """Return the bound that nothing passes; the last part of it is for events."""
         return self.max_bytes - self.max_bytes // RESERVE_SHARE if has_readings else self.max_bytes
 
     def bytes_for(self, *, has_readings: bool) -> int:
-        """From here on readings are given up for an append."""
+        """Return the bytes from which on readings are given up for an append."""
         own = self.own_bytes(has_readings=has_readings)
         return own if self.disk_bytes is None else min(own, self.disk_bytes)
 
     @property
     def reading_bytes(self) -> int:
-        """Readings fill the file up to here; the rest is for events."""
+        """Return up to where readings fill the file; the rest is for events."""
         return self.bytes_for(has_readings=True)
 
     @property
     def limit(self) -> Limit:
-        """Which of the two bounds counts for readings now."""
+        """Return which of the two bounds counts for readings now."""
         return Limit.BYTES if self.reading_bytes == self.own_bytes(has_readings=True) else Limit.DISK_FLOOR
 
     @property
@@ -85,12 +85,12 @@ class Bounds:
         return min(MOST_SLACK_BYTES, self.max_bytes // SLACK_SHARE)
 
     def expired_before_us(self, now_us: int) -> int | None:
-        """Readings older than this are of no use to the central any more."""
+        """Return the time before which readings are of no use to the central any more."""
         return None if self.max_age_us is None else now_us - self.max_age_us
 
 
 def next_step(*, thinned_bytes: int, whole_bytes: int) -> Step | None:
-    """What to do for room, given the bytes of thinned and of whole readings. None when there are no readings."""
+    """Return what to do for space, by the bytes of thinned and of whole readings. None when there are none."""
     if thinned_bytes + whole_bytes == 0:
         return None
     return Step.THIN if thinned_bytes < whole_bytes else Step.DROP
@@ -133,7 +133,7 @@ class Thinner:
     _skips_next: dict[str, bool] = field(default_factory=dict)
 
     def thin(self, batch: Batch) -> tuple[Batch, Loss | None]:
-        """What is kept, and what is not."""
+        """Return what is kept, and what is not."""
         kept: list[Row] = []
         lost: list[Row] = []
         for row in batch.rows:

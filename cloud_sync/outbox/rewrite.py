@@ -41,13 +41,13 @@ class OpenFile:
 
     @classmethod
     def at(cls, path: Path) -> Self:
-        """Just opened under this name. Raises OutboxUnavailableError."""
+        """Describe what was just opened under this name. Raises OutboxUnavailableError."""
         with _said(path):
             return cls(path, path.stat(), _identity(_log(path)), path.parent.stat().st_mode & 0o7777)
 
     @property
     def is_in_place(self) -> bool:
-        """One stat. A folder that may not be looked at tells nothing against the file."""
+        """Return whether it is, by one stat. A folder that may not be looked at tells nothing against the file."""
         try:
             found = self.path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -106,7 +106,7 @@ def put_in_place(path: Path, *, our_log: tuple[int, int] | None = None, now_ns: 
 
 
 def emit_rescue(db: sqlite3.Connection, stranger: Path | None, *, subject: str, now_us: int) -> None:
-    """Inside a transaction: counted, and an annotation for the central."""
+    """Count it and emit an annotation for the central, inside a transaction."""
     what = "removed" if stranger is None else f"replaced by another file, which is kept as {stranger.name}"
     text = f"the outbox file was {what} while the agent ran; it was written again, nothing is lost"
     event = Event(uuid.uuid4().hex, EventKind.ANNOTATION, subject, now_us, {"text": text})

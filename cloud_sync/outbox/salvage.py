@@ -127,7 +127,7 @@ def advance(db: sqlite3.Connection, file: DamagedFile, *, most_bytes: int) -> bo
 
 
 def abandon(db: sqlite3.Connection, kept: Sequence[str]) -> bool:
-    """Files that somebody removed before they were wholly read in: the rest of them is lost, which `tell` counts."""
+    """Give up files that somebody removed before they were wholly read in: `report` counts the rest of them as lost."""
     gone = {name: state for name, state in unreported(db).items() if name not in kept and not state.is_copied}
 
     def work(db: sqlite3.Connection) -> None:
@@ -234,7 +234,7 @@ def emit_damage(
     now_us: int,
     detail: str = "stored bytes no longer matched their checksum; they are kept as a dead letter",
 ) -> None:
-    """Inside a transaction: the gap for the central, and for our own ledger of gaps."""
+    """Emit the gap for the central and record it in our own gap log, inside a transaction."""
     event = gap_event(LossCause.DAMAGED, loss, subject=subject, now_us=now_us, detail=detail)
     insert_block(db, NewBlock.of(Batch(subject, events=(event,))))
     count(db, "appended", 1)
@@ -242,7 +242,7 @@ def emit_damage(
 
 
 def loss_of_block(block: StoredBlock, *, now_us: int) -> Loss:
-    """What a damaged block held; its header may be what is damaged."""
+    """Return what a damaged block held; its header may be what is damaged."""
     if 0 < block.first_time_us <= block.last_time_us <= now_us:
         return Loss(block.first_time_us, block.last_time_us, max(0, block.count))
     return Loss(now_us, now_us, None)

@@ -69,7 +69,7 @@ class Salvage:
         self.record_unread(block.id)
 
     def record_window(self, window: BlockWindow) -> None:
-        """It was looked at; what it holds is counted elsewhere."""
+        """Record that it was looked at; what it holds is counted elsewhere."""
         self.blocks_to = window.last_id
         self.probed = 0 if window.found or window.headers else self.probed + len(window.unreadable)
         gives_up = self.probed >= _MOST_PROBED
@@ -115,7 +115,7 @@ def is_recorded(db: sqlite3.Connection, name: str) -> bool:
 
 
 def adopt_progress(db: sqlite3.Connection, file: DamagedFile) -> None:
-    """Inside a transaction: take over what this file, while it was the outbox, had noted of those before it."""
+    """Take over, inside a transaction, what this file, while it was the outbox, had recorded of those before it."""
     db.execute(_TABLE)
     for name, progress, crc32 in file.rows_of("salvage", "name, progress, crc32"):
         if name == file.path.name:
@@ -125,7 +125,7 @@ def adopt_progress(db: sqlite3.Connection, file: DamagedFile) -> None:
 
 
 def forget(db: sqlite3.Connection, kept: Sequence[str]) -> None:
-    """Inside a transaction: drop the notes of files that are no longer kept."""
+    """Drop what is recorded of files that are no longer kept, inside a transaction."""
     db.execute(_TABLE)
     marks = ", ".join("?" * len(kept))
     db.execute(f"DELETE FROM salvage WHERE name NOT IN ({marks})", tuple(kept))  # noqa: S608 (question marks)

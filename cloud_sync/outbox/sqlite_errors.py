@@ -31,22 +31,22 @@ _SCHEMA_DIFFERS: Final = ("no such ", "has no column named", "already exists")
 
 
 def read_text(stored: bytes) -> str:
-    """A text column, for `text_factory`: damage in it must be found by a checksum, and not end the reading."""
+    """Decode a text column, for `text_factory`: damage in it must be found by a checksum, and not end the reading."""
     return stored.decode(errors="replace")
 
 
 def result_code(exc: sqlite3.Error) -> int:
-    """The primary code; 0 when the error is the Python module's own."""
+    """Return the primary code; 0 when the error is the Python module's own."""
     return int(getattr(exc, "sqlite_errorcode", 0)) & 0xFF
 
 
 def is_io_error(exc: sqlite3.Error) -> bool:
-    """Whether the disk refused a call, which says nothing about what lies on it."""
+    """Return whether the disk refused a call, which says nothing about what lies on it."""
     return result_code(exc) == sqlite3.SQLITE_IOERR
 
 
 def is_beyond_doubt(damage: OutboxCorruptError) -> bool:
-    """Not what SQLite also calls a read that the disk refused: rows that contradict what we wrote."""
+    """Return whether rows contradict what we wrote; SQLite calls a read that the disk refused damage, too."""
     cause = damage.__cause__
     maybe = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
     return not (isinstance(cause, sqlite3.Error) and result_code(cause) in maybe)

@@ -56,7 +56,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def in_transaction(db: sqlite3.Connection, work: Work) -> None:
-    """All of the work or none of it, durable on return."""
+    """Do all of the work or none of it, durable on return."""
     db.execute("BEGIN IMMEDIATE")
     try:
         work(db)
@@ -73,7 +73,7 @@ def pragma(db: sqlite3.Connection, name: str) -> int:
 
 
 def used_bytes(db: sqlite3.Connection) -> int:
-    """Of the main file, without its free pages."""
+    """Return the bytes of the main file, without its free pages."""
     return (pragma(db, "page_count") - pragma(db, "freelist_count")) * pragma(db, "page_size")
 
 
@@ -82,7 +82,7 @@ def free_page_bytes(db: sqlite3.Connection) -> int:
 
 
 def shrink(db: sqlite3.Connection) -> None:
-    """After a removal: give back a part of what is free beyond a reserve."""
+    """Give back a part of what is free beyond a reserve; call it after a removal."""
     if free_page_bytes(db) > _FREE_BYTES_KEPT:
         _vacuum(db, _VACUUM_BYTES)
 

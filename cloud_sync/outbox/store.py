@@ -126,17 +126,17 @@ class Outbox:
         return self._disk_floor.min_free_bytes
 
     def bounds(self, used: int) -> Bounds:
-        """As they are now, for an outbox that holds `used` bytes without its free pages."""
+        """Return them as they are now, for an outbox that holds `used` bytes without its free pages."""
         return self._disk_floor.within(Bounds(self.max_bytes, self._max_age_us), used_bytes=used)
 
     @property
     def has_reserve(self) -> bool:
-        """False while the reserve for emptying a full disk is in use or cannot be made."""
+        """Return False while the reserve for emptying a full disk is in use or cannot be made."""
         return self._reserve.is_there
 
     @property
     def salvage_waits_for(self) -> str | None:
-        """Why what was saved of a damaged file is not all here yet; None when nothing is left to do."""
+        """Return why what was saved of a damaged file is not all here yet; None when nothing is left to do."""
         return self._connection.salvage.waits_for
 
     def open(self) -> Self:
@@ -146,7 +146,7 @@ class Outbox:
         return self
 
     def close(self) -> None:
-        """What was committed stays, also when the file was removed under us since the last append."""
+        """Close the file. What was committed stays, also when the file was removed under us since the last append."""
         with self._lock:
             self._connection.close()
 
@@ -184,7 +184,7 @@ class Outbox:
         self._do(work)
 
     def peek(self, *, after_id: int = 0, record_class: RecordClass | None = None) -> Block | None:
-        """The oldest block behind `after_id` (of one class, if given), or None.
+        """Return the oldest block behind `after_id` (of one class, if given), or None.
 
         A damaged block goes to the dead letters, counted.
         """
@@ -195,7 +195,7 @@ class Outbox:
         return None
 
     def newest_id(self) -> int:
-        """The id of the newest block that waits; 0 when none does."""
+        """Return the id of the newest block that waits; 0 when none does."""
         return self._do(newest_id)
 
     def settle(self, block: Block, settlement: Settlement, *, now_us: int) -> None:
@@ -203,7 +203,7 @@ class Outbox:
         self.settle_all([(block, settlement)], now_us=now_us)
 
     def settle_all(self, settled: Sequence[tuple[Block, Settlement]], *, now_us: int) -> None:
-        """Like `settle`, for blocks that were delivered together: all or none, in one transaction."""
+        """Settle blocks that were delivered together: all or none, in one transaction."""
         letters = {
             block.id: [(block.batch_id, *letter, now_us, content) for *letter, content in letters_of(block, settlement)]
             for block, settlement in settled
@@ -240,12 +240,15 @@ class Outbox:
         self._empty(work)
 
     def counters(self) -> dict[str, int]:
-        """Totals since the file was made: appended, appended_bytes, accepted, duplicates, refused, requeued, thinned,
-        evicted, damaged, ballast_released, rescued, quarantine_removed; and last_append_us, last_id, thinned_to."""
+        """Return totals since the file was made, and last_append_us, last_id and thinned_to.
+
+        appended, appended_bytes, accepted, duplicates, refused, requeued, thinned, evicted, damaged, ballast_released,
+        rescued, quarantine_removed.
+        """
         return self._do(read_counters)
 
     def gaps(self) -> list[OwnGap]:
-        """What was given up, lost or found damaged here, oldest first; also when the central was told long ago."""
+        """Return what was given up, lost or found damaged here, oldest first; also what the central has long known."""
         return self._do(own_gaps)
 
     def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:

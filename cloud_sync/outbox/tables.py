@@ -85,7 +85,7 @@ class StoredBlock:
 
     @property
     def is_usable(self) -> bool:
-        """Whole, and of a class that this program knows."""
+        """Return whether it is whole, and of a class that this program knows."""
         return self.is_whole and self.record_class in _CLASSES
 
     def as_new(self) -> NewBlock:
@@ -132,7 +132,7 @@ class DeadLetter:
 
 
 def checksum(header: Sequence[object], body: bytes) -> int:
-    """Over the header too: a wrong count would make every answer look wrong and hold up the queue."""
+    """Compute it over the header too: a wrong count would make every answer look wrong and hold up the queue."""
     return zlib.crc32(body, zlib.crc32("|".join(map(str, header)).encode()))
 
 
@@ -150,7 +150,7 @@ def insert_block(db: sqlite3.Connection, block: NewBlock, *, at_id: int | None =
 
 
 def remove_block(db: sqlite3.Connection, block_id: int, *, batch_id: str | None = None) -> bool:
-    """False when there is no such block, or another one in its place."""
+    """Remove a block. False when there is no such block, or another one in its place."""
     removed = db.execute("DELETE FROM block WHERE id = ? AND batch_id = coalesce(?, batch_id)", (block_id, batch_id))
     if removed.rowcount == 1:
         db.execute("DELETE FROM body WHERE block_id = ?", (block_id,))
@@ -158,7 +158,7 @@ def remove_block(db: sqlite3.Connection, block_id: int, *, batch_id: str | None 
 
 
 def remove_doubtful(db: sqlite3.Connection, batch_ids: Collection[str]) -> None:
-    """What appends left whose commit failed: the log may hold it all the same, and a new connection finds it there."""
+    """Remove what appends left whose commit failed: the log may hold it all the same, and a new connection finds it."""
     newest = db.execute("SELECT id, batch_id, count FROM block ORDER BY id DESC LIMIT ?", (2 * len(batch_ids),))
     for block_id, batch_id, records in newest.fetchall():
         if batch_id in batch_ids and remove_block(db, block_id):
@@ -170,7 +170,7 @@ def find_block(db: sqlite3.Connection, block_id: int) -> StoredBlock | None:
 
 
 def find_header(db: sqlite3.Connection, block_id: int) -> StoredBlock | None:
-    """Without its body, which may lie on a page that cannot be read; so it is never whole."""
+    """Return a block without its body, which may lie on a page that cannot be read; so it is never whole."""
     columns = _COLUMNS.replace("content", "NULL")
     return _stored(db.execute(f"SELECT {columns} FROM block WHERE id = ?", (block_id,)).fetchone())  # noqa: S608
 
@@ -178,7 +178,7 @@ def find_header(db: sqlite3.Connection, block_id: int) -> StoredBlock | None:
 def next_block(
     db: sqlite3.Connection, *, after_id: int, record_class: RecordClass | None = None, skip: Sequence[int] = ()
 ) -> StoredBlock | None:
-    """The oldest block behind `after_id`: one seek, however many wait, also for an event behind many readings."""
+    """Return the oldest block behind `after_id`: one seek, however many wait, also for an event."""
     of_class = ""
     if record_class is RecordClass.EVENT:
         of_class = "AND class = 'event'"
@@ -198,7 +198,7 @@ def _is_found_by_id(db: sqlite3.Connection, block_id: int) -> bool:
 
 
 def iterate_blocks(db: sqlite3.Connection, *, up_to_id: int | None = None) -> Iterator[StoredBlock]:
-    """Every block in order, one body in memory at a time; no statement stays open between two of them."""
+    """Yield every block in order, one body in memory at a time; no statement stays open between two of them."""
     last = 0
     while (block := next_block(db, after_id=last)) is not None and (up_to_id is None or block.id <= up_to_id):
         yield block
@@ -210,7 +210,7 @@ def newest_id(db: sqlite3.Connection) -> int:
 
 
 def checked_headers(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
-    """Every header read once: damage there is found now, not in a month. Closes it and raises OutboxCorruptError."""
+    """Read every header once: damage there is found now, not in a month. Closes it and raises OutboxCorruptError."""
     try:
         with translated(path):
             read_depth(connection)
@@ -222,7 +222,7 @@ def checked_headers(connection: sqlite3.Connection, path: Path) -> sqlite3.Conne
 
 
 def read_depth(db: sqlite3.Connection) -> Depth:
-    """What waits, from any connection to an outbox file, also a read-only one. Reads the headers only."""
+    """Return what waits, from any connection to an outbox file, also a read-only one. Reads the headers only."""
     found = db.execute(
         "SELECT class, count(*), sum(count), sum(bytes), min(first_time_us), max(last_time_us)"
         " FROM block GROUP BY class ORDER BY class"
@@ -256,14 +256,14 @@ def read_counters(db: sqlite3.Connection) -> dict[str, int]:
 
 
 def iterate_letters(db: sqlite3.Connection, *, limit: int) -> Iterator[DeadLetter]:
-    """The oldest dead letters, one in memory at a time."""
+    """Yield the oldest dead letters, one in memory at a time."""
     for row in db.execute(f"SELECT {LETTER_COLUMNS} FROM dead_letter ORDER BY id LIMIT ?", (limit,)):  # noqa: S608
         letter = DeadLetter(*row)
         yield letter if isinstance(letter.content, bytes) else replace(letter, content=b"")
 
 
 def letters_of(block: Block, settlement: Settlement) -> list[tuple[int, str, str, bytes]]:
-    """Each refused record as a batch of one, so that it can be looked at and sent again."""
+    """Return each refused record as a batch of one, so that it can be looked at and sent again."""
     if not settlement.refused:
         return []
     try:

@@ -120,7 +120,7 @@ class OutboxWriter:
             await self._has_space.wait()
 
     def stop_waiting(self) -> None:
-        """From now on `put` never waits: the last records are taken in, so that a stop cannot hang on a full disk."""
+        """Let `put` never wait again: the last records are taken in, so that a stop cannot hang on a full disk."""
         self._is_stopping = True
         self._has_space.set()
 

@@ -111,12 +111,12 @@ class Finding:
 
     @property
     def is_explained(self) -> bool:
-        """Nothing has to be done: it is sent again, or it was sent and then given up here."""
+        """Return whether nothing has to be done: it is sent again, or it was sent and then given up here."""
         return self.cause is Cause.WAITING or (self.cause is Cause.UNKNOWN_ROWS and self.gap is not None)
 
     @property
     def missing(self) -> int:
-        """Rows that are gone, at least."""
+        """Return how many rows are gone, at least."""
         if self.cause is not Cause.LOST:
             return 0
         ours, theirs = self.difference.ours, self.difference.theirs
@@ -144,17 +144,17 @@ class Comparison:
 
     @property
     def is_equal(self) -> bool:
-        """Nothing differs but what is explained."""
+        """Return whether nothing differs but what is explained."""
         return all(finding.is_explained for finding in self.findings)
 
     @property
     def hours_not_compared(self) -> int:
-        """Hours that were asked for, and that the ledger does not know from their beginning."""
+        """Return how many hours were asked for, and that the ledger does not know from their beginning."""
         return 0 if self.asked_hours is None else max(0, self.asked_hours - self.span.hours)
 
 
 def span_of(hours: int, *, now_us: int, since_us: int | None) -> Span | None:
-    """The last `hours` hours with the present one, from the first whole hour of the ledger; None when there is none."""
+    """Return the last `hours` hours and the present one, from the ledger's first whole hour; None without one."""
     end_us = hour_of(now_us) + HOUR_US
     if since_us is None:
         return None
@@ -166,7 +166,7 @@ def span_of(hours: int, *, now_us: int, since_us: int | None) -> Span | None:
 def compare(
     span: Span, ours: OurSide, theirs: Mapping[HourKey, HourDigest], *, after: OurSide | None = None
 ) -> Comparison:
-    """Where the sides differ, with the reason as far as it is known.
+    """Return where the sides differ, with the reason as far as it is known.
 
     `ours` was read before the central was asked: that much must be there. `after` was read after its answer: what
     came or was settled in between may be there.
@@ -180,7 +180,7 @@ def compare(
 
 
 async def reconcile(outbox: Path, span_hours: int, ask: Ask, *, now_us: int) -> Comparison | None:
-    """Both sides read and compared; None when the ledger has no whole hour yet. Raises SyncError.
+    """Read and compare both sides; None when the ledger has no whole hour yet. Raises SyncError.
 
     What waits is decoded only when something differs.
     """
@@ -198,7 +198,7 @@ async def reconcile(outbox: Path, span_hours: int, ask: Ask, *, now_us: int) -> 
 def read_our_side(
     outbox: Path, span_hours: int, *, now_us: int, decodes_waiting: bool = True
 ) -> tuple[Span | None, OurSide]:
-    """From the outbox's file, read-only: the agent may be running. Raises OutboxError."""
+    """Read it from the outbox's file, read-only: the agent may be running. Raises OutboxError."""
     with read_only(outbox) as db:
         db.execute("BEGIN")  # one state of the file, while the agent goes on
         since_us = known_since_us(db)

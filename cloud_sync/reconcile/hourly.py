@@ -63,7 +63,7 @@ class HourlyReconciliation:
         self.state = ReconcileState()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Compare every hour until cancelled."""
         again_s = min(self._first_after_s, self._every_s)
         while self._every_s > 0:
             await self._sleep(again_s)
@@ -71,7 +71,7 @@ class HourlyReconciliation:
             again_s = self._every_s if was_compared else min(FIRST_AFTER_S, self._every_s)
 
     async def check(self) -> bool:
-        """One comparison, noted in `state`. False when there is nothing to compare yet."""
+        """Compare once, and keep the result in `state`. False when there is nothing to compare yet."""
         try:
             found = await reconcile(self._outbox, SPAN_HOURS, self._ask, now_us=self._now_ns() // 1000)
         except SyncError as exc:
@@ -87,7 +87,7 @@ class HourlyReconciliation:
 
 
 def state_of(found: Comparison, *, now_ns: int) -> ReconcileState:
-    """What is explained is no difference."""
+    """Return the state of a result; what is explained is no difference."""
     differing = [finding for finding in found.findings if not finding.is_explained]
     return ReconcileState(
         checked_at_ns=now_ns,

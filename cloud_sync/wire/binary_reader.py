@@ -46,12 +46,12 @@ class KnownCatalogues:
         self._bytes = 0
 
     def keep(self, max_bytes: int) -> None:
-        """Another bound from now on, for whoever reads what many send."""
+        """Set another bound from now on, for whoever reads what many send."""
         with self._lock:
             self._max_bytes = max_bytes
 
     def read(self, reader: Reader, count: int) -> tuple[Series, ...]:
-        """`count` series. Raises WireFormatError."""
+        """Read `count` series. Raises WireFormatError."""
         text = reader.take(reader.number("I"))
         with self._lock:
             places, series = self._known.get(text, (b"", ()))
@@ -84,18 +84,18 @@ known_catalogues: Final = KnownCatalogues()
 
 
 def record_count(document: bytes) -> int:
-    """Rows and events a document claims to hold, without believing it."""
+    """Return how many rows and events a document claims to hold, without believing it."""
     *_, rows, events, _ = _header(document)
     return rows + events
 
 
 def read(document: bytes) -> Batch:
-    """The batch in a document. Raises WireFormatError, naming what is wrong."""
+    """Return the batch in a document. Raises WireFormatError, naming what is wrong."""
     return read_columns(document).batch()
 
 
 def read_columns(document: bytes) -> ColumnBatch:
-    """The batch in a document, its rows as columns. Raises WireFormatError, naming what is wrong."""
+    """Return the batch in a document, its rows as columns. Raises WireFormatError, naming what is wrong."""
     reader, gateway_bytes, series_count, row_count, event_count, events_bytes = _begun(document)
     gateway_id = _text(reader.take(gateway_bytes))
     rows = _read_rows(reader, series_count, row_count) if row_count else RowColumns.of(())
@@ -111,7 +111,7 @@ def read_columns(document: bytes) -> ColumnBatch:
 
 
 def read_keys(document: bytes) -> RowKeys:
-    """The keys of a document's rows, without making rows. Raises WireFormatError, naming what is wrong."""
+    """Return the keys of a document's rows, without making rows. Raises WireFormatError, naming what is wrong."""
     reader, gateway_bytes, series_count, row_count, *_ = _begun(document)
     if not row_count:
         return RowKeys((), np.zeros(0, np.int64), np.zeros(0, np.int64))

@@ -39,7 +39,7 @@ _catalogues = CatalogueCache()
 
 
 def encode(batch: ColumnBatch) -> bytes:
-    """The compressed document. Raises WireFormatError for what cannot be said (NaN, objects that are not JSON)."""
+    """Return the compressed document. Raises WireFormatError for what it cannot hold (NaN, other objects)."""
     try:
         catalogue, pieces = _row_pieces(batch.rows) if len(batch.rows) else (EMPTY, [])
         gateway_id = batch.gateway_id.encode()
@@ -81,7 +81,7 @@ def _row_pieces(rows: RowColumns) -> tuple[Catalogue, list[bytes]]:
 
 
 def by_series(of_series: Positions, series_count: int) -> Counts:
-    """The rows' places, grouped by series; 16 bits are sorted by counting."""
+    """Return the rows' places, grouped by series; 16 bits are sorted by counting."""
     return np.argsort(of_series.astype(np.uint16) if series_count <= 1 << 16 else of_series, kind="stable")
 
 

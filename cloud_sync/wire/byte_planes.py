@@ -45,7 +45,7 @@ class Reader:
         return is_next
 
     def since(self, earlier: int) -> bytes:
-        """What was read from an earlier `at` on."""
+        """Return what was read from an earlier `at` on."""
         return self._document[earlier : self._at]
 
     @property
@@ -53,11 +53,11 @@ class Reader:
         return self._at
 
     def number(self, format_: str) -> Any:
-        """One little-endian number; the format is that of `struct`."""
+        """Read one little-endian number; the format is that of `struct`."""
         return struct.unpack(f"<{format_}", self.take(struct.calcsize(f"<{format_}")))[0]
 
     def column(self, count: int) -> Words:
-        """`count` unsigned numbers."""
+        """Read `count` unsigned numbers."""
         width = self.number("B")
         if width > 8:
             raise WireFormatError(f"a column is {width} bytes wide; 8 is the most")
@@ -71,7 +71,7 @@ class Reader:
 
 
 def planes_of(words: Words) -> list[bytes]:
-    """A column in pieces: its width, then its planes."""
+    """Return a column in pieces: its width, then its planes."""
     top = int(words.max()) if words.size else 0
     width = (top.bit_length() + 7) // 8
     planes = words.astype("<u8", copy=False).view(np.uint8).reshape(-1, 8)[:, :width].T
@@ -79,7 +79,7 @@ def planes_of(words: Words) -> list[bytes]:
 
 
 def zigzag(words: Words) -> Words:
-    """Numbers close to zero on either side (two's complement) become small: 0, -1, 1, -2 -> 0, 1, 2, 3."""
+    """Make numbers close to zero on either side (two's complement) small: 0, -1, 1, -2 -> 0, 1, 2, 3."""
     signs = (words.view(np.int64) >> 63).view(np.uint64)
     return (words << _ONE) ^ signs
 
@@ -89,7 +89,7 @@ def unzigzag(words: Words) -> Words:
 
 
 def differences(words: Words) -> Words:
-    """Each number less the one before it; the first is kept."""
+    """Return each number less the one before it; the first is kept."""
     steps = words.copy()  # np.diff with its `prepend` takes four times as long
     np.subtract(words[1:], words[:-1], out=steps[1:])
     return steps

@@ -31,7 +31,7 @@ _JSON_LEVEL: Final = 3  # 9 costs nine times the CPU for under 10 % fewer bytes
 
 
 def encode(batch: Batch) -> bytes:
-    """The body of an ingest request, compressed. Raises WireFormatError for what it cannot say (NaN, objects)."""
+    """Return the body of an ingest request, compressed. Raises WireFormatError for NaN and other objects."""
     try:
         rows = RowColumns.of(batch.rows)
     except (TypeError, OverflowError) as exc:
@@ -40,22 +40,22 @@ def encode(batch: Batch) -> bytes:
 
 
 def encode_columns(batch: ColumnBatch) -> bytes:
-    """`encode` for rows that are columns already: no row is made."""
+    """Encode rows that are columns already: no row is made."""
     return binary_writer.encode(batch)
 
 
 def encode_json(batch: Batch) -> bytes:
-    """The same as a JSON document, compressed. Raises WireFormatError for what JSON cannot say (NaN, objects)."""
+    """Return the same as a JSON document, compressed. Raises WireFormatError for NaN and other objects."""
     return zstandard.ZstdCompressor(level=_JSON_LEVEL).compress(json_form.write(batch))
 
 
 def decode(body: bytes) -> Batch:
-    """The batch in a compressed body. Raises WireFormatError, naming what is wrong."""
+    """Return the batch in a compressed body. Raises WireFormatError, naming what is wrong."""
     return parse(decompress(body))
 
 
 def decompress(body: bytes) -> bytes:
-    """The document in a body. Raises WireFormatError when it is not zstd or too large."""
+    """Return the document in a body. Raises WireFormatError when it is not zstd or too large."""
     document = _decompressed(body, MAX_DECODED_BYTES + 1)
     if len(document) > MAX_DECODED_BYTES:
         raise WireFormatError(f"the body is larger than {MAX_DECODED_BYTES} bytes once decompressed")
@@ -63,17 +63,17 @@ def decompress(body: bytes) -> bytes:
 
 
 def parse(document: bytes) -> Batch:
-    """The batch in a document that was decompressed. Raises WireFormatError, naming what is wrong."""
+    """Return the batch in a document that was decompressed. Raises WireFormatError, naming what is wrong."""
     return binary_reader.read(document) if is_binary(document) else json_form.read(document)
 
 
 def decode_columns(body: bytes) -> ColumnBatch:
-    """The batch in a compressed body, its rows as columns. Raises WireFormatError, naming what is wrong."""
+    """Return the batch in a compressed body, its rows as columns. Raises WireFormatError, naming what is wrong."""
     return parse_columns(decompress(body))
 
 
 def parse_columns(document: bytes) -> ColumnBatch:
-    """The batch in a document, its rows as columns. Raises WireFormatError, naming what is wrong."""
+    """Return the batch in a document, its rows as columns. Raises WireFormatError, naming what is wrong."""
     return binary_reader.read_columns(document) if is_binary(document) else json_form.read_columns(document)
 
 
@@ -83,7 +83,7 @@ def keep_catalogues(max_bytes: int) -> None:
 
 
 def read_keys(body: bytes) -> binary_reader.RowKeys:
-    """The keys of the rows in a compressed body. Raises WireFormatError, naming what is wrong."""
+    """Return the keys of the rows in a compressed body. Raises WireFormatError, naming what is wrong."""
     document = decompress(body)
     if is_binary(document):
         return binary_reader.read_keys(document)
@@ -96,12 +96,12 @@ def is_binary(document: bytes) -> bool:
 
 
 def record_count(document: bytes) -> int | None:
-    """Records a document says it holds, before anything is made of them; None where only reading it tells."""
+    """Return how many records a document says it holds, before any is made; None where only reading it tells."""
     return binary_reader.record_count(document) if is_binary(document) else None
 
 
 def content_type(body: bytes) -> str:
-    """What a compressed body is to be called on its way."""
+    """Return the Content-Type of a compressed body."""
     try:
         return CONTENT_TYPE if is_binary(_decompressed(body, len(binary_writer.MAGIC))) else JSON_CONTENT_TYPE
     except WireFormatError:

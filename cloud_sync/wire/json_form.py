@@ -34,7 +34,7 @@ _INT64: Final = np.iinfo(np.int64)
 
 
 def write(batch: Batch) -> bytes:
-    """The document of a batch. Raises WireFormatError for what JSON cannot say (NaN, objects)."""
+    """Return the document of a batch. Raises WireFormatError for what JSON cannot hold (NaN, objects)."""
     series, row_series = catalogue_of(batch.rows)
     times = [row.time_us for row in batch.rows]
     document = {
@@ -58,7 +58,7 @@ def write(batch: Batch) -> bytes:
 
 
 def read(text: bytes) -> Batch:
-    """The batch in a document. Raises WireFormatError, naming what is wrong."""
+    """Return the batch in a document. Raises WireFormatError, naming what is wrong."""
     gateway_id, columns, events = _read(text)
     series = [columns.series[place] for place in columns.of_row]
     rows = tuple(map(Row, series, columns.times_us, columns.values.tolist(), columns.qualities.tolist()))
@@ -66,7 +66,7 @@ def read(text: bytes) -> Batch:
 
 
 def read_columns(text: bytes) -> ColumnBatch:
-    """The same, its rows as columns. A time beyond 64 bits becomes their first or last, which no central takes."""
+    """Return the same, its rows as columns. A time beyond 64 bits becomes their first or last."""
     gateway_id, columns, events = _read(text)
     of_row = np.array(columns.of_row, np.int64)
     rows = RowColumns(columns.series, of_row, _int64(columns.times_us), columns.values, columns.qualities)
@@ -74,7 +74,7 @@ def read_columns(text: bytes) -> ColumnBatch:
 
 
 def parsed(text: bytes) -> Any:
-    """Any JSON value. Raises WireFormatError; infinities and NaN are not JSON."""
+    """Parse any JSON value. Raises WireFormatError; infinities and NaN are not JSON."""
     if sum(map(text.count, (b",", b"{", b"["))) > MAX_VALUES:
         raise WireFormatError(f"the body has more than {MAX_VALUES} JSON values")
     try:
@@ -84,7 +84,7 @@ def parsed(text: bytes) -> Any:
 
 
 def catalogue_of(rows: Sequence[Row]) -> tuple[list[Series], list[int]]:
-    """The different series in order of appearance, and each row's position among them.
+    """Return the different series in order of appearance, and each row's position among them.
 
     A sensor whose unit or metadata changed within a batch appears once for each.
     """
@@ -168,7 +168,7 @@ def event_fields(event: Event) -> dict[str, Any]:
 
 
 def events_of(items: Any) -> tuple[Event, ...]:
-    """Raises KeyError, TypeError or ValueError, like every reader below."""
+    """Read events. Raises KeyError, TypeError or ValueError, like every reader below."""
     return tuple(_event(item) for item in _list(items))
 
 

@@ -69,7 +69,7 @@ class CatalogueCache:
         self._latest = _Placed((), np.empty(0, np.bool_), EMPTY, np.empty(0, np.int64))
 
     def place(self, rows: RowColumns) -> tuple[Catalogue, Positions]:
-        """The catalogue of rows, of which there are some, and the position in it of each."""
+        """Return the catalogue of rows, of which there are some, and the position in it of each."""
         is_used = np.bincount(rows.of_row, minlength=len(rows.series)) > 0
         latest = self._latest  # a recorder keeps its table, and most flushes hold all of it
         if not (_are_the_same(latest.table, rows.series) and np.array_equal(latest.is_used, is_used)):
@@ -105,7 +105,7 @@ def _are_the_same(some: tuple[Series, ...], others: tuple[Series, ...]) -> bool:
 
 
 def read_catalogue(text: bytes, reader: Reader, count: int) -> list[Series]:
-    """The series of a batch. Raises WireFormatError."""
+    """Read the series of a batch. Raises WireFormatError."""
     document = parsed(text)
     try:
         columns = [document[name] for name in ("id", "type", "unit", "meta")]

@@ -55,7 +55,7 @@ class Groups:
 
 
 def write_values(values: Values, groups: Groups, is_first: NDArray[np.bool_]) -> list[bytes]:
-    """The pieces of the value section."""
+    """Return the pieces of the value section."""
     codes = _codes(values, groups)
     of_row = np.repeat(codes, groups.counts)
     words = _coded(values, of_row)
@@ -69,7 +69,7 @@ def write_values(values: Values, groups: Groups, is_first: NDArray[np.bool_]) ->
 
 
 def read_values(reader: Reader, groups: Groups) -> Values:
-    """Finite values. Raises WireFormatError."""
+    """Read finite values. Raises WireFormatError."""
     codes = np.frombuffer(reader.take(len(groups.counts)), np.uint8)
     if not ((codes <= MAX_DECIMALS) | (codes == FLOAT32) | (codes == FLOAT64)).all():
         raise WireFormatError("a series has a value code that is not known here")
