@@ -23,7 +23,7 @@ class Guarantee(StrEnum):
     """What is certain about records once the answer to their batch is here, as a sentence for people."""
 
     COMMITTED = "an answer means committed to the central's database"
-    ACCEPTED = "an answer means accepted by the platform, not that it is stored"
+    ACCEPTED = "an answer means accepted by the other end, not that it is stored there"
     UNKNOWN = "not known yet: nothing was delivered so far, or the transport does not tell"
 
 

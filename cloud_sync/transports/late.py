@@ -6,20 +6,22 @@ starts. That is a failure of the link, said and tried again; it never keeps anyb
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.records import Settlement
-from cloud_sync.transports.base import Guarantee, Route, Transport
+from cloud_sync.transports.base import Guarantee, Resting, Route, Transport
 
 
 class LateTransport:
-    """`make` reads the files. It raises CredentialsError as long as one of them cannot be used."""
+    """`make` reads the files. It raises a SyncError as long as one of them cannot be used."""
 
-    def __init__(self, make: Callable[[], Transport], *, name: str = "not made yet") -> None:
+    def __init__(self, make: Callable[[], Awaitable[Transport]], *, name: str = "not made yet") -> None:
         self._name = name
         self._make = make
         self._is_closed = False
+        self._making = asyncio.Lock()
         self.made: Transport | None = None
 
     def __repr__(self) -> str:
@@ -47,16 +49,28 @@ class LateTransport:
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         """Deliver one encoded batch. Raises as promised in `transports.base`, and what `make` raises."""
-        return await self._ready().send(body, batch_id=batch_id)
+        return await (await self._ready()).send(body, batch_id=batch_id)
+
+    async def rest(self) -> None:
+        """Release the connections of what was made."""
+        if self.made is not None and isinstance(self.made, Resting):
+            await self.made.rest()
 
     async def close(self) -> None:
+        """Close what was made, and make nothing any more."""
         self._is_closed = True
-        if self.made is not None:
-            await self.made.close()
+        async with self._making:
+            if self.made is not None:
+                await self.made.close()
 
-    def _ready(self) -> Transport:
+    async def _ready(self) -> Transport:
+        async with self._making:  # of several sends at a time one makes it
+            self._check_open()
+            if self.made is None:
+                self.made = await self._make()
+        self._check_open()
+        return self.made
+
+    def _check_open(self) -> None:
         if self._is_closed:
             raise TransientSyncError("the transport was closed")
-        if self.made is None:
-            self.made = self._make()
-        return self.made

@@ -18,20 +18,32 @@ if TYPE_CHECKING:
 
 CENTRAL: Final = "central"
 BROKER: Final = "broker"
+TRANSPORT: Final = "transport"
 
 _SOMEBODY_ELSES: Final = frozenset({407, 451, 511})
 """What no central says, of whatever make: a proxy, a filter, a network that wants a log-in."""
 
 
 def check_central(settings: Settings) -> list[Check]:
-    """Return whether something answers where the central and its broker should be, over each of the links."""
-    checks = []
+    """Return whether the installed transport loads, and central and broker answer, over each of the links."""
+    checks = [] if settings.central.transport is None else [_check_installed(settings.central.transport)]
     for link in settings.central.links or (None,):
         if settings.central.url is not None:
             checks.append(_over(link, _check_https(settings.central, settings.central.url, link)))
         if settings.central.mqtt is not None:
             checks.append(_over(link, _check_broker(settings.central, settings.central.mqtt, link)))
     return checks
+
+
+def _check_installed(name: str) -> Check:
+    # Imported here: only a gateway with central.transport looks at what is installed.
+    from edge_agent.delivery.installed_transports import load_kind
+
+    try:
+        load_kind(name)
+    except SyncError as exc:
+        return Check(TRANSPORT, Result.BAD, exc.message, exc.hint)
+    return Check(TRANSPORT, Result.OK, f"the transport {name!r} is installed; it is tried when batches are sent")
 
 
 def _over(link: LinkSettings | None, found: Check) -> Check:

@@ -181,8 +181,8 @@ def _no_place(central: dict[str, Any], outbox: dict[str, Any]) -> list[str]:
     if not kept or central.get("takes_events"):
         return []
     return [
-        f"kept here: {counted(kept, 'event')} with no place at this central, which takes single readings only",
-        "with a central that takes batches: they are sent by themselves (docs/PLATFORM.md)",
+        f"kept here: {counted(kept, 'event')} with no place at this central, which takes readings only",
+        "with a central that takes events: they are sent by themselves (docs/PLATFORM.md)",
     ]
 
 

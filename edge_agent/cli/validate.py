@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cloud_sync.errors import SyncError
 from edge_agent.errors import BundleError, ConfigurationError, DriverError
 from edge_agent.settings import CentralSettings, ModelSettings, Settings
 from edge_agent.settings.load import load_settings
@@ -28,12 +29,12 @@ def validate_file(file: Path | None, *, as_json: bool) -> int:
         settings = load_settings(path)
         _check_files(settings)
         _check_indicators(settings)
+        warnings = _unusable(settings.central) + _unusable_drivers(settings)
     except ConfigurationError as exc:
         if not as_json:
             raise
         print(json.dumps(_document(path, errors=exc.message.splitlines())))
         return 3
-    warnings = _unusable(settings.central) + _unusable_drivers(settings)
     if as_json:
         print(json.dumps(_document(path, warnings=["; ".join(each) for each in warnings])))
     else:
@@ -63,7 +64,21 @@ def _unusable(central: CentralSettings) -> list[tuple[str, str]]:
     from edge_agent.status.proxy import unusable_variable
 
     found = [each for each in (unusable_variable(central), missing_roots(central)) if each is not None]
-    return found + unusable_authorities(central)
+    return found + unusable_authorities(central) + _unusable_transport(central)
+
+
+def _unusable_transport(central: CentralSettings) -> list[tuple[str, str]]:
+    """Return why the transport of another package could not be used here. Raises ConfigurationError for its options."""
+    if central.transport is None:
+        return []
+    from edge_agent.delivery.installed_transports import checked_options, load_kind
+
+    try:
+        kind = load_kind(central.transport)
+    except SyncError as exc:
+        return [(exc.message, exc.hint or "")]
+    checked_options(central.transport, kind, central.options)
+    return []
 
 
 def _unusable_drivers(settings: Settings) -> list[tuple[str, str]]:
@@ -120,4 +135,14 @@ def _features_of(model: str | None, settings: ModelSettings) -> tuple[str, ...]:
 
 
 def print_schema() -> None:
-    print(json.dumps(Settings.model_json_schema(), indent=2))
+    """Print the JSON schema of the file, with the options of the transports that are installed here."""
+    schema = Settings.model_json_schema()
+    # Imported here: it loads the libraries of the connection.
+    from edge_agent.delivery.installed_transports import add_options, installed_names
+
+    for name in installed_names():
+        try:
+            add_options(schema, name)
+        except SyncError as exc:
+            print(f"edge-agent: warning: {exc.message}\n  {exc.hint}", file=sys.stderr)
+    print(json.dumps(schema, indent=2))

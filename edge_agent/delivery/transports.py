@@ -1,6 +1,7 @@
 """The transports to the central that the settings ask for, in their order.
 
 Links come first and then what is spoken over them: the second protocol over Ethernet before anything over a modem.
+Over each link a transport of another package comes first, and url and broker are its fallback.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from edge_agent.settings import CentralMqttSettings, LinkSettings, Settings
 from edge_agent.settings.secrets import central_api_key
 
 
-def transport_with_key(
+async def transport_with_key(
     settings: Settings, meter: LinkMeter, presence: Presence, central_time: CentralTime
 ) -> Transport:
     """Read what delivery needs from files. Raises CredentialsError naming the one that cannot be used."""
@@ -40,7 +41,7 @@ def build_transport(
     central_time: CentralTime | None = None,
     now_s: Callable[[], float] = time.monotonic,
 ) -> Transport:
-    """Return the route to the central; of several the next stands in for the one before."""
+    """Return the transport to the central; of several the next is the fallback of the one before."""
     known = known_central(settings)
 
     def connection(link: LinkSettings | None) -> ConnectionOptions:
@@ -61,9 +62,11 @@ def build_transport(
 
     def routes(link: LinkSettings | None) -> list[Transport]:
         central = settings.central
+        installed = [] if central.transport is None else [_installed(settings, central.transport, connection(link))]
         over_https = [https(link)] if central.url is not None else []
         over_mqtt = [] if central.mqtt is None else [_mqtt(settings, central.mqtt, connection(link), presence, link)]
-        return over_mqtt + over_https if central.prefer == "mqtt" else over_https + over_mqtt
+        built_in = over_mqtt + over_https if central.prefer == "mqtt" else over_https + over_mqtt
+        return installed + built_in
 
     links = settings.central.links
     found = [OverLink(link.name, route) for link in links for route in routes(link)] if links else routes(None)
@@ -88,6 +91,13 @@ def _mqtt(
         presence=presence,
         reconnect_max_s=settings.central.longest_backoff_s,
     )
+
+
+def _installed(settings: Settings, name: str, connection: ConnectionOptions) -> Transport:
+    # Imported here: only a gateway with central.transport looks at what is installed.
+    from edge_agent.delivery.installed_transports import TransportContext, installed_transport
+
+    return installed_transport(name, settings.central.options, TransportContext(settings.gateway.id, connection))
 
 
 def _of_link(settings: Settings, mqtt: CentralMqttSettings, link: LinkSettings) -> CentralMqttSettings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -84,6 +84,14 @@ class CentralSettings(Strict):
         None, description="A way through a broker, beside url or in its place: [central.mqtt]."
     )
 
+    transport: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
+        description="A transport that another installed package offers (docs/how-to/add-a-transport.md): used before "
+        "url and the broker, which are its fallback.",
+    )  # fmt: skip
+    options: dict[str, Any] = Field(
+        {}, repr=False, description="Settings of that transport, checked by its package: [central.options]."
+    )
     link_profile: Literal["normal", "metered"] = Field(
         "normal", description="metered: few requests and few bytes around the data; [central.metered] has the values."
     )
@@ -100,8 +108,8 @@ class CentralSettings(Strict):
 
     @property
     def address(self) -> str:
-        """Where the central is, as a URL for people: its own, or the broker's of a site that has only that."""
-        return self.url or (self.mqtt.address if self.mqtt is not None else "")
+        """Where the central is, as a URL for people: its own, the broker's, or what its only transport is called."""
+        return self.url or (self.mqtt.address if self.mqtt is not None else self.transport or "")
 
     @property
     def is_plaintext(self) -> bool:
@@ -111,10 +119,10 @@ class CentralSettings(Strict):
     def _central_is_somewhere(self) -> CentralSettings:
         if self.url is not None:
             return self
-        if self.mqtt is None:
+        if self.mqtt is None and self.transport is None:
             raise ValueError('url = "https://..." is missing, or a table [central.mqtt] with the broker\'s host')
         if self.prefer == "https" and "prefer" in self.model_fields_set:
-            raise ValueError('prefer = "https" needs url; without it everything goes through [central.mqtt]')
+            raise ValueError('prefer = "https" needs url, which is not set')
         if self.client_certificate_file is not None:
             raise ValueError("client_certificate_file is for url; the broker's is central.mqtt.certificate_file")
         if self.allow_plaintext:
@@ -163,6 +171,12 @@ class CentralSettings(Strict):
             raise ValueError("client_certificate_file and client_key_file belong together")
         if self.client_certificate_file is not None and self.is_plaintext:
             raise ValueError("url is http://, without TLS, so client_certificate_file has no use; remove one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _options_have_a_use(self) -> CentralSettings:
+        if self.options and self.transport is None:
+            raise ValueError('[central.options] has no use without transport = "NAME"; set it, or remove the table')
         return self
 
     @model_validator(mode="after")

@@ -53,6 +53,15 @@ def _with_source_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]
     return {**document, "sources": out}
 
 
+def mistakes_of(exc: ValidationError, table: str) -> list[str]:
+    """Return each mistake in a table that another package's model checks, without the values: they may be secrets."""
+    mistakes = []
+    for error in exc.errors(include_url=False, include_input=False):
+        field = ".".join([table, *map(str, error["loc"])])
+        mistakes.append(f"{field}: {_say({**error, 'input': {}}, error['loc'])}")
+    return mistakes
+
+
 def _refuse_secrets(path: Path, text: str, document: Mapping[str, Any]) -> None:
     central = document.get("central")
     if isinstance(central, dict) and "api_key" in central:

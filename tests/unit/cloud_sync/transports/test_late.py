@@ -17,7 +17,7 @@ class Maker:
         self.failures = failures
         self.asked = 0
 
-    def __call__(self) -> Transport:
+    async def __call__(self) -> Transport:
         self.asked += 1
         if self.asked <= self.failures:
             raise CredentialsError("no API key for the central: /etc/key does not exist")
@@ -37,7 +37,7 @@ async def test_it_is_made_again_until_it_can_be_and_then_never():
         with pytest.raises(CredentialsError, match="/etc/key"):
             await late.send(b"", batch_id="b1")
     for _ in range(2):
-        assert late._ready() is made
+        assert await late._ready() is made
     assert maker.asked == 3
     assert late.route == made.route
     assert late.guarantee is Guarantee.COMMITTED
@@ -48,9 +48,9 @@ async def test_it_is_made_again_until_it_can_be_and_then_never():
 
 async def test_it_says_what_the_one_it_made_says():
     single = transport_for("single", "https://127.0.0.1:9", gateway_id="gw", api_key="k")
-    late = LateTransport(lambda: single)
+    late = LateTransport(Maker(single, failures=0))
     assert late.takes_events is None
-    late._ready()
+    await late._ready()
     assert late.takes_events is False
     assert late.route == single.route
     assert late.guarantee is Guarantee.ACCEPTED

@@ -112,8 +112,8 @@ def delivery_text(central: dict[str, Any], outbox: dict[str, Any] | None = None)
 
 def test_events_without_a_place_are_told_as_a_fact_with_what_would_help() -> None:
     said = delivery_text({"way": "single", "takes_events": False}, {"no_place": 40})
-    assert "kept here: 40 events with no place at this central, which takes single readings only" in said
-    assert "with a central that takes batches: they are sent by themselves" in said
+    assert "kept here: 40 events with no place at this central, which takes readings only" in said
+    assert "with a central that takes events: they are sent by themselves" in said
     assert "5 events with no place" in delivery_text({"takes_events": False}, {"no_place": 2, "event_records": 3})
     assert "no place" not in delivery_text({"takes_events": None}, {"no_place": 0, "event_records": 3})
     assert "no place" not in delivery_text({"takes_events": True}, {"no_place": 40})
