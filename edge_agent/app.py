@@ -37,7 +37,7 @@ from edge_agent.drivers.supervisor import Supervisor
 from edge_agent.errors import BundleError
 from edge_agent.health.clock_keeper import ClockKeeper
 from edge_agent.health.clock_quality import ClockQuality
-from edge_agent.health.ledger import GapLedger
+from edge_agent.health.gap_ledger import GapLedger
 from edge_agent.health.steady_clock import SteadyClock, UtcClock
 from edge_agent.health.supervision import Supervision
 from edge_agent.health.systemd import SystemdNotifier
@@ -114,8 +114,8 @@ class Agent:
         central_time: CentralTime | None = None,
     ) -> Agent:
         """Load the champions and connect the parts. A bundle that is refused costs only its own sources."""
-        withdrawn = settle_probations(settings, time=rfc3339(clock.now_ns()) or "", log=_say)
-        models, model_errors = load_models(settings, log=_say)
+        withdrawn = settle_probations(settings, time=rfc3339(clock.now_ns()) or "", log=_log_line)
+        models, model_errors = load_models(settings, log=_log_line)
         quality, steady = ClockQuality(), SteadyClock(clock)
         utc = UtcClock(steady)
         outbox = outbox_of(settings, utc, quality)
@@ -147,7 +147,7 @@ class Agent:
             recorder=Recorder(is_clock_synced=keeper.is_trusted),
             ledger=GapLedger(since_us=clock.now_ns() // 1000),
             notifier=SystemdNotifier(),
-            baselines=BaselineFiles(settings.gateway.state_dir / "baselines", log=_say),
+            baselines=BaselineFiles(settings.gateway.state_dir / "baselines", log=_log_line),
             models=models,
             model_errors=model_errors,
         )
@@ -163,7 +163,7 @@ class Agent:
             clock=steady,
             recorder=agent.recorder,
             put=agent._put,
-            log=_say,
+            log=_log_line,
             alarms=lambda: {alarm["subject"] for alarm in describe_alarms(agent.stages, agent.snapshots)},
             withdrawn=withdrawn,
             wanted=wanted_models(settings),
@@ -176,8 +176,8 @@ class Agent:
             running=agent.running,
             unscored=agent.unscored,
         )
-        agent.missing_models = MissingModels(settings, model_errors, adopt=late.adopt, clock=utc, log=_say)
-        agent.model_pull = model_pull_of(settings, models, link, utc, say=_say)
+        agent.missing_models = MissingModels(settings, model_errors, adopt=late.adopt, clock=utc, log=_log_line)
+        agent.model_pull = model_pull_of(settings, models, link, utc, log=_log_line)
         agent.supervisors = Wiring(
             settings,
             models,
@@ -188,13 +188,13 @@ class Agent:
             recorder=agent.recorder,
             put=agent._put,
             clock=steady,
-        ).connect(say=_say)
+        ).connect(log=_log_line)
         return agent
 
     async def run(self, stop: asyncio.Event, patience: Patience | None = None) -> None:
         """Run until `stop` is set; `patience` has the waits of the stop."""
         patience = patience or Patience()
-        with own_state(self.settings.gateway.state_dir, say=_say):
+        with own_state(self.settings.gateway.state_dir, log=_log_line):
             try:
                 if await unless_stopped(stop, self._open(), within_s=OPENING_S) is None:
                     log.warning("stopped while the outbox was being opened; the next start goes on with it")
@@ -207,7 +207,7 @@ class Agent:
                 await patience.finish("closing the outbox", asyncio.to_thread(self.outbox.close), CLOSE_S)
 
     async def _open(self) -> None:
-        await asyncio.to_thread(self.installation.begin, now_ns=self.clock.now_ns(), say=_say)
+        await asyncio.to_thread(self.installation.begin, now_ns=self.clock.now_ns(), log=_log_line)
         await asyncio.to_thread(self.outbox.open)
         keeper = self.clock_keeper
         await keeper.begin()
@@ -216,7 +216,7 @@ class Agent:
         await self.baselines.restore()
 
     async def _run_parts(self, stop: asyncio.Event, patience: Patience) -> None:
-        asyncio.get_running_loop().set_exception_handler(self.supervision.note_callback)
+        asyncio.get_running_loop().set_exception_handler(self.supervision.on_loop_error)
         sources = [self.supervision.start(s.name, s.run, after_failure=s.note_fault) for s in self.supervisors]
         for stage in self.running.all:
             self.running.start(stage)
@@ -260,7 +260,7 @@ class Agent:
             writer=self.writer,
             keep=self.baselines.save,
             deliver=self.uplink.drain,
-            last_word=self._leave_last_word,
+            last_word=self._write_last_status,
         )
 
     @property
@@ -273,7 +273,7 @@ class Agent:
         """Return what scores tags now."""
         return self.running.snapshots
 
-    async def _leave_last_word(self) -> None:
+    async def _write_last_status(self) -> None:
         document = await self._answer() | stopped_fields(self.writer.state)
         waiting = document.get("outbox", {}).get("records", "an unknown number of")  # the disk may be gone by now
         log.info("stopped; %s records wait in the outbox for the next start", waiting)
@@ -283,7 +283,7 @@ class Agent:
         everything = [*records, *self.recorder.take_events()]
         for record in everything:
             if isinstance(record, Event):
-                self.ledger.note(record)
+                self.ledger.add(record)
         await self.writer.put(everything)
 
     async def _answer(self) -> dict[str, Any]:
@@ -294,7 +294,7 @@ class Agent:
     async def _describe(self) -> dict[str, Any]:
         try:
             depth, counters = await asyncio.to_thread(self.outbox.depth), await asyncio.to_thread(self.outbox.counters)
-            self.ledger.note_own(await asyncio.to_thread(self.outbox.gaps), subject=self.settings.gateway.id)
+            self.ledger.add_outbox_gaps(await asyncio.to_thread(self.outbox.gaps), subject=self.settings.gateway.id)
             outbox_error = None
         except OutboxError as exc:
             depth, counters, outbox_error = None, {}, exc.message
@@ -344,5 +344,5 @@ class Agent:
             await self.clock.sleep(STATUS_FILE_EVERY_S)
 
 
-def _say(level: str, line: str) -> None:
+def _log_line(level: str, line: str) -> None:
     log.log(logging.getLevelNamesMapping()[level.upper()], "%s", line)

@@ -210,9 +210,9 @@ def outbox_peek(config: ConfigOption = None, limit: LimitOption = 20, as_json: J
 @outbox_app.command("dead-letters")
 def outbox_dead_letters(config: ConfigOption = None, limit: LimitOption = 100, as_json: JsonOption = False) -> None:
     """Print what the central refused for good, and why, one a line."""
-    from edge_agent.cli.outbox import show_letters
+    from edge_agent.cli.outbox import show_dead_letters
 
-    show_letters(config, limit=limit, as_json=as_json)
+    show_dead_letters(config, limit=limit, as_json=as_json)
 
 
 @outbox_app.command("query")

@@ -71,8 +71,8 @@ def promote_version(
 ) -> None:
     """Promote a version. Raises BundleError, with the champion kept, for one that is older or may not be used.
 
-    One that was refused in its trial, cannot alarm or is silent where the champion alarms needs `despite_refusal`, and
-    then `why`.
+    One that was refused in its shadow run, cannot alarm or is silent where the champion alarms needs
+    `despite_refusal`, and then `why`.
     """
     site = load_settings(find_settings_file(config))
     settings = site.models
@@ -83,8 +83,8 @@ def promote_version(
             hint=f"to go back: edge-agent models rollback {name} {version}",
         )
     known = read_challenger(bundle_folder(settings.dir, name))
-    trial = known if known is not None and known.version == version else None
-    against = _what_speaks_against(site, name, version, before, trial)
+    tried = known if known is not None and known.version == version else None
+    against = _objection_to(site, name, version, before, tried)
     if against is not None:
         _check_overruled(f"{name} {version}", against, why, despite_refusal=despite_refusal)
     champion = promote(
@@ -96,7 +96,7 @@ def promote_version(
         note=replace(_note(why or "promoted by hand"), despite=against),
         on_probation=True,
     )
-    if trial is not None:
+    if tried is not None:
         forget_challenger(bundle_folder(settings.dir, name))
     _print_moved(settings, champion, before, as_json)
 
@@ -121,14 +121,14 @@ def rollback(config: Path | None, name: str, version: str | None, *, why: str, a
     _print_moved(settings, champion, before, as_json)
 
 
-def _what_speaks_against(
-    site: Settings, name: str, version: str, before: Pointer | None, trial: Challenger | None
+def _objection_to(
+    site: Settings, name: str, version: str, before: Pointer | None, tried: Challenger | None
 ) -> str | None:
     """Why it should not be champion, or None. Raises BundleError when the version cannot be used at all."""
     if before is not None and before.version == version:
         return None  # it is already
-    if trial is not None and trial.state is ChallengerState.REFUSED:
-        return f"its trial refused it: {trial.reason}"
+    if tried is not None and tried.state is ChallengerState.REFUSED:
+        return f"its shadow run refused it: {tried.reason}"
     load = partial(load_bundle, keys_dir=site.models.keys, require_signature=site.models.require_signature)
     candidate = load(site.models.dir, name, version)
     champion = None
@@ -214,7 +214,7 @@ def _version(
         key_id = bundle.key_id
     except BundleError as exc:
         refusal = exc.message
-    trial = challenger if challenger is not None and challenger.version == version else None
+    tried = challenger if challenger is not None and challenger.version == version else None
     return {
         "version": version,
         "is_champion": version == listing.champion,
@@ -222,9 +222,9 @@ def _version(
         "refusal": refusal,
         "key_id": key_id,
         "size_bytes": _bytes_in(path),
-        "trial": trial.state.value if trial else None,
-        "trial_since": trial.since if trial else None,
-        "trial_reason": trial.reason or None if trial else None,
+        "trial": tried.state.value if tried else None,
+        "trial_since": tried.since if tried else None,
+        "trial_reason": tried.reason or None if tried else None,
     }
 
 

@@ -78,7 +78,7 @@ def show_waiting(config: Path | None, *, limit: int, as_json: bool) -> None:
             left -= len(records)
 
 
-def show_letters(config: Path | None, *, limit: int, as_json: bool) -> None:
+def show_dead_letters(config: Path | None, *, limit: int, as_json: bool) -> None:
     with _errors(), read_only(_file(_settings(config))) as db:
         for letter in iterate_letters(db, limit=limit):
             try:

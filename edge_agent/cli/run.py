@@ -37,7 +37,7 @@ from edge_agent.settings.load import load_settings
 from edge_agent.settings.secrets import check_key_is_configured
 from edge_agent.settings.toml_file import find_settings_file
 from edge_agent.status.folders import StatusFolders
-from edge_agent.status.last_words import FOR_THE_OPERATOR, last_words, leave_word
+from edge_agent.status.run_outcome import FOR_THE_OPERATOR, record_failure, record_outcome
 
 log = logging.getLogger("edge_agent")
 OWNER_ONLY: Final = 0o077
@@ -54,7 +54,7 @@ def run_daemon(config: Path | None) -> None:
     # At once: the kernel drops an order to a container's first process while nobody listens for it.
     signals = StopSignals(within_s=ENDED_WITHIN_S).listen()
     settings = load_settings(find_settings_file(config))
-    with last_words(StatusFolders(settings.gateway.runtime_dir, settings.gateway.state_dir)):
+    with record_outcome(StatusFolders(settings.gateway.runtime_dir, settings.gateway.state_dir)):
         _run_settings(settings, signals)
 
 
@@ -82,7 +82,7 @@ async def _run(settings: Settings, signals: StopSignals) -> None:
         await _supervised(partial(_run_agent, settings, signals))
     except (EdgeError, SyncError) as error:
         if not isinstance(error, FOR_THE_OPERATOR):
-            leave_word(StatusFolders(settings.gateway.runtime_dir, settings.gateway.state_dir), error)
+            record_failure(StatusFolders(settings.gateway.runtime_dir, settings.gateway.state_dir), error)
             await _hold_off(signals.asked, BETWEEN_STARTS_S - (time.monotonic() - started_s))
         raise
 

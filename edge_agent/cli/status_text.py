@@ -39,7 +39,7 @@ def as_text(document: dict[str, Any], now: datetime | None = None) -> str:
         lines += ["", "MODELS", *(f"  {line}" for line in news)]
     lines += ["", *_delivery(document, now)]
     if last := document.get("last_status"):
-        lines += ["", f"Last words, {ago(last['time'], now)}: {last['summary']}"]
+        lines += ["", f"Last status, {ago(last['time'], now)}: {last['summary']}"]
     return "\n".join(lines).rstrip()
 
 

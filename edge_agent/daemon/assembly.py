@@ -74,7 +74,7 @@ def policy_of(central: CentralSettings) -> Policy:
 
 
 def model_pull_of(
-    settings: Settings, names: Collection[str], link: MeteredLink, clock: Clock, *, say: Callable[[str, str], None]
+    settings: Settings, names: Collection[str], link: MeteredLink, clock: Clock, *, log: Callable[[str, str], None]
 ) -> ModelPull:
     """Return what looks at the index of bundles: seldom, and counted, where the link costs."""
     every_s = settings.central.asked_every_s(settings.models.pull_every_s)
@@ -83,6 +83,6 @@ def model_pull_of(
         names=names,
         connection=lambda: connection_of(settings.central, link.meter, link=link.in_use()),
         clock=clock,
-        log=say,
+        log=log,
         may_ask=link.may_ask,
     )

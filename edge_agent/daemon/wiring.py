@@ -56,10 +56,10 @@ class Wiring:
         self._put = put
         self._clock = clock
 
-    def connect(self, *, say: Callable[[str, str], None]) -> list[Supervisor]:
+    def connect(self, *, log: Callable[[str, str], None]) -> list[Supervisor]:
         """Return what runs the sources, in the settings' order."""
         for error in source_kinds().unusable.values():
-            say("warning", f"{error.message}; {error.hint}")
+            log("warning", f"{error.message}; {error.hint}")
         supervisors = []
         for source in self._settings.sources:
             inlet: Channel[Any]
@@ -71,7 +71,7 @@ class Wiring:
                 self._connect_tags(source, inlet)
             self._running.inlets[source.name] = inlet
             driver = build_driver(source, self._clock)
-            supervisors.append(Supervisor(driver, deliver=self._into(source.name), clock=self._clock, say=say))
+            supervisors.append(Supervisor(driver, deliver=self._into(source.name), clock=self._clock, log=log))
         self._connect_tag_models()
         return supervisors
 

@@ -51,7 +51,7 @@ class Child:
             )
 
     async def ready_line(self) -> dict[str, Any]:
-        """Return the JSON line the child prints when it is ready. Raises EdgeError with its last words."""
+        """Return the JSON line the child prints when it is ready. Raises EdgeError with its last output."""
         assert self._process is not None and self._process.stdout is not None  # noqa: S101, PT018 - started above
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
@@ -59,7 +59,7 @@ class Child:
         except TimeoutError as exc:
             raise EdgeError(f"{self.name} did not get ready in {READY_TIMEOUT_S:.0f} s", hint=self._see_log()) from exc
         if not line:
-            raise EdgeError(f"{self.name} ended at once: {self.last_words()}", hint=self._see_log())
+            raise EdgeError(f"{self.name} ended at once: {self.last_output()}", hint=self._see_log())
         document: dict[str, Any] = json.loads(line)
         return document
 
@@ -69,7 +69,7 @@ class Child:
         assert self._process is not None  # noqa: S101 - started on the line above
         await self._process.communicate()
         if self._process.returncode != 0:
-            raise EdgeError(f"{self.name} failed: {self.last_words()}", hint=self._see_log())
+            raise EdgeError(f"{self.name} failed: {self.last_output()}", hint=self._see_log())
 
     async def stop(self) -> None:
         """Send SIGTERM, wait for a bounded time, send SIGKILL; a child that has ended already is fine."""
@@ -94,7 +94,7 @@ class Child:
     def has_ended(self) -> bool:
         return self._process is not None and self._process.returncode is not None
 
-    def last_words(self) -> str:
+    def last_output(self) -> str:
         lines = [line for line in self._log_file.read_text(errors="replace").splitlines() if line.strip()]
         return lines[-1] if lines else "it said nothing"
 

@@ -96,7 +96,7 @@ class Stack:
         """Return what both ends say now. Raises EdgeError when a part has died."""
         for child in (self._central, self._plant, self._gateway):
             if child.has_ended:
-                raise EdgeError(f"{child.name} has ended: {child.last_words()}")
+                raise EdgeError(f"{child.name} has ended: {child.last_output()}")
         try:
             gateway = ask_daemon(self.folders.runtime_dir / SOCKET_FILE)
         except DaemonUnreachableError:

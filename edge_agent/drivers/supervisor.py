@@ -58,7 +58,7 @@ class SourceHealth:
 
 
 class Supervisor:
-    """One source. `deliver` takes every item, in order; `say` takes one line for the log."""
+    """One source. `deliver` takes every item, in order; `log` takes one line for the log."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Supervisor:
         *,
         deliver: Callable[[Item], Awaitable[None]],
         clock: Clock,
-        say: Callable[[str, str], None],
+        log: Callable[[str, str], None],
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.name = driver.name
@@ -74,7 +74,7 @@ class Supervisor:
         self._driver = driver
         self._deliver = deliver
         self._clock = clock
-        self._say = say
+        self._log = log
         self._lost = Backoff(BACKOFF_FIRST_S, BACKOFF_MAX_S, least=0.5, jitter=jitter)
         self._rejected = Backoff(REJECTED_WAIT_S, REJECTED_WAIT_S, least=0.5, jitter=jitter)
         self._loss = GapSpan(driver.name)
@@ -138,7 +138,7 @@ class Supervisor:
         self._become(SourceState.RUNNING, "")
         if was.state is not SourceState.STARTING:
             gone_s = (self._clock.now_ns() - was.since_ns) / 1e9
-            self._say("info", f"{self.name} is back after {gone_s:.0f} s and {was.attempts} attempts")
+            self._log("info", f"{self.name} is back after {gone_s:.0f} s and {was.attempts} attempts")
         self.health = replace(self.health, attempts=0)
 
     async def _note_loss(self, exc: DriverError) -> None:
@@ -147,7 +147,7 @@ class Supervisor:
         if was.state is not state:
             hint = f"; {exc.hint}" if exc.hint else ""
             message = exc.message.removeprefix(f"{self.name}: ")
-            self._say("warning", f"{self.name} is {state.value}: {message}{hint}")
+            self._log("warning", f"{self.name} is {state.value}: {message}{hint}")
             self._become(state, exc.message, exc.hint)
         losses = was.losses_total + (was.state is SourceState.RUNNING)
         self.health = replace(

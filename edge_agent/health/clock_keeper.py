@@ -137,9 +137,9 @@ class ClockKeeper:
         is_held = self.watch.state is ClockState.HELD
         self._to_note.append(self._announce if is_held else partial(self._settle, None))
         try:
-            await self._note_all()
+            await self._record_all()
         except OutboxError as exc:
-            _say_not_noted(exc)
+            _log_unrecorded(exc)
 
     async def run(self, on_change: Callable[[], None] = lambda: None) -> None:
         """Look at the clock each second until cancelled; `on_change` when something may be sent that was held."""
@@ -148,7 +148,7 @@ class ClockKeeper:
                 if await self.look():
                     on_change()
             except OutboxError as exc:
-                _say_not_noted(exc)
+                _log_unrecorded(exc)
             await self._steady.sleep(LOOK_EVERY_S)
 
     async def look(self) -> bool:
@@ -158,7 +158,7 @@ class ClockKeeper:
         if change is not None:
             logger.warning("%s", _in_words(change))
             self._to_note.append(partial(self._settle, change))
-        await self._note_all()
+        await self._record_all()
         while self._waiting and self.watch.state is not ClockState.HELD:
             await self._waiting[0]()
             del self._waiting[0]
@@ -174,7 +174,7 @@ class ClockKeeper:
         else:
             await work()
 
-    def tell(self, event: Event) -> None:
+    def record_utc(self, event: Event) -> None:
         """Make an event durable whose times are UTC already. Raises OutboxError."""
         self._outbox.append([NewBlock.of(Batch(self._gateway_id, events=(event,)))])
 
@@ -201,7 +201,7 @@ class ClockKeeper:
             differs_since_us=watch.differs_since_us,
         )
 
-    async def _note_all(self) -> None:
+    async def _record_all(self) -> None:
         """In order; what the disk refuses stays for the next time."""
         while self._to_note:
             await asyncio.to_thread(self._to_note[0])
@@ -255,7 +255,7 @@ class ClockKeeper:
         return NewBlock.of(Batch(self._gateway_id, events=(event,)))
 
 
-def _say_not_noted(exc: OutboxError) -> None:
+def _log_unrecorded(exc: OutboxError) -> None:
     logger.warning("what is known of the clock cannot be noted yet: %s", exc.message)
 
 

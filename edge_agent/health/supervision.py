@@ -83,7 +83,7 @@ class Supervision:
             if self.is_stopping:
                 check_cancelled()
             _forget_own_cancellation()
-            self.note(name, exc)
+            self.record(name, exc)
             return False
         return True
 
@@ -111,7 +111,7 @@ class Supervision:
                 await self.attempt(name, finish)
                 return
 
-    def note(self, name: str, exc: BaseException) -> None:
+    def record(self, name: str, exc: BaseException) -> None:
         """Count the failure of this part and log it."""
         now_ns, what, before = self._clock.now_ns(), in_one_line(exc), self._failures.get(name)
         if before is None:
@@ -127,14 +127,14 @@ class Supervision:
             "%s failed unexpectedly (%d times by now): %s", name, failure.total, what, exc_info=exc if is_news else None
         )
 
-    def note_callback(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def on_loop_error(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Take what a callback of the event loop raised.
 
         A library's task that nobody asked how it ended is only logged: when a link breaks, that is how they end.
         """
         exc = context.get("exception")
         if isinstance(exc, Exception) and not ("future" in context or "task" in context):
-            self.note("a callback", exc)
+            self.record("a callback", exc)
         else:
             log.warning("event loop: %s", context.get("message"), exc_info=exc)
 

@@ -41,19 +41,19 @@ class Identity:
 
 
 def next_start(
-    state_dir: Path, gateway_id: str, machine: Machine, *, now_ns: int, say: Callable[[str, str], None]
+    state_dir: Path, gateway_id: str, machine: Machine, *, now_ns: int, log: Callable[[str, str], None]
 ) -> Identity:
     """Return who starts now, written down. The caller holds the state folder's lock."""
     path = state_dir / IDENTITY_FILE
-    before = _read(path, gateway_id, say=say)
+    before = _read(path, gateway_id, log=log)
     if before is None:
         started = Identity(secrets.token_hex(_INSTANCE_BYTES), 1, _run(), machine)
     elif machine.is_another_than(before.machine):
-        say("warning", f"{state_dir} comes from another machine; here it is an installation of its own")
+        log("warning", f"{state_dir} comes from another machine; here it is an installation of its own")
         started = Identity(secrets.token_hex(_INSTANCE_BYTES), 1, _run(), machine, moved_at_ns=now_ns)
     else:
         started = replace(before, incarnation=before.incarnation + 1, run=_run(), machine=_known(before, machine))
-    _write(path, gateway_id, started, say=say)
+    _write(path, gateway_id, started, log=log)
     return started
 
 
@@ -66,7 +66,7 @@ def _run() -> str:
     return secrets.token_hex(_RUN_BYTES)
 
 
-def _read(path: Path, gateway_id: str, *, say: Callable[[str, str], None]) -> Identity | None:
+def _read(path: Path, gateway_id: str, *, log: Callable[[str, str], None]) -> Identity | None:
     """The last start; None when there was none, or when it was another gateway's."""
     if not path.exists():
         return None
@@ -76,7 +76,7 @@ def _read(path: Path, gateway_id: str, *, say: Callable[[str, str], None]) -> Id
             return None
         return _of_fields(fields)
     except _MISREAD as exc:
-        say("warning", f"{path} cannot be read ({exc}); from now on this is another installation")
+        log("warning", f"{path} cannot be read ({exc}); from now on this is another installation")
         return None
 
 
@@ -93,7 +93,7 @@ def _of_fields(fields: Any) -> Identity:
     )
 
 
-def _write(path: Path, gateway_id: str, started: Identity, *, say: Callable[[str, str], None]) -> None:
+def _write(path: Path, gateway_id: str, started: Identity, *, log: Callable[[str, str], None]) -> None:
     text = json.dumps(
         {
             "schema": _SCHEMA,
@@ -110,7 +110,7 @@ def _write(path: Path, gateway_id: str, started: Identity, *, say: Callable[[str
         try:
             _overwrite(path, text + "\n")
         except OSError:
-            say(
+            log(
                 "warning",
                 f"this start could not be noted in {path}: {full.strerror}; the central may hold the next one back",
             )

@@ -29,10 +29,10 @@ class Installation:
     presence: Presence = field(default_factory=Presence)
     identity: Identity | None = None
 
-    def begin(self, *, now_ns: int, say: Callable[[str, str], None]) -> None:
+    def begin(self, *, now_ns: int, log: Callable[[str, str], None]) -> None:
         """Note this start, and say from now on who sends. The caller holds the state folder's lock."""
         gateway = self.settings.gateway
-        self.identity = next_start(gateway.state_dir, gateway.id, this_machine(), now_ns=now_ns, say=say)
+        self.identity = next_start(gateway.state_dir, gateway.id, this_machine(), now_ns=now_ns, log=log)
         self.presence.begin(sender_of(self.identity, self.settings))
 
     def heartbeat(self, transport: Transport, uplink: Uplink, clock: Clock) -> Heartbeat:

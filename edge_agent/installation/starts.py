@@ -37,7 +37,7 @@ class Start:
     before: str | None
 
 
-def note_start(state_dir: Path, *, now_s: float, before: str | None) -> None:
+def record_start(state_dir: Path, *, now_s: float, before: str | None) -> None:
     """Add this start to those that are kept. A disk that takes nothing costs only the count."""
     starts = [*read_starts(state_dir), Start(now_s, before)][-KEPT:]
     document = [{"at": int(start.at_s * 1000) / 1000, "before": start.before} for start in starts]

@@ -42,11 +42,11 @@ _PID_BYTES: Final = 32
 
 
 @contextlib.contextmanager
-def own_state(state_dir: Path, *, say: Callable[[str, str], None]) -> Iterator[None]:
+def own_state(state_dir: Path, *, log: Callable[[str, str], None]) -> Iterator[None]:
     """Hold the state folder as `only_one` does, closed to everybody else; what was open is said in one line."""
     with only_one(state_dir):
         if opened := close_state(state_dir):
-            say("warning", f"{state_dir} was open to others in {opened} places; now it is the agent's alone")
+            log("warning", f"{state_dir} was open to others in {opened} places; now it is the agent's alone")
         yield
 
 

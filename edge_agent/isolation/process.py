@@ -134,15 +134,15 @@ class ParserProcess:
         if child is not None and not is_late:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = child.wait(_END_S)
-        last_words = self._last_words()
+        last_output = self._last_output()
         self._end()
         if is_late:
             return ParserDiedError(f"the parser was stopped after {limits.wall_s:g} s")
         if code is not None and code < 0:
             return _signalled(-code, limits)
-        return ParserDiedError(f"the parser ended: {last_words or exc}")
+        return ParserDiedError(f"the parser ended: {last_output or exc}")
 
-    def _last_words(self) -> str:
+    def _last_output(self) -> str:
         if self._stderr is None:
             return ""
         self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - _MOST_STDERR_BYTES))

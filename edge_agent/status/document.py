@@ -22,7 +22,7 @@ from edge_agent.core.gaps import GapSpan
 from edge_agent.drivers.supervisor import SourceHealth, SourceState
 from edge_agent.errors import BundleError, DriverError
 from edge_agent.health.clock_keeper import ClockHealth
-from edge_agent.health.ledger import GapLedger
+from edge_agent.health.gap_ledger import GapLedger
 from edge_agent.health.supervision import PartFailure
 from edge_agent.installation.lease import Installation
 from edge_agent.pipeline.model import ScoringModel

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from cloud_sync.columns import Record
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.health.clock_keeper import ClockKeeper
-from edge_agent.health.ledger import GapLedger
+from edge_agent.health.gap_ledger import GapLedger
 from edge_agent.pipeline.recorder import gap_event
 
 
@@ -33,5 +33,5 @@ async def record_downtime(
         await put([gap_event(gap)])
         return
     event = gap_event(gap)
-    await asyncio.to_thread(keeper.tell, event)  # its times are UTC, not those of the agent's clock
-    ledger.note(event, is_utc=True)
+    await asyncio.to_thread(keeper.record_utc, event)  # its times are UTC, not those of the agent's clock
+    ledger.add(event, is_utc=True)

@@ -1,4 +1,4 @@
-"""What `status` says of models: who counts since when, who is on trial, and what was refused.
+"""What `status` says of models: who counts since when, which challenger is in its shadow run, and what was refused.
 
 Its fields are a contract (docs/CLI_OUTPUT.md). Pure. A refused bundle is no problem of this box: the champion scores
 on; a folder that cannot be used is one.
@@ -117,19 +117,19 @@ def _challenger(rollout: Rollout) -> dict[str, Any] | None:
     challenger = rollout.challenger
     if challenger is None:
         return None
-    trial = rollout.shadow.tally if rollout.shadow else None
+    tally = rollout.shadow.tally if rollout.shadow else None
     is_ready = challenger.state is ChallengerState.READY
     return {
         "version": challenger.version,
         "state": challenger.state.value,
         "since": challenger.since,
         "reason": challenger.reason or None,
-        "windows": trial.windows_total if trial else None,
+        "windows": tally.windows_total if tally else None,
         "skipped": rollout.shadow.skipped_total if rollout.shadow else None,
-        "more_fraction": trial.more_fraction if trial else None,
-        "alarm_windows": trial.alarm_windows if trial else None,
-        "missed_windows": trial.missed_windows if trial else None,
-        "latency_ms": trial.latency_ms if trial else None,
-        "waits": trial.waits if trial else rollout.waits,
+        "more_fraction": tally.more_fraction if tally else None,
+        "alarm_windows": tally.alarm_windows if tally else None,
+        "missed_windows": tally.missed_windows if tally else None,
+        "latency_ms": tally.latency_ms if tally else None,
+        "waits": tally.waits if tally else rollout.waits,
         "do": f"edge-agent models promote {rollout.name} {challenger.version}" if is_ready else None,
     }

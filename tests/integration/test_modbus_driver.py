@@ -258,7 +258,7 @@ async def test_a_cancellation_that_meets_an_answer_ends_the_source(turns: int) -
         groups = {"interval_s": 0.01, "tags": [uint16(address) for address in memory.registers]}
         driver = ModbusDriver(settings(device.port, groups), SystemClock())
         source = asyncio.create_task(
-            Supervisor(driver, deliver=_take_nothing, clock=SystemClock(), say=lambda *_: None).run()
+            Supervisor(driver, deliver=_take_nothing, clock=SystemClock(), log=lambda *_: None).run()
         )
         await asyncio.wait([source], timeout=DEADLINE_S)
         assert source.cancelled()

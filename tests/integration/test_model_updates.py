@@ -380,7 +380,7 @@ async def test_a_blind_model_is_refused_at_arrival_in_the_trial_and_at_promotion
         await gateway.until(lambda: len(gateway.reports("refused")) == 2, "the trial to refuse it")
         assert "it never alarms" in gateway.reports("refused")[1]["reason"]
         with pytest.raises(
-            BundleError, match=r"1\.1\.0 is not promoted: its trial refused it: it never alarms"
+            BundleError, match=r"1\.1\.0 is not promoted: its shadow run refused it: it never alarms"
         ) as refused:
             await asyncio.to_thread(promote_by_hand, site)
         assert "--despite-refusal" in str(refused.value.hint)

@@ -219,7 +219,7 @@ async def way_to(
     """The transport of a case, and the relay on its way."""
     settings = settings_of(case, folder)
     own = Installation(settings, Presence())
-    own.begin(now_ns=START_NS, say=lambda _, __: None)
+    own.begin(now_ns=START_NS, log=lambda _, __: None)
     options = connection_of(settings.central, meter)
     options = replace(options, ca_file=authority.ca_file, use=replace(options.use, mqtt_keepalive_s=NEVER_S))
     over = over_mqtt if case.way == "mqtt" else over_https

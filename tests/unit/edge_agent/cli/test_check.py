@@ -19,7 +19,7 @@ from edge_agent.cli.host_checks import (
 )
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError
-from edge_agent.installation.starts import DIED, note_start
+from edge_agent.installation.starts import DIED, record_start
 from edge_agent.settings import Settings
 from edge_agent.settings.load import load_settings
 from tests.support.places import REPOSITORY
@@ -138,7 +138,7 @@ def test_a_loop_of_starts_is_a_warning(site: Path) -> None:
     settings.gateway.state_dir.mkdir()
     assert check_starts(settings).result is Result.OK
     for _ in range(14):
-        note_start(settings.gateway.state_dir, now_s=SystemClock().now_ns() / 1e9, before=DIED)
+        record_start(settings.gateway.state_dir, now_s=SystemClock().now_ns() / 1e9, before=DIED)
     found = check_starts(settings)
     assert found.result is Result.WARNING
     assert found.what == f"the agent was started 14 times in the last hour; last end: {DIED}"

@@ -40,7 +40,7 @@ def test_an_alarm_says_which_features_pushed_it_and_how_far() -> None:
     assert "pushed by rms 0.139 (+8 sigma)" in text
 
 
-def test_a_dead_daemon_leaves_its_last_words_and_what_waits() -> None:
+def test_a_dead_daemon_leaves_its_last_status_and_what_waits() -> None:
     text = as_text(
         document(
             state="down", summary="the agent died", last_status={"time": "2026-05-04T11:00:00Z", "summary": "all well"},
@@ -49,7 +49,7 @@ def test_a_dead_daemon_leaves_its_last_words_and_what_waits() -> None:
         NOW,
     )  # fmt: skip
     assert "12 records waiting, 2.0 MB; oldest from 2026-05-04 10:00:00 (2 hours ago); 3 dead letters" in text
-    assert "Last words, 2026-05-04 11:00:00 (60 minutes ago): all well" in text
+    assert "Last status, 2026-05-04 11:00:00 (60 minutes ago): all well" in text
 
 
 def test_what_the_outbox_gave_up_or_lost_is_told_with_cause_and_count() -> None:

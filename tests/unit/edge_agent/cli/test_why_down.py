@@ -18,8 +18,8 @@ from edge_agent.errors import ConfigurationError, DaemonUnreachableError, EdgeEr
 from edge_agent.installation.process import boot_id, is_alive, this_process
 from edge_agent.installation.state_lock import only_socket
 from edge_agent.status.folders import StatusFolders
-from edge_agent.status.last_words import last_words, leave_word
 from edge_agent.status.local_socket import StatusFile
+from edge_agent.status.run_outcome import record_failure, record_outcome
 
 NOBODY = DaemonUnreachableError("nobody answers on /run/x.sock")
 DEAD = {"pid": 2**22 + 1, "boot": boot_id(), "unit": None}
@@ -145,27 +145,27 @@ def test_systemctl_is_asked_about_the_unit_that_ran(tmp_path: Path, monkeypatch:
 
 def test_a_start_that_was_refused_says_why_and_since_when(tmp_path: Path) -> None:
     StatusFile(tmp_path / "status.json").write(STOPPED)
-    with pytest.raises(ConfigurationError), last_words(alone(tmp_path)):
+    with pytest.raises(ConfigurationError), record_outcome(alone(tmp_path)):
         raise ConfigurationError("no API key for the central is configured", hint="name its file")
     first = left(tmp_path)["failure"]["since"]
     assert why(left(tmp_path)) == (
         "the agent did not start: no API key for the central is configured",
         "name its file; then start it: edge-agent run --config FILE (it ran without systemd)",
     )
-    with pytest.raises(ConfigurationError), last_words(alone(tmp_path)):
+    with pytest.raises(ConfigurationError), record_outcome(alone(tmp_path)):
         raise ConfigurationError("no API key for the central is configured", hint="name its file")
     assert left(tmp_path)["failure"]["since"] == first
 
 
 def test_a_start_that_goes_well_takes_the_word_back(tmp_path: Path) -> None:
-    leave_word(alone(tmp_path), EdgeError("the disk is full"))
-    with last_words(alone(tmp_path)):
+    record_failure(alone(tmp_path), EdgeError("the disk is full"))
+    with record_outcome(alone(tmp_path)):
         assert "failure" not in left(tmp_path)
         assert "died while it started" in why(left(tmp_path))[0]
 
 
 def test_a_stop_before_the_first_status_is_a_stop(tmp_path: Path) -> None:
-    with last_words(alone(tmp_path)):
+    with record_outcome(alone(tmp_path)):
         pass
     assert why(left(tmp_path))[0] == "the agent was stopped on request"
 
@@ -176,6 +176,6 @@ def test_records_that_a_stop_could_not_store_are_said() -> None:
 
 def test_a_start_that_another_agent_refuses_leaves_no_word_in_its_file(tmp_path: Path) -> None:
     StatusFile(tmp_path / "status.json").write(RUNNING)
-    with only_socket(tmp_path), pytest.raises(ConfigurationError), last_words(alone(tmp_path)):
+    with only_socket(tmp_path), pytest.raises(ConfigurationError), record_outcome(alone(tmp_path)):
         raise ConfigurationError("another agent")
     assert left(tmp_path) == RUNNING | {"process": DEAD}

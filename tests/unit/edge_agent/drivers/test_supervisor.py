@@ -56,7 +56,7 @@ class Listener:
         self._clock.advance(1.0)
         self.items.append(item)
 
-    def say(self, level: str, line: str) -> None:
+    def log(self, level: str, line: str) -> None:
         self.lines.append((level, line))
 
     @property
@@ -66,7 +66,7 @@ class Listener:
 
 def supervise(driver: ScriptedDriver, clock: FakeClock) -> tuple[Supervisor, Listener]:
     listener = Listener(clock)
-    return Supervisor(driver, deliver=listener.deliver, clock=clock, say=listener.say, jitter=lambda: 1.0), listener
+    return Supervisor(driver, deliver=listener.deliver, clock=clock, log=listener.log, jitter=lambda: 1.0), listener
 
 
 async def test_a_device_absent_at_start_is_waited_for_and_said_once(clock: FakeClock) -> None:

@@ -131,7 +131,7 @@ async def test_cancellation_passes(clock: FakeClock, *, is_swallowed: bool) -> N
 async def test_what_a_callback_of_the_loop_raises_is_counted(clock: FakeClock) -> None:
     watching = supervision(clock)
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(watching.note_callback)
+    loop.set_exception_handler(watching.on_loop_error)
     loop.call_soon(lambda: 1 // 0)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -148,6 +148,6 @@ async def test_a_task_of_a_library_that_ended_badly_is_logged_and_is_no_problem(
         "exception": OSError("gone"),
         "future": asyncio.Future(),
     }
-    watching.note_callback(asyncio.get_running_loop(), context)
+    watching.on_loop_error(asyncio.get_running_loop(), context)
     assert watching.failures == ()
     assert "never retrieved" in caplog.text

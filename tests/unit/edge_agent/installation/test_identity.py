@@ -19,7 +19,7 @@ def start(
     folder: Path, *, machine: Machine = HERE, gateway_id: str = "gw-1", said: list[str] | None = None
 ) -> Identity:
     return next_start(
-        folder, gateway_id, machine, now_ns=NOW_NS, say=lambda _, line: None if said is None else said.append(line)
+        folder, gateway_id, machine, now_ns=NOW_NS, log=lambda _, line: None if said is None else said.append(line)
     )
 
 

@@ -21,7 +21,7 @@ def test_the_lease_asked_for_outlasts_three_signs_of_life(tmp_path: Path, heartb
         }
     )
     own = Installation(settings)
-    own.begin(now_ns=0, say=lambda _, __: None)
+    own.begin(now_ns=0, log=lambda _, __: None)
     sender = sender_of(own.presence.line())
     assert sender is not None
     assert (sender.lease_s, sender.site, sender.incarnation) == (lease_s, "north", 1)

@@ -11,17 +11,17 @@ import pytest
 from edge_agent.cli.status import read_status
 from edge_agent.errors import EdgeError
 from edge_agent.installation.process import boot_id
-from edge_agent.installation.starts import ASKED, BOX, DIED, KEPT, Start, end_of, note_start, read_starts, unasked
+from edge_agent.installation.starts import ASKED, BOX, DIED, KEPT, Start, end_of, read_starts, record_start, unasked
 from edge_agent.status.folders import StatusFolders
-from edge_agent.status.last_words import last_words
 from edge_agent.status.local_socket import StatusFile
+from edge_agent.status.run_outcome import record_outcome
 
 HERE = {"pid": 2**22 + 1, "boot": boot_id(), "unit": None}
 
 
 def test_starts_are_kept_in_order_and_only_the_newest(tmp_path: Path) -> None:
     for number in range(KEPT + 10):
-        note_start(tmp_path, now_s=float(number), before=DIED)
+        record_start(tmp_path, now_s=float(number), before=DIED)
     kept = read_starts(tmp_path)
     assert [start.at_s for start in kept] == [float(n) for n in range(10, KEPT + 10)]
     assert (tmp_path / "starts.json").stat().st_size < 8_000
@@ -61,7 +61,7 @@ def test_a_file_of_anything_holds_no_start(tmp_path: Path, content: bytes) -> No
 
 
 def test_a_folder_that_takes_nothing_costs_only_the_count(tmp_path: Path) -> None:
-    note_start(tmp_path / "none", now_s=1.0, before=None)
+    record_start(tmp_path / "none", now_s=1.0, before=None)
     assert read_starts(tmp_path / "none") == []
 
 
@@ -69,14 +69,14 @@ def test_runs_that_fail_are_counted_with_their_reason_and_a_cleaned_folder_is_th
     folders = StatusFolders(tmp_path / "run", tmp_path / "state")
     folders.state_dir.mkdir()
     for _ in range(3):
-        with pytest.raises(EdgeError), last_words(folders):
+        with pytest.raises(EdgeError), record_outcome(folders):
             raise EdgeError("the disk is full")
-    with last_words(folders):
+    with record_outcome(folders):
         pass  # stopped before there was a status
-    with last_words(folders):
+    with record_outcome(folders):
         pass
     (folders.runtime_dir / "status.json").unlink()
-    with last_words(folders):
+    with record_outcome(folders):
         StatusFile(folders.runtime_dir / "status.json").write({"state": "healthy"})
     full = "the agent cannot go on: the disk is full"
     assert [start.before for start in read_starts(folders.state_dir)] == [None, full, full, full, ASKED, BOX]
@@ -90,7 +90,7 @@ def test_a_dead_agent_that_was_started_again_and_again_is_told_with_its_last_end
         '[[sources]]\ntype = "synthetic"\nname = "a"\nasset = "b"\nsample_rate_hz = 100\nchannels = [{ point = "x" }]\n'
     )
     for _ in range(5):
-        note_start(tmp_path, now_s=time.time(), before="the disk is full")
+        record_start(tmp_path, now_s=time.time(), before="the disk is full")
     found = read_status(site)
     assert found["state"] == "down"
     loop = found["problems"][1]

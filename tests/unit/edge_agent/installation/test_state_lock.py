@@ -36,7 +36,7 @@ def test_a_second_agent_is_refused_and_told_which_process_has_it(
 def test_modes_do_not_rest_on_the_umask(umask: int, tmp_path: Path) -> None:
     before = os.umask(umask)
     try:
-        with own_state(tmp_path / "state", say=lambda *_: None):
+        with own_state(tmp_path / "state", log=lambda *_: None):
             make_runtime_folder(tmp_path / "run")
             assert mode(tmp_path / "state") == 0o700
             assert mode(tmp_path / "state" / "lock") == 0o600
@@ -56,19 +56,19 @@ def test_a_state_folder_that_was_open_is_closed_in_one_line_and_only_our_names_i
     (state / "outbox.db.link").symlink_to(state / "inbox.zip")
     state.chmod(0o755)
     said: list[str] = []
-    with own_state(state, say=lambda level, line: said.append(f"{level} {line}")):
+    with own_state(state, log=lambda level, line: said.append(f"{level} {line}")):
         pass
     assert said == [f"warning {state} was open to others in 8 places; now it is the agent's alone"]
     assert mode(state) == 0o700
     assert [mode(state / name) for name in ours] == [0o600] * 5
     assert mode(state / "inbox.zip") == 0o664
-    with own_state(state, say=lambda level, line: said.append(line)):
+    with own_state(state, log=lambda level, line: said.append(line)):
         pass
     assert len(said) == 1
 
 
 def test_a_folder_that_everybody_shares_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
-    with pytest.raises(ConfigurationError, match="everybody shares"), own_state(tmp_path, say=lambda *_: None):
+    with pytest.raises(ConfigurationError, match="everybody shares"), own_state(tmp_path, log=lambda *_: None):
         pass
     assert mode(tmp_path) == 0o1777

@@ -1,6 +1,6 @@
 """The gaps of this run: how many per cause, and the newest ones in full.
 
-Two tell of them: the gap events that leave the pipeline, and the outbox, whose own gaps never pass through it.
+They come from two places: the gap events that leave the pipeline, and the outbox, whose own gaps never pass through it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Entry:
 class GapLedger:
     """Fed with the gap events that leave the pipeline, so that it shows exactly what is synced.
 
-    The outbox's own gaps count when they were noted at `since_us` (UTC, microseconds) or later.
+    The outbox's own gaps count when they were recorded at `since_us` (UTC, microseconds) or later.
     """
 
     def __init__(self, *, since_us: int = 0) -> None:
@@ -37,7 +37,7 @@ class GapLedger:
         self._newest: deque[_Entry] = deque(maxlen=NEWEST_KEPT)
         self._own: dict[int, OwnGap] = {}
 
-    def note(self, event: Event, *, is_utc: bool = False) -> None:
+    def add(self, event: Event, *, is_utc: bool = False) -> None:
         """Count a gap event; its times are those of the agent's clock, or `is_utc`."""
         if event.kind is not EventKind.GAP:
             return
@@ -47,7 +47,7 @@ class GapLedger:
             self._by_cause[event.body["cause"]] += 1
         self._newest.append(_Entry(event.subject, event.body, is_utc=is_utc))
 
-    def note_own(self, gaps: Sequence[OwnGap], *, subject: str) -> None:
+    def add_outbox_gaps(self, gaps: Sequence[OwnGap], *, subject: str) -> None:
         """Take over all gaps that the outbox knows by now; one that has grown since takes its former place."""
         recent = [gap for gap in gaps if gap.noted_us >= self._since_us]
         for gap in recent:

@@ -14,7 +14,7 @@ from cloud_sync.errors import CredentialsError, OutboxTooNewError, SyncError
 from edge_agent.core.clock import SystemClock
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError, EdgeError
 from edge_agent.health.memory import memory_of_this_process
-from edge_agent.installation.starts import BOX, end_of, note_start, read_starts
+from edge_agent.installation.starts import BOX, end_of, read_starts, record_start
 from edge_agent.status.fields import problem, rfc3339
 from edge_agent.status.folders import StatusFolders
 
@@ -23,26 +23,26 @@ FOR_THE_OPERATOR: Final = (ConfigurationError, CredentialsError, OutboxTooNewErr
 
 
 @contextlib.contextmanager
-def last_words(folders: StatusFolders) -> Iterator[None]:
-    """Note that a run begins, and leave the reason when it ends with one of our errors."""
-    _note_start(folders)
+def record_outcome(folders: StatusFolders) -> Iterator[None]:
+    """Record that a run begins, and why it ended when that was one of our errors."""
+    _record_start(folders)
     try:
         yield
     except (EdgeError, SyncError) as exc:
-        leave_word(folders, exc)
+        record_failure(folders, exc)
         raise
-    _note_end(folders)
+    _record_end(folders)
 
 
-def _note_end(folders: StatusFolders) -> None:
+def _record_end(folders: StatusFolders) -> None:
     """Stopped before there was a status of this run."""
     last = _left_before(folders)
     if not folders.is_held() and last.pop("begun", None) is not None:
         folders.write(last | {"state": "stopped", "summary": "stopped on request", "time": _now()})
 
 
-def leave_word(folders: StatusFolders, error: EdgeError | SyncError) -> None:
-    """Say why nobody will answer; the same failure again keeps its first time."""
+def record_failure(folders: StatusFolders, error: EdgeError | SyncError) -> None:
+    """Record why no agent answers; the same failure again keeps its first time."""
     if folders.is_held():
         return
     last = _left_before(folders)
@@ -54,7 +54,7 @@ def leave_word(folders: StatusFolders, error: EdgeError | SyncError) -> None:
     folders.write({key: value for key, value in last.items() if key != "failure_before"} | {"failure": failure})
 
 
-def _note_start(folders: StatusFolders) -> None:
+def _record_start(folders: StatusFolders) -> None:
     """What the last run left is kept below, until the first status replaces it."""
     if folders.is_held():
         return
@@ -69,7 +69,7 @@ def _note_start(folders: StatusFolders) -> None:
 def _count_start(folders: StatusFolders, last: dict[str, Any]) -> None:
     """A status that is gone though the agent ran here before: the box was started again, its runtime folder is new."""
     before = end_of(last) or (BOX if read_starts(folders.state_dir) else None)
-    note_start(folders.state_dir, now_s=SystemClock().now_ns() / 1e9, before=before)
+    record_start(folders.state_dir, now_s=SystemClock().now_ns() / 1e9, before=before)
 
 
 def _left_before(folders: StatusFolders) -> dict[str, Any]:
