@@ -20,6 +20,11 @@ from edge_agent.settings.toml_file import absolute, line_of, parse, read_text, r
 
 _ENVIRONMENT_HINT: Final = "a whole table or list in the environment is JSON; single settings are EDGE_TABLE__SETTING"
 
+RENAMED: Final = {
+    "central.in_flight": "it is called single_in_flight (readings) or batches_in_flight (requests) now",
+}
+"""What settings that had another name are called now, by their path without numbers."""
+
 
 def load_settings(path: Path) -> Settings:
     """Parse and check one file. Raises ConfigurationError listing every mistake, each with its line."""
@@ -113,6 +118,8 @@ def _say(error: Any, location: tuple[int | str, ...]) -> str:
     match error["type"]:
         case "extra_forbidden":
             name = str(location[-1])  # which may be a setting elsewhere
+            if (renamed := RENAMED.get(".".join(part for part in location if isinstance(part, str)))) is not None:
+                return f"there is no such setting any more: {renamed}"
             guess = get_close_matches(name, sorted(_all_field_names() - {name}), n=1)
             return "there is no such setting" + (f"; did you mean {guess[0]}?" if guess else "")
         case "missing":

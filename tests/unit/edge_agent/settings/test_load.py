@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import CentralSettings, Settings, toml_file
-from edge_agent.settings.load import load_settings
+from edge_agent.settings.load import RENAMED, load_settings
 from edge_agent.settings.secrets import central_api_key
 from edge_agent.settings.toml_file import find_settings_file
 from tests.unit.edge_agent.settings.test_gateway import GOOD, HEAD, PLC
@@ -287,3 +287,20 @@ def test_a_variable_that_is_nested_too_deep_is_refused_by_name(tmp_path: Path, m
     monkeypatch.setenv("EDGE_TABLES", "[" * 50_000)
     with pytest.raises(ConfigurationError, match="environment variable"):
         load_settings(site)
+
+
+def test_an_old_name_of_a_setting_is_refused_with_the_new_one(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = "central.in_flight: there is no such setting any more: it is called single_in_flight (readings) or"
+    site.write_text(GOOD.replace("[central]", "[central]\nin_flight = 4"), encoding="utf-8")
+    assert f"{site}:5: {new}" in refused(site).message
+    site.write_text(GOOD, encoding="utf-8")
+    monkeypatch.setenv("EDGE_CENTRAL__IN_FLIGHT", "4")
+    assert f"environment variable EDGE_CENTRAL__IN_FLIGHT: {new}" in refused(site).message
+
+
+def test_every_new_name_of_a_setting_is_there() -> None:
+    for path, said in RENAMED.items():
+        table = Settings.model_fields[path.split(".")[0]].annotation
+        names = set(table.model_fields)  # type: ignore[union-attr]
+        assert path.split(".")[1] not in names
+        assert names & set(said.split())
