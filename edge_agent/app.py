@@ -29,7 +29,7 @@ from cloud_sync.uplink.sender import Uplink
 from edge_agent.core.clock import Clock
 from edge_agent.daemon.assembly import clock_keeper_of, model_pull_of, outbox_of, policy_of
 from edge_agent.daemon.late_models import LateModels, UnscoredGaps
-from edge_agent.daemon.running_stages import RunningStages, SourceStage
+from edge_agent.daemon.running_stages import RunningStages
 from edge_agent.daemon.shutdown import CLOSE_S, OPENING_S, Shutdown
 from edge_agent.daemon.wiring import Wiring
 from edge_agent.delivery.client_certificate import certificate_problem
@@ -47,7 +47,7 @@ from edge_agent.pipeline.explain.baseline_files import BaselineFiles
 from edge_agent.pipeline.lines import ModelLines
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
-from edge_agent.pipeline.stages import SnapshotStage
+from edge_agent.pipeline.stages import SnapshotStage, SourceStage
 from edge_agent.rollout.index_client import ModelPull
 from edge_agent.rollout.lifecycle import ModelLifecycle
 from edge_agent.rollout.missing_models import MissingModels

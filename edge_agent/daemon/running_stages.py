@@ -15,11 +15,10 @@ from edge_agent.core.channel import Channel
 from edge_agent.core.clock import Clock
 from edge_agent.core.tags import Reading
 from edge_agent.health.supervision import Supervision
-from edge_agent.pipeline.stages import IndicatorStage, Put, SnapshotStage, TagStage, WaveformStage
-from edge_agent.pipeline.tags import SnapshotLine
-from edge_agent.pipeline.waveform import WaveformLine
+from edge_agent.pipeline.condition.line import IndicatorLine
+from edge_agent.pipeline.scored_line import ScoredSampleLine, ScoredTagLine
+from edge_agent.pipeline.stages import Put, SnapshotStage, SourceStage, WaveformStage
 
-SourceStage = WaveformStage | IndicatorStage | TagStage
 AnyStage = SourceStage | SnapshotStage
 
 STAGE_RESTART_MAX_S: Final = 5.0
@@ -41,19 +40,24 @@ class RunningStages:
 
     @property
     def all(self) -> list[AnyStage]:
-        """In the order of the flow: what gives tags before what reads them."""
+        """Return them in the order of the flow: what gives tags before what reads them."""
         return [*self.stages, *self.snapshots]
 
     def of_source(self, name: str) -> SourceStage | None:
-        """Who reads the samples of this source, if anybody does."""
-        return next((stage for stage in self.stages if stage.line.source == name), None)
+        """Return what reads the samples of this source, if anything does."""
+        return next((stage for stage in self.stages if stage.source == name), None)
+
+    def indicators_of(self, name: str) -> IndicatorLine | None:
+        """Return the indicators that look at the samples of this source, if there are any."""
+        stage = self.of_source(name)
+        return None if stage is None else stage.indicators
 
     def add(self, stage: SourceStage) -> None:
         """Take a stage in; it runs once it is started."""
         self.stages.append(stage)
 
-    def add_snapshot(self, line: SnapshotLine) -> SnapshotStage:
-        """The same for a tag model, which reads the newest readings of all sources."""
+    def add_snapshot(self, line: ScoredTagLine) -> SnapshotStage:
+        """Take in a stage for a tag model, which reads the newest readings of all sources."""
         stage = SnapshotStage(line, self.latest, self._put, self._clock)
         self.snapshots.append(stage)
         return stage
@@ -61,38 +65,37 @@ class RunningStages:
     def start(self, stage: AnyStage) -> None:
         """Run it until it is retired, or the agent stops."""
         self.tasks[stage.name] = self._supervision.start(
-            stage.name, stage.run, after_failure=stage.note_fault, restart_max_s=STAGE_RESTART_MAX_S
+            stage.name, stage.run, after_failure=stage.record_fault, restart_max_s=STAGE_RESTART_MAX_S
         )
 
-    async def exchange(self, source: str, line: WaveformLine) -> None:
-        """The source's samples go through the model as well, from the next block on; what looked at them goes on."""
-        old = self.of_source(source)
-        indicators = old.line if isinstance(old, IndicatorStage) else None
+    async def exchange(self, source: str, line: ScoredSampleLine) -> None:
+        """Score the source's samples as well, from the next block on; the indicators that looked at them go on."""
+        old, indicators = self.of_source(source), self.indicators_of(source)
         if old is not None:
             await self._retire(old)
             self.stages.remove(old)
         if indicators is not None:
             indicators.leave_gaps_to_the_model()
-        stage = WaveformStage(line, self.inlets[source], self._put, self._clock, indicators)
+        stage = WaveformStage(source, self.inlets[source], self._put, self._clock, scored=line, indicators=indicators)
         self.add(stage)
         self.start(stage)
 
     def steps_to_finish(self) -> list[Callable[[], Awaitable[None]]]:
-        """What empties each, in the order of the flow."""
+        """Return what empties each, in the order of the flow."""
         return [self._finishing(stage) for stage in self.all]
 
     def latest(self) -> dict[str, Reading]:
-        """The newest reading of every tag."""
+        """Return the newest reading of every tag."""
         latest: dict[str, Reading] = {}
         for stage in self.stages:
-            if isinstance(stage, TagStage):
-                latest |= stage.line.latest
+            if stage.tags is not None:
+                latest |= stage.tags.latest
         return latest
 
     def _finishing(self, stage: AnyStage) -> Callable[[], Awaitable[None]]:
         async def finish() -> None:
             await self._supervision.finish(
-                stage.name, stage.finish, after_failure=stage.note_fault, has_items=lambda: stage.has_items
+                stage.name, stage.finish, after_failure=stage.record_fault, has_items=lambda: stage.has_items
             )
 
         return finish

@@ -21,7 +21,7 @@ from edge_agent.drivers.supervisor import Supervisor
 from edge_agent.pipeline.lines import ModelLines, indicator_line, tag_line, when_full
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
-from edge_agent.pipeline.stages import IndicatorStage, Put, TagStage, WaveformStage
+from edge_agent.pipeline.stages import Put, TagStage, WaveformStage
 from edge_agent.rollout.lifecycle import ModelLifecycle
 from edge_agent.settings import Settings, SourceSettings, WaveformSettings
 from edge_agent.settings.source_kinds import source_kinds
@@ -95,13 +95,14 @@ class Wiring:
         )
         if model is None:
             if source.model or indicators is None:
-                self._unscored.note(source.name, source.model)
+                self._unscored.add(source.name, source.model)
             if indicators is not None:
-                running.add(IndicatorStage(indicators, inlet, self._put, self._clock))
+                running.add(WaveformStage(source.name, inlet, self._put, self._clock, indicators=indicators))
             return
-        line = self._lines.waveform(source, model)
+        observe = self._lifecycle.rollouts[model.name].observe
+        line = self._lines.waveform(source, model, observe=observe, indicators=indicators)
         self._lifecycle.attach(line)
-        running.add(WaveformStage(line, inlet, self._put, self._clock, indicators))
+        running.add(WaveformStage(source.name, inlet, self._put, self._clock, scored=line, indicators=indicators))
 
     def _connect_tags(self, source: SourceSettings, inlet: Channel[Scan | Gap]) -> None:
         line = tag_line(source, self._settings.report, self._recorder)
@@ -111,8 +112,8 @@ class Wiring:
         for settings in self._settings.tag_models:
             model = self._models.get(settings.model)
             if model is None:
-                self._unscored.note(settings.name, settings.model)
+                self._unscored.add(settings.name, settings.model)
                 continue
-            line = self._lines.snapshot(settings, model)
+            line = self._lines.snapshot(settings, model, observe=self._lifecycle.rollouts[model.name].observe)
             self._lifecycle.attach(line)
             self._running.add_snapshot(line)

@@ -12,6 +12,7 @@ from edge_agent.pipeline.condition.plan import check_rows, indicators_of
 from edge_agent.pipeline.explain.baseline_files import BaselineFiles
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
+from edge_agent.pipeline.scored_line import Observer, unobserved
 from edge_agent.pipeline.tag_inputs import inputs_wanted
 from edge_agent.pipeline.tags import SnapshotLine, TagLine
 from edge_agent.pipeline.waveform import WaveformLine
@@ -19,43 +20,47 @@ from edge_agent.settings import ReportSettings, Settings, SourceSettings, TagMod
 
 
 class ModelLines:
-    """Lines with a model. What their channels have learned of themselves is kept in `baselines`."""
+    """Makes lines that score. What their channels have learned of themselves is kept in `baselines`."""
 
     def __init__(self, settings: Settings, recorder: Recorder, baselines: BaselineFiles) -> None:
         self.baselines = baselines
         self._report = settings.report
         self._recorder = recorder
 
-    def waveform(self, source: WaveformSettings, model: ScoringModel) -> WaveformLine:
-        """One source with its model."""
-        line = waveform_line(source, model, self._report, self._recorder)
-        for row, (state, explainer) in enumerate(zip(line.channels, line.explainers, strict=True)):
-            self.baselines.add(f"{source.asset}.{state.point}", explainer, measured_by(source, line.model, row))
+    def waveform(
+        self,
+        source: WaveformSettings,
+        model: ScoringModel,
+        *,
+        observe: Observer = unobserved,
+        indicators: IndicatorLine | None = None,
+    ) -> WaveformLine:
+        """Make the line of one source with its model. `indicators` are of the same samples."""
+        line = WaveformLine(
+            source=source.name,
+            asset=source.asset,
+            points=tuple(channel.point for channel in source.channels),
+            sensor_type=sensor_type(source),
+            signal_unit=source.signal_unit,
+            model=model,
+            alarm=source.alarm,
+            report=self._report,
+            recorder=self._recorder,
+            indicators=indicators,
+            observe=observe,
+        )
+        for row, channel in enumerate(line.channels):
+            self.baselines.add(channel.subject, channel.explainer, measured_by(source, model, row))
         return line
 
-    def snapshot(self, settings: TagModelSettings, model: ScoringModel) -> SnapshotLine:
-        """A tag model with its inputs. Raises ConfigurationError unless they are exactly those it wants."""
+    def snapshot(
+        self, settings: TagModelSettings, model: ScoringModel, *, observe: Observer = unobserved
+    ) -> SnapshotLine:
+        """Make the line of a tag model. Raises ConfigurationError unless its inputs are exactly those it wants."""
         check_inputs(settings, model)
-        line = SnapshotLine(settings, model, self._recorder, learn_s=self._report.interval_s)
-        self.baselines.add(f"{settings.asset}.{settings.name}", line.explainer, measured_of(settings))
+        line = SnapshotLine(settings, model, self._recorder, learn_s=self._report.interval_s, observe=observe)
+        self.baselines.add(line.channel.subject, line.channel.explainer, measured_of(settings))
         return line
-
-
-def waveform_line(
-    source: WaveformSettings, model: ScoringModel, report: ReportSettings, recorder: Recorder
-) -> WaveformLine:
-    """One source with its model."""
-    return WaveformLine(
-        source=source.name,
-        asset=source.asset,
-        points=tuple(channel.point for channel in source.channels),
-        sensor_type=sensor_type(source),
-        signal_unit=source.signal_unit,
-        model=model,
-        alarm=source.alarm,
-        report=report,
-        recorder=recorder,
-    )
 
 
 def indicator_line(
@@ -67,7 +72,10 @@ def indicator_line(
     latest: Latest,
     now_ns: Callable[[], int],
 ) -> IndicatorLine | None:
-    """A source's indicators, or None when it has none. Raises ConfigurationError for one that cannot be had."""
+    """Make the line of a source's indicators, or None without any.
+
+    Raises ConfigurationError for one that cannot be had.
+    """
     indicators = indicators_of(source, settings.tables)
     check_rows(source, indicators, model.feature_names if model else ())
     if not indicators:
@@ -83,12 +91,12 @@ def indicator_line(
         recorder=recorder,
         latest=latest,
         now_ns=now_ns,
-        tells_gaps=model is None,
+        reports_gaps=model is None,
     )
 
 
 def tag_line(source: SourceSettings, report: ReportSettings, recorder: Recorder) -> TagLine:
-    """All tags of one device."""
+    """Make the line of all tags of one device."""
     return TagLine(
         source.name,
         deadbands={tag.name: tag.deadband for tag in source.all_tags},
@@ -98,7 +106,7 @@ def tag_line(source: SourceSettings, report: ReportSettings, recorder: Recorder)
 
 
 def check_inputs(settings: TagModelSettings, model: ScoringModel) -> None:
-    """Raises ConfigurationError unless a tag model is given exactly the inputs it wants."""
+    """Raise ConfigurationError unless a tag model is given exactly the inputs it wants."""
     given, wanted = {*settings.inputs, *settings.constants}, inputs_wanted(model)
     needed = set(wanted)
     if given != needed:
@@ -112,22 +120,22 @@ def check_inputs(settings: TagModelSettings, model: ScoringModel) -> None:
 
 
 def sensor_type(source: WaveformSettings) -> str:
-    """The central's word for what this source measures."""
+    """Return the central's word for what this source measures."""
     return "audio" if source.is_sound else "vibration"
 
 
 def when_full(source: WaveformSettings) -> WhenFull:
-    """A recording can wait; a sensor cannot."""
+    """Return what a full inlet does: a recording can wait; a sensor cannot."""
     return WhenFull.BLOCK if source.is_recording else WhenFull.DROP_OLDEST
 
 
 def measured_by(source: WaveformSettings, model: ScoringModel, row: int) -> dict[str, Any]:
-    """What makes two values of a row of the model comparable beside its features."""
+    """Return what makes two values of a row of the model comparable beside its features."""
     first = row * model.channels_per_row
     scales = [channel.scale for channel in source.channels[first : first + model.channels_per_row]]
     return {"unit": source.signal_unit, "scale": scales[0] if len(scales) == 1 else scales}
 
 
 def measured_of(settings: TagModelSettings) -> dict[str, Any]:
-    """The same of a tag model."""
+    """Return what makes two values of a tag model comparable."""
     return {"inputs": dict(settings.inputs), "constants": dict(settings.constants)}

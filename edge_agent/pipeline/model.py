@@ -13,6 +13,7 @@ from edge_agent.core.features import FeatureBatch, FeatureSpec
 from edge_agent.core.samples import Samples
 from edge_agent.core.scores import ScoreBatch
 from edge_agent.core.windows import WindowBatch
+from edge_agent.errors import ConfigurationError
 
 Extract = Callable[[Samples], tuple[NDArray[np.float32], NDArray[np.bool_]]]
 Score = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -63,6 +64,7 @@ class ScoringModel:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
+        """Return the names of the features, in the model's order."""
         return tuple(feature.name for feature in self.spec.features)
 
     @property
@@ -70,7 +72,21 @@ class ScoringModel:
         """Return what the features were in the healthy training data."""
         return self.training or Baseline(self.baseline_mean, self.baseline_std, "training")
 
+    def row_points(self, points: tuple[str, ...], *, source: str) -> tuple[str, ...]:
+        """Return one name per row of the input: a channel's own, or those of neighbours joined, as "de-x_de-y".
+
+        Raises ConfigurationError when the source's channels do not come out even.
+        """
+        per_row = self.channels_per_row
+        if len(points) % per_row:
+            raise ConfigurationError(
+                f"{self.name} scores {per_row} channels together, and {source} has {len(points)}",
+                hint=f"give the source its channels in groups of {per_row}, in the order the model was trained on",
+            )
+        return tuple("_".join(points[first : first + per_row]) for first in range(0, len(points), per_row))
+
     def features_of(self, windows: WindowBatch) -> FeatureBatch:
+        """Extract the features of windows."""
         values, is_usable = self.extract(windows.samples)
         return FeatureBatch(windows.source, self.spec.features, windows.end_ns, values, is_usable)
 

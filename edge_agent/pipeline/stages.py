@@ -19,17 +19,22 @@ from edge_agent.core.samples import SampleBlock
 from edge_agent.core.tags import Reading, Scan
 from edge_agent.pipeline.condition.line import IndicatorLine
 from edge_agent.pipeline.recorder import gap_event
-from edge_agent.pipeline.tags import SnapshotLine, TagLine
-from edge_agent.pipeline.waveform import WaveformLine
+from edge_agent.pipeline.scored_line import SampleLine, ScoredSampleLine, ScoredTagLine
+from edge_agent.pipeline.tags import TagLine
 
 Put = Callable[[Sequence[Record]], Awaitable[None]]
 ItemT = TypeVar("ItemT", SampleBlock, Scan)
 
 
 class _Stage(ABC, Generic[ItemT]):
-    """Items of one source become records, one after the other."""
+    """Items of one source become records, one after the other. `status` reads the lines that it has."""
+
+    scored: ScoredSampleLine | None = None
+    indicators: IndicatorLine | None = None
+    tags: TagLine | None = None
 
     def __init__(self, source: str, inlet: Channel[ItemT | Gap], put: Put, clock: Clock) -> None:
+        self.source = source
         self.name = f"{source} pipeline"
         self.inlet: Channel[ItemT | Gap] = inlet
         self._put = put
@@ -38,14 +43,14 @@ class _Stage(ABC, Generic[ItemT]):
         self._fault = GapSpan(source)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         while True:
             await self._take(await self.inlet.receive())
             # Arithmetic holds the loop for some milliseconds per second of signal: let the others in between.
             await asyncio.sleep(0)
 
     async def finish(self) -> None:
-        """What still waits, then what is only partly reported. After the source has stopped."""
+        """Pass what still waits, then put what is only partly reported. After the source has stopped."""
         while self.has_items:
             await self._take(await self.inlet.receive())
         await self._flush()
@@ -53,16 +58,16 @@ class _Stage(ABC, Generic[ItemT]):
 
     @property
     def is_between_items(self) -> bool:
-        """Whether its task can be cancelled without an item that is only half through."""
+        """Return whether its task can be cancelled without an item that is only half through."""
         return self._in_work is None
 
     @property
     def has_items(self) -> bool:
-        """Whether something waits in front of this stage."""
+        """Return whether something waits in front of this stage."""
         return self.inlet.stats().depth > 0
 
-    async def note_fault(self, what: str) -> None:
-        """Tell of the item in work when this stage failed: what was lost is a gap, and a gap is told all the same."""
+    async def record_fault(self, what: str) -> None:
+        """Put a gap for the item in work when this stage failed; an item that was a gap is put as it is."""
         item, self._in_work = self._in_work, None
         if isinstance(item, Gap):
             await self._put([gap_event(item)])
@@ -95,18 +100,24 @@ class _Stage(ABC, Generic[ItemT]):
         """Put what is only partly reported."""
 
 
-class _SampleStage(_Stage[SampleBlock]):
-    """Blocks of one waveform source become records. `lines` see every item, in this order."""
+class WaveformStage(_Stage[SampleBlock]):
+    """One waveform source, with a line that scores its samples, with indicators of them, or with both."""
 
     def __init__(
         self,
-        lines: Sequence[WaveformLine | IndicatorLine],
+        source: str,
         inlet: Channel[SampleBlock | Gap],
         put: Put,
         clock: Clock,
+        *,
+        scored: ScoredSampleLine | None = None,
+        indicators: IndicatorLine | None = None,
     ) -> None:
-        super().__init__(lines[0].source, inlet, put, clock)
-        self._lines = lines
+        super().__init__(source, inlet, put, clock)
+        self.scored = scored
+        self.indicators = indicators
+        # Indicators first: the model's alarm names the fault lines of its own window.
+        self._lines: list[SampleLine] = [line for line in (indicators, scored) if line is not None]
 
     async def _flush(self) -> None:
         for line in self._lines:
@@ -117,80 +128,57 @@ class _SampleStage(_Stage[SampleBlock]):
             await self._put_some(line.push(item))
 
 
-class WaveformStage(_SampleStage):
-    """One waveform source with a model, and indicators of the same samples."""
-
-    def __init__(
-        self,
-        line: WaveformLine,
-        inlet: Channel[SampleBlock | Gap],
-        put: Put,
-        clock: Clock,
-        indicators: IndicatorLine | None = None,
-    ) -> None:
-        # Indicators first: the model's alarm tells the fault lines of its own window.
-        super().__init__([line] if indicators is None else [indicators, line], inlet, put, clock)
-        self.line = line
-        self.indicators = indicators
-        if indicators is not None:
-            line.fault_lines, line.rows_taken = indicators.standing_lines, indicators.row_names
-
-
-class IndicatorStage(_SampleStage):
-    """One waveform source whose condition is looked at without a model."""
-
-    def __init__(self, line: IndicatorLine, inlet: Channel[SampleBlock | Gap], put: Put, clock: Clock) -> None:
-        super().__init__([line], inlet, put, clock)
-        self.line = self.indicators = line
-
-
 class TagStage(_Stage[Scan]):
     """One source of tags."""
 
     def __init__(self, line: TagLine, inlet: Channel[Scan | Gap], put: Put, clock: Clock) -> None:
-        super().__init__(line.source, inlet, put, clock)
-        self.line = line
+        super().__init__(line.name, inlet, put, clock)
+        self.tags = line
+        self._line = line
 
     async def _pass(self, item: Scan | Gap) -> None:
-        await self._put_some(self.line.push(item))
+        await self._put_some(self._line.push(item))
 
     async def _flush(self) -> None:
-        await self._put(self.line.flush(self._clock.now_ns()))
+        await self._put(self._line.flush(self._clock.now_ns()))
+
+
+SourceStage = WaveformStage | TagStage
 
 
 class SnapshotStage:
     """One tabular model, scored at its interval on a fixed beat."""
 
-    def __init__(self, line: SnapshotLine, latest: Callable[[], dict[str, Reading]], put: Put, clock: Clock) -> None:
-        self.name = f"{line.settings.name} snapshots"
+    def __init__(self, line: ScoredTagLine, latest: Callable[[], dict[str, Reading]], put: Put, clock: Clock) -> None:
+        self.name = f"{line.name} snapshots"
         self.line = line
         self._latest = latest
         self._put = put
         self._clock = clock
-        self._fault = GapSpan(line.settings.name)
+        self._fault = GapSpan(line.name)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         due_s = self._clock.monotonic_s()
         while True:
-            due_s += self.line.settings.interval_s
+            due_s += self.line.interval_s
             await self._clock.sleep(max(0.0, due_s - self._clock.monotonic_s()))
-            due_s = max(due_s, self._clock.monotonic_s() - self.line.settings.interval_s)
+            due_s = max(due_s, self._clock.monotonic_s() - self.line.interval_s)
             records = [*self.line.score(self._latest(), self._clock.now_ns()), *self._end_fault()]
             if records:
                 await self._put(records)
 
     async def finish(self) -> None:
-        """What is only partly reported."""
+        """Put what is only partly reported."""
         await self._put([*self.line.flush(self._clock.now_ns()), *self._end_fault()])
 
     @property
     def has_items(self) -> bool:
-        """Never: it looks at what the tags are at its time."""
+        """Return False: it looks at what the tags are at its time."""
         return False
 
-    async def note_fault(self, what: str) -> None:
-        """Tell of the snapshot that was not scored: a gap until the next one is."""
+    async def record_fault(self, what: str) -> None:
+        """Begin a gap for the snapshot that was not scored; it lasts until the next one is."""
         begun = self._fault.begin(GapCause.AGENT_FAULT, self._clock.now_ns(), what, count=1)
         if begun is not None:
             await self._put([gap_event(begun)])

@@ -9,7 +9,6 @@ Constraints
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -22,13 +21,13 @@ from edge_agent.core.quality import Quality
 from edge_agent.core.scores import Verdict
 from edge_agent.core.tags import Reading, Scan
 from edge_agent.dsp.family_base.family import FamilyInput
-from edge_agent.errors import EdgeError
+from edge_agent.errors import BundleError, ConfigurationError, EdgeError
 from edge_agent.pipeline.alarms import AlarmTracker
 from edge_agent.pipeline.explain.explainer import Explainer, NormalIntervals
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder, Rows
-from edge_agent.pipeline.scored_line import Observer, ScoredWindows
-from edge_agent.pipeline.tag_inputs import input_of, tag_input
+from edge_agent.pipeline.scored_line import Observer, ScoredWindows, unobserved
+from edge_agent.pipeline.tag_inputs import input_of, inputs_wanted, tag_input
 from edge_agent.settings import TagModelSettings
 
 _TERMS_OF_TIME: Final = frozenset({"day_number", "second_of_day"})
@@ -39,7 +38,7 @@ class TagLine:
     """All tags of one source. `deadbands` holds the absolute deadband of each tag that has one."""
 
     def __init__(self, source: str, *, deadbands: Mapping[str, float], heartbeat_s: float, recorder: Recorder) -> None:
-        self.source = source
+        self.name = source
         self.latest: dict[str, Reading] = {}
         self.readings_total = 0
         self.gaps_total = 0
@@ -52,6 +51,7 @@ class TagLine:
         self._series: dict[str, Series] = {}
 
     def push(self, item: Scan | Gap) -> list[Record]:
+        """Return what one item from the driver leads to, in order."""
         if isinstance(item, Gap):
             if item.subject in self.bad_tags:
                 return []  # the tag's own gap is open already and says the same
@@ -63,16 +63,17 @@ class TagLine:
         return [*events, *rows.taken()]
 
     def flush(self, now_ns: int) -> list[Record]:
-        """Close what is open: before a stop."""
+        """Return the ends of open gaps: before a stop."""
         ended = [span.end(now_ns) for span in self._bad.values()]
         return [self._recorder.gap(gap) for gap in ended if gap is not None]
 
     @property
     def bad_tags(self) -> dict[str, GapSpan]:
+        """Return the open gap of each tag that is bad now."""
         return {name: span for name, span in self._bad.items() if span.since_ns is not None}
 
     def _pass_reading(self, reading: Reading, rows: Rows) -> list[Event]:
-        """Adds to the rows what is news; returns the gap that begins or ends with it."""
+        """Add to the rows what is news; return the gap that begins or ends with it."""
         name = reading.tag.name
         self.readings_total += 1
         self.latest[name] = reading
@@ -104,60 +105,128 @@ class TagLine:
     def _series_of(self, reading: Reading) -> Series:
         tag = reading.tag
         if tag.name not in self._series:
-            self._series[tag.name] = Series(tag.name, tag.sensor_type, tag.unit, {"source": self.source})
+            self._series[tag.name] = Series(tag.name, tag.sensor_type, tag.unit, {"source": self.name})
         return self._series[tag.name]
 
 
-@dataclass(slots=True)
-class SnapshotState:
-    scored_total: int = 0
-    anomalous_total: int = 0
-    refused_total: int = 0
-    model_refused_total: int = 0  # of them, those the model itself would not take
-    last_score: float | None = None
-    last_verdict: Verdict = Verdict.UNKNOWN
-    last_ns: int | None = None
+class SnapshotChannel:
+    """The one channel of a tag model, as it stands now: a `ScoredChannel`. An alarm of it is about the whole asset."""
+
+    def __init__(self, settings: TagModelSettings, model: ScoringModel) -> None:
+        self.point = settings.name
+        self.subject = f"{settings.asset}.{settings.name}"
+        self.alarm_subject = settings.asset
+        self.alarm = AlarmTracker(settings.alarm)
+        self.explainer = Explainer(model, beside=_TERMS_OF_TIME)  # time itself is never what is wrong
+        self.fault = GapSpan(self.subject)  # never opened: a snapshot without good tags is refused
+        self.windows_total = 0
+        self.scored_total = 0
+        self.anomalous_total = 0
+        self.last_score: float | None = None
+        self.last_verdict = Verdict.UNKNOWN
+        self._model = model
+        self._values: NDArray[np.float64] | None = None  # the newest row that was scored
+        self._explained: list[dict[str, Any]] | None = None
+
+    @property
+    def explanation(self) -> list[dict[str, Any]]:
+        """Explain the newest score; made when somebody asks. Empty before the first score."""
+        if self._values is None:
+            return []
+        if self._explained is None:
+            self._explained = self.explainer.explain(self._model, self._values)
+        return self._explained
+
+    @property
+    def fault_lines(self) -> list[dict[str, Any]]:
+        """Return none: tags have no spectrum."""
+        return []
+
+    def follow(self, model: ScoringModel, *, keeps_row: bool) -> None:
+        """Explain by `model` from now on; `keeps_row` when it takes the same features."""
+        self._model = model
+        self._values = self._values if keeps_row else None
+        self._explained = None
+
+    def count(self, values: NDArray[np.float64], score: float, verdict: Verdict) -> None:
+        """Count a snapshot that was scored."""
+        self.windows_total += 1
+        self.scored_total += 1
+        self.anomalous_total += verdict is Verdict.ANOMALOUS
+        self.last_score, self.last_verdict = score, verdict
+        self._values, self._explained = values, None
+
+    def count_refused(self) -> None:
+        """Count a snapshot that was not scored."""
+        self.windows_total += 1
+        self.last_score, self.last_verdict = None, Verdict.UNKNOWN
 
 
 class SnapshotLine:
-    """A model over tags: the newest good value of several, or one tag's history or forecast.
+    """A model over tags, a `ScoredTagLine`: the newest good value of several, or one tag's history or forecast.
 
     Raises ConfigurationError where settings and model do not fit. `learn_s`: so long an interval without an anomaly
-    teaches what is usual.
+    teaches the baseline. `observe` is shown every row that is scored.
     """
 
     def __init__(
-        self, settings: TagModelSettings, model: ScoringModel, recorder: Recorder, *, learn_s: float = LEARN_S
+        self,
+        settings: TagModelSettings,
+        model: ScoringModel,
+        recorder: Recorder,
+        *,
+        learn_s: float = LEARN_S,
+        observe: Observer = unobserved,
     ) -> None:
-        self.settings = settings
+        self.name = settings.name
+        self.asset = settings.asset
+        self.interval_s = settings.interval_s
         self.model = model
-        self.state = SnapshotState()
-        self.alarm = AlarmTracker(settings.alarm)
-        self.subject = f"{settings.asset}.{settings.name}"
-        self.refusal = GapSpan(self.subject)
-        self.explainer = Explainer(model, beside=_TERMS_OF_TIME)  # time itself is never what is wrong
+        self.channel = SnapshotChannel(settings, model)
+        self.channels = (self.channel,)
+        self.refusal = GapSpan(self.channel.subject)
+        self.refused_total = 0
+        self.model_refused_total = 0  # of them, those the model itself would not take
+        self._settings = settings
+        self._observe = observe
         self._normal = NormalIntervals(learn_s)
-        self._scored: NDArray[np.float64] | None = None  # the newest row
-        self._explained: list[dict[str, Any]] | None = None
-        self.observe: Observer | None = None
         self._recorder = recorder
         self._input = tag_input(settings, model)
         self._series = _score_series(settings, model)
 
-    def swap(self, model: ScoringModel) -> None:
+    def check_fit(self, model: ScoringModel) -> None:
+        """Raise BundleError when these tags cannot be scored with `model`."""
+        settings, version = self._settings, f"{model.name} {model.version}"
+        if model.spec.window_samples != 0:
+            raise BundleError(f"{version} scores samples, and {self.name} has tags")
+        wanted, given = set(inputs_wanted(model)), {*settings.inputs, *settings.constants}
+        if wanted != given:
+            raise BundleError(
+                f"{version} wants the inputs {', '.join(sorted(wanted))}; "
+                f"tag_models {self.name!r} gives {', '.join(sorted(given))}",
+                hint="change the configuration together with the model",
+            )
+        try:
+            tag_input(settings, model)
+        except ConfigurationError as exc:
+            raise BundleError(exc.message, hint=exc.hint) from exc
+
+    def swap(self, model: ScoringModel) -> list[Record]:
         """Score with `model` from the next beat on; a history goes on when both look at it alike.
 
-        Raises ConfigurationError, with the model before kept, where settings and model do not fit.
+        Nothing waits to be reported. Raises ConfigurationError, with the model before kept, where settings and model
+        do not fit.
         """
-        if model.spec != self.model.spec:
-            self._input = tag_input(self.settings, model)
+        is_same = model.spec == self.model.spec
+        if not is_same:
+            self._input = tag_input(self._settings, model)
             self._normal.restart()
-            self._scored = None
-        self._explained = None
-        self.model, self._series = model, _score_series(self.settings, model)
+        self.channel.follow(model, keeps_row=is_same)
+        self.model, self._series = model, _score_series(self._settings, model)
+        return []
 
     def score(self, latest: Mapping[str, Reading], now_ns: int) -> list[Record]:
-        """One snapshot of what is newest now."""
+        """Return what a snapshot of the newest readings leads to."""
         if (problem := self._problem(latest, now_ns)) is not None:
             return self._refuse(problem, now_ns)
         values = self._input.take(latest, now_ns)
@@ -166,42 +235,41 @@ class SnapshotLine:
         try:
             score = float(self.model.score(values.astype(np.float32)[None, :])[0])
         except EdgeError as exc:  # a row the model will not take stops nobody else
-            self.state.model_refused_total += 1
+            self.model_refused_total += 1
             return self._refuse(exc.message, now_ns, GapCause.MODEL_REFUSED)
-        self._show(values, score)
+        self._show_observer(values, score)
         records: list[Record] = []
         if (ended := self.refusal.end(now_ns)) is not None:
             records.append(self._recorder.gap(ended))
         return records + self._pass_score(values, score, latest, now_ns)
 
-    def _show(self, values: NDArray[np.float64], score: float) -> None:
-        if self.observe is not None:
-            row = values.astype(np.float32)[None, None, :]
-            self.observe(
-                ScoredWindows(
-                    values=row,
-                    is_usable=np.ones((1, 1), np.bool_),
-                    scores=np.array([[score]], np.float32),
-                    samples=None,
-                    subjects=(self.subject,),
-                    is_standing=(self.alarm.is_standing,),
-                    alarm=self.settings.alarm,
-                )
+    def _show_observer(self, values: NDArray[np.float64], score: float) -> None:
+        self._observe(
+            ScoredWindows(
+                values=values.astype(np.float32)[None, None, :],
+                is_usable=np.ones((1, 1), np.bool_),
+                scores=np.array([[score]], np.float32),
+                samples=None,
+                subjects=(self.channel.subject,),
+                is_standing=(self.channel.alarm.is_standing,),
+                alarm=self._settings.alarm,
             )
+        )
 
     def flush(self, now_ns: int) -> list[Record]:
+        """Return the end of the gap, if one is open: before a stop."""
         ended = self.refusal.end(now_ns)
         return [] if ended is None else [self._recorder.gap(ended)]
 
     def _problem(self, latest: Mapping[str, Reading], now_ns: int) -> str | None:
-        for tag in self.settings.inputs.values():
+        for tag in self._settings.inputs.values():
             reading = latest.get(tag)
             if reading is None:
                 return f"{tag} has not been read yet"
             if reading.quality is Quality.BAD:
                 return f"{tag} is bad: {reading.status}"
             age_s = (now_ns - reading.received_time_ns) / 1e9
-            if not -1.0 <= age_s <= self.settings.max_age_s:
+            if not -1.0 <= age_s <= self._settings.max_age_s:
                 return f"{tag} is stale: its newest value is {age_s:.0f} s old"
         return None
 
@@ -210,46 +278,34 @@ class SnapshotLine:
     ) -> list[Record]:
         is_anomalous = score > self.model.threshold
         verdict = Verdict.ANOMALOUS if is_anomalous else Verdict.NORMAL
-        state = self.state
-        state.scored_total += 1
-        state.anomalous_total += is_anomalous
-        state.last_score, state.last_verdict, state.last_ns = score, verdict, now_ns
-        self._scored, self._explained = values, None
-        quality = max(latest[tag].quality for tag in self.settings.inputs.values())
+        alarm = self.channel.alarm
+        self.channel.count(values, score, verdict)
+        quality = max(latest[tag].quality for tag in self._settings.inputs.values())
         rows = self._recorder.rows()
         rows.add(self._series, now_ns, score, quality)
         records: list[Record] = [*rows.taken()]
-        if (change := self.alarm.push(verdict, now_ns)) is not None:
+        if (change := alarm.push(verdict, now_ns)) is not None:
             body: dict[str, Any] = {
                 "state": change.value,
                 "model": self.model.name,
                 "model_version": self.model.version,
                 "threshold": self.model.threshold,
                 "score_max": score,
-                "anomalous_fraction": round(self.alarm.state.anomalous_fraction, 3),
-                "pushed_by": self.pushed_by,
+                "anomalous_fraction": round(alarm.state.anomalous_fraction, 3),
+                "pushed_by": self.channel.explanation,
             }
-            records.append(self._recorder.alarm(self.settings.asset, now_ns, body))
-        self._learn(values, now_ns, is_normal=not is_anomalous and not self.alarm.state.is_standing)
+            records.append(self._recorder.alarm(self.channel.alarm_subject, now_ns, body))
+        self._learn(values, now_ns, is_normal=not is_anomalous and not alarm.state.is_standing)
         return records
-
-    @property
-    def pushed_by(self) -> list[dict[str, Any]]:
-        """Why the newest score is what it is; made when somebody asks. Empty before the first score."""
-        if self._scored is None:
-            return []
-        if self._explained is None:
-            self._explained = self.explainer.explain(self.model, self._scored)
-        return self._explained
 
     def _learn(self, values: NDArray[np.float64], now_ns: int, *, is_normal: bool) -> None:
         means = self._normal.add(values, now_ns, is_normal=is_normal)
         if means is not None:
-            self.explainer.learn(self.model, means)
+            self.channel.explainer.learn(self.model, means)
 
     def _refuse(self, problem: str, now_ns: int, cause: GapCause = GapCause.STALE) -> list[Record]:
-        self.state.refused_total += 1
-        self.state.last_score, self.state.last_verdict = None, Verdict.UNKNOWN
+        self.refused_total += 1
+        self.channel.count_refused()
         begun = self.refusal.begin(cause, now_ns, problem, count=1)
         return [] if begun is None else [self._recorder.gap(begun)]
 

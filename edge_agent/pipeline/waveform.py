@@ -8,8 +8,6 @@ Constraints
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,48 +15,73 @@ from numpy.typing import NDArray
 
 from cloud_sync.columns import Record, RowColumns
 from cloud_sync.records import Event, Series
-from edge_agent.core.features import FeatureBatch
 from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.quality import Quality
 from edge_agent.core.samples import SampleBlock
 from edge_agent.core.scores import ScoreBatch, Verdict
 from edge_agent.core.windows import WindowBatch
 from edge_agent.dsp.windower import Windower
-from edge_agent.errors import EdgeError
+from edge_agent.errors import BundleError, EdgeError
 from edge_agent.pipeline.alarms import AlarmChange, AlarmTracker
-from edge_agent.pipeline.channel_rows import row_points
+from edge_agent.pipeline.condition.line import IndicatorLine
 from edge_agent.pipeline.explain.explainer import Explainer
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
-from edge_agent.pipeline.scored_line import Observer, ScoredWindows
-from edge_agent.pipeline.stream_gaps import is_news
+from edge_agent.pipeline.report_interval import ReportInterval
+from edge_agent.pipeline.sample_gaps import UNUSABLE, is_news
+from edge_agent.pipeline.scored_line import Observer, ScoredWindows, unobserved
 from edge_agent.settings import AlarmSettings, ReportSettings
 
-UNUSABLE = "samples are constant or not finite; check cable, mounting and power of the sensor"
 
+class WaveformChannel:
+    """One row of the model's input, as it stands now: a `ScoredChannel`.
 
-FaultLines = Callable[[range], list[dict[str, Any]]]
-"""Channels -> the fault lines that stand there, as data."""
+    `channels` are those of the source that are scored together in it; `indicators` know their fault lines.
+    """
 
+    def __init__(
+        self,
+        point: str,
+        asset: str,
+        *,
+        channels: range,
+        alarm: AlarmSettings,
+        model: ScoringModel,
+        indicators: IndicatorLine | None,
+    ) -> None:
+        self.point = point
+        self.subject = self.alarm_subject = f"{asset}.{point}"
+        self.alarm = AlarmTracker(alarm)
+        self.explainer = Explainer(model)
+        self.fault = GapSpan(self.subject)
+        self.windows_total = 0
+        self.scored_total = 0
+        self.anomalous_total = 0
+        self.last_score: float | None = None
+        self.last_verdict = Verdict.UNKNOWN
+        self.last_window_ns: int | None = None
+        self.explanation: list[dict[str, Any]] = []
+        self._channels = channels
+        self._indicators = indicators
 
-@dataclass(slots=True)
-class ChannelState:
-    """What is known of one channel right now; read by `status`."""
+    @property
+    def fault_lines(self) -> list[dict[str, Any]]:
+        """Return the bearing fault lines that stand where it is measured, as data."""
+        return [] if self._indicators is None else self._indicators.standing_lines(self._channels)
 
-    point: str
-    windows_total: int = 0
-    scored_total: int = 0
-    anomalous_total: int = 0
-    last_score: float | None = None
-    last_verdict: Verdict = Verdict.UNKNOWN
-    last_window_ns: int | None = None
-    pushed_by: list[dict[str, Any]] = field(default_factory=list)
+    def count(self, verdict: Verdict, score: float | None, end_ns: int) -> None:
+        """Count one window; `score` is None for one without honest features."""
+        self.windows_total += 1
+        self.last_window_ns, self.last_verdict, self.last_score = end_ns, verdict, score
+        self.scored_total += score is not None
+        self.anomalous_total += verdict is Verdict.ANOMALOUS
 
 
 class WaveformLine:
-    """One source with its model. `points` name the channels, in order.
+    """One source with its model, a `ScoredSampleLine`. `points` name the channels, in order.
 
     From the windower on a "channel" is a row of the model: one channel, or neighbours that it scores together.
+    `indicators` are of the same samples; `observe` is shown every batch of windows.
     """
 
     def __init__(
@@ -73,25 +96,31 @@ class WaveformLine:
         alarm: AlarmSettings,
         report: ReportSettings,
         recorder: Recorder,
+        indicators: IndicatorLine | None = None,
+        observe: Observer = unobserved,
     ) -> None:
-        n_channels = len(points)
-        points = row_points(points, model, source=source)
-        self.source = source
+        per_row = model.channels_per_row
+        self.name = source
         self.model = model
-        self.channels = tuple(ChannelState(point) for point in points)
-        self.alarms = tuple(AlarmTracker(alarm) for _ in points)
-        self.explainers = tuple(Explainer(model) for _ in points)
-        self.faults = tuple(GapSpan(f"{asset}.{point}") for point in points)
+        self.channels = tuple(
+            WaveformChannel(
+                point,
+                asset,
+                channels=range(c * per_row, (c + 1) * per_row),
+                alarm=alarm,
+                model=model,
+                indicators=indicators,
+            )
+            for c, point in enumerate(model.row_points(points, source=source))
+        )
         self.refusal = GapSpan(source)  # open while the model takes none of this source's samples
-        self.refused_total = 0  # batches of windows, and runs of blocks, that the model would not take
+        self.model_refused_total = 0  # batches of windows, and runs of blocks, that the model would not take
         self.gaps_total = 0
         self.last_gap: Gap | None = None
-        self.observe: Observer | None = None
-        self.fault_lines: FaultLines = _none_known  # of indicators on the same samples
-        self.rows_taken: frozenset[str] = frozenset()  # names below the points that those indicators write
+        self._indicators = indicators
+        self._observe = observe
         self._newest_ns = 0
         self._sensor_type, self._signal_unit = sensor_type, signal_unit
-        self.subjects = tuple(f"{asset}.{point}" for point in points)
         self._alarm = alarm
         self._report = report
         self._recorder = recorder
@@ -100,13 +129,13 @@ class WaveformLine:
             sample_rate_hz=model.spec.sample_rate_hz,
             window_samples=model.spec.window_samples,
             hop_samples=model.spec.hop_samples,
-            n_channels=n_channels,
+            n_channels=len(points),
         )
-        self._sums = tuple(_Interval(len(model.spec.features)) for _ in points)
-        self._series = tuple(_channel_series(s, model, sensor_type, signal_unit) for s in self.subjects)
+        self._intervals = self._new_intervals(model)
+        self._series = self._series_of(model)
 
     def push(self, item: SampleBlock | Gap) -> list[Record]:
-        """What one item from the driver leads to, in order."""
+        """Return what one item from the driver leads to, in order."""
         if isinstance(item, Gap):
             return self._pass_gap(item)
         self._newest_ns = item.end_ns
@@ -115,8 +144,32 @@ class WaveformLine:
             records += self._pass_gap(part) if isinstance(part, Gap) else self._pass_windows(part)
         return records
 
+    def check_fit(self, model: ScoringModel) -> None:
+        """Raise BundleError when this source cannot be scored with `model`."""
+        spec, ours, version = model.spec, self.model, f"{model.name} {model.version}"
+        if spec.window_samples == 0:
+            raise BundleError(f"{version} scores tags, and {self.name} delivers samples")
+        if spec.sample_rate_hz != ours.spec.sample_rate_hz:
+            raise BundleError(
+                f"{version} was trained at {spec.sample_rate_hz:g} Hz, "
+                f"{self.name} is scored at {ours.spec.sample_rate_hz:g} Hz",
+                hint="a sensor at another rate needs another model name",
+            )
+        if model.channels_per_row != ours.channels_per_row:
+            raise BundleError(
+                f"{version} scores {model.channels_per_row} channels together, "
+                f"{self.name} is scored {ours.channels_per_row} at a time",
+                hint="a model over other axes needs another model name",
+            )
+        names = frozenset() if self._indicators is None else self._indicators.row_names
+        if (taken := sorted(names.intersection(model.feature_names))) and model.channels_per_row == 1:
+            raise BundleError(
+                f"{version} and an indicator of {self.name} would both write {', '.join(taken)}",
+                hint="give the indicator a prefix",
+            )
+
     def swap(self, model: ScoringModel) -> list[Record]:
-        """Score with `model` from the next window on; the reports of what the one before has scored.
+        """Score with `model` from the next window on; return the reports of what the one before has scored.
 
         Samples that fill no window yet go on into the first window of the new one.
         """
@@ -127,30 +180,30 @@ class WaveformLine:
             hop_samples=model.spec.hop_samples,
         )
         self.model = model
-        self._sums = tuple(_Interval(len(model.spec.features)) for _ in self.subjects)
-        self._series = tuple(
-            _channel_series(subject, model, self._sensor_type, self._signal_unit) for subject in self.subjects
-        )
+        self._intervals = self._new_intervals(model)
+        self._series = self._series_of(model)
         return records
-
-    def fault_lines_of(self, c: int) -> list[dict[str, Any]]:
-        """Bearing fault lines that stand now where this row of the model is measured."""
-        per_row = self.model.channels_per_row
-        return self.fault_lines(range(c * per_row, (c + 1) * per_row))
 
     def flush(self) -> list[Record]:
-        """The reports of intervals that have begun and not ended: before a stop."""
+        """Return the reports of intervals that have begun and not ended: before a stop."""
         records = self._end_refusal(self._newest_ns)
-        for c, state in enumerate(self.channels):
+        for c, channel in enumerate(self.channels):
             records += self._report_rows(c)
-            records += self._end_fault(c, state.last_window_ns or 0)
+            records += self._end_fault(channel, channel.last_window_ns or 0)
         return records
+
+    def _new_intervals(self, model: ScoringModel) -> tuple[ReportInterval, ...]:
+        """Begin an interval for each channel: its values are the features and the score."""
+        return tuple(ReportInterval(len(model.spec.features) + 1) for _ in self.channels)
+
+    def _series_of(self, model: ScoringModel) -> tuple[list[Series], ...]:
+        return tuple(_channel_series(c.subject, model, self._sensor_type, self._signal_unit) for c in self.channels)
 
     def _pass_gap(self, gap: Gap) -> list[Record]:
         if not is_news(gap, self.last_gap):
             return []
         if gap.cause is GapCause.MODEL_REFUSED:
-            self.refused_total += 1
+            self.model_refused_total += 1
             begun = self.refusal.begin(gap.cause, gap.start_ns, gap.detail)
             if begun is None:
                 return []
@@ -166,43 +219,37 @@ class WaveformLine:
         except EdgeError as exc:  # a window the model will not take stops nobody else
             end_ns = int(windows.end_ns[-1])
             return self._pass_gap(Gap(windows.source, GapCause.MODEL_REFUSED, end_ns, end_ns, exc.message))
-        if self.observe is not None:
-            self.observe(
-                ScoredWindows(
-                    values=features.values,
-                    is_usable=features.is_usable,
-                    scores=scores.values,
-                    samples=windows.samples,
-                    subjects=self.subjects,
-                    is_standing=tuple(alarm.is_standing for alarm in self.alarms),
-                    alarm=self._alarm,
-                )
+        self._observe(
+            ScoredWindows(
+                values=features.values,
+                is_usable=features.is_usable,
+                scores=scores.values,
+                samples=windows.samples,
+                subjects=tuple(channel.subject for channel in self.channels),
+                is_standing=tuple(channel.alarm.is_standing for channel in self.channels),
+                alarm=self._alarm,
             )
+        )
+        values = np.concatenate([features.values, scores.values[..., np.newaxis]], axis=-1)
         records = self._end_refusal(int(windows.end_ns[0]))
         for c in range(len(self.channels)):
             for w in range(windows.n_windows):
-                records += self._pass_window(c, w, windows.quality, features, scores)
+                records += self._pass_window(c, w, values[c, w], windows.quality, scores)
         return records
 
     def _pass_window(
-        self, c: int, w: int, quality: Quality, features: FeatureBatch, scores: ScoreBatch
+        self, c: int, w: int, values: NDArray[np.float32], quality: Quality, scores: ScoreBatch
     ) -> list[Record]:
-        end_ns = int(scores.end_ns[w])
-        verdict = scores.verdict(c, w)
-        state, interval = self.channels[c], self._sums[c]
-        state.windows_total += 1
-        state.last_window_ns, state.last_verdict = end_ns, verdict
+        """Pass on one window of one channel; `values` are its features and its score."""
+        channel, end_ns, verdict = self.channels[c], int(scores.end_ns[w]), scores.verdict(c, w)
         if verdict is Verdict.UNKNOWN:
-            state.last_score = None
-            return self._note_fault(c, end_ns)
+            channel.count(verdict, None, end_ns)
+            return self._begin_fault(channel, end_ns)
         score = float(scores.values[c, w])
-        state.last_score = score
-        state.scored_total += 1
-        state.anomalous_total += verdict is Verdict.ANOMALOUS
-        interval.add(features.values[c, w], score, end_ns, quality)
-        interval.is_normal &= verdict is Verdict.NORMAL
-        change = self.alarms[c].push(verdict, end_ns)
-        records = self._end_fault(c, end_ns)
+        channel.count(verdict, score, end_ns)
+        self._intervals[c].add(values, end_ns, quality, is_normal=verdict is Verdict.NORMAL)
+        change = channel.alarm.push(verdict, end_ns)
+        records = self._end_fault(channel, end_ns)
         if change is not None:
             records.append(self._alarm_event(c, change, end_ns))
         if change is not None or self._is_due(c, end_ns):
@@ -210,82 +257,53 @@ class WaveformLine:
         return records
 
     def _is_due(self, c: int, end_ns: int) -> bool:
-        standing = self.alarms[c].state.is_standing
-        interval_s = self._report.alarm_interval_s if standing else self._report.interval_s
-        return end_ns - self._sums[c].start_ns >= interval_s * 1e9
+        is_standing = self.channels[c].alarm.is_standing
+        interval_s = self._report.alarm_interval_s if is_standing else self._report.interval_s
+        return end_ns - self._intervals[c].start_ns >= interval_s * 1e9
 
     def _report_rows(self, c: int) -> list[RowColumns]:
-        interval = self._sums[c]
+        channel, interval = self.channels[c], self._intervals[c]
         if interval.count == 0:
             return []
-        means = interval.sums / interval.count
-        values = [*means.tolist(), interval.score_sum / interval.count, interval.score_max]
+        means = interval.means
         rows = self._recorder.rows()
-        for series, value in zip(self._series[c], values, strict=True):
+        for series, value in zip(self._series[c], [*means.tolist(), float(interval.highest[-1])], strict=True):
             rows.add(series, interval.end_ns, value, interval.quality)
-        self.channels[c].pushed_by = self.explainers[c].explain(self.model, means)
-        if interval.is_normal and not self.alarms[c].state.is_standing:
-            self.explainers[c].learn(self.model, means)
+        self._explain(channel, means[:-1])
+        if interval.is_normal and not channel.alarm.is_standing:
+            channel.explainer.learn(self.model, means[:-1])
         interval.restart()
         return rows.taken()
 
+    def _explain(self, channel: WaveformChannel, means: NDArray[np.float64]) -> None:
+        channel.explanation = channel.explainer.explain(self.model, means)
+
     def _alarm_event(self, c: int, change: AlarmChange, end_ns: int) -> Event:
-        interval, alarm = self._sums[c], self.alarms[c].state
-        means = interval.sums / max(interval.count, 1)
-        self.channels[c].pushed_by = self.explainers[c].explain(self.model, means)
+        channel, interval = self.channels[c], self._intervals[c]
+        self._explain(channel, interval.means[:-1])
         body: dict[str, Any] = {
             "state": change.value,
             "model": self.model.name,
             "model_version": self.model.version,
             "threshold": self.model.threshold,
-            "score_max": interval.score_max,
-            "anomalous_fraction": round(alarm.anomalous_fraction, 3),
-            "pushed_by": self.channels[c].pushed_by,
-            "fault_lines": self.fault_lines_of(c),
+            "score_max": float(interval.highest[-1]),
+            "anomalous_fraction": round(channel.alarm.state.anomalous_fraction, 3),
+            "pushed_by": channel.explanation,
+            "fault_lines": channel.fault_lines,
         }
-        return self._recorder.alarm(self.subjects[c], end_ns, body)
+        return self._recorder.alarm(channel.alarm_subject, end_ns, body)
 
     def _end_refusal(self, end_ns: int) -> list[Record]:
         gap = self.refusal.end(end_ns)
         return [] if gap is None else [self._recorder.gap(gap)]
 
-    def _note_fault(self, c: int, end_ns: int) -> list[Record]:
-        gap = self.faults[c].begin(GapCause.SENSOR_FAULT, end_ns, UNUSABLE, count=1)
+    def _begin_fault(self, channel: WaveformChannel, end_ns: int) -> list[Record]:
+        gap = channel.fault.begin(GapCause.SENSOR_FAULT, end_ns, UNUSABLE, count=1)
         return [] if gap is None else self._pass_gap(gap)
 
-    def _end_fault(self, c: int, end_ns: int) -> list[Record]:
-        gap = self.faults[c].end(end_ns)
+    def _end_fault(self, channel: WaveformChannel, end_ns: int) -> list[Record]:
+        gap = channel.fault.end(end_ns)
         return [] if gap is None else [self._recorder.gap(gap)]
-
-
-def _none_known(_channels: range) -> list[dict[str, Any]]:
-    return []
-
-
-class _Interval:
-    """Sums of one channel since its last report."""
-
-    def __init__(self, n_features: int) -> None:
-        self.sums: NDArray[np.float64] = np.zeros(n_features)
-        self.start_ns = self.end_ns = 0
-        self.restart()
-
-    def restart(self) -> None:
-        self.sums = np.zeros_like(self.sums)
-        self.score_sum, self.score_max, self.count = 0.0, -np.inf, 0
-        self.quality = Quality.GOOD
-        self.is_normal = True
-        self.start_ns = self.end_ns
-
-    def add(self, values: NDArray[np.float32], score: float, end_ns: int, quality: Quality) -> None:
-        if (self.count == 0 and self.start_ns == 0) or end_ns < self.start_ns:
-            self.start_ns = end_ns  # the first window, or the first after the clock was set back
-        self.sums += values
-        self.score_sum += score
-        self.score_max = max(self.score_max, score)
-        self.count += 1
-        self.end_ns = end_ns
-        self.quality = max(self.quality, quality)
 
 
 def _channel_series(subject: str, model: ScoringModel, sensor_type: str, signal_unit: str) -> list[Series]:

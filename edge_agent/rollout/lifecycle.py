@@ -23,6 +23,7 @@ from edge_agent.core.clock import Clock, instant
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
+from edge_agent.pipeline.scored_line import ScoredLine
 from edge_agent.rollout.alarm_record import AlarmRecord
 from edge_agent.rollout.challenger_file import (
     ChallengerState,
@@ -31,7 +32,6 @@ from edge_agent.rollout.challenger_file import (
     write_challenger,
 )
 from edge_agent.rollout.hot_swap import (
-    Line,
     counts_of,
     standing_channels,
     swap_model,
@@ -83,26 +83,23 @@ class ModelLifecycle:
         self._log = log
         self._put = put
         self._wanted = wanted
-        self.rollouts: Mapping[str, Rollout] = {name: self._rollout_of(model) for name, model in models.items()}
+        self.rollouts: Mapping[str, Rollout] = {name: self.new_rollout(model) for name, model in models.items()}
         self._reports = ModelReports(clock=clock, recorder=recorder, put=put, log=log)
         self._loader = VersionLoader(settings, state_dir=state_dir, clock=clock)
         self._shadow_runs = ShadowRuns(settings, runs=self._loader, reports=self._reports, clock=clock)
         self._alarms = alarms
         self._withdrawn = list(withdrawn)
 
-    def attach(self, line: Line) -> None:
-        """A line that scores with one of the models."""
-        rollout = self.rollouts[line.model.name]
-        rollout.lines.append(line)
-        rollout.look_on()
+    def attach(self, line: ScoredLine) -> None:
+        """Look after a line that scores with one of the models; its observer is that model's rollout."""
+        self.rollouts[line.model.name].lines.append(line)
 
-    async def add(self, model: ScoringModel, lines: Sequence[Line]) -> None:
-        """Look after a model that has come since the start, and after the lines that score with it."""
-        rollout = self._rollout_of(model)
+    async def add(self, rollout: Rollout, lines: Sequence[ScoredLine]) -> None:
+        """Look after a model that has come since the start (`new_rollout`), and the lines that score with it."""
         await asyncio.to_thread(rollout.alarms.restore)
         self._count_start(rollout, +1)
         # Another table: rounds go on over the one they began with.
-        self.rollouts = {**self.rollouts, model.name: rollout}
+        self.rollouts = {**self.rollouts, rollout.name: rollout}
         for line in lines:
             self.attach(line)
 
@@ -204,7 +201,6 @@ class ModelLifecycle:
         rollout.probation = None
         if pointer.probation_starts is not None:
             await self._begin_probation(rollout, pointer, counts_of(rollout.lines, standing), standing)
-        rollout.look_on()
         if rollout.challenger is not None and rollout.challenger.version == model.version:
             await asyncio.to_thread(forget_challenger, self._folder(rollout))
             rollout.challenger = None
@@ -229,7 +225,6 @@ class ModelLifecycle:
             probation.before = await asyncio.to_thread(self._loader.before, rollout, pointer, versions)
         except BundleError as exc:
             probation.unwatched = exc.message
-        rollout.look_on()
         return probation
 
     async def _watch_probation(self, rollout: Rollout) -> None:
@@ -308,7 +303,8 @@ class ModelLifecycle:
         rollout.pointer = await asyncio.to_thread(read_pointer, self._folder(rollout))
         return rollout.pointer
 
-    def _rollout_of(self, model: ScoringModel) -> Rollout:
+    def new_rollout(self, model: ScoringModel) -> Rollout:
+        """Return the rollout of a model, with no line yet; its `observe` is what they are made with."""
         return Rollout(model.name, model, AlarmRecord(self._state_dir, model.name, model.spec, log=self._log))
 
     def _folder(self, rollout: Rollout) -> Path:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from edge_agent.bundles.champion_file import Pointer
 from edge_agent.pipeline.model import ScoringModel
-from edge_agent.pipeline.scored_line import Observer, ScoredWindows
+from edge_agent.pipeline.scored_line import ScoredLine, ScoredWindows
 from edge_agent.rollout.alarm_record import AlarmRecord
 from edge_agent.rollout.challenger_file import Challenger
-from edge_agent.rollout.hot_swap import Line, machine_of, machines_of
+from edge_agent.rollout.hot_swap import machine_of, machines_of
 from edge_agent.rollout.probation import Counts
 from edge_agent.rollout.shadow_run import ShadowRun
 
@@ -30,7 +30,7 @@ class Probation:
 
     @property
     def why_unwatched(self) -> str | None:
-        """Also when the version before failed meanwhile."""
+        """Return why silence would not be noticed; also when the version before failed meanwhile."""
         failure = self.before.tally.failure if self.before is not None else None
         return self.unwatched or (f"of the version before: {failure}" if failure else None)
 
@@ -42,7 +42,7 @@ class Rollout:
     name: str
     model: ScoringModel
     alarms: AlarmRecord
-    lines: list[Line] = field(default_factory=list)
+    lines: list[ScoredLine] = field(default_factory=list)
     pointer: Pointer | None = None
     previous: str | None = None
     challenger: Challenger | None = None
@@ -54,12 +54,12 @@ class Rollout:
 
     @property
     def runs(self) -> list[ShadowRun]:
-        """Those who score beside the champion."""
+        """Return those that score beside the champion."""
         before = self.probation.before if self.probation is not None else None
         return [run for run in (self.shadow, before) if run is not None]
 
     def waits_for(self, ready: Challenger, in_alarm: Collection[str]) -> str | None:
-        """Why nobody but a person may make it champion now, or None. `in_alarm` are points of any machine."""
+        """Return why nobody but a person may make it champion now, or None. `in_alarm` are points of any machine."""
         machines = machines_of(self.lines)
         if standing := sorted(subject for subject in in_alarm if machine_of(subject) in machines):
             return f"an alarm stands on {', '.join(standing)}: while it does, no model is changed by itself"
@@ -70,26 +70,13 @@ class Rollout:
     def end_shadow_run(self) -> None:
         """Let the version on trial score no more."""
         self.shadow = None
-        self.look_on()
 
     def end_probation(self) -> None:
         """Let the champion be one like any other, and the version before score no more."""
         self.probation = self.seen = None
-        self.look_on()
 
-    def look_on(self) -> None:
-        """Show every line's windows to all who want them; at each change of who does."""
-        wanted = [self.alarms.offer, *(run.offer for run in self.runs)]
-        for line in self.lines:
-            line.observe = _all_of(wanted)
-
-
-def _all_of(wanted: Sequence[Observer]) -> Observer:
-    if len(wanted) == 1:
-        return wanted[0]
-
-    def show(observed: ScoredWindows) -> None:
-        for observe in wanted:
-            observe(observed)
-
-    return show
+    def observe(self, scored: ScoredWindows) -> None:
+        """Show windows of a line to the alarm record and to every run beside the champion; an `Observer`."""
+        self.alarms.offer(scored)
+        for run in self.runs:
+            run.offer(scored)

@@ -66,7 +66,6 @@ class ShadowRuns:
         except BundleError as exc:
             await self._end_with(rollout, version, Finding(Outcome.FAILED, exc.message))
             return
-        rollout.look_on()
         if known is None:
             await self._reports.emit("shadow", rollout.name, version, previous_version=rollout.model.version)
 

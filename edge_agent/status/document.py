@@ -26,7 +26,7 @@ from edge_agent.health.gap_ledger import GapLedger
 from edge_agent.health.supervision import PartFailure
 from edge_agent.installation.lease import Installation
 from edge_agent.pipeline.model import ScoringModel
-from edge_agent.pipeline.stages import SnapshotStage
+from edge_agent.pipeline.stages import SnapshotStage, SourceStage
 from edge_agent.settings import Settings
 from edge_agent.status.backlog_growth import growth_problems, is_withheld
 from edge_agent.status.central import (
@@ -41,7 +41,6 @@ from edge_agent.status.failed_parts import describe_failed_parts, part_problems
 from edge_agent.status.fields import in_utc, problem, rfc3339
 from edge_agent.status.host import HostHealth, describe_host, host_problems
 from edge_agent.status.machines import (
-    Stage,
     describe_alarms,
     describe_source,
     describe_tag_model,
@@ -71,7 +70,7 @@ class StatusInputs:
     """By which everything that is measured is stamped; `now_ns` and all else is UTC, as far as known."""
     clock_health: ClockHealth
     sources: Mapping[str, SourceHealth]
-    stages: Sequence[Stage]
+    stages: Sequence[SourceStage]
     snapshots: Sequence[SnapshotStage]
     unscored: Mapping[str, Unscored]
     models: Sequence[ScoringModel]

@@ -168,7 +168,7 @@ async def test_what_a_box_has_learned_of_its_machine_is_there_after_a_restart(tm
     (settings.gateway.state_dir / "baselines" / "rig-1.bearing-2.json").write_text("{")
     second = Agent.build(settings, clock=SystemClock(), transport=MemoryTransport())
     await second.baselines.restore()
-    explainers = second.stages[0].line.explainers  # type: ignore[union-attr]
+    explainers = [channel.explainer for channel in second.stages[0].scored.channels]
     assert explainers[2].baseline.current.of == "machine"
     assert explainers[2].baseline.count == len(learned["rows"])
     assert explainers[1].baseline.count == 0, "a damaged file is learned again"

@@ -34,7 +34,7 @@ async def unscored(settings: Settings) -> tuple[str, str]:
 
 
 def scored(agent: Agent) -> int:
-    return sum(c.scored_total for s in agent.stages for c in getattr(s.line, "channels", ()))
+    return sum(c.scored_total for s in agent.stages if s.scored for c in s.scored.channels)
 
 
 def gaps(central: MemoryTransport) -> list[dict[str, Any]]:

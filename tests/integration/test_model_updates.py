@@ -138,8 +138,8 @@ class Running:
     @property
     def version(self) -> str:
         (stage,) = self.agent.stages
-        assert hasattr(stage.line, "model")
-        return str(stage.line.model.version)
+        assert stage.scored is not None
+        return stage.scored.model.version
 
 
 @contextlib.asynccontextmanager
@@ -184,7 +184,7 @@ def made_by(gateway: Running, version: str) -> bool:
 async def test_no_window_is_lost_or_doubled_over_promotion_and_rollback(site: Site) -> None:
     site.add("1.1.0")
     async with running(site) as gateway:
-        line = gateway.agent.stages[0].line
+        line = gateway.agent.stages[0].scored
         for version, move in (("1.1.0", promote_by_hand), ("1.0.0", roll_back_by_hand)):
             await asyncio.to_thread(move, site)
             await gateway.until(lambda version=version: gateway.version == version, f"{version} in use")
@@ -282,9 +282,9 @@ async def test_a_version_that_gives_no_number_goes_back_at_once_and_the_gap_is_t
         report = await gateway.report("rolled_back")
         assert "it did not take a window" in report["reason"]
         assert "not finite" in report["reason"]
-        before = gateway.agent.stages[0].line.channels[0].scored_total
+        before = gateway.agent.stages[0].scored.channels[0].scored_total
         await gateway.until(
-            lambda: gateway.agent.stages[0].line.channels[0].scored_total > before, "windows scored by the old one"
+            lambda: gateway.agent.stages[0].scored.channels[0].scored_total > before, "windows scored by the old one"
         )
     gaps = [e.body for e in gateway.central.events.values() if e.kind is EventKind.GAP]
     assert any(gap["cause"] == "model_refused" and gap["end_us"] > gap["start_us"] for gap in gaps)
@@ -295,7 +295,7 @@ async def test_a_version_that_gives_no_number_fails_its_trial_and_costs_the_cham
     async with running(site) as gateway:
         assert "not finite" in (await gateway.report("refused"))["reason"]
         assert gateway.version == "1.0.0"
-        assert gateway.agent.stages[0].line.refused_total == 0
+        assert gateway.agent.stages[0].scored.model_refused_total == 0
 
 
 async def test_a_refused_arrival_is_an_event_and_in_the_status_and_the_champion_stays(site: Site) -> None:
@@ -356,7 +356,7 @@ async def test_a_version_that_does_not_fit_the_source_goes_back_though_the_comma
         report = await gateway.report("rolled_back")
         assert "scores tags, and rig delivers samples" in report["reason"]
         assert gateway.version == site.pointer == "1.0.0"
-        assert gateway.agent.stages[0].line.refused_total == 0
+        assert gateway.agent.stages[0].scored.model_refused_total == 0
 
 
 # A model that would not see what is seen today
@@ -457,8 +457,8 @@ async def test_nothing_is_promoted_by_itself_while_an_alarm_stands(site: Site) -
     ready = ChallengerState.READY
     known = Challenger(version="1.1.0", state=ready, since="2026-05-04T12:00:00Z", is_judged_on_alarms=True)
     async with running(site) as gateway:
-        line = gateway.agent.stages[0].line
-        await gateway.until(lambda: all(alarm.is_standing for alarm in line.alarms), "the alarms")
+        line = gateway.agent.stages[0].scored
+        await gateway.until(lambda: all(channel.alarm.is_standing for channel in line.channels), "the alarms")
         write_challenger(site.workshop.models / VIBRATION, known)
         rollout = gateway.agent.lifecycle.rollouts[VIBRATION]
         await gateway.until(lambda: rollout.waits is not None, "the agent to wait")
@@ -481,8 +481,8 @@ async def test_a_version_that_falls_silent_in_its_probation_goes_back(site: Site
 async def test_status_tells_which_version_judges_since_when_and_how_often_both_alarmed(site: Site) -> None:
     champion_alarms(site)
     async with running(site) as gateway:
-        line = gateway.agent.stages[0].line
-        await gateway.until(lambda: all(alarm.is_standing for alarm in line.alarms), "the alarms")
+        line = gateway.agent.stages[0].scored
+        await gateway.until(lambda: all(channel.alarm.is_standing for channel in line.channels), "the alarms")
     site.add("1.1.0", threshold=IN_ALARM - 0.01)
     promote_by_hand(site)
     async with running(site) as again:

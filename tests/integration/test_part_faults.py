@@ -61,12 +61,12 @@ def break_driver(agent: Agent, faults: Faults) -> None:
 
 
 def break_pipeline(agent: Agent, faults: Faults) -> None:
-    line = agent.stages[0].line
+    line = agent.stages[0].scored
     line.push = faults.before(line.push)  # type: ignore[method-assign]
 
 
 def break_reports(agent: Agent, faults: Faults) -> None:
-    line = agent.stages[0].line
+    line = agent.stages[0].scored
     line.flush = faults.before(line.flush)  # type: ignore[method-assign]
 
 
@@ -178,7 +178,7 @@ async def test_a_report_that_fails_at_the_stop_is_a_gap_and_is_tried_again(tmp_p
         break_reports(agent, Faults(1))
     told = [event.body for event in central.events.values() if event.body["cause"] == "agent_fault"]
     assert len(told) == 2, "begun and ended"
-    assert agent.stages[0].line.flush() == [], "what was only partly reported is so after all"
+    assert agent.stages[0].scored.flush() == [], "what was only partly reported is so after all"
     assert len(central.rows) + len(central.events) == agent.writer.state.flushed_total
 
 

@@ -4,7 +4,7 @@ Constraints
 - Indicators with the same window and hop share one windower; windows are cut at the rate the samples come at.
 - Reported once per interval as means, and as the highest where a mean would hide it.
 - A gap never becomes a number: a stale speed, a machine at rest and windows without honest features are gaps with a
-  cause, told when they begin and when they end.
+  cause, reported when they begin and when they end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edge_agent.errors import EdgeError
 from edge_agent.pipeline.condition.meter import ChannelIndicator, Meter
 from edge_agent.pipeline.condition.plan import Indicator
 from edge_agent.pipeline.recorder import Recorder
-from edge_agent.pipeline.stream_gaps import is_news
+from edge_agent.pipeline.sample_gaps import is_news
 
 SAME_RATE: Final = 1e-6
 """As the windower takes two rates for one."""
@@ -33,8 +33,8 @@ Latest = Callable[[], Mapping[str, Reading]]
 class IndicatorLine:
     """All indicators of one source. `points` name its channels, in order.
 
-    `latest` gives the newest reading of each tag and `now_ns` the time, for speeds; `tells_gaps` is false where a
-    model's line over the same samples tells them.
+    `latest` gives the newest reading of each tag and `now_ns` the time, for speeds; `reports_gaps` is false where a
+    model's line over the same samples reports them.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class IndicatorLine:
         recorder: Recorder,
         latest: Latest,
         now_ns: Callable[[], int],
-        tells_gaps: bool,
+        reports_gaps: bool,
     ) -> None:
-        self.source = source
+        self.name = source
         self.gaps_total = 0
         self.last_gap: Gap | None = None
         self.meters = tuple(
@@ -70,17 +70,17 @@ class IndicatorLine:
         self._points = points
         self._recorder = recorder
         self._latest, self._now_ns = latest, now_ns
-        self._tells_gaps = tells_gaps
+        self._reports_gaps = reports_gaps
         self._rate_hz: float | None = None
         self._cuts: list[tuple[Windower, list[Meter]]] = []
         self._newest_ns = 0
 
     def leave_gaps_to_the_model(self) -> None:
-        """A model has come that sees the same samples: one of the two tells of gaps."""
-        self._tells_gaps = False
+        """Report no gaps of samples from now on: a model has come that sees the same samples, and reports them."""
+        self._reports_gaps = False
 
     def push(self, item: SampleBlock | Gap) -> list[Record]:
-        """What one item from the driver leads to, in order."""
+        """Return what one item from the driver leads to, in order."""
         if isinstance(item, Gap):
             return self._pass_gap(item)
         self._newest_ns = item.end_ns
@@ -94,16 +94,16 @@ class IndicatorLine:
         return records
 
     def flush(self) -> list[Record]:
-        """The reports of intervals that have begun and not ended, and the ends of gaps: before a stop."""
+        """Return the reports of intervals that have begun and not ended, and the ends of gaps: before a stop."""
         return [record for meter in self.meters for record in meter.flush(self._newest_ns)]
 
     @property
     def row_names(self) -> frozenset[str]:
-        """What is written below the points."""
+        """Return the names of the rows that are written below the points."""
         return frozenset(name for meter in self.meters for _, name, _ in meter.indicator.row_names())
 
     def standing_lines(self, channels: range) -> list[dict[str, Any]]:
-        """Fault lines that stand now on these channels, as data."""
+        """Return the fault lines that stand now on these channels, as data."""
         return [
             line
             for meter in self.meters
@@ -113,7 +113,7 @@ class IndicatorLine:
         ]
 
     def states(self) -> list[tuple[Meter, str, ChannelIndicator]]:
-        """Every indicator of every channel, with its point; read by `status`."""
+        """Return every indicator of every channel, with its point; read by `status`."""
         return [
             (meter, self._points[channel], state)
             for meter in self.meters
@@ -137,7 +137,7 @@ class IndicatorLine:
         self._cuts = [
             (
                 Windower(
-                    self.source,
+                    self.name,
                     sample_rate_hz=block.sample_rate_hz,
                     window_samples=window,
                     hop_samples=hop,
@@ -159,7 +159,7 @@ class IndicatorLine:
         return records
 
     def _pass_gap(self, gap: Gap) -> list[Record]:
-        if not self._tells_gaps or not is_news(gap, self.last_gap):
+        if not self._reports_gaps or not is_news(gap, self.last_gap):
             return []
         self.last_gap = gap
         self.gaps_total += 1

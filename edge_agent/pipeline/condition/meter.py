@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,8 @@ from edge_agent.pipeline.alarms import AlarmChange
 from edge_agent.pipeline.condition.plan import Indicator
 from edge_agent.pipeline.condition.trackers import FaultLineTracker, ZoneTracker
 from edge_agent.pipeline.recorder import Recorder
-
-UNUSABLE: Final = "samples are constant or not finite; check cable, mounting and power of the sensor"
+from edge_agent.pipeline.report_interval import ReportInterval
+from edge_agent.pipeline.sample_gaps import UNUSABLE
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ class Meter:
         self._recorder = recorder
         self._extractor: Extractor | None = None
         self._names = [feature.name for feature in indicator.features]
-        self._intervals = tuple(_Interval(len(self._names)) for _ in subjects)
+        self._intervals = tuple(ReportInterval(len(self._names)) for _ in subjects)
         self._rows = [(number, statistic) for number, _, statistic in indicator.row_names()]
         self._series = [_series(indicator, subject, sensor_type, signal_unit) for subject in subjects]
 
@@ -212,7 +212,7 @@ class Meter:
         interval, state = self._intervals[c], self.states[c]
         if interval.count == 0:
             return []
-        means = interval.sums / interval.count
+        means = interval.means
         rows = self._recorder.rows()
         for (number, statistic), series in zip(self._rows, self._series[c], strict=True):
             value = means[number] if statistic == "mean" else interval.highest[number]
@@ -249,31 +249,6 @@ class Meter:
         self._withheld_cause = None
         ended = self.withheld.end(at_ns)
         return [] if ended is None else [self._recorder.gap(ended)]
-
-
-class _Interval:
-    """Sums of one channel since its last report."""
-
-    def __init__(self, n_features: int) -> None:
-        self._n_features = n_features
-        self.start_ns = self.end_ns = 0
-        self.restart()
-
-    def restart(self) -> None:
-        self.sums: NDArray[np.float64] = np.zeros(self._n_features)
-        self.highest: NDArray[np.float64] = np.full(self._n_features, -np.inf)
-        self.count = 0
-        self.quality = Quality.GOOD
-        self.start_ns = self.end_ns
-
-    def add(self, values: NDArray[np.float32], end_ns: int, quality: Quality) -> None:
-        if (self.count == 0 and self.start_ns == 0) or end_ns < self.start_ns:
-            self.start_ns = end_ns  # the first window, or the first after the clock was set back
-        self.sums += values
-        self.highest = np.maximum(self.highest, values)
-        self.count += 1
-        self.end_ns = end_ns
-        self.quality = max(self.quality, quality)
 
 
 def _channel(indicator: Indicator, subject: str) -> ChannelIndicator:

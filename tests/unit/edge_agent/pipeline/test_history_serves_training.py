@@ -47,7 +47,7 @@ def live_scores(name: str, series: SensorSeries) -> list[float | None]:
     for time_s, value in zip(series.times_s.tolist(), series.values.tolist(), strict=True):
         now_ns = time_s * 10**9
         line.score({TAG.name: Reading(TAG, value, Quality.GOOD, None, now_ns)}, now_ns)
-        scores.append(line.state.last_score)
+        scores.append(line.channel.last_score)
     return scores
 
 

@@ -107,7 +107,7 @@ def test_a_model_that_needs_a_whole_history_is_refused_until_it_is_there():
     line, rows = history_line(start="whole")
     assert told(beat(line, 0, 10.0)) == ["press-3.temperature has a history of 1 of 3 readings"]
     beat(line, 1, 11.0)
-    assert line.state.refused_total == 2
+    assert line.refused_total == 2
     assert line.refusal.since_ns == START_NS
     beat(line, 2, 12.0)
     assert line.refusal.since_ns is None
@@ -153,7 +153,7 @@ def test_a_forecast_is_made_for_the_instant_of_the_reading_not_of_the_beat():
 def test_time_is_never_what_pushed_a_forecasts_score():
     line, _ = forecast_line()
     beat(line, 0, 500.0)
-    assert [entry["feature"] for entry in line.pushed_by] == ["value"]
+    assert [entry["feature"] for entry in line.channel.explanation] == ["value"]
 
 
 def test_a_value_beyond_float32_is_refused_in_words():

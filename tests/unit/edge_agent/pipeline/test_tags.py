@@ -11,6 +11,7 @@ from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Scan, Tag
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.recorder import Recorder
+from edge_agent.pipeline.scored_line import Observer, ScoredWindows, unobserved
 from edge_agent.pipeline.tags import SnapshotLine, TagLine
 from edge_agent.settings import AlarmSettings, TagModelSettings
 from tests.support.blocks import rows_in
@@ -77,13 +78,13 @@ def test_a_reading_that_came_too_late_is_no_row_and_is_not_taken_for_reported() 
     assert reported(line, at(10, 1.0), at(9, 5.0), at(11, 5.1)) == [1.0, 5.1]
 
 
-def snapshot_line() -> SnapshotLine:
+def snapshot_line(observe: Observer = unobserved) -> SnapshotLine:
     settings = TagModelSettings(
         name="risk", asset="press-3", model="mean-model", inputs={"mean": "press-3.temperature"}, max_age_s=5.0,
         alarm=AlarmSettings(over_windows=2),
     )  # fmt: skip
     model = mean_model(family="tag_snapshot")
-    return SnapshotLine(settings, model, Recorder(is_clock_synced=lambda: True))
+    return SnapshotLine(settings, model, Recorder(is_clock_synced=lambda: True), observe=observe)
 
 
 def test_a_snapshot_scores_the_newest_values() -> None:
@@ -105,9 +106,9 @@ def test_a_snapshot_is_refused_by_name_while_a_tag_is_missing_bad_or_stale() -> 
     assert isinstance(stale, Event)
     assert "stale" in stale.body["detail"]
     tags.push(at(7, None))
-    assert line.score(tags.latest, START_NS + 7_000_000_000) == [], "the refusal is told once"
-    assert line.state.refused_total == 3
-    assert line.state.last_score is None
+    assert line.score(tags.latest, START_NS + 7_000_000_000) == [], "the refusal is reported once"
+    assert line.refused_total == 3
+    assert line.channel.last_score is None
 
 
 def test_two_anomalous_snapshots_raise_the_alarm_on_the_asset() -> None:
@@ -141,18 +142,16 @@ def test_a_row_the_model_will_not_take_is_a_gap_and_stops_nobody() -> None:
     line.swap(dataclasses.replace(line.model, score=broken))
     (gap,) = scored(line, 0.1)
     assert (gap.body["cause"], gap.body["detail"]) == ("model_refused", "the model gave a score that is not finite")
-    assert line.state.model_refused_total == line.state.refused_total == 1
+    assert line.model_refused_total == line.refused_total == 1
     line.swap(mean_model(family="tag_snapshot"))
     (ended,) = scored(line, 0.1)
     assert ended.body["cause"] == "model_refused"
-    assert line.state.scored_total == 1
+    assert line.channel.scored_total == 1
 
 
 def test_a_snapshot_line_shows_what_it_scored() -> None:
-    line = snapshot_line()
-    seen = []
-    line.observe = seen.append
-    scored(line, 0.25)
+    seen: list[ScoredWindows] = []
+    scored(snapshot_line(observe=seen.append), 0.25)
     (observed,) = seen
     assert observed.values.shape == (1, 1, 1)
     assert observed.scores.tolist() == [[0.25]]

@@ -8,8 +8,10 @@ from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
 from edge_agent.core.samples import SampleBlock, read_only
 from edge_agent.core.scores import Verdict
+from edge_agent.pipeline.condition.line import IndicatorLine
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
+from edge_agent.pipeline.scored_line import Observer, unobserved
 from edge_agent.pipeline.waveform import WaveformLine
 from edge_agent.settings import AlarmSettings, ReportSettings
 from tests.support.blocks import rows_in
@@ -19,12 +21,19 @@ START_NS = 1_700_000_000_000_000_000
 WINDOW_NS = round(WINDOW / RATE_HZ * 1e9)
 
 
-def line_of(model: ScoringModel, *, interval_s: float = 1.0, is_synced: bool = True) -> WaveformLine:
+def line_of(
+    model: ScoringModel,
+    *,
+    interval_s: float = 1.0,
+    is_synced: bool = True,
+    observe: Observer = unobserved,
+    indicators: IndicatorLine | None = None,
+) -> WaveformLine:
     return WaveformLine(
         source="rig", asset="rig-1", points=("x", "y"), sensor_type="vibration", signal_unit="g", model=model,
         alarm=AlarmSettings(over_windows=3, enter_fraction=0.9, leave_fraction=0.1),
         report=ReportSettings(interval_s=interval_s, alarm_interval_s=0.2),
-        recorder=Recorder(is_clock_synced=lambda: is_synced),
+        recorder=Recorder(is_clock_synced=lambda: is_synced), observe=observe, indicators=indicators,
     )  # fmt: skip
 
 
@@ -64,7 +73,7 @@ def test_an_interval_reports_the_mean_and_the_highest_score(model: ScoringModel)
     assert mean.series.unit == "g"
 
 
-def test_an_alarm_is_an_event_at_once_with_the_reason(model: ScoringModel) -> None:
+def test_an_alarm_is_an_event_at_once_with_its_explanation(model: ScoringModel) -> None:
     records = feed(line_of(model, interval_s=60.0), [(0.9, 0.0)] * 3)
     (alarm,) = events(records, EventKind.ALARM)
     assert alarm.subject == "rig-1.x"
@@ -163,6 +172,6 @@ def test_reports_go_on_at_their_interval_after_the_clock_was_set_back(model: Sco
     for i in range(6, 12):
         samples = read_only(np.full((2, WINDOW), 0.1, np.float32))
         records += line.push(SampleBlock("rig", i, START_NS - hour_ns + i * WINDOW_NS, RATE_HZ, "g", samples))
-    assert line._recorder.late_total > 6, "they are withheld, each interval's anew"
+    assert line._recorder.late_total > 6, "they are withheld, each interval's again"
     (told,) = line._recorder.take_events()
     assert told.body["cause"] == "clock_set_back"

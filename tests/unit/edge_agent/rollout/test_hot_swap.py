@@ -14,6 +14,7 @@ from edge_agent.core.samples import SampleBlock, read_only
 from edge_agent.dsp.windower import Windower
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.scored_line import ScoredWindows
 from edge_agent.pipeline.waveform import WaveformLine
 from edge_agent.rollout.hot_swap import check_fit, counts_of, standing_channels, swap_model
 from tests.support.blocks import rows_in
@@ -34,11 +35,11 @@ def stream(line: WaveformLine, blocks: range) -> list[Record]:
     return records
 
 
-def scores_seen(line: WaveformLine) -> list[float]:
-    """Of the first channel, every window, as they come."""
-    seen: list[float] = []
-    line.observe = lambda observed: seen.extend(observed.scores[0].tolist())
-    return seen
+class SeenScores(list[float]):
+    """Of the first channel, every window, as they come: an `Observer`."""
+
+    def __call__(self, windows: ScoredWindows) -> None:
+        self.extend(windows.scores[0].tolist())
 
 
 def version(model: ScoringModel, number: str, **spec: int) -> ScoringModel:
@@ -47,8 +48,8 @@ def version(model: ScoringModel, number: str, **spec: int) -> ScoringModel:
 
 @pytest.mark.parametrize("after", range(1, 12))
 def test_every_window_is_scored_once_wherever_the_swap_falls(model: ScoringModel, after: int) -> None:
-    whole, swapped = line_of(model), line_of(model)
-    expected, got = scores_seen(whole), scores_seen(swapped)
+    expected, got = SeenScores(), SeenScores()
+    whole, swapped = line_of(model, observe=expected), line_of(model, observe=got)
     stream(whole, range(40))
     stream(swapped, range(after))
     swapped.swap(version(model, "2.0.0"))

@@ -34,10 +34,14 @@ def history_model() -> ScoringModel:
 
 @pytest.fixture
 def line(history_model: ScoringModel) -> SnapshotLine:
+    return line_of(history_model)
+
+
+def line_of(model: ScoringModel) -> SnapshotLine:
     settings = TagModelSettings(
         name="drift", asset="press-3", model=NAME, inputs={"value": TAG.name}, interval_s=300.0, max_age_s=10.0
     )
-    return SnapshotLine(settings, history_model, Recorder(is_clock_synced=lambda: True))
+    return SnapshotLine(settings, model, Recorder(is_clock_synced=lambda: True))
 
 
 def beat(line: SnapshotLine, number: int) -> float | None:
@@ -45,7 +49,7 @@ def beat(line: SnapshotLine, number: int) -> float | None:
     now_ns = START_NS + number * STEP_NS
     reading = Reading(TAG, 20.0 + 60.0 * (number * 7 % 5) / 5, Quality.GOOD, None, now_ns)
     line.score({TAG.name: reading}, now_ns)
-    return line.state.last_score
+    return line.channel.last_score
 
 
 def newer(model: ScoringModel) -> ScoringModel:
@@ -53,14 +57,14 @@ def newer(model: ScoringModel) -> ScoringModel:
 
 
 def test_a_swap_costs_no_beat_of_a_history(line: SnapshotLine, history_model: ScoringModel) -> None:
-    alone = SnapshotLine(line.settings, history_model, Recorder(is_clock_synced=lambda: True))
+    alone = line_of(history_model)
     expected = [beat(alone, number) for number in range(12)]
     got = [beat(line, number) for number in range(8)]
     check_fit([line], newer(history_model))
     assert swap_model([line], newer(history_model)) == []
     got += [beat(line, number) for number in range(8, 12)]
     assert got == expected
-    fresh = SnapshotLine(line.settings, history_model, Recorder(is_clock_synced=lambda: True))
+    fresh = line_of(history_model)
     assert [beat(fresh, number) for number in range(8, 12)] != expected[8:], "the history counts"
     assert line.model.version == "2.0.0"
 
@@ -97,4 +101,4 @@ def test_its_counts_are_those_of_its_snapshots_unless_an_alarm_stands(line: Snap
         beat(line, number)
     assert counts_of([line], frozenset()).scored == 8
     assert counts_of([line], frozenset({("drift", 0)})).scored == 0
-    assert standing_channels([line]) == (frozenset({("drift", 0)}) if line.alarm.state.is_standing else frozenset())
+    assert standing_channels([line]) == (frozenset({("drift", 0)}) if line.channel.alarm.is_standing else frozenset())

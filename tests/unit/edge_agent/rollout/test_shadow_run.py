@@ -111,9 +111,8 @@ def test_beyond_its_share_of_the_processor_windows_are_passed_over_and_counted(m
 
 
 def test_the_line_shows_what_it_scored_and_scores_the_same(model: ScoringModel) -> None:
-    alone, watched = line_of(model), line_of(model)
     run = run_of(other(model), model, clock=FakeClock())
-    watched.observe = run.offer
+    alone, watched = line_of(model), line_of(model, observe=run.offer)
     levels = [(0.1 * (i % 4), 0.2) for i in range(30)]
     assert len(feed(alone, levels)) == len(feed(watched, levels))
     assert [c.last_score for c in alone.channels] == [c.last_score for c in watched.channels]

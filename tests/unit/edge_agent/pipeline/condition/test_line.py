@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,6 @@ from hypothesis import strategies as st
 
 from cloud_sync.columns import Record
 from cloud_sync.records import Event, EventKind, Row
-from edge_agent.core.channel import Channel, WhenFull
-from edge_agent.core.clock import FakeClock
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
 from edge_agent.core.samples import SampleBlock, read_only
@@ -23,7 +20,6 @@ from edge_agent.errors import BundleError, ConfigurationError
 from edge_agent.pipeline.condition.line import IndicatorLine
 from edge_agent.pipeline.condition.plan import check_rows, indicators_of
 from edge_agent.pipeline.recorder import Recorder
-from edge_agent.pipeline.stages import WaveformStage
 from edge_agent.rollout.hot_swap import check_fit
 from edge_agent.settings import TableSettings
 from tests.support.blocks import rows_in
@@ -47,7 +43,7 @@ def source_of(*indicators: dict[str, Any], **more: Any) -> SyntheticSettings:
 class Plant:
     """A line, the readings it may ask for, and a clock; two channels of sines, `y` twice as strong."""
 
-    def __init__(self, *indicators: dict[str, Any], interval_s: float = 1.0, tells_gaps: bool = True) -> None:
+    def __init__(self, *indicators: dict[str, Any], interval_s: float = 1.0, reports_gaps: bool = True) -> None:
         self.latest: dict[str, Reading] = {}
         self.now_ns = START_NS
         source = source_of(*indicators)
@@ -55,7 +51,7 @@ class Plant:
             source="rig", asset="rig-1", points=("x", "y"), sensor_type="vibration", signal_unit="m/s2",
             indicators=indicators_of(source, TableSettings()), interval_s=interval_s,
             recorder=Recorder(is_clock_synced=lambda: True), latest=lambda: self.latest,
-            now_ns=lambda: self.now_ns, tells_gaps=tells_gaps,
+            now_ns=lambda: self.now_ns, reports_gaps=reports_gaps,
         )  # fmt: skip
         self._index = 0
 
@@ -210,7 +206,7 @@ def test_a_gap_of_the_stream_is_told_once_and_by_the_models_line_where_there_is_
     lost = Gap("rig", GapCause.DEVICE_LOST, START_NS, START_NS + 5, "no answer")
     indicators = ({"family": "velocity"}, {"family": "time_domain", "window_s": 0.5})
     assert gaps(Plant(*indicators).line.push(lost)) == [("rig", "device_lost")]
-    assert gaps(Plant(*indicators, tells_gaps=False).line.push(lost)) == []
+    assert gaps(Plant(*indicators, reports_gaps=False).line.push(lost)) == []
     plant = Plant(*indicators)
     plant.second()
     plant._index += 3
@@ -296,14 +292,8 @@ def test_two_writers_of_one_row_are_refused_and_a_prefix_or_other_points_part_th
 
 
 def test_a_new_version_of_a_model_does_not_write_the_rows_of_an_indicator() -> None:
-    line = line_of(mean_model())
     plant = Plant({"family": "time_domain", "features": ["mean", "peak"]})
-    channel: Channel[SampleBlock | Gap] = Channel("rig", capacity=1, when_full=WhenFull.BLOCK)
-    WaveformStage(line, channel, _nowhere, FakeClock(), plant.line)
+    line = line_of(mean_model(), indicators=plant.line)
     check_fit([line], mean_model(names=("rms",)))
     with pytest.raises(BundleError, match="would both write mean"):
         check_fit([line], mean_model())
-
-
-async def _nowhere(_records: Sequence[Record]) -> None:
-    """Where the records of this test go."""

@@ -60,14 +60,14 @@ def test_a_model_of_other_features_begins_again() -> None:
 def test_only_reports_without_an_anomalous_window_teach() -> None:
     line = line_of(mean_model(), interval_s=0.5)
     feed(line, [(0.1, 0.1)] * 11 + [(0.1, 0.9)] + [(0.1, 0.1)] * 4)
-    assert line.explainers[0].baseline.count == 3
-    assert line.explainers[1].baseline.count == 2, "the report with the anomalous window does not"
+    assert line.channels[0].explainer.baseline.count == 3
+    assert line.channels[1].explainer.baseline.count == 2, "the report with the anomalous window does not"
 
 
 def test_there_is_no_explanation_before_the_first_report() -> None:
     line = line_of(mean_model(), interval_s=60.0)
     feed(line, [(0.1, 0.1)])
-    assert line.channels[0].pushed_by == []
+    assert line.channels[0].explanation == []
 
 
 def test_a_normal_interval_gives_its_means_and_an_anomalous_one_nothing() -> None:

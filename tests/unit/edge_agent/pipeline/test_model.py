@@ -12,7 +12,6 @@ from cloud_sync.records import EventKind
 from edge_agent.core.scores import Verdict
 from edge_agent.drivers.replay.settings import ReplaySettings
 from edge_agent.errors import BundleError, ConfigurationError
-from edge_agent.pipeline.channel_rows import row_points
 from edge_agent.pipeline.lines import measured_by
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
@@ -45,8 +44,8 @@ def line_of(model: ScoringModel, points: tuple[str, ...] = POINTS) -> WaveformLi
 
 
 def test_neighbours_are_one_row_named_after_both(model: ScoringModel) -> None:
-    assert row_points(POINTS, paired(model), source="rig") == ("de-x_de-y", "nde-x_nde-y")
-    assert row_points(POINTS, model, source="rig") == POINTS
+    assert paired(model).row_points(POINTS, source="rig") == ("de-x_de-y", "nde-x_nde-y")
+    assert model.row_points(POINTS, source="rig") == POINTS
 
 
 def test_channels_that_do_not_come_out_even_are_refused_by_name(model: ScoringModel) -> None:
