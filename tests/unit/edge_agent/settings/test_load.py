@@ -292,7 +292,7 @@ def test_a_variable_that_is_nested_too_deep_is_refused_by_name(tmp_path: Path, m
 def test_an_old_name_of_a_setting_is_refused_with_the_new_one(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     new = "central.in_flight: there is no such setting any more: it is called single_in_flight (readings) or"
     site.write_text(GOOD.replace("[central]", "[central]\nin_flight = 4"), encoding="utf-8")
-    assert f"{site}:5: {new}" in refused(site).message
+    assert f"{site}:6: {new}" in refused(site).message
     site.write_text(GOOD, encoding="utf-8")
     monkeypatch.setenv("EDGE_CENTRAL__IN_FLIGHT", "4")
     assert f"environment variable EDGE_CENTRAL__IN_FLIGHT: {new}" in refused(site).message
