@@ -42,11 +42,10 @@ from converters.training import (
     pump_maintenance,
     tag_anomaly,
 )
-from edge_agent.bundles.bundle import read_bundle
 from edge_agent.bundles.golden import GoldenReport
 from edge_agent.bundles.manifest import Manifest
 from edge_agent.bundles.silence import check_can_alarm
-from edge_agent.bundles.store import KEYS_DIR, ready
+from edge_agent.bundles.store import BundleStore, ready
 from edge_agent.errors import BundleError, EdgeError
 
 RECIPES: Final[dict[str, Callable[[Path], BundleContent]]] = {
@@ -183,7 +182,7 @@ def convert(
 @app.command()
 def keygen(key: KeyFile = DEFAULT_KEY, models: ModelsDir = DEFAULT_MODELS, as_json: AsJson = False) -> None:
     """Make a signing key, and put its public half where the agent looks for it."""
-    public = publish(make_key(key), models / KEYS_DIR)
+    public = publish(make_key(key), BundleStore(models).keys)
     if as_json:
         typer.echo(json.dumps({"private_key": str(key), "public_key": str(public)}, indent=2))
     else:
@@ -197,7 +196,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check signature and digests, run the golden vectors, and see that it can alarm, as the agent does."""
-    opened = read_bundle(bundle, keys_dir=keys or bundle.resolve().parent.parent / KEYS_DIR)
+    opened = BundleStore(bundle.resolve().parent.parent, keys).read(bundle)
     proven = ready(opened)
     check_can_alarm(proven)
     report = _report(opened.manifest, proven.golden) | {"path": str(bundle), "scores": _scores(opened.manifest)}

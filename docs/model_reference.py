@@ -15,8 +15,8 @@ from typing import Final
 
 import onnx
 
-from edge_agent.bundles.bundle import ModelBundle, read_bundle
-from edge_agent.bundles.store import KEYS_DIR, champion_version, list_bundles
+from edge_agent.bundles.bundle import ModelBundle
+from edge_agent.bundles.store import BundleStore, champion_version, list_bundles
 
 MODELS: Final = Path(__file__).parents[1] / "models_onnx"
 
@@ -96,7 +96,7 @@ def champions(models: Path = MODELS) -> list[Shipped]:
     found = []
     for listing in list_bundles(models):
         folder = models / listing.name / champion_version(models, listing.name)
-        bundle = read_bundle(folder, keys_dir=models / KEYS_DIR)
+        bundle = BundleStore(models).read(folder)
         found.append(Shipped(bundle, len(onnx.load_from_string(bundle.model).graph.node)))
     return found
 

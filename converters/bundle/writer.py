@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from converters.bundle.signing import publish, signature_line
 from converters.graphs.tree_ensemble import ML_OPSET, OPSET
-from edge_agent.bundles.bundle import SIGNATURE_FILE, read_bundle
+from edge_agent.bundles.bundle import SIGNATURE_FILE
 from edge_agent.bundles.golden import GoldenReport
 from edge_agent.bundles.manifest import GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, FeatureBaseline, Manifest, Toolchain
 from edge_agent.bundles.silence import check_can_alarm
-from edge_agent.bundles.store import KEYS_DIR, promote, ready
+from edge_agent.bundles.store import BundleStore, ready
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,22 +52,22 @@ def write_bundle(content: BundleContent, models_dir: Path, key: Ed25519PrivateKe
     An older build of the same version is replaced. Raises BundleError, with nothing changed, when the new
     one does not pass its own golden vectors, or cannot alarm and nobody has allowed that.
     """
-    keys_dir = models_dir / KEYS_DIR
-    publish(key, keys_dir)
+    store = BundleStore(models_dir)
+    publish(key, store.keys)
     name, number = content.manifest.name, content.manifest.version
     parent = models_dir / name
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent, prefix=".building-") as scratch:
         built = Path(scratch) / number
         _write_files(content, built, key)
-        proven = ready(read_bundle(built, keys_dir=keys_dir))
+        proven = ready(store.read(built))
         if content.manifest.scores is None or content.manifest.scores.silent_because is None:
             check_can_alarm(proven)
         place = parent / number
         if place.exists():
             shutil.rmtree(place)
         built.rename(place)
-    promote(models_dir, name, number, keys_dir=keys_dir)
+    store.promote(name, number)
     return WrittenBundle(place, sum(file.stat().st_size for file in place.iterdir()), proven.golden)
 
 

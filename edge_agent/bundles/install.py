@@ -18,11 +18,11 @@ from cloud_sync.host.fsync import sync
 from cloud_sync.host.private_files import make_private_file, mode_beside
 from edge_agent.bundles.archive import BUNDLE_FILES, MAX_UNPACKED_BYTES, is_archive, unpack
 from edge_agent.bundles.atomic_files import locked, publish_folder, remove_folder
-from edge_agent.bundles.bundle import MAX_FILE_BYTES, ModelBundle, read_bundle
+from edge_agent.bundles.bundle import MAX_FILE_BYTES, ModelBundle
 from edge_agent.bundles.isolated_proof import prove_elsewhere
 from edge_agent.bundles.manifest import MANIFEST_FILE, version_key
 from edge_agent.bundles.silence import check_can_alarm
-from edge_agent.bundles.store import BundleListing, list_bundles, ready
+from edge_agent.bundles.store import BundleListing, BundleStore, list_bundles, ready
 from edge_agent.errors import BundleError
 
 KEPT_VERSIONS: Final = 5
@@ -37,8 +37,8 @@ class Installed:
     """False when the same bundle was there already: a copy that was dropped twice, or a start after a kill."""
 
 
-def install(arrived: Path, models_dir: Path, *, keys_dir: Path, require_signature: bool = True) -> Installed:
-    """Bring the bundle in `arrived` (an archive or a folder) under `models_dir`. `arrived` is left as it is.
+def install(arrived: Path, store: BundleStore) -> Installed:
+    """Bring the bundle in `arrived` (an archive or a folder) into the store. `arrived` is left as it is.
 
     Raises
     ------
@@ -47,16 +47,17 @@ def install(arrived: Path, models_dir: Path, *, keys_dir: Path, require_signatur
     BundleError
         Anything else that speaks against it, by name; the models folder is as before.
     """
+    models_dir = store.folder
     try:
         with tempfile.TemporaryDirectory(dir=models_dir, prefix=_INCOMING, ignore_cleanup_errors=True) as scratch:
             built = Path(scratch) / "bundle"
             built.mkdir(mode=0o700)
             _take(arrived, built)
-            bundle = read_bundle(built, keys_dir=keys_dir, require_signature=require_signature)
+            bundle = store.read(built)
             if _is_there(bundle, models_dir):
                 return Installed(bundle.manifest.name, bundle.manifest.version, is_new=False)
             _check_successor(bundle, models_dir)
-            prove_elsewhere(built, keys_dir=keys_dir, require_signature=require_signature)
+            prove_elsewhere(built, store)
             check_can_alarm(ready(bundle))
             _put(built, bundle, models_dir)
     except OSError as exc:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent.bundles.bundle import read_bundle
-from edge_agent.bundles.store import ready
+from edge_agent.bundles.store import BundleStore, ready
 from edge_agent.errors import BundleError, ParserDiedError
 from edge_agent.isolation import Limits, ParserProcess
 
@@ -18,10 +18,10 @@ _LIMITS: Final = Limits(memory_bytes=4 * 2**30, cpu_s=600, wall_s=900.0)
 """On a small ARM box golden vectors take tens of seconds; the runtime's library alone takes 1 GiB of addresses."""
 
 
-def prove_elsewhere(path: Path, *, keys_dir: Path, require_signature: bool) -> None:
+def prove_elsewhere(path: Path, store: BundleStore) -> None:
     """Raise BundleError for a bundle that cannot be read or proven, or that ends the process that does it."""
     try:
-        _PROVER.call(load_and_prove, str(path), str(keys_dir), require_signature, limits=_LIMITS)
+        _PROVER.call(load_and_prove, str(path), str(store.keys), store.require_signature, limits=_LIMITS)
     except ParserDiedError as exc:
         raise BundleError(
             f"model.onnx cannot be used: {exc.message}",

@@ -4,7 +4,7 @@ Layout: `<models_dir>/<name>/<version>/` are bundles, `<models_dir>/<name>/champ
 
 Constraints
 - A champion is verified, proven over its golden vectors and warmed up before anybody gets it.
-- Promotion moves one pointer (`promotion`), atomically; a bundle is never edited.
+- Promotion moves one pointer (`champion_file`), atomically; a bundle is never edited.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from edge_agent.bundles.golden import GoldenReport, open_extractor, open_model, 
 from edge_agent.bundles.onnx_runtime import OnnxModel
 from edge_agent.dsp.family_base.family import Extractor
 from edge_agent.errors import BundleError, SignalError
+from edge_agent.settings import ModelSettings
 
 KEYS_DIR: Final = "keys"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -53,7 +54,7 @@ class BundleListing:
 
 
 def list_bundles(models_dir: Path) -> tuple[BundleListing, ...]:
-    """Every bundle in `models_dir`, by name. Opens no bundle; an absent folder has none. Raises BundleError."""
+    """Return every bundle in `models_dir`, by name. Opens no bundle; an absent folder has none. Raises BundleError."""
     listings = (_listing(folder) for folder in entries_of(models_dir) if _is_bundle_name(folder.name))
     return tuple(listing for listing in listings if listing.versions)
 
@@ -64,100 +65,89 @@ def _listing(folder: Path) -> BundleListing:
 
 
 def champion_version(models_dir: Path, name: str) -> str:
-    """The version the pointer of `name` names. Raises BundleError for an unknown name or a broken pointer."""
+    """Return the version that counts under `name`. Raises BundleError for an unknown name or a broken pointer."""
     return read_pointer(bundle_folder(models_dir, name)).version
 
 
-def load_champion(
-    models_dir: Path, name: str, *, keys_dir: Path, require_signature: bool = True, first: First | None = None
-) -> Champion:
-    """The bundle that counts under `name`, ready to score; `first` as for `load_bundle`.
+@dataclass(frozen=True, slots=True)
+class BundleStore:
+    """A folder of bundles, and whose signatures it trusts: the public keys in `keys_dir`, else in `<folder>/keys`."""
 
-    Raises
-    ------
-    BundleError
-        Unknown name (lists the known ones), no champion, or a bundle that is not verified or not proven here.
-    """
-    version = champion_version(models_dir, name)
-    return load_bundle(models_dir, name, version, keys_dir=keys_dir, require_signature=require_signature, first=first)
+    folder: Path
+    keys_dir: Path | None = None
+    require_signature: bool = True
+
+    @property
+    def keys(self) -> Path:
+        """Return the folder of public keys (*.pub) that may sign."""
+        return self.keys_dir or self.folder / KEYS_DIR
+
+    def read(self, path: Path) -> ModelBundle:
+        """Return the bundle in `path`, in this folder or not, verified; not yet proven. Raises BundleError."""
+        return read_bundle(path, keys_dir=self.keys, require_signature=self.require_signature)
+
+    def load_champion(self, name: str, *, first: First | None = None) -> Champion:
+        """Return the bundle that counts under `name`, ready to score; `first` as for `load`.
+
+        Raises
+        ------
+        BundleError
+            Unknown name (lists the known ones), no champion, or a bundle that is not verified or not proven here.
+        """
+        return self.load(name, champion_version(self.folder, name), first=first)
+
+    def load(self, name: str, version: str, *, first: First | None = None) -> Champion:
+        """Return a version of `name`, verified, proven and warmed up as a champion would be. Raises BundleError.
+
+        `first` sees the verified bundle before its graph is parsed here: `ProvenBundles.check`, for a process that must
+        go on whatever the graph does to a parser.
+        """
+        path = _version_folder(self.folder, name, version)
+        bundle = self.read(path)
+        named = (bundle.manifest.name, bundle.manifest.version)
+        if named != (name, version):
+            raise BundleError(f"{path} holds {named[0]} {named[1]}, not {name} {version}", hint="do not rename bundles")
+        if first is not None:
+            first(bundle)
+        return ready(bundle)
+
+    def promote(self, name: str, version: str, *, note: Note | None = None, on_probation: bool = False) -> Champion:
+        """Make `version` the champion of `name`, after it has been verified and proven on this box.
+
+        Either the old or the new pointer is there at any moment, also after power loss. Raises BundleError and leaves
+        the pointer alone when the version cannot be used.
+        """
+        champion = self.load(name, version)
+        move_pointer(bundle_folder(self.folder, name), version, note, on_probation=on_probation)
+        return champion
+
+    def roll_back(self, name: str, *, note: Note, version: str | None = None) -> Champion:
+        """Make the champion before the present one, or `version`, the champion again, verified and proven once more.
+
+        Raises BundleError and leaves the pointer alone when there is none, or it cannot be used.
+        """
+        folder = bundle_folder(self.folder, name)
+        back = version or read_pointer(folder).previous(versions_in(folder))
+        if back is None:
+            raise BundleError(
+                f"{name} has no champion to go back to", hint=f"there are: {', '.join(versions_in(folder))}; name one"
+            )
+        champion = self.load(name, back)
+        move_pointer(folder, back, note, is_rollback=True)
+        return champion
 
 
-def load_bundle(
-    models_dir: Path,
-    name: str,
-    version: str,
-    *,
-    keys_dir: Path,
-    require_signature: bool = True,
-    first: First | None = None,
-) -> Champion:
-    """The given version of `name`, verified, proven and warmed up as a champion would be. Raises BundleError.
-
-    `first` sees the verified bundle before its graph is parsed here: `ProvenBundles.check`, for a process that must
-    go on whatever the graph does to a parser.
-    """
-    path = _version_folder(models_dir, name, version)
-    bundle = read_bundle(path, keys_dir=keys_dir, require_signature=require_signature)
-    named = (bundle.manifest.name, bundle.manifest.version)
-    if named != (name, version):
-        raise BundleError(f"{path} holds {named[0]} {named[1]}, not {name} {version}", hint="do not rename bundles")
-    if first is not None:
-        first(bundle)
-    return ready(bundle)
+def bundle_store(settings: ModelSettings) -> BundleStore:
+    """Return the store that a gateway's settings name."""
+    return BundleStore(settings.dir, settings.keys_dir, settings.require_signature)
 
 
 def ready(bundle: ModelBundle) -> Champion:
-    """The bundle loaded, proven on this box and warmed up. Raises BundleError."""
+    """Return the bundle loaded, proven on this box and warmed up. Raises BundleError."""
     extractor, model = open_extractor(bundle), open_model(bundle)
     report = prove(bundle, extractor=extractor, model=model)
     _warm_up(bundle, model)
     return Champion(bundle, extractor, model, report)
-
-
-def promote(
-    models_dir: Path,
-    name: str,
-    version: str,
-    *,
-    keys_dir: Path | None = None,
-    require_signature: bool = True,
-    note: Note | None = None,
-    on_probation: bool = False,
-) -> Champion:
-    """Make `version` the champion of `name`, after it has been verified and proven on this box.
-
-    Either the old or the new pointer is there at any moment, also after power loss. `keys_dir` defaults to
-    `<models_dir>/keys`. Raises BundleError and leaves the pointer alone when the version cannot be used.
-    """
-    keys = models_dir / KEYS_DIR if keys_dir is None else keys_dir
-    champion = load_bundle(models_dir, name, version, keys_dir=keys, require_signature=require_signature)
-    move_pointer(bundle_folder(models_dir, name), version, note, on_probation=on_probation)
-    return champion
-
-
-def roll_back(
-    models_dir: Path,
-    name: str,
-    *,
-    note: Note,
-    version: str | None = None,
-    keys_dir: Path | None = None,
-    require_signature: bool = True,
-) -> Champion:
-    """Make the champion before the present one, or `version`, the champion again; it is verified and proven anew.
-
-    Raises BundleError and leaves the pointer alone when there is none, or it cannot be used.
-    """
-    folder = bundle_folder(models_dir, name)
-    back = version or read_pointer(folder).previous(versions_in(folder))
-    if back is None:
-        raise BundleError(
-            f"{name} has no champion to go back to", hint=f"there are: {', '.join(versions_in(folder))}; name one"
-        )
-    keys = models_dir / KEYS_DIR if keys_dir is None else keys_dir
-    champion = load_bundle(models_dir, name, back, keys_dir=keys, require_signature=require_signature)
-    move_pointer(folder, back, note, is_rollback=True)
-    return champion
 
 
 def _warm_up(bundle: ModelBundle, model: OnnxModel) -> None:
@@ -170,7 +160,7 @@ def _warm_up(bundle: ModelBundle, model: OnnxModel) -> None:
 
 
 def bundle_folder(models_dir: Path, name: str) -> Path:
-    """Where the versions of `name` lie. Raises BundleError for a name that has none; lists those that have."""
+    """Return where the versions of `name` lie. Raises BundleError for a name that has none; lists those that have."""
     folder = models_dir / name
     if not is_there(models_dir):
         raise BundleError(

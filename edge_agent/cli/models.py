@@ -12,11 +12,9 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from edge_agent.bundles.bundle import read_bundle
 from edge_agent.bundles.champion_file import Note, Pointer, pointer_or_none
 from edge_agent.bundles.manifest import version_key
 from edge_agent.bundles.silence import alarm_problem
@@ -24,11 +22,9 @@ from edge_agent.bundles.store import (
     BundleListing,
     Champion,
     bundle_folder,
+    bundle_store,
     champion_version,
     list_bundles,
-    load_bundle,
-    promote,
-    roll_back,
 )
 from edge_agent.core.clock import instant
 from edge_agent.errors import BundleError
@@ -87,14 +83,8 @@ def promote_version(
     against = _objection_to(site, name, version, before, tried)
     if against is not None:
         _check_overruled(f"{name} {version}", against, why, despite_refusal=despite_refusal)
-    champion = promote(
-        settings.dir,
-        name,
-        version,
-        keys_dir=settings.keys,
-        require_signature=settings.require_signature,
-        note=replace(_note(why or "promoted by hand"), despite=against),
-        on_probation=True,
+    champion = bundle_store(settings).promote(
+        name, version, note=replace(_note(why or "promoted by hand"), despite=against), on_probation=True
     )
     if tried is not None:
         forget_challenger(bundle_folder(settings.dir, name))
@@ -110,14 +100,7 @@ def rollback(config: Path | None, name: str, version: str | None, *, why: str, a
             f"{name} {version} is newer than the champion {before.version}",
             hint=f"to go forward: edge-agent models promote {name} {version}",
         )
-    champion = roll_back(
-        settings.dir,
-        name,
-        version=version,
-        keys_dir=settings.keys,
-        require_signature=settings.require_signature,
-        note=_note(why or "rolled back by hand"),
-    )
+    champion = bundle_store(settings).roll_back(name, version=version, note=_note(why or "rolled back by hand"))
     _print_moved(settings, champion, before, as_json)
 
 
@@ -129,12 +112,12 @@ def _objection_to(
         return None  # it is already
     if tried is not None and tried.state is ChallengerState.REFUSED:
         return f"its shadow run refused it: {tried.reason}"
-    load = partial(load_bundle, keys_dir=site.models.keys, require_signature=site.models.require_signature)
-    candidate = load(site.models.dir, name, version)
+    store = bundle_store(site.models)
+    candidate = store.load(name, version)
     champion = None
     if before is not None:
         with contextlib.suppress(BundleError):  # a damaged champion is a reason to promote, not one against it
-            champion = load(site.models.dir, name, before.version)
+            champion = store.load(name, before.version)
     missed, state_dir = site.models.shadow_missed_fraction, site.gateway.state_dir
     return check_offline(candidate, champion, missed_fraction=missed, state_dir=state_dir).problem
 
@@ -210,7 +193,7 @@ def _version(
     path = settings.dir / listing.name / version
     key_id, refusal = None, None
     try:
-        bundle = read_bundle(path, keys_dir=settings.keys, require_signature=settings.require_signature)
+        bundle = bundle_store(settings).read(path)
         key_id = bundle.key_id
     except BundleError as exc:
         refusal = exc.message
@@ -235,9 +218,7 @@ def _verified(settings: ModelSettings, name: str, version: str) -> dict[str, Any
         "score_tolerance": None, "cannot_alarm": None,
     }  # fmt: skip
     try:
-        champion = load_bundle(
-            settings.dir, name, version, keys_dir=settings.keys, require_signature=settings.require_signature
-        )
+        champion = bundle_store(settings).load(name, version)
     except BundleError as exc:
         return document | {"refusal": exc.message, "do": exc.hint}
     golden = champion.golden

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_agent.bundles.store import load_champion
+from edge_agent.bundles.store import BundleStore
 from edge_agent.cli.score_progress import Progress
 from edge_agent.cli.score_results import file_column, summary_of
 from edge_agent.cli.score_tags import score_tables
@@ -220,7 +220,7 @@ def load_model(name: str, models: Path | None, *, allow_unsigned: bool) -> Scori
     """Load a bundle. Raises ConfigurationError for one that may not score."""
     folder = models or _default_models()
     try:
-        champion = load_champion(folder, name, keys_dir=folder / "keys", require_signature=not allow_unsigned)
+        champion = BundleStore(folder, require_signature=not allow_unsigned).load_champion(name)
     except BundleError as exc:
         raise ConfigurationError(exc.message, hint=exc.hint) from exc
     return scoring_model(champion)

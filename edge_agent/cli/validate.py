@@ -120,15 +120,15 @@ def _check_indicators(settings: Settings) -> None:
 
 def _features_of(model: str | None, settings: ModelSettings) -> tuple[str, ...]:
     """Names of a champion's features; none when there is no bundle that can be read, which the start then says."""
-    from edge_agent.bundles.bundle import read_bundle
     from edge_agent.bundles.champion_file import read_pointer
+    from edge_agent.bundles.store import bundle_store
 
     if model is None:
         return ()
     folder = settings.dir / model
     try:
         version = read_pointer(folder).version
-        bundle = read_bundle(folder / version, keys_dir=settings.keys, require_signature=settings.require_signature)
+        bundle = bundle_store(settings).read(folder / version)
     except BundleError:
         return ()
     return tuple(feature.name for feature in bundle.spec.features)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from edge_agent.bundles.install import install, sweep
+from edge_agent.bundles.store import bundle_store
 from edge_agent.core.clock import Clock
 from edge_agent.errors import BundleError
 from edge_agent.rollout.inbox import Inbox, InboxItem, Refused
@@ -25,13 +26,9 @@ class InboxWatch:
         self._dir = settings.dir
         self._clock = clock
         self._log = log
-        put_in_place = partial(
-            install,
-            models_dir=settings.dir,
-            keys_dir=settings.keys,
-            require_signature=settings.require_signature,
-        )
-        self._inbox = Inbox(settings.inbox, put_in_place, keys_dir=settings.keys) if settings.inbox else None
+        store = bundle_store(settings)
+        put_in_place = partial(install, store=store)
+        self._inbox = Inbox(settings.inbox, put_in_place, keys_dir=store.keys) if settings.inbox else None
 
     async def tidy(self) -> None:
         """Remove what a killed installation left. Before the first `take_in`."""

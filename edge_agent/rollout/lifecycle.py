@@ -2,8 +2,8 @@
 
 Constraints
 - The champion scores on while anything is read, proven or compared; a swap happens between two windows.
-- The files say what is true (`promotion`, `challenger`): a pointer that somebody else moved is followed, and whatever
-  step the process dies in, the next start goes on from there.
+- The files say what is true (`champion_file`, `challenger_file`): a pointer that somebody else moved is followed, and
+  whatever step the process dies in, the next start goes on from there.
 - Every change is an event `model_report` and a line in the log; nothing here ends the agent but its own faults.
 """
 
@@ -18,7 +18,7 @@ from typing import Final
 from cloud_sync.columns import Record
 from edge_agent.bundles.champion_file import Note, Pointer, move_pointer, note_probation, read_pointer
 from edge_agent.bundles.folders import versions_in
-from edge_agent.bundles.store import bundle_folder, promote, roll_back
+from edge_agent.bundles.store import bundle_folder, bundle_store
 from edge_agent.core.clock import Clock, instant
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.model import ScoringModel
@@ -259,14 +259,7 @@ class ModelLifecycle:
         return quiet_problem(newest, self._settings.shadow_missed_fraction, before=version)
 
     async def _withdraw(self, rollout: Rollout, reason: str) -> None:
-        back = partial(
-            roll_back,
-            self._settings.dir,
-            rollout.name,
-            note=self._note(reason),
-            keys_dir=self._settings.keys,
-            require_signature=self._settings.require_signature,
-        )
+        back = partial(bundle_store(self._settings).roll_back, rollout.name, note=self._note(reason))
         await asyncio.to_thread(back)
         await self._follow(rollout, await self._read_pointer(rollout))
 
@@ -280,12 +273,9 @@ class ModelLifecycle:
             rollout.waits = waits
             return
         step = partial(
-            promote,
-            self._settings.dir,
+            bundle_store(self._settings).promote,
             rollout.name,
             ready.version,
-            keys_dir=self._settings.keys,
-            require_signature=self._settings.require_signature,
             note=self._note(f"its trial held: {ready.reason}"),
             on_probation=True,
         )

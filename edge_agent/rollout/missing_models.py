@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
+from edge_agent.bundles.store import bundle_store
 from edge_agent.core.clock import Clock
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.model import ScoringModel
@@ -70,7 +71,7 @@ class MissingModels:
     def _print_of(self, name: str) -> _Print:
         """Name, size and time of change of everything that decides whether this model can be used."""
         models = self._settings.models
-        folder, keys = models.dir / name, models.keys
+        folder, keys = models.dir / name, bundle_store(models).keys
         inside = [*_below(folder, "*"), *_below(folder, "*/*"), *_below(keys, "*")]
         return tuple(sorted(filter(None, map(_stat, [models.dir, folder, keys, *inside]))))
 

@@ -11,7 +11,7 @@ from edge_agent.bundles.champion_file import Note, pointer_or_none
 from edge_agent.bundles.manifest import FeatureBaseline
 from edge_agent.bundles.proven import ProvenBundles
 from edge_agent.bundles.silence import alarm_problem, check_can_alarm
-from edge_agent.bundles.store import Champion, load_bundle, load_champion, roll_back
+from edge_agent.bundles.store import Champion, bundle_store
 from edge_agent.dsp.family_base.family import channels_per_row
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.explain.attribution import SIGMAS_P01_TO_P99
@@ -81,18 +81,18 @@ def _settle_probation(settings: ModelSettings, name: str, time: str) -> Withdraw
     pointer = pointer_or_none(settings.dir / name)
     if pointer is None or pointer.probation_starts is None:
         return None
-    keys, is_signed = settings.keys, settings.require_signature
+    store = bundle_store(settings)
     reason = f"the agent died {MAX_STARTS} times within its probation"
     if pointer.probation_starts < MAX_STARTS:
         try:
-            loaded = load_bundle(settings.dir, name, pointer.version, keys_dir=keys, require_signature=is_signed)
+            loaded = store.load(name, pointer.version)
             if pointer.despite is None:
                 check_can_alarm(loaded)
         except BundleError as exc:
             reason = f"it cannot be used: {exc.message}"
         else:
             return None
-    back = roll_back(settings.dir, name, note=Note("agent", reason, time), keys_dir=keys, require_signature=is_signed)
+    back = store.roll_back(name, note=Note("agent", reason, time))
     return Withdrawn(name, pointer.version, back.bundle.manifest.version, reason)
 
 
@@ -115,11 +115,9 @@ def load_models(
 
 def load_model(settings: Settings, name: str) -> ScoringModel:
     """The champion of this name, proven on this box. Raises BundleError, also when it does not fit who asks for it."""
-    models = settings.models
-    proven = ProvenBundles(settings.gateway.state_dir, keys_dir=models.keys, require_signature=models.require_signature)
-    champion = load_champion(
-        models.dir, name, keys_dir=models.keys, require_signature=models.require_signature, first=proven.check
-    )
+    store = bundle_store(settings.models)
+    proven = ProvenBundles(settings.gateway.state_dir, store)
+    champion = store.load_champion(name, first=proven.check)
     model = scoring_model(champion)
     _check_kind(settings, model)
     return model

@@ -13,7 +13,7 @@ from edge_agent.bundles.champion_file import Pointer
 from edge_agent.bundles.manifest import version_key
 from edge_agent.bundles.proven import ProvenBundles
 from edge_agent.bundles.silence import Missed
-from edge_agent.bundles.store import Champion, load_bundle
+from edge_agent.bundles.store import Champion, bundle_store
 from edge_agent.core.clock import Clock
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.model import ScoringModel
@@ -33,13 +33,8 @@ class VersionLoader:
         self._settings = settings
         self._state_dir = state_dir
         self._clock = clock
-        self._load = partial(
-            load_bundle,
-            settings.dir,
-            keys_dir=settings.keys,
-            require_signature=settings.require_signature,
-            first=ProvenBundles(state_dir, keys_dir=settings.keys, require_signature=settings.require_signature).check,
-        )
+        store = bundle_store(settings)
+        self._load = partial(store.load, first=ProvenBundles(state_dir, store).check)
 
     def to_follow(self, rollout: Rollout, pointer: Pointer) -> ScoringModel:
         """Return the version that a moved pointer names. Raises BundleError when it may not score here.

@@ -134,11 +134,6 @@ class ModelSettings(Strict):
         0.5, gt=0, le=1, description="Share of anomalous windows in a probation that is an alarm flood."
     )
 
-    @property
-    def keys(self) -> Path:
-        """The folder of public keys that may sign bundles."""
-        return self.keys_dir or self.dir / "keys"
-
     @model_validator(mode="after")
     def _what_is_fetched_has_a_place(self) -> ModelSettings:
         if self.pull_url is not None and self.inbox is None:

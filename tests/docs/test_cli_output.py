@@ -13,7 +13,7 @@ import pytest
 
 from cloud_sync.transports.memory import MemoryTransport
 from edge_agent.app import Agent
-from edge_agent.bundles.store import load_champion
+from edge_agent.bundles.store import BundleStore
 from edge_agent.cli import demo as demo_command
 from edge_agent.cli import models as models_command
 from edge_agent.cli.check import check_box
@@ -181,9 +181,7 @@ def test_the_fields_of_check_are_the_documented_ones(site: Path, capsys: pytest.
 
 
 def test_the_fields_of_score_are_the_documented_ones() -> None:
-    champion = load_champion(
-        MODELS, "vibration_anomaly_isolationforest", keys_dir=MODELS / "keys", require_signature=True
-    )
+    champion = BundleStore(MODELS).load_champion("vibration_anomaly_isolationforest")
     recording = REPOSITORY / "tests/data/nasa_ims/2nd_test/2004.02.12.10.32.39.gz"
     model = scoring_model(champion)
     line = next(results_of(score_recording(recording, model, None), model))
@@ -191,9 +189,7 @@ def test_the_fields_of_score_are_the_documented_ones() -> None:
 
 
 def test_the_fields_of_tables_of_tags_are_the_documented_ones() -> None:
-    champion = load_champion(
-        MODELS, "ai4i_classifier_randomforest_baseline", keys_dir=MODELS / "keys", require_signature=True
-    )
+    champion = BundleStore(MODELS).load_champion("ai4i_classifier_randomforest_baseline")
     line = next(results_of_table(REPOSITORY / "tests/data/ai4i/ai4i2020.csv", scoring_model(champion), Overrides()))
     tables = PAGE.read_text(encoding="utf-8").split("tables of tags\n")[1].split("\n## ")[0]
     assert set(line) == set(re.findall(r"^\| `([^`]+)` \|", tables, flags=re.MULTILINE))

@@ -18,7 +18,7 @@ import pytest
 
 from edge_agent.bundles.champion_file import read_pointer
 from edge_agent.bundles.install import install, sweep
-from edge_agent.bundles.store import list_bundles, load_champion
+from edge_agent.bundles.store import BundleStore, list_bundles
 from edge_agent.rollout.challenger_file import candidate, read_challenger
 from edge_agent.rollout.inbox import SETTLE_S, Inbox
 from tests.support.bundle_workshop import AI4I, Workshop, make_workshop
@@ -47,7 +47,7 @@ def counted(call):
 from edge_agent.bundles import golden
 from edge_agent.rollout.inbox import SETTLE_S, Inbox
 from edge_agent.rollout.challenger_file import Challenger, ChallengerState, forget_challenger, write_challenger
-from edge_agent.bundles.store import bundle_folder, promote, roll_back
+from edge_agent.bundles.store import BundleStore, bundle_folder
 from edge_agent.bundles.install import install, sweep
 from edge_agent.bundles.champion_file import Note, note_probation
 
@@ -55,9 +55,9 @@ for name in ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir"):
     setattr(os, name, counted(getattr(os, name)))
 
 NAME, NOW = sys.argv[4], "2026-05-04T12:00:00Z"
-keys = models / "keys"
+store = BundleStore(models)
 note = Note("test", "because", NOW)
-box = Inbox(inbox, lambda path: install(path, models, keys_dir=keys))
+box = Inbox(inbox, lambda path: install(path, store))
 folder = bundle_folder(models, NAME)
 
 sweep(models)
@@ -65,11 +65,11 @@ box.look(now_s=0.0, time=NOW)
 box.look(now_s=SETTLE_S, time=NOW)
 for state in (ChallengerState.SHADOW, ChallengerState.READY):
     write_challenger(folder, Challenger(version="1.1.0", state=state, since=NOW))
-promote(models, NAME, "1.1.0", keys_dir=keys, note=note, on_probation=True)
+store.promote(NAME, "1.1.0", note=note, on_probation=True)
 forget_challenger(folder)
 note_probation(folder, "1.1.0", 1)
-roll_back(models, NAME, note=note, keys_dir=keys)
-promote(models, NAME, "1.1.0", keys_dir=keys, note=note, on_probation=True)
+store.roll_back(NAME, note=note)
+store.promote(NAME, "1.1.0", note=note, on_probation=True)
 note_probation(folder, "1.1.0", None)
 print(steps)
 """
@@ -95,7 +95,7 @@ def run_until_step(step: int, models: Path, inbox: Path) -> subprocess.Completed
 def check_one_champion(models: Path, inbox: Path) -> str:
     """What the next start finds, before it has mended anything; its version."""
     (listing,) = list_bundles(models)
-    champion = load_champion(models, AI4I, keys_dir=models / "keys")
+    champion = BundleStore(models).load_champion(AI4I)
     assert champion.golden.windows > 0
     assert champion.bundle.manifest.version == listing.champion
     return champion.bundle.manifest.version
@@ -104,7 +104,7 @@ def check_one_champion(models: Path, inbox: Path) -> str:
 def check_goes_on(models: Path, inbox: Path) -> None:
     """The next start mends what is left and the new version gets in, once."""
     sweep(models)
-    box = Inbox(inbox, lambda path: install(path, models, keys_dir=models / "keys"))
+    box = Inbox(inbox, lambda path: install(path, BundleStore(models)))
     for now_s in (0.0, SETTLE_S, 2 * SETTLE_S):
         box.look(now_s=now_s, time=NOW)
     (listing,) = list_bundles(models)

@@ -24,6 +24,7 @@ from edge_agent.bundles.bundle import _parse, read_bundle
 from edge_agent.bundles.isolated_proof import prove_elsewhere
 from edge_agent.bundles.keyring import parse_signature, read_key_ring
 from edge_agent.bundles.manifest import MANIFEST_FILE, MODEL_FILE
+from edge_agent.bundles.store import BundleStore
 from edge_agent.errors import BundleError, ConfigurationError
 from edge_agent.settings.load import load_settings
 from edge_agent.settings.toml_file import find_settings_file, read_document
@@ -249,7 +250,7 @@ def _prove(folder: Path) -> Enter:
         (bundle / MODEL_FILE).write_bytes(content)
         files = manifest["files"] | {MODEL_FILE: hashlib.sha256(content).hexdigest()}
         (bundle / MANIFEST_FILE).write_text(json.dumps(manifest | {"files": files}))
-        prove_elsewhere(bundle, keys_dir=REPOSITORY / "models_onnx" / "keys", require_signature=False)
+        prove_elsewhere(bundle, BundleStore(REPOSITORY / "models_onnx", require_signature=False))
 
     return prove
 

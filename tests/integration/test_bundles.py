@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_agent.bundles.store import Champion, list_bundles, load_champion
+from edge_agent.bundles.store import BundleStore, Champion, list_bundles
 from edge_agent.core.samples import SampleBlock
 from edge_agent.core.windows import WindowBatch
 from edge_agent.dsp.windower import Windower
@@ -32,7 +32,7 @@ NAMES = (
 
 
 def champion(name: str) -> Champion:
-    return load_champion(MODELS, name, keys_dir=MODELS / "keys")
+    return BundleStore(MODELS).load_champion(name)
 
 
 def anomalous(model: Champion, path: Path) -> np.ndarray:  # type: ignore[type-arg]

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from cloud_sync.transports.connection import ConnectionOptions
 from edge_agent.bundles.champion_file import Note
 from edge_agent.bundles.install import install
-from edge_agent.bundles.store import list_bundles, promote, roll_back
+from edge_agent.bundles.store import list_bundles
 from edge_agent.core.clock import Clock, FakeClock
 from edge_agent.errors import BundleError
 from edge_agent.rollout.inbox import SETTLE_S, Inbox
@@ -96,7 +96,7 @@ class World:
         )
 
     def take_in(self) -> None:
-        box = Inbox(self.inbox, lambda path: install(path, self.workshop.models, keys_dir=self.workshop.keys))
+        box = Inbox(self.inbox, lambda path: install(path, self.workshop.store))
         box.look(now_s=0.0, time="2026-05-04T12:00:00Z")
         box.look(now_s=SETTLE_S, time="2026-05-04T12:00:00Z")
 
@@ -154,8 +154,8 @@ async def test_what_was_refused_is_not_fetched_again(world: World) -> None:
 
 async def test_what_somebody_went_back_from_is_not_fetched_again(world: World) -> None:
     world.workshop.add_version(AI4I, "1.1.0")
-    promote(world.workshop.models, AI4I, "1.1.0")
-    roll_back(world.workshop.models, AI4I, note=Note("anna", "floods", "2026-05-04T12:00:00Z"))
+    world.workshop.store.promote(AI4I, "1.1.0")
+    world.workshop.store.roll_back(AI4I, note=Note("anna", "floods", "2026-05-04T12:00:00Z"))
     world.workshop.bundle(AI4I, "1.1.0").rename(world.web / "moved")
     world.offer("1.1.0")
     assert await world.pull().pull() == []

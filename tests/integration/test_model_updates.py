@@ -20,7 +20,6 @@ from cloud_sync.records import EventKind
 from cloud_sync.transports.memory import MemoryTransport
 from edge_agent.app import Agent
 from edge_agent.bundles.champion_file import Note, note_probation, read_pointer
-from edge_agent.bundles.store import promote
 from edge_agent.cli import models as command
 from edge_agent.cli.model_text import model_lines
 from edge_agent.core.clock import SystemClock
@@ -322,9 +321,7 @@ async def test_a_pointer_at_what_cannot_be_used_is_a_problem_and_the_old_one_sco
 
 def on_probation(site: Site, **changes: Any) -> Path:
     path = site.add("1.1.0", **changes)
-    promote(
-        site.workshop.models, VIBRATION, "1.1.0", note=Note("anna", "try", "2026-05-04T12:00:00Z"), on_probation=True
-    )
+    site.workshop.store.promote(VIBRATION, "1.1.0", note=Note("anna", "try", "2026-05-04T12:00:00Z"), on_probation=True)
     return path
 
 
@@ -392,7 +389,7 @@ async def test_a_blind_model_whose_pointer_was_moved_by_other_means_goes_back(si
         blind_of(site)
         await gateway.report("refused")
         note = Note("anna", "try", "2026-05-04T12:00:00Z")
-        promote(site.workshop.models, VIBRATION, "1.1.0", note=note, on_probation=True)
+        site.workshop.store.promote(VIBRATION, "1.1.0", note=note, on_probation=True)
         assert "it never alarms" in (await gateway.report("rolled_back"))["reason"]
         assert gateway.version == site.pointer == "1.0.0"
 

@@ -13,6 +13,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from converters.bundle.signing import publish
+from edge_agent.bundles.store import BundleStore
 from tests.support.places import SHIPPED_MODELS
 
 SHIPPED = SHIPPED_MODELS
@@ -30,6 +31,10 @@ class Workshop:
     @property
     def keys(self) -> Path:
         return self.models / "keys"
+
+    @property
+    def store(self) -> BundleStore:
+        return BundleStore(self.models)
 
     def bundle(self, name: str = VIBRATION, version: str = "1.0.0") -> Path:
         return self.models / name / version

@@ -22,7 +22,7 @@ from converters.errors import CardError, ModelFileError, UnsupportedModelError
 from converters.inputs.model_file import read_model
 from converters.kinds import KINDS
 from converters.proof.reference_features import VIBRATION_NAMES, cut, vibration
-from edge_agent.bundles.store import load_champion
+from edge_agent.bundles.store import BundleStore
 from edge_agent.errors import EdgeError
 from tests.support.card_folder import NAMES, CardFolder, fitted_pipeline, make_card_folder
 from tests.support.places import REPOSITORY
@@ -66,7 +66,7 @@ def test_skops_file_becomes_a_champion_the_agent_loads(folder: CardFolder) -> No
     assert report["kind"] == "StandardScaler + IsolationForest"
     assert report["parity"]["rows"] >= 100_000
     assert report["parity"]["verdict_flips"] == 0
-    champion = load_champion(folder.path / "models", "press", keys_dir=folder.path / "models" / "keys")
+    champion = BundleStore(folder.path / "models").load_champion("press")
     assert champion.bundle.manifest.version == "1.2.0"
     scores = champion.model.score(folder.rows.astype(np.float32))
     np.testing.assert_allclose(scores, -fitted_pipeline(folder.rows).score_samples(folder.rows), atol=1e-6)

@@ -14,7 +14,7 @@ from converters.bundle.signing import make_key
 from converters.bundle.writer import write_bundle
 from converters.cli import RECIPES, app
 from converters.training import ai4i
-from edge_agent.bundles.store import champion_version, load_champion
+from edge_agent.bundles.store import BundleStore, champion_version
 from edge_agent.errors import BundleError
 from tests.support.places import REPOSITORY
 
@@ -30,7 +30,7 @@ def test_trained_bundle_is_champion_and_proven(tmp_path: Path) -> None:
     report = json.loads(done.stdout)["bundles"][0]
     assert report["name"] == ai4i.NAME
     assert report["parity"]["verdict_flips"] == 0
-    assert load_champion(models, ai4i.NAME, keys_dir=models / "keys").golden.windows == report["golden"]["windows"]
+    assert BundleStore(models).load_champion(ai4i.NAME).golden.windows == report["golden"]["windows"]
 
 
 def test_training_twice_gives_the_same_bytes(tmp_path: Path) -> None:

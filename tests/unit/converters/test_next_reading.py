@@ -22,7 +22,7 @@ from converters.graphs.lightgbm_forecaster import as_seen_one_later
 from converters.training import lightgbm_challenger as shipped
 from converters.training.lag_frame import columns_of, lag_frame
 from converters.training.synthetic_sensors import synthetic_sensor
-from edge_agent.bundles.store import load_champion
+from edge_agent.bundles.store import BundleStore
 from edge_agent.dsp.families.tag_history import histories
 from tests.support.card_folder import CARD, CardFolder
 from tests.support.places import REPOSITORY
@@ -82,7 +82,7 @@ def test_score_is_the_distance_from_what_the_row_before_foretold(folder: CardFol
     done = run_convert(folder, fitted())
     assert done.exception is None, done.exception
     assert json.loads(done.stdout)["kind"] == "lags, MinMaxScaler + LGBMRegressor"
-    champion = load_champion(folder.path / "models", "forecaster", keys_dir=folder.path / "models" / "keys")
+    champion = BundleStore(folder.path / "models").load_champion("forecaster")
     assert champion.bundle.manifest.task == "forecasting"
     assert any("robust standard deviation" in note for note in champion.bundle.manifest.notes)
     off = np.abs(SENSOR.values[1:] - fitted().booster_.predict(inputs()))[shipped.N_LAGS :]
@@ -94,7 +94,7 @@ def test_scale_of_the_card_is_what_a_difference_is_counted_in(folder: CardFolder
     folder.change_card("[forecast]", "[forecast]\nscale = 2.0")
     done = run_convert(folder, fitted())
     assert done.exception is None, done.exception
-    champion = load_champion(folder.path / "models", "forecaster", keys_dir=folder.path / "models" / "keys")
+    champion = BundleStore(folder.path / "models").load_champion("forecaster")
     off = np.abs(SENSOR.values[1:] - fitted().booster_.predict(inputs()))[shipped.N_LAGS :]
     np.testing.assert_allclose(champion.model.score(folder.rows.astype(np.float32)), off / 2.0, atol=2e-5)
 

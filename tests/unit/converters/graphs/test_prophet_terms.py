@@ -17,7 +17,7 @@ from converters.errors import ModelFileError, UnsupportedModelError
 from converters.graphs.prophet_terms import predicted, prophet_library, quietly
 from converters.inputs.model_file import read_model
 from converters.kinds import convert, describe
-from edge_agent.bundles.store import load_champion
+from edge_agent.bundles.store import BundleStore
 from edge_agent.dsp.families.tag_forecast import LAYOUT
 from tests.support.card_folder import CARD, CardFolder
 
@@ -64,7 +64,7 @@ def test_json_of_a_prophet_becomes_a_champion_the_agent_loads(folder: CardFolder
     report = json.loads(done.stdout)
     assert report["kind"] == "Prophet"
     assert report["parity"]["rows"] >= 100_000
-    champion = load_champion(folder.path / "models", "oil_forecast", keys_dir=folder.path / "models" / "keys")
+    champion = BundleStore(folder.path / "models").load_champion("oil_forecast")
     assert champion.bundle.manifest.task == "forecasting"
     assert champion.bundle.manifest.source_model.hyperparameters["changepoint_prior_scale"] == 0.05
     scores = champion.model.score(folder.rows.astype(np.float32))

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from converters.cli import app
 from converters.errors import ModelFileError
 from edge_agent.bundles.manifest import Manifest
-from edge_agent.bundles.store import load_champion
+from edge_agent.bundles.store import BundleStore
 from tests.support.card_folder import fitted_pipeline, make_card_folder
 from tests.support.registry_store import Store, make_store
 from tests.unit.converters.test_cli import Writes
@@ -33,7 +33,7 @@ def run_convert(store: Store, models: Path, address: str, *more: str) -> Result:
 
 
 def manifest_of(models: Path, name: str) -> Manifest:
-    return load_champion(models / "models", name, keys_dir=models / "models" / "keys").bundle.manifest
+    return BundleStore(models / "models").load_champion(name).bundle.manifest
 
 
 def digest(path: Path) -> str:
@@ -45,7 +45,7 @@ def test_alias_becomes_a_champion_named_and_numbered_as_in_the_registry(store: S
     assert done.exception is None, done.exception
     report = json.loads(done.stdout)
     assert (report["name"], report["version"], report["kind"]) == ("press", "1.0.0", "StandardScaler + IsolationForest")
-    champion = load_champion(tmp_path / "models", "press", keys_dir=tmp_path / "models" / "keys")
+    champion = BundleStore(tmp_path / "models").load_champion("press")
     scores = champion.model.score(store.rows.astype(np.float32))
     np.testing.assert_allclose(scores, -fitted_pipeline(store.rows).score_samples(store.rows), atol=1e-6)
 

@@ -16,7 +16,7 @@ from converters.training.lag_frame import columns_of, lag_frame
 from converters.training.synthetic_sensors import OUTLIER_EVERY, synthetic_sensor, synthetic_sensors, with_fault
 from converters.training.tag_evaluation import alarm_readings
 from edge_agent.bundles.onnx_runtime import OnnxModel
-from edge_agent.bundles.store import load_champion
+from edge_agent.bundles.store import BundleStore
 from edge_agent.core.features import FeatureSpec
 from edge_agent.dsp.catalog import build_extractor, feature_ids
 from edge_agent.dsp.families.tag_history import NAME, histories
@@ -74,7 +74,7 @@ def test_a_forecaster_is_trained_to_the_bytes_that_are_shipped(recipe):
 
 @pytest.mark.parametrize("name", [module.NAME for module in (tag_anomaly, prophet_forecaster, lightgbm_challenger)])
 def test_a_shipped_bundle_over_one_tag_is_champion_and_proven(name: str):
-    champion = load_champion(MODELS, name, keys_dir=MODELS / "keys")
+    champion = BundleStore(MODELS).load_champion(name)
     assert champion.golden.windows >= 40
     assert 0 < champion.golden.anomalous_windows < champion.golden.windows
 

@@ -15,7 +15,7 @@ from edge_agent.bundles.champion_file import (
     pointer_or_none,
     read_pointer,
 )
-from edge_agent.bundles.store import champion_version, promote, roll_back
+from edge_agent.bundles.store import champion_version
 from edge_agent.errors import BundleError
 from edge_agent.rollout.challenger_file import Challenger, ChallengerState, candidate
 from tests.support.bundle_workshop import AI4I, Workshop
@@ -106,21 +106,21 @@ def test_a_probation_of_another_champion_is_left_alone(folder: Path) -> None:
 
 def test_rollback_proves_the_version_before_it_goes_back(workshop: Workshop) -> None:
     workshop.add_version(AI4I, "1.1.0")
-    promote(workshop.models, AI4I, "1.1.0")
+    workshop.store.promote(AI4I, "1.1.0")
     model = workshop.bundle(AI4I) / "model.onnx"
     content = model.read_bytes()
     model.write_bytes(b"damaged")
     with pytest.raises(BundleError, match=r"model\.onnx does not match"):
-        roll_back(workshop.models, AI4I, note=note("floods"))
+        workshop.store.roll_back(AI4I, note=note("floods"))
     assert champion_version(workshop.models, AI4I) == "1.1.0"
     model.write_bytes(content)
-    assert roll_back(workshop.models, AI4I, note=note("floods")).bundle.manifest.version == "1.0.0"
+    assert workshop.store.roll_back(AI4I, note=note("floods")).bundle.manifest.version == "1.0.0"
     assert champion_version(workshop.models, AI4I) == "1.0.0"
 
 
 def test_nothing_to_go_back_to_is_said_with_what_is_there(workshop: Workshop) -> None:
     with pytest.raises(BundleError, match="no champion to go back to") as refused:
-        roll_back(workshop.models, AI4I, note=note("why"))
+        workshop.store.roll_back(AI4I, note=note("why"))
     assert "1.0.0" in str(refused.value.hint)
 
 

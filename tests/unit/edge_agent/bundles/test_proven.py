@@ -11,7 +11,7 @@ import pytest
 from edge_agent.bundles import isolated_proof
 from edge_agent.bundles.bundle import ModelBundle, read_bundle
 from edge_agent.bundles.proven import FILE, KEPT, ProvenBundles
-from edge_agent.bundles.store import load_bundle
+from edge_agent.bundles.store import BundleStore
 from edge_agent.errors import BundleError
 from edge_agent.isolation import Limits, ParserProcess
 from edge_agent.rollout.startup import load_models
@@ -29,7 +29,7 @@ class Prover:
         self.asked: list[Path] = []
         self.fault: str | None = None
 
-    def __call__(self, path: Path, *, keys_dir: Path, require_signature: bool) -> None:
+    def __call__(self, path: Path, store: BundleStore) -> None:
         self.asked.append(path)
         if self.fault is not None:
             raise BundleError(self.fault)
@@ -47,7 +47,7 @@ def prover() -> Prover:
 
 
 def proven(state_dir: Path, prover: Prover) -> ProvenBundles:
-    return ProvenBundles(state_dir, keys_dir=MODELS / "keys", require_signature=True, prove=prover)
+    return ProvenBundles(state_dir, BundleStore(MODELS), prove=prover)
 
 
 def test_it_is_asked_once_also_over_a_restart(bundle: ModelBundle, prover: Prover, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_graph_is_parsed_only_after_the_child_has(prover: Prover, tmp_path: Pa
     version = next(path.name for path in (models / NAME).iterdir() if path.is_dir())
     prover.fault = "no"
     with pytest.raises(BundleError, match=r"^no$"):
-        load_bundle(models, NAME, version, keys_dir=MODELS / "keys", first=proven(tmp_path, prover).check)
+        BundleStore(models, MODELS / "keys").load(NAME, version, first=proven(tmp_path, prover).check)
 
 
 def test_an_agent_starts_without_a_model_that_ends_the_process_that_proves_it(

@@ -12,7 +12,7 @@ import pytest
 from edge_agent.bundles import silence
 from edge_agent.bundles.manifest import TrainingScores
 from edge_agent.bundles.silence import alarm_problem, check_can_alarm, first_problem, hold_against, provoked_rows
-from edge_agent.bundles.store import Champion, list_bundles, load_champion
+from edge_agent.bundles.store import BundleStore, Champion, list_bundles
 from edge_agent.errors import BundleError
 from tests.support.bundle_workshop import AI4I, SHIPPED, VIBRATION
 
@@ -27,7 +27,7 @@ class Scored:
 
 
 def shipped(name: str) -> Champion:
-    return load_champion(SHIPPED, name, keys_dir=SHIPPED / "keys")
+    return BundleStore(SHIPPED).load_champion(name)
 
 
 @pytest.fixture(scope="module")

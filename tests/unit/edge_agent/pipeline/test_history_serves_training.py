@@ -15,7 +15,7 @@ from converters.graphs.prophet_graph import convert_prophet
 from converters.training import lightgbm_challenger, prophet_forecaster, tag_anomaly
 from converters.training.lag_frame import columns_of, lag_frame
 from converters.training.synthetic_sensors import STEP_S, SensorSeries, synthetic_sensor, synthetic_sensors, with_fault
-from edge_agent.bundles.store import load_champion
+from edge_agent.bundles.store import BundleStore
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Tag
 from edge_agent.pipeline.recorder import Recorder
@@ -38,7 +38,7 @@ def fully_trusted(series: SensorSeries) -> SensorSeries:
 
 def live_scores(name: str, series: SensorSeries) -> list[float | None]:
     """One beat per reading through the shipped champion."""
-    model = scoring_model(load_champion(MODELS, name, keys_dir=MODELS / "keys"))
+    model = scoring_model(BundleStore(MODELS).load_champion(name))
     settings = TagModelSettings(
         name="watch", asset="sensor-001", model=name, inputs={"value": TAG.name}, interval_s=float(STEP_S)
     )

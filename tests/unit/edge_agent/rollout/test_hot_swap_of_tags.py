@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from edge_agent.bundles.store import load_champion
+from edge_agent.bundles.store import BundleStore
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Tag
 from edge_agent.errors import BundleError
@@ -29,7 +29,7 @@ TAG = Tag("press-3.temperature", "K", "temperature")
 
 @pytest.fixture(scope="module")
 def history_model() -> ScoringModel:
-    return scoring_model(load_champion(MODELS, NAME, keys_dir=MODELS / "keys"))
+    return scoring_model(BundleStore(MODELS).load_champion(NAME))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from edge_agent.bundles import isolated_proof
 from edge_agent.bundles.install import KEPT_VERSIONS, Installed, install, sweep
-from edge_agent.bundles.store import champion_version, list_bundles, load_bundle, promote
+from edge_agent.bundles.store import BundleStore, champion_version, list_bundles
 from edge_agent.errors import BundleError
 from edge_agent.isolation import Limits, ParserProcess
 from edge_agent.rollout import inbox as items
@@ -35,7 +35,7 @@ class Gateway:
         self.folder.mkdir()
 
     def install(self, path: Path) -> Installed:
-        return install(path, self.workshop.models, keys_dir=self.workshop.keys)
+        return install(path, self.workshop.store)
 
     def built(self, version: str, name: str = AI4I) -> Path:
         made = self.workshop.add_version(name, version)
@@ -78,7 +78,7 @@ def test_a_dropped_bundle_is_installed_and_leaves_the_inbox(gateway: Gateway, as
     assert gateway.names() == []
     assert gateway.versions == ("1.0.0", "1.1.0")
     assert champion_version(gateway.workshop.models, AI4I) == "1.0.0"
-    assert load_bundle(gateway.workshop.models, AI4I, "1.1.0", keys_dir=gateway.workshop.keys).golden.windows > 0
+    assert gateway.workshop.store.load(AI4I, "1.1.0").golden.windows > 0
 
 
 def test_what_still_grows_is_left_alone(gateway: Gateway) -> None:
@@ -174,7 +174,7 @@ def test_something_else_than_a_bundle_is_refused(gateway: Gateway) -> None:
 @pytest.mark.parametrize("version", ["1.0.0", "0.9.0"])
 def test_a_version_at_or_below_the_champions_does_not_come_in(gateway: Gateway, version: str) -> None:
     gateway.workshop.add_version(AI4I, "1.1.0")
-    promote(gateway.workshop.models, AI4I, "1.1.0")
+    gateway.workshop.store.promote(AI4I, "1.1.0")
     shutil.rmtree(gateway.workshop.bundle(AI4I, "1.0.0")) if version == "1.0.0" else None
     gateway.drop(_relabelled(gateway, version))
     assert "is not newer than the champion 1.1.0" in refusal(gateway)
@@ -277,7 +277,7 @@ def test_versions_do_not_pile_up_and_those_that_matter_stay(gateway: Gateway) ->
         (item,) = gateway.settle()
         assert item.installed is not None
         if minor <= 2:
-            promote(models, AI4I, f"1.{minor}.0")
+            BundleStore(models).promote(AI4I, f"1.{minor}.0")
     assert len(gateway.versions) == KEPT_VERSIONS
     assert {"1.1.0", "1.2.0", "1.9.0"} <= set(gateway.versions)
 
@@ -296,7 +296,7 @@ def test_an_installation_leaves_no_litter_and_sweeps_what_a_killed_one_left(gate
 def test_a_models_folder_that_cannot_be_written_is_said(gateway: Gateway) -> None:
     bundle = gateway.built("1.1.0")
     with pytest.raises(BundleError, match="cannot be installed") as refused:
-        install(bundle, gateway.outside / "missing", keys_dir=gateway.workshop.keys)
+        install(bundle, BundleStore(gateway.outside / "missing", gateway.workshop.keys))
     assert "models.dir" in str(refused.value.hint)
 
 
@@ -324,7 +324,7 @@ def test_what_lacks_a_key_comes_back_by_itself_when_there_is_another(workshop: W
     (key,) = workshop.keys.glob("*.pub")
     key.rename(tmp_path / "later.pub")
     folder = tmp_path / "inbox"
-    inbox = Inbox(folder, lambda path: install(path, workshop.models, keys_dir=workshop.keys), keys_dir=workshop.keys)
+    inbox = Inbox(folder, lambda path: install(path, workshop.store), keys_dir=workshop.keys)
     workshop.add_version(VIBRATION, "1.1.0").rename(tmp_path / "new")
     folder.mkdir()
     (tmp_path / "new").rename(folder / "new")
@@ -345,7 +345,7 @@ def test_what_lacks_a_key_comes_back_by_itself_when_there_is_another(workshop: W
 
 def test_what_is_damaged_does_not_come_back_for_another_key(workshop: Workshop, tmp_path: Path) -> None:
     folder = tmp_path / "inbox"
-    inbox = Inbox(folder, lambda path: install(path, workshop.models, keys_dir=workshop.keys), keys_dir=workshop.keys)
+    inbox = Inbox(folder, lambda path: install(path, workshop.store), keys_dir=workshop.keys)
     workshop.add_version(VIBRATION, "1.1.0").rename(tmp_path / "new")
     (tmp_path / "new" / "model.onnx").write_bytes(b"x")
     folder.mkdir()

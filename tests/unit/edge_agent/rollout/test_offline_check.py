@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_agent.bundles.silence import provoked_rows
-from edge_agent.bundles.store import Champion, load_champion
+from edge_agent.bundles.store import BundleStore, Champion
 from edge_agent.pipeline.scored_line import ScoredWindows
 from edge_agent.rollout.alarm_record import AlarmRecord
 from edge_agent.rollout.offline_check import check_offline
@@ -20,7 +20,7 @@ from tests.support.bundle_workshop import SHIPPED, VIBRATION
 
 @pytest.fixture(scope="module")
 def champion() -> Champion:
-    return load_champion(SHIPPED, VIBRATION, keys_dir=SHIPPED / "keys")
+    return BundleStore(SHIPPED).load_champion(VIBRATION)
 
 
 def keep(folder: Path, champion: Champion, rows: np.ndarray) -> None:
