@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -25,7 +25,6 @@ from edge_agent.bundles.golden import GoldenReport, open_extractor, open_model, 
 from edge_agent.bundles.onnx_runtime import OnnxModel
 from edge_agent.dsp.family_base.family import Extractor
 from edge_agent.errors import BundleError, SignalError
-from edge_agent.settings import ModelSettings
 
 KEYS_DIR: Final = "keys"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -137,7 +136,18 @@ class BundleStore:
         return champion
 
 
-def bundle_store(settings: ModelSettings) -> BundleStore:
+class StoreSettings(Protocol):
+    """What a site's settings say of its bundles (`ModelSettings`); the workshop builds bundles without any."""
+
+    @property
+    def dir(self) -> Path: ...
+    @property
+    def keys_dir(self) -> Path | None: ...
+    @property
+    def require_signature(self) -> bool: ...
+
+
+def bundle_store(settings: StoreSettings) -> BundleStore:
     """Return the store that a gateway's settings name."""
     return BundleStore(settings.dir, settings.keys_dir, settings.require_signature)
 
