@@ -101,4 +101,4 @@ class ColumnBatch:
 
 
 Record = RowColumns | Event
-"""What is handed over on the way to the outbox: rows that arose together, or an event."""
+"""What is handed over to the outbox: rows that arose together, or an event."""

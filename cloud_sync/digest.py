@@ -53,7 +53,7 @@ HourKey = tuple[str, int]
 class HourDigest:
     """The rows of one sensor in one hour: how many, their first and last time (us), their hashes (0..2^63-1).
 
-    Two are equal when they are of the same keys; whether of the same values, `agrees_with` says.
+    Two are equal when they are of the same keys; whether of the same values, `agrees_with` returns.
     """
 
     count: int
@@ -189,8 +189,8 @@ def encode_digests(gateway_id: str, hours: Mapping[HourKey, HourDigest]) -> byte
 def decode_digests(body: bytes) -> dict[HourKey, HourDigest]:
     """Return the digests in an answer. Raises ValueError when it is not one."""
     try:
-        said = parse_json(body, max_bytes=MAX_DIGEST_BYTES, max_values=_MOST_VALUES)
-        return dict(map(_hour, said["hours"]))
+        document = parse_json(body, max_bytes=MAX_DIGEST_BYTES, max_values=_MOST_VALUES)
+        return dict(map(_hour, document["hours"]))
     except (KeyError, TypeError) as exc:
         raise ValueError(f"these are no digests: {printable(exc, limit=200)}") from exc
 

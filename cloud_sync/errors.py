@@ -2,7 +2,7 @@
 
 SyncError
   TransientSyncError        keep the batch, back off: no link, 5xx, 429 (may carry retry_after_s)
-  CredentialsError          keep the batch, back off to the maximum, tell the operator
+  CredentialsError          keep the batch, back off to the maximum, inform the operator
     GatewayIdInUseError     another box sends with this gateway id; ask again after retry_after_s
   BatchTooLargeError        cut the batch and send the parts (413); of somebody in between, hold what cannot be cut
   BatchRefusedError         the batch as a whole was refused (422); halve it to find the poison row
@@ -34,15 +34,15 @@ class SyncError(Exception):
         super().__init__(self.message)
 
     @property
-    def said(self) -> str:
+    def full_message(self) -> str:
         """Return the message, with the link that it is about."""
         return self.message if self.link is None else f"over {self.link}: {self.message}"
 
 
 class TransientSyncError(SyncError):
-    """Worth trying again with the same batch; `made_progress` when a part of it was taken before the failure.
+    """The same batch may be tried again; `made_progress` when a part of it was taken before the failure.
 
-    `is_centrals` when the central itself said so; nothing that somebody in between says is about the batch.
+    `is_centrals` when the central itself answered so; no answer of somebody in between is about the batch.
     `was_on_its_way`: the request was being sent, or its answer awaited, so that a smaller one might have got through.
     """
 
@@ -68,7 +68,7 @@ class CredentialsError(SyncError):
 
 
 class GatewayIdInUseError(CredentialsError):
-    """The central takes this gateway id from another box now; `notice` says from which."""
+    """The central takes this gateway id from another box now; `notice` names it."""
 
     def __init__(self, notice: Notice, *, free_in_s: float | None = None, retry_after_s: float | None = None) -> None:
         free = "" if free_in_s is None else f"; free in {max(free_in_s, 0):.0f} s unless that one is heard again"
@@ -90,7 +90,7 @@ class BatchTooLargeError(SyncError):
         self.is_centrals = is_centrals
 
     def of_one_record(self) -> SyncError:
-        """Return what it means when the batch is a single record: the record's fault only if the central said so."""
+        """Return its meaning when the batch is a single record: the record's fault only if the central answered so."""
         if self.is_centrals:
             return self
         return TransientSyncError(f"{self.message}, to a single record as well", hint=self.hint, is_centrals=False)

@@ -1,4 +1,4 @@
-"""What is delivered: rows of `sensor_readings`, and events; and what the central says of them.
+"""What is delivered: rows of `sensor_readings`, and events; and the central's answers.
 
 A row's identity is (sensor_id, time_us); an event's is its id. Both are what makes delivery count once,
 however often the bytes travel.
@@ -92,7 +92,7 @@ class Batch:
 
 
 NO_EVENTS: Final = "no_events_in_single_mode"
-"""The code of a refusal that says what this central is, not what is wrong with the record."""
+"""The code of a refusal that is about what this central is, not about the record."""
 
 
 DIFFERS: Final = "differs"
@@ -110,7 +110,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of a batch, said by the central after COMMIT.
+    """What became of a batch: the central's answer after COMMIT.
 
     accepted + duplicates + len(refused) is the number of rows and events offered.
     """
@@ -119,7 +119,7 @@ class Settlement:
     duplicates: int
     refused: tuple[Refusal, ...] = ()
     notice: Notice | None = None
-    """What the central tells of another box that sends with this gateway id."""
+    """The central's notice of another box that sends with this gateway id."""
 
     def __len__(self) -> int:
         return self.accepted + self.duplicates + len(self.refused)

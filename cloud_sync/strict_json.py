@@ -29,7 +29,7 @@ def parse_json(content: bytes, *, max_bytes: int, max_values: int = MAX_VALUES) 
     """Return the value. Raises ValueError."""
     if len(content) > max_bytes:
         raise ValueError(f"it is longer than {max_bytes} bytes")
-    if sum(map(content.count, _BEFORE_A_VALUE)) > max_values:  # also those within texts: too many by far either way
+    if sum(map(content.count, _BEFORE_A_VALUE)) > max_values:  # also those within texts: too many by far in any case
         raise ValueError(f"it has more than {max_values} values")
     text = content.decode("utf-8-sig")
     try:
@@ -48,7 +48,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{printable(twice, limit=_SHOWN)!r} stands in it twice")
+        raise ValueError(f"{printable(twice, limit=_SHOWN)!r} is in it twice")
     return made
 
 

@@ -1,7 +1,7 @@
 """From the times of a gateway's steady clock to UTC: pure arithmetic over batches.
 
-A steady clock counts on from what the wall clock said when the agent began; it has no steps. How far it is from UTC is
-known once the wall clock is right, and may change: the wall clock is set, a second leaps. A `Timescale` says what each
+A steady clock counts on from what the wall clock read when the agent began; it has no steps. How far it is from UTC is
+known once the wall clock is right, and may change: the wall clock is set, a second leaps. A `Timescale` knows what each
 steady time is in UTC.
 
 Constraints
@@ -33,7 +33,7 @@ SHOWN_ERROR_US: Final = 1_000_000
 """While a time is further than this from UTC its quality is capped."""
 _ALWAYS_US: Final = -(2**60)
 _PIECES: Final = 16
-"""Steps remembered, the first among them: what is on its way in the pipeline is seconds old."""
+"""Steps remembered, the first among them: what is in the pipeline is seconds old."""
 
 
 @dataclass(frozen=True, slots=True)

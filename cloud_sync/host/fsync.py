@@ -1,4 +1,4 @@
-"""What is on the disk, and not only on its way there, when a call returns."""
+"""What is on the disk, and not only in a cache, when a call returns."""
 
 from __future__ import annotations
 

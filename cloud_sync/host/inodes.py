@@ -1,4 +1,4 @@
-"""How many files a file system has room for: a disk can be full with bytes left, and then says the same words."""
+"""How many files a file system has place for: a disk can be full with bytes left, and the error is the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NO_INODE_HINT: Final = (
 
 
 def free_inodes(folder: Path) -> int | None:
-    """Return how many files may still be made there without privileges; None when the file system does not tell."""
+    """Return how many files may still be made there without privileges; None when the file system does not know."""
     try:
         disk = os.statvfs(folder)
     except OSError:

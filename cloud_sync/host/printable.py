@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 MAX_CHARS: Final = 2_000
-"""One text in one sentence; a page of HTML or a megabyte of an answer tells nobody more."""
+"""One text in one sentence; a page of HTML or a megabyte of an answer helps nobody."""
 
 MAX_DEPTH: Final = 32
 _CUT: Final = " ... "

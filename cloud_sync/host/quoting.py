@@ -21,5 +21,5 @@ _short.maxdict = _short.maxlist = _short.maxtuple = 4
 
 
 def quoted(value: object) -> str:
-    """Return what `repr` says of a value, with its middle left out when it is long; control characters are escaped."""
+    """Return the `repr` of a value, with its middle left out when it is long; control characters are escaped."""
     return printable(_short.repr(value), limit=QUOTED_CHARS)

@@ -79,7 +79,7 @@ class StopSignals:
         """Inform the running loop from now on; also of what came before."""
         with self._lock:
             self._loop = asyncio.get_running_loop()
-        self._tell()
+        self._inform_loop()
 
     def _listen(self) -> None:
         left_s: float | None = None
@@ -108,10 +108,10 @@ class StopSignals:
         self.order = order
         if left_s is not None:
             last_word(logging.WARNING, f"{order.name} again: ending as soon as what is in memory is durable")
-        self._tell()
+        self._inform_loop()
         return self._within_s if left_s is None else min(left_s, self._hurry_s)
 
-    def _tell(self) -> None:
+    def _inform_loop(self) -> None:
         with self._lock:
             if self._loop is None:
                 return

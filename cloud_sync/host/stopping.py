@@ -105,14 +105,14 @@ class Patience:
 
 async def unless_stopped(stop: asyncio.Event, work: Awaitable[T], *, within_s: float) -> tuple[T] | None:
     """Return the result of the work; None when the stop came before and it did not end within its bound after that."""
-    task, told = asyncio.ensure_future(work), asyncio.create_task(stop.wait(), name="stop")
+    task, stopped = asyncio.ensure_future(work), asyncio.create_task(stop.wait(), name="stop")
     try:
-        await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             await asyncio.wait({task}, timeout=within_s)
         return (task.result(),) if task.done() else None
     finally:
-        told.cancel()
+        stopped.cancel()
         task.cancel()
 
 

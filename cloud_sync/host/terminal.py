@@ -29,7 +29,7 @@ def _named_failure() -> Iterator[None]:
 
 
 class PrintableStream(io.TextIOWrapper):
-    """Text is made printable on its way; a character that the terminal's encoding lacks becomes its escape."""
+    """Text is made printable as it is written; a character that the terminal's encoding lacks becomes its escape."""
 
     def __init__(self, beneath: io.TextIOWrapper) -> None:
         super().__init__(

@@ -2,7 +2,7 @@
 
 Constraints
 - A block's rows enter in the transaction that takes the block out: they are counted once, also after a kill.
-- Values enter beside the keys; an hour of which an older program noted a part is known by its keys only.
+- Values enter beside the keys; an hour of which an older program recorded a part is known by its keys only.
 - Refused rows do not enter; what was thinned or given up before it was sent never gets here.
 - Bounded: hours older than `KEPT_HOURS` are dropped, and older rows do not enter. Older than the newest hour that the
   central took: it takes none from the future, while our own clock may stand in 2099 for a moment.
@@ -54,7 +54,7 @@ ON CONFLICT (hour_us, sensor) DO UPDATE SET
 """
 _IS_THERE: Final = "SELECT count(*) FROM sqlite_schema WHERE name = 'digest_since'"
 # A file of an older program gets the columns at its next settlement; should that program be installed again, what it
-# notes without them shows by the counts.
+# records without them shows by the counts.
 _HAS_VALUES: Final = "SELECT count(*) FROM pragma_table_info('digest_hour') WHERE name = 'value_hash'"
 _VALUE_COLUMNS: Final = ("value_count", "value_hash")
 

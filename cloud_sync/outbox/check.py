@@ -5,8 +5,8 @@ SQLite calls a read that the disk refused (EIO) a malformed file. What is damage
 Constraints
 - Changes nothing in the file. Nobody else may have it open.
 - One clean `integrity_check` is proof. Without one a file counts as damaged only when reading it again does not help.
-- Of a file whose every piece can be read, a check that ended with an I/O error tells nothing, nor do checks that each
-  say something else, on a disk that refuses calls: it is checked another time.
+- Of a file whose every piece can be read, a check that ended with an I/O error proves nothing, nor do checks that each
+  find something else, on a disk that refuses calls: it is checked another time.
 - Bounded: of a file beyond `MOST_CHECKED_BYTES` the totals and every header are read in place of every page.
 """
 
@@ -32,16 +32,16 @@ _CHECKS: Final = 20
 _CHECKS_IN_CALM: Final = 4
 _MOST_COMPLAINTS: Final = 10_000
 _ALIKE: Final = 3
-"""So many checks in a row say the same of what is damaged."""
+"""So many checks in a row find the same damage."""
 _PIECE_BYTES: Final = 64 << 10
 _FEWEST_READS: Final = 256
 """To tell a calm disk from one that refuses a call in a hundred, also for a file of a few pages."""
 _READS: Final = 8
-_TELL_NOTHING: Final = (
+_PROVE_NOTHING: Final = (
     sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED,
 )  # fmt: skip
 _NO_SHARED_INDEX: Final = (sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP)
-"""As a full disk is called that has no room for it."""
+"""As a full disk is called that has no space for it."""
 
 
 def what_is_damaged(path: Path) -> str | None:
@@ -71,7 +71,7 @@ def what_is_damaged(path: Path) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Complaint:
-    """What a check said, and whether only the disk kept it from an end."""
+    """What a check found, and whether only the disk kept it from an end."""
 
     text: str
     is_io_error: bool = False
@@ -121,7 +121,7 @@ def _reads_needed(descriptor: int, start: int) -> int:
 
 
 def _check(path: Path, checks: int) -> list[_Complaint | None]:
-    """What each of so many checks said, on one connection; the last is None when one found nothing."""
+    """Return what each of so many checks found, on one connection; the last is None when one found nothing."""
     found: list[_Complaint | None] = []
     db: sqlite3.Connection | None = None
     try:
@@ -149,20 +149,20 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _may_be_damage(exc: Exception) -> bool:
-    """A full or read-only disk, and a file that somebody holds, tell nothing about the file."""
+    """A full or read-only disk, and a file that somebody holds, prove nothing about the file."""
     if not isinstance(exc, sqlite3.Error):
         return True
     code = int(getattr(exc, "sqlite_errorcode", 0))
-    return code & 0xFF not in _TELL_NOTHING and code not in _NO_SHARED_INDEX
+    return code & 0xFF not in _PROVE_NOTHING and code not in _NO_SHARED_INDEX
 
 
 def _first_complaint(db: sqlite3.Connection) -> _Complaint | None:
     db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     size = db.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]
     if size <= MOST_CHECKED_BYTES:
-        said = str(db.execute(f"PRAGMA integrity_check({_MOST_COMPLAINTS})").fetchall()[0][0])
-        if said != "ok":
-            return _Complaint(said.replace("\n", " "))
+        found = str(db.execute(f"PRAGMA integrity_check({_MOST_COMPLAINTS})").fetchall()[0][0])
+        if found != "ok":
+            return _Complaint(found.replace("\n", " "))
     read_depth(db)
     read_counters(db)
     return None

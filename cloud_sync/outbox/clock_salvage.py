@@ -28,20 +28,20 @@ from cloud_sync.outbox.damaged_file import DamagedFile
 
 def take_over_clocks(db: sqlite3.Connection, file: DamagedFile, *, highest_id: int) -> None:
     """Take over which of the file's blocks wait for a clock, and what is known of it, inside a transaction."""
-    notes = readable_clock_records(file, highest_id=highest_id)
-    if not notes.spans and not has_tables(db):
+    records = readable_clock_records(file, highest_id=highest_id)
+    if not records.spans and not has_tables(db):
         return
-    _put_epochs(db, notes)
-    for span in notes.spans:
+    _put_epochs(db, records)
+    for span in records.spans:
         if db.execute("SELECT count(*) FROM clock_span WHERE first_id = ?", (span.first_id,)).fetchone()[0] == 0:
             put_span(db, span)
 
 
-def put_held(db: sqlite3.Connection, notes: ClockRecords, new_ids: Mapping[int, int]) -> None:
+def put_held(db: sqlite3.Connection, records: ClockRecords, new_ids: Mapping[int, int]) -> None:
     """Let blocks of the file that were put in under new ids wait there for the same clocks, inside a transaction."""
-    held = {new_id: span for old_id, new_id in new_ids.items() if (span := span_of(notes.spans, old_id)) is not None}
+    held = {new_id: span for old_id, new_id in new_ids.items() if (span := span_of(records.spans, old_id)) is not None}
     if held:
-        _put_epochs(db, notes)
+        _put_epochs(db, records)
     for new_id, span in held.items():
         put_span(db, Span(new_id, new_id, span.epoch))
 
@@ -54,11 +54,11 @@ def readable_clock_records(file: DamagedFile, *, highest_id: int) -> ClockRecord
     return ClockRecords(tuple(epochs), tuple(spans))
 
 
-def _put_epochs(db: sqlite3.Connection, notes: ClockRecords) -> None:
+def _put_epochs(db: sqlite3.Connection, records: ClockRecords) -> None:
     make_tables(db)
-    for epoch in notes.epochs:
+    for epoch in records.epochs:
         put_epoch(db, epoch)
-    decide(db, [epoch for epoch in notes.epochs if epoch.by_us is not None])
+    decide(db, [epoch for epoch in records.epochs if epoch.by_us is not None])
 
 
 def _span(row: tuple[object, ...], highest_id: int) -> Span | None:

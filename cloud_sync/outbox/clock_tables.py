@@ -5,7 +5,7 @@ like others, but are not offered; when it is known how far the clock was off, ea
 times and waits no longer. Nothing of them was sent before, so nothing is doubled.
 
 Constraints
-- Which blocks wait is noted in the transaction that appends them; a block is written again and let go in one.
+- Which blocks wait is recorded in the transaction that appends them; a block is written again and let go in one.
 - What was decided about an epoch stays: a block of it that comes later (from a salvage) is mended alike.
 - A box whose clock is always right has none of these tables. An older program does not know them, and sends what
   waits as it is: as it always did.
@@ -100,14 +100,14 @@ def span_of(spans: Sequence[Span], block_id: int) -> Span | None:
 
 
 def hold(db: sqlite3.Connection, epoch: Epoch, first_id: int, last_id: int) -> None:
-    """Note that these blocks, just inserted, are of the epoch."""
+    """Record that these blocks, just inserted, are of the epoch."""
     make_tables(db)
     put_epoch(db, epoch)
     add_span(db, Span(first_id, last_id, epoch.id))
 
 
 def add_span(db: sqlite3.Connection, span: Span) -> None:
-    """Note blocks of an epoch that is known; what follows others of it becomes one span with them."""
+    """Record blocks of an epoch that is known; what follows others of it becomes one span with them."""
     grown = db.execute(
         "UPDATE clock_span SET last_id = ? WHERE last_id = ? AND epoch = ?",
         (span.last_id, span.first_id - 1, span.epoch),
@@ -132,18 +132,18 @@ def put_span(db: sqlite3.Connection, span: Span) -> None:
 
 
 def record_known_clock(db: sqlite3.Connection, boot_id: str, offset_us: int) -> None:
-    """Note that the clock of this boot is right: UTC is `offset_us` later than the time since it."""
+    """Record that the clock of this boot is right: UTC is `offset_us` later than the time since it."""
     make_tables(db)
     db.execute("INSERT OR REPLACE INTO clock_known VALUES (1, ?, ?)", (boot_id, offset_us))
 
 
 def cap_newest_time(db: sqlite3.Connection, not_after_us: int) -> None:
-    """Note that no record is newer than this: a clock that was ahead must not make a right one impossible."""
+    """Record that no record is newer than this: a clock that was ahead must not make a right one impossible."""
     db.execute("UPDATE counter SET value = min(value, ?) WHERE name = 'last_append_us'", (not_after_us,))
 
 
 def decide(db: sqlite3.Connection, epochs: Iterable[Epoch]) -> None:
-    """Note how far these epochs were off, once and for all."""
+    """Record how far these epochs were off, once and for all."""
     make_tables(db)
     for epoch in epochs:
         put_epoch(db, epoch)
@@ -184,10 +184,10 @@ def mend_some(db: sqlite3.Connection, most_blocks: int, record_rows: Callable[[R
 
     `record_rows` takes their rows, if anybody asks.
     """
-    notes = read_clock_records(db)
-    decided = {epoch.id: epoch for epoch in notes.epochs if epoch.by_us is not None}
+    records = read_clock_records(db)
+    decided = {epoch.id: epoch for epoch in records.epochs if epoch.by_us is not None}
     left = most_blocks
-    for span in notes.spans:
+    for span in records.spans:
         epoch = decided.get(span.epoch)
         if epoch is None or left <= 0:
             continue

@@ -36,7 +36,7 @@ LOOKS: Final = 4
 class OutboxConnection:
     """`open` acquires; the constructor does not.
 
-    `max_bytes` bounds what was put aside as it bounds the outbox; `salvage_bytes` tells how many bytes of a damaged
+    `max_bytes` bounds what was put aside as it bounds the outbox; `salvage_bytes` is how many bytes of a damaged
     file may come over now.
     """
 
@@ -53,7 +53,7 @@ class OutboxConnection:
         self.removed = 0
         """Files put aside that were removed and are not counted in the outbox yet."""
         self.salvage = PendingSalvage(
-            path, gateway_id, now_us=lambda: now_ns() // 1000, room=salvage_bytes, on_done=self._salvage_done
+            path, gateway_id, now_us=lambda: now_ns() // 1000, free_bytes=salvage_bytes, on_done=self._salvage_done
         )
         self._path = path
         self._gateway_id = gateway_id
@@ -127,7 +127,7 @@ class OutboxConnection:
             return
         logger.error("%s is damaged, and is put aside: %s", self._path, found)
         aside = self._reserve.pay_for(lambda: put_aside(self._path, now_ns=self._now_ns()))
-        self._remove_old(newest=aside)  # before the salvage, which needs room
+        self._remove_old(newest=aside)  # before the salvage, which needs space
 
     def reconnect_after(self, error: OutboxError) -> None:
         """Close a connection after an I/O error, so that a fresh one is made; not when it is all there is."""
@@ -175,7 +175,7 @@ class OutboxConnection:
         self._remove_old(newest=self._unexpected_file)
 
     def _salvage_done(self, files: Sequence[Path]) -> list[Path]:
-        """Every file is read in and told of: from now on they are old ones like the others. Returns what is kept."""
+        """Mark every file as read in: from now on they are old ones like the others. Returns what is kept."""
         for file in files:
             mark_salvaged(file)
         self._remove_old(newest=None)

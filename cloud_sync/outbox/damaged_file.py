@@ -3,7 +3,7 @@
 Constraints
 - It is never written to, and its log is read with it: the newest commits may be in there only.
 - What cannot be read is tried again on a fresh connection: a disk that fails now and then is not damage.
-- Blocks come in windows, in order of their id, and tell what could not be read: a salvage can go on behind any of them.
+- Blocks come in windows, in order of their id, with what could not be read: a salvage can go on behind any of them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class BlockWindow:
     """Ids of which not even that is known."""
     is_last: bool = False
     has_hole: bool = False
-    """Something follows, and nothing tells what."""
+    """Something follows, and nobody knows what."""
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class LetterWindow:
 
 
 class DamagedFile:
-    """Opened when it is first read. Raises nothing of SQLite's: what cannot be read is left out, and told."""
+    """Opened when it is first read. Raises nothing of SQLite's: what cannot be read is left out, and counted."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

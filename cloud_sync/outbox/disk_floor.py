@@ -1,4 +1,4 @@
-"""How much room an append may use: the byte bound, or what the disk leaves above its floor, whichever is less."""
+"""How much space an append may use: the byte bound, or what the disk leaves above its floor, whichever is less."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cloud_sync.outbox.sqlite_file import free_page_bytes, shrink_on_a_full_disk
 
 DEFAULT_FLOOR_BYTES: Final = 100_000_000
 FLOOR_SHARE: Final = 10
-"""On a small disk a tenth of it: a floor above what is free would leave the outbox no room at all."""
+"""On a small disk a tenth of it: a floor above what is free would leave the outbox no space at all."""
 LEAST_SHRINK_BYTES: Final = 128 << 10
 
 
@@ -24,14 +24,14 @@ def floor_bytes(folder: Path, wanted: int | None) -> int:
     if wanted is not None:
         return wanted
     for there in (folder, *folder.parents):
-        with contextlib.suppress(OSError):  # not there yet, or closed to us: what opens the outbox says so
+        with contextlib.suppress(OSError):  # not there yet, or closed to us: what opens the outbox raises
             disk = os.statvfs(there)
             return min(DEFAULT_FLOOR_BYTES, disk.f_blocks * disk.f_frsize // FLOOR_SHARE)
     return DEFAULT_FLOOR_BYTES
 
 
 def free_bytes(folder: Path) -> int | None:
-    """Return what a process without privileges may still write there; None when the file system does not tell."""
+    """Return what a process without privileges may still write there; None when the file system does not know."""
     try:
         disk = os.statvfs(folder)
     except OSError:

@@ -9,7 +9,7 @@ Empty files beside the reserve hold a place for them. They gate nothing: an open
 Constraints
 - On a full disk the reserve pays for what removes, and for what SQLite needs to open a file.
 - Nothing is appended until the reserve is back in its place.
-- A disk that has no reserve for another reason stops nothing: SQLite will say what is wrong.
+- A disk that has no reserve for another reason stops nothing: SQLite's own error will name what is wrong.
 """
 
 from __future__ import annotations

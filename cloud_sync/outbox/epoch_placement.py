@@ -88,7 +88,7 @@ def _in_order(boots: Sequence[_Boot], present_us: int) -> list[BoundedBoot]:
     out: list[BoundedBoot] = []
     not_after_us = present_us
     for boot, earliest_end_us in zip(reversed(boots), reversed(least), strict=True):
-        offset_us = max(boot.epochs[-1].offset_us, earliest_end_us - _APART_US - boot.last)  # what it said last
+        offset_us = max(boot.epochs[-1].offset_us, earliest_end_us - _APART_US - boot.last)  # what it was last
         offset_us = min(offset_us, not_after_us - _APART_US - boot.last)
         not_before_us = boot.epochs[0].not_before_us
         out.insert(0, boot.at(offset_us, not_before_us=not_before_us, not_after_us=present_us))

@@ -1,14 +1,14 @@
-"""Giving up readings for room, in the transaction that needs the room.
+"""Giving up readings for space, in the transaction that needs it.
 
 Constraints
-- What is given up and the gap event that says so are one transaction.
-- Blocks that may be on their way to the central are taken last.
+- What is given up and the gap event about it are one transaction.
+- Blocks that may be in flight to the central are taken last.
 - The disk's floor is soft: with no reading left to give up what comes is still taken, and given up next. Otherwise a
   disk that others have filled would stop a gateway whose link is up.
 - While the central stays away the gap events do not pile up: one that nobody has read yet grows instead.
-- What was given up of a clock that is not known yet is told by that clock, and mended with the rest of it.
+- A gap of readings whose clock is not known yet has that clock's times, and is mended with the rest of them.
 
-Knows the tables; `retention` knows the policy.
+Knows the tables; `retention_policy` knows the policy.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ class _Losses:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """A gap event that waits, and what it tells. A commit that seemed to fail may have put another in its place."""
+class _PendingGap:
+    """A gap event that waits, and its loss. A commit that seemed to fail may have put another in its place."""
 
     block_id: int
     batch_id: str
@@ -94,15 +94,15 @@ class _Said:
 
 
 @dataclass(slots=True)
-class Retention:
+class Eviction:
     """One per outbox. What it remembers of a transaction counts from `commit` on."""
 
     subject: str
     now_us: Callable[[], int]
     may_expire: Callable[[], bool] = lambda: True
     _thinner: Thinner = field(default_factory=Thinner)
-    _said: dict[_Why, _Said] = field(default_factory=dict)
-    _saying: dict[_Why, _Said] = field(default_factory=dict)
+    _pending: dict[_Why, _PendingGap] = field(default_factory=dict)
+    _uncommitted: dict[_Why, _PendingGap] = field(default_factory=dict)
 
     def make_space(
         self,
@@ -115,9 +115,9 @@ class Retention:
     ) -> None:
         """Give up what must be, inside a transaction, so that these blocks fit. Raises OutboxFullError.
 
-        `epoch` is whose clock now is told by; None: it is UTC.
+        `epoch` is whose clock gives the present time; None: it is UTC.
         """
-        self._saying = {}
+        self._uncommitted = {}
         losses = _Losses(read_spans(db))
         self._expire(db, bounds, losses, in_flight)
         needed = sum(stored_bytes(db, block) for block in blocks)
@@ -129,26 +129,26 @@ class Retention:
             self._give_up(db, target - bounds.slack_bytes, losses, in_flight)
         if used_bytes(db) > own:
             losses.at_disk_floor = False
-            self._give_up(db, own, losses, ())  # what may be on its way too, rather than stop
+            self._give_up(db, own, losses, ())  # what may be in flight too, rather than stop
             if used_bytes(db) > own:
                 raise OutboxFullError(
                     f"the outbox has reached its bound of {bounds.max_bytes} bytes, and only events are in it",
                     hint="restore the link to the central, or raise outbox.max_bytes",
                 )
         for why, loss in losses.found.items():
-            self._say(db, why, loss, epoch)
+            self._emit(db, why, loss, epoch)
 
     def commit(self) -> None:
         """Keep what the last `make_space` emitted: its transaction is durable."""
-        for why, said in self._saying.items():
-            if why not in self._said or self._said[why].loss.start_us != said.loss.start_us:
+        for why, gap in self._uncommitted.items():
+            if why not in self._pending or self._pending[why].loss.start_us != gap.loss.start_us:
                 logger.warning("%s; `edge-agent status` counts them", why.detail)
-        self._said |= self._saying
-        self._saying = {}
+        self._pending |= self._uncommitted
+        self._uncommitted = {}
 
     def mark_read(self, block_id: int) -> None:
         """Leave this block as it is: it was read and may be sent, so a gap event in it must not change any more."""
-        self._said = {why: said for why, said in self._said.items() if said.block_id != block_id}
+        self._pending = {why: gap for why, gap in self._pending.items() if gap.block_id != block_id}
 
     def _expire(self, db: sqlite3.Connection, bounds: Bounds, losses: _Losses, in_flight: Sequence[int]) -> None:
         """The oldest readings, while they are beyond the age bound; never while the clock cannot be trusted."""
@@ -199,12 +199,12 @@ class Retention:
             losses.add(LossCause.THINNED, run[-1].id, loss)
         return sum(len(block.body) for block in run), len(new.body) if new is not None else 0
 
-    def _say(self, db: sqlite3.Connection, why: _Why, loss: Loss, epoch: str | None) -> None:
+    def _emit(self, db: sqlite3.Connection, why: _Why, loss: Loss, epoch: str | None) -> None:
         now_us, at_id = self.now_us(), None
         record_gap(db, why.cause, loss, now_us=now_us, detail=why.detail)
-        said = self._said.get(why)
-        if said is not None and remove_block(db, said.block_id, batch_id=said.batch_id):
-            loss, at_id = said.loss.plus(loss), said.block_id
+        pending = self._pending.get(why)
+        if pending is not None and remove_block(db, pending.block_id, batch_id=pending.batch_id):
+            loss, at_id = pending.loss.plus(loss), pending.block_id
         else:
             count(db, "appended", 1)
         time_us = now_us if why.epoch == epoch else loss.end_us  # now is not known by that clock
@@ -213,7 +213,7 @@ class Retention:
         block_id = insert_block(db, block, at_id=at_id)
         if why.epoch is not None and span_of(read_spans(db), block_id) is None:
             add_span(db, Span(block_id, block_id, why.epoch))
-        self._saying[why] = _Said(block_id, block.batch_id, loss)
+        self._uncommitted[why] = _PendingGap(block_id, block.batch_id, loss)
 
 
 def stored_bytes(db: sqlite3.Connection, block: NewBlock) -> int:

@@ -1,6 +1,6 @@
 """How fast the outbox fills, how long it lasts at that rate, and what a reading costs the flash: arithmetic on totals.
 
-Knows no file: it is told totals that only grow, and remembers some hours of them.
+Knows no file: it gets totals that only grow, and remembers some hours of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class FillRate:
     def __init__(self) -> None:
         self._totals: deque[tuple[float, int]] = deque(maxlen=int(WINDOW_S / _STEP_S))
 
-    def note(self, total_bytes: int, *, now_s: float) -> None:
+    def record(self, total_bytes: int, *, now_s: float) -> None:
         """Record `total_bytes` since the file was made, `now_s` on a monotonic clock."""
         if self._totals and total_bytes < self._totals[-1][1]:
             self._totals.clear()  # another file
@@ -40,7 +40,7 @@ class FillRate:
 
 
 def rate_of_backlog(depth: Depth) -> float | None:
-    """Return bytes per day by what waits, for somebody who has not watched; None when it is too little to tell."""
+    """Return bytes per day by what waits, for somebody who has not watched; None when it is too little to know."""
     if depth.oldest_time_us is None or depth.newest_time_us is None:
         return None
     span_s = (depth.newest_time_us - depth.oldest_time_us) / 1e6

@@ -1,7 +1,7 @@
-"""The outbox's own gaps: what it gave up, lost or found damaged, kept in its file after the central has been told.
+"""The outbox's own gaps: what it gave up, lost or found damaged, kept in its file after the central knows them.
 
 Constraints
-- Noted in the transaction that gives up: a gap is here exactly when its records are gone.
+- Recorded in the transaction that gives up: a gap is here exactly when its records are gone.
 - What is given up for the same cause within an hour is one gap that grows; the newest `KEPT` are kept.
 
 Every function works inside its caller's transaction or read.

@@ -85,7 +85,7 @@ class HeldBlocks:
     ) -> None:
         """Decide how far these epochs were off, record the boot whose clock is right, and emit `events` about it.
 
-        No record was made after `not_after_us`, whatever a clock said that was ahead.
+        No record was made after `not_after_us`, whatever a clock gave that was ahead.
         """
 
         def work(db: sqlite3.Connection) -> None:

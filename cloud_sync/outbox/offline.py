@@ -96,7 +96,7 @@ def query(path: Path, sql: str | None, *, limit: int, deadline_s: float = QUERY_
 def requeue(path: Path, ids: Sequence[int] | None, *, max_bytes: int, min_free_bytes: int = 0) -> Requeued:
     """Put these dead letters (None: all) behind what waits.
 
-    Raises OutboxUnavailableError, reason `busy` among them, and OutboxFullError when there is no room for more: those
+    Raises OutboxUnavailableError, reason `busy` among them, and OutboxFullError when there is no space for more: those
     that were not put back stay dead letters.
     """
     done, unreadable, after_id = 0, 0, 0
@@ -187,11 +187,11 @@ def _outbox_full(bounds: Bounds, used: int, needed: int) -> OutboxFullError:
     free = max(0, bounds.reading_bytes - used)
     if bounds.limit is Limit.DISK_FLOOR:
         return OutboxFullError(
-            f"there is no room on the disk: {needed} bytes are needed, {free} are free above outbox.min_free_bytes",
+            f"there is no space on the disk: {needed} bytes are needed, {free} are free above outbox.min_free_bytes",
             hint="free space on the disk that holds the outbox; nothing newer is given up for it",
         )
     return OutboxFullError(
-        f"there is no room in the outbox: {needed} bytes are needed, {free} are free below outbox.max_bytes",
+        f"there is no space in the outbox: {needed} bytes are needed, {free} are free below outbox.max_bytes",
         hint="let it empty over the link first, or raise outbox.max_bytes; nothing newer is given up for it",
     )
 

@@ -1,7 +1,7 @@
 """What was put aside beside an open outbox and is not all in it yet, read in a few steps at a time.
 
 Constraints
-- It never stands in the way: what cannot go on now is said once, and tried again with the next append or delivery.
+- It never stands in the way: what cannot go on now is logged once, and tried again with the next append or delivery.
 - A file counts as read in only when its one gap, if any, is durable.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from cloud_sync.errors import OutboxError
 from cloud_sync.outbox.damaged_file import WINDOW_BYTES, DamagedFile
 from cloud_sync.outbox.quarantine import unsalvaged
-from cloud_sync.outbox.salvage import abandon, advance, begin, tell
+from cloud_sync.outbox.salvage import abandon, advance, begin, report
 from cloud_sync.outbox.salvage_progress import forget
 from cloud_sync.outbox.sqlite_errors import translated
 from cloud_sync.outbox.sqlite_file import in_transaction
@@ -24,8 +24,11 @@ logger = logging.getLogger(__name__)
 
 
 class PendingSalvage:
-    """Of the outbox at `path`. `room` tells how many bytes may come over now; `on_done` takes the files that are read
-    in, and returns those that are still beside the outbox."""
+    """Of the outbox at `path`.
+
+    `free_bytes` is how many bytes may come over now; `on_done` takes the files that are read in, and returns those
+    that are still beside the outbox.
+    """
 
     def __init__(
         self,
@@ -33,13 +36,13 @@ class PendingSalvage:
         gateway_id: str,
         *,
         now_us: Callable[[], int],
-        room: Callable[[sqlite3.Connection], int],
+        free_bytes: Callable[[sqlite3.Connection], int],
         on_done: Callable[[Sequence[Path]], list[Path]],
     ) -> None:
         self._path = path
         self._gateway_id = gateway_id
         self._now_us = now_us
-        self._room = room
+        self._free_bytes = free_bytes
         self._on_done = on_done
         self._files: list[DamagedFile] = []
         self._error: str | None = None
@@ -93,17 +96,17 @@ class PendingSalvage:
         steps = 0
         for file in self._files:
             while most_steps is None or steps < most_steps:
-                room = self._room(db)
-                if room <= 0:
-                    return steps > 0, "there is no room for more of it"
-                if not advance(db, file, most_bytes=min(room, WINDOW_BYTES)):
+                free = self._free_bytes(db)
+                if free <= 0:
+                    return steps > 0, "there is no space for more of it"
+                if not advance(db, file, most_bytes=min(free, WINDOW_BYTES)):
                     break
                 steps += 1
         self._end(db)
         return steps > 0, None
 
     def _end(self, db: sqlite3.Connection) -> None:
-        if not tell(db, subject=self._gateway_id, now_us=self._now_us()):
+        if not report(db, subject=self._gateway_id, now_us=self._now_us()):
             return
         files = [file.path for file in self._files]
         self.stop()

@@ -1,4 +1,4 @@
-"""Files put aside beside an outbox: damaged ones, and strangers found in its place; how many of them are kept.
+"""Files put aside beside an outbox: damaged ones, and unexpected files found in its place; how many of them are kept.
 
 Constraints
 - A file that is put aside keeps its name with `.corrupt-<time>` or `.replaced-<time>` behind it, and its log; it is
@@ -83,11 +83,11 @@ def put_aside(path: Path, *, now_ns: int) -> Path:
     Cut short anywhere it is finished or undone by `finish_putting_aside`.
     """
     target = free_name(path, DAMAGED, now_ns=now_ns)
-    with _said(path):
+    with _errors_of(path):
         _marker(target).touch()
         sync(path.parent)
         _move(path, target)
-    _note_moved(_marker(target))
+    _mark_moved(_marker(target))
     return target
 
 
@@ -96,17 +96,17 @@ def finish_putting_aside(path: Path) -> None:
     for marker in _markers(path):
         target = _marked(marker)
         if target.exists():
-            _note_moved(marker)
+            _mark_moved(marker)
             continue
-        with _said(path):
+        with _errors_of(path):
             if marker.stat().st_size == 0 and path.exists() and _has_moved_log(path, target):
                 _move(path, target)
-                _note_moved(marker)
+                _mark_moved(marker)
             else:
                 marker.unlink()
 
 
-def _note_moved(marker: Path) -> None:
+def _mark_moved(marker: Path) -> None:
     """From now on a file that is not there was removed by somebody, and is not still to be moved."""
     with contextlib.suppress(OSError):  # on a full disk nobody is helped by an error
         if marker.stat().st_size == 0:
@@ -181,14 +181,14 @@ def beside(path: Path, end: str) -> Path:
 
 
 @contextlib.contextmanager
-def _said(path: Path) -> Iterator[None]:
+def _errors_of(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
         raise OutboxUnavailableError(
             f"{path} is damaged and cannot be put aside: {exc}",
             reason="full" if exc.errno in (errno.ENOSPC, errno.EDQUOT) else "io",
-            hint="make room on the disk and the folder writable; nothing was lost by this",
+            hint="free space on the disk and make the folder writable; nothing was lost by this",
         ) from exc
 
 
@@ -205,7 +205,7 @@ def _remove(file: Path) -> int:
         for end in (*_LOGS, ""):
             beside(file, end).unlink(missing_ok=True)
     except OSError as exc:
-        logger.warning("%s cannot be removed, and takes up room: %s", file, exc)
+        logger.warning("%s cannot be removed, and takes up space: %s", file, exc)
         return 0
-    logger.warning("%s was removed: newer files are kept beside the outbox, and the room for them is bounded", file)
+    logger.warning("%s was removed: newer files are kept beside the outbox, and the space for them is bounded", file)
     return 1

@@ -52,7 +52,7 @@ class Recovered:
 def recover(file: Path, outbox: Path, *, gateway_id: str, max_bytes: int, min_free_bytes: int = 0) -> Recovered:
     """Put what is whole in `file` behind what waits.
 
-    Raises OutboxError for a file that is none of this gateway's, OutboxFullError when there is no room for more (what
+    Raises OutboxError for a file that is none of this gateway's, OutboxFullError when there is no space for more (what
     went in before stays), OutboxUnavailableError.
     """
     _check_file(file, outbox)
@@ -73,8 +73,8 @@ def recover(file: Path, outbox: Path, *, gateway_id: str, max_bytes: int, min_fr
             clocks = readable_clock_records(old, highest_id=state.highest_id)
             _recover(_Target(db, limits, file.name, state, done, waiting, clocks), old)
         except OutboxFullError as exc:
-            said = f"{exc.message}; {done.records} records were read in before, the rest is read in when called again"
-            raise OutboxFullError(said, hint=exc.hint) from exc
+            message = f"{exc.message}; {done.records} records were read in before, the rest comes when called again"
+            raise OutboxFullError(message, hint=exc.hint) from exc
     return done
 
 
@@ -211,6 +211,6 @@ def _readable(file: Path, scratch: Path) -> Iterator[Path]:
             raise OutboxUnavailableError(
                 f"{file} lies in a folder that cannot be written to, and cannot be copied: {exc}",
                 reason="cannot_open",
-                hint=f"copy it, with its -wal, to a folder of your own, and give that; it needs room in {scratch}",
+                hint=f"copy it, with its -wal, to a folder of your own, and give that; it needs space in {scratch}",
             ) from exc
         yield Path(folder) / file.name

@@ -1,10 +1,10 @@
-"""What is given up first when the outbox has reached a bound, and how that is said: pure policy.
+"""What is given up first when the outbox has reached a bound, and how that is reported: pure policy.
 
 Constraints
 - Events are never given up.
 - Readings are thinned to every second one per series, the oldest first, before any of them is dropped; the newer half
-  of the room stays as it was recorded.
-- Everything given up is told to the central as a gap event with a cause, a span and a count.
+  of the space stays as it was recorded.
+- Everything given up is reported to the central as a gap event with a cause, a span and a count.
 
 Does not know SQLite.
 """
@@ -23,7 +23,7 @@ RESERVE_SHARE: Final = 16
 """One part in 16 of the bound is for events and for what settling itself needs."""
 SLACK_SHARE: Final = 64
 MOST_SLACK_BYTES: Final = 256_000
-"""A little more is given up than asked for, so that the next flushes find room; 1/4 MB is a second's work."""
+"""A little more is given up than asked for, so that the next flushes find space; 1/4 MB is a second's work."""
 
 
 class LossCause(StrEnum):
@@ -35,7 +35,7 @@ class LossCause(StrEnum):
 
 
 class Limit(StrEnum):
-    """What ends the room of readings, by the name of its setting."""
+    """What ends the space of readings, by the name of its setting."""
 
     BYTES = "max_bytes"
     DISK_FLOOR = "min_free_bytes"

@@ -4,7 +4,7 @@ Constraints
 - A file that was unlinked or replaced still takes commits, and is gone with the process: what is committed there must
   not be called safe.
 - The copy is whole and synced before it gets a name that a start looks for; a kill at any moment after leaves it.
-- A stranger that lies in the outbox's place is put aside, with what is his, and never written to.
+- An unexpected file in the outbox's place is put aside, with its log, and never written to.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class OpenFile:
     @classmethod
     def at(cls, path: Path) -> Self:
         """Describe what was just opened under this name. Raises OutboxUnavailableError."""
-        with _said(path):
+        with _errors_of(path):
             return cls(path, path.stat(), _identity(_log(path)), path.parent.stat().st_mode & 0o7777)
 
     @property
     def is_in_place(self) -> bool:
-        """Return whether it is, by one stat. A folder that may not be looked at tells nothing against the file."""
+        """Return whether it is, by one stat. A folder that may not be looked at proves nothing against the file."""
         try:
             found = self.path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -58,13 +58,13 @@ class OpenFile:
 
 
 def write_again(db: sqlite3.Connection, file: OpenFile, *, now_ns: int) -> Path | None:
-    """Put what the open connection holds back in its place; afterwards it has to be opened anew.
+    """Put what the open connection holds back in its place; afterwards it has to be opened again.
 
-    Returns where a stranger that lay there was put. Raises OutboxUnavailableError with the reason `moved`; the open
-    connection then still holds everything.
+    Returns where an unexpected file that lay there was put. Raises OutboxUnavailableError with the reason `moved`; the
+    open connection then still holds everything.
     """
     part = beside(file.path, _PART)
-    with _said(file.path):
+    with _errors_of(file.path):
         if not file.path.parent.exists():
             file.path.parent.mkdir(mode=file.folder_mode)
             sync(file.path.parent.parent)
@@ -95,19 +95,19 @@ def put_in_place(path: Path, *, our_log: tuple[int, int] | None = None, now_ns: 
     whole = beside(path, _WHOLE)
     with contextlib.suppress(OSError):
         beside(path, _PART).unlink()  # of a kill in the middle: no use to anybody
-    with _said(path):
+    with _errors_of(path):
         if not whole.exists():
             return None
         sync(path.parent)  # a folder that cannot be synced is found out before anything is moved, and not after
-        aside = _make_way(path, our_log, now_ns=now_ns)
+        aside = _clear_place(path, our_log, now_ns=now_ns)
         whole.replace(path)
         sync(path.parent)
     return aside
 
 
-def emit_rescue(db: sqlite3.Connection, stranger: Path | None, *, subject: str, now_us: int) -> None:
+def emit_rescue(db: sqlite3.Connection, unexpected: Path | None, *, subject: str, now_us: int) -> None:
     """Count it and emit an annotation for the central, inside a transaction."""
-    what = "removed" if stranger is None else f"replaced by another file, which is kept as {stranger.name}"
+    what = "removed" if unexpected is None else f"replaced by another file, which is kept as {unexpected.name}"
     text = f"the outbox file was {what} while the agent ran; it was written again, nothing is lost"
     event = Event(uuid.uuid4().hex, EventKind.ANNOTATION, subject, now_us, {"text": text})
     insert_block(db, NewBlock.of(Batch(subject, events=(event,))))
@@ -115,8 +115,8 @@ def emit_rescue(db: sqlite3.Connection, stranger: Path | None, *, subject: str, 
     count(db, "rescued", 1)
 
 
-def _make_way(path: Path, our_log: tuple[int, int] | None, *, now_ns: int) -> Path | None:
-    """A log that is left of ours would be read as the copy's own; one that came with a stranger goes with him."""
+def _clear_place(path: Path, our_log: tuple[int, int] | None, *, now_ns: int) -> Path | None:
+    """Move away what would be read as the copy's own: a log of ours; one of an unexpected file goes with it."""
     aside = free_name(path, REPLACED, now_ns=now_ns) if path.exists() else None
     log, index = _log(path), beside(path, "-shm")
     if aside is not None and _identity(log) not in (None, our_log):
@@ -149,12 +149,12 @@ def _log(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _said(path: Path) -> Iterator[None]:
+def _errors_of(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as exc:
         raise OutboxUnavailableError(
             f"{path} was removed or replaced while the agent runs, and cannot be written again: {exc}",
             reason="moved",
-            hint=f"do not stop the agent: it still holds the outbox; make room on the disk and {path.parent} writable",
+            hint=f"do not stop the agent: it still holds the outbox; free disk space and make {path.parent} writable",
         ) from exc

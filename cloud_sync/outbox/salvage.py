@@ -1,12 +1,12 @@
 """Damaged outbox files that were put aside: everything in them that is provably whole taken over, step by step.
 
 Constraints
-- A step is one transaction of the new file, and notes in it how far it came: cut short anywhere, the salvage goes on
+- A step is one transaction of the new file, and records in it how far it came: cut short anywhere, the salvage goes on
   there, and nothing comes over twice.
 - Until it is done the new file takes records and is emptied as ever; its ids lie behind those of the damaged file.
 - A block is taken over only when its checksum holds. It keeps its id, so that the order stays.
 - The ledger of what was acknowledged is taken over from its newest hour back to the first that cannot be read; before
-  that it begins later, and says so.
+  that it begins later, which is logged.
 - What is lost becomes one gap event in the new file, when everything was looked at. Nothing here is silent.
 """
 
@@ -141,7 +141,7 @@ def abandon(db: sqlite3.Connection, kept: Sequence[str]) -> bool:
     return bool(gone)
 
 
-def tell(db: sqlite3.Connection, *, subject: str, now_us: int) -> bool:
+def report(db: sqlite3.Connection, *, subject: str, now_us: int) -> bool:
     """Close the salvage, once all of the files were looked at: what is lost becomes one gap. False while one is not."""
     waiting = unreported(db)
     if not all(state.is_copied for state in waiting.values()):

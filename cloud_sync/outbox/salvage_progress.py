@@ -1,7 +1,7 @@
-"""How far each file that was put aside is read in, noted in the outbox that reads it in.
+"""How far each file that was put aside is read in, recorded in the outbox that reads it in.
 
 Constraints
-- A note is written in the transaction that made the progress, under a checksum: one that was damaged tells nothing.
+- A record is written in the transaction that made the progress, under a checksum: a damaged one counts for nothing.
 - Of what is lost only what can be counted is; the rest is a hole.
 """
 
@@ -86,7 +86,7 @@ class Salvage:
 
 
 def progress_of(db: sqlite3.Connection, name: str) -> Salvage | None:
-    """Return how far it came; None when it was never begun, or nothing certain is noted of it."""
+    """Return how far it came; None when it was never begun, or nothing certain is recorded of it."""
     row = _row(db, name)
     if row is None or zlib.crc32(row[0].encode()) != row[1]:
         return None
@@ -94,14 +94,14 @@ def progress_of(db: sqlite3.Connection, name: str) -> Salvage | None:
 
 
 def keep_progress(db: sqlite3.Connection, name: str, state: Salvage) -> None:
-    """Note it, inside the transaction that made it."""
+    """Record it, inside the transaction that made it."""
     db.execute(_TABLE)
     progress = json.dumps(asdict(state), separators=(",", ":"))
     db.execute("INSERT OR REPLACE INTO salvage VALUES (?, ?, ?)", (name, progress, zlib.crc32(progress.encode())))
 
 
 def unreported(db: sqlite3.Connection) -> dict[str, Salvage]:
-    """Return by its name each file whose loss was not told yet."""
+    """Return by its name each file whose loss was not reported yet."""
     if not _has_table(db):
         return {}
     names = [row[0] for row in db.execute("SELECT name FROM salvage ORDER BY name")]
@@ -110,7 +110,7 @@ def unreported(db: sqlite3.Connection) -> dict[str, Salvage]:
 
 
 def is_recorded(db: sqlite3.Connection, name: str) -> bool:
-    """Return whether this file was begun, also when what is noted of it was damaged."""
+    """Return whether this file was begun, also when what is recorded of it was damaged."""
     return _row(db, name) is not None
 
 

@@ -41,7 +41,7 @@ def result_code(exc: sqlite3.Error) -> int:
 
 
 def is_io_error(exc: sqlite3.Error) -> bool:
-    """Return whether the disk refused a call, which says nothing about what lies on it."""
+    """Return whether the disk refused a call, which proves nothing about what lies on it."""
     return result_code(exc) == sqlite3.SQLITE_IOERR
 
 

@@ -1,4 +1,4 @@
-"""The outbox's file: SQLite's settings and their reasons, numbered migrations, and giving room back to the disk.
+"""The outbox's file: SQLite's settings and their reasons, numbered migrations, and giving space back to the disk.
 
 Constraints
 - Every commit is synced (WAL, FULL): what was committed survives a power cut.
@@ -27,7 +27,7 @@ _CHECKPOINT_BYTES: Final = 512 << 10
 _LOG_BYTES_KEPT: Final = 4 << 20
 _FREE_BYTES_KEPT: Final = 4 << 20  # for the next flushes; what an outage needed beyond that goes back to the disk
 _VACUUM_BYTES: Final = 1 << 20  # 20 ms on a slow card, and more than one settled block frees
-_VACUUM_BYTES_WHEN_FULL: Final = 128 << 10  # moving a page needs room in the log
+_VACUUM_BYTES_WHEN_FULL: Final = 128 << 10  # moving a page needs space in the log
 
 Work = Callable[[sqlite3.Connection], None]
 
@@ -88,7 +88,7 @@ def shrink(db: sqlite3.Connection) -> None:
 
 
 def shrink_on_a_full_disk(db: sqlite3.Connection) -> None:
-    """Give back what is free inside the file and its log, in steps that need little room themselves."""
+    """Give back what is free inside the file and its log, in steps that need little space themselves."""
     _truncate_log(db)
     _vacuum(db, _VACUUM_BYTES_WHEN_FULL)
     _truncate_log(db)
@@ -116,5 +116,5 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
     for number in range(version + 1, SCHEMA_VERSION + 1):
         script = next(item for item in folder.iterdir() if item.name.startswith(f"{number:03d}_"))
         statements = script.read_text(encoding="utf-8")
-        # One transaction: a migration that is killed half-way leaves the old version.
+        # One transaction: a migration that is killed in the middle leaves the old version.
         db.executescript(f"BEGIN IMMEDIATE;\n{statements}\nPRAGMA user_version = {number};\nCOMMIT;")

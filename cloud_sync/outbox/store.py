@@ -2,8 +2,8 @@
 
 Constraints
 - A block is ours from the moment `append` returns; power loss after that does not lose it (WAL, FULL).
-- Blocks leave in order of their id; a block leaves only when it is settled, or when room must be made: then readings
-  are given up and the central is told, in the same transaction.
+- Blocks leave in order of their id; a block leaves only when it is settled, or when space must be made: then readings
+  are given up and a gap event is emitted, in the same transaction.
 - What the central refused goes to the dead letters in the same transaction that settles its block.
 - A read that fails raises; it never looks like an empty queue. A file that is damaged is put aside and salvaged, and a
   salvage that was cut short goes on with every start, append and settlement. An I/O error that passes is no damage.
@@ -32,7 +32,7 @@ from cloud_sync.outbox.clock_tables import Epoch, hold
 from cloud_sync.outbox.connection import LOOKS, OutboxConnection, passing
 from cloud_sync.outbox.disk_floor import DiskFloor, free_bytes
 from cloud_sync.outbox.disk_reserve import RESERVE_BYTES, DiskReserve
-from cloud_sync.outbox.eviction import Retention, stored_bytes
+from cloud_sync.outbox.eviction import Eviction, stored_bytes
 from cloud_sync.outbox.gap_log import OwnGap, own_gaps
 from cloud_sync.outbox.held_blocks import HeldBlocks
 from cloud_sync.outbox.offline import requeue_some
@@ -70,7 +70,7 @@ T = TypeVar("T")
 
 _LATEST_US: Final = 2**63 - 1
 _IN_FLIGHT: Final = 256
-"""Blocks that may be on their way: the last ones read. Retention takes them last."""
+"""Blocks that may be in flight: the last ones read. Eviction takes them last."""
 _SALVAGED_ANYWAY_BYTES: Final = 4 << 20
 """Of a backlog that is put aside so much may wait here also below the disk's floor: it leaves over the link."""
 _STEPS_BESIDES: Final = 4
@@ -81,7 +81,7 @@ class Outbox:
     """One process writes. `open` acquires; the constructor does not.
 
     `max_age_us` bounds the age of readings while `may_expire()`: a clock that cannot be trusted must cost nothing.
-    `min_free_bytes` of the disk stay free for others (0: none); `free_bytes` tells what is free in a folder.
+    `min_free_bytes` of the disk stay free for others (0: none); `free_bytes` is what is free in a folder.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Outbox:
         self._max_age_us = max_age_us
         self._disk_floor = DiskFloor(path, min_free_bytes, free_bytes)
         self.held = HeldBlocks(self)
-        self._retention = Retention(
+        self._eviction = Eviction(
             gateway_id, now_us=lambda: now_ns() // 1000, may_expire=lambda: may_expire() and self.held.is_empty
         )
         self._is_clock_right = may_expire
@@ -173,7 +173,7 @@ class Outbox:
                 self._doubtful.extend(block.batch_id for block in blocks)
                 raise
             self._doubtful.clear()
-            self._retention.commit()
+            self._eviction.commit()
             self._reserve.forget_full_disk()
             self._connection.removed = 0
             self._disk_floor.give_back(db)
@@ -257,7 +257,7 @@ class Outbox:
     def requeue_without_place(self) -> int:
         """Put the dead letters of events that had no place behind what waits. Returns the records.
 
-        Raises OutboxFullError when there is no room for more; those that were not put back stay dead letters.
+        Raises OutboxFullError when there is no space for more; those that were not put back stay dead letters.
         """
         done = 0
         while some := self._do(self._requeue_some):
@@ -279,7 +279,7 @@ class Outbox:
             remove_doubtful(db, self._doubtful)
         self.held.refresh(db)
         bounds, clock = self.bounds(used_bytes(db)), None if epoch is None else epoch.id
-        self._retention.make_space(db, blocks, bounds, in_flight=tuple(self._in_flight), epoch=clock)
+        self._eviction.make_space(db, blocks, bounds, in_flight=tuple(self._in_flight), epoch=clock)
         before = last_id(db)
         for block in blocks:
             insert_block(db, block)
@@ -302,7 +302,7 @@ class Outbox:
         if found is None and self._connection.salvage.go_on(db, _STEPS_BESIDES):
             found = self.held.next(db, after_id, record_class)
         if found is not None:
-            self._retention.mark_read(found.id)
+            self._eviction.mark_read(found.id)
             if found.id not in self._in_flight:
                 self._in_flight.append(found.id)
         return found

@@ -296,7 +296,7 @@ def _next_id(db: sqlite3.Connection) -> int:
 
 def _known_id(row: Sequence[object] | None) -> int:
     if row is None or not isinstance(row[0], int):
-        raise sqlite3.DataError("the newest block's id is not noted")
+        raise sqlite3.DataError("the newest block's id is not known")
     return row[0]
 
 

@@ -3,8 +3,8 @@
 Constraints
 - Rows come as columns, stay columns and are encoded as columns: nothing here is done for each of them.
 - `put` waits when too much is pending (back-pressure); it never drops.
-- A record that cannot be encoded at all is a fault of this program: it is counted, said, and costs no other.
-- While the disk refuses, what is pending stays pending and is tried again; the refusal is said once.
+- A record that cannot be encoded at all is a fault of this program: it is counted, logged, and costs no other.
+- While the disk refuses, what is pending stays pending and is tried again; the refusal is logged once.
 - Up to `flush_interval_s` of records is in memory; a power cut loses at most that, and nothing else.
 """
 
@@ -77,7 +77,7 @@ class _Commit:
 
 
 class OutboxWriter:
-    """Owns the way into the outbox. `on_flush` is called after each successful commit.
+    """The one who appends to the outbox. `on_flush` is called after each successful commit.
 
     `stamping` is asked before each, in the event loop, where the clock is looked at: records come with the times of a
     steady clock.
@@ -112,7 +112,7 @@ class OutboxWriter:
         self._flushing = asyncio.Lock()
 
     async def put(self, records: Sequence[Record]) -> None:
-        """Hand records over. They are pending at once, also when the wait for room that follows is cancelled."""
+        """Hand records over. They are pending at once, also when the wait for space that follows is cancelled."""
         self._pending.extend(records)
         self._pending_count += _count(records)
         while self._pending_count >= self._max_pending and not self._is_stopping:
@@ -171,17 +171,17 @@ class OutboxWriter:
             self._pending_count -= _count(taken)
             self._flushed_total += _count(taken) - done.unsendable
             self._unsendable_total += done.unsendable
-            self._say(done.audit_log_error)
+            self._log_change(done.audit_log_error)
             self._has_space.set()
             self._on_flush()
         elif isinstance(error, OutboxError):
-            self._say(error)
+            self._log_change(error)
             return False
         if error is not None:
             raise error
         return True
 
-    def _say(self, error: OutboxError | None) -> None:
+    def _log_change(self, error: OutboxError | None) -> None:
         """Keep the state; log only where it changes."""
         if error is not None and self._error is None:
             logger.error("%s; up to %d records wait in memory", error.message, self._max_pending)
@@ -219,7 +219,7 @@ def _batch(gateway_id: str, records: Sequence[Record]) -> ColumnBatch:
 
 
 def _sendable(batch: ColumnBatch) -> ColumnBatch:
-    """Without what can never be sent, which is said."""
+    """Leave out what can never be sent, which is logged."""
     keep = np.ones(len(batch), np.bool_)
     for position, reason in _unsendable(batch, 0, len(batch)):
         logger.error("dropped, because it can never be sent: %s: %s", _named(batch, position), reason)
@@ -230,7 +230,7 @@ def _sendable(batch: ColumnBatch) -> ColumnBatch:
 
 
 def _unsendable(batch: ColumnBatch, start: int, stop: int) -> Iterator[tuple[int, str]]:
-    """Found by halving: one such record among thousands costs a dozen encodings."""
+    """Find them by bisection: one such record among thousands costs a dozen encodings."""
     if start == stop:
         return
     try:

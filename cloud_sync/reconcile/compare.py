@@ -2,7 +2,7 @@
 
 Constraints
 - Only hours that the ledger knows from their beginning are compared.
-- A row that waits in the outbox may be at the central already, when its answer is still on the way or was lost.
+- A row that waits in the outbox may be at the central already, when its answer is still in flight or was lost.
   Such an hour is explained, not different.
 - So is one with rows that this gateway sent, and gave up or lost before their answer: its own gap covers the hour.
   Rows that were acknowledged and are gone are never explained by a gap.
@@ -79,7 +79,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class OurSide:
-    """What the outbox's file says: `settled` was acknowledged, `waiting` is not yet.
+    """What the outbox's file holds: `settled` was acknowledged, `waiting` is not yet.
 
     `gaps` are the outbox's own: those that wait, and those that were delivered long ago.
     """
@@ -131,7 +131,7 @@ Ask = Callable[[Span], Awaitable[Mapping[HourKey, HourDigest]]]
 class Comparison:
     """`compared` is how many sensor-hours either side had, of so many `sensors`.
 
-    `asked_hours` may be more than the span has: the ledger begins at `since_us`, and cannot say what was before.
+    `asked_hours` may be more than the span has: the ledger begins at `since_us`, and does not know what was before.
     """
 
     span: Span
@@ -295,12 +295,12 @@ def _digests_of(body: bytes) -> dict[HourKey, HourDigest]:
 
 
 def _gaps(db: sqlite3.Connection, span: Span) -> tuple[GapRecord, ...]:
-    """Our own ledger's, and those that only wait: an older program noted none."""
-    noted = own_gaps(db, start_us=span.start_us, end_us=span.end_us)
+    """Our own ledger's, and those that only wait: an older program recorded none."""
+    recorded = own_gaps(db, start_us=span.start_us, end_us=span.end_us)
     found = db.execute("SELECT content FROM block JOIN body ON block_id = id WHERE class = 'event'")
     gaps = (gap for (body,) in found for gap in _gaps_in(bytes(body)))
     waiting = (gap for gap in gaps if gap.start_us < span.end_us and gap.end_us >= span.start_us)
-    return (*(GapRecord(gap.cause, gap.start_us, gap.end_us, gap.count) for gap in noted), *waiting)
+    return (*(GapRecord(gap.cause, gap.start_us, gap.end_us, gap.count) for gap in recorded), *waiting)
 
 
 def _gaps_in(body: bytes) -> list[GapRecord]:

@@ -2,7 +2,7 @@
 
 Constraints
 - Nothing is asked while the link is not online, nor of a central that takes single readings, nor while MQTT carries.
-- A comparison that fails says so in `state`, keeps the last result, and never stops the agent.
+- A comparison that fails is an error in `state`, keeps the last result, and never stops the agent.
 """
 
 from __future__ import annotations

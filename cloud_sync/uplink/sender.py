@@ -386,7 +386,7 @@ class Uplink:
             self._window.forget_too_large()
         before, self.state = self.state, failed(self.state, exc, now_ns=self._now_ns())
         if before.link is not self.state.link:
-            logger.warning("delivery is %s: %s", self.state.link.value, exc.said)
+            logger.warning("delivery is %s: %s", self.state.link.value, exc.full_message)
         self._retry_after_s = exc.retry_after_s if isinstance(exc, TransientSyncError | GatewayIdInUseError) else None
 
     def _backoff_s(self) -> float:

@@ -112,7 +112,7 @@ def failed(state: UplinkState, exc: SyncError, *, now_ns: int) -> UplinkState:
         since_ns=state.since_ns if state.link is link else now_ns,
         # A limit that lets some records through at a time is no outage: its back-off does not grow.
         failures=1 if isinstance(exc, TransientSyncError) and exc.made_progress else state.failures + 1,
-        error=exc.said,
+        error=exc.full_message,
         hint=exc.hint,
         outages=_with(state, exc, now_ns) if link is LinkState.OFFLINE else state.outages,
     )
@@ -122,7 +122,7 @@ def _with(state: UplinkState, exc: SyncError, now_ns: int) -> tuple[Outage, ...]
     is_busy = isinstance(exc, TransientSyncError) and (exc.made_progress or exc.retry_after_s is not None)
     if state.link is not LinkState.ONLINE or is_busy:
         return state.outages
-    return (*state.outages, Outage(now_ns, exc.said, exc.hint))[-OUTAGES_KEPT:]
+    return (*state.outages, Outage(now_ns, exc.full_message, exc.hint))[-OUTAGES_KEPT:]
 
 
 def words_of_held(held: Mapping[RecordClass, str], depth: Depth) -> str | None:

@@ -2,7 +2,7 @@
 
 docs/WIRE_FORMAT.md describes every byte. What is compressed is the document, as a row of zstd frames, so that
 columns do not share their statistics and the catalogue's frame can be used again; to a reader they are one
-stream. The frames' boundaries mean nothing. `wire_reading` reads it back.
+stream. The frames' boundaries mean nothing. `binary_reader` reads it back.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ MAX_RECORDS: Final = 1_000_000
 
 HEADER: Final = struct.Struct("<4sHHIIII")  # magic, version, gateway id bytes, series, rows, events, events bytes
 CRC_BYTES: Final = 4
-_LEVEL: Final = 1  # planes hold no repeats worth a longer search
+_LEVEL: Final = 1  # planes hold no repeats that a longer search would find
 _OWN_FRAME_BYTES: Final = 256
-"""A frame costs about ten bytes; from here on statistics of its own are worth more."""
+"""A frame costs about ten bytes; from here on statistics of its own save more."""
 
 _catalogues = CatalogueCache()
 

@@ -96,7 +96,7 @@ def differences(words: Words) -> Words:
 
 
 def running_sums(differences: Words, starts: Counts, counts: Counts) -> Words:
-    """Undo differences that begin anew, with the number itself, at each of `starts`."""
+    """Undo differences that begin again, with the number itself, at each of `starts`."""
     sums = np.cumsum(differences, dtype=np.uint64)
     before = sums[starts] - differences[starts]
     return sums - np.repeat(before, counts)

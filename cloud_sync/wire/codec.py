@@ -96,7 +96,7 @@ def is_binary(document: bytes) -> bool:
 
 
 def record_count(document: bytes) -> int | None:
-    """Return how many records a document says it holds, before any is made; None where only reading it tells."""
+    """Return how many records a document claims to hold, before any is made; None where only reading it shows."""
     return binary_reader.record_count(document) if is_binary(document) else None
 
 

@@ -100,7 +100,7 @@ class CatalogueCache:
 
 
 def _are_the_same(some: tuple[Series, ...], others: tuple[Series, ...]) -> bool:
-    """The same objects: equal ones may have metadata that JSON tells apart, such as 1 and True."""
+    """Return whether they are the same objects: equal ones may have metadata that differs in JSON (1 and True)."""
     return some is others or (len(some) == len(others) and all(map(is_, some, others)))
 
 

@@ -5,7 +5,7 @@
     code 64     float64: its bit pattern; everything else
 
 A series has one code: decimals if all its values of the batch have such an m, else float32, else float64. What
-follows is a series of integers either way, and is stored as differences: bit patterns of neighbouring values
+follows is a series of integers in any case, and is stored as differences: bit patterns of neighbouring values
 share their upper bytes. Values are grouped by series.
 """
 
@@ -25,7 +25,7 @@ FLOAT32: Final = 32
 FLOAT64: Final = 64
 
 _USUAL_DECIMALS: Final = 3
-"""When every series is told by then, more decimals need not be tried."""
+"""When every series is decided by then, more decimals need not be tried."""
 _LARGEST_EXACT: Final = float(2**53)  # up to here every integer is a double, so m / 10^k is rounded once
 _NEGATIVE_ZERO: Final = np.uint64(1 << 63)
 _FORMS: Final = np.array([*range(MAX_DECIMALS + 1), FLOAT32, FLOAT64], np.uint8)

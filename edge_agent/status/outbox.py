@@ -76,7 +76,7 @@ class OutboxWatch:
         if depth is None or bounds is None or total is None:
             return None
         rate = self._rate.bytes_per_day(total, now_s=now_s)
-        self._rate.note(total, now_s=now_s)
+        self._rate.record(total, now_s=now_s)
         return days_left(bounds, depth.used_bytes, rate)
 
     def _bytes_per_reading(self, counters: Mapping[str, int]) -> float | None:
@@ -149,7 +149,7 @@ def quarantine_problem(files: Sequence[Path], *, waits_for: str | None = None) -
     newest = files[-1]
     if waits_for is not None:
         what = f"the outbox was damaged; the rest of what is whole in {newest.name} is not read in yet: {waits_for}"
-        return what, f"keep {newest} and make room on its disk; it goes on by itself with every append and delivery"
+        return what, f"keep {newest} and free space on its disk; it goes on by itself with every append and delivery"
     if is_unexpected_file(newest):
         what = f"another file was put in the outbox's place; the outbox was written again, that file is {newest.name}"
         return what, f"see whether anything in {newest} is needed, then remove it; stop the agent before a restore"

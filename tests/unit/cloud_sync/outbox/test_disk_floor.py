@@ -226,9 +226,9 @@ def test_nothing_is_put_in_by_hand_beyond_the_floor(tmp_path: Path):
         assert found is not None
         refused = tuple(Refusal(index, "conflict", "why") for index in range(found.count))
         outbox.settle(found, Settlement(0, 0, refused), now_us=START_US)
-    with pytest.raises(OutboxFullError, match=r"no room on the disk.*outbox\.min_free_bytes"):
+    with pytest.raises(OutboxFullError, match=r"no space on the disk.*outbox\.min_free_bytes"):
         check_space(path, [flush()], max_bytes=1_000_000, min_free_bytes=floor)
-    with pytest.raises(OutboxFullError, match="no room on the disk"):
+    with pytest.raises(OutboxFullError, match="no space on the disk"):
         add_blocks(path, [flush(5_000)], max_bytes=1_000_000, min_free_bytes=floor)
     assert requeue(path, None, max_bytes=1_000_000, min_free_bytes=floor).records == 500, "it takes less room behind"
     assert add_blocks(path, [flush()], max_bytes=1_000_000, min_free_bytes=0) == 500

@@ -184,7 +184,7 @@ def test_an_import_that_does_not_fit_adds_nothing(site: Path, outbox: Outbox):
     for file in (site.parent / "state").glob("outbox.db*"):
         file.unlink()
     site.write_text(SITE + "[outbox]\nmax_bytes = 1000000\n", encoding="utf-8")
-    with pytest.raises(EdgeError, match="there is no room in the outbox"):
+    with pytest.raises(EdgeError, match="there is no space in the outbox"):
         run(site, "import", stick, "--key", written["public_key"])
     assert run(site, "stats")[0]["records"] == 0
     site.write_text(SITE, encoding="utf-8")
