@@ -238,7 +238,7 @@ class Agent:
         ]
         try:
             self.notifier.ready(counted(len(sources), "source"))
-            log.info("running: %d sources, central %s", len(sources), self.settings.central.address)
+            log.info("running: %s, central %s", counted(len(sources), "source"), self.settings.central.address)
             await stop.wait()
             self.notifier.stopping()
             log.info("stopping")
@@ -275,8 +275,9 @@ class Agent:
 
     async def _write_last_status(self) -> None:
         document = await self._answer() | stopped_fields(self.writer.state)
-        waiting = document.get("outbox", {}).get("records", "an unknown number of")  # the disk may be gone by now
-        log.info("stopped; %s records wait in the outbox for the next start", waiting)
+        records = document.get("outbox", {}).get("records")
+        waiting = "an unknown number of records" if records is None else counted(records, "record")  # no disk by now
+        log.info("stopped; %s waiting in the outbox for the next start", waiting)
         await asyncio.to_thread(self.host.folders.write, document)
 
     async def _put(self, records: Sequence[Record]) -> None:

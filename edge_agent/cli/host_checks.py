@@ -22,9 +22,10 @@ from edge_agent.health.memory import memory_of_this_process
 from edge_agent.health.sync_latency import IMPLAUSIBLE_S, SLOW_S, SyncLatency, measure_sync
 from edge_agent.health.time_services import remedy
 from edge_agent.installation.starts import loop_problem, read_starts, unasked
+from edge_agent.installation.state_files import configured_paths, unexpected_files
 from edge_agent.settings import Settings
 from edge_agent.status.folders import StatusFolders
-from edge_agent.status.host import has_few_inodes, volatile_problem
+from edge_agent.status.host import has_few_inodes, unexpected_in_words, volatile_problem
 
 SMALLEST_BOX_BYTES: Final = 256 << 20
 """A site of a few tags holds 87 MB, a first start with a new bundle 159 MB (docs/RUNBOOK.md)."""
@@ -55,7 +56,13 @@ def check_state_folder(settings: Settings) -> list[Check]:
     except OSError as exc:
         return [Check("state folder", Result.BAD, f"{folder} cannot be looked at: {exc.strerror}", "use sudo")]
     checks = [_durability(settings, found), _room(settings, found)]
-    return [*checks, *_inodes(found)]
+    return [*checks, *_inodes(found), *_unexpected_files(settings)]
+
+
+def _unexpected_files(settings: Settings) -> list[Check]:
+    folder = settings.gateway.state_dir
+    names = unexpected_files(folder, configured_paths(settings))
+    return [Check("state files", Result.OK, unexpected_in_words(folder, names))] if names else []
 
 
 def measure_state_folder(settings: Settings) -> tuple[Check, SyncLatency | None]:

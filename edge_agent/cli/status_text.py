@@ -119,6 +119,8 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
         causes = ", ".join(f"{cause} {count}" for cause, count in sorted(gaps["by_cause"].items()))
         lines.append(f"GAPS     {gaps['total']} in this run{': ' + causes if causes else ''}")
         lines += _lost_in_the_outbox(gaps.get("outbox_records") or {})
+    if names := (document.get("box") or {}).get("unexpected_files"):
+        lines.append(f"STATE    files that are not the agent's, left alone: {', '.join(names)}")
     if (clock := document.get("clock")) is not None and clock["message"]:
         lines.append(f"CLOCK    {clock['message']}")
         lines += [f"         {clock['do']}"] if clock["do"] else []

@@ -17,6 +17,7 @@ from typing import Final
 from cloud_sync.host.inodes import hint_of_full_disk
 from cloud_sync.host.private_files import FILE_MODE, make_private_folder, tighten, user_name
 from edge_agent.errors import ConfigurationError, EdgeError
+from edge_agent.installation.state_files import OWN_FILES
 
 RUNTIME_MODE: Final = 0o750
 """The group may come in and ask the socket, and read the last status of a dead agent."""
@@ -25,19 +26,6 @@ RUNTIME_LOCK: Final = "edge-agent.lock"
 _WRONG_PATHS: Final = (errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
 """The path itself is wrong. All else is what somebody mends at the disk, and another start may then go well."""
 
-_OURS: Final = (
-    "lock",
-    "outbox.db*",
-    "baselines",
-    "model-alarms",
-    "proven-bundles.json",
-    "identity.json",
-    "link_budget.json",
-    "proven-central.json",
-    "starts.json",
-    "export.key",
-    "export.pub",
-)
 _PID_BYTES: Final = 32
 
 
@@ -118,7 +106,7 @@ def close_state(state_dir: Path) -> int:
                 f"{state_dir} belongs to {user_name(found.st_uid)}, and the agent runs as {user_name(os.geteuid())}",
                 hint=f"run it as that user, or: chown -R {user_name(os.geteuid())} {state_dir}",
             )
-        return tighten(state_dir, _OURS)
+        return tighten(state_dir, OWN_FILES)
     except OSError as exc:
         raise _unusable(state_dir, exc) from exc
 

@@ -5,7 +5,7 @@ Its fields are a contract (docs/CLI_OUTPUT.md). Nothing here ends a recording: e
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from edge_agent.core.clock import Clock
 from edge_agent.health.file_systems import Durability, FileSystem, file_system_of
 from edge_agent.health.memory import Memory, memory_of_this_process
 from edge_agent.installation.starts import Start, loop_problem, read_starts, unasked
+from edge_agent.installation.state_files import configured_paths, unexpected_files
 from edge_agent.settings import Settings
 from edge_agent.status.fields import problem
 from edge_agent.status.folders import StatusFolders
@@ -41,6 +42,8 @@ class HostHealth:
     refused: str | None = None
     """Why it does not answer in the runtime folder."""
     is_volatile_accepted: bool = False
+    unexpected_files: tuple[str, ...] = ()
+    """What the state folder holds that is not the agent's."""
     started_ns: int | None = None
     first_seen_ns: dict[str, int] = field(default_factory=dict)
 
@@ -58,6 +61,7 @@ class HostMonitor:
         memory: Callable[[], Memory] = memory_of_this_process,
     ) -> None:
         self._settings = settings.gateway
+        self._configured = configured_paths(settings)
         self.folders = StatusFolders(settings.gateway.runtime_dir, settings.gateway.state_dir)
         self.api = LocalApi(*self.folders.sockets, describe=describe)
         self._clock = clock
@@ -81,6 +85,7 @@ class HostMonitor:
             answers_at=self.api.path,
             refused=self.api.refused,
             is_volatile_accepted=self._settings.accept_volatile_state,
+            unexpected_files=tuple(unexpected_files(state_dir, self._configured)),
             started_ns=self._started_ns,
             first_seen_ns=self._first_seen_ns,
         )
@@ -90,7 +95,11 @@ class HostMonitor:
 
     def warnings(self) -> list[str]:
         """Return what the log should hold of it at the start, a line each."""
-        return [f"{found['what']}; {found['do']}" for found in host_problems(self.look())]
+        health = self.look()
+        lines = [f"{found['what']}; {found['do']}" for found in host_problems(health)]
+        if health.unexpected_files:
+            lines.append(unexpected_in_words(health.state_dir, health.unexpected_files))
+        return lines
 
     def _remember(self, what: str, is_so: bool, now_ns: int) -> None:
         if not is_so:
@@ -111,8 +120,14 @@ def describe_host(host: HostHealth) -> dict[str, Any]:
         "memory_limit_bytes": host.memory.limit_bytes,
         "unasked_starts": len(host.starts),
         "last_end": host.starts[-1].before if host.starts else None,
+        "unexpected_files": list(host.unexpected_files),
         "answers_at": None if host.answers_at is None else str(host.answers_at),
     }
+
+
+def unexpected_in_words(state_dir: Path, names: Sequence[str]) -> str:
+    """Return what lies in the state folder and is not the agent's."""
+    return f"{state_dir} holds files that are not the agent's; they are left alone: {', '.join(names)}"
 
 
 def host_problems(host: HostHealth) -> list[dict[str, Any]]:
