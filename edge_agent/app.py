@@ -217,7 +217,7 @@ class Agent:
 
     async def _run_parts(self, stop: asyncio.Event, patience: Patience) -> None:
         asyncio.get_running_loop().set_exception_handler(self.supervision.on_loop_error)
-        sources = [self.supervision.start(s.name, s.run, after_failure=s.note_fault) for s in self.supervisors]
+        sources = [self.supervision.start(s.name, s.run, after_failure=s.record_fault) for s in self.supervisors]
         for stage in self.running.all:
             self.running.start(stage)
         heartbeat = self.installation.heartbeat(self.transport, self.uplink, self.utc)

@@ -64,7 +64,7 @@ class Channel(Generic[T]):
         return self._take()
 
     def receive_ready(self) -> list[T]:
-        """Everything that is waiting, oldest first; empty when nothing is."""
+        """Return everything that is waiting, oldest first; empty when nothing is."""
         return [self._take() for _ in range(len(self._items))]
 
     def _take(self) -> T:

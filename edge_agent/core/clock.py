@@ -12,15 +12,15 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 class Clock(Protocol):
     def now_ns(self) -> int:
-        """UTC, ns since the epoch. May jump."""
+        """Return UTC, ns since the epoch. May jump."""
         ...
 
     def monotonic_s(self) -> float:
-        """Seconds that only ever go forward. No meaning between processes."""
+        """Return seconds that only ever go forward. No meaning between processes."""
         ...
 
     def boottime_ns(self) -> int:
-        """Nanoseconds since the box was started, suspended time included. Never jumps."""
+        """Return nanoseconds since the box was started, suspended time included. Never jumps."""
         ...
 
     def of_utc(self, utc_ns: int) -> int | None:
@@ -83,7 +83,7 @@ class FakeClock:
         self._wall_ns += round(seconds * 1e9)
 
     def step_wall(self, seconds: float) -> None:
-        """The wall clock jumps (NTP, an operator); durations are not touched."""
+        """Make the wall clock jump (NTP, an operator); durations are not touched."""
         self._wall_ns += round(seconds * 1e9)
 
     async def sleep(self, seconds: float) -> None:

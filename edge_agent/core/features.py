@@ -37,7 +37,7 @@ class FeatureSpec:
 
     @property
     def cut(self) -> tuple[float, int, int]:
-        """How samples are cut into windows: two that are equal here see the same windows of a signal."""
+        """Return how samples are cut into windows: two that are equal here see the same windows of a signal."""
         return self.sample_rate_hz, self.window_samples, self.hop_samples
 
 

@@ -45,7 +45,7 @@ class Gap:
 
 
 class GapSpan:
-    """A gap of one subject that may still be open: said once when it begins and once when it ends."""
+    """A gap of one subject that may still be open: emitted once when it begins and once when it ends."""
 
     def __init__(self, subject: str) -> None:
         self._subject = subject
@@ -54,7 +54,7 @@ class GapSpan:
 
     @property
     def since_ns(self) -> int | None:
-        """When the open gap began; None while there is none."""
+        """Return when the open gap began; None while there is none."""
         return None if self._first is None else self._first.start_ns
 
     @property
@@ -62,7 +62,7 @@ class GapSpan:
         return "" if self._first is None else self._first.detail
 
     def begin(self, cause: GapCause, start_ns: int, detail: str, *, count: int = 0) -> Gap | None:
-        """The gap's first announcement (of no length yet), or None while it is open already."""
+        """Return the gap's first announcement (of no length yet), or None while it is open already."""
         self._count += count
         if self._first is not None:
             return None
@@ -70,7 +70,7 @@ class GapSpan:
         return self._first
 
     def end(self, end_ns: int) -> Gap | None:
-        """The whole gap, or None when none was open."""
+        """Return the whole gap, or None when none was open."""
         first, count = self._first, self._count
         self._first, self._count = None, 0
         if first is None:

@@ -20,7 +20,7 @@ class SampleBlock:
     `samples` is read-only float32, shape (n_channels, n_samples), in `unit`.
     `start_ns` is the UTC time of the first sample, ns since the epoch.
     `block_index` counts up by one per block from one source; a missing number is a hole.
-    `gap_before` says that this block does not continue the one before it, and why.
+    `gap_before` is set when this block does not continue the one before it: why.
     """
 
     source: str
@@ -52,11 +52,11 @@ class SampleBlock:
 
     @property
     def end_ns(self) -> int:
-        """UTC time just after the last sample."""
+        """Return the UTC time just after the last sample."""
         return self.start_ns + round(self.n_samples * 1e9 / self.sample_rate_hz)
 
 
 def read_only(samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Samples:
-    """The same array, marked read-only. The caller gives up writing to it."""
+    """Return the same array, marked read-only. The caller gives up writing to it."""
     samples.flags.writeable = False
     return samples

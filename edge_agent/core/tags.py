@@ -39,7 +39,7 @@ class Reading:
 
     @property
     def time_ns(self) -> int:
-        """The time this value is keyed by: the device's when it gives one, else ours."""
+        """Return the time this value is keyed by: the device's when it gives one, else ours."""
         return self.received_time_ns if self.source_time_ns is None else self.source_time_ns
 
 

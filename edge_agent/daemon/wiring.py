@@ -76,7 +76,7 @@ class Wiring:
         return supervisors
 
     def _into(self, name: str) -> Callable[[Item], Awaitable[None]]:
-        """Where a source's items go; while nobody reads its samples, its gaps are told all the same."""
+        """Return where a source's items go; while nobody reads its samples, its gaps are recorded all the same."""
         running, recorder, put = self._running, self._recorder, self._put
         inlet = running.inlets[name]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from edge_agent.core.clock import Clock
-from edge_agent.drivers.base import Driver
-from edge_agent.drivers.unusable import UnusableDriver
-from edge_agent.errors import DriverError
+from edge_agent.drivers.base import Driver, Item
+from edge_agent.errors import DeviceRejectedError, DriverError
 from edge_agent.settings import SourceSettings, UnusableSource
 from edge_agent.settings.source_kinds import foreign_code
 
@@ -33,6 +33,27 @@ def driver_class(settings: SourceSettings) -> Any:
     if missing:
         raise DriverError(f"{_driver_of(settings)} cannot be used: it has no {' and no '.join(missing)}", hint=_HINT)
     return found
+
+
+class UnusableDriver:
+    """In place of a driver that cannot be used: the source is rejected, with the reason, and the others run."""
+
+    def __init__(self, settings: UnusableSource, clock: Clock) -> None:
+        self.name = settings.name
+        self._settings = settings
+
+    async def open(self) -> None:
+        """Raise DeviceRejectedError: a package has to change before this can be read."""
+        raise DeviceRejectedError(self._settings.reason, hint=self._settings.hint)
+
+    async def stream(self) -> AsyncIterator[Item]:
+        """Yield nothing."""
+        items: tuple[Item, ...] = ()
+        for item in items:
+            yield item
+
+    async def close(self) -> None:
+        """Do nothing: nothing is held open."""
 
 
 def _made(settings: SourceSettings, clock: Clock) -> Driver:

@@ -80,7 +80,7 @@ class Supervisor:
         self._loss = GapSpan(driver.name)
 
     async def run(self) -> None:
-        """Until the recording ends or the task is cancelled. Call `finish` after it."""
+        """Read the source until the recording ends or the task is cancelled. Call `finish` after it."""
         while not await self._run_once():
             check_cancelled()
             await self._clock.sleep(self._wait_s())
@@ -91,8 +91,8 @@ class Supervisor:
         """End the gap that is open at a stop."""
         await self._end_loss()
 
-    async def note_fault(self, what: str) -> None:
-        """Tell that the driver failed in a way nobody foresaw: a gap until it delivers again."""
+    async def record_fault(self, what: str) -> None:
+        """Begin a gap that lasts until the driver delivers again: it failed unexpectedly."""
         begun = self._loss.begin(GapCause.AGENT_FAULT, self.health.last_item_ns or self._clock.now_ns(), what)
         if self.health.state is SourceState.RUNNING:
             self.health = replace(self.health, losses_total=self.health.losses_total + 1)
@@ -101,7 +101,7 @@ class Supervisor:
             await self._deliver(begun)
 
     async def _run_once(self) -> bool:
-        """One connection. True when the source came to its natural end."""
+        """Open once and read; return True when the source came to its natural end."""
         try:
             await self._driver.open()
             check_cancelled()
@@ -111,7 +111,7 @@ class Supervisor:
                     check_cancelled()
         except DriverError as exc:
             check_cancelled()  # the loss may be nothing but our own cancellation
-            await self._note_loss(exc)
+            await self._record_loss(exc)
             return False
         finally:
             with contextlib.suppress(TimeoutError):
@@ -121,7 +121,7 @@ class Supervisor:
 
     async def _take(self, item: Item) -> None:
         if self.health.state is not SourceState.RUNNING and not isinstance(item, Gap):
-            await self._note_running()
+            await self._record_running()
         if isinstance(item, SampleBlock | Scan):
             rate = item.sample_rate_hz if isinstance(item, SampleBlock) else None
             self.health = replace(
@@ -132,7 +132,7 @@ class Supervisor:
             )
         await self._deliver(item)
 
-    async def _note_running(self) -> None:
+    async def _record_running(self) -> None:
         was = self.health
         await self._end_loss()
         self._become(SourceState.RUNNING, "")
@@ -141,7 +141,7 @@ class Supervisor:
             self._log("info", f"{self.name} is back after {gone_s:.0f} s and {was.attempts} attempts")
         self.health = replace(self.health, attempts=0)
 
-    async def _note_loss(self, exc: DriverError) -> None:
+    async def _record_loss(self, exc: DriverError) -> None:
         state = SourceState.REJECTED if isinstance(exc, DeviceRejectedError) else SourceState.LOST
         was = self.health
         if was.state is not state:

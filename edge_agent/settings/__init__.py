@@ -1,4 +1,4 @@
-"""The configuration: its shape, the file it stands in, and the secrets that do not stand there."""
+"""The configuration: its shape, the file it is read from, and the secrets that are not in that file."""
 
 from edge_agent.settings.central import CentralSettings
 from edge_agent.settings.central_mqtt import CentralMqttSettings

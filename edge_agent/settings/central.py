@@ -1,4 +1,4 @@
-"""How this gateway reaches its central: address, identity, ways, pace and bounds of delivery."""
+"""How this gateway reaches its central: address, identity, routes, pace and bounds of delivery."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class CentralSettings(Strict):
         "is for one that was set back to an older version.",
     )
     single_in_flight: int = Field(
-        20, ge=1, le=100, description="Single readings on their way at once; of one sensor, one."
+        20, ge=1, le=100, description="Single readings in flight at once; of one sensor, one."
     )
     live_weight: float = Field(
         3.0, ge=1, le=100, description="While a backlog drains: bytes of new data sent for each byte of it."
     )
     batches_in_flight: int = Field(
-        8, ge=1, le=8, description="Most requests on their way at a time; a backlog takes more than 2 while that pays."
+        8, ge=1, le=8, description="Most requests in flight at a time; a backlog takes more than 2 while that pays."
     )
     max_kbit_s: float | None = Field(
         None, gt=0, description="Rate at which a backlog is sent; new data is counted, but never waits for it."
@@ -68,20 +68,20 @@ class CentralSettings(Strict):
         3_600.0, ge=0, description="Ask this often whether the central still holds what it acknowledged; 0 never asks."
     )
     heartbeat_s: float = Field(
-        62.0,  # a report a minute is a sign of life itself, and needs none beside it
+        62.0,  # a report a minute is a heartbeat itself, and needs none beside it
         ge=0,
         le=1_200,
-        description="With nothing to send, a sign of life this often: so the central notices another box with this id."
+        description="With nothing to send, a heartbeat this often: so the central notices another box with this id."
         " Silent three times as long (at least 60 s), this box may lose the id to another. 0 sends none: an hour.",
     )
     prefer: Literal["https", "mqtt"] = Field(
-        "https", description="The way that is used while it works; the other one, if configured, stands in."
+        "https", description="The route that is used while it works; the other one, if configured, is the fallback."
     )
     proxy: CentralProxySettings | None = Field(
         None, description="The proxy before the central and its broker: [central.proxy]; else the environment names it."
     )
     mqtt: CentralMqttSettings | None = Field(
-        None, description="A way through a broker, beside url or in its place: [central.mqtt]."
+        None, description="A route through a broker, beside url or in its place: [central.mqtt]."
     )
 
     transport: str | None = Field(
@@ -103,12 +103,13 @@ class CentralSettings(Strict):
         (), description="Hours in which the link is left alone: [[central.quiet_hours]]."
     )
     links: tuple[LinkSettings, ...] = Field(
-        (), description="Several links in their order, the usual one first: [[central.links]]; none: the routing table."
+        (),
+        description="Several links in order of preference: [[central.links]]; none: the routing table.",
     )
 
     @property
     def address(self) -> str:
-        """Where the central is, as a URL for people: its own, the broker's, or what its only transport is called."""
+        """Return where the central is, as a URL for people: its own, the broker's, or its only transport's name."""
         return self.url or (self.mqtt.address if self.mqtt is not None else self.transport or "")
 
     @property
@@ -131,7 +132,7 @@ class CentralSettings(Strict):
 
     @property
     def sparing(self) -> MeteredSettings | None:
-        """What a metered link is used with; None for a normal one."""
+        """Return what a metered link is used with; None for a normal one."""
         return (self.metered or MeteredSettings()) if self.link_profile == "metered" else None
 
     def is_metered(self, link: LinkSettings | None) -> bool:
@@ -140,11 +141,11 @@ class CentralSettings(Strict):
 
     @property
     def longest_backoff_s(self) -> float:
-        """Between two tries: on a metered link each of them costs a connection."""
+        """Return the longest wait between two tries: on a metered link each of them costs a connection."""
         return max(self.backoff_max_s, self.sparing.backoff_max_s if self.sparing else 0.0)
 
     def asked_every_s(self, wished_s: float) -> float:
-        """How often something is asked that carries no data; 0, never, stays 0."""
+        """Return how often something is asked that carries no data; 0, never, stays 0."""
         return max(wished_s, self.sparing.poll_every_s) if self.sparing and wished_s else wished_s
 
     @model_validator(mode="after")

@@ -16,11 +16,11 @@ _HEADER_VALUE = re.compile(r"[ -~]+")
 
 
 class CentralMqttSettings(Strict):
-    """A way to the central through a broker that the central listens at. TLS unless plaintext is explicitly allowed."""
+    """A route to the central through a broker where the central listens. TLS unless plaintext is explicitly allowed."""
 
     host: str = Field(min_length=1, pattern=r"^[^\s/]+$", description="Name or address of the broker.")
     port: int = Field(
-        8_883, ge=1, le=65_535, description="8883 is usual for TLS, 1883 for plaintext, 443 for WebSockets."
+        8_883, ge=1, le=65_535, description="8883 is the default for TLS, 1883 for plaintext, 443 for WebSockets."
     )
     protocol: Literal["5", "3.1.1"] = Field(
         "5", description="MQTT version. 5 names the cause of a refusal; 3.1.1 is for brokers that have only that."
@@ -97,7 +97,7 @@ class CentralMqttSettings(Strict):
 
     @property
     def address(self) -> str:
-        """As a URL, for people."""
+        """Return the broker's address as a URL, for people."""
         plain, secure = ("mqtt", "mqtts") if self.transport == "tcp" else ("ws", "wss")
         host = f"[{self.host}]" if ":" in self.host else self.host
         path = "" if self.transport == "tcp" else self.websocket_path

@@ -97,7 +97,7 @@ class ModelSettings(Strict):
     )
     pull_every_s: float = Field(3_600.0, ge=10, description="How often the index is looked at, give or take a quarter.")
     promote: Literal["manual", "automatic"] = Field(
-        "manual", description="Who makes a new version champion once its trial has held: a person, or the agent."
+        "manual", description="Who makes a new version champion once its shadow run has held: a person, or the agent."
     )
     shadow_windows: int = Field(500, ge=20, description="A new version scores beside the champion for so many windows,")
     shadow_s: float = Field(3_600.0, gt=0, description="or for this long, whichever ends first; at least 20 windows.")
@@ -105,19 +105,22 @@ class ModelSettings(Strict):
         0.2,
         gt=0,
         le=1,
-        description="Share of one core a trial may take; windows beyond it are passed over.",
+        description="Share of one core a shadow run may take; windows beyond it are passed over.",
     )
     shadow_latency_ms: float = Field(
-        50.0, gt=0, description="Processor time per window that 99 of 100 windows of a trial must stay under."
+        50.0, gt=0, description="Processor time per window that 99 of 100 windows of a shadow run must stay under."
     )
     shadow_alarm_fraction: float = Field(
-        0.05, ge=0, le=1, description="Of the windows the champion calls normal, the share a trial may call anomalous."
+        0.05,
+        ge=0,
+        le=1,
+        description="Of the windows the champion calls normal, the share the new one may call anomalous.",
     )
     shadow_missed_fraction: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="Of the windows in an alarm by the champion, the share for which a trial may raise none; "
+        description="Of the windows in an alarm by the champion, the share for which a new version may raise none; "
         "it holds in a probation too, there beside the version before.",
     )
     probation_windows: int = Field(
@@ -164,7 +167,7 @@ class TagModelSettings(Strict):
     )
     max_age_s: float = Field(10.0, gt=0, description="A value older than this makes the snapshot stale.")
     max_gap_steps: int = Field(
-        1, ge=0, le=100, description="Readings a history may lack in a row; over a longer gap it begins anew."
+        1, ge=0, le=100, description="Readings a history may lack in a row; over a longer gap it begins again."
     )
     alarm: AlarmSettings = AlarmSettings(over_windows=5)
 
@@ -213,7 +216,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file, so that a secret or an address can be set per box."""
+        """Return the environment before the file, so that a secret or an address can be set per box."""
         return env_settings, init_settings
 
     @model_validator(mode="after")

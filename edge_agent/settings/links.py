@@ -17,7 +17,7 @@ class LinkSettings(Strict):
         None, pattern=r"^[^\s/:]{1,15}$", description="The network interface (ip link), such as eth0 or wwan0."
     )
     source_address: str | None = Field(
-        None, description="This box's own address on that link; the way out is then the routing table's (ip rule)."
+        None, description="This box's own address on that link; the route out is then the routing table's (ip rule)."
     )
 
     metered: bool = Field(

@@ -35,7 +35,7 @@ def load_settings(path: Path) -> Settings:
         return Settings(**_with_source_paths(resolve_paths(document, path.parent), path.parent))
     except ValidationError as exc:
         raise _explain(path, text, exc) from exc
-    except RecursionError as exc:  # of a file it was said before: this is a list or table in the environment
+    except RecursionError as exc:  # a file that does is refused before: this is a list or table in the environment
         raise ConfigurationError(
             "an EDGE_ environment variable cannot be read: its JSON is nested too deep", hint=_ENVIRONMENT_HINT
         ) from exc
@@ -92,7 +92,7 @@ def _explain(path: Path, text: str, exc: ValidationError) -> ConfigurationError:
 
 
 def _where(path: Path, text: str, location: tuple[int | str, ...]) -> str:
-    """The environment variable that set this, since it wins; else file and line, and what the environment adds."""
+    """Return the environment variable that set this, since it wins; else file, line, and what the environment adds."""
     place = f"{path}:{line_of(text, location)}"
     if not location:
         return place
@@ -144,7 +144,7 @@ def _shown(error: Any) -> str:
 
 
 def _all_field_names() -> set[str]:
-    """Every setting's name, for a suggestion when one is misspelt."""
+    """Return every setting's name, for a suggestion when one is misspelt."""
     kinds = source_kinds().classes.values()
     models = [*kinds, *(table for kind in kinds for _, table in tables_below(kind))]
     models += [value for value in vars(settings_module).values() if _is_model(value)]

@@ -39,7 +39,7 @@ class MeteredSettings(Strict):
 
 
 class BudgetSettings(Strict):
-    """How many bytes the link to the central may carry. Both ways, TLS and headers included (docs/METERED_LINKS.md)."""
+    """How many bytes the link to the central may carry: both directions, TLS, headers (docs/METERED_LINKS.md)."""
 
     bytes_per_day: int | None = Field(None, description="None: no bound for a day.")
     bytes_per_month: int | None = Field(None, description="None: no bound for a month.")
@@ -47,7 +47,7 @@ class BudgetSettings(Strict):
         0.1, ge=0, le=0.9, description="Kept for events: readings wait once the rest of the budget is used."
     )
     calendar: Literal["local", "utc"] = Field("local", description="Whose midnight ends a day and a month.")
-    month_starts_on: int = Field(1, ge=1, le=28, description="Day of the month on which the tariff begins anew.")
+    month_starts_on: int = Field(1, ge=1, le=28, description="Day of the month on which the tariff begins again.")
 
     @field_validator("bytes_per_day", "bytes_per_month")
     @classmethod

@@ -23,7 +23,7 @@ IN_WORDS: Final = {
     r"^[^\s/:]{1,15}$": "the name of a network interface, like eth0 or wwan0 (ip link)",
     r"^[^\s/]+$": "a host's name or address alone, without // and path",
 }
-"""Every pattern of the settings that stands in the schema."""
+"""Every pattern in the schema of the settings."""
 
 _WITH_UNIT: Final = re.compile(r"\s*[-+]?[\d._]+\s*[A-Za-z%/]+\s*")
 

@@ -23,7 +23,7 @@ _NOT_A_KEY: Final = "it is not one line of plain characters"
 
 
 def central_api_key(settings: Settings, environment: Mapping[str, str] = os.environ) -> str:
-    """The secret, from the environment, a file of its own, or a systemd credential. Never logged."""
+    """Return the secret, from the environment, a file of its own, or a systemd credential. Never logged."""
     if settings.central.api_key is not None:
         given = settings.central.api_key.get_secret_value()
         return _checked_key(given.encode("utf-8", "surrogatepass"), "EDGE_CENTRAL__API_KEY")  # its bytes may be any
@@ -35,7 +35,7 @@ def central_api_key(settings: Settings, environment: Mapping[str, str] = os.envi
 
 
 def check_key_is_configured(settings: Settings, environment: Mapping[str, str] = os.environ) -> None:
-    """Raises ConfigurationError when nothing says where the key is; whether it can be read is seen when it is used."""
+    """Raise ConfigurationError when nothing says where the key is; whether it can be read is seen when it is used."""
     central = settings.central
     if central.url is None or central.api_key is not None:
         return
@@ -51,7 +51,7 @@ def _no_key_configured() -> ConfigurationError:
 
 
 def central_mqtt_password(settings: Settings, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The broker's password for this gateway, or None when no user name is set. Never logged.
+    """Return the broker's password for this gateway, or None when no user name is set. Never logged.
 
     With a client certificate the user name may be just a name, so no password is needed unless a file is set.
     """
@@ -83,7 +83,7 @@ def _places(own_file: Path | None, credential: str, environment: Mapping[str, st
 
 
 def _first(files: list[Path], read: Callable[[Path], str | None], *, missing: str, hint: str) -> str:
-    """The secret in the first file that exists. Raises ConfigurationError naming every place looked at."""
+    """Return the secret in the first file that exists. Raise ConfigurationError naming every place looked at."""
     for path in files:
         if (secret := read(path)) is not None:
             return secret
@@ -93,7 +93,7 @@ def _first(files: list[Path], read: Callable[[Path], str | None], *, missing: st
 
 
 def _read_password(path: Path) -> str | None:
-    """The file's one line without its end, or None when there is no file."""
+    """Return the file's one line without its end, or None when there is no file."""
     content = _content(path, "the password")
     if content is None:
         return None
@@ -112,13 +112,13 @@ def _read_password(path: Path) -> str | None:
 
 
 def _read_key(path: Path) -> str | None:
-    """The file's one line, or None when there is no file."""
+    """Return the file's one line, or None when there is no file."""
     content = _content(path, "the central's API key")
     return None if content is None else _checked_key(content, str(path))
 
 
 def _checked_key(content: bytes, where: str) -> str:
-    """The key without blanks around it and the mark that some editors put first. Raises ConfigurationError."""
+    """Return the key without blanks around it and the mark that some editors put first. Raise ConfigurationError."""
     key = content.removeprefix(codecs.BOM_UTF8).strip()
     if re.fullmatch(rb"[!-~]+", key):
         return key.decode("ascii")
@@ -136,7 +136,7 @@ def _checked_key(content: bytes, where: str) -> str:
 
 
 def _content(path: Path, what: str) -> bytes | None:
-    """What the file holds, or None when there is none. Raises ConfigurationError that says whose file it is."""
+    """Return what the file holds, or None when there is none. Raise ConfigurationError that says whose file it is."""
     try:
         with path.open("rb") as file:
             content = file.read(_MOST_BYTES + 1)

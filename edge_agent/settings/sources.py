@@ -40,7 +40,7 @@ class Strict(BaseModel):
     @field_validator("*")
     @classmethod
     def _no_control_characters(cls, value: Any) -> Any:
-        """TOML writes them as escapes; a name, unit or path with one would steer whatever shows it."""
+        """Refuse what TOML writes as escapes: a name, unit or path with one would steer whatever shows it."""
         if isinstance(value, str | Path) and not is_printable(str(value)):
             raise ValueError(f"must not hold control characters (it is {printable(value, limit=100)})")
         return value
@@ -98,7 +98,7 @@ class IndicatorSettings(Strict):
     line_alarm_db: float = Field(
         10.0,
         gt=0,
-        description="envelope: a fault line this far above its background is told; noise alone reads 0 to 8.",
+        description="envelope: a fault line this far above its background is reported; noise alone reads 0 to 8.",
     )
     line_windows: int = Field(5, ge=1, le=10_000, description="So many windows in a row make a fault line.")
 
@@ -153,7 +153,7 @@ class UnusableSource(TagSourceSettings):
     """A source whose driver cannot be used. The others run; this one is rejected, for `reason`."""
 
     model_config = ConfigDict(extra="ignore")
-    driver = "edge_agent.drivers.unusable:UnusableDriver"
+    driver = "edge_agent.drivers.registry:UnusableDriver"
 
     reason: str
     hint: str

@@ -22,7 +22,7 @@ DEFAULT_PATHS: Final = (Path("edge.toml"), Path("/etc/edge-agent/edge.toml"))
 
 
 def find_settings_file(given: Path | None, environment: Mapping[str, str] = os.environ) -> Path:
-    """The file to use: the one given, $EDGE_CONFIG, ./edge.toml, or /etc/edge-agent/edge.toml."""
+    """Return the file to use: the one given, $EDGE_CONFIG, ./edge.toml, or /etc/edge-agent/edge.toml."""
     if given is not None:
         return given
     if named := environment.get("EDGE_CONFIG"):
@@ -43,7 +43,7 @@ def find_settings_file(given: Path | None, environment: Mapping[str, str] = os.e
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """The file as plain tables, unchecked: for `status`, which must answer also when the file is wrong."""
+    """Return the file as plain tables, unchecked: for `status`, which must answer also when the file is wrong."""
     return parse(path, read_text(path))
 
 
@@ -119,7 +119,7 @@ def parse(path: Path, text: str) -> dict[str, Any]:
 
 
 def _texts(document: dict[str, Any]) -> Iterator[str]:
-    """Every text in it. Without recursion: dotted keys nest as deep as they are long."""
+    """Yield every text in it. Without recursion: dotted keys nest as deep as they are long."""
     left: list[Any] = [document]
     while left:
         value = left.pop()
@@ -130,7 +130,7 @@ def _texts(document: dict[str, Any]) -> Iterator[str]:
 
 
 def line_of(text: str, location: tuple[int | str, ...]) -> int:
-    """The line where this setting stands, or the nearest table that holds it; 1 when there is none.
+    """Return the line of this setting, or the nearest table that holds it; 1 when there is none.
 
     tomllib keeps no positions, so this follows table headers and keys through the text.
     """

@@ -17,9 +17,9 @@ class AccelerometerDriver:
     def __init__(self, settings: AccelerometerSettings, clock: Clock) -> None:
         self.name = settings.name
         blocks = BlockSequence(settings.name, unit=settings.unit, channels=settings.channels)
-        self._way: SoundCard | FrameStream
+        self._samples: SoundCard | FrameStream
         if settings.interface == "sound_card":
-            self._way = SoundCard(
+            self._samples = SoundCard(
                 blocks,
                 clock,
                 device=settings.device,
@@ -28,17 +28,17 @@ class AccelerometerDriver:
                 silent_after_s=settings.silent_after_s,
             )
         else:
-            self._way = FrameStream(blocks, clock, settings=settings, link=_link(settings))
+            self._samples = FrameStream(blocks, clock, settings=settings, link=_link(settings))
 
     async def open(self) -> None:
-        await self._way.open()
+        await self._samples.open()
 
     async def stream(self) -> AsyncIterator[Item]:
-        async for block in self._way.stream():
+        async for block in self._samples.stream():
             yield block
 
     async def close(self) -> None:
-        await self._way.close()
+        await self._samples.close()
 
 
 def _link(settings: AccelerometerSettings) -> FrameLink:

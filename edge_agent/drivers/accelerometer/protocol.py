@@ -4,7 +4,7 @@
     | "EDGS" | 1  | fmt  | channels | samples  | sequence | rate Hz | timestamp ns | payload | CRC-32 |
     | 4 s    | u8 | u8   | u16      | u32      | u32      | f64     | i64          | p bytes | u32    |
 
-Everything little-endian; the payload is interleaved, sample by sample. docs/STREAM_FORMAT.md says it for
+Everything little-endian; the payload is interleaved, sample by sample. docs/STREAM_FORMAT.md is the same for
 people who build sensors. A frame that is wrong in any way is a FrameError and gives no samples at all.
 """
 
@@ -80,7 +80,7 @@ def encode(
     timestamp_ns: int | None = None,
     sample_format: SampleFormat = SampleFormat.FLOAT32,
 ) -> bytes:
-    """One frame of samples of shape (n_channels, n_samples); for integer formats they are rounded counts.
+    """Return one frame of samples of shape (n_channels, n_samples); for integer formats they are rounded counts.
 
     Raises FrameError when the receiver would refuse it, or a count does not fit its format.
     """
@@ -105,7 +105,7 @@ def _payload(samples: Samples, sample_format: SampleFormat) -> bytes:
 
 
 def decode_header(data: bytes) -> FrameHeader:
-    """The first 32 bytes of a frame. Raises FrameError; a header that passes cannot ask for more than 4 MiB."""
+    """Read the first 32 bytes of a frame. Raise FrameError; a header that passes cannot ask for more than 4 MiB."""
     if len(data) < HEADER_BYTES:
         raise FrameError(f"a frame has a header of {HEADER_BYTES} bytes, {len(data)} came")
     magic, version, code, n_channels, n_samples, sequence, rate_hz, timestamp_ns = _HEADER.unpack_from(data)
@@ -126,13 +126,13 @@ def decode_header(data: bytes) -> FrameHeader:
 
 
 def decode(data: bytes) -> Frame:
-    """One whole frame and nothing else. Raises FrameError."""
+    """Return one whole frame and nothing else. Raise FrameError."""
     header = decode_header(data)
     if len(data) != header.frame_bytes:
         raise FrameError(f"the frame should have {header.frame_bytes} bytes, {len(data)} came")
     (crc,) = struct.unpack_from("<I", data, header.frame_bytes - CRC_BYTES)
     if crc != zlib.crc32(memoryview(data)[:-CRC_BYTES]):
-        raise FrameError("the checksum is wrong: bytes were changed on the way")
+        raise FrameError("the checksum is wrong: bytes were changed in transit")
     values = np.frombuffer(
         data, dtype=_DTYPES[header.sample_format], count=header.n_channels * header.n_samples, offset=HEADER_BYTES
     )

@@ -1,7 +1,7 @@
 """Frames become sample blocks: joined, checked for holes, stamped.
 
 Constraints
-- A stream that says another rate or channel count than is configured is rejected, both named.
+- A stream with another rate or channel count than is configured is rejected, both named.
 - A missing sequence number is a seam with the count; a frame that comes again or late is passed over.
 - The sensor's own time is believed while it stays within 2 s of ours; a sensor without a set clock is
   stamped by arrival, like one that says nothing.
@@ -48,7 +48,7 @@ class FrameStream:
 
     async def stream(self) -> AsyncIterator[SampleBlock]:
         self._held, self._is_seam = [], False
-        self._blocks.note_stream_begins()
+        self._blocks.begin_stream()
         stamps = _Stamps(self._clock, sample_rate_hz=float(self._settings.sample_rate_hz))
         previous: FrameHeader | None = None
         while True:
@@ -91,9 +91,9 @@ class FrameStream:
     def _note_hole(self, step: int, previous: FrameHeader) -> None:
         if step > 1:
             detail, count = f"{step - 1} frames are missing", (step - 1) * previous.n_samples
-            self._blocks.note_seam(GapCause.DISCONTINUITY, detail, count)
+            self._blocks.mark_seam(GapCause.DISCONTINUITY, detail, count)
         else:
-            self._blocks.note_seam(GapCause.DISCONTINUITY, "the sensor began to count its frames anew")
+            self._blocks.mark_seam(GapCause.DISCONTINUITY, "the sensor began to count its frames again")
         self._is_seam = True
 
     def _block(self, stamps: _Stamps) -> SampleBlock:
@@ -102,7 +102,7 @@ class FrameStream:
         stamp = stamps.stamp(frames[0].header.timestamp_ns, samples.shape[1], is_seam=self._is_seam)
         self._is_seam = False
         if stamp.seam is not None:
-            self._blocks.note_seam(GapCause.DISCONTINUITY, stamp.seam, stamp.lost)
+            self._blocks.mark_seam(GapCause.DISCONTINUITY, stamp.seam, stamp.lost)
         return self._blocks.block(
             self._blocks.scaled(read_only(samples)),
             start_ns=stamp.start_ns,
@@ -121,7 +121,7 @@ class _Stamps:
         self._is_first = True
 
     def stamp(self, sensor_ns: int | None, n_samples: int, *, is_seam: bool) -> Stamp:
-        """The time of the first of `n_samples` that are complete now."""
+        """Return the time of the first of `n_samples` that are complete now."""
         span_ns = round(n_samples * 1e9 / self._rate_hz)
         arrival = self._by_arrival.stamp(n_samples, arrived_s=self._clock.monotonic_s(), is_seam=is_seam)
         was_first, self._is_first = self._is_first, False
@@ -141,6 +141,6 @@ class _Stamps:
 
 
 def _step(previous: int, sequence: int) -> int:
-    """How far the sequence number went on, between -2**31 and 2**31: 1 is the next frame."""
+    """Return how far the sequence number went on, between -2**31 and 2**31: 1 is the next frame."""
     half = SEQUENCES // 2
     return (sequence - previous + half) % SEQUENCES - half

@@ -1,1 +1,1 @@
-"""Modbus TCP: read plan, codec, schedule, driver."""
+"""Modbus TCP: settings, read plan, codec, driver."""

@@ -1,4 +1,4 @@
-"""Registers and bits into numbers, and numbers into readings. One way only: nothing here encodes.
+"""Registers and bits into numbers, and numbers into readings. Nothing here encodes.
 
 A number over several registers arrives in one of four orders. With the bytes of the number called
 A (most significant) to D, or A to H for 64 bits, the registers hold, in address order:
@@ -40,7 +40,7 @@ _SWAPS_BYTES: Final = frozenset({"BADC", "DCBA"})
 
 
 def decode(tag: ModbusTagSettings, cells: Sequence[int]) -> float:
-    """The tag's number, scaled: `raw * scale + offset`. Not finite when the device sent such a float.
+    """Return the tag's number, scaled: `raw * scale + offset`. Not finite when the device sent such a float.
 
     `cells` are exactly the registers of this tag (0..65535), or its one bit (0 or 1).
     """
@@ -53,7 +53,7 @@ def decode(tag: ModbusTagSettings, cells: Sequence[int]) -> float:
 
 
 def reading(tag: Tag, value: float, received_time_ns: int) -> Reading:
-    """A GOOD reading of a finite value; a BAD one, without value, of anything else."""
+    """Return a GOOD reading of a finite value; a BAD one, without value, of anything else."""
     if math.isfinite(value):
         return Reading(tag, value, Quality.GOOD, None, received_time_ns)
     return bad_reading(tag, f"the device sent {value}, which is not a finite number", received_time_ns)

@@ -238,7 +238,7 @@ class ModbusDriver:
         group.refused.update({tag.name: tag for tag in block.tags})
 
     async def _read(self, block: RegisterBlock) -> list[int]:
-        """The block's registers, or bits as 0 and 1; exactly `block.count` of them."""
+        """Return the block's registers, or bits as 0 and 1; exactly `block.count` of them."""
         client = self._client
         if client is None:
             raise TransientDriverError(f"{self.name}: the connection to {self._place} is closed")
@@ -259,7 +259,7 @@ class ModbusDriver:
         return cells
 
     def _checked(self, block: RegisterBlock, answer: ModbusPDU) -> list[int]:
-        """The cells of an answer that fits the request; every other answer is refused."""
+        """Return the cells of an answer that fits the request; refuse every other."""
         if answer.isError():
             raise _ExceptionAnswer(answer.exception_code)
         is_bits = block.table in ("coil", "discrete")

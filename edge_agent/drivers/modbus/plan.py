@@ -48,12 +48,12 @@ class RegisterBlock:
 
     @property
     def end(self) -> int:
-        """The first address after the block."""
+        """Return the first address after the block."""
         return self.address + self.count
 
 
 def plan_blocks(tags: Iterable[ModbusTagSettings], *, max_registers: int, max_hole: int) -> tuple[RegisterBlock, ...]:
-    """The requests that read every tag once, by table and address.
+    """Return the requests that read every tag once, by table and address.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def plan_blocks(tags: Iterable[ModbusTagSettings], *, max_registers: int, max_ho
 
 
 def split(block: RegisterBlock) -> tuple[RegisterBlock, ...]:
-    """Smaller requests for the same tags, for a device that refused the block; empty when it has one tag.
+    """Return smaller requests for the same tags, for a device that refused the block; empty when it has one tag.
 
     Holes go first, since devices refuse to read registers they do not have; then the block is halved.
     """
@@ -87,7 +87,7 @@ def split(block: RegisterBlock) -> tuple[RegisterBlock, ...]:
 
 
 def _join(block: RegisterBlock, tag: ModbusTagSettings, max_registers: int, max_hole: int) -> RegisterBlock | None:
-    """`block` with `tag` in it, or None when they do not fit into one request."""
+    """Return `block` with `tag` in it, or None when they do not fit into one request."""
     is_bit = tag.data_type == "bool"
     limit = MAX_BITS if is_bit else max_registers
     hole_limit = max_hole * BITS_PER_REGISTER if is_bit else max_hole
@@ -98,7 +98,7 @@ def _join(block: RegisterBlock, tag: ModbusTagSettings, max_registers: int, max_
 
 
 def block_of(tags: Sequence[ModbusTagSettings]) -> RegisterBlock:
-    """One request for all of `tags`, which share a table; it may be longer than a device accepts."""
+    """Return one request for all of `tags`, which share a table; it may be longer than a device accepts."""
     start = min(tag.address for tag in tags)
     return RegisterBlock(tags[0].table, start, max(map(_end, tags)) - start, tuple(tags))
 

@@ -1,1 +1,1 @@
-"""OPC UA: mapping of values, the way in, driver."""
+"""OPC UA: settings, mapping of values, client, driver."""

@@ -1,4 +1,4 @@
-"""The way in to an OPC UA server: certificate, user, and the library's errors as ours.
+"""The client of an OPC UA server: certificate, user, and the library's errors as ours.
 
 Only this file and driver.py import asyncua. Secrets are read when they are needed and kept nowhere.
 """
@@ -65,7 +65,7 @@ REJECTIONS: Final[dict[int, str]] = {
     ua.StatusCodes.BadSecurityModeRejected: _SECURITY_HINT,
     ua.StatusCodes.BadSecurityModeInsufficient: _SECURITY_HINT,
 }
-"""Statuses that will be the same tomorrow, and what to do. Every other status is worth another try."""
+"""Statuses that will be the same tomorrow, and what to do. After every other status it is tried again."""
 
 TRANSLATION: Final[dict[type[Exception], type[DriverError]]] = {
     UaStatusCodeError: TransientDriverError,
@@ -160,7 +160,7 @@ def _translation(exc: ua.UaError, where: str) -> DriverError:
 
 
 def _application_uri(certificate: bytes) -> str:
-    """The URI the certificate is made out to; servers refuse a client that says another one."""
+    """Return the URI the certificate is made out to; servers refuse a client that says another one."""
     is_pem = _encoding(certificate) == "pem"
     parsed = x509.load_pem_x509_certificate(certificate) if is_pem else x509.load_der_x509_certificate(certificate)
     names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -142,7 +142,7 @@ class OpcUaDriver:
         await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
 
     def stats(self) -> ChannelStats:
-        """Of the hand-over; `dropped_total` counts notifications since the last `open`."""
+        """Return the figures of the hand-over; `dropped_total` counts notifications since the last `open`."""
         return self._channel.stats()
 
     def _new_channel(self) -> Channel[_Values | _Lost]:
@@ -251,7 +251,7 @@ class OpcUaDriver:
         )
 
     def _value_gaps(self, handle: int, code: int, at_ns: int) -> list[Gap]:
-        """What a status says besides good or bad: the node is gone (once), or the server's queue overflowed."""
+        """Return what a status means besides good or bad: the node is gone (once), or the server's queue overflowed."""
         tag = self._tags[handle]
         gaps: list[Gap] = []
         if says_overflow(code):
@@ -284,7 +284,7 @@ class OpcUaDriver:
         return Gap(self.name, GapCause.DISCONTINUITY, start_ns, end_ns, detail)
 
     async def _on_publish(self, result: Any) -> None:
-        """Called by the library for every publish answer, keep-alives too."""
+        """Take what the library brings: called for every publish answer, keep-alives too."""
         values: list[tuple[int, Any]] = []
         for notification in result.NotificationMessage.NotificationData or ():
             if isinstance(notification, ua.DataChangeNotification):
@@ -298,7 +298,7 @@ class OpcUaDriver:
         await self._channel.send(_Values(self._clock.now_ns(), tuple(values), missed))
 
     def _is_ours(self, item: Any) -> bool:
-        """Whether this is a value of a node that we asked for."""
+        """Return whether this is a value of a node that we asked for."""
         return isinstance(item.Value, ua.DataValue) and 0 <= item.ClientHandle < len(self._tags)
 
     async def _on_lost(self, cause: Exception) -> None:

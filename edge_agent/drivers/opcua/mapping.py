@@ -34,7 +34,7 @@ class SequenceWatch:
         self._expected: int | None = None
 
     def missed_before(self, sequence_number: int) -> int:
-        """How many are missing between the notification before and this one; 0 when it is older or the first."""
+        """Return how many are missing between the notification before and this one; 0 when it is older or the first."""
         expected, self._expected = self._expected, sequence_number + 1
         return 0 if expected is None else max(0, sequence_number - expected)
 
@@ -49,7 +49,7 @@ def to_reading(
     received_time_ns: int,
     of_utc: Callable[[int], int | None] = lambda utc_ns: utc_ns,
 ) -> Reading:
-    """The reading; `status` keeps the server's code and name, or says why the value is no number.
+    """Return the reading; `status` keeps the server's code and name, or says why the value is no number.
 
     `of_utc` gives the server's time on our clock; None while nobody knows how far ours is off.
     """
@@ -70,12 +70,12 @@ def quality_of(status_code: int) -> Quality:
 
 
 def says_overflow(status_code: int) -> bool:
-    """The server's queue for this node was full: values between this one and its neighbour are lost."""
+    """Return whether the server's queue for this node was full: values between this one and its neighbour are lost."""
     return status_code & _INFO_TYPE_MASK == _INFO_TYPE_DATA_VALUE and bool(status_code & _OVERFLOW_BIT)
 
 
 def source_time_ns(source_time: datetime | None) -> int | None:
-    """UTC, ns since the epoch; None when the server does not say, or says a time its clock was never set to.
+    """Return UTC, ns since the epoch; None when the server gives none, or one its clock was never set to.
 
     A naive datetime is UTC, as everything in OPC UA.
     """

@@ -49,11 +49,11 @@ class ReplayDriver:
         )
 
     async def open(self) -> None:
-        """Raises TransientDriverError when there is nothing to play (yet)."""
+        """Raise TransientDriverError when there is nothing to play (yet)."""
         await self._playlist()
 
     async def stream(self) -> AsyncIterator[Item]:
-        """Ends after the last recording, unless `repeat` is set."""
+        """Yield until after the last recording, unless `repeat` is set."""
         while True:
             playlist = await self._playlist()
             played = 0
@@ -69,7 +69,7 @@ class ReplayDriver:
                 )
 
     async def close(self) -> None:
-        """Nothing is held open between blocks."""
+        """Do nothing: no file is held open between blocks."""
 
     async def _playlist(self) -> list[Path]:
         try:
@@ -84,7 +84,7 @@ class ReplayDriver:
         return playlist
 
     async def _play(self, path: Path) -> AsyncIterator[Item]:
-        self._blocks.note_seam(GapCause.END_OF_RECORDING, f"{path.name} begins")
+        self._blocks.mark_seam(GapCause.END_OF_RECORDING, f"{path.name} begins")
         try:
             recording, samples = await asyncio.to_thread(self._load, path)
         except RecordingError as exc:
@@ -100,13 +100,13 @@ class ReplayDriver:
         for at, end in _pieces(recording, step):
             piece = samples[:, at:end]
             if at in recording.starts and at:
-                self._blocks.note_seam(GapCause.DISCONTINUITY, f"{path.name} has a hole in its times")
+                self._blocks.mark_seam(GapCause.DISCONTINUITY, f"{path.name} has a hole in its times")
             await pacer.wait(piece.shape[1] / rate_hz)
             block_start_ns = start_ns + round(at * 1e9 / rate_hz)
             yield self._blocks.block(piece, start_ns=block_start_ns, sample_rate_hz=rate_hz)
 
     def _load(self, path: Path) -> tuple[Recording, Samples]:
-        """The recording and its configured channels, scaled. Raises RecordingError, also when they do not fit."""
+        """Return the recording and its configured channels, scaled. Raise RecordingError, also when they do not fit."""
         recording = load_recording(path, sample_rate_hz=self._settings.sample_rate_hz, overrides=self._overrides)
         given_hz, wanted = recording.given_rate_hz, self._blocks.n_channels
         if given_hz is not None and abs(given_hz - recording.sample_rate_hz) > 1e-6 * given_hz:

@@ -50,7 +50,7 @@ class _Call(Generic[T]):
             return self._result.pop()
 
     def abandon(self) -> None:
-        """Nobody waits any more: a result that is there, or still comes, is given back."""
+        """Give back the result that is there, or still comes: nobody waits any more."""
         with self._lock:
             self._is_abandoned = True
             leftover = self._leftover()
@@ -70,7 +70,7 @@ def _start(run: Callable[[], object]) -> None:
 
 
 async def detached(call: Callable[[], T], *, timeout_s: float, give_back: Callable[[T], object] | None = None) -> T:
-    """The call's result. Raises the DriverError it raises, or TimeoutError.
+    """Return the call's result. Raise the DriverError it raises, or TimeoutError.
 
     After a time-out or a cancellation the call runs on alone; what it then returns goes to `give_back`.
     """

@@ -4,7 +4,7 @@ Constraints
 - The call-back copies, counts and wakes; it never waits. What finds the queue full is counted, and the next
   block says so.
 - A device is chosen by a part of its name, never by its number: numbers change with every plug.
-- PortAudio sees new devices only when it starts anew, which it may only while no stream of this process is open.
+- PortAudio sees new devices only when it is started again, which it may only while no stream of this process is open.
 - A hung sound server hangs every PortAudio call. So they run in threads of their own that nobody must wait
   for, and a device that is still being closed makes the next `open` fail, not hang.
 - Lost samples are often not flagged: see `sample_clock`.
@@ -58,7 +58,7 @@ class Chunk:
     dropped_before: int
 
 
-class Intake:
+class SampleQueue:
     """From PortAudio's thread to the event loop: a bounded queue that counts what it had to drop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, capacity: int) -> None:
@@ -71,7 +71,7 @@ class Intake:
         self.is_finished = False
 
     def put(self, samples: Samples, *, overflowed: bool, arrived_s: float) -> None:
-        """Called by PortAudio's thread; `samples` is its own buffer, so it is copied."""
+        """Add what a call-back of PortAudio's thread brought; `samples` is its own buffer, so it is copied."""
         if len(self._chunks) >= self._capacity:
             self._dropped += len(samples)
             self.dropped_total += len(samples)
@@ -81,7 +81,7 @@ class Intake:
         self._wake()
 
     def finish(self) -> None:
-        """Called by PortAudio's thread when the stream has ended, for whatever reason."""
+        """Mark the end of the stream, whatever ended it. PortAudio's thread calls this."""
         self.is_finished = True
         self._wake()
 
@@ -90,7 +90,7 @@ class Intake:
             self._loop.call_soon_threadsafe(self._changed.set)
 
     async def get(self, *, timeout_s: float) -> Chunk | None:
-        """The oldest chunk, or None when the stream has ended. Raises TimeoutError."""
+        """Return the oldest chunk, or None when the stream has ended. Raise TimeoutError."""
         async with asyncio.timeout(timeout_s):
             while not self._chunks:
                 if self.is_finished:
@@ -101,14 +101,14 @@ class Intake:
 
 
 class PortAudio:
-    """PortAudio is one per process: who may start it anew is settled here."""
+    """PortAudio is one per process: who may start it again is settled here."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open_streams = 0
 
     def open_stream(self, arguments: Arguments, translation: Translation) -> Any:
-        """A running stream. `arguments` chooses the device once PortAudio knows what is plugged in."""
+        """Return a running stream. `arguments` chooses the device once PortAudio knows what is plugged in."""
         with self._exclusive(timeout_s=_LOCK_TIMEOUT_S):
             sd = _sounddevice()
             try:
@@ -183,20 +183,20 @@ class SoundCard:
         self._silent_after_s = silent_after_s
         self._portaudio = portaudio
         self._stream: Any = None
-        self._intake: Intake | None = None
+        self._queue: SampleQueue | None = None
 
     @property
     def _where(self) -> str:
         return f"{self._blocks.source}: sound device {self._device or '(default)'!r}"
 
     async def open(self) -> None:
-        """Raises TransientDriverError (absent, busy) or DeviceRejectedError (rate, channels, ambiguous name)."""
+        """Raise TransientDriverError (absent, busy) or DeviceRejectedError (rate, channels, ambiguous name)."""
         capacity = max(2, round(_QUEUED_S * self._rate_hz / self._block_samples))
-        intake = Intake(asyncio.get_running_loop(), capacity=capacity)
+        queue = SampleQueue(asyncio.get_running_loop(), capacity=capacity)
 
         try:
             self._stream = await detached(
-                lambda: self._portaudio.open_stream(partial(self._arguments, intake), self._translation),
+                lambda: self._portaudio.open_stream(partial(self._arguments, queue), self._translation),
                 timeout_s=_OPEN_TIMEOUT_S,
                 give_back=self._portaudio.close_stream,
             )
@@ -204,34 +204,34 @@ class SoundCard:
             raise TransientDriverError(
                 f"{self._where}: the sound system does not answer", hint="restart the sound server"
             ) from exc
-        self._intake = intake
+        self._queue = queue
 
     async def stream(self) -> AsyncIterator[SampleBlock]:
-        """Until the device is lost (TransientDriverError)."""
-        intake = self._intake
-        if intake is None:
+        """Yield blocks until the device is lost (TransientDriverError)."""
+        queue = self._queue
+        if queue is None:
             raise TransientDriverError(f"{self._where} is not open")
-        self._blocks.note_stream_begins()
+        self._blocks.begin_stream()
         sample_clock = SampleClock(self._clock, sample_rate_hz=self._rate_hz)
-        chunk = await self._next(intake, timeout_s=max(self._silent_after_s, _FIRST_SAMPLES_S))
+        chunk = await self._next(queue, timeout_s=max(self._silent_after_s, _FIRST_SAMPLES_S))
         settled_s = chunk.arrived_s + _SETTLING_S
         while chunk.arrived_s < settled_s:
             sample_clock.settle(len(chunk.samples), arrived_s=chunk.arrived_s)
-            chunk = await self._next(intake, timeout_s=self._silent_after_s)
+            chunk = await self._next(queue, timeout_s=self._silent_after_s)
         while True:
             yield self._block(chunk, sample_clock)
-            chunk = await self._next(intake, timeout_s=self._silent_after_s)
+            chunk = await self._next(queue, timeout_s=self._silent_after_s)
 
     async def close(self) -> None:
-        """Bounded: a device that hangs is left to its thread."""
-        stream, self._stream, self._intake = self._stream, None, None
+        """Close the device, within a bound: one that hangs is left to its thread."""
+        stream, self._stream, self._queue = self._stream, None, None
         if stream is not None:
             with contextlib.suppress(TimeoutError):
                 await detached(lambda: self._portaudio.close_stream(stream), timeout_s=_CLOSE_TIMEOUT_S)
 
-    async def _next(self, intake: Intake, *, timeout_s: float) -> Chunk:
+    async def _next(self, queue: SampleQueue, *, timeout_s: float) -> Chunk:
         try:
-            chunk = await intake.get(timeout_s=timeout_s)
+            chunk = await queue.get(timeout_s=timeout_s)
         except TimeoutError as exc:
             raise TransientDriverError(
                 f"{self._where} has been silent for {timeout_s:g} s",
@@ -243,22 +243,22 @@ class SoundCard:
 
     def _block(self, chunk: Chunk, sample_clock: SampleClock) -> SampleBlock:
         if chunk.overflowed:
-            self._blocks.note_seam(GapCause.OVERFLOW, "the sound driver dropped samples")
+            self._blocks.mark_seam(GapCause.OVERFLOW, "the sound driver dropped samples")
         if chunk.dropped_before:
-            self._blocks.note_seam(GapCause.QUEUE_FULL, "this program was too slow", chunk.dropped_before)
+            self._blocks.mark_seam(GapCause.QUEUE_FULL, "this program was too slow", chunk.dropped_before)
         stamp = sample_clock.stamp(
             len(chunk.samples), arrived_s=chunk.arrived_s, is_seam=chunk.overflowed or chunk.dropped_before > 0
         )
         if stamp.seam is not None:
-            self._blocks.note_seam(GapCause.DISCONTINUITY, stamp.seam, stamp.lost)
+            self._blocks.mark_seam(GapCause.DISCONTINUITY, stamp.seam, stamp.lost)
         samples = self._blocks.scaled(np.ascontiguousarray(chunk.samples.T))
         return self._blocks.block(samples, start_ns=stamp.start_ns, sample_rate_hz=float(self._rate_hz))
 
-    def _arguments(self, intake: Intake, sd: ModuleType) -> dict[str, Any]:
+    def _arguments(self, queue: SampleQueue, sd: ModuleType) -> dict[str, Any]:
         clock = self._clock
 
         def callback(indata: Samples, frames: int, time: object, status: Any) -> None:
-            intake.put(indata, overflowed=bool(status.input_overflow), arrived_s=clock.monotonic_s())
+            queue.put(indata, overflowed=bool(status.input_overflow), arrived_s=clock.monotonic_s())
 
         return {
             "device": None if self._device is None else self._find(sd.query_devices(), self._device),
@@ -268,7 +268,7 @@ class SoundCard:
             # Never 0: PortAudio would then call back for single samples, 120 times a second.
             "blocksize": self._block_samples,
             "callback": callback,
-            "finished_callback": intake.finish,
+            "finished_callback": queue.finish,
         }
 
     def _find(self, devices: Sequence[dict[str, Any]], wanted: str) -> int:

@@ -32,7 +32,7 @@ class SyntheticSignal:
         self._count = 0
 
     def next(self, n_samples: int) -> Samples:
-        """float32, shape (n_channels, n_samples): one tone and one impulse train, noise of its own per channel."""
+        """Return float32, shape (n_channels, n_samples): one tone, one impulse train, noise of its own per channel."""
         s = self._settings
         index = np.arange(self._count, self._count + n_samples, dtype=np.float64)
         self._count += n_samples
@@ -42,7 +42,7 @@ class SyntheticSignal:
 
 
 def _impulses(index: NDArray[np.float64], s: SyntheticSettings) -> NDArray[np.float64]:
-    """A exp(-t/tau) sin(2 pi f t), with t the time since the last impulse; the first one is at sample 0."""
+    """Return A exp(-t/tau) sin(2 pi f t), with t the time since the last impulse; the first one is at sample 0."""
     if s.impulse_hz == 0:
         return np.zeros(index.shape)
     resonance_hz = _RESONANCE_SHARE * s.sample_rate_hz
@@ -61,10 +61,10 @@ class SyntheticDriver:
         self._blocks = BlockSequence(settings.name, unit=settings.unit, channels=settings.channels)
 
     async def open(self) -> None:
-        """There is nothing to acquire."""
+        """Do nothing: there is nothing to acquire."""
 
     async def stream(self) -> AsyncIterator[Item]:
-        self._blocks.note_stream_begins()
+        self._blocks.begin_stream()
         rate_hz = float(self._settings.sample_rate_hz)
         step = max(1, round(rate_hz * self._settings.block_s))
         signal = SyntheticSignal(self._settings)
@@ -78,4 +78,4 @@ class SyntheticDriver:
             sent += step
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: nothing is held open."""

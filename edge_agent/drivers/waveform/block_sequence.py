@@ -2,7 +2,7 @@
 
 Constraints
 - Block numbers go on counting when the source is opened again; they never start over.
-- Where samples do not continue, the next block carries the first cause that was noted.
+- Where samples do not continue, the next block carries the first cause that was marked.
 - A block never starts before the end of the one before it, unless the wall clock itself was set back.
 """
 
@@ -35,21 +35,21 @@ class BlockSequence:
     def n_channels(self) -> int:
         return int(self._scale.shape[0])
 
-    def note_seam(self, cause: GapCause, detail: str, count: int | None = None) -> None:
-        """The next block does not continue the last one. Means nothing before the first block."""
+    def mark_seam(self, cause: GapCause, detail: str, count: int | None = None) -> None:
+        """Mark that the next block does not continue the last one; before the first block it means nothing."""
         if self.last_end_ns is not None and self._seam is None:
             self._seam = cause, detail, count
 
-    def note_stream_begins(self) -> None:
-        """Whatever came before, this is another stream of samples."""
-        self.note_seam(GapCause.DISCONTINUITY, "the source was opened again")
+    def begin_stream(self) -> None:
+        """Mark that another stream of samples begins, whatever came before."""
+        self.mark_seam(GapCause.DISCONTINUITY, "the source was opened again")
 
     def scaled(self, samples: Samples) -> Samples:
-        """`samples`, shape (n_channels, n), in the source's unit: a read-only copy."""
+        """Return `samples`, shape (n_channels, n), in the source's unit: a read-only copy."""
         return read_only(np.multiply(samples, self._scale, dtype=np.float32))
 
     def block(self, scaled: Samples, *, start_ns: int, sample_rate_hz: float) -> SampleBlock:
-        """The next block, of samples that are scaled already."""
+        """Return the next block, of samples that are scaled already."""
         if self.last_end_ns is not None and 0 < self.last_end_ns - start_ns < _ROUNDING_NS:
             start_ns = self.last_end_ns
         block = SampleBlock(

@@ -14,7 +14,7 @@ class Pacer:
         self._due_s = clock.monotonic_s()
 
     async def wait(self, duration_s: float) -> None:
-        """Until a block of this length would have been recorded. Lets other tasks run in any case."""
+        """Wait until a block of this length would have been recorded. Other tasks run in any case."""
         if self._pace == 0:
             await self._clock.sleep(0)
             return

@@ -20,13 +20,13 @@ _SLEW_FORTH: Final = 100e-6
 _SLEW_BACK: Final = 1000e-6
 _PERIOD_S: Final = 1.0  # longer than the burst that follows a late call-back, which makes up for it
 _LOSS_S: Final = 0.1  # lateness that no arrival of a whole period made up for
-_SILENCE_S: Final = 0.5  # five blocks of the usual length
+_SILENCE_S: Final = 0.5  # five blocks of the default length
 _WALL_STEP_S: Final = 0.1  # NTP slews what is smaller
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Of samples that arrived together. `seam` says why they do not continue the ones before them;
+    """Of samples that arrived together. `seam` is why they do not continue the ones before them;
     `lost` is how many are missing in between, when that is known."""
 
     start_ns: int
@@ -48,7 +48,7 @@ class SampleClock:
         self._least_late_s = float("inf")
 
     def stamp(self, n_samples: int, *, arrived_s: float, is_seam: bool = False) -> Stamp:
-        """The time of the first of `n_samples` that arrived at `arrived_s` (monotonic).
+        """Return the time of the first of `n_samples` that arrived at `arrived_s` (monotonic).
 
         `is_seam`: the caller knows that they do not continue the ones before.
         """
@@ -69,7 +69,7 @@ class SampleClock:
         return Stamp(round((start_s + (self._wall_offset_s or 0.0)) * 1e9), seam or wall_seam, lost)
 
     def settle(self, n_samples: int, *, arrived_s: float) -> None:
-        """Learn from samples that are not delivered: the first arrivals of a sound device come in bursts."""
+        """Take in samples that are not delivered: the first arrivals of a sound device come in bursts."""
         begin_s = arrived_s - (self._count + n_samples) / self._rate_hz
         if self._last_arrival_s is None:
             self._restart(begin_s, arrived_s)
@@ -86,7 +86,7 @@ class SampleClock:
         self._period_start_s, self._least_late_s = arrived_s, float("inf")
 
     def _steady_lateness_s(self, n_samples: int, arrived_s: float) -> float:
-        """How late the promptest arrival of the period was, once the period is over; else 0."""
+        """Return how late the promptest arrival of the period was, once the period is over; else 0."""
         self._least_late_s = min(self._least_late_s, arrived_s - self._counted_s - n_samples / self._rate_hz)
         if arrived_s - self._period_start_s < _PERIOD_S:
             return 0.0
