@@ -43,7 +43,7 @@ class BundleVersion:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FromFile:
-    """The bundle's content, and what a person should read of it now: `warnings` loud, `notes` not."""
+    """The bundle's content, and what a person should read of it now: `warnings` prominently, `notes` not."""
 
     content: BundleContent
     warnings: tuple[str, ...]

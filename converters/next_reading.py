@@ -50,8 +50,8 @@ def convert_next_reading(
     scaling = Scaling(scaling.n_features, (*_in_front(how), *scaling.steps))
     scale, words = how.scale, "The score is counted in the card's scale."
     if scale is None:
-        foretold = last.booster_.predict(scaling.transform(healthy[:, columns]), num_threads=1)
-        scale = robust_scale(healthy[:, list(features).index("value")] - np.asarray(foretold, np.float64))
+        forecast = last.booster_.predict(scaling.transform(healthy[:, columns]), num_threads=1)
+        scale = robust_scale(healthy[:, list(features).index("value")] - np.asarray(forecast, np.float64))
         words = f"The score is counted in {scale:g}, the robust standard deviation of the healthy rows' residuals."
     if not scale > 0:
         raise CardError("the healthy rows' residuals are all alike", where="forecast.scale", hint="give forecast.scale")

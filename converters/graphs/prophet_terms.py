@@ -3,7 +3,7 @@
 Constraints
 - What has no graph here is refused by name: holidays, extra regressors, seasonalities under a condition, posterior
   samples (mcmc_samples > 0), a capacity or floor that changes in time.
-- Prophet samples its interval anew at every call. Here it is computed: the same model, no dice (see `half_width`).
+- Prophet samples its interval again at every call. Here it is computed: the same model, no dice (see `half_width`).
 - Times are UTC; Prophet knows no zones, so the model must have been fitted on UTC.
 
 S. J. Taylor, B. Letham, "Forecasting at scale", The American Statistician 72(1), 2018: the trend, its future

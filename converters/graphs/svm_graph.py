@@ -146,7 +146,7 @@ def _dot_products(build: GraphBuilder, machine: Machine, moved: str) -> str:
 
 
 def _sum(build: GraphBuilder, machine: Machine, kernel: str) -> str:
-    """Two plain operators: at one row a product with a float64 matrix is packed anew each time and takes longer."""
+    """Two plain operators: at one row a product with a float64 matrix is packed again each time and takes longer."""
     weighted = build.node("Mul", kernel, build.constant(machine.coefficients, np.float64))
     columns = build.constant(np.array([1]), np.int64)
     return build.node("Add", build.node("ReduceSum", weighted, columns, keepdims=0), build.numbers(machine.intercept))

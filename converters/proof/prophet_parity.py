@@ -2,7 +2,7 @@
 
 Constraints
 - At least 100,000 instants: through and around the history, at and beside every changepoint and both ends of the
-  history, and decades away to both sides. Whole seconds, as the edge gives them; values from usual to absurd.
+  history, and decades away to both sides. Whole seconds, as the edge gives them; values from ordinary to absurd.
 - yhat is compared with `Prophet.predict`, relative; the score with the source score, relative beyond 1.
 """
 

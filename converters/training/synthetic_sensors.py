@@ -1,4 +1,4 @@
-"""Fifteen sensors that never were: the platform's demonstration series, made anew from their description.
+"""Fifteen sensors that never were: the platform's demonstration series, made again from their description.
 
 Constraints
 - sensor-001 to sensor-015, five kinds in turn, a reading every five minutes from 2026-01-05 00:00 UTC (a Monday).

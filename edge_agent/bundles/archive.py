@@ -78,33 +78,33 @@ class _Sink:
     def count(self) -> None:
         self._entries += 1
         if self._entries > MAX_ENTRIES:
-            raise self.refusal(f"it holds more than {MAX_ENTRIES} entries")
+            raise self.error(f"it holds more than {MAX_ENTRIES} entries")
 
     def write(self, name: str, content: IO[bytes]) -> None:
         target = self._into / self._file_of(name)
         if target.exists():
-            raise self.refusal(f"{target.name} is in it twice")
+            raise self.error(f"{target.name} is in it twice")
         room = MAX_FILE_BYTES
         with open_private(target, "xb") as file:
             while chunk := content.read(_CHUNK):
                 room -= len(chunk)
                 self._left -= len(chunk)
                 if room < 0 or self._left < 0:
-                    raise self.refusal(f"{target.name} is larger than {MAX_FILE_BYTES} bytes when unpacked")
+                    raise self.error(f"{target.name} is larger than {MAX_FILE_BYTES} bytes when unpacked")
                 file.write(chunk)
 
     def _file_of(self, name: str) -> str:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
-            raise self.refusal(f"{name!r} leads out of its folder")
+            raise self.error(f"{name!r} leads out of its folder")
         if path.name not in BUNDLE_FILES or len(path.parts) > _MAX_FOLDERS + 1:
-            raise self.refusal(f"{name!r} does not belong to a bundle")
+            raise self.error(f"{name!r} does not belong to a bundle")
         if self._folder not in (None, path.parent):
-            raise self.refusal("its files lie in several folders: one archive holds one bundle")
+            raise self.error("its files lie in several folders: one archive holds one bundle")
         self._folder = path.parent
         return path.name
 
-    def refusal(self, why: str) -> BundleError:
+    def error(self, why: str) -> BundleError:
         return BundleError(f"{self.archive} is refused: {why}", hint=_MAKE_AGAIN)
 
 
@@ -124,7 +124,7 @@ class _Bounded:
         data = self._source.read(min(size, _CHUNK))
         self._left -= len(data)
         if self._left < 0:
-            raise self._sink.refusal(f"it is larger than {MAX_UNPACKED_BYTES} bytes when unpacked")
+            raise self._sink.error(f"it is larger than {MAX_UNPACKED_BYTES} bytes when unpacked")
         return data
 
 
@@ -139,7 +139,7 @@ def _unpack_tar(archive: Path, sink: _Sink) -> None:
             if entry.isdir():
                 continue
             if not entry.isreg():
-                raise sink.refusal(f"{entry.name!r} is a {_kind_of(entry)}, not a file")
+                raise sink.error(f"{entry.name!r} is a {_kind_of(entry)}, not a file")
             content = tar.extractfile(entry)
             if content is not None:
                 sink.write(entry.name, content)
@@ -154,9 +154,9 @@ def _unpack_zip(archive: Path, sink: _Sink) -> None:
             if entry.is_dir():
                 continue
             if kind not in (0, stat.S_IFREG):
-                raise sink.refusal(f"{entry.filename!r} is a link or a device, not a file")
+                raise sink.error(f"{entry.filename!r} is a link or a device, not a file")
             if entry.flag_bits & 0x1:
-                raise sink.refusal(f"{entry.filename!r} is encrypted")
+                raise sink.error(f"{entry.filename!r} is encrypted")
             with file.open(entry) as content:
                 sink.write(entry.filename, content)
 
@@ -168,7 +168,7 @@ def _check_zip_directory(archive: Path, sink: _Sink) -> None:
         file.seek(max(0, size - 42))
         end = file.read()
     if end[:4] == b"PK\6\7":
-        raise sink.refusal("it is a ZIP64 archive, which no bundle needs")
+        raise sink.error("it is a ZIP64 archive, which no bundle needs")
     record = end[-22:]
     if record[:4] != b"PK\5\6":
         raise CutShortError(
@@ -176,7 +176,7 @@ def _check_zip_directory(archive: Path, sink: _Sink) -> None:
         )
     entries, directory_bytes = struct.unpack("<HI", record[10:16])
     if entries > MAX_ENTRIES or directory_bytes > _MAX_ZIP_DIRECTORY_BYTES:
-        raise sink.refusal(f"it holds {entries} entries; a bundle has four files")
+        raise sink.error(f"it holds {entries} entries; a bundle has four files")
 
 
 @contextlib.contextmanager

@@ -5,7 +5,8 @@ anomalous, and rows that are provoked: the healthy baseline of a manifest, moved
 machine that has alarmed before there are also the windows that were kept then (`pipeline/alarm_record`).
 
 Constraints
-- A model that is silent on all of it, loud on all of it, or gives every row one score is refused by name and figure.
+- A model that is silent on all of it, anomalous on all of it, or gives every row one score is refused by name
+  and figure.
 - Two models are held against each other by verdict on the same rows, never by the size of their scores.
 """
 

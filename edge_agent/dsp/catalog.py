@@ -44,6 +44,7 @@ class FeatureCatalog:
     ) -> None:
         self._families: dict[str, FeatureFamily] = {}
         self._load = load
+        self._installed: dict[str, FeatureFamily] = {}
         for family in families:
             self.add(family)
 
@@ -55,26 +56,26 @@ class FeatureCatalog:
 
     @property
     def families(self) -> tuple[str, ...]:
-        """Return the names of what is registered, in order."""
+        """Return the names of our own families, in order."""
         return tuple(self._families)
 
     def family(self, name: str) -> FeatureFamily:
         """Return a family. Raises SignalError for one that is neither registered nor installed, or does not load."""
+        if (found := self._families.get(name) or self._installed.get(name) or self._load(name)) is None:
+            raise SignalError(
+                f"this agent has no feature family {name}",
+                hint=f"known families: {', '.join(self._families)}; a newer agent may have it",
+            )
         if name not in self._families:
-            if (found := self._load(name)) is None:
-                raise SignalError(
-                    f"this agent has no feature family {name}",
-                    hint=f"known families: {', '.join(self._families)}; a newer agent may have it",
-                )
-            self._families[name] = found
-        return self._families[name]
+            self._installed[name] = found
+        return found
 
     def formulas(self, family: str) -> tuple[Formula, ...]:
         """Return a family's formulas, in its order. Raises SignalError for an unknown family."""
         return self.family(family).formulas
 
     def of_windows(self) -> tuple[str, ...]:
-        """Return the registered families that are computed from windows of a waveform."""
+        """Return the names of our own families that are computed from windows of a waveform."""
         return tuple(name for name, family in self._families.items() if family.takes is FamilyInput.WINDOWS)
 
     def build(self, spec: FeatureSpec) -> Extractor:

@@ -35,7 +35,7 @@ def _loaded(entry: EntryPoint) -> FeatureFamily:
     who = f"the feature family {entry.name} of the package {_package(entry)}"
     try:
         family = entry.load()
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         raise SignalError(
             f"{who} cannot be loaded: {type(exc).__name__}: {exc}", hint="repair or uninstall the package"
         ) from exc

@@ -1,7 +1,7 @@
 """The spectrum over multiples of the shaft's rotation: 1x imbalance, 2x misalignment, 0.5x looseness, and on.
 
 Constraints
-- Samples are taken anew at equal angles of the shaft, by cubic interpolation, over a whole, even number of turns; so
+- Samples are taken again at equal angles of the shaft, by cubic interpolation, over a whole, even number of turns; so
   every order and half order falls on a bin, whatever the speed.
 - There are at least as many samples per turn as before, so nothing is folded down. The interpolation's own error is
   below 0.4 % of an amplitude up to a tenth of the sampling rate; higher orders are refused.

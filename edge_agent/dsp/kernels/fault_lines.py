@@ -7,7 +7,7 @@ Constraints
   guard bins (the taper's main lobe): median / ln 2, which is exact for noise and which lines beside it do not move.
 - Where there is no line, the highest of several bins is still above the mean: white noise reads 1 to 5 dB, more the
   wider the tolerance.
-- The ratio is the mean over harmonics of decibels, not decibels of a sum: one loud stranger among the harmonics
+- The ratio is the mean over harmonics of decibels, not decibels of a sum: one strong foreign line among the harmonics
   (a neighbour's line, a multiple of the shaft) cannot speak for all of them.
 """
 

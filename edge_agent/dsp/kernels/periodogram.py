@@ -30,7 +30,7 @@ HANN: Final = "hann"
 NO_TAPER: Final = "none"
 TAPERS: Final = (HANN, NO_TAPER)
 
-# Beyond these a squared spectrum of any usual length could leave float32; such windows are scaled to a peak of 1.
+# Beyond these a squared spectrum of any ordinary length could leave float32; such windows are scaled to a peak of 1.
 _SAFE_PEAK_MIN: Final = 1e-6
 _SAFE_PEAK_MAX: Final = 1e12
 
