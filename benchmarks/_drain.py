@@ -139,7 +139,10 @@ async def _drain(case: Case, folder: Path) -> Drained:
         for _ in range(0, case.waiting, 50):
             outbox.append([plant.block() for _ in range(min(50, case.waiting))])
         policy = Policy(
-            60.0, in_flight=case.in_flight, answer_timeout_s=case.shape.answer_timeout_s, join_records=case.most_records
+            60.0,
+            in_flight=case.in_flight,
+            answer_timeout_s=case.shape.answer_timeout_s,
+            coalesce_records=case.most_records,
         )
         uplink = Uplink(
             outbox,

@@ -1,7 +1,7 @@
 """A link in virtual time: bandwidth that connections share, a round trip, losses as TCP feels them, and outages.
 
 What it can carry is computed from the link and from the bounds that the product declares (bytes and records of a
-request, requests on their way), not from how the product chooses. It assumes that nothing is ever waited for that the
+request, requests in flight), not from how the product chooses. It assumes that nothing is ever waited for that the
 link does not demand: no start-up, no connection to be made, every request as large as it may be.
 
 TCP, for one connection: slow start from ten segments, again after a pause of a retransmission time-out; with losses
@@ -223,7 +223,7 @@ class SimulatedTransport:
                 await asyncio.sleep(self.shape.rtt_s + SERVER_S + ANSWER_BYTES / self.shape.bytes_per_s)
                 await self._unless_away()
         except TimeoutError as exc:
-            raise TransientSyncError("no answer in time", was_on_its_way=True) from exc
+            raise TransientSyncError("no answer in time", was_in_flight=True) from exc
 
     async def _unless_away(self) -> None:
         """What is sent into an outage is never answered."""

@@ -43,7 +43,7 @@ class TransientSyncError(SyncError):
     """The same batch may be tried again; `made_progress` when a part of it was taken before the failure.
 
     `is_centrals` when the central itself answered so; no answer of somebody in between is about the batch.
-    `was_on_its_way`: the request was being sent, or its answer awaited, so that a smaller one might have got through.
+    `was_in_flight`: the request was being sent, or its answer awaited, so that a smaller one might have got through.
     """
 
     def __init__(
@@ -54,13 +54,13 @@ class TransientSyncError(SyncError):
         retry_after_s: float | None = None,
         made_progress: bool = False,
         is_centrals: bool = True,
-        was_on_its_way: bool = False,
+        was_in_flight: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s
         self.made_progress = made_progress
         self.is_centrals = is_centrals
-        self.was_on_its_way = was_on_its_way
+        self.was_in_flight = was_in_flight
 
 
 class CredentialsError(SyncError):

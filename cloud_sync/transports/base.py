@@ -74,4 +74,4 @@ class Resting(Protocol):
     """A transport that holds a connection while it is not used, and can let it go."""
 
     async def rest(self) -> None:
-        """Release connections until the next `send`. What is on its way fails."""
+        """Release connections until the next `send`. What is in flight fails."""

@@ -29,7 +29,7 @@ class ConnectionOptions:
     connect_timeout_s: float = 30.0
     """For the look-up of the name, for TCP, and for the proxy's answer: each has as long."""
     tls_timeout_s: float = 90.0
-    """A full handshake is 2 to 5 kB: 20 s at 2 kbit/s, 40 s when something else is on its way as well."""
+    """A full handshake is 2 to 5 kB: 20 s at 2 kbit/s, 40 s when something else is in flight as well."""
     answer_timeout_s: float = 30.0
     use: LinkUse = ORDINARY
     proxy: ProxyChoice = field(default_factory=ProxyChoice)

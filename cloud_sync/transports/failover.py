@@ -5,8 +5,8 @@ Constraints
   are, since every route leads to the same central and another would hide what somebody must mend.
 - A batch may travel more than one route. That is harmless: the keys of its rows and events count once.
 - A route that is not in use holds no connection, also when only a probe went over it: a link may cost, and says online.
-- Hysteresis both ways: a route is left after several failures in a row, and one that came back is on trial first. A
-  failure in its trial gives delivery back at once, and the next probe waits twice as long.
+- Hysteresis both ways: a route is left after several failures in a row, and one that came back is on probation first. A
+  failure in its probation gives delivery back at once, and the next probe waits twice as long.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class FailoverTransport:
 
     After `after_failures` in a row the next route of the order is taken, after the last the first. While a later one
     is in use, those before it are tried by turns every `probe_every_s`, with a batch that waits anyway; the first
-    answer takes the route back, on trial for `trial_answers` more.
+    answer takes the route back, on probation for `probation_answers` more.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class FailoverTransport:
         *routes: Transport,
         after_failures: int = 3,
         probe_every_s: float = 300.0,
-        trial_answers: int = 3,
+        probation_answers: int = 3,
         now_s: Callable[[], float] = time.monotonic,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -50,13 +50,13 @@ class FailoverTransport:
         self._routes = routes
         self._after_failures = after_failures
         self._probe_every_s = probe_every_s
-        self._trial_answers = trial_answers
+        self._probation_answers = probation_answers
         self._now_s = now_s
         self._now_ns = now_ns
         self._active = 0
         self._failures = 0
-        self._trial_left = 0
-        self._before_trial = 0
+        self._probation_left = 0
+        self._before_probation = 0
         self._came_back, self._held_since_s = False, now_s()
         self._probe_wait_s = probe_every_s
         self._probe_at_s = 0.0
@@ -135,7 +135,7 @@ class FailoverTransport:
                 stack.push_async_callback(route.close)
 
     def _is_probe_due(self) -> bool:
-        return self._active > 0 and self._trial_left == 0 and self._now_s() >= self._probe_at_s
+        return self._active > 0 and self._probation_left == 0 and self._now_s() >= self._probe_at_s
 
     async def _probe(self, body: bytes, batch_id: str) -> Settlement | None:
         """Send over a route before the one in use; None when it is still away."""
@@ -150,26 +150,26 @@ class FailoverTransport:
         except (BatchRefusedError, BatchTooLargeError) as exc:
             if _is_of_somebody_between(exc):
                 return None
-            self._begin_trial(number)
+            self._begin_probation(number)
             raise
         else:
-            self._begin_trial(number)
+            self._begin_probation(number)
             return settlement
         finally:
             for each in (number, left):
                 await self._rest(each)
 
-    def _begin_trial(self, number: int) -> None:
+    def _begin_probation(self, number: int) -> None:
         if number >= self._active:  # another send was faster
             return
-        self._before_trial, self._trial_left = self._active, self._trial_answers
+        self._before_probation, self._probation_left = self._active, self._probation_answers
         self._use(number, None)
 
     def _note_reached(self, number: int) -> None:
         if number != self._active:
             return
         self._failures = 0
-        self._trial_left = max(0, self._trial_left - 1)
+        self._probation_left = max(0, self._probation_left - 1)
         if self._came_back and self._now_s() - self._held_since_s >= self._probe_every_s:
             self._probe_wait_s = self._probe_every_s  # it held: what was before is forgotten
 
@@ -181,12 +181,12 @@ class FailoverTransport:
             self._failures = 0
             return
         self._failures += 1
-        if self._failures < self._after_failures and not self._trial_left:
+        if self._failures < self._after_failures and not self._probation_left:
             return
         if self._has_flapped():
             self._probe_wait_s = min(PROBE_WAITS_MOST_S, 2 * self._probe_wait_s)
-        following = self._before_trial if self._trial_left else (number + 1) % len(self._routes)
-        self._trial_left = 0
+        following = self._before_probation if self._probation_left else (number + 1) % len(self._routes)
+        self._probation_left = 0
         self._use(following, exc)
 
     def _has_flapped(self) -> bool:

@@ -100,7 +100,7 @@ def retry_after_s(headers: httpx.Headers, *, now: datetime) -> float | None:
     return None if moment is None else min(max((moment - now).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
 
 
-def hear_time(central_time: CentralTime | None, answer: Answer) -> None:
+def read_time(central_time: CentralTime | None, answer: Answer) -> None:
     """Take the Date of an answer that is the central's own; one without a readable Date says nothing."""
     moment = _moment_in(answer.headers.get("Date", "").strip())
     if central_time is None or answer.moments_us is None or moment is None:

@@ -69,12 +69,12 @@ def translated(where: str, own: ClientCertificate | None = None) -> Iterator[Non
         raise TransientSyncError(f"{where}: {exc.words}", hint=exc.hint) from exc
     except TimeoutError as exc:
         raise TransientSyncError(
-            f"{where}: no whole answer in time (central.answer_timeout_s)", hint=_PATIENCE, was_on_its_way=True
+            f"{where}: no whole answer in time (central.answer_timeout_s)", hint=_PATIENCE, was_in_flight=True
         ) from exc
     except LIBRARY_ERRORS as exc:
         error = _unreachable(where, own, exc)
         if isinstance(error, TransientSyncError):
-            error.was_on_its_way = isinstance(exc, _ON_ITS_WAY)
+            error.was_in_flight = isinstance(exc, _ON_ITS_WAY)
         raise error from exc
     except OSError as exc:  # what the library lets through while it reads from or closes a broken connection
         raise _unreachable(where, own, exc) from exc

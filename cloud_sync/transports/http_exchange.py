@@ -41,7 +41,7 @@ _PIECE_BYTES: Final = 16_384
 """What the kernel takes at a time; that it takes long to leave is seen from there."""
 
 IDLE_S: Final = 300.0
-"""A report a minute then needs no new handshake; where a server or a router keeps less, the library connects anew."""
+"""A report a minute then needs no new handshake; where a server or a router keeps less, the library connects again."""
 
 _NOT_NEEDED: Final = ("Accept", "Connection", "User-Agent")
 """What the library adds and HTTP/1.1 does not ask for."""

@@ -20,7 +20,7 @@ from cloud_sync.presence import Presence
 from cloud_sync.records import Batch, Settlement
 from cloud_sync.transports.base import Guarantee, Route
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
-from cloud_sync.transports.http_central import failure_of, header_value, hear_time, settlement_in
+from cloud_sync.transports.http_central import failure_of, header_value, read_time, settlement_in
 from cloud_sync.transports.http_exchange import Answer, HttpExchange
 from cloud_sync.transports.known_central import KnownCentral
 from cloud_sync.transports.tls import ClientTls
@@ -97,7 +97,7 @@ class HttpsTransport:
             raise failure
         settlement = settlement_in(answer, batch_id=batch_id, known=self._known)
         if answer.identity is not Identity.PROVEN:  # of an older central a settlement is all there is to know it by
-            hear_time(self._central_time, answer)
+            read_time(self._central_time, answer)
         self._presence.heard(settlement.notice)
         return settlement
 
@@ -111,6 +111,6 @@ class HttpsTransport:
         answer = await self._http.ask("POST", self._url, body=body, headers=headers)
         self._known.note(answer)
         if answer.identity is Identity.PROVEN:
-            hear_time(self._central_time, answer)
+            read_time(self._central_time, answer)
         await self._known.keep()
         return answer

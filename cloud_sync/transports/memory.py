@@ -102,7 +102,7 @@ class MemoryTransport:
             raise BatchRefusedError(exc.message) from exc
         settlement = self._store(batch, outcome)
         if outcome is Fault.ANSWER_LOST:
-            raise TransientSyncError(f"the answer to batch {batch_id} was lost", was_on_its_way=True)
+            raise TransientSyncError(f"the answer to batch {batch_id} was lost", was_in_flight=True)
         return settlement
 
     async def close(self) -> None:

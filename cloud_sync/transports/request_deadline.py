@@ -30,7 +30,7 @@ class RequestDeadline:
         self._is_acknowledged = False
 
     def go_on(self, *, is_last: bool = False) -> None:
-        """Begin the time anew: the request goes out, or one more piece of it has. `is_last`: the kernel has all."""
+        """Start the time over: the request goes out, or one more piece of it has. `is_last`: the kernel has all."""
         self._is_handed_over = self._is_handed_over or is_last
         self._end_in(self._answer_timeout_s)
 

@@ -41,7 +41,7 @@ from cloud_sync.row_rules import judge, timestamp
 from cloud_sync.transports.answers import KEY_HINT, detail_in, said_in, shown
 from cloud_sync.transports.base import Guarantee, Route
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
-from cloud_sync.transports.http_central import failure_of, header_value, hear_time
+from cloud_sync.transports.http_central import failure_of, header_value, read_time
 from cloud_sync.transports.http_exchange import Answer, HttpExchange
 from cloud_sync.transports.known_central import KnownCentral
 from cloud_sync.transports.speaker import no_central, speaker_of, unbelieved
@@ -56,7 +56,7 @@ MAX_NOTES: Final = 20_000
 """Some megabytes; a reading forgotten is asked about again, and is a duplicate within the platform's ten minutes."""
 
 _MAX_ANSWER_BYTES: Final = 100_000
-"""About one reading. So many may be on their way at a time, and each costs many times its bytes to read."""
+"""About one reading. So many may be in flight at a time, and each costs many times its bytes to read."""
 
 _NO_EVENTS_DETAIL: Final = "this central takes readings only; the event is kept here for one that takes batches"
 
@@ -195,7 +195,7 @@ class SingleReadingTransport:
         answer = await self._clients[0].ask("POST", self._url, body=b"{}", max_bytes=_MAX_ANSWER_BYTES)
         if self._known.is_its_answer(answer):
             if answer.status == 422 and "sensor_id" in detail_in(said_in(answer.body)):
-                hear_time(self._central_time, answer)
+                read_time(self._central_time, answer)
                 return
             if answer.status in (401, 403, 429) or answer.status >= 500:
                 raise failure_of(answer, now=datetime.now(UTC), known=self._known)
@@ -238,12 +238,12 @@ class SingleReadingTransport:
         )
 
     async def _post_all(self, rows: Iterable[Row], verdicts: dict[_Key, _Verdict]) -> None:
-        """Post every row and keep each answer. After a failure nothing new is begun; what is on its way is awaited."""
-        lanes, answered = _lanes(rows), len(verdicts)
+        """Post every row and keep each answer. After a failure nothing new is begun; what is in flight is awaited."""
+        queues, answered = _queues_of(rows), len(verdicts)
         failures: list[_Failure] = []
         async with asyncio.TaskGroup() as group:
-            for client in self._clients[: len(lanes)]:
-                group.create_task(self._work(client, lanes, verdicts, failures))
+            for client in self._clients[: len(queues)]:
+                group.create_task(self._work(client, queues, verdicts, failures))
         if failures:
             failure = _telling(failures)
             self._limits_heard += isinstance(failure, _TooFastError)
@@ -260,23 +260,23 @@ class SingleReadingTransport:
     async def _work(
         self,
         client: HttpExchange,
-        lanes: deque[deque[Row]],
+        queues: deque[deque[Row]],
         verdicts: dict[_Key, _Verdict],
         failures: list[_Failure],
     ) -> None:
-        """Take the lane that waited longest, post its next row, put it back at the end."""
-        while lanes and not failures:
-            lane = lanes.popleft()
-            row = lane[0]
+        """Take the queue that waited longest, post its next row, put it back at the end."""
+        while queues and not failures:
+            queue = queues.popleft()
+            row = queue[0]
             try:
                 verdicts[row.key] = await self._post(client, row)
             except (TransientSyncError, CredentialsError) as exc:
                 failures.append(exc)
                 return
             self._notes.note(row, verdicts[row.key])
-            lane.popleft()
-            if lane:
-                lanes.append(lane)
+            queue.popleft()
+            if queue:
+                queues.append(queue)
 
     async def _post(self, client: HttpExchange, row: Row) -> _Verdict:
         self._check_open()
@@ -292,7 +292,7 @@ class SingleReadingTransport:
             self._notes.note_spent(row)
         verdict = _verdict(answer, sensor_id=row.series.sensor_id, known=self._known)
         if answer.status == 200:
-            hear_time(self._central_time, answer)
+            read_time(self._central_time, answer)
         return verdict
 
 
@@ -315,12 +315,12 @@ def fields(row: Row, *, correlation_id: str) -> dict[str, Any]:
     }
 
 
-def _lanes(rows: Iterable[Row]) -> deque[deque[Row]]:
+def _queues_of(rows: Iterable[Row]) -> deque[deque[Row]]:
     """The rows of each sensor in their order."""
-    lanes: dict[str, deque[Row]] = {}
+    queues: dict[str, deque[Row]] = {}
     for row in rows:
-        lanes.setdefault(row.series.sensor_id, deque()).append(row)
-    return deque(lanes.values())
+        queues.setdefault(row.series.sensor_id, deque()).append(row)
+    return deque(queues.values())
 
 
 def _verdict(answer: Answer, *, sensor_id: str, known: KnownCentral) -> _Verdict:

@@ -2,7 +2,7 @@
 
 Constraints
 - A session is offered to the host name it was made with, under the same trust and the same certificate of ours; when
-  one of them is loaded anew, all are forgotten. What was verified then is not verified again while the server still
+  one of them is loaded again, all are forgotten. What was verified then is not verified again while the server still
   takes the session (RFC 8446, 4.6.1: seven days at most; OpenSSL's servers give two hours).
 - A server that does not take it makes an ordinary handshake; one that fails with it is not offered it again.
 """

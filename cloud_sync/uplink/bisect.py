@@ -15,7 +15,7 @@ from cloud_sync.records import Batch, Refusal, Settlement
 
 
 @dataclass(frozen=True, slots=True)
-class Halving:
+class Bisection:
     """`send` takes body, records in it and batch id; `note_refused` hears of each record that was refused alone."""
 
     send: Callable[[bytes, int, str], Awaitable[Settlement]]

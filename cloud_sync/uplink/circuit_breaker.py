@@ -1,4 +1,4 @@
-"""The brake against a central that refuses everything: its records are held, instead of becoming dead letters.
+"""The circuit breaker against a central that refuses everything: its records are held, and are no dead letters.
 
 Constraints
 - After `PATIENCE` refusals in a row of one class of records no more of them become dead letters, until the central is
@@ -31,7 +31,7 @@ class NothingTakenError(Exception):
 
 
 @dataclass(slots=True)
-class Brake:
+class CircuitBreaker:
     """`held` are the classes that are held, each with the central's last reason."""
 
     held: dict[RecordClass, str] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Brake:
             del self._suspects[next(iter(self._suspects))]
 
     def is_suspect(self, batch_id: str) -> bool:
-        """Whether it was refused so before: it is no witness."""
+        """Whether it was refused so before: it is no probe."""
         return batch_id in self._suspects
 
     def are_bad_by_themselves(self, of: RecordClass, batch_ids: Iterable[str]) -> bool:

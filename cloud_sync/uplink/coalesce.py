@@ -24,7 +24,7 @@ def join(blocks: Sequence[Block]) -> bytes:
     return wire.encode_columns(ColumnBatch(parts[0].gateway_id, rows, events))
 
 
-def joined_id(blocks: Sequence[Block]) -> str:
+def coalesced_id(blocks: Sequence[Block]) -> str:
     """Of the request: the same blocks have the same id again."""
     return f"{blocks[0].batch_id}+{len(blocks) - 1}"
 

@@ -1,4 +1,4 @@
-"""How much goes into one request, and how many of them are on their way: a congestion control.
+"""How much goes into one request, and how many of them are in flight: a congestion control.
 
 Model-based like BBR (Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM Queue 14(5), 2016): a request
 carries what the link delivers in a time that follows the link's own floor, so its size follows throughput, and never
@@ -88,7 +88,7 @@ class CongestionControl:
         return max(1, int(self.body_bytes(is_backlog=is_backlog, now_s=now_s) / self._shrink))
 
     def backlog_slots(self, *, now_s: float) -> int:
-        """So many requests may be on their way with what is old; one while the floor is measured."""
+        """So many requests may be in flight with what is old; one while the floor is measured."""
         return 1 if self._is_measuring(now_s) else self._parallel.number
 
     def live_slots(self, *, has_backlog: bool) -> int:
@@ -140,7 +140,7 @@ class CongestionControl:
             self._ceiling = min(float(MAX_BODY_BYTES), self._ceiling + self._step)
 
     def note_failed(self, flight: Flight, *, may_be_size: bool) -> None:
-        """It was not answered. `may_be_size`: it was on its way, and a smaller one might have got through."""
+        """It was not answered. `may_be_size`: it was in flight, and a smaller one might have got through."""
         self.note_gone(flight)
         self._warm_up = _WARM_UP
         if flight.is_probe:
@@ -162,7 +162,7 @@ class CongestionControl:
         """It will have no answer that says anything of the link."""
         self._rate.lose(flight)
 
-    def note_joined(self, parts_bytes: int, body_bytes: int) -> None:
+    def count_coalesced(self, parts_bytes: int, body_bytes: int) -> None:
         """Blocks of so many bytes became one body of so many: they share what they have in common."""
         ratio = max(_LEAST_SHRINK, body_bytes / parts_bytes)
         self._shrink = max(ratio, 0.75 * self._shrink + 0.25 * ratio)

@@ -8,7 +8,7 @@ Constraints
 - A rate never comes out higher than the link was: what was answered is divided by the longer of the times in which it
   was sent and in which it was answered.
 - A request that had less to carry than it was allowed says nothing against a higher rate, and a small one is not
-  credited with a large one that came in while it was on its way.
+  credited with a large one that came in while it was in flight.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 RATE_ANSWERS: Final = 16
-"""The rate is the highest among so many answers: two round trips at eight requests on their way."""
+"""The rate is the highest among so many answers: two round trips at eight requests in flight."""
 
 FLOOR_WINDOW_S: Final = 600.0
 FLOOR_WINDOW_FLOORS: Final = 100.0
@@ -31,7 +31,7 @@ _LEAST_S: Final = 1e-4  # of a clock that stands still
 
 @dataclass(slots=True)
 class Flight:
-    """One request on its way."""
+    """One request in flight."""
 
     body_bytes: int
     is_full: bool
@@ -102,18 +102,18 @@ class DeliveryRate:
         for other in self.flying:
             other.largest_beside = max(other.largest_beside, flight.body_bytes)
         if _LARGER * flight.body_bytes < flight.largest_beside:
-            return  # most of that one was on its way before
+            return  # most of that one was in flight before
         took_s = max(flight.sent_s - flight.first_sent_s, now_s - flight.delivered_s, _LEAST_S)
         rate = (self._delivered - flight.delivered_before) / took_s
         if flight.is_full or rate > (self.bytes_per_s or 0.0):
             self._samples.append(rate)
 
     def lose(self, flight: Flight) -> None:
-        """Note that it is no longer on its way."""
+        """Note that it is no longer in flight."""
         self.flying = [other for other in self.flying if other is not flight]
 
     def forget(self) -> None:
-        """Begin anew: it is another link."""
+        """Start over: it is another link."""
         self._samples.clear()
 
 
@@ -148,6 +148,6 @@ class Floor:
         return self.noted_s is None or now_s - self.noted_s > self.window_s / 2
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Start over."""
         self._samples.clear()
         self.noted_s = None

@@ -100,7 +100,7 @@ class MeteredGate:
         return replace(limits, body_bytes=min(limits.body_bytes, max(LEAST_BODY_BYTES, int(allowed))))
 
     def note_taken(self, of: RecordClass | None) -> None:
-        """Collect anew once all readings that may go have gone, for as long as the budget needs."""
+        """Collect again once all readings that may go have gone, for as long as the budget needs."""
         if of is RecordClass.READING:
             self._is_carrying = True
         elif of is None and self._is_carrying:

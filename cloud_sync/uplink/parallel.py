@@ -15,7 +15,7 @@ from typing import Final
 TRY_AGAIN_S: Final = 600.0
 PLATEAU: Final = 1.25
 """Growth of the rate below which the size of a request no longer raises it (BBR's start-up ends so)."""
-WORTH: Final = 0.3
+LEAST_GAIN: Final = 0.3
 """Of the added requests' share: what the rate must have grown by for them to stay."""
 
 _GROWTH: Final = 2
@@ -61,7 +61,7 @@ class Parallel:
             self._answers = 0
 
     def pause(self) -> None:
-        """There was not enough on its way to tell; what follows is measured anew."""
+        """There was not enough in flight to tell; what follows is measured again."""
         self._answers = 0
 
     def rest(self) -> None:
@@ -71,7 +71,7 @@ class Parallel:
             self.number, self._before = self._before, 0
 
     def forget(self) -> None:
-        """Begin anew: it is another link."""
+        """Start over: it is another link."""
         self.rest()
         self.number = min(2, self._most)
         self._not_before_s = 0.0
@@ -83,8 +83,8 @@ class Parallel:
             return
         if self._before:
             added = (self.number - self._before) / self._before
-            is_worth_it = rate >= before * (1.0 + WORTH * added)
-            if not is_worth_it:
+            pays = rate >= before * (1.0 + LEAST_GAIN * added)
+            if not pays:
                 self._go_back(now_s)
                 return
             self._before = 0

@@ -16,7 +16,7 @@ from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, WireFormatError
 from cloud_sync.outbox.store import Block
 from cloud_sync.records import RecordClass, Settlement
-from cloud_sync.uplink.circuit_breaker import Brake
+from cloud_sync.uplink.circuit_breaker import CircuitBreaker
 from cloud_sync.uplink.scheduler import LIVE_BLOCKS
 
 SINGLES: Final = 4
@@ -34,13 +34,13 @@ class BlockSource(Protocol):
     def newest_id(self) -> int: ...
 
 
-class Witness:
+class Probe:
     """Goes through what waits, so that every block is asked about in the end; suspects what is refused altogether."""
 
-    def __init__(self, outbox: BlockSource, send: Send, brake: Brake) -> None:
+    def __init__(self, outbox: BlockSource, send: Send, breaker: CircuitBreaker) -> None:
         self._outbox = outbox
         self._send = send
-        self._brake = brake
+        self._breaker = breaker
         self._asked_to: dict[RecordClass, int] = {}
 
     async def takes_others(self, of: RecordClass, besides: frozenset[str] = frozenset()) -> bool:
@@ -51,7 +51,7 @@ class Witness:
         for block in await asyncio.to_thread(lambda: list(self._candidates(of, besides))):
             if await self.takes(block):
                 return True
-            self._brake.suspect(of, block.batch_id)
+            self._breaker.suspect(of, block.batch_id)
         return False
 
     async def takes(self, block: Block) -> bool:
@@ -92,7 +92,7 @@ class Witness:
         """Among the newest, the first that was not refused before."""
         after_id = max(0, self._outbox.newest_id() - LIVE_BLOCKS)
         while (block := self._outbox.peek(after_id=after_id, record_class=of)) is not None:
-            if block.batch_id not in besides and not self._brake.is_suspect(block.batch_id):
+            if block.batch_id not in besides and not self._breaker.is_suspect(block.batch_id):
                 return block
             after_id = block.id
         return None

@@ -1,8 +1,8 @@
 """Which blocks go next: events first, then the newest (live) and the oldest (backlog) by weight.
 
 Constraints
-- Within a lane blocks go in the order of their ids.
-- While both wait, live gets `live_weight` bytes for each byte of backlog. A lane with nothing to send leaves the
+- Within a queue blocks go in the order of their ids.
+- While both wait, live gets `live_weight` bytes for each byte of backlog. A queue with nothing to send leaves the
   link to the other, and saves up no claim on it.
 - A block that was taken is not taken again before the next `restart`.
 
@@ -23,11 +23,11 @@ from cloud_sync.records import RecordClass
 LIVE_BLOCKS: Final = 16
 """A flush makes one or two blocks, so this is 8 to 16 seconds: longer than an answer takes on a working link."""
 
-BLOCKS_JOINED: Final = 200
+COALESCED_BLOCKS: Final = 200
 """Settled in one transaction: on a full disk its log must fit into the disk reserve."""
 
 
-class Lane(StrEnum):
+class Queue(StrEnum):
     EVENT = "event"
     LIVE = "live"
     BACKLOG = "backlog"
@@ -37,10 +37,10 @@ class Lane(StrEnum):
 class Load:
     """Blocks of one class that may go in one request, in order."""
 
-    lane: Lane
+    queue: Queue
     blocks: tuple[Block, ...]
     is_full: bool = False
-    """More waited in its lane than it may carry."""
+    """More waited in its queue than it may carry."""
 
     @property
     def count(self) -> int:
@@ -56,13 +56,13 @@ class LoadLimits:
     backlog_bytes: int | None = None
     """Less, of what is old."""
 
-    def bytes_of(self, lane: Lane) -> int:
-        is_less = lane is Lane.BACKLOG and self.backlog_bytes is not None
+    def bytes_of(self, queue: Queue) -> int:
+        is_less = queue is Queue.BACKLOG and self.backlog_bytes is not None
         return min(self.body_bytes, self.backlog_bytes or 0) if is_less else self.body_bytes
 
 
 class BlockSource(Protocol):
-    """What the lanes need of an outbox."""
+    """What the queues need of an outbox."""
 
     def peek(self, *, after_id: int = 0, record_class: RecordClass | None = None) -> Block | None: ...
 
@@ -71,16 +71,16 @@ class BlockSource(Protocol):
 
 @dataclass(slots=True)
 class _Taken:
-    """What this round has handed out, and how far each lane has come."""
+    """What this round has handed out, and how far each queue has come."""
 
     ids: set[int] = field(default_factory=set)
-    after: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
+    after: dict[Queue, int] = field(default_factory=lambda: dict.fromkeys(Queue, 0))
 
 
-class Lanes:
+class Scheduler:
     def __init__(self, outbox: BlockSource, *, live_weight: float = 3.0, live_blocks: int = LIVE_BLOCKS) -> None:
         self._outbox = outbox
-        self._weights = {Lane.LIVE: live_weight, Lane.BACKLOG: 1.0}
+        self._weights = {Queue.LIVE: live_weight, Queue.BACKLOG: 1.0}
         self._live_blocks = live_blocks
         self._spent = dict.fromkeys(self._weights, 0.0)
         self._first_live_id = 0
@@ -89,7 +89,7 @@ class Lanes:
         """Whether the backlog had a block to send at the last `take`, held back or not."""
 
     def restart(self) -> None:
-        """Nothing is on its way any more: offer everything that waits, from the oldest."""
+        """Nothing is in flight any more: offer everything that waits, from the oldest."""
         self._taken = _Taken()
 
     def take(
@@ -98,11 +98,11 @@ class Lanes:
         *,
         with_backlog: bool = True,
         without: Collection[RecordClass] = (),
-        busy: Collection[Lane] = (),
+        busy: Collection[Queue] = (),
     ) -> Load | None:
         """The next load, or None when nothing (that may be sent now) waits.
 
-        `without` classes are held back. A `busy` lane has as many requests on their way as it may have; the other one
+        `without` classes are held back. A `busy` queue has as many requests in flight as it may have; the other one
         goes meanwhile.
         """
         taken = self._taken  # a call that outlives its round marks nothing in the next
@@ -111,59 +111,59 @@ class Lanes:
         self._first_live_id = max(self._first_live_id, newest_id - self._live_blocks + 1)
         event = None
         if RecordClass.EVENT not in without:
-            event = self._next(taken, Lane.EVENT, taken.after[Lane.EVENT])
+            event = self._next(taken, Queue.EVENT, taken.after[Queue.EVENT])
         if event is not None:
-            return self._load(taken, Lane.EVENT, event, limits)
+            return self._load(taken, Queue.EVENT, event, limits)
         if RecordClass.EVENT not in without:
-            taken.after[Lane.EVENT] = max(taken.after[Lane.EVENT], newest_id)
-        lanes = () if RecordClass.READING in without else self._weights
-        heads = {lane: self._next(taken, lane, taken.after[lane]) for lane in lanes}
-        self.has_backlog = heads.get(Lane.BACKLOG) is not None
+            taken.after[Queue.EVENT] = max(taken.after[Queue.EVENT], newest_id)
+        queues = () if RecordClass.READING in without else self._weights
+        heads = {queue: self._next(taken, queue, taken.after[queue]) for queue in queues}
+        self.has_backlog = heads.get(Queue.BACKLOG) is not None
         if not with_backlog:
-            heads[Lane.BACKLOG] = None
-        waiting = {lane: head for lane, head in heads.items() if head is not None}
+            heads[Queue.BACKLOG] = None
+        waiting = {queue: head for queue, head in heads.items() if head is not None}
         if not waiting:
             return None
-        lane = self._cheapest(waiting)
-        if lane in busy:
+        queue = self._cheapest(waiting)
+        if queue in busy:
             others = [other for other in waiting if other not in busy]
             if not others:
                 return None
-            self._spent[lane] = max(self._spent.values())  # it saves up no claim meanwhile
-            lane = others[0]
-        return self._load(taken, lane, waiting[lane], limits)
+            self._spent[queue] = max(self._spent.values())  # it saves up no claim meanwhile
+            queue = others[0]
+        return self._load(taken, queue, waiting[queue], limits)
 
-    def _cheapest(self, waiting: dict[Lane, Block]) -> Lane:
-        """The lane that has had the least of its share; one that was idle starts level with the other."""
-        for lane in self._spent.keys() - waiting.keys():
-            self._spent[lane] = max(self._spent.values())
-        return min(waiting, key=lambda lane: self._spent[lane])
+    def _cheapest(self, waiting: dict[Queue, Block]) -> Queue:
+        """The queue that has had the least of its share; one that was idle starts level with the other."""
+        for queue in self._spent.keys() - waiting.keys():
+            self._spent[queue] = max(self._spent.values())
+        return min(waiting, key=lambda queue: self._spent[queue])
 
-    def _load(self, taken: _Taken, lane: Lane, head: Block, limits: LoadLimits) -> Load:
-        blocks, is_full = self._joinable(taken, lane, head, limits)
+    def _load(self, taken: _Taken, queue: Queue, head: Block, limits: LoadLimits) -> Load:
+        blocks, is_full = self._joinable(taken, queue, head, limits)
         taken.ids.update(block.id for block in blocks)
-        taken.after[lane] = blocks[-1].id
-        if lane in self._spent:
-            self._spent[lane] += sum(len(block.body) for block in blocks) / self._weights[lane]
-        return Load(lane, tuple(blocks), is_full)
+        taken.after[queue] = blocks[-1].id
+        if queue in self._spent:
+            self._spent[queue] += sum(len(block.body) for block in blocks) / self._weights[queue]
+        return Load(queue, tuple(blocks), is_full)
 
-    def _joinable(self, taken: _Taken, lane: Lane, head: Block, limits: LoadLimits) -> tuple[list[Block], bool]:
-        """The lane's blocks from `head` on, up to the limits, and whether it was these that ended them."""
+    def _joinable(self, taken: _Taken, queue: Queue, head: Block, limits: LoadLimits) -> tuple[list[Block], bool]:
+        """The queue's blocks from `head` on, up to the limits, and whether it was these that ended them."""
         blocks, records, body_bytes = [head], head.count, len(head.body)
-        while (block := self._next(taken, lane, blocks[-1].id)) is not None:
+        while (block := self._next(taken, queue, blocks[-1].id)) is not None:
             records, body_bytes = records + block.count, body_bytes + len(block.body)
-            if len(blocks) == BLOCKS_JOINED or records > limits.records or body_bytes > limits.bytes_of(lane):
+            if len(blocks) == COALESCED_BLOCKS or records > limits.records or body_bytes > limits.bytes_of(queue):
                 return blocks, True
             blocks.append(block)
         return blocks, False
 
-    def _next(self, taken: _Taken, lane: Lane, after_id: int) -> Block | None:
-        """The lane's first block behind `after_id` that is not on its way."""
-        if lane is Lane.LIVE:
+    def _next(self, taken: _Taken, queue: Queue, after_id: int) -> Block | None:
+        """The queue's first block behind `after_id` that is not in flight."""
+        if queue is Queue.LIVE:
             after_id = max(after_id, self._first_live_id - 1)
-        only = RecordClass.EVENT if lane is Lane.EVENT else RecordClass.READING
+        only = RecordClass.EVENT if queue is Queue.EVENT else RecordClass.READING
         while (block := self._outbox.peek(after_id=after_id, record_class=only)) is not None:
-            if lane is Lane.BACKLOG and block.id >= self._first_live_id:
+            if queue is Queue.BACKLOG and block.id >= self._first_live_id:
                 return None
             if block.id not in taken.ids:
                 return block

@@ -37,14 +37,14 @@ from cloud_sync.errors import (
 from cloud_sync.outbox.store import WHOLE_BLOCK, Block, Outbox
 from cloud_sync.records import RecordClass, Refusal, Settlement
 from cloud_sync.transports.base import Transport
-from cloud_sync.uplink.bisect import Halving
-from cloud_sync.uplink.circuit_breaker import Brake, NothingTakenError, refused_altogether
-from cloud_sync.uplink.coalesce import join, joined_id, part_of
+from cloud_sync.uplink.bisect import Bisection
+from cloud_sync.uplink.circuit_breaker import CircuitBreaker, NothingTakenError, refused_altogether
+from cloud_sync.uplink.coalesce import coalesced_id, join, part_of
 from cloud_sync.uplink.gate import Gate, OpenGate
 from cloud_sync.uplink.pacing import BACKOFF_FIRST_S
 from cloud_sync.uplink.places import Places
-from cloud_sync.uplink.probe import Witness
-from cloud_sync.uplink.scheduler import Lanes, Load
+from cloud_sync.uplink.probe import Probe
+from cloud_sync.uplink.scheduler import Load, Scheduler
 from cloud_sync.uplink.state import HELD_HINT, LinkState, Policy, UplinkState, checked, failed, words_of_held
 from cloud_sync.uplink.window import Window
 
@@ -57,7 +57,7 @@ IDLE_POLL_S: Final = 5.0
 
 
 class Uplink:
-    """Up to `in_flight` requests on their way at a time."""
+    """Up to `in_flight` requests in flight at a time."""
 
     def __init__(
         self,
@@ -79,11 +79,11 @@ class Uplink:
         self._now_ns = now_ns
         self._monotonic_s = monotonic_s
         self._sleep = sleep
-        self._lanes = Lanes(outbox, live_weight=self._policy.live_weight, live_blocks=self._policy.live_blocks)
+        self._scheduler = Scheduler(outbox, live_weight=self._policy.live_weight, live_blocks=self._policy.live_blocks)
         self._backoff = Backoff(BACKOFF_FIRST_S, self._policy.backoff_max_s, jitter=jitter)
         self._window = Window(self._policy, monotonic_s, self._gate)
-        self._brake = Brake()
-        self._witness = Witness(outbox, self._send, self._brake)
+        self._breaker = CircuitBreaker()
+        self._probe = Probe(outbox, self._send, self._breaker)
         self._asked, self._ask_at_s = 0, 0.0
         self._places = Places(outbox, transport, monotonic_s=monotonic_s)
         self._wake = asyncio.Event()
@@ -113,12 +113,12 @@ class Uplink:
         """Deliver everything that waits, once. False when something had to stay."""
         self._window.hold_backlog(0.0)
         self._gate.note_last_call()
-        return await self._try_drain() and not self._brake.held and not self._places.without
+        return await self._try_drain() and not self._breaker.held and not self._places.without
 
     async def _try_drain(self) -> bool:
         """False when something failed; what is held is no failure."""
         self._begin_round()
-        if self._brake.held:
+        if self._breaker.held:
             await self._ask_about_held()
         if self.state.link is not LinkState.ONLINE and self._failure is None:
             await self._send_next()
@@ -126,7 +126,7 @@ class Uplink:
             async with asyncio.TaskGroup() as group:
                 for number in range(self._policy.in_flight):
                     group.create_task(self._send_until_empty(), name=f"uplink sender {number}")
-        if self._failure is None and self._brake.held and self.state.link is not LinkState.REFUSES_ALL:
+        if self._failure is None and self._breaker.held and self.state.link is not LinkState.REFUSES_ALL:
             await self._say_held()
         if self._failure is not None:
             self._note_failure(self._failure)
@@ -137,14 +137,14 @@ class Uplink:
         return True
 
     def _begin_round(self) -> None:
-        self._lanes.restart()
+        self._scheduler.restart()
         self._places.begin_round()
         self._failure, self._idle, self._is_over = None, 0, False
 
     async def _send_until_empty(self) -> None:
         """Until nothing waits for any of the senders, or something failed."""
         while not self._ends():
-            if self._brake.held and self._monotonic_s() >= self._ask_at_s:
+            if self._breaker.held and self._monotonic_s() >= self._ask_at_s:
                 self._is_over = True  # the next round begins with asking
                 self._changed.set()
                 return
@@ -153,10 +153,10 @@ class Uplink:
             if self._ends():
                 return  # another said so meanwhile, and will not again
             wait_s = self._window.backlog_wait_s()
-            if self._was_held and wait_s == 0.0 and self._lanes.has_backlog:
+            if self._was_held and wait_s == 0.0 and self._scheduler.has_backlog:
                 continue  # it was held back, and no longer is
             self._idle += 1
-            if self._idle == self._policy.in_flight and not self._lanes.has_backlog:
+            if self._idle == self._policy.in_flight and not self._scheduler.has_backlog:
                 self._is_over = True
                 self._changed.set()
                 return
@@ -195,11 +195,11 @@ class Uplink:
             withheld = self._gate.withheld()
             self._was_held = self._window.backlog_wait_s() > 0.0
             load = await asyncio.to_thread(
-                self._lanes.take,
+                self._scheduler.take,
                 self._window.limits(is_asking=self._places.is_asking),
                 with_backlog=not self._was_held,
-                without=withheld.union(self._brake.held, self._places.without),
-                busy=self._window.busy(has_backlog=self._lanes.has_backlog),
+                without=withheld.union(self._breaker.held, self._places.without),
+                busy=self._window.busy(has_backlog=self._scheduler.has_backlog),
             )
         self._gate.note_taken(None if load is None else load.blocks[0].record_class)
         return load
@@ -223,9 +223,9 @@ class Uplink:
             body = await asyncio.to_thread(join, blocks)
         except WireFormatError:
             return False
-        self._window.note_joined(blocks, body)
+        self._window.count_coalesced(blocks, body)
         try:
-            answer = await self._send(body, load.count, joined_id(blocks), blocks[0].record_class, load)
+            answer = await self._send(body, load.count, coalesced_id(blocks), blocks[0].record_class, load)
         except (BatchTooLargeError, BatchRefusedError):
             return False
         await self._check_refusals(blocks, answer)
@@ -249,18 +249,18 @@ class Uplink:
             return Settlement(0, 0, (Refusal(WHOLE_BLOCK, "unreadable_block", exc.message),))
 
         def note_refused(exc: SyncError) -> None:
-            if self._brake.note_refused(of):
+            if self._breaker.note_refused(of):
                 raise NothingTakenError(of, exc.message)
 
         async def send(body: bytes, count: int, batch_id: str) -> Settlement:
             return await self._send(body, count, batch_id, of)
 
         try:
-            return await Halving(send, note_refused).settle(batch, block.batch_id, reason)
+            return await Bisection(send, note_refused).settle(batch, block.batch_id, reason)
         except NothingTakenError:
-            if not await self._witness.takes_some_of(block) and not await self._takes_others(of, [block]):
+            if not await self._probe.takes_some_of(block) and not await self._takes_others(of, [block]):
                 raise
-        return await Halving(send).settle(batch, block.batch_id, reason)
+        return await Bisection(send).settle(batch, block.batch_id, reason)
 
     async def _check_refusals(self, blocks: Sequence[Block], answer: Settlement) -> None:
         """Raises NothingTakenError when the answer took nothing, and the central takes no other records either."""
@@ -268,19 +268,19 @@ class Uplink:
         if refusal is None:
             return
         of = blocks[0].record_class
-        if self._brake.note_refused(of, len(blocks)) and not await self._takes_others(of, blocks):
+        if self._breaker.note_refused(of, len(blocks)) and not await self._takes_others(of, blocks):
             raise NothingTakenError(of, f"{refusal.code}: {refusal.detail}")
 
     async def _takes_others(self, of: RecordClass, refused: Sequence[Block]) -> bool:
         batch_ids = frozenset(block.batch_id for block in refused)
-        if self._brake.are_bad_by_themselves(of, batch_ids):
+        if self._breaker.are_bad_by_themselves(of, batch_ids):
             return True
-        return await self._witness.takes_others(of, batch_ids)
+        return await self._probe.takes_others(of, batch_ids)
 
     async def _hold(self, nothing: NothingTakenError, load: Load) -> None:
-        self._brake.hold(nothing)
+        self._breaker.hold(nothing)
         for block in load.blocks:
-            self._brake.suspect(nothing.of, block.batch_id)
+            self._breaker.suspect(nothing.of, block.batch_id)
         self._asked, self._ask_at_s = 0, self._monotonic_s() + self._backoff.wait_s(1)
         await self._say_held()
         logger.error("nothing of this kind is taken any more, and it is held: %s", nothing)
@@ -292,12 +292,12 @@ class Uplink:
         self._asked += 1
         self._ask_at_s = self._monotonic_s() + self._backoff.wait_s(self._asked + 1)
         try:
-            for of in self._brake.held.keys() - self._gate.withheld():
+            for of in self._breaker.held.keys() - self._gate.withheld():
                 try:
-                    if await self._witness.takes_others(of):
+                    if await self._probe.takes_others(of):
                         logger.info("the central takes records of the class %s again; what was held is sent", of.value)
                 except NoPlaceError:  # it is another central now
-                    del self._brake.held[of]
+                    del self._breaker.held[of]
         except SyncError as exc:
             self._fail(exc)
         else:
@@ -315,7 +315,7 @@ class Uplink:
         """One request. Raises BatchTooLargeError without asking when as much was too large before."""
         with self._window.request(len(body), count, load):
             answer = checked(await self._transport.send(body, batch_id=batch_id), count)
-        self._brake.note_answer(of, answer)
+        self._breaker.note_answer(of, answer)
         self._places.note_answer(of, answer)
         sent_bytes = self.state.sent_bytes_total + len(body)
         self.state = replace(self.state, sent_bytes_total=sent_bytes, measured=self._window.measured)
@@ -346,7 +346,7 @@ class Uplink:
         if state.failures:
             logger.info("the central takes records again, after %d failures", state.failures)
             self._window.hold_backlog(self._backoff.spread_s(self._policy.stagger_s))
-        is_held = bool(self._brake.held)
+        is_held = bool(self._breaker.held)
         link = LinkState.REFUSES_ALL if is_held else LinkState.ONLINE
         self.state = replace(
             state,
@@ -369,7 +369,7 @@ class Uplink:
         except SyncError as exc:
             self._fail(exc)
             return
-        held = words_of_held(self._brake.held, depth)
+        held = words_of_held(self._breaker.held, depth)
         self._note(LinkState.REFUSES_ALL if held else LinkState.ONLINE, held, HELD_HINT if held else None)
 
     def _note(self, link: LinkState, error: str | None, hint: str | None) -> None:

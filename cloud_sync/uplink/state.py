@@ -78,7 +78,7 @@ class Policy:
     """After an outage the backlog waits for a random part of this."""
     live_blocks: int = LIVE_BLOCKS
     """So many of the newest are live; what is older is backlog, and goes in requests of its own."""
-    join_records: int = MAX_RECORDS
+    coalesce_records: int = MAX_RECORDS
     answer_timeout_s: float = 30.0
     """The transport's; a body is kept so small that it travels in less."""
 

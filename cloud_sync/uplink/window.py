@@ -1,4 +1,4 @@
-"""What is on its way, and what may go besides: slots of both lanes, size of a request, the backlog's rate and waits.
+"""What is in flight, and what may go besides: slots of both queues, size of a request, the backlog's rate and waits.
 
 Puts congestion control, a rate that was set, and what was too large once, into one answer. Sends nothing.
 """
@@ -16,7 +16,7 @@ from cloud_sync.token_bucket import TokenBucket
 from cloud_sync.uplink.congestion import MAX_BODY_BYTES, CongestionControl, Measured
 from cloud_sync.uplink.gate import Gate
 from cloud_sync.uplink.pacing import TooLarge
-from cloud_sync.uplink.scheduler import Lane, Load, LoadLimits
+from cloud_sync.uplink.scheduler import Load, LoadLimits, Queue
 from cloud_sync.uplink.state import Policy
 
 _NOW: Final = 0.0
@@ -46,32 +46,32 @@ class Window:
     def limits(self, *, is_asking: bool = False) -> LoadLimits:
         """How much the next load may carry; one block when it only asks."""
         live, backlog = (self._parts_bytes(is_backlog=is_backlog) for is_backlog in (False, True))
-        return self._gate.trimmed(LoadLimits(1 if is_asking else self._policy.join_records, live, backlog))
+        return self._gate.trimmed(LoadLimits(1 if is_asking else self._policy.coalesce_records, live, backlog))
 
     def _parts_bytes(self, *, is_backlog: bool) -> int:
         now_s = self._monotonic_s()
         parts_bytes = min(MAX_BODY_BYTES, self._control.parts_bytes(is_backlog=is_backlog, now_s=now_s))
         return self._too_large.limited(parts_bytes, now_s=now_s)
 
-    def busy(self, *, has_backlog: bool) -> frozenset[Lane]:
-        """The lanes that have as many requests on their way as they may have.
+    def busy(self, *, has_backlog: bool) -> frozenset[Queue]:
+        """The queues that have as many requests in flight as they may have.
 
-        While what is new fills each of its requests, the link is too thin for it: then no lane has slots of its own,
-        and the next free one goes to the lane that has had the least of its share.
+        While what is new fills each of its requests, the link is too thin for it: then no queue has slots of its own,
+        and the next free one goes to the queue that has had the least of its share.
         """
         if self._is_live_full:
             most = self._control.slots(now_s=self._monotonic_s())
-            return frozenset((Lane.LIVE, Lane.BACKLOG)) if len(self._loads) >= most else frozenset()
-        number = Counter(load.lane for load in self._loads)
+            return frozenset((Queue.LIVE, Queue.BACKLOG)) if len(self._loads) >= most else frozenset()
+        number = Counter(load.queue for load in self._loads)
         slots = {
-            Lane.LIVE: self._control.live_slots(has_backlog=has_backlog),
-            Lane.BACKLOG: self._control.backlog_slots(now_s=self._monotonic_s()),
+            Queue.LIVE: self._control.live_slots(has_backlog=has_backlog),
+            Queue.BACKLOG: self._control.backlog_slots(now_s=self._monotonic_s()),
         }
-        return frozenset(lane for lane, most in slots.items() if number[lane] >= most)
+        return frozenset(queue for queue, most in slots.items() if number[queue] >= most)
 
     @property
     def _is_live_full(self) -> bool:
-        live = [load for load in self._loads if load.lane is Lane.LIVE]
+        live = [load for load in self._loads if load.queue is Queue.LIVE]
         return bool(live) and all(load.is_full for load in live)
 
     def backlog_wait_s(self) -> float:
@@ -84,11 +84,11 @@ class Window:
         """It waits so long from now on; 0 lets it go."""
         self._backlog_from_s = self._monotonic_s() + seconds if seconds else _NOW
 
-    # ---- what is on its way
+    # ---- what is in flight
 
     @contextlib.contextmanager
     def carrying(self, load: Load) -> Iterator[None]:
-        """Its lane has one slot less meanwhile."""
+        """Its queue has one slot less meanwhile."""
         self._loads.append(load)
         try:
             yield
@@ -109,29 +109,29 @@ class Window:
         flight = self._control.note_sent(
             body_bytes,
             is_full=load is not None and load.is_full and load.count == count,
-            is_backlog=load is not None and load.lane is Lane.BACKLOG,
+            is_backlog=load is not None and load.queue is Queue.BACKLOG,
             now_s=now_s,
         )
-        is_told = False
+        is_certain = False
         try:
             yield
             self._control.note_answered(flight, now_s=self._monotonic_s())
-            is_told = True
+            is_certain = True
         except BatchTooLargeError:
             self._too_large.note(body_bytes, now_s=self._monotonic_s())
             raise
         except TransientSyncError as exc:
-            self._control.note_failed(flight, may_be_size=exc.was_on_its_way)
-            is_told = True
+            self._control.note_failed(flight, may_be_size=exc.was_in_flight)
+            is_certain = True
             raise
         finally:
-            if not is_told:
+            if not is_certain:
                 self._control.note_gone(flight)
 
     def forget_too_large(self) -> None:
         """Who said it lets nothing through, whatever its size."""
         self._too_large.forget()
 
-    def note_joined(self, blocks: Sequence[Block], body: bytes) -> None:
+    def count_coalesced(self, blocks: Sequence[Block], body: bytes) -> None:
         """How much blocks shrink when they become one body."""
-        self._control.note_joined(sum(len(block.body) for block in blocks), len(body))
+        self._control.count_coalesced(sum(len(block.body) for block in blocks), len(body))

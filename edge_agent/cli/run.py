@@ -21,7 +21,7 @@ from cloud_sync.host.stop_signals import StopSignals
 from cloud_sync.host.stopping import Patience, run_bounded, unless_stopped
 from cloud_sync.presence import Presence
 from cloud_sync.transports.central_time import CentralTime
-from cloud_sync.transports.late import LateTransport
+from cloud_sync.transports.lazy import LazyTransport
 from cloud_sync.transports.link_meter import LinkMeter
 from edge_agent.app import Agent
 from edge_agent.core.clock import SystemClock
@@ -96,7 +96,7 @@ async def _supervised(run: Callable[[], Awaitable[None]]) -> None:
 
 async def _run_agent(settings: Settings, signals: StopSignals) -> None:
     meter, presence, central_time = LinkMeter(), Presence(), CentralTime()
-    transport = LateTransport(partial(transport_with_key, settings, meter, presence, central_time))
+    transport = LazyTransport(partial(transport_with_key, settings, meter, presence, central_time))
     # In a thread: models are proven here, for tens of seconds on a small box, and a stop does not wait for it.
     build = asyncio.to_thread(
         Agent.build,

@@ -9,7 +9,7 @@ from cloud_sync.outbox.disk_floor import floor_bytes
 from cloud_sync.outbox.retention_policy import US_PER_DAY
 from cloud_sync.outbox.store import Outbox
 from cloud_sync.transports.central_time import CentralTime
-from cloud_sync.uplink.scheduler import BLOCKS_JOINED, LIVE_BLOCKS
+from cloud_sync.uplink.scheduler import COALESCED_BLOCKS, LIVE_BLOCKS
 from cloud_sync.uplink.sender import LinkState, Policy, Uplink
 from edge_agent.core.clock import Clock
 from edge_agent.delivery.central_connection import connection_of
@@ -66,7 +66,7 @@ def policy_of(central: CentralSettings) -> Policy:
         live_weight=central.live_weight,
         # A second request beside the first would pay for a connection of its own.
         in_flight=1 if is_sparing else central.batches_in_flight,
-        live_blocks=BLOCKS_JOINED if is_sparing else LIVE_BLOCKS,  # what was collected goes as one request
+        live_blocks=COALESCED_BLOCKS if is_sparing else LIVE_BLOCKS,  # what was collected goes as one request
         max_bytes_per_s=None if central.max_kbit_s is None else central.max_kbit_s * 1000 / 8,
         stagger_s=central.stagger_s,
         answer_timeout_s=central.answer_timeout_s,

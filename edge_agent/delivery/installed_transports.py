@@ -24,7 +24,7 @@ from cloud_sync.errors import SyncError, TransientSyncError
 from cloud_sync.records import Settlement
 from cloud_sync.transports.base import Guarantee, Resting, Route, Transport
 from cloud_sync.transports.connection import ConnectionOptions
-from cloud_sync.transports.late import LateTransport
+from cloud_sync.transports.lazy import LazyTransport
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings.load import mistakes_of
 
@@ -119,7 +119,7 @@ def installed_transport(name: str, given: Mapping[str, Any], context: TransportC
             raise _unusable(f"the transport {name!r} does not keep to the protocol: {'; '.join(wrong)}", hint=_MEND)
         return GuardedTransport(name, made)
 
-    return LateTransport(make, name=name)
+    return LazyTransport(make, name=name)
 
 
 class GuardedTransport:

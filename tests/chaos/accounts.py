@@ -6,7 +6,7 @@ what may be missing is told by the order:
 - the last reading of a connection: the agent hung up on it, or was ended, before it had it;
 - the end of a life that was killed: what was in memory. In the middle of a life nothing may be missing;
 - of a life that was asked to stop, what was read after the order;
-- what was read while the clock was behind or the disk away, and the few readings that were on their way at its ends.
+- what was read while the clock was behind or the disk away, and the few readings that were in flight at its ends.
 """
 
 from __future__ import annotations

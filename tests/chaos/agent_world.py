@@ -51,7 +51,7 @@ class AgentWorld(World):
 
     @contextlib.contextmanager
     def may_miss(self) -> Iterator[None]:
-        """What is read meanwhile, and what is on its way then, may never become durable."""
+        """What is read meanwhile, and what is in flight then, may never become durable."""
         began_s = time.monotonic()
         try:
             yield

@@ -86,7 +86,7 @@ def summary(latencies_s: Sequence[float]) -> dict[str, float]:
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
-    policy = Policy(60.0, live_weight=options.weight, in_flight=options.in_flight, join_records=options.join)
+    policy = Policy(60.0, live_weight=options.weight, in_flight=options.in_flight, coalesce_records=options.join)
     with tempfile.TemporaryDirectory(prefix="drain-", dir="/var/tmp") as folder:
         async with plain() as server:
             world = World(server, Path(folder))

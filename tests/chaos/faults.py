@@ -134,7 +134,7 @@ async def _without_names(world: World, state: NameServer, seconds: float) -> Non
 
 
 async def answers_reordered(world: World, rng: random.Random) -> None:
-    """Of requests that are on their way together, over connections of their own."""
+    """Of requests that are in flight together, over connections of their own."""
     world.relay.spread_s = rng.uniform(0.3, 1.5)
     await asyncio.sleep(rng.uniform(1.0, 3.0))
     world.relay.spread_s = 0.0

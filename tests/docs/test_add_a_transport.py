@@ -17,7 +17,7 @@ from cloud_sync import wire
 from cloud_sync.presence import Presence
 from cloud_sync.transports.base import Guarantee
 from cloud_sync.transports.central_time import CentralTime
-from cloud_sync.transports.late import LateTransport
+from cloud_sync.transports.lazy import LazyTransport
 from cloud_sync.transports.link_meter import LinkMeter
 from edge_agent.app import Agent
 from edge_agent.cli.host_checks import Result
@@ -78,7 +78,7 @@ def site(tmp_path: Path) -> Path:
 @pytest.mark.usefixtures("package")
 async def test_an_agent_delivers_over_it_and_status_names_route_and_guarantee(site: Path) -> None:
     settings, stop, folder = load_settings(site), asyncio.Event(), site.parent / "outgoing"
-    transport = LateTransport(partial(transport_with_key, settings, LinkMeter(), Presence(), CentralTime()))
+    transport = LazyTransport(partial(transport_with_key, settings, LinkMeter(), Presence(), CentralTime()))
     agent = await asyncio.to_thread(Agent.build, settings, clock=SystemClock(), transport=transport)
     running = asyncio.create_task(agent.run(stop))
     found: dict[str, Any] = {}

@@ -11,7 +11,7 @@ import pytest
 
 from cloud_sync.presence import Presence
 from cloud_sync.transports.central_time import CentralTime
-from cloud_sync.transports.late import LateTransport
+from cloud_sync.transports.lazy import LazyTransport
 from cloud_sync.transports.link_meter import LinkMeter
 from edge_agent.app import Agent
 from edge_agent.cli.status import read_status
@@ -59,7 +59,7 @@ async def test_each_file_that_is_missing_is_named_while_recording_goes_on(
     site.write_text(SITE, encoding="utf-8")
     (tmp_path / "state").mkdir()
     settings, stop = load_settings(site), asyncio.Event()
-    transport = LateTransport(partial(transport_with_key, settings, LinkMeter(), Presence(), CentralTime()))
+    transport = LazyTransport(partial(transport_with_key, settings, LinkMeter(), Presence(), CentralTime()))
     agent = await asyncio.to_thread(Agent.build, settings, clock=SystemClock(), transport=transport)
     running = asyncio.create_task(agent.run(stop))
 

@@ -104,7 +104,7 @@ class RetentionMachine(RuleBasedStateMachine):
         self._open()
 
     def _waiting(self) -> list[tuple[int, Batch]]:
-        """Read beside the outbox's own way, so that nothing counts as being on its way."""
+        """Read beside the outbox's own way, so that nothing counts as being in flight."""
         found = self.outbox.read(
             lambda db: db.execute("SELECT block_id, content FROM body ORDER BY block_id").fetchall()
         )

@@ -182,7 +182,7 @@ class Gateway:
                 raise RuntimeError(f"not delivered: {self._uplink.state.error}")
             if self._relay.carried != carried:
                 self._last_s = self._clock.monotonic_s()
-        await asyncio.sleep(0.1)  # the last acknowledgement is on its way
+        await asyncio.sleep(0.1)  # the last acknowledgement is in flight
         state = self._uplink.state
         return Hour(
             state.accepted_total - before.accepted_total, self._relay.carried + self._ping_bytes,

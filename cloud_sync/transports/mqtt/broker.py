@@ -1,7 +1,7 @@
 """Where the broker is, how it is trusted, and how we sign in; and the topics both ends speak on.
 
 Constraints
-- TLS, verified, unless `tls` is None, which a caller must say out loud.
+- TLS, verified, unless `tls` is None, which a caller must ask for explicitly.
 - The password and the WebSocket headers are in no repr. Password and certificates are read at each connection, so
   renewed ones are used without a restart.
 """

@@ -114,13 +114,13 @@ class BoundedClient(paho.Client):
 
     def _handle_connack(self) -> MQTTErrorCode:
         if self._protocol == paho.MQTTv311 and self._in_packet["packet"][1:2] == _REFUSED_VERSION_3:
-            self._tell_refused_version()
+            self._report_refused_version()
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         code = super()._handle_connack()
         self._keepalive = min(self._keepalive or self._keepalive_s, self._keepalive_s)
         return code
 
-    def _tell_refused_version(self) -> None:
+    def _report_refused_version(self) -> None:
         """paho would hang up without a word."""
         if self.on_connect is not None:
             reason = ReasonCode(PacketTypes.CONNACK, identifier=_WRONG_VERSION)

@@ -110,13 +110,13 @@ class Connection:
             if alias is not None:
                 packed.TopicAlias = alias
         sent = self.client.publish(topic, payload, qos=qos, retain=retain, properties=packed)
-        # Any other failure is that of the connection; its end, with the reason, is on its way to us.
+        # Any other failure is that of the connection; its end, with the reason, is still to come.
         return None if sent.rc == paho.MQTT_ERR_QUEUE_SIZE else sent.mid
 
     def acknowledge(self, message: Message) -> None:
         self.client.ack(message.mid, message.qos)
 
-    def say_goodbye(self, *, with_will: bool) -> None:
+    def send_disconnect(self, *, with_will: bool) -> None:
         """MQTT 3.1.1 has no goodbye that keeps the will: whoever wants it publishes it first."""
         if self._has_properties:
             code = ReasonCode(PacketTypes.DISCONNECT, identifier=_WITH_WILL if with_will else 0)
@@ -239,7 +239,7 @@ class Connection:
 
 
 IN_FLIGHT_UNTOLD: Final = 100
-"""What brokers of MQTT 3.1.1 have on their way at most unless set otherwise (mosquitto 20, AWS IoT Core 100)."""
+"""What brokers of MQTT 3.1.1 have in flight at most unless set otherwise (mosquitto 20, AWS IoT Core 100)."""
 
 
 def _announced(properties: Properties | None) -> Announced:

@@ -106,16 +106,16 @@ def nonsense(broker: Broker, words: str, remedy: str) -> SyncError:
     return TransientSyncError(f"{broker.where} {words}", hint=f"mend it in the broker's configuration: {remedy}")
 
 
-def refused_size(broker: Broker, size: int, *, is_worth_cutting: bool) -> SyncError:
+def refused_size(broker: Broker, size: int, *, may_be_cut: bool) -> SyncError:
     """A packet of this size was too large for the broker."""
     words = f"{broker.where} takes only smaller messages than one of {size} bytes"
-    if is_worth_cutting:
+    if may_be_cut:
         return BatchTooLargeError(words, hint="set max_packet_bytes to what the broker takes, so that none is refused")
     return TransientSyncError(words, hint="no batch fits: raise the limit on the broker; nothing is given up here")
 
 
 def cut_off_size(broker: Broker, size: int) -> BatchTooLargeError:
-    """Twice the connection ended, without a word, while a message of this size was on its way."""
+    """Twice the connection ended, without a word, while a message of this size was in flight."""
     return BatchTooLargeError(
         f"{broker.where} hung up twice on a message of {size} bytes without saying why; smaller ones are tried",
         hint="if the broker has a limit, set max_packet_bytes to it",
@@ -215,7 +215,7 @@ def disconnected(broker: Broker, code: int | None, said: str, *, before_answer: 
             hint="does it expect TLS on this port, or a client certificate?",
         )
     why = f" (code {code:#04x})" if code is not None else ""
-    return TransientSyncError(f"{broker.where}: the connection was lost{why}", hint=_SHARED_NAME, was_on_its_way=True)
+    return TransientSyncError(f"{broker.where}: the connection was lost{why}", hint=_SHARED_NAME, was_in_flight=True)
 
 
 def _not_taken(broker: Broker, code: int) -> SyncError:

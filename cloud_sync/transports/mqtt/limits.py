@@ -74,7 +74,7 @@ class Lessons:
         return True
 
     def packet_cut_off(self, size: int) -> bool:
-        """The connection ended, without a reason, while a packet of this size was on its way.
+        """The connection ended, without a reason, while a packet of this size was in flight.
 
         True when this is the second time in a row that something of that size met it: it is too large.
         """

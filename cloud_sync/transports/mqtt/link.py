@@ -180,7 +180,7 @@ class Link:
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     if with_will and self._will is not None and not self._broker.options.has_properties:
                         await self.publish(self._will.topic, self._will.payload, retain=self._will.retain)
-                    self._connection.say_goodbye(with_will=with_will)
+                    self._connection.send_disconnect(with_will=with_will)
                     await self.lost.wait()
         self._lose(TransientSyncError("the connection to the broker was closed"))
 
@@ -240,8 +240,8 @@ class Link:
         if sent is None or sent.acknowledged.done():
             return
         if code == errors.TOO_LARGE:
-            is_worth = self._lessons.packet_refused(sent.size)
-            sent.acknowledged.set_exception(errors.refused_size(self._broker, sent.size, is_worth_cutting=is_worth))
+            may_be_cut = self._lessons.packet_refused(sent.size)
+            sent.acknowledged.set_exception(errors.refused_size(self._broker, sent.size, may_be_cut=may_be_cut))
         elif code >= errors.FAILURE:
             self._learn(code)
             sent.acknowledged.set_exception(errors.refused_publish(self._broker, code, sent.topic))
@@ -283,12 +283,12 @@ class Link:
                 self._lessons.qos_refused()
 
     def _too_large(self, code: int | None, size: int) -> SyncError | None:
-        """What the end of the connection says of the largest packet that was on its way, if anything."""
+        """What the end of the connection says of the largest packet that was in flight, if anything."""
         if size == 0:
             return None
         if code == errors.TOO_LARGE:
-            is_worth = self._lessons.packet_refused(size)
-            return errors.refused_size(self._broker, size, is_worth_cutting=is_worth)
+            may_be_cut = self._lessons.packet_refused(size)
+            return errors.refused_size(self._broker, size, may_be_cut=may_be_cut)
         if code is None and size > FLOOR_BYTES and self._lessons.packet_cut_off(size):
             return errors.cut_off_size(self._broker, size)
         return None

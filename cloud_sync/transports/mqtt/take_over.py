@@ -53,28 +53,28 @@ class TakeOvers:
         """The broker itself is away or does not let us in: what went before was no other client."""
         self._in_a_row = 0
 
-    def note_lost(self, *, is_told: bool, is_unexplained: bool) -> TakeOver | None:
-        """`is_told`: the broker said that another client took over; `is_unexplained`: it closed without a word."""
+    def note_lost(self, *, is_certain: bool, is_unexplained: bool) -> TakeOver | None:
+        """`is_certain`: the broker said that another client took over; `is_unexplained`: it closed without a word."""
         lasted_s = self._now_s() - self._connected_s
         # Once it looks like it, the other one may be staying away itself: then it comes back later than soon.
         soon_s = SOON_S if self._in_a_row < SUSPICIOUS_AFTER - 1 else 2 * LONGEST_ON_SUSPICION_S
-        if not is_told and not (is_unexplained and lasted_s < soon_s):
+        if not is_certain and not (is_unexplained and lasted_s < soon_s):
             self._in_a_row = 0
             return None
         self._in_a_row = 1 if lasted_s > 2 * LONGEST_AWAY_S else self._in_a_row + 1
-        if not is_told and self._in_a_row < SUSPICIOUS_AFTER:
+        if not is_certain and self._in_a_row < SUSPICIOUS_AFTER:
             return None
         self.total += 1
-        away_s = self._away_s(is_told=is_told)
+        away_s = self._away_s(is_certain=is_certain)
         self._back_at_s = self._now_s() + away_s
-        return TakeOver(self._in_a_row, is_told, away_s)
+        return TakeOver(self._in_a_row, is_certain, away_s)
 
     @property
     def away_for_s(self) -> float:
         """How long it is still best to stay away, in seconds; 0 when a sign-in does no harm."""
         return max(0.0, self._back_at_s - self._now_s())
 
-    def _away_s(self, *, is_told: bool) -> float:
-        first, ceiling_s = (1, LONGEST_AWAY_S) if is_told else (SUSPICIOUS_AFTER, LONGEST_ON_SUSPICION_S)
+    def _away_s(self, *, is_certain: bool) -> float:
+        first, ceiling_s = (1, LONGEST_AWAY_S) if is_certain else (SUSPICIOUS_AFTER, LONGEST_ON_SUSPICION_S)
         backoff = Backoff(FIRST_AWAY_S, ceiling_s, least=0.5, jitter=self._jitter)
         return backoff.wait_s(self._in_a_row - first + 1)

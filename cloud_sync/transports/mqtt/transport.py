@@ -58,7 +58,7 @@ _UNTOLD_DENIAL: Final = "; MQTT 3.1.1 does not tell when the ACL denies a topic"
 
 @dataclass(slots=True)
 class _Sent:
-    """One batch on its way: `answer` is the central's document and the name by which it called the batch."""
+    """One batch in flight: `answer` is the central's document and the name by which it called the batch."""
 
     content_name: str
     answer: asyncio.Future[tuple[bytes, str]]
@@ -116,7 +116,7 @@ class MqttTransport:
         self._keeper: asyncio.Task[None] | None = None
         self._closed = False
         self.unexpected_total = 0
-        """Answers that nobody waited for: late ones after a lost connection, retained ones, or strangers'."""
+        """Answers that nobody waited for: late ones after a lost connection, retained ones, or somebody else's."""
 
     def __repr__(self) -> str:
         return f"MqttTransport({self._broker.where!r}, gateway_id={self._gateway_id!r})"
@@ -143,7 +143,7 @@ class MqttTransport:
     async def rest(self) -> None:
         """The same until the next send: another route is used, and coming back by itself would cost for nothing."""
         await self._hang_up()
-        self._fail_waiting(TransientSyncError("another route is used", was_on_its_way=True))
+        self._fail_waiting(TransientSyncError("another route is used", was_in_flight=True))
 
     async def _hang_up(self) -> None:
         keeper, self._keeper = self._keeper, None
@@ -160,7 +160,7 @@ class MqttTransport:
         asked_us = None if self._central_time is None else self._central_time.now_us()
         answer, called = await self._exchange(link, body, batch_id)
         if self._central_time is not None and asked_us is not None:
-            _hear_time(self._central_time, answer, asked_us)
+            _read_time(self._central_time, answer, asked_us)
         try:
             settlement = answer_of(answer, batch_id=called)
         except GatewayIdInUseError as held:
@@ -172,8 +172,8 @@ class MqttTransport:
 
     async def _exchange(self, link: Link, body: bytes, batch_id: str) -> tuple[bytes, str]:
         content_name = name_of_content(body)
-        if batch_id in self._waiting or (not self._tells_ids and self._sent_as(content_name) is not None):
-            raise TransientSyncError(f"batch {batch_id} is already on its way")
+        if batch_id in self._waiting or (not self._carries_ids and self._sent_as(content_name) is not None):
+            raise TransientSyncError(f"batch {batch_id} is already in flight")
         sent = _Sent(content_name, asyncio.get_running_loop().create_future())
         self._waiting[batch_id] = sent
         try:
@@ -203,18 +203,18 @@ class MqttTransport:
         return batches_below(self._broker.options.topic_prefix)
 
     @property
-    def _tells_ids(self) -> bool:
+    def _carries_ids(self) -> bool:
         return self._broker.options.has_properties
 
     def _sent_as(self, content_name: str) -> _Sent | None:
         return next((sent for sent in self._waiting.values() if sent.content_name == content_name), None)
 
     def _no_answer(self, batch_id: str) -> SyncError:
-        told = "" if self._tells_ids else _UNTOLD_DENIAL
+        told = "" if self._carries_ids else _UNTOLD_DENIAL
         return TransientSyncError(
             f"{self._broker.where}: no answer to batch {batch_id} within {self._answer_timeout_s:g} s",
             hint=f"is the central running, connected to this broker, and permitted to publish the answer?{told}",
-            was_on_its_way=True,
+            was_in_flight=True,
         )
 
     def _note_taken(self, taken: asyncio.Future[int], answer: asyncio.Future[tuple[bytes, str]]) -> None:
@@ -319,18 +319,18 @@ class MqttTransport:
         if self._closed:
             return
         if link.is_leaving:
-            self._fail_waiting(TransientSyncError("the connection to the broker was closed", was_on_its_way=True))
+            self._fail_waiting(TransientSyncError("the connection to the broker was closed", was_in_flight=True))
             return
         said = error
-        is_told = link.lost_code == errors.TAKEN_OVER
-        taken_over = self._take_overs.note_lost(is_told=is_told, is_unexplained=link.ended_without_a_word)
+        is_certain = link.lost_code == errors.TAKEN_OVER
+        taken_over = self._take_overs.note_lost(is_certain=is_certain, is_unexplained=link.ended_without_a_word)
         if taken_over is not None:
             error = errors.taken_over(
                 self._broker,
                 self._client_id,
                 times=taken_over.times,
                 stays_away_s=taken_over.stays_away_s,
-                is_certain=is_told,
+                is_certain=is_certain,
             )
         self._lost = (said, error)
         logger.warning("%s", error.message)
@@ -341,7 +341,7 @@ class MqttTransport:
             sent.fail(error, lost=lost)
 
 
-def _hear_time(central_time: CentralTime, answer: bytes, asked_us: int) -> None:
+def _read_time(central_time: CentralTime, answer: bytes, asked_us: int) -> None:
     """Take the time from an answer to our own batch; an older central says none."""
     answered_us, time_us = central_time.now_us(), said_in(answer).get("time_us")
     if isinstance(time_us, int) and not isinstance(time_us, bool) and 0 < time_us < _LATEST_US:

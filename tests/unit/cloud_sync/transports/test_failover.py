@@ -212,7 +212,7 @@ class Three(Ways):
         self.clock = Clock()
         self.routes = tuple(MemoryTransport(name=name) for name in ("cable", "modem", "satellite"))
         self.transport = FailoverTransport(
-            *self.routes, after_failures=1, probe_every_s=PROBE_EVERY_S, trial_answers=2, now_s=self.clock,
+            *self.routes, after_failures=1, probe_every_s=PROBE_EVERY_S, probation_answers=2, now_s=self.clock,
             now_ns=lambda: int(self.clock.now_s * 1e9),
         )  # fmt: skip
 

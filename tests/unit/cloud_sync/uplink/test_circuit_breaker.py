@@ -1,4 +1,4 @@
-"""A central that takes nothing: what waits is held, and goes on its way at the first record that is taken."""
+"""A central that takes nothing: what waits is held, and goes out at the first record that is taken."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def fill(outbox: Outbox, blocks: int, size: int = 20) -> list[Row]:
     return [row for some in rows for row in some]
 
 
-# ---- the brake
+# ---- the breaker
 
 
 @both_ways

@@ -1,4 +1,4 @@
-"""The size of a request and how many are on their way, against links that are arithmetic."""
+"""The size of a request and how many are in flight, against links that are arithmetic."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_body_never_passes_its_bound():
 def test_blocks_that_shrink_when_they_are_joined_are_joined_further():
     control = CongestionControl(max_in_flight=8, answer_timeout_s=30.0)
     for _ in range(40):
-        control.note_joined(10_000, 2_500)
+        control.count_coalesced(10_000, 2_500)
     assert control.parts_bytes(is_backlog=True, now_s=0.0) == pytest.approx(
         4 * control.body_bytes(is_backlog=True, now_s=0.0), rel=0.1
     )

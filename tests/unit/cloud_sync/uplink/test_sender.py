@@ -84,7 +84,7 @@ def clock() -> Clock:
 
 def uplink_to(transport: Transport, outbox: Outbox, clock: Clock, jitter: float = 1.0) -> Uplink:
     """One stored block a request, one request at a time: what each of them is answered can be scripted."""
-    policy = Policy(BACKOFF_MAX_S, in_flight=1, join_records=1)
+    policy = Policy(BACKOFF_MAX_S, in_flight=1, coalesce_records=1)
     return Uplink(
         outbox,
         transport,

@@ -177,7 +177,7 @@ def test_joined_body_holds_the_rows_of_all_blocks_in_order(outbox: Outbox):
 
 async def test_first_request_goes_alone_and_its_answer_lets_others_follow(outbox: Outbox):
     rows, gate = store(outbox, *[1] * 20), Gate()
-    uplink = uplink_to(gate, outbox, in_flight=3, join_records=1)
+    uplink = uplink_to(gate, outbox, in_flight=3, coalesce_records=1)
     async with running(uplink):
         await until(lambda: gate.waiting == 1)
         gate.open.set()
@@ -197,7 +197,7 @@ async def test_failure_of_one_request_does_not_undo_its_neighbours(outbox: Outbo
     rows = store(outbox, *[1] * 30)
     outcomes = [None, None, Fault.UNREACHABLE, None, Fault.BUSY, None, None, Fault.ANSWER_LOST]
     transport = MemoryTransport(outcomes=outcomes)
-    uplink = uplink_to(transport, outbox, in_flight=4, join_records=1)
+    uplink = uplink_to(transport, outbox, in_flight=4, coalesce_records=1)
     async with running(uplink):
         await until(lambda: outbox.depth().blocks == 0)
     assert set(transport.rows) == {row.key for row in rows}
@@ -231,7 +231,7 @@ async def test_fault_of_the_program_is_not_hidden_by_its_neighbours(outbox: Outb
             return await super().send(body, batch_id=batch_id)
 
     with pytest.raises(ExceptionGroup) as group:
-        await uplink_to(BreaksLater(), outbox, in_flight=2, join_records=1).drain()
+        await uplink_to(BreaksLater(), outbox, in_flight=2, coalesce_records=1).drain()
     assert group.group_contains(ZeroDivisionError)
 
 
@@ -254,7 +254,7 @@ async def test_backlog_waits_after_an_outage_and_what_is_live_does_not(outbox: O
 async def test_paced_backlog_does_not_hold_up_what_is_live(outbox: Outbox):
     store(outbox, *[200] * 40)
     transport = MemoryTransport()
-    uplink = uplink_to(transport, outbox, max_bytes_per_s=1.0, join_records=1)
+    uplink = uplink_to(transport, outbox, max_bytes_per_s=1.0, coalesce_records=1)
     async with running(uplink):
         await until(lambda: outbox.depth().blocks <= 40 - LIVE_BLOCKS)
         fresh = store(outbox, 1)

@@ -12,10 +12,10 @@ class Clock:
         return self.now_s
 
 
-def lost_after(clock: Clock, rivals: TakeOvers, lasted_s: float, *, is_told: bool = False) -> TakeOver | None:
+def lost_after(clock: Clock, rivals: TakeOvers, lasted_s: float, *, is_certain: bool = False) -> TakeOver | None:
     rivals.note_connected()
     clock.now_s += lasted_s
-    return rivals.note_lost(is_told=is_told, is_unexplained=not is_told)
+    return rivals.note_lost(is_certain=is_certain, is_unexplained=not is_certain)
 
 
 def test_what_the_broker_says_is_certain_at_once_and_the_absence_grows():
@@ -23,7 +23,7 @@ def test_what_the_broker_says_is_certain_at_once_and_the_absence_grows():
     rivals = TakeOvers(now_s=clock, jitter=lambda: 1.0)
     away_s = []
     for times in range(1, 8):
-        told = lost_after(clock, rivals, 5.0, is_told=True)
+        told = lost_after(clock, rivals, 5.0, is_certain=True)
         assert told is not None
         assert (told.times, told.is_certain) == (times, True)
         assert rivals.away_for_s == told.stays_away_s
@@ -63,7 +63,7 @@ def test_both_are_told_though_one_stays_away_first():
         comes = min(back_at_s, key=lambda name: back_at_s[name])
         clock.now_s = max(clock.now_s, back_at_s.pop(comes))
         if holder is not None:
-            lost = boxes[holder].note_lost(is_told=False, is_unexplained=True)
+            lost = boxes[holder].note_lost(is_certain=False, is_unexplained=True)
             told |= {holder} if lost else set()
             back_at_s[holder] = clock.now_s + (lost.stays_away_s if lost else 0.5)
         boxes[comes].note_connected()
@@ -77,7 +77,7 @@ def test_a_line_that_breaks_is_no_suspicion():
     for _ in range(10):
         rivals.note_connected()
         clock.now_s += 1.0
-        assert rivals.note_lost(is_told=False, is_unexplained=False) is None
+        assert rivals.note_lost(is_certain=False, is_unexplained=False) is None
 
 
 def test_a_broker_that_was_away_in_between_was_killed_and_not_taken_over():
@@ -91,7 +91,7 @@ def test_a_broker_that_was_away_in_between_was_killed_and_not_taken_over():
 def test_after_a_long_peace_the_count_begins_again():
     clock = Clock()
     rivals = TakeOvers(now_s=clock)
-    lost_after(clock, rivals, 1.0, is_told=True)
-    again = lost_after(clock, rivals, 86_400.0, is_told=True)
+    lost_after(clock, rivals, 1.0, is_certain=True)
+    again = lost_after(clock, rivals, 86_400.0, is_certain=True)
     assert again is not None
     assert again.times == 1

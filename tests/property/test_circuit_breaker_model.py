@@ -65,5 +65,5 @@ async def _deliver(arriving: list[frozenset[int]], refuses_all: list[bool], *, b
         assert outbox.depth().records == 0
         assert len(central.inner.rows) + letters == len(good) + len(bad)
         assert not bad & central.inner.rows.keys()
-        # While it refuses everything, at most two blocks a time become dead letters before the brake; by row only.
+        # While it refuses everything, at most two blocks a time become dead letters before the breaker; by row only.
         assert letters - len(bad) <= (2 * BLOCK_ROWS * (1 + sum(refuses_all)) if by_row else 0)

@@ -14,7 +14,7 @@ from cloud_sync.records import Settlement
 from cloud_sync.transports.base import Guarantee, Resting, Route, Transport
 
 
-class LateTransport:
+class LazyTransport:
     """`make` reads the files. It raises a SyncError as long as one of them cannot be used."""
 
     def __init__(self, make: Callable[[], Awaitable[Transport]], *, name: str = "not made yet") -> None:
@@ -25,7 +25,7 @@ class LateTransport:
         self.made: Transport | None = None
 
     def __repr__(self) -> str:
-        return f"LateTransport({self.made!r})"
+        return f"LazyTransport({self.made!r})"
 
     @property
     def route(self) -> Route:

@@ -7,7 +7,7 @@ import pytest
 from cloud_sync.errors import CredentialsError, TransientSyncError
 from cloud_sync.transports.auto import transport_for
 from cloud_sync.transports.base import Guarantee, Route, Transport
-from cloud_sync.transports.late import LateTransport
+from cloud_sync.transports.lazy import LazyTransport
 from cloud_sync.transports.memory import MemoryTransport
 
 
@@ -27,7 +27,7 @@ class Maker:
 async def test_it_is_made_again_until_it_can_be_and_then_never():
     made = MemoryTransport()
     maker = Maker(made, failures=2)
-    late = LateTransport(maker)
+    late = LazyTransport(maker)
     assert maker.asked == 0
     assert late.route == Route("not made yet", is_known=False)
     assert late.takes_events is None
@@ -48,7 +48,7 @@ async def test_it_is_made_again_until_it_can_be_and_then_never():
 
 async def test_it_says_what_the_one_it_made_says():
     single = transport_for("single", "https://127.0.0.1:9", gateway_id="gw", api_key="k")
-    late = LateTransport(Maker(single, failures=0))
+    late = LazyTransport(Maker(single, failures=0))
     assert late.takes_events is None
     await late._ready()
     assert late.takes_events is False
@@ -59,7 +59,7 @@ async def test_it_says_what_the_one_it_made_says():
 
 async def test_closed_before_it_was_made_it_makes_nothing():
     maker = Maker(MemoryTransport(), failures=0)
-    late = LateTransport(maker)
+    late = LazyTransport(maker)
     await late.close()
     with pytest.raises(TransientSyncError, match="closed"):
         await late.send(b"", batch_id="b1")
