@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 
 from cloud_sync.columns import ColumnBatch, RowColumns
 from cloud_sync.errors import BatchTooLargeError
-from cloud_sync.host.printable import is_printable, printable, printable_tree
-from cloud_sync.host.quoting import quoted
+from cloud_sync.host.printable import is_printable, printable, printable_tree, quoted
 from cloud_sync.records import Batch, Event, Refusal, Row, Series
 
 SENSOR_TYPES: Final = frozenset({
@@ -56,7 +55,7 @@ _encoder: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)  # js
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class RecordFault:
     """Why a row or event can never be stored, in at most MAX_DETAIL_CHARS."""
 
     code: str
@@ -123,7 +122,7 @@ def columns_of(batch: Batch) -> ColumnBatch:
     return ColumnBatch(batch.gateway_id, rows, batch.events)
 
 
-def event_fault(event: Event, *, latest_us: int) -> Fault | None:
+def event_fault(event: Event, *, latest_us: int) -> RecordFault | None:
     """Return what is wrong with one event, if anything."""
     return (
         _text_fault("event id", event.event_id, MAX_ID_CHARS)
@@ -152,9 +151,9 @@ def json_text(value: Mapping[str, Any]) -> str:
     return text
 
 
-def _described(series: Sequence[Series]) -> tuple[tuple[str | None, ...], list[Fault | None]]:
+def _described(series: Sequence[Series]) -> tuple[tuple[str | None, ...], list[RecordFault | None]]:
     """The metadata of each series as JSON text, and what is wrong with its description; equal objects once."""
-    known: dict[int, tuple[str | None, Fault | None]] = {}
+    known: dict[int, tuple[str | None, RecordFault | None]] = {}
     texts, faults = [], []
     for one in series:
         if id(one.metadata) not in known:
@@ -165,7 +164,9 @@ def _described(series: Sequence[Series]) -> tuple[tuple[str | None, ...], list[F
     return tuple(texts), faults
 
 
-def _check_expanded(rows: RowColumns, metadata: Sequence[str | None], series_faults: Sequence[Fault | None]) -> None:
+def _check_expanded(
+    rows: RowColumns, metadata: Sequence[str | None], series_faults: Sequence[RecordFault | None]
+) -> None:
     """Of what is stored; a refused series costs nothing more."""
     sizes = [
         len(one.sensor_id) + len(one.sensor_type) + len(one.unit) + len(text or "") if fault is None else 0
@@ -176,18 +177,18 @@ def _check_expanded(rows: RowColumns, metadata: Sequence[str | None], series_fau
         raise BatchTooLargeError(f"the texts of the rows come to {expanded} bytes; the limit is {MAX_EXPANDED_BYTES}")
 
 
-def _series_fault(series: Series) -> Fault | None:
+def _series_fault(series: Series) -> RecordFault | None:
     """What is wrong with a sensor's description, metadata aside."""
     if series.sensor_type not in SENSOR_TYPES:
         known = ", ".join(sorted(SENSOR_TYPES))
-        return Fault("unknown_sensor_type", f"sensor_type {quoted(series.sensor_type)} is not one of {known}")
+        return RecordFault("unknown_sensor_type", f"sensor_type {quoted(series.sensor_type)} is not one of {known}")
     return _text_fault("sensor_id", series.sensor_id, MAX_ID_CHARS) or _text_fault(
         "unit", series.unit, MAX_UNIT_CHARS, may_be_empty=True
     )
 
 
 def _sound_rows(
-    rows: RowColumns, series_faults: Sequence[Fault | None], oldest_us: int, latest_us: int
+    rows: RowColumns, series_faults: Sequence[RecordFault | None], oldest_us: int, latest_us: int
 ) -> tuple[NDArray[np.int64], list[Refusal]]:
     """The positions of rows with nothing wrong in themselves, and the refusals of the others."""
     is_sound = np.isfinite(rows.value) & (rows.quality >= 0.0) & (rows.quality <= 1.0)
@@ -201,13 +202,13 @@ def _sound_rows(
     return np.flatnonzero(is_sound), refused
 
 
-def _row_fault(rows: RowColumns, position: int, oldest_us: int, latest_us: int) -> Fault:
+def _row_fault(rows: RowColumns, position: int, oldest_us: int, latest_us: int) -> RecordFault:
     """What is wrong with one measurement that is known not to be sound."""
     value, quality = float(rows.value[position]), float(rows.quality[position])
     if not math.isfinite(value):
-        return Fault("value_not_finite", f"value {value} is not a number; a missing value is a gap")
+        return RecordFault("value_not_finite", f"value {value} is not a number; a missing value is a gap")
     if not 0.0 <= quality <= 1.0:
-        return Fault("quality_out_of_range", f"quality {quality} is not within 0 to 1")
+        return RecordFault("quality_out_of_range", f"quality {quality} is not within 0 to 1")
     time_us = int(rows.time_us[position])
     fault = _time_fault(time_us, latest_us) or _retention_fault(time_us, oldest_us)
     assert fault is not None, "a sound row was called unsound"  # noqa: S101 (the two rules stand side by side)
@@ -269,19 +270,19 @@ def _judged_events(batch: ColumnBatch, latest_us: int) -> tuple[tuple[tuple[int,
     return tuple(kept.values()), repeats, refused
 
 
-def _time_fault(time_us: int, latest_us: int) -> Fault | None:
+def _time_fault(time_us: int, latest_us: int) -> RecordFault | None:
     if time_us < _OLDEST_US:
-        return Fault("timestamp_too_old", f"{_shown(time_us)} is before {OLDEST:%Y-%m-%d}: was the clock set?")
+        return RecordFault("timestamp_too_old", f"{_shown(time_us)} is before {OLDEST:%Y-%m-%d}: was the clock set?")
     if time_us > latest_us:
-        return Fault("timestamp_in_future", f"{_shown(time_us)} is more than a day ahead of the central's clock")
+        return RecordFault("timestamp_in_future", f"{_shown(time_us)} is more than a day ahead of the central's clock")
     return None
 
 
-def _retention_fault(time_us: int, oldest_us: int) -> Fault | None:
+def _retention_fault(time_us: int, oldest_us: int) -> RecordFault | None:
     if time_us >= oldest_us:
         return None
     detail = f"{_shown(time_us)} is older than what this central keeps, which begins at {_shown(oldest_us)}"
-    return Fault("older_than_retention", detail)
+    return RecordFault("older_than_retention", detail)
 
 
 def _shown(time_us: int) -> str:
@@ -291,38 +292,40 @@ def _shown(time_us: int) -> str:
         return f"{time_us} us"
 
 
-def _text_fault(name: str, text: str, longest: int, *, may_be_empty: bool = False) -> Fault | None:
+def _text_fault(name: str, text: str, longest: int, *, may_be_empty: bool = False) -> RecordFault | None:
     if len(text) > longest or (not text and not may_be_empty):
-        return Fault("text_length", f"{name} has {len(text)} characters; it needs 1 to {longest}")
+        return RecordFault("text_length", f"{name} has {len(text)} characters; it needs 1 to {longest}")
     try:
         _refuse_unstorable(text)
     except ValueError as exc:
-        return Fault("text_not_storable", f"{name}: {exc}")
+        return RecordFault("text_not_storable", f"{name}: {exc}")
     if not is_printable(text):  # no gateway makes such a name; written out it would be another sensor's
-        return Fault("text_not_storable", f"{name}: a text with a control character is not stored")
+        return RecordFault("text_not_storable", f"{name}: a text with a control character is not stored")
     return None
 
 
-def _body_fault(body: Mapping[str, Any]) -> Fault | None:
+def _body_fault(body: Mapping[str, Any]) -> RecordFault | None:
     try:
         text = json_text(body)
     except (TypeError, ValueError, RecursionError) as exc:
-        return Fault("text_not_storable", printable(f"body: {exc}", limit=MAX_DETAIL_CHARS))
+        return RecordFault("text_not_storable", printable(f"body: {exc}", limit=MAX_DETAIL_CHARS))
     return _size_fault("body", text, MAX_EVENT_BODY_BYTES)
 
 
-def _metadata_text(metadata: Mapping[str, Any]) -> tuple[str | None, Fault | None]:
+def _metadata_text(metadata: Mapping[str, Any]) -> tuple[str | None, RecordFault | None]:
     try:
         text = json_text(metadata) if metadata else None
     except (TypeError, ValueError, RecursionError) as exc:
-        return None, Fault("text_not_storable", printable(f"metadata: {exc}", limit=MAX_DETAIL_CHARS))
+        return None, RecordFault("text_not_storable", printable(f"metadata: {exc}", limit=MAX_DETAIL_CHARS))
     fault = _size_fault("metadata", text or "", MAX_METADATA_BYTES)
     return (text, None) if fault is None else (None, fault)
 
 
-def _size_fault(name: str, text: str, most: int) -> Fault | None:
+def _size_fault(name: str, text: str, most: int) -> RecordFault | None:
     """JSON text is ASCII."""
-    return Fault("text_length", f"{name} has {len(text)} bytes; the limit is {most}") if len(text) > most else None
+    return (
+        RecordFault("text_length", f"{name} has {len(text)} bytes; the limit is {most}") if len(text) > most else None
+    )
 
 
 def _refuse_unstorable(value: object) -> None:

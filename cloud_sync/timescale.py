@@ -93,7 +93,9 @@ class Timescale:
         return (times >= newest.from_us) & (newest.utc_us(times) - times - newest.by_us > SHOWN_ERROR_US)
 
 
-def in_utc(batch: ColumnBatch, scale: Timescale, *, quality_cap: float = 1.0, off_cap: float = 1.0) -> ColumnBatch:
+def batch_in_utc(
+    batch: ColumnBatch, scale: Timescale, *, quality_cap: float = 1.0, off_cap: float = 1.0
+) -> ColumnBatch:
     """Return the batch with its times in UTC.
 
     No quality is above `quality_cap`, nor above `off_cap` where the time is off.

@@ -3,18 +3,23 @@
 Constraints
 - The same characters on every Python: a list of ours, not `str.isprintable`, which grows with Unicode.
 - What a person writes in any language stays as it is, also the joiners that Persian, Hindi and emoji need.
+- A value of others that a message quotes is shortened before it is written out, however long it is: one that quotes all
+  of what it refuses is as large as what was sent, once for every row that is refused.
 - Safe text comes out unchanged, so it may be made safe at the border where it comes in and again where it is shown.
 """
 
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Mapping
 from typing import Any, Final
 
 MAX_CHARS: Final = 2_000
 """One text in one sentence; a page of HTML or a megabyte of an answer helps nobody."""
 
+QUOTED_CHARS: Final = 80
+MESSAGE_CHARS: Final = 400
 MAX_DEPTH: Final = 32
 _CUT: Final = " ... "
 
@@ -27,6 +32,12 @@ _STEERING: Final = (
 )
 _UNSAFE: Final = re.compile(f"[\\t\\n{_STEERING}]")
 _UNSAFE_IN_LINES: Final = re.compile(f"[{_STEERING}]")
+
+_short: Final = reprlib.Repr()
+_short.maxstring = _short.maxother = QUOTED_CHARS
+_short.maxlong = 40
+_short.maxlevel = 2
+_short.maxdict = _short.maxlist = _short.maxtuple = 4
 
 
 def printable(text: object, *, limit: int = MAX_CHARS) -> str:
@@ -42,6 +53,11 @@ def printable_lines(text: object) -> str:
 def printable_tree(value: Any, *, limit: int = MAX_CHARS) -> Any:
     """Return a JSON-able value with every text in it made printable, keys too."""
     return _tree(value, limit, MAX_DEPTH)
+
+
+def quoted(value: object) -> str:
+    """Return the `repr` of a value, with its middle left out when it is long; control characters are escaped."""
+    return printable(_short.repr(value), limit=QUOTED_CHARS)
 
 
 def is_printable(text: str) -> bool:

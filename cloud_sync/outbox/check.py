@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from cloud_sync.errors import OutboxUnavailableError
-from cloud_sync.outbox.sqlite_errors import UNREADABLE, is_io_error, read_text, translated
+from cloud_sync.outbox.sqlite_errors import UNREADABLE, decode_text, is_io_error, translated
 from cloud_sync.outbox.tables import read_counters, read_depth
 
 MOST_CHECKED_BYTES: Final = 256 << 20
@@ -144,7 +144,7 @@ def _check(path: Path, checks: int) -> list[_Complaint | None]:
 
 def _opened(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    db.text_factory = read_text
+    db.text_factory = decode_text
     return db
 
 

@@ -15,13 +15,13 @@ from cloud_sync.outbox.clock_tables import (
     SPAN_COLUMNS,
     ClockRecords,
     Epoch,
-    Span,
+    EpochSpan,
     decide,
+    epoch_span_of,
     has_tables,
     make_tables,
     put_epoch,
     put_span,
-    span_of,
 )
 from cloud_sync.outbox.damaged_file import DamagedFile
 
@@ -39,11 +39,13 @@ def take_over_clocks(db: sqlite3.Connection, file: DamagedFile, *, highest_id: i
 
 def put_held(db: sqlite3.Connection, records: ClockRecords, new_ids: Mapping[int, int]) -> None:
     """Let blocks of the file that were put in under new ids wait there for the same clocks, inside a transaction."""
-    held = {new_id: span for old_id, new_id in new_ids.items() if (span := span_of(records.spans, old_id)) is not None}
+    held = {
+        new_id: span for old_id, new_id in new_ids.items() if (span := epoch_span_of(records.spans, old_id)) is not None
+    }
     if held:
         _put_epochs(db, records)
     for new_id, span in held.items():
-        put_span(db, Span(new_id, new_id, span.epoch))
+        put_span(db, EpochSpan(new_id, new_id, span.epoch))
 
 
 def readable_clock_records(file: DamagedFile, *, highest_id: int) -> ClockRecords:
@@ -61,13 +63,13 @@ def _put_epochs(db: sqlite3.Connection, records: ClockRecords) -> None:
     decide(db, [epoch for epoch in records.epochs if epoch.by_us is not None])
 
 
-def _span(row: tuple[object, ...], highest_id: int) -> Span | None:
+def _span(row: tuple[object, ...], highest_id: int) -> EpochSpan | None:
     """Not beyond the file's own ids: what is appended from now on is not of its clocks."""
     first_id, last_id, epoch = row
     if not (isinstance(first_id, int) and isinstance(last_id, int) and isinstance(epoch, str)):
         return None
     last_id = min(last_id, highest_id)
-    return Span(first_id, last_id, epoch) if 0 < first_id <= last_id else None
+    return EpochSpan(first_id, last_id, epoch) if 0 < first_id <= last_id else None
 
 
 def _epoch(row: tuple[object, ...]) -> Epoch | None:

@@ -24,7 +24,7 @@ from cloud_sync import wire
 from cloud_sync.columns import RowColumns
 from cloud_sync.errors import WireFormatError
 from cloud_sync.outbox.tables import StoredBlock, checksum, find_block
-from cloud_sync.timescale import Timescale, in_utc
+from cloud_sync.timescale import Timescale, batch_in_utc
 
 # Made at first use; the file's schema number is for what every program must know.
 _TABLES: Final = """
@@ -57,7 +57,7 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class EpochSpan:
     """Blocks with the ids `first_id` to `last_id` are of this epoch."""
 
     first_id: int
@@ -70,7 +70,7 @@ class ClockRecords:
     """What the file knows of clocks. `known` is the boot whose clock was right last, and UTC minus time since it."""
 
     epochs: tuple[Epoch, ...] = ()
-    spans: tuple[Span, ...] = ()
+    spans: tuple[EpochSpan, ...] = ()
     known: tuple[str, int] | None = None
 
 
@@ -80,21 +80,21 @@ def read_clock_records(db: sqlite3.Connection) -> ClockRecords:
         return ClockRecords()
     epochs = db.execute(f"SELECT {EPOCH_COLUMNS} FROM clock_epoch ORDER BY rowid")  # noqa: S608 (constants)
     known: tuple[str, int] | None = db.execute("SELECT boot_id, offset_us FROM clock_known").fetchone()
-    return ClockRecords(tuple(Epoch(*row) for row in epochs), read_spans(db), known)
+    return ClockRecords(tuple(Epoch(*row) for row in epochs), read_epoch_spans(db), known)
 
 
 def has_tables(db: sqlite3.Connection) -> bool:
     return bool(db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'clock_span'").fetchone()[0])
 
 
-def read_spans(db: sqlite3.Connection) -> tuple[Span, ...]:
+def read_epoch_spans(db: sqlite3.Connection) -> tuple[EpochSpan, ...]:
     """Return the spans in order of their ids."""
     if not has_tables(db):
         return ()
-    return tuple(Span(*row) for row in db.execute(f"SELECT {SPAN_COLUMNS} FROM clock_span ORDER BY first_id"))  # noqa: S608
+    return tuple(EpochSpan(*row) for row in db.execute(f"SELECT {SPAN_COLUMNS} FROM clock_span ORDER BY first_id"))  # noqa: S608
 
 
-def span_of(spans: Sequence[Span], block_id: int) -> Span | None:
+def epoch_span_of(spans: Sequence[EpochSpan], block_id: int) -> EpochSpan | None:
     """Return the span this block is in, if its times are not UTC yet."""
     return next((span for span in spans if span.first_id <= block_id <= span.last_id), None)
 
@@ -103,10 +103,10 @@ def hold(db: sqlite3.Connection, epoch: Epoch, first_id: int, last_id: int) -> N
     """Record that these blocks, just inserted, are of the epoch."""
     make_tables(db)
     put_epoch(db, epoch)
-    add_span(db, Span(first_id, last_id, epoch.id))
+    add_span(db, EpochSpan(first_id, last_id, epoch.id))
 
 
-def add_span(db: sqlite3.Connection, span: Span) -> None:
+def add_span(db: sqlite3.Connection, span: EpochSpan) -> None:
     """Record blocks of an epoch that is known; what follows others of it becomes one span with them."""
     grown = db.execute(
         "UPDATE clock_span SET last_id = ? WHERE last_id = ? AND epoch = ?",
@@ -127,7 +127,7 @@ def put_epoch(db: sqlite3.Connection, epoch: Epoch) -> None:
     db.execute("INSERT OR IGNORE INTO clock_epoch VALUES (?, ?, ?, ?, ?, ?, ?)", (*values, epoch.quality_cap))
 
 
-def put_span(db: sqlite3.Connection, span: Span) -> None:
+def put_span(db: sqlite3.Connection, span: EpochSpan) -> None:
     db.execute("INSERT OR REPLACE INTO clock_span VALUES (?, ?, ?)", (span.first_id, span.last_id, span.epoch))
 
 
@@ -196,7 +196,7 @@ def mend_some(db: sqlite3.Connection, most_blocks: int, record_rows: Callable[[R
             _mend(db, block_id, epoch, record_rows)
         db.execute("DELETE FROM clock_span WHERE first_id = ?", (span.first_id,))
         if last_id < span.last_id:
-            put_span(db, Span(last_id + 1, span.last_id, span.epoch))
+            put_span(db, EpochSpan(last_id + 1, span.last_id, span.epoch))
         left -= last_id - span.first_id + 1
 
 
@@ -218,7 +218,7 @@ def _mend(
         batch = wire.decode_columns(block.body)
         scale = Timescale(epoch.began_us).known(epoch.by_us or 0)
         cap = 1.0 if epoch.quality_cap is None else epoch.quality_cap
-        right = in_utc(batch, scale, quality_cap=cap)
+        right = batch_in_utc(batch, scale, quality_cap=cap)
         body = wire.encode_columns(right)
     except WireFormatError:
         return

@@ -17,7 +17,7 @@ from typing import Final, Self, TypeVar
 
 from cloud_sync.outbox.ack_ledger import ReadableLedger, readable_ledger
 from cloud_sync.outbox.gap_log import OwnGap, own_gaps
-from cloud_sync.outbox.sqlite_errors import UNREADABLE, read_text
+from cloud_sync.outbox.sqlite_errors import UNREADABLE, decode_text
 from cloud_sync.outbox.tables import LETTER_COLUMNS, DeadLetter, StoredBlock, find_block, find_header, next_block
 
 T = TypeVar("T")
@@ -217,7 +217,7 @@ class DamagedFile:
         if self._connection is None:
             uri = f"{self.path.absolute().as_uri()}?mode=ro"
             self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-            self._connection.text_factory = read_text
+            self._connection.text_factory = decode_text
         return self._connection
 
     def _forget(self) -> None:

@@ -21,9 +21,9 @@ from typing import Final, NamedTuple
 
 from cloud_sync import wire
 from cloud_sync.errors import OutboxFullError, WireFormatError
-from cloud_sync.outbox.clock_tables import Span, add_span, read_spans, span_of
+from cloud_sync.outbox.clock_tables import EpochSpan, add_span, epoch_span_of, read_epoch_spans
 from cloud_sync.outbox.gap_log import record_gap
-from cloud_sync.outbox.retention_policy import Bounds, Loss, LossCause, Step, Thinner, gap_event, next_step
+from cloud_sync.outbox.retention_policy import Bounds, EvictionStep, Loss, LossCause, Thinner, loss_event, next_step
 from cloud_sync.outbox.sqlite_file import pragma, used_bytes
 from cloud_sync.outbox.tables import (
     NewBlock,
@@ -73,12 +73,12 @@ class _Why(NamedTuple):
 class _Losses:
     """Of one append. `at_disk_floor` while the disk asks for space; `spans` are of clocks that are not known."""
 
-    spans: Sequence[Span]
+    spans: Sequence[EpochSpan]
     at_disk_floor: bool = False
     found: dict[_Why, Loss] = field(default_factory=dict)
 
     def add(self, cause: LossCause, block_id: int, loss: Loss) -> None:
-        span = span_of(self.spans, block_id)
+        span = epoch_span_of(self.spans, block_id)
         why = _Why(cause, self.at_disk_floor, None if span is None else span.epoch)
         known = self.found.get(why)
         self.found[why] = loss if known is None else known.plus(loss)
@@ -118,7 +118,7 @@ class Eviction:
         `epoch` is whose clock gives the present time; None: it is UTC.
         """
         self._uncommitted = {}
-        losses = _Losses(read_spans(db))
+        losses = _Losses(read_epoch_spans(db))
         self._expire(db, bounds, losses, in_flight)
         needed = sum(stored_bytes(db, block) for block in blocks)
         has_readings = any(block.record_class is RecordClass.READING for block in blocks)
@@ -166,7 +166,7 @@ class Eviction:
         thinned_bytes, whole_bytes = _reading_bytes(db)
         while used_bytes(db) > goal:
             step = next_step(thinned_bytes=thinned_bytes, whole_bytes=whole_bytes)
-            if step is Step.THIN and (run := _run_to_thin(db, in_flight, losses.spans)):
+            if step is EvictionStep.THIN and (run := _run_to_thin(db, in_flight, losses.spans)):
                 whole, thinned = self._thin(db, run, losses)
                 whole_bytes, thinned_bytes = whole_bytes - whole, thinned_bytes + thinned
             elif step is not None and (oldest := _oldest(db, in_flight)) is not None:
@@ -208,11 +208,11 @@ class Eviction:
         else:
             count(db, "appended", 1)
         time_us = now_us if why.epoch == epoch else loss.end_us  # now is not known by that clock
-        event = gap_event(why.cause, loss, subject=self.subject, now_us=time_us, detail=why.detail)
+        event = loss_event(why.cause, loss, subject=self.subject, now_us=time_us, detail=why.detail)
         block = NewBlock.of(Batch(self.subject, events=(event,)))
         block_id = insert_block(db, block, at_id=at_id)
-        if why.epoch is not None and span_of(read_spans(db), block_id) is None:
-            add_span(db, Span(block_id, block_id, why.epoch))
+        if why.epoch is not None and epoch_span_of(read_epoch_spans(db), block_id) is None:
+            add_span(db, EpochSpan(block_id, block_id, why.epoch))
         self._uncommitted[why] = _PendingGap(block_id, block.batch_id, loss)
 
 
@@ -249,7 +249,7 @@ def _thinned_to(db: sqlite3.Connection) -> int:
     return read_counters(db)["thinned_to"]
 
 
-def _run_to_thin(db: sqlite3.Connection, in_flight: Sequence[int], spans: Sequence[Span]) -> list[StoredBlock]:
+def _run_to_thin(db: sqlite3.Connection, in_flight: Sequence[int], spans: Sequence[EpochSpan]) -> list[StoredBlock]:
     """The oldest whole readings that make one block together: at least one, unless there are none."""
     run: list[StoredBlock] = []
     after_id, records = _thinned_to(db), 0
@@ -257,7 +257,7 @@ def _run_to_thin(db: sqlite3.Connection, in_flight: Sequence[int], spans: Sequen
         block = next_block(db, after_id=after_id, record_class=RecordClass.READING, skip=in_flight)
         if block is None or (run and records + block.count > _RUN_RECORDS):
             break
-        if run and span_of(spans, block.id) != span_of(spans, run[0].id):
+        if run and epoch_span_of(spans, block.id) != epoch_span_of(spans, run[0].id):
             break  # of another clock
         run.append(block)
         after_id, records = block.id, records + block.count

@@ -10,17 +10,17 @@ from cloud_sync.columns import RowColumns
 from cloud_sync.outbox.clock_tables import (
     ClockRecords,
     Epoch,
-    Span,
+    EpochSpan,
     cap_newest_time,
     decide,
+    epoch_span_of,
     held_records,
     is_to_mend,
     last_times,
     mend_some,
     read_clock_records,
-    read_spans,
+    read_epoch_spans,
     record_known_clock,
-    span_of,
 )
 from cloud_sync.outbox.sqlite_file import Work
 from cloud_sync.outbox.tables import NewBlock, StoredBlock, count, insert_block, next_block
@@ -42,7 +42,7 @@ class HeldBlocks:
 
     def __init__(self, file: FileAccess) -> None:
         self._file = file
-        self._spans: tuple[Span, ...] = ()
+        self._spans: tuple[EpochSpan, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -51,13 +51,13 @@ class HeldBlocks:
 
     def refresh(self, db: sqlite3.Connection) -> None:
         """Read which blocks they are."""
-        self._spans = read_spans(db)
+        self._spans = read_epoch_spans(db)
 
     def next(self, db: sqlite3.Connection, after_id: int, record_class: RecordClass | None) -> StoredBlock | None:
         """Return the oldest block behind `after_id` whose times are UTC."""
         self.refresh(db)  # again: others may put blocks in
         while (found := next_block(db, after_id=after_id, record_class=record_class)) is not None:
-            span = span_of(self._spans, found.id)
+            span = epoch_span_of(self._spans, found.id)
             if span is None:
                 return found
             after_id = span.last_id

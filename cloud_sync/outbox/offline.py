@@ -22,7 +22,7 @@ from cloud_sync.errors import OutboxError, OutboxFullError, OutboxUnavailableErr
 from cloud_sync.outbox.disk_floor import DiskFloor
 from cloud_sync.outbox.eviction import stored_bytes
 from cloud_sync.outbox.retention_policy import Bounds, Limit
-from cloud_sync.outbox.sqlite_errors import read_text, result_code, translated
+from cloud_sync.outbox.sqlite_errors import decode_text, result_code, translated
 from cloud_sync.outbox.sqlite_file import connect, in_transaction, used_bytes
 from cloud_sync.outbox.tables import LETTER_COLUMNS, DeadLetter, NewBlock, count, insert_block
 from cloud_sync.records import Batch
@@ -44,7 +44,7 @@ class Requeued:
 
 
 @contextlib.contextmanager
-def read_only(path: Path) -> Iterator[sqlite3.Connection]:
+def open_read_only(path: Path) -> Iterator[sqlite3.Connection]:
     """Open the file to read only. Raises OutboxUnavailableError or OutboxCorruptError."""
     try:
         is_there = path.exists()
@@ -60,7 +60,7 @@ def read_only(path: Path) -> Iterator[sqlite3.Connection]:
         translated(path),
         contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)) as db,
     ):
-        db.text_factory = read_text
+        db.text_factory = decode_text
         yield db
 
 
@@ -72,7 +72,7 @@ def query(path: Path, sql: str | None, *, limit: int, deadline_s: float = QUERY_
     """
     from sqlite_utils import Database  # 0.4 s of processor time, that nobody else has to pay
 
-    with read_only(path) as connection:
+    with open_read_only(path) as connection:
         ends_s = time.monotonic() + deadline_s
         connection.set_progress_handler(lambda: time.monotonic() > ends_s, _STEPS_BETWEEN_LOOKS)
         db = Database(connection, execute_plugins=False)

@@ -41,7 +41,7 @@ class Limit(StrEnum):
     DISK_FLOOR = "min_free_bytes"
 
 
-class Step(StrEnum):
+class EvictionStep(StrEnum):
     THIN = "thin"  # the oldest that are still whole
     DROP = "drop"  # the oldest
 
@@ -89,11 +89,11 @@ class Bounds:
         return None if self.max_age_us is None else now_us - self.max_age_us
 
 
-def next_step(*, thinned_bytes: int, whole_bytes: int) -> Step | None:
+def next_step(*, thinned_bytes: int, whole_bytes: int) -> EvictionStep | None:
     """Return what to do for space, by the bytes of thinned and of whole readings. None when there are none."""
     if thinned_bytes + whole_bytes == 0:
         return None
-    return Step.THIN if thinned_bytes < whole_bytes else Step.DROP
+    return EvictionStep.THIN if thinned_bytes < whole_bytes else EvictionStep.DROP
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def loss_of(rows: list[Row]) -> Loss | None:
     return Loss(min(times), max(times), len(rows))
 
 
-def gap_event(cause: LossCause, loss: Loss, *, subject: str, now_us: int, detail: str) -> Event:
+def loss_event(cause: LossCause, loss: Loss, *, subject: str, now_us: int, detail: str) -> Event:
     body: dict[str, object] = {
         "cause": cause.value, "start_us": loss.start_us, "end_us": loss.end_us, "detail": detail,
     }  # fmt: skip

@@ -19,10 +19,10 @@ from typing import Final
 
 from cloud_sync.outbox.ack_ledger import take_over
 from cloud_sync.outbox.clock_salvage import take_over_clocks
-from cloud_sync.outbox.clock_tables import Span, put_span, read_spans, span_of
+from cloud_sync.outbox.clock_tables import EpochSpan, epoch_span_of, put_span, read_epoch_spans
 from cloud_sync.outbox.damaged_file import BlockWindow, DamagedFile, LetterWindow
 from cloud_sync.outbox.gap_log import merge_gaps, record_gap
-from cloud_sync.outbox.retention_policy import Loss, LossCause, gap_event
+from cloud_sync.outbox.retention_policy import Loss, LossCause, loss_event
 from cloud_sync.outbox.salvage_progress import (
     Salvage,
     adopt_progress,
@@ -181,8 +181,8 @@ def _put_block(db: sqlite3.Connection, block: StoredBlock, state: Salvage) -> No
         state.there += 1
         return
     at_id = insert_block(db, block.as_new(), at_id=block.id if there is None else None)
-    if at_id != block.id and (span := span_of(read_spans(db), block.id)) is not None:
-        put_span(db, Span(at_id, at_id, span.epoch))  # it waits for the same clock there
+    if at_id != block.id and (span := epoch_span_of(read_epoch_spans(db), block.id)) is not None:
+        put_span(db, EpochSpan(at_id, at_id, span.epoch))  # it waits for the same clock there
     db.execute("UPDATE counter SET value = max(value, ?) WHERE name = 'last_id'", (at_id,))
     state.blocks += 1
     state.records += block.count
@@ -235,7 +235,7 @@ def emit_damage(
     detail: str = "stored bytes no longer matched their checksum; they are kept as a dead letter",
 ) -> None:
     """Emit the gap for the central and record it in our own gap log, inside a transaction."""
-    event = gap_event(LossCause.DAMAGED, loss, subject=subject, now_us=now_us, detail=detail)
+    event = loss_event(LossCause.DAMAGED, loss, subject=subject, now_us=now_us, detail=detail)
     insert_block(db, NewBlock.of(Batch(subject, events=(event,))))
     count(db, "appended", 1)
     record_gap(db, LossCause.DAMAGED, loss, now_us=now_us, detail=detail)

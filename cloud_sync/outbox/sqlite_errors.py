@@ -30,7 +30,7 @@ _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE
 _SCHEMA_DIFFERS: Final = ("no such ", "has no column named", "already exists")
 
 
-def read_text(stored: bytes) -> str:
+def decode_text(stored: bytes) -> str:
     """Decode a text column, for `text_factory`: damage in it must be found by a checksum, and not end the reading."""
     return stored.decode(errors="replace")
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from cloud_sync.errors import OutboxTooNewError
 from cloud_sync.host.private_files import make_private_file
-from cloud_sync.outbox.sqlite_errors import read_text, translated
+from cloud_sync.outbox.sqlite_errors import decode_text, translated
 
 SCHEMA_VERSION: Final = 2
 PAGE_BYTES: Final = 1024
@@ -39,7 +39,7 @@ def connect(path: Path) -> sqlite3.Connection:
             with contextlib.suppress(OSError):  # SQLite has the better words
                 make_private_file(path)  # its log and index take this file's mode
         connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        connection.text_factory = read_text
+        connection.text_factory = decode_text
         try:
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")

@@ -27,7 +27,7 @@ from cloud_sync.outbox.audit_log import AuditLog
 from cloud_sync.outbox.clock_tables import Epoch
 from cloud_sync.outbox.store import NewBlock
 from cloud_sync.records import Event, RecordClass
-from cloud_sync.timescale import Timescale, in_utc
+from cloud_sync.timescale import Timescale, batch_in_utc
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Stamping:
     def stamp(self, batch: ColumnBatch) -> ColumnBatch:
         if self.epoch is not None or (self.scale.is_identity and self.quality_cap == 1.0):
             return batch
-        return in_utc(batch, self.scale, quality_cap=self.quality_cap, off_cap=self.off_cap)
+        return batch_in_utc(batch, self.scale, quality_cap=self.quality_cap, off_cap=self.off_cap)
 
 
 @dataclass(frozen=True, slots=True)

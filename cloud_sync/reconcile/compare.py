@@ -39,7 +39,7 @@ from cloud_sync.digest import (
 from cloud_sync.errors import WireFormatError
 from cloud_sync.outbox.ack_ledger import acknowledged, known_since_us
 from cloud_sync.outbox.gap_log import own_gaps
-from cloud_sync.outbox.offline import read_only
+from cloud_sync.outbox.offline import open_read_only
 from cloud_sync.outbox.retention_policy import LossCause
 from cloud_sync.records import EventKind
 from cloud_sync.transports.connection import ConnectionOptions
@@ -66,7 +66,7 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class HourSpan:
     """Whole hours [start_us, end_us), UTC."""
 
     start_us: int
@@ -101,7 +101,7 @@ class GapRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class HourFinding:
     """`waiting` is how many rows of this sensor and hour are in the outbox; `gap` a gap of our own over the hour."""
 
     difference: Difference
@@ -123,7 +123,7 @@ class Finding:
         return max(1, (ours.count if ours else 0) - (theirs.count if theirs else 0))
 
 
-Ask = Callable[[Span], Awaitable[Mapping[HourKey, HourDigest]]]
+Ask = Callable[[HourSpan], Awaitable[Mapping[HourKey, HourDigest]]]
 """Brings the central's digests of a span. Raises SyncError."""
 
 
@@ -134,11 +134,11 @@ class Comparison:
     `asked_hours` may be more than the span has: the ledger begins at `since_us`, and does not know what was before.
     """
 
-    span: Span
+    span: HourSpan
     compared: int
     sensors: int
     rows: int
-    findings: tuple[Finding, ...]
+    findings: tuple[HourFinding, ...]
     asked_hours: int | None = None
     since_us: int | None = None
 
@@ -153,18 +153,18 @@ class Comparison:
         return 0 if self.asked_hours is None else max(0, self.asked_hours - self.span.hours)
 
 
-def span_of(hours: int, *, now_us: int, since_us: int | None) -> Span | None:
+def hour_span(hours: int, *, now_us: int, since_us: int | None) -> HourSpan | None:
     """Return the last `hours` hours and the present one, from the ledger's first whole hour; None without one."""
     end_us = hour_of(now_us) + HOUR_US
     if since_us is None:
         return None
     first_whole_us = hour_of(since_us - 1) + HOUR_US
     start_us = max(end_us - hours * HOUR_US, first_whole_us)
-    return Span(start_us, end_us) if start_us < end_us else None
+    return HourSpan(start_us, end_us) if start_us < end_us else None
 
 
 def compare(
-    span: Span, ours: OurSide, theirs: Mapping[HourKey, HourDigest], *, after: OurSide | None = None
+    span: HourSpan, ours: OurSide, theirs: Mapping[HourKey, HourDigest], *, after: OurSide | None = None
 ) -> Comparison:
     """Return where the sides differ, with the reason as far as it is known.
 
@@ -197,12 +197,12 @@ async def reconcile(outbox: Path, span_hours: int, ask: Ask, *, now_us: int) -> 
 
 def read_our_side(
     outbox: Path, span_hours: int, *, now_us: int, decodes_waiting: bool = True
-) -> tuple[Span | None, OurSide]:
+) -> tuple[HourSpan | None, OurSide]:
     """Read it from the outbox's file, read-only: the agent may be running. Raises OutboxError."""
-    with read_only(outbox) as db:
+    with open_read_only(outbox) as db:
         db.execute("BEGIN")  # one state of the file, while the agent goes on
         since_us = known_since_us(db)
-        span = span_of(span_hours, now_us=now_us, since_us=since_us)
+        span = hour_span(span_hours, now_us=now_us, since_us=since_us)
         if span is None:
             return None, OurSide(since_us, {}, {})
         settled = acknowledged(db, span.start_us, span.end_us)
@@ -213,7 +213,7 @@ def read_our_side(
 
 async def ask_central(
     url: str,
-    span: Span,
+    span: HourSpan,
     *,
     gateway_id: str,
     api_key: str,
@@ -267,15 +267,15 @@ def _cause(difference: Difference, may_be: Mapping[HourKey, int]) -> Cause:
     return Cause.WAITING if theirs <= may_be.get(place, 0) else Cause.UNKNOWN_ROWS
 
 
-def _finding(difference: Difference, ours: OurSide, may_be: Mapping[HourKey, int]) -> Finding:
+def _finding(difference: Difference, ours: OurSide, may_be: Mapping[HourKey, int]) -> HourFinding:
     place = (difference.sensor_id, difference.hour_us)
     waiting = ours.waiting[place].count if place in ours.waiting else 0
     end_us = difference.hour_us + HOUR_US
     gaps = (gap.cause for gap in ours.gaps if gap.start_us < end_us and gap.end_us >= difference.hour_us)
-    return Finding(difference, _cause(difference, may_be), waiting, next(gaps, None))
+    return HourFinding(difference, _cause(difference, may_be), waiting, next(gaps, None))
 
 
-def _waiting(db: sqlite3.Connection, span: Span) -> dict[HourKey, HourDigest]:
+def _waiting(db: sqlite3.Connection, span: HourSpan) -> dict[HourKey, HourDigest]:
     found = db.execute(
         "SELECT content FROM block JOIN body ON block_id = id"
         " WHERE class = 'reading' AND last_time_us >= ? AND first_time_us < ?",
@@ -294,7 +294,7 @@ def _digests_of(body: bytes) -> dict[HourKey, HourDigest]:
         return {}  # the uplink will find it, and put it with the dead letters
 
 
-def _gaps(db: sqlite3.Connection, span: Span) -> tuple[GapRecord, ...]:
+def _gaps(db: sqlite3.Connection, span: HourSpan) -> tuple[GapRecord, ...]:
     """Our own ledger's, and those that only wait: an older program recorded none."""
     recorded = own_gaps(db, start_us=span.start_us, end_us=span.end_us)
     found = db.execute("SELECT content FROM block JOIN body ON block_id = id WHERE class = 'event'")

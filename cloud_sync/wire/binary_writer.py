@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from cloud_sync.columns import ColumnBatch, RowColumns
 from cloud_sync.errors import WireFormatError
-from cloud_sync.wire.byte_planes import Counts, Words, differences, planes_of, zigzag
+from cloud_sync.wire.byte_planes import Counts, Words, deltas, planes_of, zigzag
 from cloud_sync.wire.json_form import event_fields
 from cloud_sync.wire.series_catalogue import EMPTY, Catalogue, CatalogueCache, Positions
 from cloud_sync.wire.values import Groups, write_values
@@ -70,7 +70,7 @@ def _row_pieces(rows: RowColumns) -> tuple[Catalogue, list[bytes]]:
     order = by_series(of_series, series_count)
     groups = Groups.of(np.bincount(of_series, minlength=series_count))
     is_first = groups.is_first
-    turns = differences(of_series.view(np.uint64)).view(np.int64)
+    turns = deltas(of_series.view(np.uint64)).view(np.int64)
     turns[turns < 0] += series_count
     return catalogue, [
         *planes_of(turns.view(np.uint64)),
@@ -87,12 +87,12 @@ def by_series(of_series: Positions, series_count: int) -> Counts:
 
 def _write_times(times: Words, is_first: NDArray[np.bool_]) -> list[bytes]:
     """Each series' first against that of the series before; the others against the time before and the usual step."""
-    others = differences(times)[~is_first]
+    others = deltas(times)[~is_first]
     middle = len(others) // 2
     step = np.partition(others.view(np.int64), middle)[middle].view(np.uint64) if len(others) else np.uint64(0)
     return [
         step.astype("<u8").tobytes(),
-        *planes_of(zigzag(differences(times[is_first]))),
+        *planes_of(zigzag(deltas(times[is_first]))),
         *planes_of(zigzag(others - step)),
     ]
 

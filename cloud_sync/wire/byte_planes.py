@@ -1,9 +1,9 @@
-"""Columns of numbers as bytes and back, exactly: differences, zigzag, byte planes.
+"""Columns of numbers as bytes and back, exactly: deltas, zigzag, byte planes.
 
     column = width u8 (0..8), then `width` planes: byte 0 of every number, byte 1 of every number, ...
 
 A plane holds bytes that are alike, which a compressor sees and a row of whole numbers hides from it. All
-differences are modulo 2^64, so every 64-bit pattern survives. Reading believes nothing.
+Deltas are modulo 2^64, so every 64-bit pattern survives. Reading believes nothing.
 """
 
 from __future__ import annotations
@@ -88,15 +88,15 @@ def unzigzag(words: Words) -> Words:
     return (words >> _ONE) ^ (np.uint64(0) - (words & _ONE))
 
 
-def differences(words: Words) -> Words:
+def deltas(words: Words) -> Words:
     """Return each number less the one before it; the first is kept."""
     steps = words.copy()  # np.diff with its `prepend` takes four times as long
     np.subtract(words[1:], words[:-1], out=steps[1:])
     return steps
 
 
-def running_sums(differences: Words, starts: Counts, counts: Counts) -> Words:
-    """Undo differences that begin again, with the number itself, at each of `starts`."""
-    sums = np.cumsum(differences, dtype=np.uint64)
-    before = sums[starts] - differences[starts]
+def running_sums(deltas: Words, starts: Counts, counts: Counts) -> Words:
+    """Undo deltas that begin again, with the number itself, at each of `starts`."""
+    sums = np.cumsum(deltas, dtype=np.uint64)
+    before = sums[starts] - deltas[starts]
     return sums - np.repeat(before, counts)

@@ -6,7 +6,7 @@
               "value": [0.5, 0.6, 21.3], "quality": [1.0, 1.0, 1.0]},
      "events": [{"id": "...", "kind": "gap", "subject": "pump-07", "time_us": 1700000000000000, "body": {}}]}
 
-`rows.series` are positions in `series`; `rows.time_us` is delta-coded (first absolute, then differences in
+`rows.series` are positions in `series`; `rows.time_us` is delta-coded (first absolute, then deltas in
 row order). Decoding is strict: a decoder that guesses would invent data.
 """
 
@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 
 from cloud_sync.columns import ColumnBatch, RowColumns
 from cloud_sync.errors import WireFormatError
-from cloud_sync.host.printable import printable
-from cloud_sync.host.quoting import MESSAGE_CHARS, quoted
+from cloud_sync.host.printable import MESSAGE_CHARS, printable, quoted
 from cloud_sync.records import Batch, Event, EventKind, Row, Series
 
 SCHEMA_VERSION: Final = 1

@@ -5,7 +5,7 @@
     code 64     float64: its bit pattern; everything else
 
 A series has one code: decimals if all its values of the batch have such an m, else float32, else float64. What
-follows is a series of integers in any case, and is stored as differences: bit patterns of neighbouring values
+follows is a series of integers in any case, and is stored as deltas: bit patterns of neighbouring values
 share their upper bytes. Values are grouped by series.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_sync.errors import WireFormatError
-from cloud_sync.wire.byte_planes import Counts, Reader, Words, differences, planes_of, running_sums, unzigzag, zigzag
+from cloud_sync.wire.byte_planes import Counts, Reader, Words, deltas, planes_of, running_sums, unzigzag, zigzag
 
 MAX_DECIMALS: Final = 6
 FLOAT32: Final = 32
@@ -59,7 +59,7 @@ def write_values(values: Values, groups: Groups, is_first: NDArray[np.bool_]) ->
     codes = _codes(values, groups)
     of_row = np.repeat(codes, groups.counts)
     words = _coded(values, of_row)
-    steps = differences(words)
+    steps = deltas(words)
     pieces = [codes.tobytes()]
     for member in _members(of_row):
         if member.any():

@@ -14,11 +14,11 @@ import typer
 
 from cloud_sync import wire
 from cloud_sync.errors import OutboxUnavailableError, SyncError, WireFormatError
-from cloud_sync.outbox.clock_tables import held_records, read_spans, span_of
+from cloud_sync.outbox.clock_tables import epoch_span_of, held_records, read_epoch_spans
 from cloud_sync.outbox.disk_floor import DiskFloor, floor_bytes
 from cloud_sync.outbox.export_file import PUBLIC_KEY_FILE, gateway_key, public_key, read_blocks, write_blocks
 from cloud_sync.outbox.fill_rate import days_left, rate_of_backlog
-from cloud_sync.outbox.offline import add_blocks, check_space, query, read_only, requeue
+from cloud_sync.outbox.offline import add_blocks, check_space, open_read_only, query, requeue
 from cloud_sync.outbox.quarantine import quarantined
 from cloud_sync.outbox.recover import recover
 from cloud_sync.outbox.retention_policy import Bounds
@@ -34,7 +34,7 @@ from edge_agent.status.outbox import describe_bounds, describe_outbox, describe_
 
 def show_stats(config: Path | None, *, as_json: bool) -> None:
     settings = _settings(config)
-    with _errors(), read_only(_file(settings)) as db:
+    with _errors(), open_read_only(_file(settings)) as db:
         depth, counters = read_depth(db), read_counters(db)
     floor = DiskFloor(_file(settings), _floor(settings))
     bounds = floor.within(Bounds(settings.outbox.max_bytes), used_bytes=depth.used_bytes)
@@ -64,7 +64,7 @@ def show_stats(config: Path | None, *, as_json: bool) -> None:
 
 
 def show_waiting(config: Path | None, *, limit: int, as_json: bool) -> None:
-    with _errors(), read_only(_file(_settings(config))) as db:
+    with _errors(), open_read_only(_file(_settings(config))) as db:
         left = limit
         for block in iterate_blocks(db):
             if left <= 0:
@@ -79,7 +79,7 @@ def show_waiting(config: Path | None, *, limit: int, as_json: bool) -> None:
 
 
 def show_dead_letters(config: Path | None, *, limit: int, as_json: bool) -> None:
-    with _errors(), read_only(_file(_settings(config))) as db:
+    with _errors(), open_read_only(_file(_settings(config))) as db:
         for letter in iterate_letters(db, limit=limit):
             try:
                 record = (_records(wire.decode(letter.content)) or [{}])[0]
@@ -109,7 +109,7 @@ def put_back(config: Path | None, ids: list[int], *, everything: bool, as_json: 
     settings = _settings(config)
     file = _file(settings)
     with _errors():
-        with read_only(file) as db:  # a missing file is said, not made
+        with open_read_only(file) as db:  # a missing file is said, not made
             no_place = read_depth(db).no_place
         done = requeue(file, None if everything else ids, **_bounds(settings))
     _print({"requeued": done.records, "unreadable": done.unreadable}, as_json)
@@ -123,13 +123,13 @@ def put_back(config: Path | None, ids: list[int], *, everything: bool, as_json: 
 
 def export_file(config: Path | None, target: Path, *, as_json: bool) -> None:
     settings = _settings(config)
-    with _errors(), read_only(_file(settings)) as db:
+    with _errors(), open_read_only(_file(settings)) as db:
         key = gateway_key(settings.gateway.state_dir)
-        spans, held = read_spans(db), held_records(db)
+        spans, held = read_epoch_spans(db), held_records(db)
         blocks = (
             NewBlock(b.batch_id, RecordClass(b.record_class), b.first_time_us, b.last_time_us, b.count, b.body)
             for b in iterate_blocks(db, up_to_id=newest_id(db))
-            if b.is_whole and span_of(spans, b.id) is None
+            if b.is_whole and epoch_span_of(spans, b.id) is None
         )
         written = write_blocks(target, blocks, gateway_id=settings.gateway.id, key=key)
     public = str(settings.gateway.state_dir / PUBLIC_KEY_FILE)

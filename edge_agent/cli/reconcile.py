@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_sync.errors import SyncError
-from cloud_sync.reconcile.compare import Cause, Comparison, Finding
+from cloud_sync.reconcile.compare import Cause, Comparison, HourFinding
 from cloud_sync.reconcile.compare import reconcile as compared
 from edge_agent.core.clock import Clock, SystemClock, instant
 from edge_agent.errors import ConfigurationError
@@ -123,7 +123,7 @@ def _explained(difference: Mapping[str, Any]) -> str:
     return "; not explained" + (f" (this gateway's gap over this hour, {gap}, is about other rows)" if gap else "")
 
 
-def _described(finding: Finding) -> dict[str, Any]:
+def _described(finding: HourFinding) -> dict[str, Any]:
     difference = finding.difference
     return {
         "sensor_id": difference.sensor_id,

@@ -153,7 +153,7 @@ def _last(last: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _outbox(state_dir: Path) -> dict[str, Any] | None:
     """What waits, read without disturbing anything; None when there is no outbox that can be read."""
-    from cloud_sync.outbox.sqlite_errors import UNREADABLE, read_text
+    from cloud_sync.outbox.sqlite_errors import UNREADABLE, decode_text
     from cloud_sync.outbox.tables import read_counters, read_depth
     from edge_agent.status.outbox import describe_outbox
 
@@ -162,7 +162,7 @@ def _outbox(state_dir: Path) -> dict[str, Any] | None:
         if not path.exists():
             return None
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0)) as db:
-            db.text_factory = read_text
+            db.text_factory = decode_text
             depth, counters = read_depth(db), read_counters(db)
     except (*UNREADABLE, OSError) as exc:  # damaged, or the folder is closed to whoever asks
         return {"path": str(path), "error": str(exc)}

@@ -9,7 +9,7 @@ from typing import Final
 from cloud_sync.digest import HourDigest, HourKey
 from cloud_sync.errors import SyncError
 from cloud_sync.outbox.store import Outbox
-from cloud_sync.reconcile.compare import Ask, Span, ask_central
+from cloud_sync.reconcile.compare import Ask, HourSpan, ask_central
 from cloud_sync.reconcile.hourly import FIRST_AFTER_S, HourlyReconciliation, ReconcileState
 from cloud_sync.transports.base import Transport
 from cloud_sync.uplink.sender import LinkState, Uplink
@@ -30,7 +30,7 @@ _COMPARE_HOW: Final = "set central.url beside [central.mqtt], or reconcile_every
 def asking(settings: Settings, link: MeteredLink | None = None) -> Ask:
     """Return what asks the configured central over HTTPS, each time with a new connection, key and certificates."""
 
-    async def ask(span: Span) -> Mapping[HourKey, HourDigest]:
+    async def ask(span: HourSpan) -> Mapping[HourKey, HourDigest]:
         if settings.central.url is None:
             raise SyncError(NOT_OVER_MQTT, hint=_COMPARE_HOW)
         with as_link_failure():

@@ -19,7 +19,7 @@ from cloud_sync import wire
 from cloud_sync.digest import HOUR_US, encode_digests
 from cloud_sync.errors import CredentialsError, TransientSyncError
 from cloud_sync.outbox.store import Outbox
-from cloud_sync.reconcile.compare import Span, ask_central
+from cloud_sync.reconcile.compare import HourSpan, ask_central
 from cloud_sync.transports.auto import Api, transport_for
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.https import HttpsTransport
@@ -149,7 +149,7 @@ async def test_a_certificate_of_the_expected_ca_lets_every_way_in(authority: Aut
 async def test_the_question_for_digests_shows_the_certificate(authority: Authority):
     with demanding(authority, authority) as (url, seen):
         connection = ConnectionOptions(authority.ca_file, own(authority.issue(name=GATEWAY)))
-        asked = ask_central(url, Span(0, HOUR_US), gateway_id=GATEWAY, api_key="key", connection=connection)
+        asked = ask_central(url, HourSpan(0, HOUR_US), gateway_id=GATEWAY, api_key="key", connection=connection)
         assert await asked == {}
     assert seen == [GATEWAY]
 

@@ -13,9 +13,9 @@ from cloud_sync.central.database.corrections import Correction, correct
 from cloud_sync.central.database.store import Store
 from cloud_sync.digest import HOUR_US, HourDigest, HourKey, hour_of
 from cloud_sync.errors import TransientSyncError
-from cloud_sync.outbox.retention_policy import Loss, LossCause, gap_event
+from cloud_sync.outbox.retention_policy import Loss, LossCause, loss_event
 from cloud_sync.outbox.store import Outbox
-from cloud_sync.reconcile.compare import Cause, Comparison, Span, ask_central, reconcile
+from cloud_sync.reconcile.compare import Cause, Comparison, HourSpan, ask_central, reconcile
 from cloud_sync.reconcile.hourly import HourlyReconciliation
 from cloud_sync.records import Row
 from cloud_sync.row_rules import timestamp
@@ -67,7 +67,7 @@ async def deliver(outbox: Outbox, url: str) -> None:
 
 
 async def compared(outbox: Outbox, url: str) -> Comparison:
-    async def ask(span: Span) -> Mapping[HourKey, HourDigest]:
+    async def ask(span: HourSpan) -> Mapping[HourKey, HourDigest]:
         return await ask_central(url, span, gateway_id="gw-1", api_key=API_KEY)
 
     found = await reconcile(outbox.path, 24, ask, now_us=NOW_US)
@@ -146,7 +146,7 @@ async def test_what_waits_and_the_gap_that_waits_are_named(delivered: Outbox, se
     delivered.append([block_of([*rows_of(PUMP, count=100)[60:], *rows_of("late.rms", count=3)])])
     writer = writer_to(delivered)
     loss = Loss(HOUR - 3 * HOUR_US, HOUR + 5, 12)
-    await writer.put([gap_event(LossCause.EVICTED, loss, subject="gw-1", now_us=NOW_US, detail="no room")])
+    await writer.put([loss_event(LossCause.EVICTED, loss, subject="gw-1", now_us=NOW_US, detail="no room")])
     await writer.flush()
     found = {one.difference.sensor_id: one for one in (await compared(delivered, service_url)).findings}
     assert {name: (one.waiting, one.gap) for name, one in found.items()} == {
@@ -176,7 +176,7 @@ class Hours:
 
 
 async def test_service_compares_every_hour_while_it_may(delivered: Outbox, service_url: str, database: Database):
-    async def ask(span: Span) -> Mapping[HourKey, HourDigest]:
+    async def ask(span: HourSpan) -> Mapping[HourKey, HourDigest]:
         if is_away:
             raise TransientSyncError("away")
         return await ask_central(service_url, span, gateway_id="gw-1", api_key=API_KEY)
@@ -215,7 +215,7 @@ async def test_service_compares_every_hour_while_it_may(delivered: Outbox, servi
 
 
 async def test_service_that_is_switched_off_asks_nothing(outbox: Outbox):
-    async def ask(span: Span) -> Mapping[HourKey, HourDigest]:
+    async def ask(span: HourSpan) -> Mapping[HourKey, HourDigest]:
         raise AssertionError(span)
 
     service = HourlyReconciliation(outbox.path, ask, every_s=0, may_ask=lambda: True)
@@ -225,7 +225,7 @@ async def test_service_that_is_switched_off_asks_nothing(outbox: Outbox):
 
 
 async def test_service_waits_for_the_ledgers_first_hour(outbox: Outbox):
-    async def ask(span: Span) -> Mapping[HourKey, HourDigest]:
+    async def ask(span: HourSpan) -> Mapping[HourKey, HourDigest]:
         raise AssertionError(span)
 
     service = HourlyReconciliation(outbox.path, ask, every_s=3_600, may_ask=lambda: True)

@@ -25,8 +25,7 @@ from cloud_sync.central.database.migrations import Features
 from cloud_sync.central.database.store import Store
 from cloud_sync.central.database.upkeep import whole_hour
 from cloud_sync.central.errors import UsageError
-from cloud_sync.host.printable import is_printable, printable
-from cloud_sync.host.quoting import quoted
+from cloud_sync.host.printable import is_printable, printable, quoted
 
 logger = logging.getLogger(__name__)
 

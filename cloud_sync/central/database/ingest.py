@@ -16,8 +16,7 @@ import numpy as np
 from cloud_sync.central.database import statements
 from cloud_sync.central.database.offered_rows import OfferedEvents, OfferedRows
 from cloud_sync.columns import RowColumns
-from cloud_sync.host.printable import printable
-from cloud_sync.host.quoting import MESSAGE_CHARS, quoted
+from cloud_sync.host.printable import MESSAGE_CHARS, printable, quoted
 from cloud_sync.records import DIFFERS, Refusal, Settlement
 from cloud_sync.row_rules import ColumnJudgement, timestamp
 

@@ -20,7 +20,7 @@ import zstandard
 from cloud_sync import wire
 from cloud_sync.columns import ColumnBatch
 from cloud_sync.errors import BatchTooLargeError, WireFormatError
-from cloud_sync.host.quoting import quoted
+from cloud_sync.host.printable import quoted
 
 ENCODINGS: Final = ("zstd", "gzip", "identity")
 CONTENT_TYPES: Final = (wire.CONTENT_TYPE, wire.JSON_CONTENT_TYPE)

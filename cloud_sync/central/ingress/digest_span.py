@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from cloud_sync.host.quoting import quoted
+from cloud_sync.host.printable import quoted
 from cloud_sync.row_rules import timestamp
 
 MAX_HOURS: Final = 100_000

@@ -52,8 +52,7 @@ from cloud_sync.central.metrics import CONTENT_TYPE
 from cloud_sync.columns import ColumnBatch
 from cloud_sync.digest import encode_digests
 from cloud_sync.errors import BatchTooLargeError, WireFormatError
-from cloud_sync.host.printable import printable
-from cloud_sync.host.quoting import MESSAGE_CHARS, quoted
+from cloud_sync.host.printable import MESSAGE_CHARS, printable, quoted
 from cloud_sync.records import Settlement
 from cloud_sync.twins import HEADER, IN_USE, sender_of
 

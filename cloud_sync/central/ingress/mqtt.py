@@ -45,8 +45,7 @@ from cloud_sync.central.ingress.bodies import (
 from cloud_sync.central.ingress.rate_limits import RateLimiter, RateLimits
 from cloud_sync.columns import ColumnBatch
 from cloud_sync.errors import BatchTooLargeError, CredentialsError, SyncError, TransientSyncError, WireFormatError
-from cloud_sync.host.printable import printable
-from cloud_sync.host.quoting import MESSAGE_CHARS, quoted
+from cloud_sync.host.printable import MESSAGE_CHARS, printable, quoted
 from cloud_sync.records import Settlement
 from cloud_sync.transports.mqtt.broker import Broker, Topics, batches_below, topics_of
 from cloud_sync.transports.mqtt.connection import IN_FLIGHT_UNTOLD

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_sync.host.printable import MAX_CHARS, is_printable, printable, printable_lines, printable_tree
+from cloud_sync.host.printable import (
+    MAX_CHARS,
+    QUOTED_CHARS,
+    is_printable,
+    printable,
+    printable_lines,
+    printable_tree,
+    quoted,
+)
 
 EVIL = "\x1b]0;evil\x07\x1b[2J\u202e\n"
 
@@ -73,3 +81,17 @@ def test_a_tree_without_end_is_cut() -> None:
     for _ in range(100_000):
         deep = [deep]
     printable_tree(deep)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 1_000_000, ["y" * 1_000] * 1_000, {"k" * 5_000: {"a": ["b" * 9_000]}}, 10**4_000, b"z" * 100_000],
+)
+def test_a_quotation_is_short_whatever_is_quoted(value: object):
+    assert len(quoted(value)) <= QUOTED_CHARS
+
+
+def test_what_is_short_is_quoted_whole_and_without_control_characters():
+    assert quoted("mood") == "'mood'"
+    assert quoted("a\x1b[2J\n") == r"'a\x1b[2J\n'"
+    assert quoted("\ud800") == r"'\ud800'"

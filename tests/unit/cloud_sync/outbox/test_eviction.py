@@ -16,7 +16,16 @@ import pytest
 
 from cloud_sync import wire
 from cloud_sync.errors import OutboxFullError
-from cloud_sync.outbox.retention_policy import US_PER_DAY, Bounds, Loss, LossCause, Step, Thinner, gap_event, next_step
+from cloud_sync.outbox.retention_policy import (
+    US_PER_DAY,
+    Bounds,
+    EvictionStep,
+    Loss,
+    LossCause,
+    Thinner,
+    loss_event,
+    next_step,
+)
 from cloud_sync.outbox.store import NewBlock, Outbox
 from cloud_sync.records import Batch, Event, EventKind, RecordClass, Row, Settlement
 from tests.support.blocks import GATEWAY, START_US, block_of, rows, series
@@ -242,15 +251,24 @@ def test_one_block_larger_than_the_bound_is_refused_and_costs_nothing(outbox: Ou
     assert outbox.depth().records == 500
 
 
+THIN, DROP = EvictionStep
+
+
 @pytest.mark.parametrize(
     ("thinned", "whole", "step"),
-    [(0, 0, None), (0, 1, Step.THIN), (9, 10, Step.THIN), (10, 10, Step.DROP), (5, 0, Step.DROP)],
+    [
+        (0, 0, None),
+        (0, 1, EvictionStep.THIN),
+        (9, 10, EvictionStep.THIN),
+        (10, 10, EvictionStep.DROP),
+        (5, 0, EvictionStep.DROP),
+    ],
 )
-def test_older_half_is_thinned_before_anything_is_dropped(thinned: int, whole: int, step: Step | None):
+def test_older_half_is_thinned_before_anything_is_dropped(thinned: int, whole: int, step: EvictionStep | None):
     assert next_step(thinned_bytes=thinned, whole_bytes=whole) is step
 
 
 def test_gap_event_of_an_unknown_number_has_no_count():
-    event = gap_event(LossCause.DAMAGED, Loss(1, 2, None), subject=GATEWAY, now_us=3, detail="why")
+    event = loss_event(LossCause.DAMAGED, Loss(1, 2, None), subject=GATEWAY, now_us=3, detail="why")
     assert dict(event.body) == {"cause": "damaged", "start_us": 1, "end_us": 2, "detail": "why"}
     assert Loss(1, 2, 3).plus(Loss(0, 1, None)) == Loss(0, 2, None)

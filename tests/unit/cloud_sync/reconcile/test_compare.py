@@ -24,7 +24,7 @@ from cloud_sync.digest import (
 )
 from cloud_sync.outbox.ack_ledger import KEPT_HOURS, acknowledged
 from cloud_sync.outbox.store import Outbox
-from cloud_sync.reconcile.compare import Cause, OurSide, Span, compare, read_our_side, span_of
+from cloud_sync.reconcile.compare import Cause, HourSpan, OurSide, compare, hour_span, read_our_side
 from cloud_sync.reconcile.hourly import state_of
 from cloud_sync.records import Batch, Refusal, Row, Series, Settlement
 from edge_agent.status.central import reconcile_problem
@@ -33,7 +33,7 @@ from tests.support.writing import writer_to
 
 HOUR = hour_of(START_US)
 NOW_US = HOUR + 2 * HOUR_US
-SPAN = Span(HOUR, HOUR + HOUR_US)
+SPAN = HourSpan(HOUR, HOUR + HOUR_US)
 PLACE = ("pump-07.de-x.rms", HOUR)
 
 
@@ -207,11 +207,11 @@ def test_ledger_outlives_the_process(outbox: Outbox):
 
 def test_only_hours_that_the_ledger_knows_whole_are_compared():
     now_us = HOUR + 10 * HOUR_US + 5
-    assert span_of(4, now_us=now_us, since_us=HOUR) == Span(HOUR + 7 * HOUR_US, HOUR + 11 * HOUR_US)
-    assert span_of(100, now_us=now_us, since_us=HOUR) == Span(HOUR, HOUR + 11 * HOUR_US)
-    assert span_of(100, now_us=now_us, since_us=HOUR + 1) == Span(HOUR + HOUR_US, HOUR + 11 * HOUR_US)
-    assert span_of(100, now_us=now_us, since_us=now_us) is None
-    assert span_of(100, now_us=now_us, since_us=None) is None
+    assert hour_span(4, now_us=now_us, since_us=HOUR) == HourSpan(HOUR + 7 * HOUR_US, HOUR + 11 * HOUR_US)
+    assert hour_span(100, now_us=now_us, since_us=HOUR) == HourSpan(HOUR, HOUR + 11 * HOUR_US)
+    assert hour_span(100, now_us=now_us, since_us=HOUR + 1) == HourSpan(HOUR + HOUR_US, HOUR + 11 * HOUR_US)
+    assert hour_span(100, now_us=now_us, since_us=now_us) is None
+    assert hour_span(100, now_us=now_us, since_us=None) is None
 
 
 def test_our_side_is_read_beside_the_running_agent(outbox: Outbox):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cloud_sync.errors import CredentialsError, SyncError
-from cloud_sync.reconcile.compare import Span
+from cloud_sync.reconcile.compare import HourSpan
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.mqtt.broker import Broker, Tls, WebSocket
 from cloud_sync.transports.mqtt.options import ProtocolOptions
@@ -233,5 +233,5 @@ def test_without_url_what_belongs_to_it_is_refused(site: Path, head: str, table:
 async def test_the_comparison_says_that_it_needs_https(site: Path) -> None:
     settings = load_without_url(site)
     with pytest.raises(SyncError, match=r"central\.url is not set") as caught:
-        await asking(settings)(Span(0, 1))
+        await asking(settings)(HourSpan(0, 1))
     assert "reconcile_every_s" in str(caught.value.hint)
