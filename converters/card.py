@@ -112,7 +112,10 @@ class Card(Strict):
 
 
 def read_card(path: Path) -> Card:
-    """The card in a TOML file. Raises CardError for a missing file, broken TOML, and each wrong or missing field."""
+    """Return the card in a TOML file.
+
+    Raises CardError for a missing file, broken TOML, and each wrong or missing field.
+    """
     try:
         table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as exc:

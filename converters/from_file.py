@@ -60,7 +60,7 @@ def build_from_file(
     silent_because: str | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> FromFile:
-    """The bundle's content. `folder` is the card's; `advance` is told parity rows done and rows in all;
+    """Return the bundle's content. `folder` is the card's; `advance` is told parity rows done and rows in all;
     `silent_because` is why a threshold that divides nothing is wanted all the same.
 
     Raises UnsupportedModelError, CardError, RecordingError, and BundleError when graph and source disagree.

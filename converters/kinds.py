@@ -69,7 +69,7 @@ KINDS: Final[dict[tuple[str, str], Kind]] = {}
 
 
 def add_kind(kind: Kind) -> None:
-    """Raises ValueError when the kind is known already."""
+    """Register a kind. Raises ValueError when it is known already."""
     key = (kind.package, kind.name)
     if key in KINDS:
         raise ValueError(f"{kind.package}.{kind.name} is registered already")
@@ -77,7 +77,7 @@ def add_kind(kind: Kind) -> None:
 
 
 def kind_of(model: Any) -> Kind:
-    """The kind of a bare model. Raises UnsupportedModelError that lists the known ones."""
+    """Return the kind of a bare model. Raises UnsupportedModelError that lists the known ones."""
     package = type(model).__module__.partition(".")[0]
     kind = KINDS.get((package, type(model).__name__))
     if kind is None:
@@ -89,7 +89,7 @@ def kind_of(model: Any) -> Kind:
 
 
 def convert(model: Any, *, feature_names: Sequence[str], options: ScoreOptions | None = None) -> ConvertedModel:
-    """A fitted model, or a pipeline of scalers and a model, as one graph over raw features in the order named.
+    """Convert a fitted model, or a pipeline of scalers and a model, to one graph over raw features in the order named.
 
     Raises
     ------
@@ -117,7 +117,9 @@ def compare(
     threshold: float,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> ParityFigures:
-    """Graph against source, as the kind measures it. `rows` and `advance` as in `converters.proof.parity.measure`.
+    """Compare graph and source, as the kind measures it.
+
+    `rows` and `advance` as in `converters.proof.parity.measure`.
 
     Raises BundleError when they differ too much.
     """
@@ -140,7 +142,7 @@ class SourceDescription:
 
 
 def describe(model: Any, n_features: int) -> SourceDescription:
-    """What the manifest says about the source. Raises UnsupportedModelError as `convert`."""
+    """Return what the manifest says about the source. Raises UnsupportedModelError as `convert`."""
     scaling, last = unpack(model, n_features)
     kind = kind_of(last)
     with _as_refusal(kind):
@@ -182,7 +184,7 @@ def names_of(model: Any) -> tuple[str, ...]:
 
 
 def takes_fixed_inputs(model: Any, n_features: int) -> bool:
-    """Whether it is of a kind that takes certain features, in a certain order, and no others."""
+    """Return whether it is of a kind that takes certain features, in a certain order, and no others."""
     return bool(kind_of(unpack(model, n_features)[1]).inputs)
 
 

@@ -6,7 +6,7 @@ import sys
 
 
 def run() -> None:
-    """Entry point."""
+    """Run the command line."""
     try:
         from converters.cli import run as run_commands
     except ModuleNotFoundError as exc:

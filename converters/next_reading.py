@@ -35,7 +35,7 @@ class NextReading:
 def convert_next_reading(
     model: Any, how: NextReading, *, features: Sequence[str], healthy: NDArray[np.float64]
 ) -> tuple[ConvertedModel, SourceDescription, str]:
-    """Graph, description, and in words what the score is counted in. `healthy` is (n, n_features).
+    """Return graph, description, and in words what the score is counted in. `healthy` is (n, n_features).
 
     Raises CardError when a feature is missing, UnsupportedModelError for a model other than an LGBMRegressor.
     """

@@ -92,7 +92,7 @@ class Shipped:
 
 
 def champions(models: Path = MODELS) -> list[Shipped]:
-    """The champion of every name, in the order of names. Raises BundleError for one that is not verified."""
+    """Return the champion of every name, in the order of names. Raises BundleError for one that is not verified."""
     found = []
     for listing in list_bundles(models):
         folder = models / listing.name / champion_version(models, listing.name)
@@ -102,7 +102,7 @@ def champions(models: Path = MODELS) -> list[Shipped]:
 
 
 def render(shipped: list[Shipped] | None = None) -> str:
-    """The page. Raises KeyError for a bundle this module has no headline for."""
+    """Return the page. Raises KeyError for a bundle this module has no headline for."""
     all_of_them = champions() if shipped is None else shipped
     parts = [HEAD, *_table(all_of_them), "", *(line for one in all_of_them for line in _section(one)), TAIL]
     return "\n".join(parts)

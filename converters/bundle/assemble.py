@@ -64,7 +64,9 @@ def assemble(
     parity: ParityFigures | None = None,
     scores: TrainingScores | None = None,
 ) -> BundleContent:
-    """The bundle's content. `parity` is given by models whose rows need their own measuring (times, not numbers).
+    """Return the bundle's content.
+
+    `parity` is given by models whose rows need their own measuring (times, not numbers).
 
     Raises BundleError when the graph and its source disagree.
     """

@@ -27,7 +27,7 @@ DEFAULT_KEY: Final = Path("build/signing.key")
 
 
 def load_or_make_key(path: Path) -> Ed25519PrivateKey:
-    """The key in `path`; made there, mode 0600, when missing. Raises BundleError for another kind of key."""
+    """Return the key in `path`; made there, mode 0600, when missing. Raises BundleError for another kind of key."""
     if not path.exists():
         return make_key(path)
     try:
@@ -40,7 +40,7 @@ def load_or_make_key(path: Path) -> Ed25519PrivateKey:
 
 
 def make_key(path: Path) -> Ed25519PrivateKey:
-    """A new key in a new file. Raises BundleError when the file exists: a key is never overwritten."""
+    """Return a new key in a new file. Raises BundleError when the file exists: a key is never overwritten."""
     key = Ed25519PrivateKey.generate()
     text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,10 +63,10 @@ def publish(key: Ed25519PrivateKey, keys_dir: Path) -> Path:
 
 
 def sign(key: Ed25519PrivateKey, manifest: bytes) -> bytes:
-    """The 64 bytes of the signature."""
+    """Return the 64 bytes of the signature."""
     return key.sign(manifest)
 
 
 def signature_line(key: Ed25519PrivateKey, manifest: bytes) -> bytes:
-    """manifest.sig: which key it was, and its signature."""
+    """Return manifest.sig: which key it was, and its signature."""
     return f"ed25519 {key_id_of(key.public_key())} {sign(key, manifest).hex()}\n".encode()

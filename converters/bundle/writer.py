@@ -72,25 +72,25 @@ def write_bundle(content: BundleContent, models_dir: Path, key: Ed25519PrivateKe
 
 
 def manifest_text(manifest: Manifest) -> bytes:
-    """The manifest as it is signed: JSON, two blanks, a final newline."""
+    """Return the manifest as it is signed: JSON, two blanks, a final newline."""
     unsaid = {name for name in ("minimum_agent", "scores") if getattr(manifest, name) is None}
     return (json.dumps(manifest.model_dump(mode="json", exclude=unsaid), indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def digests(model: bytes, golden: bytes) -> dict[str, str]:
-    """SHA-256 of the two files, in hex."""
+    """Return SHA-256 of the two files, in hex."""
     return {MODEL_FILE: hashlib.sha256(model).hexdigest(), GOLDEN_FILE: hashlib.sha256(golden).hexdigest()}
 
 
 def pack_golden(arrays: Mapping[str, NDArray[np.floating]]) -> bytes:
-    """golden.npz. NumPy dates its members 1980, so that the bytes depend on the arrays alone."""
+    """Return golden.npz. NumPy dates its members 1980, so that the bytes depend on the arrays alone."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **dict(arrays))
     return buffer.getvalue()
 
 
 def baseline(names: tuple[str, ...], rows: NDArray[np.float64]) -> dict[str, FeatureBaseline]:
-    """Statistics of each column of the healthy training rows (n, n_features)."""
+    """Return statistics of each column of the healthy training rows (n, n_features)."""
     p01, p50, p99 = np.percentile(rows, [1, 50, 99], axis=0)
     mean, std = rows.mean(axis=0), rows.std(axis=0)
     return {
@@ -102,14 +102,14 @@ def baseline(names: tuple[str, ...], rows: NDArray[np.float64]) -> dict[str, Fea
 
 
 def toolchain(converter: str) -> Toolchain:
-    """The versions that wrote the graph."""
+    """Return the versions that wrote the graph."""
     return Toolchain(
         converter=converter, onnx=version("onnx"), onnxruntime=version("onnxruntime"), opset=OPSET, ml_opset=ML_OPSET
     )
 
 
 def libraries(*names: str) -> dict[str, str]:
-    """Installed versions, by distribution name."""
+    """Return installed versions, by distribution name."""
     return {name: version(name) for name in names}
 
 

@@ -8,7 +8,7 @@ from converters.errors import UnsupportedModelError
 
 
 def anomalous_index(classes: Any, anomalous_class: object = None) -> int:
-    """Position of the anomalous class. Without a name the classes must be 0 (normal) and 1 (anomalous).
+    """Return the position of the anomalous class. Without a name the classes must be 0 (normal) and 1 (anomalous).
 
     Raises UnsupportedModelError when it has to be named, or is not among the classes.
     """
@@ -33,7 +33,7 @@ def anomalous_index(classes: Any, anomalous_class: object = None) -> int:
 
 
 def binary_sign(classes: Any, anomalous_class: object = None) -> float:
-    """+1 when a two-class model's margin grows towards the anomalous class, -1 when away from it.
+    """Return +1 when a two-class model's margin grows towards the anomalous class, -1 when away from it.
 
     Raises UnsupportedModelError for more than two classes.
     """

@@ -23,7 +23,7 @@ from converters.graphs.tree_ensemble import OUTPUT_NAME, build_model, fold, skle
 
 
 def convert_isolation_forest(scaler: StandardScaler | Scaling, forest: IsolationForest) -> ConvertedModel:
-    """The graph, its splits, and the source's own score in float64. Its own threshold is that of `predict`."""
+    """Return the graph, its splits, and the source's own score in float64. Its own threshold is that of `predict`."""
     scaling = scaling_of(scaler)
     sources = [estimator.tree_ for estimator in forest.estimators_]
     trees = [
@@ -56,7 +56,7 @@ def convert_isolation_forest(scaler: StandardScaler | Scaling, forest: Isolation
 
 
 def expected_path_length(n_rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """c(n), the mean depth of an unsuccessful search in a binary search tree (same paper, eq. 1).
+    """Return c(n), the mean depth of an unsuccessful search in a binary search tree (same paper, eq. 1).
 
     c(1) = 0, c(2) = 1, else 2 (ln(n - 1) + gamma) - 2 (n - 1) / n.
     """

@@ -38,12 +38,12 @@ _ABOVE_MEAN: Final = "sum_above_mean"
 
 
 def robust_scale(residuals: NDArray[np.float64]) -> float:
-    """1.4826 times the median distance from the median: the standard deviation, were the residuals normal."""
+    """Return 1.4826 times the median distance from the median: the standard deviation, were the residuals normal."""
     return float(1.4826 * np.median(np.abs(residuals - np.median(residuals))))
 
 
 def as_seen_one_later(name: str) -> str:
-    """The edge's name, when a reading has come, for what the row before called `name`."""
+    """Return the edge's name, when a reading has come, for what the row before called `name`."""
     kind, _, lag = name.partition("_lag_")
     return f"{kind}_lag_{int(lag or 0) + 1}"
 
@@ -51,7 +51,7 @@ def as_seen_one_later(name: str) -> str:
 def convert_forecaster(
     scaling: Scaling, model: Any, *, trained_on: Sequence[str], features: Sequence[str], scale: float
 ) -> ConvertedModel:
-    """The graph over `features` (the edge's names; "value" is the reading that came).
+    """Return the graph over `features` (the edge's names; "value" is the reading that came).
 
     `trained_on` are the model's inputs in its own order and its own names. Raises ValueError when `features` lacks
     one or `scale` is not above 0, UnsupportedModelError as `convert_lightgbm_regressor`.

@@ -49,7 +49,7 @@ class _Link:
 def convert_lightgbm_classifier(
     scaling: Scaling, model: lightgbm.LGBMClassifier, *, anomalous_class: object = None
 ) -> ConvertedModel:
-    """P(anomalous class). Raises UnsupportedModelError for what the module's constraints name."""
+    """Return p(anomalous class). Raises UnsupportedModelError for what the module's constraints name."""
     sign = binary_sign(model.classes_, anomalous_class)
     return _convert(scaling, model.booster_, sign=sign)
 
@@ -57,12 +57,15 @@ def convert_lightgbm_classifier(
 def convert_lightgbm_regressor(
     scaling: Scaling, model: lightgbm.LGBMRegressor, *, higher_is_anomalous: bool = True
 ) -> ConvertedModel:
-    """The prediction, negated where low is bad. Raises UnsupportedModelError as `convert_lightgbm_classifier`."""
+    """Return the prediction, negated where low is bad.
+
+    Raises UnsupportedModelError as `convert_lightgbm_classifier`.
+    """
     return _convert(scaling, model.booster_, sign=1.0 if higher_is_anomalous else -1.0)
 
 
 def convert_booster(scaling: Scaling, booster: lightgbm.Booster, *, higher_is_anomalous: bool = True) -> ConvertedModel:
-    """What `Booster.predict` gives; 1 - P or the negated prediction where low is bad. Raises as above."""
+    """Return what `Booster.predict` gives; 1 - P or the negated prediction where low is bad. Raises as above."""
     return _convert(scaling, booster, sign=1.0 if higher_is_anomalous else -1.0)
 
 

@@ -31,14 +31,14 @@ class MergedModels:
     n_features: int
 
     def open(self) -> MergedOnnxModel:
-        """The graph in the runtime. Raises BundleError when it cannot be loaded."""
+        """Return the graph in the runtime. Raises BundleError when it cannot be loaded."""
         return MergedOnnxModel(
             self.onnx, input_name=INPUT_NAME, output_name=MERGED_OUTPUT, names=self.names, n_features=self.n_features
         )
 
 
 def merge(models: Mapping[str, ConvertedModel]) -> MergedModels:
-    """One graph of all of them, in this order. Raises UnsupportedModelError when their inputs differ."""
+    """Return one graph of all of them, in this order. Raises UnsupportedModelError when their inputs differ."""
     graphs = {name: onnx.load_from_string(model.onnx).graph for name, model in models.items()}
     widths = {name: graph.input[0].type.tensor_type.shape.dim[1].dim_value for name, graph in graphs.items()}
     if len(set(widths.values())) != 1:

@@ -41,7 +41,7 @@ MAX_SCORE: Final = 1e30
 
 
 def convert_prophet(model: Any) -> ConvertedModel:
-    """The graph of a fitted Prophet; its source score takes Prophet's own yhat. Raises UnsupportedModelError."""
+    """Return the graph of a fitted Prophet; its source score takes Prophet's own yhat. Raises UnsupportedModelError."""
     terms = read_terms(model)
 
     def source_score(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -61,7 +61,7 @@ def convert_prophet(model: Any) -> ConvertedModel:
 
 
 def forecast_graph(terms: ProphetTerms) -> bytes:
-    """The serialised graph of these numbers."""
+    """Return the serialised graph of these numbers."""
     graph = _Graph()
     wide = graph.add("Cast", INPUT_NAME, to=TensorProto.DOUBLE)
     day, second, value = (graph.add("Gather", wide, graph.whole([i]), axis=1) for i in range(len(LAYOUT)))
@@ -183,7 +183,7 @@ class _Graph:
         return name
 
     def output(self, name: str, column: str) -> None:
-        """A float64 (n, 1) column as the float32 (n,) output `name`."""
+        """Return a float64 (n, 1) column as the float32 (n,) output `name`."""
         flat = self.add("Reshape", column, self.whole([-1]))
         self._nodes.append(helper.make_node("Cast", [flat], [name], to=TensorProto.FLOAT))
         self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]))

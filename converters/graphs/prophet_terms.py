@@ -77,13 +77,13 @@ class ProphetTerms:
 
     @property
     def z(self) -> float:
-        """The normal quantile of the interval's upper edge."""
+        """Return the normal quantile of the interval's upper edge."""
         return NormalDist().inv_cdf((1.0 + self.interval_width) / 2.0)
 
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Prophet runs on pandas that deprecate under it; what it means for its authors is no news for ours."""
+    """Silence what pandas deprecates under Prophet; what it means for its authors is no news for ours."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
@@ -91,7 +91,7 @@ def quietly() -> Iterator[None]:
 
 
 def prophet_library() -> Any:
-    """The package, imported when it is needed: it brings pandas, Stan and matplotlib.
+    """Return the package, imported when it is needed: it brings pandas, Stan and matplotlib.
 
     It says on stderr that it cannot draw, and Stan that a fit began and ended; neither is news.
     """
@@ -106,7 +106,7 @@ def prophet_library() -> Any:
 
 
 def load_prophet(text: str) -> Any:
-    """A Prophet from its own JSON (`prophet.serialize.model_to_json`). Raises ModelFileError."""
+    """Return a Prophet from its own JSON (`prophet.serialize.model_to_json`). Raises ModelFileError."""
     library = prophet_library()
     try:
         with quietly():
@@ -119,7 +119,7 @@ def load_prophet(text: str) -> Any:
 
 
 def read_terms(model: Any) -> ProphetTerms:
-    """The numbers of a fitted Prophet. Raises UnsupportedModelError, naming what has no graph here."""
+    """Return the numbers of a fitted Prophet. Raises UnsupportedModelError, naming what has no graph here."""
     _check(model)
     rates = np.asarray(model.params["delta"], np.float64)[0]
     changepoints = np.asarray(model.changepoints_t, np.float64)
@@ -148,7 +148,7 @@ def read_terms(model: Any) -> ProphetTerms:
 
 
 def predicted(model: Any, days: Numbers, seconds: Numbers) -> Numbers:
-    """Prophet's own yhat at these instants, in their order."""
+    """Return Prophet's own yhat at these instants, in their order."""
     import pandas as pd
 
     plain = copy.copy(model)
@@ -168,7 +168,7 @@ def predicted(model: Any, days: Numbers, seconds: Numbers) -> Numbers:
 
 
 def half_width(terms: ProphetTerms, days: Numbers, seconds: Numbers) -> Numbers:
-    """Half of the interval around yhat, in the reading's unit, float64 like the instants' shape.
+    """Return half of the interval around yhat, in the reading's unit, float64 like the instants' shape.
 
     Prophet's future: changepoints come as a Poisson process of rate S, each changes the slope by a Laplace number of
     scale l, and readings scatter normally around the curve with deviation sigma. The trend at h beyond the history is

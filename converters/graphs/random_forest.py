@@ -31,7 +31,7 @@ stands where no tie comes."""
 def convert_random_forest(
     scaler: StandardScaler | Scaling, forest: RandomForestClassifier, *, anomalous_class: object = None
 ) -> ConvertedModel:
-    """The graph, its splits, and the source's own score.
+    """Return the graph, its splits, and the source's own score.
 
     `anomalous_class` may be left out when the classes are 0 and 1. Raises UnsupportedModelError when it is needed or
     is not among the classes.

@@ -39,7 +39,7 @@ class ScalingStep:
     high: float = np.inf
 
     def of_columns(self, values: Rows, columns: NDArray[np.int64]) -> Rows:
-        """`values[i]` as this step leaves it in column `columns[i]`."""
+        """Return `values[i]` as this step leaves it in column `columns[i]`."""
         with np.errstate(over="ignore"):  # beyond float64's range is infinity, which compares as it should
             scaled = (values - self.subtract[columns]) / self.divide[columns]
             scaled = scaled * self.multiply[columns] + self.add[columns]
@@ -55,23 +55,23 @@ class Scaling:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Classes of the source scalers, in order."""
+        """Return classes of the source scalers, in order."""
         return tuple(step.name for step in self.steps)
 
     def transform(self, rows: Rows) -> Rows:
-        """By the source scalers themselves."""
+        """Scale by the source scalers themselves."""
         for step in self.steps:
             rows = step.transform(rows)
         return rows
 
     def of_columns(self, values: Rows, columns: NDArray[np.int64]) -> Rows:
-        """`values[i]` as all steps leave it in column `columns[i]`."""
+        """Return `values[i]` as all steps leave it in column `columns[i]`."""
         for step in self.steps:
             values = step.of_columns(values, columns)
         return values
 
     def affine(self) -> tuple[Rows, Rows]:
-        """(centre, slope) with scaled = (x - centre) * slope. Raises UnsupportedModelError when a step clips."""
+        """Return (centre, slope) with scaled = (x - centre) * slope. Raises UnsupportedModelError when a step clips."""
         slope, offset = np.ones(self.n_features), np.zeros(self.n_features)
         for step in self.steps:
             if np.isfinite([step.low, step.high]).any():
@@ -86,7 +86,7 @@ class Scaling:
 
 
 def scaling_of(scalers: Any, n_features: int | None = None) -> Scaling:
-    """One fitted scaler, several in order, or a Scaling as it is.
+    """Return one fitted scaler, several in order, or a Scaling as it is.
 
     Raises UnsupportedModelError for a step that is no scaler known here; names it.
     """
@@ -100,12 +100,15 @@ def scaling_of(scalers: Any, n_features: int | None = None) -> Scaling:
 
 
 def is_scaler(step: Any) -> bool:
-    """Whether `scaling_step` knows this kind."""
+    """Return whether `scaling_step` knows this kind."""
     return type(step) in _STEPS
 
 
 def scaling_step(scaler: Any, n_features: int) -> ScalingStep:
-    """The step of one fitted scaler. Raises UnsupportedModelError for another kind, an unfitted or a narrower one."""
+    """Return the step of one fitted scaler.
+
+    Raises UnsupportedModelError for another kind, an unfitted or a narrower one.
+    """
     if not is_scaler(scaler):
         known = ", ".join(kind.__name__ for kind in _STEPS)
         raise UnsupportedModelError(f"{type(scaler).__name__} is not a scaler known here; known: {known}")
@@ -119,7 +122,7 @@ def scaling_step(scaler: Any, n_features: int) -> ScalingStep:
 
 
 def partial_step(scaler: MinMaxScaler, columns: NDArray[np.int64], n_features: int) -> ScalingStep:
-    """A min-max scaler that was fitted on some columns only and leaves the others as they are."""
+    """Return a min-max scaler that was fitted on some columns only and leaves the others as they are."""
     inner = scaling_step(scaler, len(columns))
 
     def transform(rows: Rows) -> Rows:

@@ -22,7 +22,7 @@ _LAG_ATTRIBUTES: Final = ("n_lags", "scale_columns", "scaler")
 
 
 def unpack(model: Any, n_features: int) -> tuple[Scaling, Any]:
-    """The scalers in front and the model behind them. A model without a pipeline stands alone.
+    """Return the scalers in front and the model behind them. A model without a pipeline stands alone.
 
     Raises UnsupportedModelError, naming the step, for one that is neither scaler nor lag transformer, or when the
     number of features is another one.
@@ -36,7 +36,7 @@ def unpack(model: Any, n_features: int) -> tuple[Scaling, Any]:
 
 
 def first_estimator(model: Any) -> Any:
-    """The one that sees the raw columns, with the names they had in training."""
+    """Return the one that sees the raw columns, with the names they had in training."""
     return next((step for _, step in _flat("", model) if not _is_nothing(step)), model)
 
 
@@ -45,7 +45,7 @@ def is_lag_transformer(step: Any) -> bool:
 
 
 def lag_feature_names(step: Any) -> tuple[str, ...]:
-    """The model's inputs in raw units, in the order its columns had in training."""
+    """Return the model's inputs in raw units, in the order its columns had in training."""
     return (*(f"value_lag_{lag}" for lag in range(1, step.n_lags + 1)), *step.scale_columns)
 
 

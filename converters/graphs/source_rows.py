@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def as_fitted(estimator: Any, rows: NDArray[np.float64]) -> Any:
-    """`rows` (n, n_features), under the names the estimator saw when it was fitted, if it saw any."""
+    """Return `rows` (n, n_features), under the names the estimator saw when it was fitted, if it saw any."""
     names = getattr(estimator, "feature_names_in_", None)
     if names is None:
         return rows

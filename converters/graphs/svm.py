@@ -37,7 +37,7 @@ _TRIAL_SHARE: Final = 0.5
 
 
 def convert_one_class_svm(scaling: Scaling, machine: OneClassSVM) -> ConvertedModel:
-    """The graph of -decision_function. Raises UnsupportedModelError for a kernel that has no graph here."""
+    """Return the graph of -decision_function. Raises UnsupportedModelError for a kernel that has no graph here."""
     ours = _machine(machine, scaling, sign=-1.0)
 
     def source_score(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -49,7 +49,7 @@ def convert_one_class_svm(scaling: Scaling, machine: OneClassSVM) -> ConvertedMo
 def convert_svc(
     scaling: Scaling, machine: SVC, *, anomalous_class: object = None, as_probability: bool = False
 ) -> ConvertedModel:
-    """The graph of the margin towards the anomalous class, or of its probability.
+    """Return the graph of the margin towards the anomalous class, or of its probability.
 
     Raises UnsupportedModelError for a foreign kernel, more than two classes, a class that must be named, or a
     probability the source was not fitted for.

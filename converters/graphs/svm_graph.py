@@ -87,7 +87,7 @@ EXACT: Final = FASTEST_FIRST[-1]
 
 
 def machine_graph(machine: Machine, *, rbf: Precision = EXACT) -> bytes:
-    """The serialised graph. Kernels other than RBF are computed in float64."""
+    """Return the serialised graph. Kernels other than RBF are computed in float64."""
     build = GraphBuilder()
     margin = _rbf(build, machine, rbf) if machine.kernel == "rbf" else _other(build, machine)
     score = margin if machine.platt is None else _sigmoid(build, margin, machine.platt)
@@ -153,7 +153,9 @@ def _sum(build: GraphBuilder, machine: Machine, kernel: str) -> str:
 
 
 def in_float32(build: GraphBuilder, margin: str) -> str:
-    """Kept within float32: these margins grow with the input, and past its range there would be no score at all."""
+    """Return the margin kept within float32: these margins grow with the input, and past its range there would be no
+    score at all.
+    """
     ends = [build.constant(end, np.float64) for end in (-_FLOAT32_MAX, _FLOAT32_MAX)]
     return build.node("Clip", margin, *ends)
 

@@ -35,7 +35,7 @@ AsCompared = Callable[[NDArray[np.float64]], NDArray[np.floating]]
 
 
 def as_float32(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    """As scikit-learn compares a value."""
+    """Return the values as scikit-learn compares them."""
     with np.errstate(over="ignore"):  # beyond float32's range is infinity, which is above any threshold
         return values.astype(np.float32)
 
@@ -70,7 +70,7 @@ def _astray(what: str) -> UnsupportedModelError:
 
 
 def sklearn_tree(tree: Any, columns: NDArray[np.int64], weight: NDArray[np.float64]) -> Tree:
-    """A scikit-learn `tree_`; `columns` maps its feature numbers to columns."""
+    """Return the tree of a scikit-learn `tree_`; `columns` maps its feature numbers to columns."""
     is_leaf = tree.children_left == _NO_CHILD
     own = np.where(is_leaf, 0, tree.feature)
     if (own < 0).any() or (own >= len(columns)).any():
@@ -105,7 +105,7 @@ class FoldedTrees:
 
 
 def fold(trees: Sequence[Tree], scaling: Scaling, *, as_compared: AsCompared = as_float32) -> FoldedTrees:
-    """All trees as one operator from INPUT_NAME to "sum" (n, 1).
+    """Return all trees as one operator from INPUT_NAME to "sum" (n, 1).
 
     `as_compared` is what the source makes of a scaled value before it compares it; it must not decrease.
     """
@@ -120,12 +120,15 @@ def fold(trees: Sequence[Tree], scaling: Scaling, *, as_compared: AsCompared = a
 
 
 def build_model(trees: FoldedTrees, tail: Sequence[onnx.NodeProto], constants: Sequence[Any], n_features: int) -> bytes:
-    """The serialised graph: trees, then `tail`, which must turn "sum" (n, 1) into OUTPUT_NAME (n,)."""
+    """Return the serialised graph: trees, then `tail`, which must turn "sum" (n, 1) into OUTPUT_NAME (n,)."""
     return serialised([trees.node, *tail], constants, n_features)
 
 
 def serialised(nodes: Sequence[onnx.NodeProto], constants: Sequence[Any], n_features: int) -> bytes:
-    """A checked graph from INPUT_NAME (n, n_features) to OUTPUT_NAME (n,), both float32. Same content, same bytes."""
+    """Return a checked graph from INPUT_NAME (n, n_features) to OUTPUT_NAME (n,), both float32.
+
+    Same content, same bytes.
+    """
     graph = helper.make_graph(
         list(nodes),
         "model",
@@ -145,7 +148,7 @@ def folded_thresholds(
     *,
     as_compared: AsCompared = as_float32,
 ) -> NDArray[np.float32]:
-    """The largest float32 x with as_compared(scaled(x)) <= threshold, elementwise; -infinity when there is none.
+    """Return the largest float32 x with as_compared(scaled(x)) <= threshold, elementwise; -infinity when there is none.
 
     The left side never falls as x grows (each of its roundings is monotone), so bisection is exact.
     """

@@ -36,7 +36,10 @@ class GoldenInputs:
 
 
 def feature_spec(card: Card) -> FeatureSpecEntry:
-    """The spec, with the newest version of each formula. Raises CardError for a family or feature the agent has not."""
+    """Return the spec, with the newest version of each formula.
+
+    Raises CardError for a family or feature the agent has not.
+    """
     entry = card.features
     try:
         entries = _entries(entry.family, entry.names, entry.units)
@@ -55,12 +58,12 @@ def feature_spec(card: Card) -> FeatureSpecEntry:
 
 
 def tolerances(card: Card) -> Tolerances:
-    """The card's, or those measured for the family."""
+    """Return the card's, or those measured for the family."""
     return card.tolerances or Tolerances(**asdict(CATALOG.family(card.features.family).proof_tolerance))
 
 
 def table(folder: Path, file: str, names: tuple[str, ...], *, where: str) -> Rows:
-    """Rows of features, (n, n_features), from a CSV with a header or from a .npy file.
+    """Return rows of features, (n, n_features), from a CSV with a header or from a .npy file.
 
     Raises CardError, naming line and column, when one is missing or not a finite number.
     """
@@ -75,7 +78,7 @@ def table(folder: Path, file: str, names: tuple[str, ...], *, where: str) -> Row
 
 
 def golden_inputs(card: Card, folder: Path, spec: FeatureSpecEntry) -> GoldenInputs:
-    """Golden inputs and the source's features of them. Raises CardError, RecordingError."""
+    """Return golden inputs and the source's features of them. Raises CardError, RecordingError."""
     names = card.features.names
     if CATALOG.family(card.features.family).is_passed_through:
         rows = table(folder, card.files.golden, names, where="files.golden").astype(np.float32)

@@ -48,7 +48,7 @@ _USERINFO: Final = re.compile(r"(?<=//)[^\s'\"]*@")
 
 
 def without_credentials(address: str) -> str:
-    """The address with neither user, password, query nor fragment."""
+    """Return the address with neither user, password, query nor fragment."""
     scheme, mark, rest = address.partition("://")
     if not mark:
         return address
@@ -65,34 +65,34 @@ class Registry:
     _client: Any = field(repr=False)
 
     def model(self, name: str) -> Any:
-        """The registered model, with its tags and aliases. None when there is none of that name."""
+        """Return the registered model, with its tags and aliases. None when there is none of that name."""
         with self._asked():
             return self._found(self._client.get_registered_model, name)
 
     def names(self) -> list[str]:
-        """Names of registered models, at most 100."""
+        """Return names of registered models, at most 100."""
         with self._asked():
             return [model.name for model in self._client.search_registered_models(max_results=100)]
 
     def version(self, name: str, number: str) -> Any:
-        """One version of a model. None when there is no such version."""
+        """Return one version of a model. None when there is no such version."""
         with self._asked():
             return self._found(self._client.get_model_version, name, number)
 
     def numbers(self, name: str) -> list[str]:
-        """Numbers of a model's versions, at most 100, in order."""
+        """Return numbers of a model's versions, at most 100, in order."""
         quoted = name.replace("'", "\\'")
         with self._asked():
             found = self._client.search_model_versions(f"name = '{quoted}'", max_results=100)
             return sorted((str(version.version) for version in found), key=int)
 
     def run(self, run_id: str) -> Any:
-        """A run with its parameters and metrics. None when it was deleted for good."""
+        """Return a run with its parameters and metrics. None when it was deleted for good."""
         with self._asked():
             return self._found(self._client.get_run, run_id)
 
     def location(self, version: Any) -> str:
-        """Where the version's files are, as `files` and `take` want it."""
+        """Return where the version's files are, as `files` and `take` want it."""
         with self._asked():
             source = str(self._client.get_model_version_download_uri(version.name, version.version))
             logged = re.fullmatch(r"models:/([^/@]+)", source)
@@ -100,12 +100,12 @@ class Registry:
             return str(place).rstrip("/")
 
     def files(self, location: str) -> dict[str, bool]:
-        """Names of files (False) and folders (True) directly in a location."""
+        """Return names of files (False) and folders (True) directly in a location."""
         with self._asked(), self._artifacts(location) as artifacts:
             return {entry.path.rpartition("/")[2]: bool(entry.is_dir) for entry in artifacts.list_artifacts(None)}
 
     def flavours(self, location: str, description: str) -> dict[str, dict[str, Any]]:
-        """What an MLmodel file says about how the model was written."""
+        """Return what an MLmodel file says about how the model was written."""
         from mlflow.models import Model
 
         with tempfile.TemporaryDirectory() as scratch:
@@ -114,7 +114,7 @@ class Registry:
                 return dict(Model.load(str(taken)).flavors)
 
     def take(self, location: str, file: str, into: Path) -> Path:
-        """A copy of one file, `into / file`."""
+        """Copy one file to `into / file` and return it."""
         into.mkdir(parents=True, exist_ok=True)
         with self._asked(), self._artifacts(location) as artifacts:
             return Path(artifacts.download_artifacts(file, dst_path=str(into)))
@@ -143,7 +143,7 @@ class Registry:
 
 
 def open_registry(uri: str) -> Registry:
-    """The registry behind `sqlite:///path` or the address of an MLflow server.
+    """Return the registry behind `sqlite:///path` or the address of an MLflow server.
 
     Raises RegistryError: no such store, a folder instead of a database, a schema of another MLflow, not reachable,
     refused by the server, or mlflow is not installed.

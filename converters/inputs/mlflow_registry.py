@@ -47,12 +47,12 @@ class RegisteredModel:
 
 
 def is_address(text: str) -> bool:
-    """Whether it means a registry, not a file."""
+    """Return whether it means a registry, not a file."""
     return text.startswith(SCHEME)
 
 
 def fetch(address: str, registry_uri: str | None, into: Path, *, with_card: bool = True) -> RegisteredModel:
-    """The version an address means, its files copied into the folder `into`.
+    """Return the version an address means, its files copied into the folder `into`.
 
     `with_card` is False when the card is somewhere else. Raises RegistryError (each says what there is instead) and
     CardError for a card in the registry that names files outside of its folder.
@@ -78,7 +78,7 @@ def fetch(address: str, registry_uri: str | None, into: Path, *, with_card: bool
 
 @contextlib.contextmanager
 def copies_named(folder: str, address: str) -> Iterator[None]:
-    """A refusal inside names a copy in `folder` by the address it came from: the copy is gone when it is read."""
+    """Name, in an error raised inside, a copy in `folder` by its address: the copy is gone when the error is read."""
     try:
         yield
     except EdgeError as exc:

@@ -110,7 +110,7 @@ class LoadedModel:
 
 
 def read_model(path: Path, *, trust_pickle: bool = False) -> LoadedModel:
-    """The model in a skops, LightGBM text, Prophet JSON, pickle or joblib file.
+    """Return the model in a skops, LightGBM text, Prophet JSON, pickle or joblib file.
 
     Raises
     ------

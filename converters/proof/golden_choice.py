@@ -21,7 +21,7 @@ _TRIALS: Final = 64
 def is_stable(
     features: NDArray[np.float64], std: NDArray[np.float64], source_score: SourceScore, tolerances: Tolerances
 ) -> bool:
-    """True when features moved anywhere within their tolerance keep every score within half of its own.
+    """Return True when features moved anywhere within their tolerance keep every score within half of its own.
 
     Shapes as in `largest_move`.
     """
@@ -31,7 +31,7 @@ def is_stable(
 def largest_move(
     features: NDArray[np.float64], std: NDArray[np.float64], source_score: SourceScore, tolerances: Tolerances
 ) -> float:
-    """How far a score moves when features move within their tolerance.
+    """Return how far a score moves when features move within their tolerance.
 
     `features` is (n, n_features); `std` the baseline's, (n_features,). Tries seeded corners of the tolerance box.
     """

@@ -39,7 +39,7 @@ def measure(
     min_rows: int = MIN_ROWS,
     advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> ParityFigures:
-    """How far graph and source differ. `advance` is told rows done and rows in all.
+    """Return how far graph and source differ. `advance` is told rows done and rows in all.
 
     Raises BundleError when a verdict flips outside the band or a difference is too large.
     """
@@ -80,7 +80,7 @@ def parity_rows(
     threshold: float | None = None,
     min_rows: int = MIN_ROWS,
 ) -> NDArray[np.float32]:
-    """Seeded rows, float32 (n, n_features): see the module's constraints. Rows at splits come first."""
+    """Return seeded rows, float32 (n, n_features): see the module's constraints. Rows at splits come first."""
     rng = np.random.default_rng(0)
     special = _rows_at_splits(converted, training_rows, rng)
     drawn = _drawn(training_rows, max(min_rows // 2, min_rows - len(special)), rng)

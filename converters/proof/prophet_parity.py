@@ -31,7 +31,7 @@ _ABSURD: Final = (0.0, -0.0, 1e-30, 1e30, -1e30)
 
 
 def measure_prophet(converted: ConvertedModel, model: Any, *, threshold: float) -> ParityFigures:
-    """How far graph and Prophet differ. Raises BundleError when yhat, a score or a verdict differs too much."""
+    """Return how far graph and Prophet differ. Raises BundleError when yhat, a score or a verdict differs too much."""
     rows = parity_rows(read_terms(model))
     exact = rows.astype(np.float64)
     yhat = _opened(converted, "yhat").score(rows).astype(np.float64)
@@ -59,7 +59,7 @@ def measure_prophet(converted: ConvertedModel, model: Any, *, threshold: float) 
 
 
 def parity_rows(terms: ProphetTerms, *, n_rows: int = MIN_ROWS) -> NDArray[np.float32]:
-    """Seeded rows (n, 3): day number, second of the day, value. See the module's constraints."""
+    """Return seeded rows (n, 3): day number, second of the day, value. See the module's constraints."""
     rng = np.random.default_rng(0)
     around, beside, away = (round(share * n_rows) for share in _SHARES)
     edges = terms.start_s + np.concatenate([[0.0, 1.0], terms.changepoints]) * terms.span_s

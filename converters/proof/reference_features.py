@@ -43,13 +43,13 @@ MFCC_NAMES: Final = tuple(f"mfcc_{index}" for index in range(MFCC_COUNT))
 
 
 def cut(samples: NDArray[np.float32], *, window: int, hop: int) -> Windows:
-    """Windows of a recording, (n_channels, n) -> float64 (n_channels, n_windows, window). A rest is left out."""
+    """Return windows of a recording, (n_channels, n) -> float64 (n_channels, n_windows, window). A rest is left out."""
     starts = range(0, samples.shape[1] - window + 1, hop)
     return np.stack([samples[:, start : start + window] for start in starts], axis=1).astype(np.float64)
 
 
 def vibration(windows: Windows, *, sample_rate_hz: float) -> NDArray[np.float64]:
-    """The ten vibration features: (..., window) -> (..., 10). Fisher kurtosis, rms with DC, |FFT| without taper."""
+    """Return the ten vibration features: (..., window) -> (..., 10). Fisher kurtosis, rms with DC, no taper."""
     rms = np.sqrt(np.mean(windows**2, axis=-1))
     magnitude, frequencies = _positive_spectrum(windows, sample_rate_hz)
     strongest = np.argmax(magnitude, axis=-1)
@@ -72,7 +72,7 @@ def vibration(windows: Windows, *, sample_rate_hz: float) -> NDArray[np.float64]
 
 
 def two_axes(windows: Windows, *, sample_rate_hz: float) -> NDArray[np.float64]:
-    """The platform's 22 features of a bearing in two axes: (2k, ..., window) -> (k, ..., 22)."""
+    """Return the platform's 22 features of a bearing in two axes: (2k, ..., window) -> (k, ..., 22)."""
     of_axes = _of_one_axis(windows, sample_rate_hz)
     return np.concatenate([of_axes[0::2], of_axes[1::2]], axis=-1)
 
@@ -104,7 +104,7 @@ def _of_one_axis(windows: Windows, sample_rate_hz: float) -> NDArray[np.float64]
 
 
 def mfcc_mean(windows: Windows, *, sample_rate_hz: int) -> NDArray[np.float64]:
-    """Mean over time of 40 MFCC, as `librosa.load(sr=22050, res_type="kaiser_fast")` would see each window.
+    """Return the mean over time of 40 MFCC, as `librosa.load(sr=22050, res_type="kaiser_fast")` would see each window.
 
     Shape (..., window) -> (..., 40).
     """

@@ -73,7 +73,7 @@ class Parts:
 
 
 def build(data: Path) -> BundleContent:
-    """The bundle from `data/ai4i*/*.csv`. Raises RecordingError when the table is missing or another one."""
+    """Return the bundle from `data/ai4i*/*.csv`. Raises RecordingError when the table is missing or another one."""
     table = load_table(data)
     parts = split(table)
     scaler, forest = _fit(table.inputs[parts.training], table.failed[parts.training])
@@ -97,7 +97,7 @@ def build(data: Path) -> BundleContent:
 
 
 def load_table(data: Path) -> Table:
-    """The table as published: UTF-8 with BOM, one row per product."""
+    """Return the table as published: UTF-8 with BOM, one row per product."""
     file = require(sorted(data.glob("ai4i*/*.csv")), "ai4i*/ai4i2020.csv", data)[0]
     with file.open(encoding="utf-8-sig", newline="") as opened:
         rows = list(csv.DictReader(opened))
@@ -114,7 +114,7 @@ def load_table(data: Path) -> Table:
 
 
 def split(table: Table) -> Parts:
-    """Whole blocks, in the order of the table."""
+    """Return whole blocks, in the order of the table."""
     blocks = np.unique(table.block)
     first, second = len(blocks) * 8 // 14, len(blocks) * 11 // 14
     training, validation, test = (
@@ -129,7 +129,7 @@ def _fit(rows: NDArray[np.float64], failed: NDArray[np.int64]) -> tuple[Standard
 
 
 def best_f1(failed: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
-    """The score from which on rows are flagged with the best F1. Verdicts are strictly above a threshold."""
+    """Return the score from which on rows are flagged with the best F1. Verdicts are strictly above a threshold."""
     precision, recall, thresholds = precision_recall_curve(failed, scores)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     return float(thresholds[np.argmax(f1[:-1])])
@@ -151,7 +151,9 @@ def metrics(table: Table, parts: Parts, scores: NDArray[np.float64], threshold: 
 
 
 def metrics_with_leak(table: Table, parts: Parts) -> dict[str, float]:
-    """The same model with the failure-mode columns as inputs: what a leak looks like, for comparison only."""
+    """Return the figures of the same model with the failure-mode columns as inputs: what a leak looks like, for
+    comparison only.
+    """
     inputs = np.concatenate([table.inputs, table.modes], axis=1)
     scaler, forest = _fit(inputs[parts.training], table.failed[parts.training])
     scores = forest.predict_proba(scaler.transform(inputs))[:, 1]
@@ -162,7 +164,7 @@ def metrics_with_leak(table: Table, parts: Parts) -> dict[str, float]:
 
 
 def golden(table: Table, parts: Parts, source_score: SourceScore) -> dict[str, NDArray[np.floating]]:
-    """Failures and ordinary rows of the test blocks, half and half."""
+    """Return failures and ordinary rows of the test blocks, half and half."""
     failed = np.flatnonzero(parts.test & (table.failed == 1))[: GOLDEN_ROWS // 2]
     ordinary = np.flatnonzero(parts.test & (table.failed == 0))
     step = len(ordinary) // (GOLDEN_ROWS - len(failed))

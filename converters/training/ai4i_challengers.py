@@ -51,12 +51,12 @@ class _Challenger:
 
 
 def build_lightgbm(data: Path) -> BundleContent:
-    """The bundle from `data/ai4i*/*.csv`. Raises RecordingError when the table is missing or another one."""
+    """Return the bundle from `data/ai4i*/*.csv`. Raises RecordingError when the table is missing or another one."""
     return _build(_LIGHTGBM, data)
 
 
 def build_svc(data: Path) -> BundleContent:
-    """The bundle from `data/ai4i*/*.csv`. Raises RecordingError when the table is missing or another one."""
+    """Return the bundle from `data/ai4i*/*.csv`. Raises RecordingError when the table is missing or another one."""
     return _build(_SVC, data)
 
 

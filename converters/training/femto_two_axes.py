@@ -70,7 +70,10 @@ class Life:
 
 
 def build(data: Path) -> BundleContent:
-    """The bundle from `data/femto_pronostia/**/Bearing*/acc_*`. Raises RecordingError when bursts are missing."""
+    """Return the bundle from `data/femto_pronostia/**/Bearing*/acc_*`.
+
+    Raises RecordingError when bursts are missing.
+    """
     lives = load_lives(data)
     converted, threshold = fit(lives)
     rows = np.concatenate([life.features[life.is_training] for life in lives])
@@ -91,14 +94,14 @@ def build(data: Path) -> BundleContent:
 
 
 def load_lives(data: Path) -> tuple[Life, ...]:
-    """Every bearing under `data`, by name. Raises RecordingError when one has too few bursts to split."""
+    """Return every bearing under `data`, by name. Raises RecordingError when one has too few bursts to split."""
     folders = {file.parent for file in (data / "femto_pronostia").glob("**/acc_*.csv*")}
     require(list(folders), "femto_pronostia/**/Bearing*/acc_*.csv.gz bursts", data)
     return tuple(_life(folder) for folder in sorted(folders, key=lambda folder: folder.name))
 
 
 def fit(lives: tuple[Life, ...]) -> tuple[ConvertedModel, float]:
-    """The model of these bearings' first bursts, and the threshold from those that follow."""
+    """Return the model of these bearings' first bursts, and the threshold from those that follow."""
     rows = np.concatenate([life.features[life.is_training] for life in lives])
     scaler = StandardScaler().fit(rows)
     forest = IsolationForest(**HYPERPARAMETERS, n_jobs=1).fit(scaler.transform(rows))
@@ -108,7 +111,7 @@ def fit(lives: tuple[Life, ...]) -> tuple[ConvertedModel, float]:
 
 
 def other_bearing_metrics(lives: tuple[Life, ...]) -> dict[str, float]:
-    """Each bearing by a model that was fitted and calibrated on the others."""
+    """Judge each bearing by a model that was fitted and calibrated on the others."""
     judged = {}
     for left_out in lives:
         converted, threshold = fit(tuple(life for life in lives if life is not left_out))
@@ -117,7 +120,10 @@ def other_bearing_metrics(lives: tuple[Life, ...]) -> dict[str, float]:
 
 
 def same_bearing_metrics(lives: tuple[Life, ...], converted: ConvertedModel, threshold: float) -> dict[str, float]:
-    """Each bearing by the shipped model, which knows its first bursts. False alarms: after calibration, before half."""
+    """Judge each bearing by the shipped model, which knows its first bursts.
+
+    False alarms: after calibration, before half.
+    """
     judged = {life.bearing: (life, converted.source_score(life.features) > threshold) for life in lives}
     unseen = [life.is_healthy & ~life.is_training & ~life.is_calibration for life in lives]
     return _figures("this_model", judged, unseen)

@@ -31,7 +31,7 @@ stretches as between a tree's splits."""
 
 
 def build(data: Path) -> BundleContent:
-    """The bundle from `data/nasa_ims/2nd_test*/`. Raises RecordingError when snapshots are missing or broken."""
+    """Return the bundle from `data/nasa_ims/2nd_test*/`. Raises RecordingError when snapshots are missing or broken."""
     return ims_vibration.build_recipe(_RECIPE, data)
 
 

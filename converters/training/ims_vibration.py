@@ -63,7 +63,7 @@ class Run:
 
     @property
     def is_alive(self) -> NDArray[np.bool_]:
-        """Per snapshot: bearing 1 gives a signal."""
+        """Return for each snapshot whether bearing 1 gives a signal."""
         rms = self.features[:, 0, :, 0].mean(axis=1)
         return np.asarray(rms > DEAD_SHARE * np.median(rms[self.times < np.datetime64(TRAINED_UNTIL)]), np.bool_)
 
@@ -85,12 +85,12 @@ class Recipe:
 
 
 def build(data: Path) -> BundleContent:
-    """The bundle from `data/nasa_ims/2nd_test*/`. Raises RecordingError when snapshots are missing or broken."""
+    """Return the bundle from `data/nasa_ims/2nd_test*/`. Raises RecordingError when snapshots are missing or broken."""
     return build_recipe(_RECIPE, data)
 
 
 def build_recipe(recipe: Recipe, data: Path) -> BundleContent:
-    """The bundle of one model of this run; raises as `build`."""
+    """Return the bundle of one model of this run; raises as `build`."""
     run = load_run(data)
     is_training = run.times < np.datetime64(TRAINED_UNTIL)
     is_calibration = ~is_training & (run.times < np.datetime64(CALIBRATED_UNTIL))
@@ -122,7 +122,7 @@ def build_recipe(recipe: Recipe, data: Path) -> BundleContent:
 
 
 def load_run(data: Path) -> Run:
-    """Every snapshot of test 2 under `data`, in the order of their times."""
+    """Return every snapshot of test 2 under `data`, in the order of their times."""
     files = require(list((data / "nasa_ims").glob("2nd_test*/2004.*")), "nasa_ims/2nd_test*/ snapshots", data)
     files.sort(key=_recorded_at)
     samples = np.stack([read_ims_snapshot(file) for file in files])
@@ -138,7 +138,9 @@ def load_run(data: Path) -> Run:
 
 
 def metrics(run: Run, is_anomalous: NDArray[np.bool_]) -> dict[str, float]:
-    """Shares of anomalous windows; `is_anomalous` is (n_snapshots, 4, n_windows). Bearing 1 is the one that fails."""
+    """Return shares of anomalous windows; `is_anomalous` is (n_snapshots, 4, n_windows). Bearing 1 is the one that
+    fails.
+    """
     first_third = np.arange(len(run.times)) < len(run.times) // 3
     days = run.times.astype("datetime64[D]")
     last_day = (days == days[-1]) & run.is_alive
@@ -158,7 +160,7 @@ def metrics(run: Run, is_anomalous: NDArray[np.bool_]) -> dict[str, float]:
 
 
 def alarm_metrics(run: Run, is_anomalous: NDArray[np.bool_]) -> dict[str, float]:
-    """Alarms as the agent would raise them, while the machine ran: lead time of bearing 1, and false ones."""
+    """Return alarms as the agent would raise them, while the machine ran: lead time of bearing 1, and false ones."""
     times_s = run.times[run.is_alive].astype(np.float64)
     window_times_s = np.repeat(times_s, is_anomalous.shape[2])
     over = np.moveaxis(is_anomalous[run.is_alive], 1, 0).reshape(is_anomalous.shape[1], -1)
@@ -181,7 +183,7 @@ def other_bearings_metrics(
     is_training: NDArray[np.bool_],
     is_calibration: NDArray[np.bool_],
 ) -> dict[str, float]:
-    """Alarms of each bearing by a model that was fitted and calibrated on the other three, on the same days."""
+    """Return alarms of each bearing by a model that was fitted and calibrated on the other three, on the same days."""
     n_bearings, n_features = run.features.shape[1], run.features.shape[-1]
     is_anomalous = np.empty(run.features.shape[:3], np.bool_)
     for bearing in range(n_bearings):

@@ -19,7 +19,7 @@ from converters.training.synthetic_sensors import SensorSeries
 
 
 def lag_frame(series: Sequence[SensorSeries], *, n_lags: int) -> pd.DataFrame:
-    """Columns sensor_id, position (row number within its sensor), value, quality, value_lag_1 to value_lag_n."""
+    """Return columns sensor_id, position (row number within its sensor), value, quality, value_lag_1 to value_lag_n."""
     frame = pd.concat([_readings(one) for one in series], ignore_index=True)
     frame = frame.sort_values(["sensor_id", "timestamp"], kind="stable").reset_index(drop=True)
     by_sensor = frame.groupby("sensor_id")
@@ -33,7 +33,7 @@ def lag_frame(series: Sequence[SensorSeries], *, n_lags: int) -> pd.DataFrame:
 
 
 def columns_of(frame: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:
-    """(n, len(names)), float64."""
+    """Return (n, len(names)), float64."""
     return np.asarray(frame[list(names)].to_numpy(np.float64))
 
 

@@ -57,7 +57,7 @@ TOLERANCES: Final = Tolerances(feature_rtol=1e-6, feature_atol_std=0.0, score_at
 
 
 def build(_data: Path) -> BundleContent:
-    """The bundle. Its data are generated, so the folder of training data is not looked at."""
+    """Return the bundle. Its data are generated, so the folder of training data is not looked at."""
     series = synthetic_sensor(1, N_EVALUATED)
     threshold = _threshold(series)
     converted, scale = fit(series, N_TRAINING)
@@ -78,7 +78,7 @@ def build(_data: Path) -> BundleContent:
 
 
 def fit(series: SensorSeries, n_readings: int) -> tuple[ConvertedModel, float]:
-    """The model of the first readings as a graph, and its residuals' robust scale."""
+    """Return the model of the first readings as a graph, and its residuals' robust scale."""
     frame = lag_frame([series], n_lags=N_LAGS)[:n_readings]
     rows, targets = columns_of(frame, TRAINED_ON)[:-1], series.values[1:n_readings]
     value = np.array([TRAINED_ON.index("value")])
@@ -92,7 +92,7 @@ def fit(series: SensorSeries, n_readings: int) -> tuple[ConvertedModel, float]:
 
 
 def rows_of(series: SensorSeries) -> NDArray[np.float64]:
-    """(n, n_features) in the order of FEATURES, for every reading; the first thirteen are filled in, not known."""
+    """Return (n, n_features) in the order of FEATURES, of every reading; the first thirteen are filled in."""
     frame = lag_frame([series], n_lags=N_LAGS + 1)
     frame["quality_lag_1"] = frame["quality"].shift(1).bfill()
     return columns_of(frame, FEATURES)

@@ -63,13 +63,13 @@ class Clips:
         return [index for index, name in enumerate(self.machine) if name == machine]
 
     def rows(self, indices: list[int]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Windows of these clips and their labels (0/1)."""
+        """Return windows of these clips and their labels (0/1)."""
         labels = [np.full(len(self.features[i]), int(self.is_abnormal[i]), np.int64) for i in indices]
         return np.concatenate([self.features[i] for i in indices]), np.concatenate(labels)
 
 
 def build(data: Path) -> BundleContent:
-    """The bundle from the sound files under `data/mimii/`. Raises RecordingError when no machine can teach."""
+    """Return the bundle from the sound files under `data/mimii/`. Raises RecordingError when no machine can teach."""
     clips = load_clips(data)
     machines = teaching_machines(clips)
     used = [index for machine in machines for index in clips.of(machine)]
@@ -96,7 +96,7 @@ def build(data: Path) -> BundleContent:
 
 
 def load_clips(data: Path) -> Clips:
-    """Every <snr>/<machine>/<id>/<normal|abnormal>/<clip> under `data/mimii`, first microphone."""
+    """Return every <snr>/<machine>/<id>/<normal|abnormal>/<clip> under `data/mimii`, first microphone."""
     root = data / "mimii"
     found = [file for kind in ("flac", "wav") for file in root.glob(f"**/*normal/*.{kind}")]
     files = sorted(require(found, "mimii/<snr>/<machine>/<id>/<label>/ sound files", data))
@@ -109,7 +109,7 @@ def load_clips(data: Path) -> Clips:
 
 
 def teaching_machines(clips: Clips) -> list[str]:
-    """Machines with enough clips of both labels. Raises RecordingError when there is none."""
+    """Return machines with enough clips of both labels. Raises RecordingError when there is none."""
     machines = []
     for machine in sorted(set(clips.machine)):
         abnormal = int(clips.is_abnormal[clips.of(machine)].sum())
@@ -122,7 +122,7 @@ def teaching_machines(clips: Clips) -> list[str]:
 
 
 def leave_one_clip_out(clips: Clips, machines: list[str]) -> dict[str, float]:
-    """Each clip scored by a model that never heard it."""
+    """Return each clip scored by a model that never heard it."""
     used = [index for machine in machines for index in clips.of(machine)]
     scores = {}
     for left_out in used:

@@ -64,7 +64,7 @@ TOLERANCES: Final = Tolerances(feature_rtol=1e-6, feature_atol_std=0.0, score_at
 
 
 def build(_data: Path) -> BundleContent:
-    """The bundle. Its data are generated, so the folder of training data is not looked at."""
+    """Return the bundle. Its data are generated, so the folder of training data is not looked at."""
     series = synthetic_sensor(1, N_EVALUATED)
     rows = rows_of(series)
     threshold = _threshold(series)
@@ -88,7 +88,7 @@ def build(_data: Path) -> BundleContent:
 
 
 def fit(series: SensorSeries, n_readings: int) -> Any:
-    """A Prophet of the first readings. The same readings give the same numbers."""
+    """Return a Prophet of the first readings. The same readings give the same numbers."""
     library = prophet_library()
     frame = pd.DataFrame(
         {"ds": series.times_s[:n_readings].astype("datetime64[s]"), "y": series.values[:n_readings]},
@@ -98,7 +98,7 @@ def fit(series: SensorSeries, n_readings: int) -> Any:
 
 
 def rows_of(series: SensorSeries) -> NDArray[np.float64]:
-    """(n, 3): day number, second of the day, value."""
+    """Return (n, 3): day number, second of the day, value."""
     days, seconds = np.divmod(series.times_s, SECONDS_PER_DAY)
     return np.stack([days, seconds, series.values], axis=1).astype(np.float64)
 

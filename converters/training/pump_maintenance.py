@@ -79,17 +79,20 @@ class Table:
 
     @property
     def pattern(self) -> NDArray[np.int64]:
-        """Which of the distinct rows of inputs each row is, (n,)."""
+        """Return which of the distinct rows of inputs each row is, (n,)."""
         return np.unique(self.inputs, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def is_there(data: Path) -> bool:
-    """Whether the table lies under `data`."""
+    """Return whether the table lies under `data`."""
     return any(data.glob(_PATTERN))
 
 
 def build(data: Path) -> BundleContent:
-    """The bundle from `data/sensor_maintenance*/*.csv`. Raises RecordingError when the table is missing or another."""
+    """Return the bundle from `data/sensor_maintenance*/*.csv`.
+
+    Raises RecordingError when the table is missing or another.
+    """
     table = load_table(data)
     n_training = int(len(table.status) * TRAINED_SHARE)
     rows, status = table.inputs[:n_training], table.status[:n_training]
@@ -116,7 +119,7 @@ def build(data: Path) -> BundleContent:
 
 
 def load_table(data: Path) -> Table:
-    """The table as published, UTF-8. Raises RecordingError when it is missing or another one."""
+    """Return the table as published, UTF-8. Raises RecordingError when it is missing or another one."""
     files = sorted(data.glob(_PATTERN))
     if not files:
         raise RecordingError(
@@ -141,7 +144,7 @@ def load_table(data: Path) -> Table:
 
 
 def metrics(table: Table) -> dict[str, float]:
-    """Honest figures first: by pattern; then what the platform's split and columns would have said."""
+    """Return figures, honest ones first: by pattern; then what the platform's split and columns would have said."""
     with_leak = np.concatenate([table.inputs, table.leaking], axis=1)
     n_training = int(len(table.status) * TRAINED_SHARE)
     is_training = np.arange(len(table.status)) < n_training

@@ -21,7 +21,7 @@ FEMTO_COLUMNS: Final = (2, 6)
 
 
 def read_ims_snapshot(path: Path) -> Samples:
-    """One second of four bearings, (4, 20480), from a text table, gzipped or not. Raises RecordingError."""
+    """Return one second of four bearings, (4, 20480), from a text table, gzipped or not. Raises RecordingError."""
     samples = load_recording(path, sample_rate_hz=IMS_RATE_HZ).samples
     if samples.shape != IMS_SHAPE:
         raise RecordingError(f"{path} has shape {samples.shape}, a snapshot has {IMS_SHAPE}")
@@ -29,7 +29,7 @@ def read_ims_snapshot(path: Path) -> Samples:
 
 
 def read_femto_burst(path: Path) -> Samples:
-    """A tenth of a second of one bearing, horizontal and vertical, (2, 2560). Raises RecordingError."""
+    """Return a tenth of a second of one bearing, horizontal and vertical, (2, 2560). Raises RecordingError."""
     samples = load_recording(path, sample_rate_hz=FEMTO_RATE_HZ).samples
     if len(samples) not in FEMTO_COLUMNS or samples.shape[1] != FEMTO_SAMPLES:
         raise RecordingError(f"{path} has shape {samples.shape}, a burst has (2, {FEMTO_SAMPLES})")
@@ -37,7 +37,7 @@ def read_femto_burst(path: Path) -> Samples:
 
 
 def read_first_microphone(path: Path, *, sample_rate_hz: int) -> Samples:
-    """Channel 0 of a sound file as (1, n), digital full scale 1. Raises RecordingError for another rate."""
+    """Return channel 0 of a sound file as (1, n), digital full scale 1. Raises RecordingError for another rate."""
     recording = load_recording(path)
     if recording.sample_rate_hz != sample_rate_hz:
         raise RecordingError(f"{path} has {recording.sample_rate_hz:g} Hz, expected {sample_rate_hz}")
@@ -45,7 +45,7 @@ def read_first_microphone(path: Path, *, sample_rate_hz: int) -> Samples:
 
 
 def require(files: list[Path], what: str, data: Path) -> list[Path]:
-    """The files, or RecordingError when there is none."""
+    """Return the files. Raises RecordingError when there is none."""
     if not files:
         raise RecordingError(f"{data} holds no {what}", hint="give the folder with the training data: --data DIR")
     return files

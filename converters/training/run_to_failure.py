@@ -33,7 +33,7 @@ AGENT_DEFAULT: Final = AlarmRule(over=20, enter=12, leave=4)
 
 
 def standing(is_over: NDArray[np.bool_], rule: AlarmRule = AGENT_DEFAULT) -> NDArray[np.bool_]:
-    """Whether an alarm stands after each window of one channel, (n,) -> (n,)."""
+    """Return whether an alarm stands after each window of one channel, (n,) -> (n,)."""
     stands = np.zeros(len(is_over), np.bool_)
     over = np.convolve(is_over.astype(np.int64), np.ones(rule.over, np.int64))[: len(is_over)]
     is_standing = False
@@ -44,12 +44,12 @@ def standing(is_over: NDArray[np.bool_], rule: AlarmRule = AGENT_DEFAULT) -> NDA
 
 
 def alarms(stands: NDArray[np.bool_]) -> int:
-    """How many alarms were raised."""
+    """Return how many alarms were raised."""
     return int(stands[0]) + int(np.count_nonzero(stands[1:] & ~stands[:-1]))
 
 
 def lead_time_s(stands: NDArray[np.bool_], times_s: NDArray[np.float64]) -> float:
-    """From the raising of the alarm that stands at the end to the end; `NO_LEAD` when none does."""
+    """Return the time from the raising of the alarm that stands at the end to the end; `NO_LEAD` when none does."""
     if not stands[-1]:
         return NO_LEAD
     quiet = np.flatnonzero(~stands)

@@ -57,12 +57,12 @@ class SensorSeries:
 
 
 def synthetic_sensors(n_readings: int = N_READINGS) -> tuple[SensorSeries, ...]:
-    """All of them, the same at every call."""
+    """Return all of them, the same at every call."""
     return tuple(synthetic_sensor(number, n_readings) for number in range(1, N_SENSORS + 1))
 
 
 def synthetic_sensor(number: int, n_readings: int = N_READINGS) -> SensorSeries:
-    """sensor-<number>, 1 to 15."""
+    """Return sensor-<number>, 1 to 15."""
     rng = np.random.default_rng((SEED, number))
     base = rng.uniform(20.0, 80.0)
     draws = np.array([(rng.random(), rng.normal(0.98, 0.02)) for _ in range(n_readings)])
@@ -75,7 +75,9 @@ def synthetic_sensor(number: int, n_readings: int = N_READINGS) -> SensorSeries:
 
 
 def with_fault(series: SensorSeries, fault: Fault, start: int) -> SensorSeries:
-    """The series with a fault from reading `start` on: a step up, a steady climb, a value that stays, or one spike."""
+    """Return the series with a fault from reading `start` on: a step up, a steady climb, a value that stays, or one
+    spike.
+    """
     values, since = series.values.copy(), np.arange(len(series.values) - start)
     match fault:
         case "step":

@@ -50,7 +50,7 @@ TOLERANCES: Final = Tolerances(feature_rtol=1e-6, feature_atol_std=0.0, score_at
 
 
 def build(_data: Path) -> BundleContent:
-    """The bundle. Its data are generated, so the folder of training data is not looked at."""
+    """Return the bundle. Its data are generated, so the folder of training data is not looked at."""
     sensors = synthetic_sensors()
     frame = lag_frame(sensors, n_lags=N_LAGS)
     rows = columns_of(frame[frame["position"] < N_TRAINING], FEATURES)
@@ -74,7 +74,7 @@ def build(_data: Path) -> BundleContent:
 
 
 def fit(rows: NDArray[np.float64]) -> tuple[ConvertedModel, float]:
-    """The model of raw training rows in the order of FEATURES, and the forest's own threshold."""
+    """Return the model of raw training rows in the order of FEATURES, and the forest's own threshold."""
     scaler = MinMaxScaler().fit(rows[:, SCALED])
     scaling = Scaling(len(FEATURES), (partial_step(scaler, np.array(SCALED), len(FEATURES)),))
     forest = IsolationForest(**HYPERPARAMETERS, n_jobs=1).fit(scaling.transform(rows))

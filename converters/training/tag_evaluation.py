@@ -25,7 +25,7 @@ Scores = Callable[[SensorSeries], NDArray[np.float64]]
 
 
 def alarm_readings(scores: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
-    """Where three of the newest five scores are over the threshold."""
+    """Return where three of the newest five scores are over the threshold."""
     with np.errstate(invalid="ignore"):
         is_over = (scores > threshold).astype(np.int64)
     over = np.convolve(is_over, np.ones(OVER_READINGS, np.int64))[: len(scores)]
@@ -33,7 +33,7 @@ def alarm_readings(scores: NDArray[np.float64], threshold: float) -> NDArray[np.
 
 
 def false_alarms(scores: Scores, series: Sequence[SensorSeries], threshold: float, *, start: int) -> dict[str, float]:
-    """Over the readings from `start` on, none of which is faulty."""
+    """Count alarms over the readings from `start` on, none of which is faulty."""
     over, alarms, days = 0, 0, 0.0
     for one in series:
         got = scores(one)
@@ -51,7 +51,7 @@ def false_alarms(scores: Scores, series: Sequence[SensorSeries], threshold: floa
 def faults_found(
     scores: Scores, series: Sequence[SensorSeries], threshold: float, *, starts: Sequence[int]
 ) -> dict[str, float]:
-    """Share of each kind of fault that raises an alarm within an hour; every start of every series."""
+    """Return the share of each kind of fault that raises an alarm within an hour; every start of every series."""
     found = {f"found_share_{fault}": 0.0 for fault in FAULTS}
     for one in series:
         before = alarm_readings(scores(one), threshold)

@@ -21,7 +21,7 @@ from cloud_sync.host.private_files import mode_beside
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Alone among those who change `folder`. Waits for the others; each of them holds it for milliseconds."""
+    """Hold `folder` alone among those who change it. Wait for the others; each of them holds it for milliseconds."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -31,7 +31,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def remove_file(path: Path) -> None:
-    """Gone for good when it returns; no file is fine. Raises OSError."""
+    """Remove a file for good before it returns; no file is fine. Raises OSError."""
     path.unlink(missing_ok=True)
     sync(path.parent)
 

@@ -48,7 +48,7 @@ class ModelBundle:
 
 
 def read_bundle(path: Path, *, keys_dir: Path, require_signature: bool = True) -> ModelBundle:
-    """The bundle in folder `path`, verified.
+    """Return the bundle in folder `path`, verified.
 
     `keys_dir` holds the public keys that may sign (see `keyring`). With `require_signature` False
     neither signature nor keys are looked at; digests always are.

@@ -65,7 +65,7 @@ class Pointer(BaseModel):
     history: tuple[Step, ...] = ()
 
     def previous(self, present: Sequence[str]) -> str | None:
-        """The newest champion before this one that was not rolled back and is among the versions `present`."""
+        """Return the newest champion before this one that was not rolled back and is among the versions `present`."""
         bad = {step.version for step in self.history if step.is_rolled_back} | {self.version}
         return next((s.version for s in self.history if s.version not in bad and s.version in present), None)
 
@@ -74,7 +74,7 @@ class Pointer(BaseModel):
         return frozenset({self.version, *(step.version for step in self.history)})
 
     def moved(self, version: str, note: Note | None, *, on_probation: bool, is_rollback: bool) -> Pointer:
-        """The pointer at `version`, with what counted so far put into the history."""
+        """Return the pointer at `version`, with what counted so far put into the history."""
         left = Step(
             version=self.version,
             since=self.since,
@@ -92,7 +92,7 @@ class Pointer(BaseModel):
 
 
 def read_pointer(folder: Path) -> Pointer:
-    """Raises BundleError when it is missing or cannot be used."""
+    """Return the pointer of a bundle's folder. Raises BundleError when it is missing or cannot be used."""
     path = folder / POINTER_FILE
     try:
         return Pointer.model_validate_json(path.read_bytes())
@@ -109,7 +109,7 @@ def read_pointer(folder: Path) -> Pointer:
 
 
 def pointer_or_none(folder: Path) -> Pointer | None:
-    """The same without an error: for those who look at all of them."""
+    """Return the same without an error: for those who look at all of them."""
     try:
         return read_pointer(folder)
     except BundleError:

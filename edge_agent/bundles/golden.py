@@ -56,7 +56,7 @@ class GoldenVectors:
 
 
 def open_extractor(bundle: ModelBundle) -> Extractor:
-    """The feature code the bundle asks for. Raises BundleError, by name, when this agent does not have it."""
+    """Return the feature code the bundle asks for. Raises BundleError, by name, when this agent does not have it."""
     try:
         return build_extractor(bundle.spec)
     except (SignalError, ConfigurationError) as exc:
@@ -67,7 +67,7 @@ def open_extractor(bundle: ModelBundle) -> Extractor:
 
 
 def open_model(bundle: ModelBundle) -> OnnxModel:
-    """The bundle's graph in the runtime. Raises BundleError when it cannot be loaded."""
+    """Return the bundle's graph in the runtime. Raises BundleError when it cannot be loaded."""
     manifest = bundle.manifest
     return OnnxModel(
         bundle.model,
@@ -104,7 +104,7 @@ def prove(bundle: ModelBundle, *, extractor: Extractor | None = None, model: Onn
 
 
 def is_tabular(bundle: ModelBundle) -> bool:
-    """True for models over tags, which have no samples and no windows."""
+    """Return True for models over tags, which have no samples and no windows."""
     return bundle.spec.window_samples == 0
 
 

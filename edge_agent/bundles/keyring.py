@@ -49,7 +49,7 @@ class KeyRing:
     revoked: frozenset[str]
 
     def signer_of(self, content: bytes, signature: Signature) -> str:
-        """The id of the key that signed `content`. Raises BundleError: unknown, revoked, or it does not fit."""
+        """Return the id of the key that signed `content`. Raises BundleError: unknown, revoked, or it does not fit."""
         if signature.key_id is not None:
             self._refuse_by_name(signature.key_id)
         for key_id, key in self.keys.items():
@@ -75,7 +75,10 @@ class KeyRing:
 
 
 def read_key_ring(folder: Path) -> KeyRing:
-    """Raises BundleError: no key, a closed folder, a file that is no Ed25519 key, an unusable revoked list."""
+    """Return the keys in a folder.
+
+    Raises BundleError: no key, a closed folder, a file that is no Ed25519 key, an unusable revoked list.
+    """
     try:
         files = [file for file in entries_of(folder) if file.suffix == ".pub"]
     except BundleError as exc:
@@ -90,7 +93,7 @@ def read_key_ring(folder: Path) -> KeyRing:
 
 
 def parse_signature(content: bytes) -> Signature:
-    """What manifest.sig holds. Raises BundleError."""
+    """Return what manifest.sig holds. Raises BundleError."""
     if (line := _LINE.fullmatch(content)) is not None:
         return Signature(bytes.fromhex(line[2].decode()), line[1].decode())
     if len(content) == RAW_SIGNATURE_BYTES:
@@ -99,7 +102,7 @@ def parse_signature(content: bytes) -> Signature:
 
 
 def key_id_of(key: Ed25519PublicKey) -> str:
-    """The first 16 hex digits of the SHA-256 of the key's bytes; also the name of its file."""
+    """Return the first 16 hex digits of the SHA-256 of the key's bytes; also the name of its file."""
     return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
 
 

@@ -30,7 +30,7 @@ Scalar = float | int | str | bool | None
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """Sorts versions: 1.10.0 is newer than 1.9.0."""
+    """Return a key that sorts versions: 1.10.0 is newer than 1.9.0."""
     return tuple(int(part) for part in version.split("."))
 
 

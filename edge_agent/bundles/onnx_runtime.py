@@ -48,7 +48,7 @@ class _Graph:
         self._check_width()
 
     def run(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The output for one row or more, finite. Raises as `OnnxModel.score` does."""
+        """Return the output for one row or more, finite. Raises as `OnnxModel.score` does."""
         try:
             scores: NDArray[np.float32] = self._session.run(self._outputs, {self._input: values})[0]
         except ORT_ERRORS as exc:
@@ -96,7 +96,7 @@ class OnnxModel:
         self._graph = _Graph(model, input_name=input_name, output_name=output_name, n_features=n_features)
 
     def score(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores of rows of features: float32 (n, n_features) -> float32 (n,), higher = more anomalous.
+        """Return scores of rows of features: float32 (n, n_features) -> float32 (n,), higher = more anomalous.
 
         Raises
         ------
@@ -127,7 +127,10 @@ class MergedOnnxModel:
         self._graph = _Graph(model, input_name=input_name, output_name=output_name, n_features=n_features)
 
     def score(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32 (n, n_features) -> (n_models, n), one line per model as in `names`. Raises as `OnnxModel.score`."""
+        """Return float32 (n, n_features) -> (n_models, n), one line per model as in `names`.
+
+        Raises as `OnnxModel.score`.
+        """
         self._graph.check_rows(values)
         shape = (len(self.names), len(values))
         if not len(values):

@@ -48,7 +48,7 @@ class Windower:
         self._was_refused = False
 
     def push(self, block: SampleBlock) -> list[WindowBatch | Gap]:
-        """What this block completes: gaps first, then windows, oldest first."""
+        """Return what this block completes: gaps first, then windows, oldest first."""
         out: list[WindowBatch | Gap] = []
         if (refusal := self._refusal(block)) is not None:
             self._reset()
@@ -69,7 +69,7 @@ class Windower:
         return out
 
     def cut_as(self, *, sample_rate_hz: float, window_samples: int, hop_samples: int) -> Windower:
-        """The same stream cut otherwise from here on: samples that fill no window yet go on into the next.
+        """Cut the same stream otherwise from here on: samples that fill no window yet go on into the next.
 
         Returns itself when nothing changes. At another rate what is held is dropped: it belongs to no window there.
         """

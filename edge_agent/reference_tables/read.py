@@ -47,12 +47,12 @@ class KnownBearing:
 
 
 def read_machine_groups(path: Path = SEVERITY_ZONES_FILE) -> dict[str, MachineGroup]:
-    """Groups by name, in the order of the file. Raises ConfigurationError."""
+    """Return groups by name, in the order of the file. Raises ConfigurationError."""
     return _entries(path, "group", _GROUP_FIELDS, lambda fields: MachineGroup(**fields))
 
 
 def read_bearings(path: Path = BEARINGS_FILE) -> dict[str, KnownBearing]:
-    """Bearings by designation, in the order of the file. Raises ConfigurationError."""
+    """Return bearings by designation, in the order of the file. Raises ConfigurationError."""
     return _entries(path, "bearing", _BEARING_FIELDS, _bearing)
 
 

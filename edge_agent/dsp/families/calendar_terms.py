@@ -46,12 +46,12 @@ FORMULAS: Final = (
 
 
 def day_and_second(time_ns: int) -> tuple[int, int]:
-    """Whole days since 1970-01-01 UTC and whole seconds of that day, of a time in ns since the epoch."""
+    """Return whole days since 1970-01-01 UTC and whole seconds of that day, of a time in ns since the epoch."""
     return divmod(time_ns // 1_000_000_000, SECONDS_PER_DAY)
 
 
 def is_instant(days: Samples, seconds: Samples) -> NDArray[np.bool_]:
-    """Where a pair is one that `day_and_second` can give: whole, and the second within its day."""
+    """Return where a pair is one that `day_and_second` can give: whole, and the second within its day."""
     with np.errstate(invalid="ignore"):
         whole = (np.floor(days) == days) & (np.floor(seconds) == seconds)
         inside = (np.abs(days) <= MAX_DAYS) & (seconds >= 0) & (seconds < SECONDS_PER_DAY)

@@ -136,7 +136,10 @@ class EnvelopeExtractor(WindowsAtSpeed):
 
 
 def envelope_band(n_samples: int, sample_rate_hz: float, low_hz: float, high_hz: float) -> slice:
-    """Bins of the band, limits inclusive. Raises SignalError for a band that is none or reaches the Nyquist bin."""
+    """Return the bins of the band, limits inclusive.
+
+    Raises SignalError for a band that is none or reaches the Nyquist bin.
+    """
     if not 0 < low_hz < high_hz:
         raise SignalError(f"{NAME}: the band must rise from above 0, not {low_hz:g} to {high_hz:g} Hz")
     if high_hz >= sample_rate_hz / 2:
@@ -156,7 +159,7 @@ def envelope_band(n_samples: int, sample_rate_hz: float, low_hz: float, high_hz:
 
 
 def band_envelope_squared(window: Window, band: slice) -> Window:
-    """|z|^2 of the bins of the band, shape (n,) -> (n,), in the squared unit of the samples."""
+    """Return |z|^2 of the bins of the band, shape (n,) -> (n,), in the squared unit of the samples."""
     spectrum = scipy.fft.rfft(window - window.mean(), workers=1)
     analytic = np.zeros(len(window), np.complex128)
     analytic[band] = 2.0 * spectrum[band]
@@ -167,7 +170,7 @@ def band_envelope_squared(window: Window, band: slice) -> Window:
 def envelope_spectrum(
     samples: NDArray[np.floating], *, sample_rate_hz: float, low_hz: float, high_hz: float
 ) -> tuple[NDArray[np.float64], Spectrum]:
-    """Frequencies in Hz and peak amplitudes of the envelope's lines, each of shape (n // 2 + 1,), to look at.
+    """Return frequencies in Hz and peak amplitudes of the envelope's lines, each of shape (n // 2 + 1,), to look at.
 
     `samples` is one finite channel, shape (n,). Raises SignalError as `EnvelopeExtractor` does.
     """

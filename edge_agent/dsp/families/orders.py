@@ -112,7 +112,7 @@ class OrderExtractor(WindowsAtSpeed):
 def order_spectrum(
     samples: NDArray[np.floating], *, sample_rate_hz: float, shaft_hz: float | NDArray[np.floating]
 ) -> tuple[Spectrum, int]:
-    """Peak amplitudes over order, shape (n,) -> (n_bins,), and the number of turns: bin k is order k / n_turns.
+    """Return peak amplitudes over order, shape (n,) -> (n_bins,), and the number of turns: bin k is order k / n_turns.
 
     Raises SignalError as `at_equal_angles` does.
     """
@@ -123,7 +123,7 @@ def order_spectrum(
 def at_equal_angles(
     samples: NDArray[np.floating], *, sample_rate_hz: float, shaft_hz: float | NDArray[np.floating]
 ) -> tuple[Window, int]:
-    """Samples at equal angles of the shaft, beginning with the first sample, over an even number of whole turns.
+    """Return samples at equal angles of the shaft, beginning with the first sample, over an even number of whole turns.
 
     Parameters
     ----------

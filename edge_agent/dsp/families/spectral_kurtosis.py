@@ -107,7 +107,7 @@ class SpectralKurtosisExtractor:
 
 
 def spectral_kurtosis(samples: NDArray[np.floating], *, frame_samples: int) -> NDArray[np.float64]:
-    """K of bins 2 to n_bins - 3 of frames of this length, shape (n,) -> (frame_samples // 2 - 3,).
+    """Return K of bins 2 to n_bins - 3 of frames of this length, shape (n,) -> (frame_samples // 2 - 3,).
 
     Scale-free. NaN where a bin is zero in every frame.
     """
@@ -125,7 +125,7 @@ def spectral_kurtosis(samples: NDArray[np.floating], *, frame_samples: int) -> N
 
 
 def choose_band(samples: NDArray[np.floating], sample_rate_hz: float, *, min_bandwidth_hz: float = 0.0) -> Band:
-    """The most impulsive band of one channel, for setting up envelope analysis; not for every window.
+    """Return the most impulsive band of one channel, for setting up envelope analysis; not for every window.
 
     Parameters
     ----------

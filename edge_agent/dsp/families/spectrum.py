@@ -159,7 +159,7 @@ class SpectrumParameters:
 def read_parameters(
     values: Mapping[str, float | int | str | bool], *, window_samples: int, sample_rate_hz: float
 ) -> SpectrumParameters:
-    """Raises SignalError naming the parameter, or the band, that cannot be had."""
+    """Return the parameters of a spec. Raises SignalError naming the parameter, or the band, that cannot be had."""
     parameters = Parameters(NAME, values, known=_PARAMETERS)
     return SpectrumParameters(
         taper=parameters.choice("taper", HANN, known=TAPERS),

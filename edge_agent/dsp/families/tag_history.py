@@ -96,7 +96,7 @@ class TagHistoryExtractor:
 
 
 def lags_of(spec: FeatureSpec) -> int:
-    """How many readings before the newest one a history of this spec holds. Raises SignalError."""
+    """Return how many readings before the newest one a history of this spec holds. Raises SignalError."""
     parameters = Parameters(NAME, {"n_lags": spec.parameters.get("n_lags", 0)}, known=("n_lags",))
     n_lags = parameters.whole("n_lags", at_least=1)
     if n_lags > MAX_LAGS:
@@ -105,7 +105,7 @@ def lags_of(spec: FeatureSpec) -> int:
 
 
 def histories(values: ArrayLike, qualities: ArrayLike, *, n_lags: int) -> NDArray[np.float32]:
-    """One history per reading of an unbroken series: (n,) values and qualities -> (n, 2 (n_lags + 1)).
+    """Return one history per reading of an unbroken series: (n,) values and qualities -> (n, 2 (n_lags + 1)).
 
     Each holds its reading and what came before it, nothing later.
     """

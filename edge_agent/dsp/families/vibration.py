@@ -156,7 +156,7 @@ class VibrationExtractor:
 
 
 def window_moments(samples: Samples) -> Moments:
-    """Moments of each window, shape (n_channels, n_windows, n) -> arrays of shape (n_channels, n_windows)."""
+    """Return moments of each window, shape (n_channels, n_windows, n) -> arrays of shape (n_channels, n_windows)."""
     n_channels, n_windows, n = samples.shape
     channel_stride, window_stride, sample_stride = samples.strides
     half = n // 2

@@ -24,7 +24,7 @@ class Parameters:
         return name in self._values
 
     def number(self, name: str, default: float | None = None) -> float:
-        """A finite number. Without a default it must be given. Raises SignalError."""
+        """Return a finite number. Without a default it must be given. Raises SignalError."""
         value = self._values.get(name, default)
         if value is None:
             raise SignalError(f"{self._family} needs the parameter {name}")
@@ -33,21 +33,21 @@ class Parameters:
         return float(value)
 
     def positive(self, name: str, default: float | None = None) -> float:
-        """A number above zero. Raises SignalError."""
+        """Return a number above zero. Raises SignalError."""
         value = self.number(name, default)
         if value <= 0:
             raise SignalError(f"{self._family}: {name} must be above 0, not {value:g}")
         return value
 
     def whole(self, name: str, default: int | None = None, *, at_least: int) -> int:
-        """A whole number. Raises SignalError."""
+        """Return a whole number. Raises SignalError."""
         value = self.number(name, default)
         if not value.is_integer() or value < at_least:
             raise SignalError(f"{self._family}: {name} must be a whole number of at least {at_least}, not {value:g}")
         return int(value)
 
     def choice(self, name: str, default: str, *, known: Sequence[str]) -> str:
-        """One of a few words. Raises SignalError."""
+        """Return one of a few words. Raises SignalError."""
         value = self._values.get(name, default)
         if not isinstance(value, str) or value not in known:
             raise SignalError(f"{self._family}: {name} must be one of {', '.join(known)}, not {value!r}")

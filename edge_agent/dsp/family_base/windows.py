@@ -31,7 +31,7 @@ MIN_SAMPLES: Final = 4
 
 
 def check_windows(samples: Samples, window_samples: int) -> None:
-    """Raises SignalError unless samples are float32 of shape (n_channels, n_windows, window_samples)."""
+    """Raise SignalError unless samples are float32 of shape (n_channels, n_windows, window_samples)."""
     if samples.ndim != 3 or samples.shape[-1] != window_samples:
         raise SignalError(
             f"these windows have shape {samples.shape}; this extractor takes (n_channels, n_windows, {window_samples})",
@@ -42,7 +42,7 @@ def check_windows(samples: Samples, window_samples: int) -> None:
 
 
 def check_sampling(family: str, *, window_samples: int, sample_rate_hz: float) -> None:
-    """Raises SignalError unless a window of this length at this rate has a spectrum."""
+    """Raise SignalError unless a window of this length at this rate has a spectrum."""
     if window_samples < MIN_SAMPLES:
         raise SignalError(f"{family} needs a window of at least {MIN_SAMPLES} samples, not {window_samples}")
     if not (np.isfinite(sample_rate_hz) and sample_rate_hz > 0):
@@ -50,7 +50,10 @@ def check_sampling(family: str, *, window_samples: int, sample_rate_hz: float) -
 
 
 def columns_of(features: tuple[FeatureId, ...], formulas: Sequence[Formula]) -> list[int]:
-    """Where each feature stands among the formulas. Raises SignalError naming what is not there, or no features."""
+    """Return where each feature stands among the formulas.
+
+    Raises SignalError naming what is not there, or no features.
+    """
     names = [formula.name for formula in formulas]
     unknown = [feature.name for feature in features if feature.name not in names]
     if unknown or not features:
@@ -64,7 +67,8 @@ def columns_of(features: tuple[FeatureId, ...], formulas: Sequence[Formula]) -> 
 
 
 def each_window(samples: Samples, n_features: int, compute: Callable[[Window, tuple[int, int]], Row]) -> Extracted:
-    """`compute(window, (channel, index))` for every window that is finite and not flat, as `Extractor.extract` returns.
+    """Return `compute(window, (channel, index))` for every window that is finite and not flat, as `Extractor.extract`
+    returns.
 
     A row that holds a value float32 cannot (NaN, infinite, beyond 3.4e38) makes its window unusable.
     """
@@ -87,12 +91,12 @@ def each_window(samples: Samples, n_features: int, compute: Callable[[Window, tu
 
 
 def no_windows(samples: Samples, n_features: int) -> Extracted:
-    """The answer to a batch without windows or channels."""
+    """Return the answer to a batch without windows or channels."""
     return np.empty((*samples.shape[:2], n_features), np.float32), np.empty(samples.shape[:2], bool)
 
 
 def answer(values: NDArray[np.float64], *, is_varying: NDArray[np.bool_]) -> Extracted:
-    """Float32 values, and where they are honest: all of them finite, of a window that is not a flat line.
+    """Return float32 values, and where they are honest: all of them finite, of a window that is not a flat line.
 
     Shapes (n_channels, n_windows, n_features) and (n_channels, n_windows). A value beyond float32 is not finite.
     The caller silences NumPy's warnings.

@@ -41,7 +41,7 @@ class LineSearch:
     max_hz: float
 
     def problem(self, line_hz: float) -> str | None:
-        """Why a line cannot be looked for here, in words, or None."""
+        """Return why a line cannot be looked for here, in words, or None."""
         periods = line_hz * self.duration_s
         if periods < MIN_PERIODS * (1.0 - 1e-9):
             return (
@@ -59,12 +59,12 @@ class LineSearch:
         return None
 
     def check(self, name: str, line_hz: float) -> None:
-        """Raises SignalError with the problem, if there is one."""
+        """Raise SignalError with the problem, if there is one."""
         if (problem := self.problem(line_hz)) is not None:
             raise SignalError(f"{name} cannot be looked for: {problem}")
 
     def measure(self, power: Spectrum, line_hz: float) -> tuple[float, float]:
-        """Height of the lines and their mean ratio to the background.
+        """Return the height of the lines and their mean ratio to the background.
 
         Parameters
         ----------

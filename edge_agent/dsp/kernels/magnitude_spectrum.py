@@ -28,7 +28,7 @@ MIN_SAMPLES: Final = 4
 
 
 def positive_frequencies_hz(*, n_samples: int, sample_rate_hz: float) -> NDArray[np.float64]:
-    """k * sample_rate / n for k = 1..ceil(n/2)-1, in Hz. Raises SignalError for a short window or a bad rate."""
+    """Return k * sample_rate / n for k = 1..ceil(n/2)-1, in Hz. Raises SignalError for a short window or a bad rate."""
     if n_samples < MIN_SAMPLES:
         raise SignalError(f"a spectrum needs a window of at least {MIN_SAMPLES} samples, not {n_samples}")
     if not (np.isfinite(sample_rate_hz) and sample_rate_hz > 0):
@@ -38,7 +38,7 @@ def positive_frequencies_hz(*, n_samples: int, sample_rate_hz: float) -> NDArray
 
 
 def magnitude_spectrum(*, samples: Signal) -> Signal:
-    """|FFT(x)| at the positive frequencies, shape (..., n) -> (..., ceil(n/2)-1), in the unit of the samples."""
+    """Return |FFT(x)| at the positive frequencies, shape (..., n) -> (..., ceil(n/2)-1), in the unit of the samples."""
     n = samples.shape[-1]
     if n < MIN_SAMPLES:
         raise SignalError(f"a spectrum needs a window of at least {MIN_SAMPLES} samples, not {n}")
@@ -46,18 +46,18 @@ def magnitude_spectrum(*, samples: Signal) -> Signal:
 
 
 def dominant_frequency(*, samples: Signal, sample_rate_hz: float) -> Signal:
-    """Frequency of the largest |FFT| bin (the lowest of equals), shape (..., n) -> (...), in Hz."""
+    """Return the frequency of the largest |FFT| bin (the lowest of equals), shape (..., n) -> (...), in Hz."""
     frequencies = positive_frequencies_hz(n_samples=samples.shape[-1], sample_rate_hz=sample_rate_hz)
     return np.asarray(frequencies[np.argmax(magnitude_spectrum(samples=samples), axis=-1)])
 
 
 def dominant_amplitude(*, samples: Signal) -> Signal:
-    """The largest |FFT|, not normalised: A * n / 2 for a sine of amplitude A on a bin. Shape (..., n) -> (...)."""
+    """Return the largest |FFT|, not normalised: A * n / 2 for a sine of amplitude A on a bin. Shape (..., n) -> (...)."""
     return np.asarray(np.max(magnitude_spectrum(samples=samples), axis=-1))
 
 
 def spectral_centroid(*, samples: Signal, sample_rate_hz: float) -> Signal:
-    """sum(f * |X|) / sum(|X|), shape (..., n) -> (...), in Hz; NaN where the spectrum is zero."""
+    """Return sum(f * |X|) / sum(|X|), shape (..., n) -> (...), in Hz; NaN where the spectrum is zero."""
     frequencies = positive_frequencies_hz(n_samples=samples.shape[-1], sample_rate_hz=sample_rate_hz)
     magnitude = magnitude_spectrum(samples=samples)
     with np.errstate(invalid="ignore"):
@@ -65,7 +65,7 @@ def spectral_centroid(*, samples: Signal, sample_rate_hz: float) -> Signal:
 
 
 def high_frequency_energy_ratio(*, samples: Signal, sample_rate_hz: float) -> Signal:
-    """sum(|X|^2, f > 1000 Hz) / sum(|X|^2), shape (..., n) -> (...), 0..1; NaN where the spectrum is zero."""
+    """Return sum(|X|^2, f > 1000 Hz) / sum(|X|^2), shape (..., n) -> (...), 0..1; NaN where the spectrum is zero."""
     frequencies = positive_frequencies_hz(n_samples=samples.shape[-1], sample_rate_hz=sample_rate_hz)
     energy = np.square(magnitude_spectrum(samples=samples))
     with np.errstate(invalid="ignore"):
@@ -73,7 +73,9 @@ def high_frequency_energy_ratio(*, samples: Signal, sample_rate_hz: float) -> Si
 
 
 def high_frequency_energy_sum(*, samples: Signal, sample_rate_hz: float) -> Signal:
-    """sum(|X|^2, f > 1000 Hz), shape (..., n) -> (...), in the square of the samples' unit; grows with the window."""
+    """Return sum(|X|^2, f > 1000 Hz), shape (..., n) -> (...), in the square of the samples' unit; grows with the
+    window.
+    """
     frequencies = positive_frequencies_hz(n_samples=samples.shape[-1], sample_rate_hz=sample_rate_hz)
     energy = np.square(magnitude_spectrum(samples=samples))
     return np.asarray(np.sum(energy[..., frequencies > HIGH_FREQUENCY_HZ], axis=-1))

@@ -87,7 +87,7 @@ class MelCepstrum:
         self._dct = dct_matrix(n_out=parameters.n_mfcc, n_in=parameters.n_mels)
 
     def decibels(self, samples: Signal) -> Signal:
-        """Mel power in dB, shape (n,) -> (1 + n // hop_length, n_mels), never 80 dB under its own maximum."""
+        """Return the mel power in dB, shape (n,) -> (1 + n // hop_length, n_mels), never 80 dB under its own maximum."""
         decibels = self._mel_power(self._frames(samples))
         np.maximum(decibels, np.float32(POWER_FLOOR), out=decibels)
         np.log10(decibels, out=decibels)
@@ -96,11 +96,14 @@ class MelCepstrum:
         return decibels
 
     def coefficients(self, samples: Signal) -> Matrix:
-        """MFCC, shape (n,) -> (n_mfcc, 1 + n // hop_length): `librosa.feature.mfcc(y=samples)`."""
+        """Return MFCC, shape (n,) -> (n_mfcc, 1 + n // hop_length): `librosa.feature.mfcc(y=samples)`."""
         return np.asarray(self._dct @ self.decibels(samples).T.astype(np.float64))
 
     def mean_coefficients(self, samples: Signal) -> Matrix:
-        """Mean over time of the coefficients, shape (n,) -> (n_mfcc,). The DCT is linear: the mean goes first."""
+        """Return the mean over time of the coefficients, shape (n,) -> (n_mfcc,).
+
+        The DCT is linear: the mean goes first.
+        """
         return np.asarray(self._dct @ self.decibels(samples).mean(axis=0, dtype=np.float64))
 
     def _frames(self, samples: Signal) -> Signal:
@@ -124,24 +127,24 @@ class MelCepstrum:
 
 
 def hann(*, n: int) -> Matrix:
-    """Periodic Hann window: 0.5 - 0.5 cos(2 pi i / n), shape (n,)."""
+    """Return the periodic Hann window: 0.5 - 0.5 cos(2 pi i / n), shape (n,)."""
     return np.asarray(0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n) / n))
 
 
 def mel_from_hz(frequency_hz: Matrix) -> Matrix:
-    """Slaney's mel scale, any shape."""
+    """Return Slaney's mel scale, any shape."""
     above = _LOG_FROM_MEL + np.log(np.maximum(frequency_hz, _LOG_FROM_HZ) / _LOG_FROM_HZ) / _LOG_STEP
     return np.asarray(np.where(frequency_hz < _LOG_FROM_HZ, frequency_hz / _LINEAR_STEP_HZ, above))
 
 
 def hz_from_mel(mel: Matrix) -> Matrix:
-    """Inverse of `mel_from_hz`, any shape."""
+    """Return the inverse of `mel_from_hz`, any shape."""
     above = _LOG_FROM_HZ * np.exp(_LOG_STEP * (np.maximum(mel, _LOG_FROM_MEL) - _LOG_FROM_MEL))
     return np.asarray(np.where(mel < _LOG_FROM_MEL, mel * _LINEAR_STEP_HZ, above))
 
 
 def mel_filters(*, sample_rate_hz: float, n_fft: int, n_mels: int) -> Matrix:
-    """Triangles of unit area, equally spaced in mel up to half the rate: shape (n_mels, 1 + n_fft // 2), 1/Hz."""
+    """Return triangles of unit area, equally spaced in mel up to half the rate: shape (n_mels, 1 + n_fft // 2), 1/Hz."""
     nyquist_hz = np.array(sample_rate_hz / 2.0)
     edges_hz = hz_from_mel(np.linspace(0.0, mel_from_hz(nyquist_hz), n_mels + 2))
     bins_hz = np.arange(1 + n_fft // 2) * (sample_rate_hz / n_fft)
@@ -152,7 +155,9 @@ def mel_filters(*, sample_rate_hz: float, n_fft: int, n_mels: int) -> Matrix:
 
 
 def dct_matrix(*, n_out: int, n_in: int) -> Matrix:
-    """Orthonormal DCT-II: sqrt(2/n) cos(pi k (2 i + 1) / 2n), the first row divided by sqrt(2); shape (n_out, n_in)."""
+    """Return the orthonormal DCT-II: sqrt(2/n) cos(pi k (2 i + 1) / 2n), the first row divided by sqrt(2); shape (n_out,
+    n_in).
+    """
     k, i = np.arange(n_out)[:, np.newaxis], np.arange(n_in)[np.newaxis]
     matrix = np.sqrt(2.0 / n_in) * np.cos(np.pi * k * (2 * i + 1) / (2 * n_in))
     matrix[0] /= np.sqrt(2.0)

@@ -56,7 +56,7 @@ class Moments:
 
 
 def half_moments(halves: Samples) -> Moments:
-    """Moments of each row: shape (n_channels, n_halves, n) -> arrays of shape (n_channels, n_halves).
+    """Return the moments of each row: shape (n_channels, n_halves, n) -> arrays of shape (n_channels, n_halves).
 
     Rows with a sample that is not finite come out not finite; the caller silences NumPy's warnings.
     """
@@ -82,7 +82,7 @@ def sum_products(a: Samples, b: Samples, out: Samples | Column, *, piece: int = 
 
 
 def blocks_of(shape: tuple[int, int, int]) -> list[tuple[slice, slice]]:
-    """Index rectangles that cover the rows of (n_channels, n_rows, n_samples), each small enough for the cache."""
+    """Return the index rectangles that cover the rows of (n_channels, n_rows, n_samples), each small enough for the cache."""
     n_channels, n_rows, n_samples = shape
     size = max(_MIN_BLOCK_ROWS, _BLOCK_SAMPLES // n_samples)
     rows = max(1, min(n_rows, size))
@@ -95,7 +95,7 @@ def blocks_of(shape: tuple[int, int, int]) -> list[tuple[slice, slice]]:
 
 
 def merged(a: Moments, b: Moments) -> Moments:
-    """Moments of each window from those of its first and second part."""
+    """Return the moments of each window from those of its first and second part."""
     n = a.n + b.n
     delta = b.mean - a.mean
     share = delta / n
@@ -115,7 +115,7 @@ def merged(a: Moments, b: Moments) -> Moments:
 
 
 def shared_halves(halves: Moments) -> Moments:
-    """Moments of windows that overlap by half, from the halves they are made of: (..., n+1) -> (..., n)."""
+    """Return the moments of windows that overlap by half, from the halves they are made of: (..., n+1) -> (..., n)."""
     return merged(_along(halves, slice(None, -1)), _along(halves, slice(1, None)))
 
 

@@ -75,7 +75,7 @@ class Periodogram:
         self._amplitude_unit = 2.0 / float(np.sum(weights))
 
     def of(self, block: Samples, *, peak: Column) -> PowerSpectra:
-        """Spectra of windows (n_channels, n_windows, n) whose max |x| is `peak`, in C order.
+        """Return the spectra of windows (n_channels, n_windows, n) whose max |x| is `peak`, in C order.
 
         A rest of the window that fills no segment is left out. Bad samples stay in their own window; the caller
         silences NumPy's warnings of them.

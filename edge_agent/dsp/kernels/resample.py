@@ -67,11 +67,14 @@ class Resampler:
         self._reach = max((group.begin + len(group.matrix) for group in self._groups), default=0)
 
     def n_resampled(self, n_samples: int) -> int:
-        """How many samples `n_samples` become."""
+        """Return how many samples `n_samples` become."""
         return n_samples if self._is_identity else math.ceil(n_samples * (self._to_rate_hz / self._from_rate_hz))
 
     def resample(self, samples: Signal) -> Signal:
-        """Shape (n,) -> (ceil(n * ratio),), same unit and gain. Raises SignalError if nothing is left of it."""
+        """Resample: shape (n,) -> (ceil(n * ratio),), same unit and gain.
+
+        Raises SignalError if nothing is left of it.
+        """
         if self._is_identity:
             return samples
         n_computed = int(len(samples) * self._to_rate_hz / self._from_rate_hz)
@@ -98,7 +101,7 @@ class Resampler:
 
 
 def kaiser_fast_wing() -> NDArray[np.float64]:
-    """Right half of the filter, from its centre: shape (24 * 512 + 1,), 512 points for each zero crossing."""
+    """Return the right half of the filter, from its centre: shape (24 * 512 + 1,), 512 points for each zero crossing."""
     n = _ZERO_CROSSINGS * _POINTS_PER_CROSSING
     crossings = np.linspace(0, _ZERO_CROSSINGS, n + 1)
     return np.asarray(_ROLLOFF * np.sinc(_ROLLOFF * crossings) * np.kaiser(2 * n + 1, _KAISER_BETA)[n:])

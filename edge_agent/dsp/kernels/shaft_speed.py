@@ -28,11 +28,11 @@ class SpeedAwareExtractor(Extractor, Protocol):
 
     @property
     def needs_speed(self) -> bool:
-        """Whether `extract` would refuse: features depend on a speed and the spec fixes none."""
+        """Return whether `extract` would refuse: features depend on a speed and the spec fixes none."""
         ...
 
     def extract_at(self, samples: Samples, shaft_hz: NDArray[np.floating]) -> Extracted:
-        """`extract`, with the shaft's speed in each window, shape (n_channels, n_windows), in Hz.
+        """Extract as `extract` does, with the shaft's speed in each window, shape (n_channels, n_windows), in Hz.
 
         It takes the place of the spec's own `shaft_hz`. A speed of zero, below, or NaN makes its window not usable
         where a feature depends on it. Raises SignalError for speeds of another shape.
@@ -77,12 +77,15 @@ class WindowsAtSpeed(ABC):
 
 
 def fixed_speed_hz(parameters: Parameters) -> float | None:
-    """The spec's `shaft_hz`, or None. Raises SignalError unless it is above zero."""
+    """Return the spec's `shaft_hz`, or None. Raises SignalError unless it is above zero."""
     return parameters.positive("shaft_hz") if "shaft_hz" in parameters else None
 
 
 def checked_speeds(shaft_hz: NDArray[np.floating], samples: Samples) -> Speeds:
-    """Speeds in float64, NaN where the shaft does not turn. Raises SignalError unless there is one for each window."""
+    """Return the speeds in float64, NaN where the shaft does not turn.
+
+    Raises SignalError unless there is one for each window.
+    """
     if shaft_hz.shape != samples.shape[:2]:
         raise SignalError(
             f"shaft speeds of shape {shaft_hz.shape} came with windows of shape {samples.shape};"
@@ -94,7 +97,7 @@ def checked_speeds(shaft_hz: NDArray[np.floating], samples: Samples) -> Speeds:
 
 
 def same_speed(shaft_hz: float | None, samples: Samples) -> Speeds:
-    """One speed for every window; NaN where there is none."""
+    """Return one speed for every window; NaN where there is none."""
     return np.full(samples.shape[:2], np.nan if shaft_hz is None else shaft_hz)
 
 

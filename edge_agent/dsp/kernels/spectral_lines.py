@@ -25,7 +25,9 @@ Indices = NDArray[np.intp]
 
 
 def line_columns(spectra: PowerSpectra, *, n_peaks: int, highest_order: int) -> Columns:
-    """The dominant line, the `n_peaks` highest peaks, and harmonics up to `highest_order`; neither where that is 0."""
+    """Return the dominant line, the `n_peaks` highest peaks, and harmonics up to `highest_order`; neither where that is
+    0.
+    """
     lines = np.ascontiguousarray(spectra.power[:, : spectra.n_lines])
     largest = np.argmax(lines, axis=-1)
     power = lines[np.arange(len(lines)), largest].astype(np.float64)

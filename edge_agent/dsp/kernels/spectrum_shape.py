@@ -29,7 +29,7 @@ _CHUNK: Final = 32
 
 
 def size_and_place(spectra: PowerSpectra) -> Columns:
-    """Total power, centroid and spread.
+    """Return the total power, centroid and spread.
 
     The spread is taken about the whole bin nearest to the centroid, which float32 holds exactly, and corrected.
     """
@@ -48,7 +48,7 @@ def size_and_place(spectra: PowerSpectra) -> Columns:
 
 
 def evenness(spectra: PowerSpectra) -> Columns:
-    """Flatness and entropy, from one logarithm of each bin."""
+    """Return the flatness and entropy, from one logarithm of each bin."""
     n_bins = spectra.power.shape[-1]
     ones = np.ones(n_bins, np.float32)
     relative = spectra.power * (n_bins / spectra.total).astype(np.float32)[..., np.newaxis]
@@ -62,7 +62,7 @@ def evenness(spectra: PowerSpectra) -> Columns:
 
 
 def rolloff(spectra: PowerSpectra, fraction: float) -> Columns:
-    """The frequency of the first bin up to which `fraction` of the power lies."""
+    """Return the frequency of the first bin up to which `fraction` of the power lies."""
     power = spectra.power
     rows, last = np.arange(len(power))[:, np.newaxis], power.shape[-1] - 1
     chunks = np.cumsum(np.add.reduceat(power, np.arange(0, last + 1, _CHUNK), axis=-1), -1, dtype=np.float64)
@@ -78,7 +78,9 @@ def rolloff(spectra: PowerSpectra, fraction: float) -> Columns:
 
 
 def bands(spectra: PowerSpectra, edges: tuple[tuple[int, int], ...]) -> Columns:
-    """rms and share of the power of each band, whose bins are `edges[i][0]` up to but not including `edges[i][1]`."""
+    """Return the rms and share of the power of each band, whose bins are `edges[i][0]` up to but not including
+    `edges[i][1]`.
+    """
     columns: Columns = {}
     for number, (first, end) in enumerate(edges, start=1):
         inside = np.vecdot(spectra.power[..., first:end], np.ones(end - first, np.float32)).astype(np.float64)
@@ -88,7 +90,7 @@ def bands(spectra: PowerSpectra, edges: tuple[tuple[int, int], ...]) -> Columns:
 
 
 def band_edges(frequencies_hz: NDArray[np.float64], *, low_hz: float, high_hz: float) -> tuple[int, int]:
-    """Bins from `low_hz` up to but not including `high_hz`; the last bin is in where the band ends on it."""
+    """Return bins from `low_hz` up to but not including `high_hz`; the last bin is in where the band ends on it."""
     first = int(np.searchsorted(frequencies_hz, low_hz * (1.0 - _ON_A_LIMIT), side="left"))
     if high_hz * (1.0 + _ON_A_LIMIT) >= frequencies_hz[-1] >= high_hz * (1.0 - _ON_A_LIMIT):
         return first, len(frequencies_hz)

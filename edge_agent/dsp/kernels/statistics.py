@@ -15,45 +15,47 @@ Signal = NDArray[np.floating]
 
 
 def mean(*, samples: Signal) -> Signal:
-    """sum(x) / n, shape (..., n) -> (...), in the unit of the samples."""
+    """Return sum(x) / n, shape (..., n) -> (...), in the unit of the samples."""
     return np.asarray(np.mean(_at_least(samples, 1), axis=-1))
 
 
 def rms(*, samples: Signal) -> Signal:
-    """Root mean square with DC: sqrt(sum(x^2) / n), shape (..., n) -> (...), in the unit of the samples."""
+    """Return the root mean square with DC: sqrt(sum(x^2) / n), shape (..., n) -> (...), in the unit of the samples."""
     return np.asarray(np.sqrt(np.mean(np.square(_at_least(samples, 1)), axis=-1)))
 
 
 def std(*, samples: Signal) -> Signal:
-    """Population std: sqrt(sum((x - mean)^2) / n), shape (..., n) -> (...), in the unit of the samples."""
+    """Return the population std: sqrt(sum((x - mean)^2) / n), shape (..., n) -> (...), in the unit of the samples."""
     return np.asarray(np.sqrt(_central_moment(_at_least(samples, 1), 2)))
 
 
 def peak(*, samples: Signal) -> Signal:
-    """max |x|, DC included, shape (..., n) -> (...), in the unit of the samples."""
+    """Return max |x|, DC included, shape (..., n) -> (...), in the unit of the samples."""
     return np.asarray(np.max(np.abs(_at_least(samples, 1)), axis=-1))
 
 
 def peak_to_peak(*, samples: Signal) -> Signal:
-    """max x - min x, shape (..., n) -> (...), in the unit of the samples."""
+    """Return max x - min x, shape (..., n) -> (...), in the unit of the samples."""
     return np.asarray(np.ptp(_at_least(samples, 1), axis=-1))
 
 
 def crest_factor(*, samples: Signal) -> Signal:
-    """max |x| / rms, shape (..., n) -> (...), without unit; NaN where every sample is zero."""
+    """Return max |x| / rms, shape (..., n) -> (...), without unit; NaN where every sample is zero."""
     with np.errstate(invalid="ignore"):
         return np.asarray(peak(samples=samples) / rms(samples=samples))
 
 
 def skewness(*, samples: Signal) -> Signal:
-    """Biased skewness: m3 / m2^1.5 with m_k = sum((x - mean)^k) / n, shape (..., n) -> (...); NaN for a constant."""
+    """Return the biased skewness: m3 / m2^1.5 with m_k = sum((x - mean)^k) / n, shape (..., n) -> (...); NaN for a
+    constant.
+    """
     x = _at_least(samples, 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         return _nan_if_constant(x, _central_moment(x, 3) / _central_moment(x, 2) ** 1.5)
 
 
 def kurtosis_fisher(*, samples: Signal) -> Signal:
-    """Biased excess kurtosis (normal = 0): m4 / m2^2 - 3, shape (..., n) -> (...); NaN for a constant."""
+    """Return the biased excess kurtosis (normal = 0): m4 / m2^2 - 3, shape (..., n) -> (...); NaN for a constant."""
     x = _at_least(samples, 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         return _nan_if_constant(x, _central_moment(x, 4) / _central_moment(x, 2) ** 2 - 3.0)

@@ -65,7 +65,10 @@ class BearingGeometry:
             raise SignalError(f"the contact angle is from 0 to below 90 degrees, not {self.contact_angle_deg:g}")
 
     def order(self, line: FaultLine) -> float:
-        """With q = d / D cos(phi): BPFO n/2 (1 - q), BPFI n/2 (1 + q), BSF D/2d (1 - q^2), FTF 1/2 (1 - q)."""
+        """Return the order of a line.
+
+        With q = d / D cos(phi): BPFO n/2 (1 - q), BPFI n/2 (1 + q), BSF D/2d (1 - q^2), FTF 1/2 (1 - q).
+        """
         q = self.ball_diameter / self.pitch_diameter * math.cos(math.radians(self.contact_angle_deg))
         match line:
             case FaultLine.BPFO:
@@ -78,13 +81,13 @@ class BearingGeometry:
                 return (1 - q) / 2
 
     def parameters(self) -> dict[str, float | int]:
-        """As the parameters of a spec, in the order of `GEOMETRY_PARAMETERS`."""
+        """Return it as the parameters of a spec, in the order of `GEOMETRY_PARAMETERS`."""
         values = (self.n_rollers, self.ball_diameter, self.pitch_diameter, self.contact_angle_deg)
         return dict(zip(GEOMETRY_PARAMETERS, values, strict=True))
 
 
 def orders_from(parameters: Parameters) -> dict[FaultLine, float]:
-    """Orders from `bpfo_order` and its like where given, the others from the geometry where that is given.
+    """Return the orders from `bpfo_order` and its like where given, the others from the geometry where that is given.
 
     Raises SignalError for a geometry that is incomplete or impossible, or an order that is not above zero.
     """

@@ -52,7 +52,7 @@ class SensorFault:
 
 
 def sensor_fault(samples: NDArray[np.float32], sample_rate_hz: float) -> SensorFault | None:
-    """The fault of one channel, samples of shape (n,); missing ones are passed over."""
+    """Return the fault of one channel, samples of shape (n,); missing ones are passed over."""
     finite = samples[np.isfinite(samples)]
     if len(finite) < MIN_SAMPLES:
         return None

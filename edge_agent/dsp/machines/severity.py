@@ -59,7 +59,10 @@ class MachineGroup:
 
 
 def zone_of(velocity_rms_mm_s: float, group: MachineGroup) -> Zone:
-    """The zone of a velocity. On a boundary it is the worse one. Raises SignalError for a value that is no RMS."""
+    """Return the zone of a velocity.
+
+    On a boundary it is the worse one. Raises SignalError for a value that is no RMS.
+    """
     if not (math.isfinite(velocity_rms_mm_s) and velocity_rms_mm_s >= 0):
         raise SignalError(f"a velocity RMS is a number from 0 up, not {velocity_rms_mm_s}")
     if velocity_rms_mm_s < group.a_b_mm_s:
