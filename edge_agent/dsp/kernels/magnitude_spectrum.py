@@ -52,7 +52,10 @@ def dominant_frequency(*, samples: Signal, sample_rate_hz: float) -> Signal:
 
 
 def dominant_amplitude(*, samples: Signal) -> Signal:
-    """Return the largest |FFT|, not normalised: A * n / 2 for a sine of amplitude A on a bin. Shape (..., n) -> (...)."""
+    """Return the largest |FFT|, not normalised: A * n / 2 for a sine of amplitude A on a bin.
+
+    Shape (..., n) -> (...).
+    """
     return np.asarray(np.max(magnitude_spectrum(samples=samples), axis=-1))
 
 

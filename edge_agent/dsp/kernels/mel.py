@@ -87,7 +87,7 @@ class MelCepstrum:
         self._dct = dct_matrix(n_out=parameters.n_mfcc, n_in=parameters.n_mels)
 
     def decibels(self, samples: Signal) -> Signal:
-        """Return the mel power in dB, shape (n,) -> (1 + n // hop_length, n_mels), never 80 dB under its own maximum."""
+        """Return the mel power in dB, shape (n,) -> (1 + n // hop_length, n_mels), at most 80 dB under its maximum."""
         decibels = self._mel_power(self._frames(samples))
         np.maximum(decibels, np.float32(POWER_FLOOR), out=decibels)
         np.log10(decibels, out=decibels)
@@ -144,7 +144,10 @@ def hz_from_mel(mel: Matrix) -> Matrix:
 
 
 def mel_filters(*, sample_rate_hz: float, n_fft: int, n_mels: int) -> Matrix:
-    """Return triangles of unit area, equally spaced in mel up to half the rate: shape (n_mels, 1 + n_fft // 2), 1/Hz."""
+    """Return triangles of unit area, equally spaced in mel up to half the rate.
+
+    Shape (n_mels, 1 + n_fft // 2), 1/Hz.
+    """
     nyquist_hz = np.array(sample_rate_hz / 2.0)
     edges_hz = hz_from_mel(np.linspace(0.0, mel_from_hz(nyquist_hz), n_mels + 2))
     bins_hz = np.arange(1 + n_fft // 2) * (sample_rate_hz / n_fft)
@@ -155,7 +158,9 @@ def mel_filters(*, sample_rate_hz: float, n_fft: int, n_mels: int) -> Matrix:
 
 
 def dct_matrix(*, n_out: int, n_in: int) -> Matrix:
-    """Return the orthonormal DCT-II: sqrt(2/n) cos(pi k (2 i + 1) / 2n), the first row divided by sqrt(2); shape (n_out,
+    """Return the orthonormal DCT-II.
+
+    sqrt(2/n) cos(pi k (2 i + 1) / 2n), the first row divided by sqrt(2); shape (n_out,
     n_in).
     """
     k, i = np.arange(n_out)[:, np.newaxis], np.arange(n_in)[np.newaxis]

@@ -82,7 +82,7 @@ def sum_products(a: Samples, b: Samples, out: Samples | Column, *, piece: int = 
 
 
 def blocks_of(shape: tuple[int, int, int]) -> list[tuple[slice, slice]]:
-    """Return the index rectangles that cover the rows of (n_channels, n_rows, n_samples), each small enough for the cache."""
+    """Return rectangles that cover the rows of (n_channels, n_rows, n_samples), each small enough for the cache."""
     n_channels, n_rows, n_samples = shape
     size = max(_MIN_BLOCK_ROWS, _BLOCK_SAMPLES // n_samples)
     rows = max(1, min(n_rows, size))

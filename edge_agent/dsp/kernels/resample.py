@@ -101,7 +101,7 @@ class Resampler:
 
 
 def kaiser_fast_wing() -> NDArray[np.float64]:
-    """Return the right half of the filter, from its centre: shape (24 * 512 + 1,), 512 points for each zero crossing."""
+    """Return the right half of the filter, from its centre: shape (24 * 512 + 1,), 512 points a zero crossing."""
     n = _ZERO_CROSSINGS * _POINTS_PER_CROSSING
     crossings = np.linspace(0, _ZERO_CROSSINGS, n + 1)
     return np.asarray(_ROLLOFF * np.sinc(_ROLLOFF * crossings) * np.kaiser(2 * n + 1, _KAISER_BETA)[n:])
