@@ -81,3 +81,15 @@ def test_what_a_change_needs_is_told_for_many_changes() -> None:
     rows = [row for row in table.splitlines() if row.startswith("| ")][1:]
     assert len(rows) >= 25
     assert [row for row in rows if not A_PATH.search(row) and "pyproject.toml" not in row] == []
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_link_into_a_page_names_a_heading_of_it(page: str) -> None:
+    path = REPOSITORY / page
+    links = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", path.read_text(encoding="utf-8"))
+    assert [(to, heading) for to, heading in links if heading not in anchors(path.parent / to if to else path)] == []
