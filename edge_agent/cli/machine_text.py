@@ -1,6 +1,6 @@
-"""What `status` and `models explain` say of machines, as text: reasons of scores, zones of severity, fault lines.
+"""What `status` and `models explain` say of machines, as text: explanations of scores, zones of severity, fault lines.
 
-Imports nothing heavy, and takes a document that an older agent has left: its reasons know less.
+Imports nothing heavy, and takes a document that an older agent has left: its explanations know less.
 """
 
 from __future__ import annotations

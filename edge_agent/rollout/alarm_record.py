@@ -5,7 +5,7 @@ Constraints
   alarm, once an hour, and at a stop. A kill costs at most an hour of the time a version is said to have judged.
 - Of an alarm the first few rows of features are kept, newest alarms first to stay; never samples: a microphone's would
   be speech.
-- A damaged file is named in the log and begun anew. It stops nobody.
+- A damaged file is named in the log and begun again. It stops nobody.
 """
 
 from __future__ import annotations
@@ -96,19 +96,19 @@ class AlarmRecord:
             return
         except (OSError, ValidationError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) else "it is damaged"
-            self._log("warning", f"{self._path} cannot be used, alarms are counted anew: {reason}")
+            self._log("warning", f"{self._path} cannot be used, alarms are counted from zero: {reason}")
             return
         self.versions = document.versions
         self._rows.extend(_fitting(document, self._spec))
 
-    def offer(self, observed: ScoredWindows) -> None:
+    def offer(self, scored: ScoredWindows) -> None:
         """Keep rows of an alarm; an `Observer`. Costs nothing while none stands."""
-        for c, subject in enumerate(observed.subjects):
-            if not observed.is_standing[c]:
+        for c, subject in enumerate(scored.subjects):
+            if not scored.is_standing[c]:
                 self._of_this_alarm.pop(subject, None)
                 continue
-            room = ROWS_PER_ALARM - self._of_this_alarm.get(subject, 0)
-            rows = observed.values[c][observed.is_usable[c]][: max(0, room)]
+            left = ROWS_PER_ALARM - self._of_this_alarm.get(subject, 0)
+            rows = scored.values[c][scored.is_usable[c]][: max(0, left)]
             self._of_this_alarm[subject] = self._of_this_alarm.get(subject, 0) + len(rows)
             self._rows.extend(rows.astype(np.float64).tolist())
 

@@ -1,8 +1,8 @@
 """challenger.json: how far the newest version has come on its way to being champion.
 
 Constraints
-- Its loss costs no more than another trial: a file that cannot be read counts as none.
-- Only the newest version can be on trial, and never one that was champion before: going back is final until
+- Its loss costs no more than another shadow run: a file that cannot be read counts as none.
+- Only the newest version can be in a shadow run, and never one that was champion before: going back is final until
   something newer comes or a person decides.
 """
 
@@ -23,7 +23,7 @@ from edge_agent.errors import BundleError
 from edge_agent.rollout.shadow_gates import AlarmWindows
 
 CHALLENGER_FILE: Final = "challenger.json"
-MAX_STARTS: Final = 5
+MAX_SHADOW_STARTS: Final = 5
 """ShadowRuns that may break off. A model that takes the process down must not do so for ever."""
 
 
@@ -36,7 +36,7 @@ class ChallengerState(StrEnum):
 class Challenger(BaseModel):
     """challenger.json. `reason` says why it is ready or refused, in figures.
 
-    `alarms` outlive a restart: what a version missed is not forgotten with the rest of a trial that broke off.
+    `alarms` outlive a restart: what a version missed is not forgotten with the rest of a shadow run that broke off.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,7 +45,7 @@ class Challenger(BaseModel):
     state: ChallengerState
     since: str
     reason: str = ""
-    starts: int = Field(default=1, ge=0, description="How often its trial has begun and not ended, but by a stop.")
+    starts: int = Field(default=1, ge=0, description="How often its shadow run has begun and not ended, but by a stop.")
     alarms: dict[str, tuple[int, int]] = Field(
         default_factory=dict, description="By channel: windows in alarm, and of them those it missed."
     )
@@ -57,7 +57,7 @@ class Challenger(BaseModel):
         return sum(missed for _, missed in self.alarms.values())
 
     def seen(self, alarms: Mapping[str, AlarmWindows], starts: int) -> Challenger:
-        """Return it with what its trial has seen so far."""
+        """Return it with what its shadow run has seen so far."""
         counted = {channel: (seen.champion, seen.missed) for channel, seen in alarms.items() if seen.champion}
         return self.model_copy(update={"starts": starts, "alarms": counted})
 
@@ -91,7 +91,7 @@ def forget_challenger(folder: Path) -> None:
 
 
 def candidate(versions: Sequence[str], pointer: Pointer | None, known: Challenger | None) -> str | None:
-    """The version that should be on trial now, or None. `versions` are those that are installed."""
+    """The version that should be in a shadow run now, or None. `versions` are those that are installed."""
     if pointer is None or not versions:
         return None
     newest = max(versions, key=version_key)

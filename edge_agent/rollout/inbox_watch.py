@@ -1,6 +1,6 @@
 """The inbox of bundles as the running agent looks at it: in another thread, with its errors kept for the status.
 
-Knows no champion and no trial; an item is handed back to whoever tells of it.
+Knows no champion and no shadow run; an item is handed back to whoever tells of it.
 """
 
 from __future__ import annotations

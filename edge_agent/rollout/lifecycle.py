@@ -1,4 +1,4 @@
-"""The rollout of models in a running agent: what arrives, what is on trial, who is champion, who must go back.
+"""The rollout of models in a running agent: what arrives, what is in a shadow run, who is champion, who must go back.
 
 Constraints
 - The champion scores on while anything is read, proven or compared; a swap happens between two windows.
@@ -40,8 +40,8 @@ from edge_agent.rollout.hot_swap import (
 from edge_agent.rollout.inbox import InboxItem
 from edge_agent.rollout.inbox_watch import InboxWatch
 from edge_agent.rollout.model_reports import ModelReports
-from edge_agent.rollout.probation import Counts, failure_of
-from edge_agent.rollout.rollout import Probation, Rollout
+from edge_agent.rollout.probation import Counts, Probation, failure_of
+from edge_agent.rollout.rollout import Rollout
 from edge_agent.rollout.shadow_gates import quiet_problem
 from edge_agent.rollout.shadow_runs import ShadowRuns
 from edge_agent.rollout.startup import Withdrawn
@@ -49,7 +49,7 @@ from edge_agent.rollout.version_loader import VersionLoader
 from edge_agent.settings import ModelSettings
 
 ROUND_S: Final = 0.5
-"""A version on trial scores what gathered in this time; its queue holds several seconds."""
+"""A version in a shadow run scores what gathered in this time; its queue holds several seconds."""
 
 LOOK_EVERY_S: Final = 2.0
 """How soon a moved pointer is followed and the inbox is looked at."""
@@ -135,7 +135,7 @@ class ModelLifecycle:
             await self._clock.sleep(ROUND_S)
 
     def _count_start(self, rollout: Rollout, change: int) -> None:
-        """In the files of what is on probation or on trial; milliseconds, and also while we are being cancelled."""
+        """Count in the files of what is on probation or in a shadow run; also while we are being cancelled."""
         try:
             pointer = read_pointer(self._folder(rollout))
             if pointer.probation_starts is not None:
@@ -276,7 +276,7 @@ class ModelLifecycle:
             bundle_store(self._settings).promote,
             rollout.name,
             ready.version,
-            note=self._note(f"its trial held: {ready.reason}"),
+            note=self._note(f"its shadow run held: {ready.reason}"),
             on_probation=True,
         )
         await asyncio.to_thread(step)

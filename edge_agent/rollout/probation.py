@@ -1,4 +1,4 @@
-"""Whether a version that was just promoted may stay. Pure: counts in, a reason to go back out.
+"""Whether a version that was just promoted may stay: counts in, a reason to go back out.
 
 Constraints
 - A model that fails on one window goes back at once: the one before is there and proven.
@@ -11,7 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-MAX_STARTS: Final = 3
+from edge_agent.rollout.shadow_run import ShadowRun
+
+MAX_STARTS_ON_PROBATION: Final = 3
 """Starts of the agent within one probation that did not end with a stop. A model that takes the process down cannot be
 told by its scores."""
 
@@ -26,6 +28,26 @@ class Counts:
 
     def since(self, before: Counts) -> Counts:
         return Counts(self.scored - before.scored, self.anomalous - before.anomalous, self.refused - before.refused)
+
+
+@dataclass(slots=True)
+class Probation:
+    """`left_out`: channels on which an alarm stood when it began; `began_s` is monotonic.
+
+    `before` is the version before, scoring beside this one, so that silence is noticed; `unwatched` says why it is not.
+    """
+
+    since: Counts
+    left_out: frozenset[tuple[str, int]]
+    began_s: float
+    before: ShadowRun | None = None
+    unwatched: str = ""
+
+    @property
+    def why_unwatched(self) -> str | None:
+        """Return why silence would not be noticed; also when the version before failed meanwhile."""
+        failure = self.before.tally.failure if self.before is not None else None
+        return self.unwatched or (f"of the version before: {failure}" if failure else None)
 
 
 def failure_of(seen: Counts, *, windows: int, alarm_fraction: float, detail: str = "") -> str | None:

@@ -11,28 +11,8 @@ from edge_agent.pipeline.scored_line import ScoredLine, ScoredWindows
 from edge_agent.rollout.alarm_record import AlarmRecord
 from edge_agent.rollout.challenger_file import Challenger
 from edge_agent.rollout.hot_swap import machine_of, machines_of
-from edge_agent.rollout.probation import Counts
+from edge_agent.rollout.probation import Counts, Probation
 from edge_agent.rollout.shadow_run import ShadowRun
-
-
-@dataclass(slots=True)
-class Probation:
-    """`left_out`: channels on which an alarm stood when it began; `began_s` is monotonic.
-
-    `before` is the version before, scoring beside this one, so that silence is noticed; `unwatched` says why it is not.
-    """
-
-    since: Counts
-    left_out: frozenset[tuple[str, int]]
-    began_s: float
-    before: ShadowRun | None = None
-    unwatched: str = ""
-
-    @property
-    def why_unwatched(self) -> str | None:
-        """Return why silence would not be noticed; also when the version before failed meanwhile."""
-        failure = self.before.tally.failure if self.before is not None else None
-        return self.unwatched or (f"of the version before: {failure}" if failure else None)
 
 
 @dataclass(slots=True)
@@ -68,7 +48,7 @@ class Rollout:
         return None
 
     def end_shadow_run(self) -> None:
-        """Let the version on trial score no more."""
+        """Let the version in a shadow run score no more."""
         self.shadow = None
 
     def end_probation(self) -> None:

@@ -150,7 +150,7 @@ class ShadowTally:
         self.skipped_total += windows
 
     def fail(self, reason: str) -> None:
-        """One failure of the model itself ends the trial."""
+        """End the shadow run: one failure of the model itself is enough."""
         self.failure = self.failure or reason
 
     @property
@@ -182,13 +182,13 @@ class ShadowTally:
 
     @property
     def waits(self) -> str | None:
-        """What a trial that has seen enough windows in all still lacks, or None."""
+        """What a shadow run that has seen enough windows in all still lacks, or None."""
         if self.windows_total < self.gates.windows or self.normal_total >= MIN_WINDOWS:
             return None
         return f"the champion calls {self.normal_total} windows normal so far, and at least {MIN_WINDOWS} are compared"
 
     def finding(self, now_s: float) -> Finding | None:
-        """None while the trial goes on."""
+        """None while the shadow run goes on."""
         if self.failure is not None:
             return Finding(Outcome.FAILED, self.failure)
         is_long = now_s - self._started_s >= self.gates.duration_s

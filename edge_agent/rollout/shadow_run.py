@@ -1,10 +1,10 @@
-"""A version on trial scores what the champion has scored, in its own time and with its own errors.
+"""A version in a shadow run scores what the champion has scored, in its own time and with its own errors.
 
 Constraints
 - The champion's side only ever appends to a bounded queue; all work is done by `work`, in another thread.
 - Processor time is measured on that thread and paid from a budget; what the budget does not cover is passed over and
   counted.
-- Whatever the model does wrong ends its trial and nothing else.
+- Whatever the model does wrong ends its shadow run and nothing else.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_agent.core.scores import Verdict
 from edge_agent.errors import EdgeError
+from edge_agent.pipeline.alarms import AlarmTracker
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.scored_line import ScoredWindows
-from edge_agent.rollout.alarm_pairs import AlarmPairs
 from edge_agent.rollout.shadow_gates import AlarmWindows, Compared, Finding, ShadowTally
+from edge_agent.settings import AlarmSettings
 
 QUEUED: Final = 64
 """Batches of windows; at a tenth of a second each, several seconds of signal."""
@@ -43,13 +45,13 @@ class ShadowRun:
         self,
         model: ScoringModel,
         champion: ScoringModel,
-        trial: ShadowTally,
+        tally: ShadowTally,
         *,
         cpu_share: float,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model = model
-        self.tally = trial
+        self.tally = tally
         self._champion = champion
         self._shares_features = model.spec == champion.spec
         self._alarms = AlarmPairs()
@@ -57,12 +59,12 @@ class ShadowRun:
         self._budget = _Budget(cpu_share, now_s)
         self.overflow_total = 0  # windows that found the queue full
 
-    def offer(self, observed: ScoredWindows) -> None:
+    def offer(self, scored: ScoredWindows) -> None:
         """Called by the champion's line; an `Observer`."""
         if len(self._queue) >= QUEUED:
-            self.overflow_total += observed.n_usable
+            self.overflow_total += scored.n_usable
         else:
-            self._queue.append(observed)
+            self._queue.append(scored)
 
     @property
     def has_work(self) -> bool:
@@ -75,21 +77,21 @@ class ShadowRun:
     def work(self) -> None:
         """Score what waits. In a thread of its own; never two at a time."""
         for _ in range(len(self._queue)):
-            observed = self._queue.popleft()
-            if self.tally.failure is not None or not observed.n_usable:
+            scored = self._queue.popleft()
+            if self.tally.failure is not None or not scored.n_usable:
                 continue
             if not self._budget.has_room():
-                self.tally.skip(observed.n_usable)
+                self.tally.skip(scored.n_usable)
                 continue
-            self._score(observed)
+            self._score(scored)
 
     def finding(self, now_s: float) -> Finding | None:
         return self.tally.finding(now_s)
 
-    def _score(self, observed: ScoredWindows) -> None:
+    def _score(self, scored: ScoredWindows) -> None:
         begun_s = time.thread_time()
         try:
-            values, is_usable = self._features(observed)
+            values, is_usable = self._features(scored)
             scores = self.model.score(values[is_usable]) if is_usable.any() else np.empty(0, np.float32)
         except MODEL_ERRORS as exc:
             self.tally.fail(f"it failed on a window: {exc}")
@@ -97,43 +99,86 @@ class ShadowRun:
         cpu_s = time.thread_time() - begun_s
         self._budget.pay(cpu_s)
         if not is_usable.all():
-            self.tally.skip(observed.n_usable - int(np.count_nonzero(is_usable)))
-        own, champion = values[is_usable], observed.values[observed.is_usable]
+            self.tally.skip(scored.n_usable - int(np.count_nonzero(is_usable)))
+        own, champion = values[is_usable], scored.values[scored.is_usable]
         self.tally.push(
             Compared(
-                champion=observed.scores[observed.is_usable][is_usable],
+                champion=scored.scores[scored.is_usable][is_usable],
                 champion_threshold=self._champion.threshold,
                 shadow=scores,
                 shadow_threshold=self.model.threshold,
                 cpu_s=cpu_s,
                 unfamiliar=unfamiliar_share(self.model, own),
                 champion_unfamiliar=unfamiliar_share(self._champion, champion),
-                alarms=self._in_alarm(observed, is_usable, scores),
+                alarms=self._in_alarm(scored, is_usable, scores),
             )
         )
 
     def _in_alarm(
-        self, observed: ScoredWindows, is_usable: NDArray[np.bool_], scores: NDArray[np.float32]
+        self, scored: ScoredWindows, is_usable: NDArray[np.bool_], scores: NDArray[np.float32]
     ) -> dict[str, AlarmWindows]:
         """`is_usable` and `scores` as from `_features` and the model."""
-        is_scored = observed.is_usable.copy()
-        is_scored[observed.is_usable] = is_usable
+        is_scored = scored.is_usable.copy()
+        is_scored[scored.is_usable] = is_usable
         is_anomalous = np.zeros(is_scored.shape, np.bool_)
         is_anomalous[is_scored] = scores > self.model.threshold
         return self._alarms.push(
-            observed.subjects,
-            observed.alarm,
+            scored.subjects,
+            scored.alarm,
             is_scored=is_scored,
-            champion=observed.scores > self._champion.threshold,
+            champion=scored.scores > self._champion.threshold,
             shadow=is_anomalous,
         )
 
-    def _features(self, observed: ScoredWindows) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def _features(self, scored: ScoredWindows) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Of the windows the champion could use: (n, f), and which of them this model can use, (n,)."""
-        if self._shares_features or observed.samples is None:
-            return observed.values[observed.is_usable], np.ones(observed.n_usable, np.bool_)
-        values, is_usable = self.model.extract(observed.samples)
-        return values[observed.is_usable], is_usable[observed.is_usable]
+        if self._shares_features or scored.samples is None:
+            return scored.values[scored.is_usable], np.ones(scored.n_usable, np.bool_)
+        values, is_usable = self.model.extract(scored.samples)
+        return values[scored.is_usable], is_usable[scored.is_usable]
+
+
+class AlarmPairs:
+    """The alarms that two models would raise over the same windows, side by side, channel by channel.
+
+    Begins without an alarm; one that stood before is raised again once enough windows were seen.
+    """
+
+    def __init__(self) -> None:
+        self._trackers: dict[str, tuple[AlarmTracker, AlarmTracker]] = {}
+
+    def push(
+        self,
+        subjects: tuple[str, ...],
+        settings: AlarmSettings,
+        *,
+        is_scored: NDArray[np.bool_],
+        champion: NDArray[np.bool_],
+        shadow: NDArray[np.bool_],
+    ) -> dict[str, AlarmWindows]:
+        """Count the windows in alarm. `champion` and `shadow` say anomalous, all are (channels, windows)."""
+        counted = {}
+        for c, subject in enumerate(subjects):
+            if subject not in self._trackers:
+                self._trackers[subject] = AlarmTracker(settings), AlarmTracker(settings)
+            seen = AlarmWindows()
+            for w in np.flatnonzero(is_scored[c]):
+                seen += self._of_window(subject, bool(champion[c, w]), bool(shadow[c, w]))
+            if seen != AlarmWindows():
+                counted[subject] = seen
+        return counted
+
+    def _of_window(self, subject: str, is_anomalous: bool, is_anomalous_to_shadow: bool) -> AlarmWindows:
+        ours, theirs = self._trackers[subject]
+        ours.push(Verdict.ANOMALOUS if is_anomalous else Verdict.NORMAL, 0)
+        theirs.push(Verdict.ANOMALOUS if is_anomalous_to_shadow else Verdict.NORMAL, 0)
+        stands, stands_by_shadow = ours.is_standing, theirs.is_standing
+        return AlarmWindows(
+            champion=stands,
+            missed=stands and not stands_by_shadow,
+            shadow=stands_by_shadow,
+            quiet=stands_by_shadow and not stands,
+        )
 
 
 class _Budget:

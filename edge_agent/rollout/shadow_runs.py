@@ -1,9 +1,9 @@
-"""Versions on trial: begun, watched, and ended with a finding.
+"""Shadow runs: begun, watched, and ended with a finding.
 
 Constraints
 - challenger.json says what is about to be tried before it is loaded: also a bundle that takes the process down counts.
 - What a version missed so far is kept, so that no kill lets it begin with a clean slate.
-- Nothing is promoted here: a version whose trial held is `ready`, no more.
+- Nothing is promoted here: a version whose shadow run held is `ready`, no more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edge_agent.bundles.store import bundle_folder
 from edge_agent.core.clock import Clock, instant
 from edge_agent.errors import BundleError
 from edge_agent.rollout.challenger_file import (
-    MAX_STARTS,
+    MAX_SHADOW_STARTS,
     Challenger,
     ChallengerState,
     candidate,
@@ -40,7 +40,7 @@ class ShadowRuns:
         self._clock = clock
 
     async def watch(self, rollout: Rollout, versions: Sequence[str]) -> None:
-        """Begin, end or keep the trial of one model. `versions` are installed. Raises BundleError."""
+        """Begin, end or keep the shadow run of one model. `versions` are installed. Raises BundleError."""
         folder = bundle_folder(self._settings.dir, rollout.name)
         rollout.challenger = await asyncio.to_thread(read_challenger, folder)
         wanted = candidate(versions, rollout.pointer, rollout.challenger)
@@ -55,8 +55,8 @@ class ShadowRuns:
     async def _begin(self, rollout: Rollout, version: str) -> None:
         known = rollout.challenger if rollout.challenger and rollout.challenger.version == version else None
         starts = known.starts + 1 if known else 1
-        if starts > MAX_STARTS:
-            reason = f"the agent died {MAX_STARTS} times during its trial"
+        if starts > MAX_SHADOW_STARTS:
+            reason = f"the agent died {MAX_SHADOW_STARTS} times during its shadow run"
             await self._end_with(rollout, version, Finding(Outcome.FAILED, reason))
             return
         alarms = {} if known is None else {key: AlarmWindows(*seen) for key, seen in known.alarms.items()}
@@ -78,12 +78,12 @@ class ShadowRuns:
             rollout.challenger = now
 
     async def _end_with(self, rollout: Rollout, version: str, finding: Finding) -> None:
-        trial = rollout.shadow.tally if rollout.shadow else None
+        tally = rollout.shadow.tally if rollout.shadow else None
         rollout.end_shadow_run()
         is_ready = finding.outcome is Outcome.HELD
         state = ChallengerState.READY if is_ready else ChallengerState.REFUSED
         starts = rollout.challenger.starts if rollout.challenger else 1
-        is_judged = trial is not None and trial.is_judged_on_alarms
+        is_judged = tally is not None and tally.is_judged_on_alarms
         await self._write(rollout, version, state, finding.reason, starts, is_judged_on_alarms=is_judged)
         await self._reports.emit(
             state.value, rollout.name, version, previous_version=rollout.model.version, reason=finding.reason

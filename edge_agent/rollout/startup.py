@@ -16,7 +16,7 @@ from edge_agent.dsp.family_base.family import channels_per_row
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.explain.attribution import SIGMAS_P01_TO_P99
 from edge_agent.pipeline.model import Baseline, ScoringModel
-from edge_agent.rollout.probation import MAX_STARTS
+from edge_agent.rollout.probation import MAX_STARTS_ON_PROBATION
 from edge_agent.settings import ModelSettings, Settings
 
 
@@ -82,8 +82,8 @@ def _settle_probation(settings: ModelSettings, name: str, time: str) -> Withdraw
     if pointer is None or pointer.probation_starts is None:
         return None
     store = bundle_store(settings)
-    reason = f"the agent died {MAX_STARTS} times within its probation"
-    if pointer.probation_starts < MAX_STARTS:
+    reason = f"the agent died {MAX_STARTS_ON_PROBATION} times within its probation"
+    if pointer.probation_starts < MAX_STARTS_ON_PROBATION:
         try:
             loaded = store.load(name, pointer.version)
             if pointer.despite is None:

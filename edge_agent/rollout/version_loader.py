@@ -1,4 +1,4 @@
-"""Who scores beside the champion: a version on trial, or, in a probation, the version before.
+"""Who scores beside the champion: a version in a shadow run, or, in a probation, the version before.
 
 Opens bundles, so its methods are for a thread; it changes no file and tells nobody.
 """
@@ -52,7 +52,7 @@ class VersionLoader:
         return model
 
     def shadow_run(self, rollout: Rollout, version: str, *, alarms: Mapping[str, AlarmWindows]) -> ShadowRun:
-        """Return the version beside the champion. `alarms` are of a trial of it that broke off.
+        """Return the version beside the champion. `alarms` are of a shadow run of it that broke off.
 
         Raises BundleError with the reason when there is nothing to try: it cannot be used or compared here, cannot
         alarm, or misses already what was kept and provoked.
@@ -62,7 +62,7 @@ class VersionLoader:
         check_fit(rollout.lines, model)
         if (difference := incomparable(model, rollout.model)) is not None:
             raise BundleError(
-                f"{difference}; there is no trial: look at it with `models verify` and promote it by hand, with "
+                f"{difference}; there is no shadow run: look at it with `models verify` and promote it by hand, with "
                 "--despite-refusal"
             )
         found = check_offline(
@@ -109,5 +109,5 @@ class VersionLoader:
         gates = Gates(
             s.shadow_windows, s.shadow_s, s.shadow_latency_ms, s.shadow_alarm_fraction, s.shadow_missed_fraction
         )
-        trial = ShadowTally(gates, now_s(), evidence=evidence, alarms=alarms)
-        return ShadowRun(model, rollout.model, trial, cpu_share=s.shadow_cpu_share, now_s=now_s)
+        tally = ShadowTally(gates, now_s(), evidence=evidence, alarms=alarms)
+        return ShadowRun(model, rollout.model, tally, cpu_share=s.shadow_cpu_share, now_s=now_s)

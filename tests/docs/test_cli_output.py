@@ -240,7 +240,7 @@ def test_the_fields_of_models_are_the_documented_ones(tmp_path: Path, capsys: py
 
 
 def test_the_fields_of_model_updates_are_the_documented_ones(site: Path) -> None:
-    """With a version on trial and one before, of which a healthy agent has none."""
+    """With a version in a shadow run and one before, of which a healthy agent has none."""
     agent = Agent.build(load_settings(site), clock=SystemClock(), transport=MemoryTransport())
     rollout = next(iter(agent.lifecycle.rollouts.values()))
     rollout.challenger = Challenger(version="9.0.0", state=ChallengerState.READY, since="2026-05-04T12:00:00Z")

@@ -219,7 +219,7 @@ async def test_automatic_promotion_needs_nobody(site: Site) -> None:
         site.drop("1.1.0")
         report = await gateway.report("promoted")
         assert report["by"] == "agent"
-        assert "its trial held" in report["reason"]
+        assert "its shadow run held" in report["reason"]
         await gateway.report("probation_passed")
     assert site.pointer == "1.1.0"
 
@@ -289,7 +289,7 @@ async def test_a_version_that_gives_no_number_goes_back_at_once_and_the_gap_is_t
     assert any(gap["cause"] == "model_refused" and gap["end_us"] > gap["start_us"] for gap in gaps)
 
 
-async def test_a_version_that_gives_no_number_fails_its_trial_and_costs_the_champion_nothing(site: Site) -> None:
+async def test_a_version_that_gives_no_number_fails_its_shadow_run_and_costs_the_champion_nothing(site: Site) -> None:
     not_a_number_above(site.add("1.1.0"), site.workshop, 0.5)
     async with running(site) as gateway:
         assert "not finite" in (await gateway.report("refused"))["reason"]
@@ -297,7 +297,7 @@ async def test_a_version_that_gives_no_number_fails_its_trial_and_costs_the_cham
         assert gateway.agent.stages[0].scored.model_refused_total == 0
 
 
-async def test_a_refused_arrival_is_an_event_and_in_the_status_and_the_champion_stays(site: Site) -> None:
+async def test_a_refused_inbox_item_is_an_event_and_in_the_status_and_the_champion_stays(site: Site) -> None:
     async with running(site) as gateway:
         site.drop("0.9.0")
         assert "is not newer than the champion" in (await gateway.report("refused"))["reason"]
@@ -367,14 +367,14 @@ def blind_of(site: Site) -> Path:
     return site.add("1.1.0", threshold=BLIND)
 
 
-async def test_a_blind_model_is_refused_at_arrival_in_the_trial_and_at_promotion(site: Site) -> None:
+async def test_a_blind_model_is_refused_at_the_inbox_in_the_shadow_run_and_at_promotion(site: Site) -> None:
     site.more = 'promote = "automatic"'
     async with running(site) as gateway:
         site.drop("1.2.0", threshold=BLIND)
-        arrival_report = await gateway.report("refused")
-        assert "1.2.0: it never alarms: its threshold is 0.999" in arrival_report["reason"]
+        inbox_report = await gateway.report("refused")
+        assert "1.2.0: it never alarms: its threshold is 0.999" in inbox_report["reason"]
         blind_of(site)
-        await gateway.until(lambda: len(gateway.reports("refused")) == 2, "the trial to refuse it")
+        await gateway.until(lambda: len(gateway.reports("refused")) == 2, "the shadow run to refuse it")
         assert "it never alarms" in gateway.reports("refused")[1]["reason"]
         with pytest.raises(
             BundleError, match=r"1\.1\.0 is not promoted: its shadow run refused it: it never alarms"
@@ -432,7 +432,7 @@ async def test_a_version_that_is_silent_on_the_machine_in_alarm_is_refused(site:
         assert "it is silent where the champion alarms: on rig-1." in reason
 
 
-async def test_what_a_trial_missed_before_a_stop_is_known_after_it(site: Site) -> None:
+async def test_what_a_shadow_run_missed_before_a_stop_is_known_after_it(site: Site) -> None:
     champion_alarms(site)
     site.windows = 100_000
     site.add("1.1.0", threshold=CALM)
@@ -512,7 +512,7 @@ async def test_a_stop_is_not_a_death_but_a_start_that_did_not_end_is_counted(sit
     assert site.pointer == "1.1.0"
 
 
-async def test_a_trial_that_broke_off_too_often_is_over(site: Site) -> None:
+async def test_a_shadow_run_that_broke_off_too_often_is_over(site: Site) -> None:
     site.add("1.1.0")
     state = ChallengerState.SHADOW
     write_challenger(
@@ -520,7 +520,7 @@ async def test_a_trial_that_broke_off_too_often_is_over(site: Site) -> None:
         Challenger(version="1.1.0", state=state, since="2026-05-04T12:00:00Z", starts=5),
     )
     async with running(site) as gateway:
-        assert "the agent died 5 times during its trial" in (await gateway.report("refused"))["reason"]
+        assert "the agent died 5 times during its shadow run" in (await gateway.report("refused"))["reason"]
         assert gateway.version == "1.0.0"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.bundles.champion_file import read_pointer
-from edge_agent.bundles.store import load_champion
+from edge_agent.bundles.store import BundleStore
 from edge_agent.pipeline.explain.baseline import ENOUGH
 from edge_agent.pipeline.explain.baseline_files import BaselineFiles
 from edge_agent.pipeline.explain.explainer import Explainer
@@ -27,7 +27,7 @@ MODEL = OLD / "models" / VIBRATION
 
 @pytest.fixture(scope="module")
 def vibration_model() -> ScoringModel:
-    return scoring_model(load_champion(SHIPPED_MODELS, VIBRATION, keys_dir=SHIPPED_MODELS / "keys"))
+    return scoring_model(BundleStore(SHIPPED_MODELS).load_champion(VIBRATION))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Each gate refuses by name and figure; a trial is not decided on too little."""
+"""Each gate refuses by name and figure; a tally is not decided on too little."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def windows(
 
 
 def found(compared: Compared, *, now_s: float = 0.0) -> Finding | None:
-    trial = ShadowTally(GATES, 0.0)
-    trial.push(compared)
-    return trial.finding(now_s)
+    tally = ShadowTally(GATES, 0.0)
+    tally.push(compared)
+    return tally.finding(now_s)
 
 
 def reason(compared: Compared) -> str:
@@ -67,7 +67,7 @@ def test_nothing_is_decided_on_too_few_windows() -> None:
     assert found(windows(MIN_WINDOWS - 1), now_s=10_000.0) is None
 
 
-def test_the_time_ends_a_slow_trial() -> None:
+def test_the_time_ends_a_slow_shadow_run() -> None:
     finding = found(windows(MIN_WINDOWS), now_s=3_600.0)
     assert finding is not None
     assert finding.outcome is Outcome.HELD
@@ -80,20 +80,20 @@ def test_one_score_that_is_not_finite_ends_it_at_once() -> None:
 
 
 def test_one_failure_ends_it_at_once_and_stays() -> None:
-    trial = ShadowTally(GATES, 0.0)
-    trial.fail("it failed on a window: x")
-    trial.fail("later")
-    trial.push(windows())
-    assert trial.finding(0.0) == Finding(Outcome.FAILED, "it failed on a window: x")
-    assert trial.windows_total == 0
+    tally = ShadowTally(GATES, 0.0)
+    tally.fail("it failed on a window: x")
+    tally.fail("later")
+    tally.push(windows())
+    assert tally.finding(0.0) == Finding(Outcome.FAILED, "it failed on a window: x")
+    assert tally.windows_total == 0
 
 
 def test_a_slow_version_is_refused_by_its_99th_percentile() -> None:
     assert "99 of 100 windows take up to 60.0 ms, more than 50 ms" in reason(windows(cpu_s=0.06))
-    trial = ShadowTally(GATES, 0.0)
-    trial.push(windows(1, cpu_s=9.0))
-    trial.push(windows(199))
-    finding = trial.finding(0.0)
+    tally = ShadowTally(GATES, 0.0)
+    tally.push(windows(1, cpu_s=9.0))
+    tally.push(windows(199))
+    finding = tally.finding(0.0)
     assert finding is not None
     assert finding.outcome is Outcome.HELD, "one slow window in two hundred is not the 99th percentile"
 
@@ -140,15 +140,15 @@ def test_silence_is_found_while_the_champion_alarms_all_the_time() -> None:
 
 
 def test_what_was_missed_before_a_restart_is_not_forgotten() -> None:
-    trial = ShadowTally(GATES, 0.0, alarms={"press.x": AlarmWindows(champion=30, missed=30)})
-    assert trial.finding(0.0) is None, "it has seen no window yet"
-    trial.push(windows())
-    finding = trial.finding(0.0)
+    tally = ShadowTally(GATES, 0.0, alarms={"press.x": AlarmWindows(champion=30, missed=30)})
+    assert tally.finding(0.0) is None, "it has seen no window yet"
+    tally.push(windows())
+    finding = tally.finding(0.0)
     assert finding is not None
     assert finding.outcome is Outcome.FAILED
 
 
-def test_a_trial_says_what_it_was_judged_on_and_whether_that_was_anything() -> None:
+def test_a_shadow_run_says_what_it_was_judged_on_and_whether_that_was_anything() -> None:
     calm = ShadowTally(GATES, 0.0)
     calm.push(windows())
     assert not calm.is_judged_on_alarms
@@ -163,11 +163,11 @@ def test_a_trial_says_what_it_was_judged_on_and_whether_that_was_anything() -> N
     assert "it sees 2 of 3 golden windows" in finding.reason
 
 
-def test_a_trial_under_a_standing_alarm_says_what_it_waits_for() -> None:
-    trial = ShadowTally(GATES, 0.0)
-    assert trial.waits is None
-    trial.push(windows(champion=np.full(100, 0.9), shadow=np.full(100, 0.9)))
-    assert "the champion calls 0 windows normal so far" in str(trial.waits)
+def test_a_shadow_run_under_a_standing_alarm_says_what_it_waits_for() -> None:
+    tally = ShadowTally(GATES, 0.0)
+    assert tally.waits is None
+    tally.push(windows(champion=np.full(100, 0.9), shadow=np.full(100, 0.9)))
+    assert "the champion calls 0 windows normal so far" in str(tally.waits)
 
 
 def test_a_champion_quieter_than_the_version_before_is_found_by_the_same_figure() -> None:
@@ -177,14 +177,14 @@ def test_a_champion_quieter_than_the_version_before_is_found_by_the_same_figure(
 
 
 def test_a_model_that_falls_silent_is_not_carried_by_better_days() -> None:
-    trial = ShadowTally(GATES, 0.0)
+    tally = ShadowTally(GATES, 0.0)
     for _ in range(100):
-        trial.push(windows(20, alarms={"press.x": AlarmWindows(shadow=20)}))
-    assert quiet_problem(trial.newest, 0.5, before="1.0.0") is None
+        tally.push(windows(20, alarms={"press.x": AlarmWindows(shadow=20)}))
+    assert quiet_problem(tally.newest, 0.5, before="1.0.0") is None
     for _ in range(20):
-        trial.push(windows(20, alarms={"press.x": AlarmWindows(shadow=20, quiet=20)}))
-    assert "silent where 1.0.0 alarms" in str(quiet_problem(trial.newest, 0.5, before="1.0.0")), "400 of 2,400 windows"
-    assert trial.alarms["press.x"].shadow > 2_000
+        tally.push(windows(20, alarms={"press.x": AlarmWindows(shadow=20, quiet=20)}))
+    assert "silent where 1.0.0 alarms" in str(quiet_problem(tally.newest, 0.5, before="1.0.0")), "400 of 2,400 windows"
+    assert tally.alarms["press.x"].shadow > 2_000
 
 
 def test_a_version_that_does_not_look_at_its_input_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""A version on trial: its work is bounded, its errors are its own."""
+"""A version in a shadow run: its work is bounded, its errors are its own."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_other_features_are_computed_from_the_same_samples(model: ScoringModel) 
 
 
 @pytest.mark.parametrize("error", [BundleError("no"), ValueError("no"), ZeroDivisionError("no"), IndexError("no")])
-def test_whatever_the_model_raises_ends_its_trial_only(model: ScoringModel, error: Exception) -> None:
+def test_whatever_the_model_raises_ends_its_shadow_run_only(model: ScoringModel, error: Exception) -> None:
     def broken(values: np.ndarray) -> np.ndarray:
         raise error
 
