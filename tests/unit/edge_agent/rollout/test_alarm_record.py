@@ -107,14 +107,14 @@ def test_the_newest_alarms_stay(tmp_path: Path) -> None:
     [b"", b"{", b"[]", b'{"versions": 5}', b"\xff\xfe", b'{"versions": [], "rows": [["x"]]}'],
     ids=["empty", "cut", "list", "number", "binary", "word"],
 )
-def test_a_damaged_file_is_named_and_begun_anew(tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_file_is_named_and_begun_again(tmp_path: Path, damage: bytes) -> None:
     path = path_of(tmp_path, "press")
     path.parent.mkdir()
     path.write_bytes(damage)
     said: list[str] = []
     made = AlarmRecord(tmp_path, "press", SPEC, log=lambda level, text: said.append(text))
     made.restore()
-    assert "alarms are counted anew" in said[0]
+    assert "alarms are counted from zero" in said[0]
     assert made.now is None
     assert kept_rows(tmp_path, "press", SPEC) is None
     made.count("1.0.0", SPEC, None, totals(0), 0.0)
