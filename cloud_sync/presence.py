@@ -61,12 +61,12 @@ class Presence:
 
     @property
     def is_held_back(self) -> bool:
-        """Whether another box has the id: then an empty batch asks whether that has changed, before a full one goes."""
+        """Return whether another box has the id: then an empty batch asks first whether that has changed."""
         return self.told is not None and self.told.notice.about is About.HELD
 
     @property
     def idle_s(self) -> float:
-        """How long ago the last request was made, in seconds."""
+        """Return how long ago the last request was made, in seconds."""
         return self._monotonic_s() - self._sent_at_s
 
     def line(self) -> str | None:

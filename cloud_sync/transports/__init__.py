@@ -1,1 +1,1 @@
-"""Ways to the central. One promise (base), one library each."""
+"""Transports to the central. One protocol (base), one library each."""

@@ -32,7 +32,7 @@ _NO_DETAIL: Final = "no detail given"
 
 
 def settlement_of(answer: bytes, *, batch_id: str, hint: str | None = None) -> Settlement:
-    """What an answer says. Raises TransientSyncError, with `hint`, unless it settles this batch."""
+    """Return what an answer settles. Raises TransientSyncError, with `hint`, unless it settles this batch."""
     if answer.lstrip()[:1] == b"<":
         raise TransientSyncError(f"the answer does not settle batch {batch_id}: it is a web page", hint=hint)
     if not answer.strip():

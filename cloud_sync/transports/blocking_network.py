@@ -26,7 +26,7 @@ def open_socket(options: ConnectionOptions, scheme: str, host: str, port: int) -
         return _reach(options, host, port)
     if proxy.scheme == "https":
         raise StepError(
-            f"{proxy.said} is spoken to over TLS, which the way to a broker cannot be",
+            f"{proxy.said} is spoken to over TLS, which a connection to a broker cannot be",
             hint="name one that begins with http://, socks5:// or socks5h://, or the broker in no_proxy",
         )
     return _through(options, proxy, host, port)

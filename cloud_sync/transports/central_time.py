@@ -44,7 +44,7 @@ class CentralTime:
 
     @property
     def clock(self) -> CentralClock | None:
-        """The central's clock as far as it is known now; None before any answer."""
+        """Return the central's clock as far as it is known now; None before any answer."""
         if not self._answers:
             return None
         least_us, most_us = self._aged(self.now_us())

@@ -40,7 +40,7 @@ class ConnectionOptions:
 
     @property
     def open_within_s(self) -> float:
-        """How long all steps together may take before the first byte of a request goes out."""
+        """Return how long all steps together may take before the first byte of a request goes out."""
         return 4 * self.connect_timeout_s + 2 * self.tls_timeout_s
 
 

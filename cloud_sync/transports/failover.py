@@ -5,8 +5,8 @@ Constraints
   are, since every route leads to the same central and another would hide what somebody must mend.
 - A batch may travel more than one route. That is harmless: the keys of its rows and events count once.
 - A route that is not in use holds no connection, also when only a probe went over it: a link may cost, and says online.
-- Hysteresis both ways: a route is left after several failures in a row, and one that came back is on probation first. A
-  failure in its probation gives delivery back at once, and the next probe waits twice as long.
+- Hysteresis in both directions: a route is left after several failures in a row, and one that came back is on
+  probation first. A failure then gives delivery back at once, and the next probe waits twice as long.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ _CERTIFICATE_CAUSES: Final = {
 
 
 def check_certificate_taken(where: str, own: ClientCertificate | None, status: int, answer: bytes) -> None:
-    """Raises CredentialsError when a proxy says by an HTTP answer that it wants another client certificate.
+    """Raise CredentialsError when a proxy's HTTP answer says that it wants another client certificate.
 
     nginx ends no handshake for it: it answers 400 with a page of its own.
     """

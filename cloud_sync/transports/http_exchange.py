@@ -95,7 +95,7 @@ class HttpExchange:
         params: Mapping[str, str] | None = None,
         max_bytes: int = MAX_ANSWER_BYTES,
     ) -> Answer:
-        """The whole answer, whatever its status. Raises TransientSyncError or CredentialsError."""
+        """Return the whole answer, whatever its status. Raises TransientSyncError or CredentialsError."""
         if self._is_closed:
             raise TransientSyncError("the transport was closed")
         self._tls.refresh()

@@ -45,7 +45,7 @@ class KnownCentral:
 
     @property
     def must_prove(self) -> bool:
-        """Whether an answer without a proof is somebody else's."""
+        """Return whether an answer without a proof is somebody else's."""
         return self._demand == "always" or (self._demand == "auto" and self._has_proven)
 
     def is_its_answer(self, answer: Answer) -> bool:

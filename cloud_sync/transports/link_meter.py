@@ -39,22 +39,22 @@ class LinkBytes:
 
     @property
     def wire(self) -> int:
-        """What TCP carried, both ways."""
+        """Return what TCP carried in both directions."""
         return self.sent + self.received
 
     @property
     def charged(self) -> int:
-        """What a data plan is charged, as far as it can be seen from here."""
+        """Return what a data plan is charged, as far as it can be seen from here."""
         return self.wire + self.tcp_ip
 
     @property
     def headers(self) -> int:
-        """What HTTP or MQTT add, answers included."""
+        """Return what HTTP or MQTT add, answers included."""
         return max(0, self.carried - self.payload)
 
     @property
     def tls(self) -> int:
-        """Handshakes and records."""
+        """Return the bytes of handshakes and records."""
         return max(0, self.wire - self.carried)
 
     def since(self, before: LinkBytes) -> LinkBytes:

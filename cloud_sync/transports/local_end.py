@@ -1,6 +1,6 @@
 """This box's own end of a connection: which of its links is used, by interface or by source address.
 
-A source address alone leaves the way out to the routing table, and the default route is often another link's. An
+A source address alone leaves the route to the routing table, and the default route is often another link's. An
 interface binds the socket to it (SO_BINDTODEVICE, Linux 5.7 and later without privileges).
 """
 
@@ -27,7 +27,7 @@ class LocalEnd:
     source_address: str | None = None
 
     def takes(self, address: str) -> bool:
-        """Whether an address of the other side can be reached from here: IPv4 from IPv4, IPv6 from IPv6."""
+        """Return whether an address of the other side can be reached from here: IPv4 from IPv4, IPv6 from IPv6."""
         if self.source_address is None:
             return True
         own = ipaddress.ip_address(self.source_address)

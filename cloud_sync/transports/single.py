@@ -1,4 +1,4 @@
-"""One reading per request, for the platform's present central. What that is worth: docs/PLATFORM.md.
+"""One reading per request, for the platform's present central. What an answer guarantees: docs/PLATFORM.md.
 
 Constraints
 - 200 means that the platform has published the reading to its event bus, not that it is stored.
@@ -50,7 +50,7 @@ from cloud_sync.transports.tls import ClientTls
 INGEST_PATH: Final = "/api/v1/data/ingest"
 
 IN_FLIGHT: Final = 20
-"""Enough to hide 20 ms of way and work behind 1,000 readings a second; a small central is not flooded."""
+"""Enough to hide 20 ms of travel and work behind 1,000 readings a second; a small central is not flooded."""
 
 MAX_NOTES: Final = 20_000
 """Some megabytes; a reading forgotten is asked about again, and is a duplicate within the platform's ten minutes."""
@@ -105,7 +105,7 @@ class _Notes:
             del self._answered[next(iter(self._answered))]
 
     def spent(self, row: Row) -> int:
-        """How many keys of this reading the platform took and then failed."""
+        """Return how many keys of this reading the platform took and then failed."""
         return self._spent.get(row.key, 0)
 
     def note_spent(self, row: Row) -> None:
@@ -297,12 +297,12 @@ class SingleReadingTransport:
 
 
 def idempotency_key(gateway_id: str, row: Row) -> str:
-    """The same for the same reading, whatever batch it comes in; plain ASCII, since it travels in a header."""
+    """Return the same key for the same reading, whatever its batch; plain ASCII, since it travels in a header."""
     return f"{quote(gateway_id, safe='')}:{quote(row.series.sensor_id, safe='')}:{row.time_us}"
 
 
 def fields(row: Row, *, correlation_id: str) -> dict[str, Any]:
-    """The platform's names for a reading. `timestamp` is ISO 8601 in UTC, exact to the microsecond."""
+    """Return a reading by the platform's names. `timestamp` is ISO 8601 in UTC, exact to the microsecond."""
     return {
         "sensor_id": row.series.sensor_id,
         "value": row.value,

@@ -41,7 +41,7 @@ _NO_CERTIFICATE: Final = ("NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE")
 
 
 def refused_alert(said: str) -> str | None:
-    """What the other side said of our certificate, in words; None when this was about something else."""
+    """Return what the other side said of our certificate, in words; None when this was about something else."""
     found = _REFUSED.search(said)
     return found[1].lower().replace("_", " ") if found else None
 
@@ -54,7 +54,7 @@ class ClientCertificate:
     private_key_file: Path
 
     def load_into(self, context: ssl.SSLContext) -> None:
-        """Connections made from now on show it. Raises CredentialsError, naming the file that cannot be used."""
+        """Load it, for connections to show. Raises CredentialsError, naming the file that cannot be used."""
         self.check()
         try:
             # Without the last argument an encrypted key would ask on the terminal, and wait for ever.
@@ -66,11 +66,11 @@ class ClientCertificate:
             ) from exc
 
     def check(self) -> None:
-        """Whether both can be read and belong together. Raises CredentialsError."""
+        """Check that both can be read and belong together. Raises CredentialsError."""
         self._check_key(self._certificate())
 
     def out_of_date(self, now: datetime) -> str | None:
-        """In words, when it is not valid at this moment. Raises CredentialsError like `load_into`."""
+        """Return in words when it is valid, if not at this moment. Raises CredentialsError like `load_into`."""
         certificate = self._certificate()
         if now > certificate.not_valid_after_utc:
             return f"{self.certificate_file} has expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
@@ -79,7 +79,7 @@ class ClientCertificate:
         return None
 
     def changed_at_ns(self) -> tuple[int, int] | None:
-        """When each file was last written; None when that cannot be told now."""
+        """Return when each file was last written; None when that cannot be told now."""
         try:
             return self.certificate_file.stat().st_mtime_ns, self.private_key_file.stat().st_mtime_ns
         except OSError:
@@ -160,7 +160,7 @@ class ClientTls:
 def certificate_refused(
     where: str, own: ClientCertificate | None, said: str, *, now: datetime | None = None
 ) -> CredentialsError:
-    """Our certificate was not taken, or none was shown: why, as far as this side can tell."""
+    """Return the error of a certificate that was not taken, or not shown: why, as far as this side can tell."""
     if own is None:
         return CredentialsError(
             f"{where} asks for a client certificate: {said}",
@@ -179,7 +179,7 @@ def certificate_refused(
 
 
 def own_out_of_date(own: ClientCertificate | None, *, now: datetime | None = None) -> str | None:
-    """In words; also when the file was removed or damaged since it was loaded. None when nothing is wrong with it."""
+    """Return in words what is out of date, removed or damaged since it was loaded; None when nothing is."""
     if own is None:
         return None
     try:
@@ -189,7 +189,7 @@ def own_out_of_date(own: ClientCertificate | None, *, now: datetime | None = Non
 
 
 def trusting(ca_file: Path | None) -> ssl.SSLContext:
-    """Only the named CA when there is one; otherwise the system's and the well-known public ones."""
+    """Return a context that trusts only the named CA, or the system's and the well-known public ones."""
     # As `ssl.create_default_context`, which would also write the keys of every connection to the file that
     # SSLKEYLOGFILE names, and fail when it cannot.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -20,11 +20,11 @@ class TlsSessions:
         self._newest: dict[str, ssl.SSLSession] = {}
 
     def forget_all(self) -> None:
-        """From now on every handshake is a whole one, until there are new sessions."""
+        """Forget every session: handshakes are whole ones until there are new sessions."""
         self._newest.clear()
 
     def offer(self, connection: ssl.SSLObject) -> None:
-        """Before a handshake: begin it with what is known of this host."""
+        """Begin a handshake with what is known of this host."""
         found = self._newest.pop(connection.server_hostname or "", None)
         if found is not None:
             connection.session = found

@@ -66,7 +66,7 @@ class BudgetRule:
 
     @property
     def usable_bytes(self) -> float:
-        """What readings may use."""
+        """Return what readings may use."""
         return self.limit_bytes * (1 - self.reserve_share)
 
     def span_of(self, now: datetime) -> Span:
@@ -116,24 +116,24 @@ class Budget:
 
     @property
     def span(self) -> Span:
-        """The period that is charged."""
+        """Return the period that is charged."""
         return self.rule.span_of(self.spent.start)
 
     @property
     def level(self) -> Level:
-        """What may go now."""
+        """Return what may go now."""
         if self.spent.used_bytes >= self.rule.usable_bytes:
             return Level.EVENTS
         return Level.NEWEST if self.allowance_bytes <= 0 else Level.EVERYTHING
 
     @property
     def allowance_bytes(self) -> float:
-        """What may be used now without being ahead of the pace; negative when it is."""
+        """Return what may be used now without being ahead of the pace; negative when it is."""
         return self.rule.usable_bytes * max(HEAD_START, self.span.share(self._now)) - self.spent.used_bytes
 
     @property
     def forecast_bytes(self) -> int:
-        """What the whole period will take, when it goes on as it did so far."""
+        """Return what the whole period will take, when it goes on as it did so far."""
         return round(self.spent.used_bytes / max(HEAD_START, self.span.share(self._now)))
 
     def seconds_for(self, count: float) -> float:

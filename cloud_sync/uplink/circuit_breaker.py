@@ -40,14 +40,14 @@ class CircuitBreaker:
     _suspects: dict[str, int] = field(default_factory=dict)
 
     def note_answer(self, of: RecordClass, answer: Settlement) -> None:
-        """Something was taken, or was there already: the central does not refuse everything."""
+        """Close it for this class when something was taken, or was there already."""
         if answer.accepted or answer.duplicates:
             self._taken[of] = self._taken.get(of, 0) + 1
             self._refused_in_a_row.pop(of, None)
             self.held.pop(of, None)
 
     def note_refused(self, of: RecordClass, number: int = 1) -> bool:
-        """So many more were refused. Whether that is too often in a row to go on without asking."""
+        """Count refusals, and return whether they are too many in a row to go on without asking."""
         self._refused_in_a_row[of] = self._refused_in_a_row.get(of, 0) + number
         return self._refused_in_a_row[of] >= PATIENCE
 
@@ -55,22 +55,22 @@ class CircuitBreaker:
         self.held[nothing.of] = nothing.reason
 
     def suspect(self, of: RecordClass, batch_id: str) -> None:
-        """This batch was refused altogether while nothing else was known to be taken."""
+        """Remember a batch that was refused altogether while nothing else was known to be taken."""
         self._suspects.setdefault(batch_id, self._taken.get(of, 0))
         if len(self._suspects) > _MOST_SUSPECTS:
             del self._suspects[next(iter(self._suspects))]
 
     def is_suspect(self, batch_id: str) -> bool:
-        """Whether it was refused so before: it is no probe."""
+        """Return whether it was refused so before: then it can be no probe."""
         return batch_id in self._suspects
 
     def are_bad_by_themselves(self, of: RecordClass, batch_ids: Iterable[str]) -> bool:
-        """Whether the central took others since each of these was suspected, and refuses them still."""
+        """Return whether the central took others since each of these was suspected, and refuses them still."""
         now = self._taken.get(of, 0)
         return all(self._suspects.get(batch_id, now) < now for batch_id in batch_ids)
 
 
 def refused_altogether(answer: Settlement) -> Refusal | None:
-    """The first refusal, when nothing was taken. That a central has no place for events says nothing of others."""
+    """Return the first refusal, when nothing was taken. Having no place for events says nothing of others."""
     told = [refusal for refusal in answer.refused if refusal.code != NO_EVENTS]
     return told[0] if told and not answer.accepted and not answer.duplicates else None

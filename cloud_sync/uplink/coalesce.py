@@ -17,7 +17,7 @@ from cloud_sync.records import Settlement
 
 
 def join(blocks: Sequence[Block]) -> bytes:
-    """One body with the records of blocks of one class, in order. Raises WireFormatError."""
+    """Return one body with the records of blocks of one class, in order. Raises WireFormatError."""
     parts = [wire.decode_columns(block.body) for block in blocks]
     rows = RowColumns.joined([part.rows for part in parts])
     events = tuple(event for part in parts for event in part.events)
@@ -25,12 +25,12 @@ def join(blocks: Sequence[Block]) -> bytes:
 
 
 def coalesced_id(blocks: Sequence[Block]) -> str:
-    """Of the request: the same blocks have the same id again."""
+    """Return the request's id: the same blocks have the same id again."""
     return f"{blocks[0].batch_id}+{len(blocks) - 1}"
 
 
 def part_of(settlement: Settlement, blocks: Sequence[Block]) -> list[Settlement]:
-    """What the answer to a joined request says of each block.
+    """Return what the answer to a coalesced request says of each block.
 
     Refusals name their position. Of the others the answer has only sums: repeats are counted to the oldest blocks
     first, since a send whose answer was lost began there.

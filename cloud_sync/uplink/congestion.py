@@ -76,7 +76,7 @@ class CongestionControl:
     # ---- what the next request may be
 
     def body_bytes(self, *, is_backlog: bool, now_s: float) -> int:
-        """The next request may carry so much."""
+        """Return how many bytes the next request may carry."""
         if self._after_failure:
             return 1  # one stored block, whatever its size
         if is_backlog and self._is_measuring(now_s):
@@ -84,20 +84,20 @@ class CongestionControl:
         return self._target()
 
     def parts_bytes(self, *, is_backlog: bool, now_s: float) -> int:
-        """The same, of stored blocks that shrink when they are joined."""
+        """Return the same for stored blocks, which shrink when they are coalesced."""
         return max(1, int(self.body_bytes(is_backlog=is_backlog, now_s=now_s) / self._shrink))
 
     def backlog_slots(self, *, now_s: float) -> int:
-        """So many requests may be in flight with what is old; one while the floor is measured."""
+        """Return how many requests with old records may be in flight; one while the floor is measured."""
         return 1 if self._is_measuring(now_s) else self._parallel.number
 
     def live_slots(self, *, has_backlog: bool) -> int:
-        """So many with what is new: two, so that the second goes while the first waits for its answer."""
+        """Return how many with new records may be: two, so that one goes while the other waits for its answer."""
         left = self._max_in_flight - self._parallel.number if has_backlog else self._max_in_flight
         return max(1, min(2, left))
 
     def slots(self, *, now_s: float) -> int:
-        """So many of both together, when they have to share."""
+        """Return how many of both together, when they have to share."""
         return min(self._max_in_flight, self.backlog_slots(now_s=now_s) + 1)
 
     @property
@@ -107,7 +107,7 @@ class CongestionControl:
     # ---- what became of the others
 
     def note_sent(self, body_bytes: int, *, is_full: bool, is_backlog: bool, now_s: float) -> Flight:
-        """A request goes out. `is_full`: it carries as much as it may."""
+        """Return the flight of a request that goes out. `is_full`: it carries as much as it may."""
         is_small = body_bytes <= FIRST_BYTES
         is_quiet = is_small and not any(other.body_bytes > FIRST_BYTES for other in self._rate.flying)
         if not is_small:
@@ -125,7 +125,7 @@ class CongestionControl:
         )
 
     def note_answered(self, flight: Flight, *, now_s: float) -> None:
-        """It was answered, whatever the answer said of its records."""
+        """Learn from an answer, whatever it said of the records."""
         self._rate.land(flight, now_s=now_s)
         if flight.shows_floor:
             self._floor.note(now_s - flight.sent_s, now_s=now_s)
@@ -140,7 +140,7 @@ class CongestionControl:
             self._ceiling = min(float(MAX_BODY_BYTES), self._ceiling + self._step)
 
     def note_failed(self, flight: Flight, *, may_be_size: bool) -> None:
-        """It was not answered. `may_be_size`: it was in flight, and a smaller one might have got through."""
+        """Learn from a failure. `may_be_size`: the request was in flight, and a smaller one might have got through."""
         self.note_gone(flight)
         self._warm_up = _WARM_UP
         if flight.is_probe:
@@ -159,11 +159,11 @@ class CongestionControl:
             self._ceiling = max(1.0, min(self._ceiling, BETA * flight.body_bytes))
 
     def note_gone(self, flight: Flight) -> None:
-        """It will have no answer that says anything of the link."""
+        """Forget a request that will have no answer that says anything of the link."""
         self._rate.lose(flight)
 
     def count_coalesced(self, parts_bytes: int, body_bytes: int) -> None:
-        """Blocks of so many bytes became one body of so many: they share what they have in common."""
+        """Learn how much blocks shrink when they become one body."""
         ratio = max(_LEAST_SHRINK, body_bytes / parts_bytes)
         self._shrink = max(ratio, 0.75 * self._shrink + 0.25 * ratio)
 

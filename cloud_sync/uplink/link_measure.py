@@ -144,7 +144,7 @@ class Floor:
             self._samples.popleft()
 
     def is_stale(self, *, now_s: float) -> bool:
-        """Whether it should be measured again, before the window forgets the last one."""
+        """Return whether it should be measured again, before the window forgets the last one."""
         return self.noted_s is None or now_s - self.noted_s > self.window_s / 2
 
     def forget(self) -> None:

@@ -111,7 +111,7 @@ class MeteredGate:
 
     @property
     def level(self) -> Level:
-        """What the tightest budget lets go."""
+        """Return what the tightest budget lets go."""
         return max((budget.level for budget in self.budgets), key=list(Level).index, default=Level.EVERYTHING)
 
     def may_ask(self) -> bool:
@@ -122,7 +122,7 @@ class MeteredGate:
 
     @property
     def state(self) -> GateState:
-        """What is shown of it."""
+        """Return what is shown of it."""
         self._charge()
         return GateState(
             self.level,

@@ -18,7 +18,7 @@ SMALLEST_REMEMBERED_BYTES: Final = 4_096
 
 
 class TooLarge:
-    """Remembers for an hour the smallest body that was refused for its size, by whatever stands in the way."""
+    """Remembers for an hour the smallest body that was refused for its size, by whatever is between."""
 
     def __init__(self) -> None:
         self._bytes: int | None = None
@@ -33,12 +33,12 @@ class TooLarge:
         self._bytes = None
 
     def is_too_large(self, body_bytes: int, *, now_s: float) -> bool:
-        """Whether so much was refused before."""
+        """Return whether so much was refused before."""
         self._forget(now_s)
         return self._bytes is not None and body_bytes >= self._bytes
 
     def limited(self, body_bytes: int, *, now_s: float) -> int:
-        """To join up to: half of what was too large at most, since a joined body is not the sum of its parts."""
+        """Return up to what to coalesce: half of what was too large, since a body is not the sum of its parts."""
         self._forget(now_s)
         return body_bytes if self._bytes is None else min(body_bytes, self._bytes // 2)
 

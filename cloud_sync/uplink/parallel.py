@@ -32,7 +32,7 @@ class Parallel:
         self._most = most
         self.number = min(2, most)
         self._before = 0
-        """How many there were before the present trial; 0 while none is made."""
+        """How many there were before the present attempt; 0 while none is made."""
         self._rate_before: float | None = None
         self._not_before_s = 0.0
         self._answers = 0
@@ -41,13 +41,15 @@ class Parallel:
 
     @property
     def floors(self) -> float:
-        """A request shall take so many floors. One alone waits a floor for each answer and fills five sixths of the
-        link; of two one travels while the other waits. When more are worth it, what each connection can do is the
-        limit, and together they carry six floors' worth."""
+        """Return how many floors a request shall take.
+
+        One alone waits a floor for each answer and fills five sixths of the link; of two one travels while the other
+        waits. When more pay, what each connection can do is the limit, and together they carry what six floors do.
+        """
         return {1: 5.0, 2: 1.5}.get(self.number, 6.0 / self.number)
 
     def note(self, body_bytes: int, *, is_full: bool, now_s: float) -> None:
-        """A request with so much that is old was answered."""
+        """Learn from the answer to a request with so many old bytes."""
         if not is_full:
             self.pause()
             return
@@ -61,11 +63,11 @@ class Parallel:
             self._answers = 0
 
     def pause(self) -> None:
-        """There was not enough in flight to tell; what follows is measured again."""
+        """Start the measurement over: there was not enough in flight to tell."""
         self._answers = 0
 
     def rest(self) -> None:
-        """Something failed: what was measured meanwhile says nothing."""
+        """Drop what was measured meanwhile: something failed."""
         self._answers, self._rate_before = 0, None
         if self._before:
             self.number, self._before = self._before, 0

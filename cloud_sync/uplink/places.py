@@ -3,7 +3,7 @@
 Constraints
 - What has no place stays in the outbox: it is offered again every `AGAIN_S`, one block of it, beside all that goes.
 - What was given up for it (a dead letter) goes back by itself once this transport takes events: after each start, and
-  each time it did not take them before. A full outbox takes no more back than it has room for.
+  each time it did not take them before. A full outbox takes no more back than fits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 AGAIN_S: Final = 5.0
 """Whoever has the transport asks it whether that has changed; this only costs reading one block."""
 BACK_AGAIN_S: Final = 60.0
-"""After an outbox without room for what goes back."""
+"""After an outbox in which what goes back does not fit."""
 
 
 class Letters(Protocol):
@@ -46,7 +46,7 @@ class Places:
 
     @property
     def is_asking(self) -> bool:
-        """Whether what had no place is being offered again: one block says as much as many."""
+        """Return whether what had no place is being offered again: one block says as much as many."""
         return bool(self._none - self.without)
 
     def begin_round(self) -> None:
@@ -61,7 +61,7 @@ class Places:
         self.without |= {of}
 
     def note_answer(self, of: RecordClass, answer: Settlement) -> None:
-        """Whoever takes one has a place for the class; who refuses one for want of a place would refuse it again."""
+        """Learn from an answer: whoever takes one has a place for the class, who refuses one for that would again."""
         if of in self._none and answer.accepted + answer.duplicates:
             logger.info("the central has a place for records of the class %s; what was held is sent", of.value)
             self._none.discard(of)

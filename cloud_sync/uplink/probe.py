@@ -44,7 +44,7 @@ class Probe:
         self._asked_to: dict[RecordClass, int] = {}
 
     async def takes_others(self, of: RecordClass, besides: frozenset[str] = frozenset()) -> bool:
-        """Whether it takes the newest of this class, or the next in order, `besides` these batch ids.
+        """Return whether it takes the newest of this class, or the next in order, `besides` these batch ids.
 
         False also when there is no other to ask about. Raises SyncError when it cannot be asked.
         """
@@ -61,7 +61,7 @@ class Probe:
             return await self.takes_some_of(block)
 
     async def takes_some_of(self, block: Block) -> bool:
-        """Asked by single records. False also for a block that nobody can read.
+        """Return whether it takes single records of this block. False also for a block that nobody can read.
 
         Raises SyncError when the central cannot be asked.
         """

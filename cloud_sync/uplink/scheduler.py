@@ -49,7 +49,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class LoadLimits:
-    """How much may be joined in one request. One stored block may go alone whatever its size."""
+    """How much may be coalesced in one request. One stored block may go alone whatever its size."""
 
     records: int
     body_bytes: int
@@ -89,7 +89,7 @@ class Scheduler:
         """Whether the backlog had a block to send at the last `take`, held back or not."""
 
     def restart(self) -> None:
-        """Nothing is in flight any more: offer everything that waits, from the oldest."""
+        """Offer everything that waits, from the oldest."""
         self._taken = _Taken()
 
     def take(
@@ -100,7 +100,7 @@ class Scheduler:
         without: Collection[RecordClass] = (),
         busy: Collection[Queue] = (),
     ) -> Load | None:
-        """The next load, or None when nothing (that may be sent now) waits.
+        """Return the next load, or None when nothing (that may be sent now) waits.
 
         `without` classes are held back. A `busy` queue has as many requests in flight as it may have; the other one
         goes meanwhile.

@@ -95,7 +95,7 @@ class Uplink:
         self.state = UplinkState(LinkState.STARTING, now_ns())
 
     def wake(self) -> None:
-        """There is something new in the outbox."""
+        """Wake up: there is something new in the outbox."""
         self._wake.set()
         self._changed.set()
 
@@ -328,7 +328,7 @@ class Uplink:
         except OutboxUnavailableError:
             if len(settled) == 1:
                 raise
-            for block, settlement in settled:  # on a full disk there may be room for a smaller transaction
+            for block, settlement in settled:  # a full disk may still take a smaller transaction
                 await asyncio.to_thread(self._outbox.settle, block, settlement, now_us=now_us)
                 self._note_settled(block, settlement)
             return

@@ -18,7 +18,7 @@ from cloud_sync.uplink.pacing import MAX_RECORDS
 from cloud_sync.uplink.scheduler import LIVE_BLOCKS
 
 HELD_HINT: Final = (
-    "nothing is given up while there is room: mend what the reason names, at the central or in this gateway's file; "
+    "nothing is given up while it fits: mend what the reason names, at the central or in this gateway's file; "
     "it is asked again by itself. Afterwards: edge-agent outbox dead-letters, and requeue"
 )
 
@@ -84,7 +84,7 @@ class Policy:
 
 
 def checked(settlement: Settlement, count: int) -> Settlement:
-    """An answer that does not fit the batch settles nothing."""
+    """Return an answer that fits the batch. Raises TransientSyncError: another one settles nothing."""
     positions = {refusal.index for refusal in settlement.refused}
     fits = len(positions) == len(settlement.refused) and all(0 <= position < count for position in positions)
     if fits and min(settlement.accepted, settlement.duplicates) >= 0 and len(settlement) == count:

@@ -44,7 +44,7 @@ class Window:
     # ---- what may go
 
     def limits(self, *, is_asking: bool = False) -> LoadLimits:
-        """How much the next load may carry; one block when it only asks."""
+        """Return how much the next load may carry; one block when it only asks."""
         live, backlog = (self._parts_bytes(is_backlog=is_backlog) for is_backlog in (False, True))
         return self._gate.trimmed(LoadLimits(1 if is_asking else self._policy.coalesce_records, live, backlog))
 
@@ -54,7 +54,7 @@ class Window:
         return self._too_large.limited(parts_bytes, now_s=now_s)
 
     def busy(self, *, has_backlog: bool) -> frozenset[Queue]:
-        """The queues that have as many requests in flight as they may have.
+        """Return the queues that have as many requests in flight as they may have.
 
         While what is new fills each of its requests, the link is too thin for it: then no queue has slots of its own,
         and the next free one goes to the queue that has had the least of its share.
@@ -75,20 +75,20 @@ class Window:
         return bool(live) and all(load.is_full for load in live)
 
     def backlog_wait_s(self) -> float:
-        """How long the backlog still has to wait for its time or its rate; 0 when it may go."""
+        """Return how long the backlog still has to wait for its time or its rate; 0 when it may go."""
         now_s = self._monotonic_s()
         paced_s = 0.0 if self._bucket is None else self._bucket.wait_s(now_s=now_s)
         return max(0.0, self._backlog_from_s - now_s, paced_s, self._gate.backlog_wait_s())
 
     def hold_backlog(self, seconds: float) -> None:
-        """It waits so long from now on; 0 lets it go."""
+        """Hold the backlog for so long from now on; 0 lets it go."""
         self._backlog_from_s = self._monotonic_s() + seconds if seconds else _NOW
 
     # ---- what is in flight
 
     @contextlib.contextmanager
     def carrying(self, load: Load) -> Iterator[None]:
-        """Its queue has one slot less meanwhile."""
+        """Take one slot of its queue meanwhile."""
         self._loads.append(load)
         try:
             yield
@@ -97,7 +97,7 @@ class Window:
 
     @contextlib.contextmanager
     def request(self, body_bytes: int, count: int, load: Load | None = None) -> Iterator[None]:
-        """One request, and what becomes of it. Raises BatchTooLargeError when as much was too large before.
+        """Measure one request, whatever becomes of it. Raises BatchTooLargeError when as much was too large before.
 
         `load` is what it carries, or a block of it; None: a part of a block, or a question.
         """
@@ -129,9 +129,9 @@ class Window:
                 self._control.note_gone(flight)
 
     def forget_too_large(self) -> None:
-        """Who said it lets nothing through, whatever its size."""
+        """Forget it: who said it lets nothing through, whatever its size."""
         self._too_large.forget()
 
     def count_coalesced(self, blocks: Sequence[Block], body: bytes) -> None:
-        """How much blocks shrink when they become one body."""
+        """Learn how much blocks shrink when they become one body."""
         self._control.count_coalesced(sum(len(block.body) for block in blocks), len(body))

@@ -65,7 +65,7 @@ def certificate_problem(central: CentralSettings, *, now: datetime | None = None
 
 
 def warn_of_dates(central: CentralSettings) -> None:
-    """Said once at the start; what cannot be used at all is refused when the connection is made ready."""
+    """Log once at the start what is wrong; what cannot be used at all is refused when the connection is made ready."""
     wrong = certificate_problem(central)
     if wrong is not None:
         log.warning("%s; %s", *wrong)

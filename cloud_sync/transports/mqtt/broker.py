@@ -84,7 +84,7 @@ class Tls:
     alpn: str | None = None
 
     def context(self) -> ssl.SSLContext:
-        """Reads the files. Raises CredentialsError, naming the one that cannot be used."""
+        """Return a context made from the files. Raises CredentialsError, naming the one that cannot be used."""
         context = trusting(self.ca_file)
         context.sslsocket_class = _ClosingSocket
         if self.certificate_file is not None:
@@ -119,14 +119,14 @@ class Broker:
     read_password: Callable[[], str | None] | None = field(default=None, repr=False, compare=False)
 
     def check_host(self) -> None:
-        """Raises CredentialsError for a host that no resolver takes; the network thread would die of it unheard."""
+        """Raise CredentialsError for a host that no resolver takes; the network thread would die of it unheard."""
         try:
             self.host.encode("idna")
         except UnicodeError as exc:
             raise CredentialsError(f"{self.host!r} is not the name of a host: {exc}", hint="check host") from exc
 
     def password_now(self) -> str | None:
-        """The password as its file holds it now. Raises CredentialsError when it cannot be read."""
+        """Return the password as its file holds it now. Raises CredentialsError when it cannot be read."""
         return self.password if self.read_password is None else self.read_password()
 
     def topics_of(self, gateway_id: str) -> Topics:

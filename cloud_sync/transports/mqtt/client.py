@@ -166,7 +166,7 @@ class BoundedClient(paho.Client):
 
     @property
     def _scheme(self) -> str:
-        """How the way to the broker is called where a proxy is chosen."""
+        """Return the scheme by which a proxy to the broker is chosen."""
         plain, secure = ("mqtt", "mqtts") if self._websocket is None else ("ws", "wss")
         return secure if self._ssl else plain
 

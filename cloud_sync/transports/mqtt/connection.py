@@ -88,7 +88,7 @@ class Connection:
         self.client.loop_start()
 
     def subscribe(self, topic: str, *, retained: bool) -> int | None:
-        """The number its answer will have; None when the connection is gone."""
+        """Return the number its answer will have; None when the connection is gone."""
         qos = self._broker.options.qos
         if self._has_properties:
             handling = _RETAINED_TOO if retained else _NOT_RETAINED
@@ -100,7 +100,7 @@ class Connection:
     def publish(
         self, topic: str, payload: bytes, *, qos: int, retain: bool, alias: int | None, properties: dict[str, Any]
     ) -> int | None:
-        """The number its acknowledgement will have; None when too much waits for acknowledgement already."""
+        """Return the number its acknowledgement will have; None when too much waits for acknowledgement already."""
         packed = None
         if self._has_properties:
             packed = _properties(PacketTypes.PUBLISH)
@@ -117,7 +117,7 @@ class Connection:
         self.client.ack(message.mid, message.qos)
 
     def send_disconnect(self, *, with_will: bool) -> None:
-        """MQTT 3.1.1 has no goodbye that keeps the will: whoever wants it publishes it first."""
+        """Disconnect. MQTT 3.1.1 has no goodbye that keeps the will: whoever wants it publishes it first."""
         if self._has_properties:
             code = ReasonCode(PacketTypes.DISCONNECT, identifier=_WITH_WILL if with_will else 0)
             self.client.disconnect(code)
@@ -125,7 +125,7 @@ class Connection:
             self.client.disconnect()
 
     def part(self) -> None:
-        """It hangs up if its thread should still get through, and its cycle is broken."""
+        """Drop the client: it hangs up if its thread should still get through, and its cycle is broken."""
         client = self.client
         client.on_socket_open = None
         client.on_connect = client.on_connect_fail = _hang_up
@@ -164,7 +164,7 @@ class Connection:
 
     @property
     def takes(self) -> int:
-        """Messages of the broker that may wait for us. MQTT 3.1.1 has no means to tell it how many we take."""
+        """Return how many messages of the broker may wait for us. MQTT 3.1.1 cannot tell it how many."""
         return self._max_in_flight if self._has_properties else max(self._max_in_flight, IN_FLIGHT_UNTOLD)
 
     def _aim(self) -> None:

@@ -71,7 +71,7 @@ _LIES: Final = {
 
 
 def refused_connection(broker: Broker, code: int) -> SyncError:
-    """A CONNACK that says no."""
+    """Return the error of a CONNACK that says no."""
     if code in _SIGN_IN:
         return CredentialsError(
             f"{broker.where} does not let us in: user name or password is wrong, or not permitted (code {code:#04x})",
@@ -94,7 +94,7 @@ def refused_connection(broker: Broker, code: int) -> SyncError:
 
 
 def silent_at_sign_in(broker: Broker) -> SyncError:
-    """It took the connection, and then said nothing more."""
+    """Return the error of a broker that took the connection and said nothing more."""
     return TransientSyncError(
         f"{broker.where}: the broker fell silent while we signed in",
         hint="is it overloaded? On a slow link raise central.connect_timeout_s",
@@ -102,12 +102,12 @@ def silent_at_sign_in(broker: Broker) -> SyncError:
 
 
 def nonsense(broker: Broker, words: str, remedy: str) -> SyncError:
-    """A CONNACK that says yes, with limits under which nothing can be delivered."""
+    """Return the error of a CONNACK with limits under which nothing can be delivered."""
     return TransientSyncError(f"{broker.where} {words}", hint=f"mend it in the broker's configuration: {remedy}")
 
 
 def refused_size(broker: Broker, size: int, *, may_be_cut: bool) -> SyncError:
-    """A packet of this size was too large for the broker."""
+    """Return the error of a packet of this size that was too large for the broker."""
     words = f"{broker.where} takes only smaller messages than one of {size} bytes"
     if may_be_cut:
         return BatchTooLargeError(words, hint="set max_packet_bytes to what the broker takes, so that none is refused")
@@ -115,7 +115,7 @@ def refused_size(broker: Broker, size: int, *, may_be_cut: bool) -> SyncError:
 
 
 def cut_off_size(broker: Broker, size: int) -> BatchTooLargeError:
-    """Twice the connection ended, without a word, while a message of this size was in flight."""
+    """Return the error of a message of this size during which the connection ended twice, without a word."""
     return BatchTooLargeError(
         f"{broker.where} hung up twice on a message of {size} bytes without saying why; smaller ones are tried",
         hint="if the broker has a limit, set max_packet_bytes to it",
@@ -123,14 +123,14 @@ def cut_off_size(broker: Broker, size: int) -> BatchTooLargeError:
 
 
 def refused_publish(broker: Broker, code: int, topic: str) -> SyncError:
-    """A PUBACK or PUBREC that says no."""
+    """Return the error of a PUBACK or PUBREC that says no."""
     if code in _NOT_OUR_FAULT:
         return TransientSyncError(f"{broker.where} does not take messages for now (code {code:#04x})", hint=_ITS_LOG)
     return CredentialsError(f"{broker.where} does not let us publish on {topic} (code {code:#04x})", hint=_ACL)
 
 
 def refused_subscription(broker: Broker, code: int, topic: str) -> SyncError:
-    """A SUBACK that says no. MQTT 3.1.1 knows one code for it, and the usual reason is the ACL."""
+    """Return the error of a SUBACK that says no. MQTT 3.1.1 knows one code for it, and the usual reason is the ACL."""
     if code == _NOT_SHARED:
         return CredentialsError(
             f"{broker.where} has no shared subscriptions (code {code:#04x})",
@@ -144,7 +144,7 @@ def refused_subscription(broker: Broker, code: int, topic: str) -> SyncError:
 
 
 def taken_over(broker: Broker, client_id: str, *, times: int, stays_away_s: float, is_certain: bool) -> SyncError:
-    """Another client has our name: the broker said so, or the connection ends each time soon after it began."""
+    """Return the error of another client with our name: the broker said so, or each connection ends soon."""
     who = f"the client id {client_id!r}"
     what = (
         f"another client has signed in with {who}"
@@ -158,7 +158,7 @@ def taken_over(broker: Broker, client_id: str, *, times: int, stays_away_s: floa
 
 
 def unreachable(broker: Broker, cause: BaseException | None) -> SyncError:
-    """No connection came about; `cause` is what the socket or TLS said."""
+    """Return the error of no connection; `cause` is what the socket or TLS said."""
     if isinstance(cause, ssl.SSLCertVerificationError):
         said, hint = _CERTIFICATE_CAUSES.get(cause.verify_code, (f"is not trusted: {cause.verify_message}", None))
         return TransientSyncError(f"{broker.where}: the broker's certificate {said}", hint=hint)
@@ -177,7 +177,7 @@ def unreachable(broker: Broker, cause: BaseException | None) -> SyncError:
 
 
 def disconnected(broker: Broker, code: int | None, said: str, *, before_answer: bool) -> SyncError:
-    """The connection is gone. `code` is the broker's own when it gave one, `said` what was heard of the cause."""
+    """Return the error of a lost connection. `code` is the broker's, if any; `said` what was heard of the cause."""
     if refused_alert(said):
         return _own_certificate(broker, said)
     if MALFORMED in said:

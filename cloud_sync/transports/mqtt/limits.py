@@ -33,7 +33,7 @@ class Announced:
 
     @property
     def nonsense(self) -> tuple[str, str] | None:
-        """What cannot be meant, a limit that leaves no place for a batch, in words; and what to allow instead."""
+        """Return in words a limit that leaves no place for a batch, and what to allow instead."""
         if self.max_packet_bytes is not None and self.max_packet_bytes < FLOOR_BYTES:
             return (
                 f"announces packets of up to {self.max_packet_bytes} bytes; a batch needs {FLOOR_BYTES}",
@@ -62,11 +62,11 @@ class Lessons:
 
     @property
     def retains(self) -> bool:
-        """Whether retained messages are worth a try; a will is retained before the broker has announced anything."""
+        """Return whether retained messages may be tried; a will is, before the broker announced anything."""
         return self._retains or self._is_old
 
     def packet_refused(self, size: int) -> bool:
-        """The broker said that a packet of this size is too large. False when no batch could be smaller."""
+        """Learn that a packet of this size is too large for the broker. Return False when no batch could be smaller."""
         if size <= FLOOR_BYTES:
             return False
         self._learn()
@@ -74,7 +74,7 @@ class Lessons:
         return True
 
     def packet_cut_off(self, size: int) -> bool:
-        """The connection ended, without a reason, while a packet of this size was in flight.
+        """Learn that the connection ended, without a reason, while a packet of this size was in flight.
 
         True when this is the second time in a row that something of that size met it: it is too large.
         """
@@ -87,7 +87,7 @@ class Lessons:
         return self.packet_refused(size)
 
     def packet_taken(self, size: int) -> None:
-        """One of this size was acknowledged."""
+        """Learn that one of this size was acknowledged."""
         if self._suspect_bytes is not None and size >= self._suspect_bytes:
             self._suspect_bytes = None
 

@@ -106,7 +106,7 @@ class Link:
                 self._let_go()
 
     async def subscribe(self, topic: str, *, retained: bool = True) -> None:
-        """Until the broker has granted it. Raises CredentialsError when it does not.
+        """Subscribe, and return once the broker has granted it. Raises CredentialsError when it does not.
 
         `retained` asks for what was published before, too; MQTT 3.1.1 sends it in any case.
         """
@@ -185,7 +185,7 @@ class Link:
         self._lose(TransientSyncError("the connection to the broker was closed"))
 
     def reached(self) -> None:
-        """TCP, proxy and TLS are there; now it is for the broker to answer."""
+        """Take in that TCP, proxy and TLS are there; now it is for the broker to answer."""
         if self._reached is not None and not self._reached.done():
             self._reached.set_result(None)
 
@@ -203,11 +203,11 @@ class Link:
             self._opening.set_result(None)
 
     def not_connected(self, cause: BaseException | None) -> None:
-        """No connection came about."""
+        """Take in that no connection came about."""
         self._lose(errors.unreachable(self._broker, cause))
 
     def disconnected(self, code: int | None, said: str) -> None:
-        """The connection is gone."""
+        """Take in that the connection is gone."""
         if self.lost.is_set():
             return
         self.lost_code, self.ended_without_a_word = code, code is None and not said
@@ -221,7 +221,7 @@ class Link:
         self._lose(error)
 
     def ended(self, said: str) -> None:
-        """paho's thread is over; when nothing was heard before of why, that is all there is to say."""
+        """Take in that paho's thread is over; when nothing was heard before of why, that is all there is to say."""
         self._lose(errors.disconnected(self._broker, None, said, before_answer=False))
 
     def received(self, message: Message) -> None:

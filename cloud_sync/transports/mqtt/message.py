@@ -22,7 +22,7 @@ class Message:
 
     @property
     def has_no_properties(self) -> bool:
-        """Whether nothing but topic and payload came: one of the two ends, or the broker, speaks MQTT 3.1.1."""
+        """Return whether nothing but topic and payload came: one of the two ends, or the broker, speaks MQTT 3.1.1."""
         named = (self.response_topic, self.correlation, self.content_type, self.content_encoding)
         return all(value is None for value in named)
 

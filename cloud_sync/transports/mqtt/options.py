@@ -34,7 +34,7 @@ class ProtocolOptions:
 
     @property
     def has_properties(self) -> bool:
-        """Whether reasons, response topics and correlation data travel: not before MQTT 5."""
+        """Return whether reasons, response topics and correlation data travel: not before MQTT 5."""
         return self.version == "5"
 
     @property

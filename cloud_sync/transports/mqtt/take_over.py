@@ -50,11 +50,14 @@ class TakeOvers:
         self._connected_s = self._now_s()
 
     def note_failed_sign_in(self) -> None:
-        """The broker itself is away or does not let us in: what went before was no other client."""
+        """Forget what went before: the broker is away or does not let us in, so it was no other client."""
         self._in_a_row = 0
 
     def note_lost(self, *, is_certain: bool, is_unexplained: bool) -> TakeOver | None:
-        """`is_certain`: the broker said that another client took over; `is_unexplained`: it closed without a word."""
+        """Return the take-over that a lost connection looks like, or None.
+
+        `is_certain`: the broker said that another client took over; `is_unexplained`: it closed without a word.
+        """
         lasted_s = self._now_s() - self._connected_s
         # Once it looks like it, the other one may be staying away itself: then it comes back later than soon.
         soon_s = SOON_S if self._in_a_row < SUSPICIOUS_AFTER - 1 else 2 * LONGEST_ON_SUSPICION_S
@@ -71,7 +74,7 @@ class TakeOvers:
 
     @property
     def away_for_s(self) -> float:
-        """How long it is still best to stay away, in seconds; 0 when a sign-in does no harm."""
+        """Return how long it is still best to stay away, in seconds; 0 when a sign-in does no harm."""
         return max(0.0, self._back_at_s - self._now_s())
 
     def _away_s(self, *, is_certain: bool) -> float:

@@ -2,8 +2,8 @@
 
 Constraints
 - A PUBACK says that the broker has it, and settles nothing. Only the central's answer after COMMIT does.
-- An answer belongs to the send whose batch id is its correlation data, or, where MQTT 3.1.1 is spoken on one of the
-  two ways, whose bytes have the digest that it names. Any other answer, and a retained one, is ignored and counted.
+- An answer belongs to the send whose batch id is its correlation data, or, where MQTT 3.1.1 is spoken at one of the
+  two ends, whose bytes have the digest that it names. Any other answer, and a retained one, is ignored and counted.
 - A lost connection fails every send that waits; sending again is harmless, since the keys count once.
 - `sm/v1/<gateway_id>/state` says online or offline, retained; the broker says offline for us when we cannot.
 """
@@ -65,7 +65,7 @@ class _Sent:
     taken: asyncio.Future[int] | None = None
 
     def fail(self, error: SyncError, *, lost: SyncError | None = None) -> None:
-        """With `error`, unless the broker said something of this very batch: then not what `lost` the connection."""
+        """Fail with `error`, unless the broker said something of this batch: then not what `lost` the connection."""
         own = None
         if self.taken is not None and self.taken.done() and not self.taken.cancelled():
             own = self.taken.exception()
@@ -74,7 +74,7 @@ class _Sent:
 
 
 class MqttTransport:
-    """One gateway's way to the central through a broker. Connects at the first send."""
+    """One gateway's transport to the central through a broker. Connects at the first send."""
 
     guarantee = Guarantee.COMMITTED
     takes_events = True
@@ -141,7 +141,7 @@ class MqttTransport:
         self._fail_waiting(TransientSyncError("the transport was closed"))
 
     async def rest(self) -> None:
-        """The same until the next send: another route is used, and coming back by itself would cost for nothing."""
+        """Hang up until the next send: another route is used, and coming back by itself would cost for nothing."""
         await self._hang_up()
         self._fail_waiting(TransientSyncError("another route is used", was_in_flight=True))
 
@@ -349,7 +349,7 @@ def _read_time(central_time: CentralTime, answer: bytes, asked_us: int) -> None:
 
 
 def answer_of(answer: bytes, *, batch_id: str) -> Settlement:
-    """What the central said: a settlement, or the error that its error document names."""
+    """Return the settlement of an answer. Raises the error that an error document names."""
     said = said_in(answer)
     if "error" in said:
         raise _failure_of(said)

@@ -49,7 +49,7 @@ class WebSocketStream:
         self._in_out = 0  # how many bytes of MQTT the frame in `_out` carries
 
     def recv(self, size: int) -> bytes:
-        """Up to `size` bytes of MQTT. Raises BlockingIOError when there are none now, ConnectionError at the end."""
+        """Return up to `size` bytes. Raises BlockingIOError while there are none, ConnectionError at its end."""
         while True:
             if self._left == 0:
                 self._read_head()
@@ -64,7 +64,7 @@ class WebSocketStream:
                 self._answer_control(bytes(self._control))
 
     def send(self, data: bytes | bytearray) -> int:
-        """How many bytes of MQTT went out. Raises BlockingIOError while a frame is half written."""
+        """Send, and return how many bytes of MQTT went out. Raises BlockingIOError while a frame is half written."""
         if not self._in_out:
             chunk = bytes(data[:_FRAME_BYTES])
             self._out += _frame(_BINARY, chunk)
@@ -80,7 +80,7 @@ class WebSocketStream:
         return self.raw.fileno()
 
     def pending(self) -> int:
-        """Bytes that are here already, though the descriptor does not show them."""
+        """Return how many bytes are here already, though the descriptor does not show them."""
         beneath = self.raw.pending() if isinstance(self.raw, ssl.SSLSocket) else 0
         return len(self._received) + beneath
 

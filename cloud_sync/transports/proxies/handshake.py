@@ -76,13 +76,13 @@ def _connect(proxy: Proxy, host: str, port: int) -> Handshake:
 
 
 def _offered(head: bytes) -> list[str]:
-    """Return the ways of signing in that the proxy names."""
+    """Return the methods of signing in that the proxy names."""
     found = re.findall(rb"^proxy-authenticate:[ \t]*([!-~]+)", head, re.IGNORECASE | re.MULTILINE)
     return [printable(one.decode("ascii"), limit=20) for one in found]
 
 
 def refused_by_http(proxy: Proxy, status: int, target: str, *, offered: list[str]) -> StepError:
-    """Return what an answer but 200 of an HTTP proxy means. `offered`: the ways of signing in that it names."""
+    """Return what an answer but 200 of an HTTP proxy means. `offered`: the methods of signing in that it names."""
     said = f"{proxy.said} answers {status}"
     if status in (401, 407):  # tinyproxy says 401 to a wrong password
         if offered and "basic" not in {one.lower() for one in offered}:

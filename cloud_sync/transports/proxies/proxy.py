@@ -35,13 +35,13 @@ class Proxy:
 
     @property
     def where(self) -> str:
-        """The address without user and password."""
+        """Return the address without user and password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
     @property
     def said(self) -> str:
-        """How a message names it."""
+        """Return how a message names it."""
         return f"the proxy at {self.where} ({self.source})"
 
     @property
@@ -50,12 +50,12 @@ class Proxy:
 
     @property
     def looks_up_names(self) -> bool:
-        """Whether the proxy is given names; socks5 is given the address that was looked up here."""
+        """Return whether the proxy is given names; socks5 is given the address that was looked up here."""
         return self.scheme != "socks5"
 
     @property
     def sign_in_hint(self) -> str:
-        """Where its user name and password belong."""
+        """Return where its user name and password belong."""
         if self.source.startswith("central."):
             return "set central.proxy.username and central.proxy.password_file"
         return f"set [central.proxy] with url, username and password_file, or write USER:PASSWORD@ into {self.source}"
@@ -94,12 +94,12 @@ def parse_proxy(text: str, *, source: str, ca_file: Path | None = None) -> Proxy
 
 
 def check_sign_in(proxy: Proxy) -> None:
-    """Raises ValueError when this user name or password cannot be sent to this kind of proxy."""
+    """Raise ValueError when this user name or password cannot be sent to this kind of proxy."""
     name, password = proxy.username or "", proxy.password or ""
     if proxy.is_socks and max(len(name.encode()), len(password.encode())) > _MOST_SOCKS_BYTES:
-        raise ValueError(f"user name or password is longer than {_MOST_SOCKS_BYTES} bytes, which SOCKS has no room for")
+        raise ValueError(f"user name or password is longer than {_MOST_SOCKS_BYTES} bytes, more than SOCKS takes")
     if not proxy.is_socks and ":" in name:
-        raise ValueError("there is a colon in the user name, which Basic authentication has no room for")
+        raise ValueError("there is a colon in the user name, which Basic authentication cannot carry")
 
 
 def _address(text: str, default_port: int) -> tuple[str, int]:
