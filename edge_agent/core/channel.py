@@ -46,6 +46,7 @@ class Channel(Generic[T]):
         self._dropped_total = 0
 
     async def send(self, item: T) -> None:
+        """Add an item; when full, wait or drop as the channel is set up."""
         while len(self._items) >= self._capacity:
             if self._when_full is WhenFull.DROP_OLDEST:
                 self._items.popleft()
@@ -58,6 +59,7 @@ class Channel(Generic[T]):
         self._readable.set()
 
     async def receive(self) -> T:
+        """Return the oldest item, waiting for one."""
         while not self._items:
             self._readable.clear()
             await self._readable.wait()
@@ -73,4 +75,5 @@ class Channel(Generic[T]):
         return item
 
     def stats(self) -> ChannelStats:
+        """Return what went through, and what was dropped."""
         return ChannelStats(self.name, len(self._items), self._capacity, self._sent_total, self._dropped_total)

@@ -31,7 +31,8 @@ class Clock(Protocol):
         """Return a time of this clock in UTC, as far as that is known."""
         ...
 
-    async def sleep(self, seconds: float) -> None: ...
+    async def sleep(self, seconds: float) -> None:
+        """Wait so long."""
 
 
 class SystemClock:
@@ -79,6 +80,7 @@ class FakeClock:
         return time_ns
 
     def advance(self, seconds: float) -> None:
+        """Move time on, and wake who sleeps until then."""
         self._monotonic_s += seconds
         self._wall_ns += round(seconds * 1e9)
 

@@ -59,6 +59,7 @@ class GapSpan:
 
     @property
     def detail(self) -> str:
+        """Return why the open gap began; empty while there is none."""
         return "" if self._first is None else self._first.detail
 
     def begin(self, cause: GapCause, start_ns: int, detail: str, *, count: int = 0) -> Gap | None:

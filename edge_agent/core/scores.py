@@ -31,6 +31,7 @@ class ScoreBatch:
     values: NDArray[np.float32]
 
     def verdict(self, channel: int, window: int) -> Verdict:
+        """Return the verdict on one window."""
         value = self.values[channel, window]
         if np.isnan(value):
             return Verdict.UNKNOWN

@@ -27,8 +27,11 @@ class Driver(Protocol):
 
     name: str
 
-    async def open(self) -> None: ...
+    async def open(self) -> None:
+        """Acquire the device. Raise TransientDriverError or DeviceRejectedError."""
 
-    def stream(self) -> AsyncIterator[Item]: ...
+    def stream(self) -> AsyncIterator[Item]:
+        """Yield what is read. Raise TransientDriverError when the device is lost; return when a recording ends."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Give up what is held. Raise nothing, also when called twice."""

@@ -78,6 +78,7 @@ def absolute(table: dict[str, Any], keys: Iterable[str], folder: Path) -> dict[s
 
 
 def read_text(path: Path) -> str:
+    """Return the file's text. Raise ConfigurationError that names it when it cannot be read."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -99,6 +100,7 @@ def read_text(path: Path) -> str:
 
 
 def parse(path: Path, text: str) -> dict[str, Any]:
+    """Return the text as plain tables. Raise ConfigurationError with the line that is no TOML."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:

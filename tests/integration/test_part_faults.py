@@ -97,7 +97,7 @@ def break_reconciliation(agent: Agent, faults: Faults) -> None:
 
 
 def break_status(agent: Agent, faults: Faults) -> None:
-    agent.ledger.note_own = faults.before(agent.ledger.note_own)  # type: ignore[method-assign]
+    agent.ledger.add_outbox_gaps = faults.before(agent.ledger.add_outbox_gaps)  # type: ignore[method-assign]
 
 
 PARTS = {

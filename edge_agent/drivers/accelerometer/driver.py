@@ -31,13 +31,16 @@ class AccelerometerDriver:
             self._samples = FrameStream(blocks, clock, settings=settings, link=_link(settings))
 
     async def open(self) -> None:
+        """Open the sound card or the link. Raise DriverError."""
         await self._samples.open()
 
     async def stream(self) -> AsyncIterator[Item]:
+        """Yield blocks until the sensor is lost (TransientDriverError)."""
         async for block in self._samples.stream():
             yield block
 
     async def close(self) -> None:
+        """Close the sound card or the link."""
         await self._samples.close()
 
 

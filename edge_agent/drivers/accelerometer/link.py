@@ -27,11 +27,14 @@ Address = tuple[str, int]
 class FrameLink(Protocol):
     """`open` and `receive` raise TransientDriverError; `close` never raises."""
 
-    async def open(self) -> None: ...
+    async def open(self) -> None:
+        """Connect, or bind. Raise TransientDriverError."""
 
-    async def receive(self) -> Frame: ...
+    async def receive(self) -> Frame:
+        """Return the next whole frame. Raise TransientDriverError after silence, or when the link ends."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close the link, within a bound."""
 
 
 class TcpLink:
@@ -134,6 +137,7 @@ class UdpLink(asyncio.DatagramProtocol):
         self._sender, self._refusal = None, ""
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
+        """Take a datagram: asyncio calls this."""
         if self._sender not in (None, addr):
             self._refuse(f"{addr[0]} sends here too")
             return

@@ -57,10 +57,12 @@ class FrameHeader:
 
     @property
     def payload_bytes(self) -> int:
+        """Return the length of the samples."""
         return self.n_channels * self.n_samples * np.dtype(_DTYPES[self.sample_format]).itemsize
 
     @property
     def frame_bytes(self) -> int:
+        """Return the length of the whole frame."""
         return HEADER_BYTES + self.payload_bytes + CRC_BYTES
 
 

@@ -44,9 +44,11 @@ class FrameStream:
         self.late_total = 0
 
     async def open(self) -> None:
+        """Open the link. Raise TransientDriverError."""
         await self._link.open()
 
     async def stream(self) -> AsyncIterator[SampleBlock]:
+        """Yield a block for each frame that fits. Raise DriverError when the link ends or a frame does not fit."""
         self._held, self._is_seam = [], False
         self._blocks.begin_stream()
         stamps = _Stamps(self._clock, sample_rate_hz=float(self._settings.sample_rate_hz))
@@ -68,6 +70,7 @@ class FrameStream:
                 yield self._block(stamps)
 
     async def close(self) -> None:
+        """Close the link."""
         await self._link.close()
 
     @property

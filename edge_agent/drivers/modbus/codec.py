@@ -60,6 +60,7 @@ def reading(tag: Tag, value: float, received_time_ns: int) -> Reading:
 
 
 def bad_reading(tag: Tag, status: str, received_time_ns: int) -> Reading:
+    """Return a BAD reading, which has no value; `status` is why."""
     return Reading(tag, None, Quality.BAD, None, received_time_ns, status)
 
 

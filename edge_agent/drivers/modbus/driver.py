@@ -123,6 +123,7 @@ class ModbusDriver:
         self._overruns_total = 0
 
     async def open(self) -> None:
+        """Connect. Raise TransientDriverError."""
         await self.close()
         client = AsyncModbusTcpClient(
             self._settings.host,
@@ -142,6 +143,7 @@ class ModbusDriver:
         self._client = client
 
     async def stream(self) -> AsyncIterator[Item]:
+        """Yield what each pass of a poll group brings, for ever. Raise DriverError when the device is lost."""
         self._groups = self._start_groups()
         while True:
             group = min(self._groups, key=lambda group: group.schedule.due_s)
@@ -153,9 +155,11 @@ class ModbusDriver:
             self._overruns_total += group.schedule.advance(self._clock.monotonic_s())
 
     async def close(self) -> None:
+        """Close the connection."""
         self._drop()
 
     def stats(self) -> ModbusStats:
+        """Return what was read since the driver was made, and the tags that are refused now."""
         return ModbusStats(
             self._scans_total,
             self._requests_total,

@@ -19,6 +19,7 @@ class FixedRate:
 
     @property
     def due_s(self) -> float:
+        """Return the monotonic time of the next pass."""
         return self._start_s + self._index * self._interval_s
 
     def advance(self, now_s: float) -> int:

@@ -84,6 +84,7 @@ class OpcUaDriver:
         self._sequence = SequenceWatch()
 
     async def open(self) -> None:
+        """Connect, subscribe and ask for the nodes. Raise TransientDriverError or DeviceRejectedError."""
         await self.close()
         self._channel = self._new_channel()
         self._sequence = SequenceWatch()
@@ -103,6 +104,7 @@ class OpcUaDriver:
                 await self.close()
 
     async def stream(self) -> AsyncIterator[Item]:
+        """Yield what the server sends. Raise TransientDriverError when it falls silent or ends the subscription."""
         for gap in self._refusal_gaps(self._refused):
             yield gap
         if self._refused:  # not only in the ledger: `status` names what ails each tag by its newest reading
@@ -129,6 +131,7 @@ class OpcUaDriver:
                 await self._retry_refused()
 
     async def close(self) -> None:
+        """Disconnect, within a bound."""
         client, self._client = self._client, None
         if client is None:
             return

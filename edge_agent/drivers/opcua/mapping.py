@@ -66,6 +66,7 @@ def to_reading(
 
 
 def quality_of(status_code: int) -> Quality:
+    """Return the severity of a StatusCode."""
     return _SEVERITIES[status_code >> _SEVERITY_SHIFT & 0b11]
 
 

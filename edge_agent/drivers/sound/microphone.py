@@ -28,11 +28,14 @@ class MicrophoneDriver:
         )
 
     async def open(self) -> None:
+        """Open the sound device. Raise DriverError."""
         await self._card.open()
 
     async def stream(self) -> AsyncIterator[Item]:
+        """Yield blocks until the device is lost (TransientDriverError)."""
         async for block in self._card.stream():
             yield block
 
     async def close(self) -> None:
+        """Close the device, within a bound."""
         await self._card.close()

@@ -136,6 +136,7 @@ class PortAudio:
         return stream
 
     def close_stream(self, stream: Any) -> None:
+        """Stop and close a stream, however long it takes."""
         with self._exclusive(timeout_s=-1):  # however long it takes: a stream must not be lost open
             self._open_streams -= 1
             stream.abort(ignore_errors=True)

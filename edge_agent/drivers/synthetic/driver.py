@@ -64,6 +64,7 @@ class SyntheticDriver:
         """Do nothing: there is nothing to acquire."""
 
     async def stream(self) -> AsyncIterator[Item]:
+        """Yield the signal in real time, for ever."""
         self._blocks.begin_stream()
         rate_hz = float(self._settings.sample_rate_hz)
         step = max(1, round(rate_hz * self._settings.block_s))
