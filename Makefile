@@ -40,7 +40,7 @@ chaos: dev debian  ## break everything for a while, then count; ARGS="--world mq
 	@$(BIN)/python -m tests.chaos $(ARGS)
 .PHONY: chaos
 
-fuzz: dev  ## what nobody would send, into every door; ARGS="--door https-answer --inputs 100000 --seed 5"
+fuzz: dev  ## send what nobody would send to every entry point; ARGS="--door https-answer --inputs 100000 --seed 5"
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 .PHONY: fuzz
 

@@ -14,7 +14,7 @@ import asyncio
 from typing import Final
 
 SLOWEST_BYTES_PER_S: Final = 100.0
-"""A central ends requests that come more slowly (`central/connections.py`)."""
+"""A central ends requests that come more slowly (`cloud_sync/central/ingress/slow_clients.py`)."""
 MOST_MORE: Final = 4.0
 """Times `answer_timeout_s`: who takes bodies and never answers is found out."""
 

@@ -1,1 +1,1 @@
-"""Frozen values that pass between rooms, and the clock. Knows nobody."""
+"""Frozen values that pass between packages, and the clock. Knows nobody."""

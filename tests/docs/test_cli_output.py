@@ -165,8 +165,8 @@ async def test_every_field_of_a_running_agents_status_is_explained(site: Path) -
 def test_every_explained_field_of_status_is_in_the_code() -> None:
     code = "".join(
         path.read_text(encoding="utf-8")
-        for room in ("status", "installation", "delivery", "cli", "health", "pipeline", "rollout")
-        for path in (REPOSITORY / "edge_agent" / room).rglob("*.py")
+        for package in ("status", "installation", "delivery", "cli", "health", "pipeline", "rollout")
+        for path in (REPOSITORY / "edge_agent" / package).rglob("*.py")
     )
     names = {part.removesuffix("[]") for field in documented("status") for part in field.split(".")}
     assert {name for name in names if f'"{name}"' not in code} == set()

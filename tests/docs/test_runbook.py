@@ -89,12 +89,12 @@ def test_what_a_row_quotes_can_be_said(row: str) -> None:
 def problems() -> set[str]:
     """Each sentence that becomes a problem of the status."""
     found = {what for what, _ in (*why_down._ENDED.values(), *why_down._EXIT_STATUS.values())}
-    rooms = (
+    modules = (
         path
-        for room in ("status", "installation", "delivery")
-        for path in (REPOSITORY / "edge_agent" / room).glob("*.py")
+        for package in ("status", "installation", "delivery")
+        for path in (REPOSITORY / "edge_agent" / package).glob("*.py")
     )
-    for path in [*rooms, REPOSITORY / "edge_agent/cli/why_down.py"]:
+    for path in [*modules, REPOSITORY / "edge_agent/cli/why_down.py"]:
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(function, ast.FunctionDef):
                 found |= {text for text in raised_in(function) if text and len(text.replace(FILLED, "")) > 12}
