@@ -27,11 +27,14 @@ class CentralError(Exception):
 
 
 class DatabaseAwayError(CentralError):
-    """The database did not answer, or did not finish; the transaction did not count. `told` may leave the house."""
+    """The database did not answer, or did not finish; the transaction did not count.
 
-    def __init__(self, message: str, *, told: str = AWAY) -> None:
+    `public_message` is for gateways: it names no host and no user.
+    """
+
+    def __init__(self, message: str, *, public_message: str = AWAY) -> None:
         super().__init__(message)
-        self.told = told
+        self.public_message = public_message
 
 
 class SchemaTooNewError(CentralError):

@@ -128,7 +128,7 @@ async def run_load(load: Load, keys: Mapping[str, str], *, start_us: int) -> Rep
 
 @asynccontextmanager
 async def temporary_keys(store: Store, gateways: int, *, run_id: str) -> AsyncIterator[dict[str, str]]:
-    """Keys for so many virtual gateways; revoked at the end. Their rows stay."""
+    """Make keys for so many virtual gateways; revoked at the end. Their rows stay."""
     keys = {f"loadtest-{run_id}-{n:03d}": secrets.token_urlsafe(32) for n in range(gateways)}
     for gateway_id, key in keys.items():
         await store.add_key(key, gateway_id=gateway_id)
@@ -140,7 +140,7 @@ async def temporary_keys(store: Store, gateways: int, *, run_id: str) -> AsyncIt
 
 
 def read_keys(key_file: Path, gateways: int) -> dict[str, str]:
-    """The first so many keys of a JSON object of gateway_id -> key. Raises LoadTestError."""
+    """Read the first so many keys of a JSON object of gateway_id -> key. Raises LoadTestError."""
     try:
         keys = json.loads(key_file.read_text())
     except (OSError, ValueError) as exc:
@@ -153,7 +153,7 @@ def read_keys(key_file: Path, gateways: int) -> dict[str, str]:
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The smallest value that at least `percent` % of the values do not exceed (nearest rank); NaN of nothing."""
+    """Return the smallest value that at least `percent` % of the values do not exceed (nearest rank); NaN of none."""
     if not ordered:
         return math.nan
     return ordered[max(math.ceil(len(ordered) * percent / 100), 1) - 1]
@@ -235,7 +235,7 @@ async def _stored(
     try:
         digests = decode_digests(await _asked(client, load.url.rstrip("/") + DIGEST_PATH, query, key))
     except (httpx.HTTPError, ValueError) as exc:
-        raise LoadTestError(f"the central does not tell what it stored: {exc}") from exc
+        raise LoadTestError(f"the central does not answer what it stored: {exc}") from exc
     return {place: digest for place, digest in digests.items() if place[0].startswith(_prefix(load, gateway_id))}
 
 

@@ -99,7 +99,7 @@ class Metrics:
         self.commit_s.observe(seconds)
 
     def text(self, *, database_up: bool, refuses_writes: bool = False) -> str:
-        """Everything, in Prometheus' text format."""
+        """Return everything in Prometheus' text format."""
         counters = (
             self.batches,
             self.records,

@@ -33,7 +33,7 @@ from cloud_sync.central.errors import DatabaseAwayError, EmbeddedPostgresError, 
 from cloud_sync.central.ingress.http import create_app
 from cloud_sync.central.ingress.mqtt import consuming
 from cloud_sync.central.ingress.rate_limits import RateLimiter, RateLimits
-from cloud_sync.central.ingress.slow_clients import waiting_for
+from cloud_sync.central.ingress.slow_clients import protocol_with_timeout
 from cloud_sync.host.stop_signals import StopSignals
 from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.transports.probes import set_probes
@@ -66,7 +66,7 @@ class Listen:
 
 
 Ready = Callable[[str, str], None]
-"""Told the service's URL and the database's."""
+"""Called with the service's URL and the database's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +87,10 @@ async def serve_database(
     broker: Broker | None = None,
     policy: Policy | None = None,
 ) -> None:
-    """Serve over a database that somebody else runs, until told to end; with a broker, over MQTT as well."""
-    with _told_to_end(exit_with_parent=exit_with_parent) as told:
+    """Serve over a database that somebody else runs, until asked to end; with a broker, over MQTT as well."""
+    with _stop_requested(exit_with_parent=exit_with_parent) as stop:
         policy = policy or Policy()
-        limiter = RateLimiter(policy.rates)  # one for both roads: what a gateway may send does not double
+        limiter = RateLimiter(policy.rates)  # one for both transports: what a gateway may send does not double
         async with Store(database_url, upkeep=policy.upkeep, lease=policy.lease) as store:
             # Here and not only when the service starts: its server would show tables it must not touch as a traceback.
             with contextlib.suppress(DatabaseAwayError):
@@ -101,7 +101,7 @@ async def serve_database(
                 maintaining(Maintenance(store, policy.upkeep, metrics=store.metrics)),
             ):
                 ready(url, database_url)
-                await told.wait()
+                await stop.wait()
 
 
 async def serve_embedded(
@@ -113,7 +113,7 @@ async def serve_embedded(
     broker: Broker | None = None,
     policy: Policy | None = None,
 ) -> None:
-    """Serve over a PostgreSQL of our own in `data_dir`, until told to end."""
+    """Serve over a PostgreSQL of our own in `data_dir`, until asked to end."""
     async with EmbeddedPostgres(data_dir) as postgres:
         keeping = asyncio.create_task(_keep_running(postgres), name="embedded postgres")  # awaited below
         try:
@@ -127,7 +127,7 @@ async def serve_embedded(
 
 @contextlib.asynccontextmanager
 async def running(app: FastAPI, listen: Listen) -> AsyncIterator[str]:
-    """The service, answering at the URL that is handed out; requests in work are finished at the end."""
+    """Run the service while this scope is entered, and hand out its URL; requests in work are finished at the end."""
     with _listening(listen) as sock:
         server = _server(app, listen)
         serving = asyncio.create_task(server.serve(sockets=[sock]), name="central")  # awaited below
@@ -194,7 +194,7 @@ class _Server(uvicorn.Server):
 def _server(app: FastAPI, listen: Listen) -> _Server:
     config = uvicorn.Config(
         app,
-        http=waiting_for(listen.request_s),
+        http=protocol_with_timeout(listen.request_s),
         log_config=None,
         access_log=False,
         lifespan="on",
@@ -242,8 +242,8 @@ def _address(sock: socket.socket) -> str:
 
 
 @contextlib.contextmanager
-def _told_to_end(*, exit_with_parent: bool) -> Iterator[asyncio.Event]:
-    """An event that is set when it is time to end; the signal handlers are removed afterwards.
+def _stop_requested(*, exit_with_parent: bool) -> Iterator[asyncio.Event]:
+    """Hand out an event that is set when it is time to end; the signal handlers are removed afterwards.
 
     A second order, or an end that takes longer than `_END_S`, ends the process as it is: what was answered is kept.
     """

@@ -22,7 +22,7 @@ from tests.contract.check_transport import rows
 from tests.support.central import API_KEY, Database
 from tests.support.databases import DatabaseServer, execute, remove, short_folder
 
-NO_ROOM = "the central's database has no room; nothing was stored"
+FULL = "the central's database has no free space; nothing was stored"
 
 
 @pytest.fixture
@@ -53,12 +53,16 @@ async def test_health_and_gateway_hear_that_there_is_no_room_and_that_there_is_r
         async with running(create_app(store), Listen()) as url, httpx.AsyncClient(base_url=url) as client:
             gateway = HttpsTransport(url, gateway_id="gw-1", api_key=API_KEY)
             small.fill()
-            with pytest.raises(TransientSyncError, match="has no room") as told:
+            with pytest.raises(TransientSyncError, match="has no free space") as told:
                 await gateway.send(wire.encode(Batch("gw-1", rows(500))), batch_id="b1")
             sick = await client.get("/health")
-            assert (sick.status_code, sick.json()["status"], sick.json()["detail"]) == (503, "writes_fail", NO_ROOM)
+            assert (sick.status_code, sick.json()["status"], sick.json()["detail"]) == (
+                503,
+                "writes_fail",
+                FULL,
+            )
             assert sick.json()["rows"] == 0
-            assert NO_ROOM in told.value.message
+            assert FULL in told.value.message
             assert "edge_central_writes_refused 1" in (await client.get("/metrics")).text
             small.free()
             await gateway.send(wire.encode(Batch("gw-1", rows(500))), batch_id="b1")
@@ -80,13 +84,13 @@ async def test_a_database_that_may_only_be_read_says_so(store: Store, service_ur
 def test_a_refusal_nobody_has_tried_again_is_not_held_against_the_database_for_ever() -> None:
     now = [0.0]
     watch = WriteWatch(lambda: now[0])
-    watch.failed(NO_ROOM)
+    watch.failed(FULL)
     assert watch.failure is not None
     assert watch.failure.is_fresh
     now[0] = FRESH_S
     assert watch.failure is not None
     assert not watch.failure.is_fresh
-    assert watch.failure.reason == NO_ROOM
+    assert watch.failure.reason == FULL
 
 
 def test_a_database_that_is_away_is_no_refusal_to_write() -> None:

@@ -74,7 +74,7 @@ def serve(
     database_url: DatabaseUrl = None,
     embedded: Embedded = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: a free one; the ready line tells.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: a free one; the ready line has it.")] = 0,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM); makes it HTTPS.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="The certificate's private key (PEM).")] = None,
     exit_with_parent: Annotated[bool, typer.Option("--exit-with-parent", help="End when stdin closes.")] = False,
@@ -107,7 +107,7 @@ def serve(
     broker = _broker(mqtt_url, mqtt_password_file, mqtt_ca, mqtt_cert, mqtt_key)
     policy = Policy(_rates(rows_per_s, requests_per_s), Upkeep(retention_days), LeaseTerms(lease_seconds))
     serving: dict[str, Any] = {
-        "ready": _say_ready, "exit_with_parent": exit_with_parent, "broker": broker, "policy": policy,
+        "ready": _print_ready, "exit_with_parent": exit_with_parent, "broker": broker, "policy": policy,
     }  # fmt: skip
     log_as_json()
     sys.setswitchinterval(_SWITCH_S)
@@ -125,7 +125,7 @@ def maintain(
     embedded: Embedded = None,
     retention_days: RetentionDays = None,
     hours_since: Annotated[
-        datetime | None, typer.Option(help="Compute every hour since then (UTC) anew.", formats=["%Y-%m-%d"])
+        datetime | None, typer.Option(help="Compute every hour since then (UTC) again.", formats=["%Y-%m-%d"])
     ] = None,
 ) -> None:
     """Run retention and the hourly roll-up once, now; one JSON line each. `serve` does this on a schedule."""
@@ -260,7 +260,7 @@ def corrections(
 
 
 def run() -> None:
-    """The entry point."""
+    """Run `edge-central`."""
     guard_standard_streams()
     close_to_others()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -312,7 +312,7 @@ def _rates(rows_per_s: float, requests_per_s: float) -> RateLimits:
     return replace(DEFAULT_RATES, rows_per_s=rows_per_s or None, requests_per_s=requests_per_s or None)
 
 
-def _say_ready(url: str, database_url: str) -> None:
+def _print_ready(url: str, database_url: str) -> None:
     print(json.dumps({"url": url, "database": _without_password(database_url)}), flush=True)
 
 

@@ -166,8 +166,8 @@ def _differences(
         if column["must_be_given"] and column["name"] not in ours
     ]
     if all(name in types for name in table.key) and not any(set(key) == set(table.key) for key in keys):
-        said = " or ".join(f"({', '.join(key)})" for key in keys) or "none"
-        wrong.append(f"{table.name} needs the key ({', '.join(table.key)}); its keys are: {said}")
+        found = " or ".join(f"({', '.join(key)})" for key in keys) or "none"
+        wrong.append(f"{table.name} needs the key ({', '.join(table.key)}); its keys are: {found}")
     return [difference for difference in wrong if difference]
 
 

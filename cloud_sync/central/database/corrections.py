@@ -4,7 +4,7 @@ Constraints
 - All corrections of one call are made, or none.
 - The digest that a gateway compares with goes on answering for what was delivered, so a correction is no difference
   there; and the delivered value, sent again, is still a duplicate.
-- The hour's aggregate is computed anew: by our job, or by a refresh where TimescaleDB keeps it.
+- The hour's aggregate is computed again: by our job, or by a refresh where TimescaleDB keeps it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Correction:
 
 
 async def correct(store: Store, wanted: Sequence[Correction], *, reason: str, by: str) -> list[dict[str, Any]]:
-    """Change readings and note what they were. Returns each with its old value. Raises UsageError, then nothing is."""
+    """Change readings and keep what they were. Returns each with its old value. Raises UsageError, then nothing is."""
     _check(wanted, reason, by)
     if not wanted:
         return []
@@ -94,19 +94,19 @@ async def correct(store: Store, wanted: Sequence[Correction], *, reason: str, by
 
 
 async def corrections(store: Store, *, limit: int) -> list[dict[str, Any]]:
-    """The newest corrections."""
+    """Return the newest corrections."""
     async with store.reached() as (connection, _):
         return [dict(one) for one in await connection.fetch(_CORRECTIONS, limit)]
 
 
 async def conflicts(store: Store, gateway_id: str | None, *, limit: int) -> list[dict[str, Any]]:
-    """What was offered last with another value than is stored."""
+    """Return what was offered last with another value than is stored."""
     async with store.reached() as (connection, _):
         return [dict(one) for one in await connection.fetch(_CONFLICTS, gateway_id, limit)]
 
 
 def correction_of(sensor_id: str, time: str, value: str) -> Correction:
-    """From texts. Raises UsageError."""
+    """Return a correction from texts. Raises UsageError."""
     try:
         moment, number = datetime.fromisoformat(time), float(value)
         if moment.tzinfo is None:
@@ -120,7 +120,7 @@ def correction_of(sensor_id: str, time: str, value: str) -> Correction:
 
 
 def read_corrections(file: Path) -> list[Correction]:
-    """A CSV file with the columns sensor_id, time and value. Raises UsageError."""
+    """Read a CSV file with the columns sensor_id, time and value. Raises UsageError."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as text:
             found = list(_corrections_in(csv.DictReader(text, strict=True), file))
@@ -185,4 +185,4 @@ async def _refresh(connection: asyncpg.Connection[Any], features: Features, time
         try:
             await connection.execute(_REFRESH, hour, hour + timedelta(hours=1))
         except asyncpg.PostgresError as exc:
-            logger.warning("the hour %s was not computed anew: %s", hour.isoformat(), exc)
+            logger.warning("the hour %s was not computed again: %s", hour.isoformat(), exc)

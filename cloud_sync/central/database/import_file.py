@@ -50,7 +50,7 @@ async def import_file(store: Store, file: Path, keys: Sequence[Path]) -> Importe
 
 
 async def _stored(store: Store, batch: ColumnBatch) -> list[Settlement]:
-    """What became of a batch; one whose rows have too much text is stored in halves."""
+    """Return what became of a batch; one whose rows have too much text is bisected."""
     try:
         return [await store.store_batch(batch, gateway_id=batch.gateway_id)]
     except BatchTooLargeError:

@@ -46,7 +46,7 @@ class Ingest:
         self._refused: list[Refusal] = []
 
     async def store(self, columns: RowColumns, judgement: ColumnJudgement) -> Settlement:
-        """`columns` are the rows of the batch that was judged."""
+        """Store what was judged good; `columns` are the rows of the batch that was judged."""
         self._refused = list(judgement.refused)
         rows = await self._own_rows(OfferedRows(columns, judgement.metadata, judgement.rows))
         row_refusals = len(self._refused)
@@ -159,7 +159,7 @@ class Ingest:
         await self._connection.execute(statements.KEEP_NEWEST_CONFLICTS, self._gateway_id, LISTED_CONFLICTS)
 
     async def _insert(self, offered: _Offered, insert: Callable[[_Offered], Awaitable[int]]) -> int:
-        """How many were new. What the database refuses is halved until the culprit stands alone."""
+        """How many were new. What the database refuses is bisected until the culprit stands alone."""
         if not len(offered):
             return 0
         try:

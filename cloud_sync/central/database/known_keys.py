@@ -76,7 +76,7 @@ class KnownKeys:
         return await self._looked_up(digest)
 
     def is_guessing(self, address: str) -> bool:
-        """Count a request whose key nobody has. True when its address has sent too many of them."""
+        """Count a request whose key nobody has, and return whether its address has sent too many of them."""
         now_s, block = self._now_s(), address_block(address)
         bucket = self._guesses.get(block)
         if bucket is None:
@@ -147,12 +147,12 @@ class KnownKeys:
 
 
 def key_digest(api_key: str) -> bytes:
-    """What is stored of a key. Keys are 256 random bits, so a plain digest needs no salt and no stretching."""
+    """Return what is stored of a key. Keys are 256 random bits, so a plain digest needs no salt and no stretching."""
     return hashlib.sha256(api_key.encode()).digest()
 
 
 def address_block(address: str) -> str:
-    """What one sender has: an IPv4 address, or the 64 bits of an IPv6 network."""
+    """Return what one sender has: an IPv4 address, or the 64 bits of an IPv6 network."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -80,7 +80,7 @@ class HeldBackError(Exception):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What goes into the answer beside the words."""
+        """Return what goes into the answer beside the message."""
         return {"free_in_s": round(self.free_in_s, 1), "twin": notice_fields(self.notice)}
 
 

@@ -4,7 +4,7 @@ Constraints
 - One instance works at a time (an advisory lock per job), and a job that another instance just ran is not due.
 - Every step is one short statement of its own; what is interrupted is taken up again by the next run. An index is the
   exception: it may take hours, so each job has its own schedule and waits for no other.
-- An hour that late rows arrived in is computed anew, from all its rows; hours beyond retention stay as they are.
+- An hour that late rows arrived in is computed again, from all its rows; hours beyond retention stay as they are.
 - Rows of a table that was here before us are deleted only when retention was asked for by name.
 """
 
@@ -139,7 +139,7 @@ class Maintenance:
         return [await self._run_locked(job, every_s=0.0) for job, _ in self._upkeep.every_s]
 
     async def mark_hours(self, since: datetime) -> None:
-        """Have every hour since then computed anew by the next run, also those that others wrote into."""
+        """Have every hour since then computed again by the next run, also those that others wrote into."""
         async with self._store.reached() as (connection, features):
             if features.own_hourly:
                 await connection.execute(_MARK_SPAN, since, self._now())
@@ -229,7 +229,7 @@ class Maintenance:
 
 @asynccontextmanager
 async def maintaining(maintenance: Maintenance) -> AsyncIterator[None]:
-    """The jobs run while this scope is entered. Should they break, batches are still taken, and the log says so."""
+    """Run the jobs while this scope is entered. Should they break, batches are still taken, and an error is logged."""
     task = asyncio.create_task(maintenance.run(), name="maintenance")  # awaited below
     task.add_done_callback(_log_if_broken)
     try:

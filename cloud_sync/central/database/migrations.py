@@ -170,7 +170,7 @@ async def _made_hypertable(connection: asyncpg.Connection[Any]) -> bool:
 
 
 async def _apply_policies(connection: asyncpg.Connection[Any]) -> None:
-    """A policy that cannot be made must not keep rows out; what is missing is said at every start."""
+    """A policy that cannot be made must not keep rows out; what is missing is logged at every start."""
     try:
         async with connection.transaction():
             await connection.execute(full_licence_policies())

@@ -37,23 +37,23 @@ class OfferedRows:
         return replace(self, positions=self.positions[start:stop])
 
     def only(self, is_kept: NDArray[np.bool_]) -> OfferedRows:
-        """Those whose series is kept."""
+        """Return those whose series is kept."""
         return replace(self, positions=self.positions[is_kept[self.columns.of_row[self.positions]]])
 
     def of_sensor(self) -> dict[str, int]:
-        """By sensor_id: which series its first row has."""
+        """Return by sensor_id which series its first row has."""
         places: dict[str, int] = {}
         for place in self._runs()[1]:
             places.setdefault(self.columns.series[place].sensor_id, place)
         return places
 
     def hours_us(self) -> list[int]:
-        """The start of each hour that has a row."""
+        """Return the start of each hour that has a row."""
         times = self.columns.time_us[self.positions]
         return np.unique(times - times % HOUR_US).tolist()  # type: ignore[no-any-return]
 
     def arguments(self) -> tuple[list[Any], ...]:
-        """For statements.INSERT_ROWS."""
+        """Return the arguments of statements.INSERT_ROWS."""
         starts, places = self._runs()
         series = [self.columns.series[place] for place in places]
         return (
@@ -69,12 +69,12 @@ class OfferedRows:
         )
 
     def keys_and_values(self) -> tuple[Any, ...]:
-        """For statements.DIFFERENT_ROWS."""
+        """Return the arguments of statements.DIFFERENT_ROWS."""
         ids, _, _, _, firsts, lasts, times, values, qualities = self.arguments()
         return ids, firsts, lasts, times, values, qualities, timestamp(min(times)), timestamp(max(times))
 
     def conflicts(self, stored: Sequence[tuple[int, float, float | None]]) -> list[Conflict]:
-        """Of places among these rows, with the value and quality that are stored there."""
+        """Return the conflicts of places among these rows, with the value and quality that are stored there."""
         places = self.positions[[place for place, _, _ in stored]]
         columns = self.columns.at(places)
         offered = zip(columns.value.tolist(), columns.quality.tolist(), strict=True)
@@ -131,7 +131,7 @@ class OfferedEvents:
         return [event.event_id for _, event in self.placed]
 
     def arguments(self) -> tuple[list[Any], ...]:
-        """For statements.INSERT_EVENTS."""
+        """Return the arguments of statements.INSERT_EVENTS."""
         events = [event for _, event in self.placed]
         return (
             self.ids(),

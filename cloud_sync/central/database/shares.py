@@ -137,7 +137,7 @@ class Shares:
 
     @classmethod
     def counted(cls, count: Callable[[str, str], None]) -> Shares:
-        """Tell `count` the gateway and the kind of work of everything that is turned away."""
+        """Return shares that call `count` with the gateway and the kind of work of everything that is turned away."""
         return cls(
             FairShare(INGEST, on_turned_away=lambda gateway_id: count(gateway_id, "batch")),
             FairShare(DIGEST, on_turned_away=lambda gateway_id: count(gateway_id, "digest")),

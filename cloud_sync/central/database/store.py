@@ -2,7 +2,7 @@
 
 Constraints
 - `store_batch` returns after COMMIT and accounts for every row and event of the batch.
-- A row the database itself refuses costs only itself: the statement is halved until that row stands alone.
+- A row the database itself refuses costs only itself: the statement is bisected until that row stands alone.
 - Anything else that goes wrong is DatabaseAwayError, and nothing of the batch was stored.
 - Opening needs no database; the tables are brought up to date when it is first reached.
 """
@@ -30,7 +30,7 @@ from cloud_sync.central.database.leases import Leases, LeaseTerms
 from cloud_sync.central.database.migrations import Features, migrate
 from cloud_sync.central.database.shares import CONNECTIONS, Shares
 from cloud_sync.central.database.upkeep import Upkeep
-from cloud_sync.central.database.write_watch import WriteWatch, words_of
+from cloud_sync.central.database.write_watch import WriteWatch, public_reason
 from cloud_sync.central.errors import DatabaseAwayError, UsageError
 from cloud_sync.central.metrics import Metrics
 from cloud_sync.columns import ColumnBatch
@@ -45,7 +45,7 @@ CONNECT_TIMEOUT_S: Final = 5.0
 STATEMENT_TIMEOUT_S: Final = 30.0
 
 _LIBRARY_ERRORS: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""The last one is what asyncpg says when the server's farewell meets a statement that is just being sent."""
+"""The last one is what asyncpg raises when the server's farewell meets a statement that is just being sent."""
 
 _LOST_RACE_TRIES: Final = 3
 """A deadlock or serialization failure undoes everything; the same transaction may then simply be tried again."""
@@ -122,17 +122,17 @@ class Store:
         try:
             return await self._leases.admit(gateway_id, sender, address)
         except DatabaseAwayError as exc:
-            self.writing.failed(exc.told)
+            self.writing.failed(exc.public_message)
             raise
 
     async def store_batch(self, batch: Batch | ColumnBatch, *, gateway_id: str) -> Settlement:
-        """Store what can be stored, in one transaction, and say what became of each row and event."""
+        """Store what can be stored, in one transaction, and return what became of each row and event."""
         started_s = time.monotonic()
         columns = batch if isinstance(batch, ColumnBatch) else columns_of(batch)
         try:
             settlement = await self._stored(columns, gateway_id)
         except DatabaseAwayError as exc:
-            self.writing.failed(exc.told)
+            self.writing.failed(exc.public_message)
             raise
         self.writing.stored()
         self.metrics.count_settled(gateway_id, settlement, seconds=time.monotonic() - started_s)
@@ -161,7 +161,7 @@ class Store:
         return self._upkeep.oldest_kept(self._features, self._now())
 
     async def key_holder(self, api_key: str) -> KeyHolder | None:
-        """Who holds this key, or None when nobody does."""
+        """Return who holds this key, or None when nobody does."""
         digest = key_digest(api_key)
         return (await self._key_holders([digest])).get(digest)
 
@@ -180,7 +180,7 @@ class Store:
         return holder
 
     async def keys(self) -> list[dict[str, Any]]:
-        """Every key by its digest; the keys themselves are not stored."""
+        """Return every key by its digest; the keys themselves are not stored."""
         async with self._connection() as connection:
             return [dict(record) for record in await connection.fetch(statements.KEYS)]
 
@@ -194,7 +194,7 @@ class Store:
     async def digest(
         self, gateway_id: str, start: datetime, end: datetime, *, limit: int, with_values: bool = False
     ) -> dict[HourKey, HourDigest]:
-        """The fingerprints of a gateway's rows in [start, end), at most `limit` hours; computed by the database.
+        """Return the fingerprints of a gateway's rows in [start, end), at most `limit` hours; computed by the database.
 
         With values, these are the ones that were delivered, also where one was corrected since.
         """
@@ -214,7 +214,7 @@ class Store:
         return Health(record["timescaledb"], record["rows"])
 
     async def stats(self) -> dict[str, Any]:
-        """Committed totals: per gateway, and events by kind; twins: other boxes heard now. Times are datetimes."""
+        """Return committed totals: per gateway, and events by kind; twins: other boxes heard now."""
         async with self._connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
             gateways = [dict(record) for record in await connection.fetch(statements.TOTALS)]
             kinds = {record["kind"]: record["count"] for record in await connection.fetch(statements.EVENTS_BY_KIND)}
@@ -236,7 +236,7 @@ class Store:
 
     @asynccontextmanager
     async def reached(self) -> AsyncIterator[tuple[asyncpg.Connection[Any], Features]]:
-        """A connection to a database whose tables are up to date, and what it can do; only our errors leave."""
+        """Lend a connection to a database whose tables are up to date, and what it can do; only our errors leave."""
         assert self._pool is not None, "enter the store first"  # noqa: S101 (a programming error, not an input)
         with _translated():
             async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
@@ -279,4 +279,6 @@ def _translated() -> Iterator[None]:
     except TimeoutError as exc:
         raise DatabaseAwayError("the database did not answer in time") from exc
     except _LIBRARY_ERRORS as exc:
-        raise DatabaseAwayError(f"the database is away: {type(exc).__name__}: {exc}", told=words_of(exc)) from exc
+        raise DatabaseAwayError(
+            f"the database is away: {type(exc).__name__}: {exc}", public_message=public_reason(exc)
+        ) from exc

@@ -3,7 +3,7 @@
 Constraints
 - Known from what became of the last batch, not from a probe: on a full disk a row may fit into a page that is there
   already, while the batches that have to extend a table are refused.
-- The words go to gateways: they name no host, no user and no statement.
+- The message goes to gateways: it names no host, no user and no statement.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from cloud_sync.central.errors import AWAY
 
 _REFUSALS: Final = {
-    "53100": "the central's database has no room; nothing was stored",
+    "53100": "the central's database has no free space; nothing was stored",
     "25006": "the central's database is read-only; nothing was stored",
     "42501": "the central's user may not write to its database; nothing was stored",
     "58030": "the central's database cannot write to its disk; nothing was stored",
@@ -50,7 +50,7 @@ class WriteWatch:
         self._refused = None
 
     def failed(self, reason: str) -> None:
-        """Only a refusal to write counts: a server that is away is seen by asking it anything."""
+        """Remember a refusal to write, nothing else: a server that is away is seen by asking it anything."""
         if reason != AWAY:
             self._refused = (reason, self._monotonic_s())
 
@@ -62,6 +62,6 @@ class WriteWatch:
         return WriteFailure(reason, self._monotonic_s() - at_s)
 
 
-def words_of(error: BaseException) -> str:
-    """What a gateway is told of an error of the database."""
+def public_reason(error: BaseException) -> str:
+    """Return what a gateway is told of an error of the database."""
     return _REFUSALS.get(getattr(error, "sqlstate", None) or "", AWAY)

@@ -47,11 +47,11 @@ class PostgresHome:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Nothing of the caller's: PGDATA and its kin would redirect the server."""
+        """Return an environment with nothing of the caller's: PGDATA and its kin would redirect the server."""
         return {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
     def fresh_data(self) -> Path:
-        """An empty folder to initialise; what an interrupted start left is removed."""
+        """Make an empty folder to initialise; what an interrupted start left is removed."""
         fresh = self.data.with_name("pgdata.new")
         if fresh.exists():
             shutil.rmtree(fresh)
@@ -64,7 +64,7 @@ class PostgresHome:
 
 
 def find_home(data_dir: Path) -> PostgresHome:
-    """The home for this folder, its folders made. The same folder gives the same home."""
+    """Return the home for this folder, its folders made. The same folder gives the same home."""
     installed = _installation()
     wanted = data_dir.expanduser().absolute()
     try:

@@ -17,7 +17,7 @@ _POLL_S: Final = 0.02
 
 
 def die_with_parent(order: signal.Signals) -> Callable[[], None]:
-    """For Popen's preexec_fn: the kernel sends `order` to the child when the starting thread ends.
+    """Return a preexec_fn for Popen: the kernel sends `order` to the child when the starting thread ends.
 
     Python changes the user before it calls preexec_fn, and a change of user would clear the setting;
     the exec that follows keeps it. The library is loaded here, because after the fork nothing may be.
@@ -56,7 +56,7 @@ async def _ended(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
 
 
 def foreign_process_in(data: Path) -> int | None:
-    """The pid in postmaster.pid when that process lives and works in this folder, as a server does."""
+    """Return the pid in postmaster.pid when that process lives and works in this folder, as a server does."""
     try:
         pid = int((data / "postmaster.pid").read_text().splitlines()[0])
         works_in = Path(f"/proc/{pid}/cwd").readlink()

@@ -30,7 +30,7 @@ from cloud_sync.host.private_files import open_private
 DATABASE: Final = "central"
 USER: Final = "edge"
 
-START_TIMEOUT_S: Final = 60.0  # crash recovery of a large journal on a slow card
+START_TIMEOUT_S: Final = 60.0  # crash recovery of a large WAL on a slow card
 _STOP_TIMEOUT_S: Final = 15.0
 _LOCK_TIMEOUT_S: Final = 5.0
 _POLL_S: Final = 0.05
@@ -59,7 +59,7 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """For asyncpg; the socket's folder stands in the query."""
+        """Return the URL for asyncpg; the socket's folder is in the query."""
         return database_url(self.home.socket_dir)
 
     @property
@@ -194,7 +194,7 @@ def database_url(socket_dir: Path, *, database: str = DATABASE) -> str:
 
 
 def running_url(data_dir: Path) -> str | None:
-    """The URL of the server that some process runs on this folder now, or None."""
+    """Return the URL of the server that some process runs on this folder now, or None."""
     home = find_home(data_dir)
     try:
         _locked(home).close()
@@ -269,4 +269,4 @@ def _run(home: PostgresHome, program: str, arguments: list[str]) -> tuple[int, s
 
 
 def _last_lines(output: str, count: int = 4) -> str:
-    return " | ".join(output.strip().splitlines()[-count:]) or "(it said nothing)"
+    return " | ".join(output.strip().splitlines()[-count:]) or "(no output)"

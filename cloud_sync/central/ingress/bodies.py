@@ -30,7 +30,7 @@ MAX_BATCH_ID_BYTES: Final = 256
 _MAGIC: Final = {"zstd": b"\x28\xb5\x2f\xfd", "gzip": b"\x1f\x8b"}
 
 _CHUNK_BYTES: Final = 1 << 20
-_GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's way to say: a gzip header, nothing else
+_GZIP: Final = 16 + zlib.MAX_WBITS  # in zlib's terms: a gzip header, nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class BodyLimits:
     """Less than half of 2 kbit/s, which two requests may share."""
 
     def patience_s(self, received_bytes: int, began_ago_s: float) -> float:
-        """How long the next bytes may take: `idle_s` without progress, and on the whole at least `bytes_per_s`."""
+        """Return how long the next bytes may take: `idle_s` without progress, on the whole at least `bytes_per_s`."""
         return min(self.idle_s, self.idle_s + received_bytes / self.bytes_per_s - began_ago_s)
 
 
@@ -55,7 +55,7 @@ class TooSlowError(Exception):
 
 
 async def collect(chunks: AsyncIterator[bytes], *, declared_bytes: int | None, limits: BodyLimits) -> bytes:
-    """The whole body. Raises TooSlowError; BatchTooLargeError as soon as it is known to be larger than the limit."""
+    """Return the whole body. Raises TooSlowError; BatchTooLargeError as soon as it is known to be over the limit."""
     limit_bytes = limits.body_bytes
     if declared_bytes is not None and declared_bytes > limit_bytes:
         raise BatchTooLargeError(f"the body has {declared_bytes} bytes; the limit is {limit_bytes}")
@@ -73,7 +73,7 @@ async def collect(chunks: AsyncIterator[bytes], *, declared_bytes: int | None, l
 
 
 def read_batch(body: bytes, *, encoding: str, limits: BodyLimits, content_type: str = "") -> ColumnBatch:
-    """The batch in a body. Raises BatchTooLargeError or WireFormatError, naming what is wrong.
+    """Return the batch in a body. Raises BatchTooLargeError or WireFormatError, naming what is wrong.
 
     The document says itself which form it has; one of CONTENT_TYPES that says otherwise is refused.
     """
@@ -86,7 +86,7 @@ def read_batch(body: bytes, *, encoding: str, limits: BodyLimits, content_type: 
 
 
 def media_type(header: str | None) -> str:
-    """What a Content-Type header names, without parameters; empty when there is none."""
+    """Return what a Content-Type header names, without parameters; empty when there is none."""
     return (header or "").partition(";")[0].strip().lower()
 
 

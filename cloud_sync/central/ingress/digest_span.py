@@ -15,7 +15,7 @@ MAX_SPAN: Final = timedelta(days=31)
 
 
 def span(parameters: Mapping[str, str]) -> tuple[datetime, datetime]:
-    """`from` and `to` of a query. Raises ValueError with words for the caller."""
+    """Return `from` and `to` of a query. Raises ValueError with words for the caller."""
     start, end = _moment(parameters, "from"), _moment(parameters, "to")
     if not start < end <= start + MAX_SPAN:
         raise ValueError(f"`to` must be after `from`, by at most {MAX_SPAN.days} days")
@@ -23,7 +23,7 @@ def span(parameters: Mapping[str, str]) -> tuple[datetime, datetime]:
 
 
 def covers_values(parameters: Mapping[str, str]) -> bool:
-    """Whether the hash of values is asked for as well. Raises ValueError with words for the caller."""
+    """Return whether the hash of values is asked for as well. Raises ValueError with words for the caller."""
     covers = parameters.get("covers", "keys")
     if covers not in ("keys", "values"):
         raise ValueError(f"`covers` is `keys` or `values`, not {quoted(covers)}")

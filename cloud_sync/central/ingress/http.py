@@ -1,4 +1,4 @@
-"""The central's HTTP face: who may send, what an answer means, how a failure is said.
+"""The central's HTTP face: who may send, what an answer means, how a failure is answered.
 
 Constraints
 - 200 is answered after COMMIT, never before; any other answer means that nothing was stored.
@@ -84,7 +84,7 @@ class Refused(Exception):  # noqa: N818 (an answer, not a fault of ours)
 
 
 def create_app(store: Store, *, limits: BodyLimits | None = None, limiter: RateLimiter | None = None) -> FastAPI:
-    """The service over a store that the caller has entered."""
+    """Return the service over a store that the caller has entered."""
     wire.keep_catalogues(CATALOGUE_BYTES)
     app = FastAPI(title="Smart Maintenance Edge central", lifespan=_lifespan, openapi_url=None)
     app.state.store = store
@@ -100,16 +100,16 @@ def create_app(store: Store, *, limits: BodyLimits | None = None, limiter: RateL
     app.get("/api/v1/stats")(stats)
     app.add_middleware(RequestLog, metrics=store.metrics)
     app.add_middleware(IdentifyAnswers)
-    app.exception_handler(Refused)(_say_refused)
-    app.exception_handler(CentralError)(_say_away)
-    app.exception_handler(TurnedAwayError)(_say_turned_away)
-    app.exception_handler(HeldBackError)(_say_in_use)
-    app.exception_handler(Exception)(_say_failed)
+    app.exception_handler(Refused)(_answer_refused)
+    app.exception_handler(CentralError)(_answer_away)
+    app.exception_handler(TurnedAwayError)(_answer_turned_away)
+    app.exception_handler(HeldBackError)(_answer_in_use)
+    app.exception_handler(Exception)(_answer_failed)
     return app
 
 
 async def ingest_batch(request: Request) -> JSONResponse:
-    """Store one batch and say what became of each of its rows and events."""
+    """Store one batch and answer what became of each of its rows and events."""
     store: Store = request.app.state.store
     gateway_id = await _admitted(request, store)
     idempotency_gateway, batch_id = _idempotency_key(request)
@@ -123,12 +123,12 @@ async def ingest_batch(request: Request) -> JSONResponse:
                 raise Refused(422, "the gateway in Idempotency-Key is not the one in the batch")
             settlement = await _settlement(store, batch)
     counts = {"accepted": settlement.accepted, "duplicates": settlement.duplicates, "refused": len(settlement.refused)}
-    request.state.notes.update(batch_id=batch_id, **counts)
+    request.state.log_fields.update(batch_id=batch_id, **counts)
     return JSONResponse(settled(batch_id, settlement, notice))
 
 
 async def digest(request: Request) -> Response:
-    """The fingerprints of this gateway's rows in [from, to), per sensor and hour."""
+    """Answer the fingerprints of this gateway's rows in [from, to), per sensor and hour."""
     store: Store = request.app.state.store
     gateway_id = await _admitted(request, store)
     if request.query_params.get("gateway_id") != gateway_id:
@@ -148,7 +148,7 @@ async def digest(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """What this process counted since it started, for Prometheus."""
+    """Answer what this process counted since it started, for Prometheus."""
     store: Store = request.app.state.store
     return Response(
         store.metrics.text(database_up=await _answers(request.app.state.probed), refuses_writes=_refuses_writes(store)),
@@ -171,7 +171,7 @@ async def _answers(probed: AskedTogether[None]) -> bool:
 
 
 async def health(request: Request) -> JSONResponse:
-    """200 when the database answers and took the last batch, 503 when not; the same fields in all."""
+    """Answer 200 when the database answers and took the last batch, 503 when not; the same fields in all."""
     store: Store = request.app.state.store
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     try:
@@ -200,7 +200,7 @@ def _health_fields(
 
 
 async def stats(request: Request) -> JSONResponse:
-    """Committed totals, per gateway, and events by kind."""
+    """Answer committed totals, per gateway, and events by kind."""
     asked: AskedTogether[dict[str, Any]] = request.app.state.asked_stats
     return JSONResponse(jsonable_encoder(await asked.answer()))
 
@@ -208,7 +208,7 @@ async def stats(request: Request) -> JSONResponse:
 async def _admitted(request: Request, store: Store) -> str:
     """The gateway the key belongs to, unless it sends faster than it may."""
     gateway_id = await _authenticated(request, store)
-    request.state.notes["gateway"] = gateway_id
+    request.state.log_fields["gateway"] = gateway_id
     limiter: RateLimiter = request.app.state.limiter
     wait_s = limiter.admit(gateway_id, now_s=time.monotonic())
     if wait_s:
@@ -308,13 +308,13 @@ def _content_length(request: Request) -> int | None:
     return int(declared) if declared.isdecimal() else None
 
 
-async def _say_refused(_: Request, refused: Exception) -> JSONResponse:
+async def _answer_refused(_: Request, refused: Exception) -> JSONResponse:
     assert isinstance(refused, Refused)  # noqa: S101 (registered for this class only)
     document = {"detail": refused.detail} | ({} if refused.code is None else {"code": refused.code})
     return JSONResponse(document, status_code=refused.status, headers=refused.headers)
 
 
-async def _say_away(_: Request, error: Exception) -> JSONResponse:
+async def _answer_away(_: Request, error: Exception) -> JSONResponse:
     """Nothing was stored. The words for the log stay here: they may name hosts and users."""
     assert isinstance(error, CentralError)  # noqa: S101 (registered for this class only)
     logger.warning("not stored: %s", error)
@@ -322,20 +322,20 @@ async def _say_away(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": not_stored(error)}, status_code=503, headers=headers)
 
 
-async def _say_turned_away(request: Request, error: Exception) -> JSONResponse:
+async def _answer_turned_away(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, TurnedAwayError)  # noqa: S101 (registered for this class only)
-    detail = turned_away(request.state.notes["gateway"], error)
+    detail = turned_away(request.state.log_fields["gateway"], error)
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     return JSONResponse({"detail": detail}, status_code=429 if error.is_own_doing else 503, headers=headers)
 
 
-async def _say_in_use(_: Request, error: Exception) -> JSONResponse:
+async def _answer_in_use(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HeldBackError)  # noqa: S101 (registered for this class only)
     document = {"detail": str(error), "code": IN_USE, **error.fields}
     return JSONResponse(document, status_code=409, headers={"Retry-After": str(ceil(error.retry_after_s))})
 
 
-async def _say_failed(request: Request, _: Exception) -> JSONResponse:
+async def _answer_failed(request: Request, _: Exception) -> JSONResponse:
     """A fault of this program, answered outside of every middleware; the server logs what it was."""
     answer = JSONResponse({"detail": "the central failed on this request"}, status_code=500)
     asked = headers_of_question(request.scope["headers"])

@@ -144,13 +144,13 @@ class MqttConsumer:
         self._limits = limits or BodyLimits()
         self._limiter = limiter or RateLimiter(RateLimits())
         self._concurrency = concurrency
-        room = concurrency if broker.options.has_properties else max(concurrency, IN_FLIGHT_UNTOLD)
-        self._work: asyncio.Queue[_Delivery] = asyncio.Queue(maxsize=room)
+        size = concurrency if broker.options.has_properties else max(concurrency, IN_FLIGHT_UNTOLD)
+        self._work: asyncio.Queue[_Delivery] = asyncio.Queue(maxsize=size)
         self.listening = asyncio.Event()
         self.answered_total: dict[str, int] = {}
         self.unanswerable_total = 0
         self.overrun_total = 0
-        """Messages there was no room for; they are forgotten unanswered, and their senders send again."""
+        """Messages that found the queue full; they are forgotten unanswered, and their senders send again."""
         self.retained_total = 0
         """Messages that somebody left on a batch topic: nobody waits for an answer to them."""
 
@@ -328,7 +328,7 @@ class MqttConsumer:
 
 @contextlib.asynccontextmanager
 async def consuming(broker: Broker | None, store: Store, limiter: RateLimiter | None = None) -> AsyncIterator[None]:
-    """A consumer beside what is done inside, when there is a broker. Batches in work at the end are sent again."""
+    """Run a consumer beside what is done inside, when there is a broker. Batches in work at the end are sent again."""
     consumers = [] if broker is None else [MqttConsumer(broker, store, limiter=limiter)]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(consumer.run(), name="mqtt consumer") for consumer in consumers]

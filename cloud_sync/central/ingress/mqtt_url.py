@@ -1,7 +1,7 @@
 """The broker of `--mqtt-url mqtt[s]://user@host:port?option=value` and the files beside it.
 
 ws:// and wss:// are WebSockets, with the path of the upgrade. What the broker asks for stands in the query, one name
-for each. Mistakes are said before anything runs.
+for each. Mistakes are raised before anything runs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ def broker_of(
     certificate_file: Path | None = None,
     private_key_file: Path | None = None,
 ) -> Broker:
-    """Raises UsageError. mqtt:// and ws:// are plaintext: whoever writes it has chosen so."""
+    """Return the broker of a URL and its files. Raises UsageError.
+
+    mqtt:// and ws:// are plaintext: whoever writes it has chosen so.
+    """
     parts = _split(url)
     given = _options(parts.query)
     host, port = str(parts.hostname), parts.port or _PORTS[parts.scheme]
@@ -49,7 +52,7 @@ def broker_of(
     if password_file is not None and username is None:
         raise UsageError("--mqtt-password-file needs a user in --mqtt-url", hint=_SHAPE)
     if password_file is not None:
-        _password(password_file)  # a mistake is said now; each connection reads it again
+        _password(password_file)  # a mistake is raised now; each connection reads it again
     alpn = given.pop("alpn", None)
     if given.get("share") == _NO_SHARE:
         given["share"] = None

@@ -41,7 +41,7 @@ class RateLimiter:
     _gateways: Lru[str, _Buckets] = field(default_factory=lambda: Lru(KEPT))
 
     def admit(self, gateway_id: str, *, now_s: float) -> int:
-        """0 lets this request in and counts it; otherwise the whole seconds to wait, for Retry-After."""
+        """Return 0 and count the request when it may come in, otherwise the whole seconds to wait, for Retry-After."""
         buckets = self._of(gateway_id, now_s)
         wait_s = max(
             (bucket.wait_s(now_s=now_s, wanted=1) for bucket in (buckets.rows, buckets.requests) if bucket is not None),
@@ -54,7 +54,7 @@ class RateLimiter:
         return 0
 
     def count_rows(self, gateway_id: str, rows: int, *, now_s: float) -> None:
-        """Rows of a request that was let in."""
+        """Count the rows of a request that was let in."""
         bucket = self._of(gateway_id, now_s).rows
         if bucket is not None:
             bucket.take(rows, now_s=now_s)

@@ -33,7 +33,7 @@ _QUIET: Final = frozenset({"/health", "/metrics"})
 
 
 class RequestLog:
-    """ASGI middleware. What the application learns on the way (gateway, counts) it puts into `request.state.notes`."""
+    """ASGI middleware. What the application adds to the log (gateway, counts) is in `request.state.log_fields`."""
 
     def __init__(self, app: _App, metrics: Metrics) -> None:
         self._app = app
@@ -45,8 +45,8 @@ class RequestLog:
             return
         named = _taken(scope["headers"])
         current = named or str(uuid.uuid4())
-        notes: dict[str, object] = {}
-        scope.setdefault("state", {})["notes"] = notes
+        log_fields: dict[str, object] = {}
+        scope.setdefault("state", {})["log_fields"] = log_fields
         status = 500  # what the server answers when the application raises
 
         async def send_with_id(message: MutableMapping[str, Any]) -> None:
@@ -62,15 +62,15 @@ class RequestLog:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            self._tell(scope, status, time.monotonic() - started_s, notes)
+            self._log_answer(scope, status, time.monotonic() - started_s, log_fields)
             request_id.reset(token)
 
-    def _tell(self, scope: _Scope, status: int, seconds: float, notes: dict[str, object]) -> None:
+    def _log_answer(self, scope: _Scope, status: int, seconds: float, log_fields: dict[str, object]) -> None:
         self._metrics.requests.add(str(status))
         level = logging.DEBUG if scope["path"] in _QUIET and status < 400 else logging.INFO
         path = printable(scope["path"], limit=_PATH_CHARS)
         fields = {"method": scope["method"], "path": path, "status": status, "seconds": round(seconds, 6)}
-        logger.log(level, "answered", extra={"fields": fields | notes})
+        logger.log(level, "answered", extra={"fields": fields | log_fields})
 
 
 def _taken(headers: list[tuple[bytes, bytes]]) -> str | None:

@@ -13,7 +13,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
-class PatientProtocol(H11Protocol):
+class TimeoutProtocol(H11Protocol):
     """Waits `request_s` for a request's headers, and as long for an answer that is not read to go on."""
 
     request_s: ClassVar[float] = 30.0
@@ -65,7 +65,7 @@ class PatientProtocol(H11Protocol):
             self.transport.close()
 
 
-def waiting_for(request_s: float) -> type[PatientProtocol]:
-    """The protocol with another patience."""
+def protocol_with_timeout(request_s: float) -> type[TimeoutProtocol]:
+    """Return the protocol with another time limit."""
     members: dict[str, Any] = {"request_s": request_s}
-    return type("PatientProtocol", (PatientProtocol,), members)
+    return type("TimeoutProtocol", (TimeoutProtocol,), members)
