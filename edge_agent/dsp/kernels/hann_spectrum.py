@@ -27,8 +27,7 @@ def band_bins(frequencies_hz: Spectrum, low_hz: float, high_hz: float) -> slice:
 def power_spectrum(window: NDArray[np.float64], taper: Spectrum) -> Spectrum:
     """Return the squared peak amplitude of each bin, mean removed, tapered.
 
-    (2 |FFT| / sum(w))^2, shape (n,) -> (n // 2 +
-    1,).
+    (2 |FFT| / sum(w))^2, shape (n,) -> (n // 2 + 1,).
     """
     spectrum = scipy.fft.rfft((window - window.mean()) * taper, workers=1)
     return np.asarray((spectrum.real**2 + spectrum.imag**2) * (2.0 / np.sum(taper)) ** 2)

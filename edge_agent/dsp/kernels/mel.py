@@ -160,8 +160,7 @@ def mel_filters(*, sample_rate_hz: float, n_fft: int, n_mels: int) -> Matrix:
 def dct_matrix(*, n_out: int, n_in: int) -> Matrix:
     """Return the orthonormal DCT-II.
 
-    sqrt(2/n) cos(pi k (2 i + 1) / 2n), the first row divided by sqrt(2); shape (n_out,
-    n_in).
+    sqrt(2/n) cos(pi k (2 i + 1) / 2n), the first row divided by sqrt(2); shape (n_out, n_in).
     """
     k, i = np.arange(n_out)[:, np.newaxis], np.arange(n_in)[np.newaxis]
     matrix = np.sqrt(2.0 / n_in) * np.cos(np.pi * k * (2 * i + 1) / (2 * n_in))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from converters.bundle.signing import publish
 from edge_agent.bundles.bundle import read_bundle
+from edge_agent.bundles.store import BundleStore, list_bundles
 from edge_agent.errors import BundleError
 from tests.support.bundle_workshop import SHIPPED, VIBRATION, Workshop
 
@@ -137,3 +139,11 @@ def test_folder_that_is_not_there_is_named(workshop: Workshop) -> None:
     shutil.rmtree(workshop.bundle())
     with pytest.raises(BundleError, match="no such bundle folder"):
         read_bundle(workshop.bundle(), keys_dir=workshop.keys)
+
+
+@pytest.mark.parametrize("name", [listing.name for listing in list_bundles(SHIPPED)])
+def test_a_bundle_of_the_version_before_opens_though_the_converter_it_names_has_moved(name: str) -> None:
+    bundle = BundleStore(SHIPPED).read(SHIPPED / name / "1.0.0")
+    assert bundle.manifest.name == name
+    assert bundle.key_id is not None
+    assert find_spec(bundle.manifest.toolchain.converter) is None
