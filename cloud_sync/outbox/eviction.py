@@ -3,7 +3,7 @@
 Constraints
 - What is given up and the gap event about it are one transaction.
 - Blocks that may be in flight to the central are taken last.
-- The disk's floor is soft: with no reading left to give up what comes is still taken, and given up next. Otherwise a
+- The disk floor is soft: with no reading left to give up what comes is still taken, and given up next. Otherwise a
   disk that others have filled would stop a gateway whose link is up.
 - While the central stays away the gap events do not pile up: one that nobody has read yet grows instead.
 - A gap of readings whose clock is not known yet has that clock's times, and is mended with the rest of them.

@@ -3,7 +3,7 @@
 Constraints
 - Looking changes nothing and never waits for the daemon.
 - Putting back is one transaction per thousand letters: a letter is in one place, always.
-- Nothing is put in beyond the byte bound or the disk's floor: live data would be given up for it soon after.
+- Nothing is put in beyond the byte bound or the disk floor: live data would be given up for it soon after.
 """
 
 from __future__ import annotations

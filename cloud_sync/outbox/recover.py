@@ -5,7 +5,7 @@ Constraints
   duplicates.
 - What waits for a clock in it goes on waiting for that.
 - Nothing goes in twice: not what waits, not what the agent took over from this file, nor an earlier call of this.
-- Nothing is put in beyond the byte bound or the disk's floor. Cut short it goes on where it was, when called again.
+- Nothing is put in beyond the byte bound or the disk floor. Cut short it goes on where it was, when called again.
 - The file is not changed, and its log is read with it; in a folder that cannot be written to a copy is read.
 """
 

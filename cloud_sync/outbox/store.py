@@ -72,7 +72,7 @@ _LATEST_US: Final = 2**63 - 1
 _IN_FLIGHT: Final = 256
 """Blocks that may be in flight: the last ones read. Eviction takes them last."""
 _SALVAGED_ANYWAY_BYTES: Final = 4 << 20
-"""Of a backlog that is put aside so much may wait here also below the disk's floor: it leaves over the link."""
+"""Of a backlog that is put aside so much may wait here also below the disk floor: it leaves over the link."""
 _STEPS_BESIDES: Final = 4
 """Of a salvage, with each append or settlement: up to 4 MB."""
 
