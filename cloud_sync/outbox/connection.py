@@ -29,7 +29,7 @@ from cloud_sync.outbox.tables import checked_headers
 
 logger = logging.getLogger(__name__)
 
-LOOKS: Final = 4
+MAX_ATTEMPTS: Final = 4
 """At a file that looks damaged and is not. Then the disk is too bad, and the caller comes again."""
 
 
@@ -84,7 +84,7 @@ class OutboxConnection:
         """Close it. What was committed stays, also when the file was removed under us since the last append."""
         if self._db is not None:
             try:
-                self.look_for_the_file()
+                self.ensure_in_place()
             except OutboxError as exc:
                 logger.critical("%s; what waited in it is lost with this stop", exc.message)
         self._disconnect()
@@ -101,7 +101,7 @@ class OutboxConnection:
             raise OutboxError(f"{self._path} is not open")
         return self._db
 
-    def look_for_the_file(self) -> None:
+    def ensure_in_place(self) -> None:
         """Check that what is open is still what a start would find; if not, make it so, and log it."""
         if self._rescue_is_due and self._db is not None:
             self._emit_rescue()
@@ -116,10 +116,10 @@ class OutboxConnection:
         if self._rescue_is_due:
             self._emit_rescue()
 
-    def look_into(self, damage: OutboxCorruptError, *, is_certain: bool) -> None:
+    def examine(self, damage: OutboxCorruptError, *, is_certain: bool) -> None:
         """Close the file; put it aside when it is damaged. What only looked so is opened again by whoever is next."""
         if self._file is not None and not self._file.is_in_place:
-            raise damage  # the open connection is all there is of it: `look_for_the_file` writes it again
+            raise damage  # the open connection is all there is of it: `ensure_in_place` writes it again
         self._disconnect()
         found = damage.message if is_certain else self._reserve.pay_for(lambda: what_is_damaged(self._path))
         if found is None:
@@ -139,7 +139,7 @@ class OutboxConnection:
 
     def _acquire(self) -> None:
         """Connect, put a damaged file aside, and begin or go on with what salvage there is to do."""
-        for _ in range(LOOKS):
+        for _ in range(MAX_ATTEMPTS):
             try:
                 self._db = checked_headers(self._reserve.pay_for(lambda: connect(self._path)), self._path)
                 break
@@ -147,9 +147,9 @@ class OutboxConnection:
                 raise
             except OutboxCorruptError as exc:
                 damage = exc
-                self.look_into(exc, is_certain=is_beyond_doubt(exc))
+                self.examine(exc, is_certain=is_beyond_doubt(exc))
         else:
-            raise passing(damage)
+            raise transient_error(damage)
         self._file = OpenFile.at(self._path)
         try:
             self.salvage.begin(self._db, self._reserve.pay_for)
@@ -157,7 +157,7 @@ class OutboxConnection:
             self._disconnect()  # nothing may be appended before
             raise
         self._reserve.place()
-        self.salvage.go_on(self._db, None)
+        self.salvage.advance(self._db, None)
 
     def _disconnect(self) -> None:
         if self._db is not None:
@@ -186,7 +186,7 @@ class OutboxConnection:
         self.removed += remove_old(self._path, most_bytes=self._max_bytes, newest=newest)
 
 
-def passing(damage: OutboxCorruptError) -> OutboxUnavailableError:
+def transient_error(damage: OutboxCorruptError) -> OutboxUnavailableError:
     """Return the error of a disk that made a whole file look damaged each time."""
     return OutboxUnavailableError(
         f"{damage.message}; a check finds it whole each time",

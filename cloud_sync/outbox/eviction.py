@@ -57,7 +57,7 @@ _DETAILS: Final = {
 }
 
 
-class _Why(NamedTuple):
+class _GapKey(NamedTuple):
     """Each has a gap of its own. `epoch` is whose clock the times of the readings are; None: they are UTC."""
 
     cause: LossCause
@@ -75,13 +75,13 @@ class _Losses:
 
     spans: Sequence[EpochSpan]
     at_disk_floor: bool = False
-    found: dict[_Why, Loss] = field(default_factory=dict)
+    found: dict[_GapKey, Loss] = field(default_factory=dict)
 
     def add(self, cause: LossCause, block_id: int, loss: Loss) -> None:
         span = epoch_span_of(self.spans, block_id)
-        why = _Why(cause, self.at_disk_floor, None if span is None else span.epoch)
-        known = self.found.get(why)
-        self.found[why] = loss if known is None else known.plus(loss)
+        key = _GapKey(cause, self.at_disk_floor, None if span is None else span.epoch)
+        known = self.found.get(key)
+        self.found[key] = loss if known is None else known.plus(loss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ class Eviction:
     now_us: Callable[[], int]
     may_expire: Callable[[], bool] = lambda: True
     _thinner: Thinner = field(default_factory=Thinner)
-    _pending: dict[_Why, _PendingGap] = field(default_factory=dict)
-    _uncommitted: dict[_Why, _PendingGap] = field(default_factory=dict)
+    _pending: dict[_GapKey, _PendingGap] = field(default_factory=dict)
+    _uncommitted: dict[_GapKey, _PendingGap] = field(default_factory=dict)
 
     def make_space(
         self,
@@ -135,20 +135,20 @@ class Eviction:
                     f"the outbox has reached its bound of {bounds.max_bytes} bytes, and only events are in it",
                     hint="restore the link to the central, or raise outbox.max_bytes",
                 )
-        for why, loss in losses.found.items():
-            self._emit(db, why, loss, epoch)
+        for key, loss in losses.found.items():
+            self._emit(db, key, loss, epoch)
 
     def commit(self) -> None:
         """Keep what the last `make_space` emitted: its transaction is durable."""
-        for why, gap in self._uncommitted.items():
-            if why not in self._pending or self._pending[why].loss.start_us != gap.loss.start_us:
-                logger.warning("%s; `edge-agent status` counts them", why.detail)
+        for key, gap in self._uncommitted.items():
+            if key not in self._pending or self._pending[key].loss.start_us != gap.loss.start_us:
+                logger.warning("%s; `edge-agent status` counts them", key.detail)
         self._pending |= self._uncommitted
         self._uncommitted = {}
 
     def mark_read(self, block_id: int) -> None:
         """Leave this block as it is: it was read and may be sent, so a gap event in it must not change any more."""
-        self._pending = {why: gap for why, gap in self._pending.items() if gap.block_id != block_id}
+        self._pending = {key: gap for key, gap in self._pending.items() if gap.block_id != block_id}
 
     def _expire(self, db: sqlite3.Connection, bounds: Bounds, losses: _Losses, in_flight: Sequence[int]) -> None:
         """The oldest readings, while they are beyond the age bound; never while the clock cannot be trusted."""
@@ -199,21 +199,21 @@ class Eviction:
             losses.add(LossCause.THINNED, run[-1].id, loss)
         return sum(len(block.body) for block in run), len(new.body) if new is not None else 0
 
-    def _emit(self, db: sqlite3.Connection, why: _Why, loss: Loss, epoch: str | None) -> None:
+    def _emit(self, db: sqlite3.Connection, key: _GapKey, loss: Loss, epoch: str | None) -> None:
         now_us, at_id = self.now_us(), None
-        record_gap(db, why.cause, loss, now_us=now_us, detail=why.detail)
-        pending = self._pending.get(why)
+        record_gap(db, key.cause, loss, now_us=now_us, detail=key.detail)
+        pending = self._pending.get(key)
         if pending is not None and remove_block(db, pending.block_id, batch_id=pending.batch_id):
             loss, at_id = pending.loss.plus(loss), pending.block_id
         else:
             count(db, "appended", 1)
-        time_us = now_us if why.epoch == epoch else loss.end_us  # now is not known by that clock
-        event = loss_event(why.cause, loss, subject=self.subject, now_us=time_us, detail=why.detail)
+        time_us = now_us if key.epoch == epoch else loss.end_us  # now is not known by that clock
+        event = loss_event(key.cause, loss, subject=self.subject, now_us=time_us, detail=key.detail)
         block = NewBlock.of(Batch(self.subject, events=(event,)))
         block_id = insert_block(db, block, at_id=at_id)
-        if why.epoch is not None and epoch_span_of(read_epoch_spans(db), block_id) is None:
-            add_span(db, EpochSpan(block_id, block_id, why.epoch))
-        self._uncommitted[why] = _PendingGap(block_id, block.batch_id, loss)
+        if key.epoch is not None and epoch_span_of(read_epoch_spans(db), block_id) is None:
+            add_span(db, EpochSpan(block_id, block_id, key.epoch))
+        self._uncommitted[key] = _PendingGap(block_id, block.batch_id, loss)
 
 
 def stored_bytes(db: sqlite3.Connection, block: NewBlock) -> int:

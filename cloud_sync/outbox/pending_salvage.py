@@ -76,7 +76,7 @@ class PendingSalvage:
             file.close()
         self._files = []
 
-    def go_on(self, db: sqlite3.Connection, most_steps: int | None) -> bool:
+    def advance(self, db: sqlite3.Connection, most_steps: int | None) -> bool:
         """Do some steps, or all. False when nothing came over."""
         if not self._files:
             return False

@@ -29,7 +29,7 @@ from typing import Final, Self, TypeVar
 from cloud_sync.errors import OutboxCorruptError, OutboxError, OutboxTooNewError
 from cloud_sync.outbox.ack_ledger import record_acknowledged, taken_hours
 from cloud_sync.outbox.clock_tables import Epoch, hold
-from cloud_sync.outbox.connection import LOOKS, OutboxConnection, passing
+from cloud_sync.outbox.connection import MAX_ATTEMPTS, OutboxConnection, transient_error
 from cloud_sync.outbox.disk_floor import DiskFloor, free_bytes
 from cloud_sync.outbox.disk_reserve import RESERVE_BYTES, DiskReserve
 from cloud_sync.outbox.eviction import Eviction, stored_bytes
@@ -71,9 +71,9 @@ T = TypeVar("T")
 _LATEST_US: Final = 2**63 - 1
 _IN_FLIGHT: Final = 256
 """Blocks that may be in flight: the last ones read. Eviction takes them last."""
-_SALVAGED_ANYWAY_BYTES: Final = 4 << 20
+_LEAST_SALVAGE_BYTES: Final = 4 << 20
 """Of a backlog that is put aside so much may wait here also below the disk floor: it leaves over the link."""
-_STEPS_BESIDES: Final = 4
+_SALVAGE_STEPS: Final = 4
 """Of a salvage, with each append or settlement: up to 4 MB."""
 
 
@@ -177,10 +177,10 @@ class Outbox:
             self._reserve.forget_full_disk()
             self._connection.removed = 0
             self._disk_floor.give_back(db)
-            self._connection.salvage.go_on(db, _STEPS_BESIDES)
+            self._connection.salvage.advance(db, _SALVAGE_STEPS)
 
         with self._lock:
-            self._connection.look_for_the_file()
+            self._connection.ensure_in_place()
         self._do(work)
 
     def peek(self, *, after_id: int = 0, record_class: RecordClass | None = None) -> Block | None:
@@ -191,7 +191,7 @@ class Outbox:
         while (found := self._do(lambda db: self._find(db, after_id, record_class))) is not None:
             if found.is_whole:
                 return Block(found.id, found.batch_id, RecordClass(found.record_class), found.count, found.body)
-            self._bury(found)
+            self._to_dead_letter(found)
         return None
 
     def newest_id(self) -> int:
@@ -299,7 +299,7 @@ class Outbox:
 
     def _find(self, db: sqlite3.Connection, after_id: int, record_class: RecordClass | None) -> StoredBlock | None:
         found = self.held.next(db, after_id, record_class)
-        if found is None and self._connection.salvage.go_on(db, _STEPS_BESIDES):
+        if found is None and self._connection.salvage.advance(db, _SALVAGE_STEPS):
             found = self.held.next(db, after_id, record_class)
         if found is not None:
             self._eviction.mark_read(found.id)
@@ -307,7 +307,7 @@ class Outbox:
                 self._in_flight.append(found.id)
         return found
 
-    def _bury(self, block: StoredBlock) -> None:
+    def _to_dead_letter(self, block: StoredBlock) -> None:
         logger.error("%s: block %d (%s records) is damaged; it becomes a dead letter", self.path, block.id, block.count)
         detail = "the stored bytes no longer match their checksum"
         now_us = self._now_ns() // 1000
@@ -323,7 +323,7 @@ class Outbox:
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """The work on the open file; again on a salvaged one, or a fresh connection, when that looks damaged."""
-        for look in range(LOOKS):
+        for attempt in range(MAX_ATTEMPTS):
             try:
                 with self._lock, translated(self.path):
                     return work(self._connection.opened())
@@ -332,22 +332,22 @@ class Outbox:
             except OutboxCorruptError as exc:
                 damage = exc
                 with self._lock:
-                    self._connection.look_into(exc, is_certain=is_beyond_doubt(exc) and look > 0)
+                    self._connection.examine(exc, is_certain=is_beyond_doubt(exc) and attempt > 0)
             except OutboxError as exc:
                 with self._lock:
                     self._connection.reconnect_after(exc)
                 raise
-        raise passing(damage)
+        raise transient_error(damage)
 
     def _empty(self, work: Work) -> None:
         """A transaction that removes. On a full disk the disk reserve pays for it."""
 
         def emptying(db: sqlite3.Connection) -> None:
             self._reserve.remove(db, work)
-            self._connection.salvage.go_on(db, _STEPS_BESIDES)
+            self._connection.salvage.advance(db, _SALVAGE_STEPS)
 
         self._do(emptying)
 
     def _bytes_to_salvage(self, db: sqlite3.Connection) -> int:
         used = used_bytes(db)
-        return max(self.bounds(used).reading_bytes, min(_SALVAGED_ANYWAY_BYTES, self.max_bytes)) - used
+        return max(self.bounds(used).reading_bytes, min(_LEAST_SALVAGE_BYTES, self.max_bytes)) - used
