@@ -310,12 +310,12 @@ async def test_a_datagram_that_comes_twice_or_late_is_passed_over(udp: UdpSensor
     assert {block.gap_before for block in blocks} == {None}
 
 
-async def test_a_sensor_that_begins_to_count_anew_is_a_seam(udp: UdpSensor) -> None:
+async def test_a_sensor_that_restarts_its_frame_count_is_a_seam(udp: UdpSensor) -> None:
     for i in (5, 6, 0, 1):
         udp.send(frame(i))
     _, _, third, fourth = await blocks_from(udp.driver, 4)
     assert third.gap_before is not None
-    assert third.gap_before.detail == "the sensor began to count its frames anew"
+    assert third.gap_before.detail == "the sensor restarted its frame count"
     assert fourth.gap_before is None
 
 

@@ -96,7 +96,7 @@ class FrameStream:
             detail, count = f"{step - 1} frames are missing", (step - 1) * previous.n_samples
             self._blocks.mark_seam(GapCause.DISCONTINUITY, detail, count)
         else:
-            self._blocks.mark_seam(GapCause.DISCONTINUITY, "the sensor began to count its frames again")
+            self._blocks.mark_seam(GapCause.DISCONTINUITY, "the sensor restarted its frame count")
         self._is_seam = True
 
     def _block(self, stamps: _Stamps) -> SampleBlock:
