@@ -39,7 +39,7 @@ class AlarmTracker:
         self.raised_total = 0
 
     def push(self, verdict: Verdict, end_ns: int) -> AlarmChange | None:
-        """The change this window makes, if any. No alarm before `over_windows` windows were seen."""
+        """Return the change this window makes, if any. No alarm before `over_windows` windows were seen."""
         if verdict is Verdict.UNKNOWN:
             return None
         self._recent.append(verdict is Verdict.ANOMALOUS)
@@ -56,7 +56,7 @@ class AlarmTracker:
         return None
 
     def forget(self) -> None:
-        """The windows before a long gap say nothing about those after it; a standing alarm stays."""
+        """Forget the windows before a long gap: they say nothing about those after it. A standing alarm stays."""
         self._recent.clear()
 
     @property

@@ -48,28 +48,28 @@ class Recorder:
         self.clock = GapSpan("clock")  # open while rows are withheld because the clock was set back
         self._resume_us = -1  # the newest row that was there when the clock was set back
         self._withheld: set[str] = set()  # whose rows are; a source that counts its own samples never was behind
-        self._told: list[Event] = []
+        self._pending: list[Event] = []
         self.late_total = 0  # rows whose time was at or before the previous one of the same sensor_id
 
     def rows(self) -> Rows:
-        """Where a line adds the rows that arise together."""
+        """Return where a line adds the rows that arise together."""
         return Rows(self, quality_cap=1.0 if self._is_clock_synced() else UNSYNCED_CLOCK_CAP)
 
     def key(self, series: Series, time_ns: int) -> int | None:
-        """The row's time in microseconds, or None when this sensor_id already has a row at or after it."""
+        """Return the row's time in microseconds, or None when this sensor_id already has a row at or after it."""
         time_us = (time_ns + 500) // 1000
         last_us = self._last_time_us.get(series.sensor_id, -1)
         if last_us - time_us > FAR_AHEAD_US and self._is_clock_synced():
             self._resume_us = time_us - 1
         elif time_us <= last_us:
-            self._note_late(series.sensor_id, time_us, last_us)
+            self._count_late(series.sensor_id, time_us, last_us)
             return None
-        self._note_on_time(series.sensor_id, time_us)
+        self._end_step(series.sensor_id, time_us)
         self._last_time_us[series.sensor_id] = time_us
         return time_us
 
     def place(self, series: Series) -> int:
-        """Where the series stands in `table`."""
+        """Return where the series stands in `table`."""
         place = self._places.get(id(series))
         if place is None:
             place = self._places[id(series)] = len(self._series)
@@ -78,17 +78,17 @@ class Recorder:
 
     @property
     def table(self) -> tuple[Series, ...]:
-        """Every series that was recorded so far; the same object until there is another."""
+        """Return every series that was recorded so far; the same object until there is another."""
         if len(self._table) != len(self._series):
             self._table = tuple(self._series)
         return self._table
 
     def take_events(self) -> list[Event]:
-        """What the recorder itself has to tell since it was last asked."""
-        told, self._told = self._told, []
-        return told
+        """Return the recorder's own events since it was last asked."""
+        pending, self._pending = self._pending, []
+        return pending
 
-    def _note_late(self, sensor_id: str, time_us: int, last_us: int) -> None:
+    def _count_late(self, sensor_id: str, time_us: int, last_us: int) -> None:
         self.late_total += 1
         if last_us - time_us < CLOCK_STEP_US:
             return  # two readings of one instant, or a source's own jitter
@@ -98,23 +98,25 @@ class Recorder:
         detail = f"the clock is {behind_s:.0f} s behind the newest row of {sensor_id}; what comes before it is withheld"
         begun = self.clock.begin(GapCause.CLOCK_SET_BACK, time_us * 1000, detail)
         if begun is not None:
-            self._told.append(self.gap(begun))
+            self._pending.append(self.gap(begun))
 
-    def _note_on_time(self, sensor_id: str, time_us: int) -> None:
+    def _end_step(self, sensor_id: str, time_us: int) -> None:
         if time_us <= self._resume_us or sensor_id not in self._withheld:
             return  # another sensor, which has no row that late or never was behind: the step is not over
         self._withheld.clear()
         if (ended := self.clock.end(time_us * 1000)) is not None:
-            self._told.append(self.gap(ended))
+            self._pending.append(self.gap(ended))
 
     def gap(self, gap: Gap) -> Event:
+        """Return the event of this gap."""
         return gap_event(gap)
 
     def alarm(self, subject: str, time_ns: int, body: Mapping[str, Any]) -> Event:
+        """Return the event of an alarm that was raised or cleared."""
         return _event(EventKind.ALARM, subject, time_ns, body)
 
     def report(self, subject: str, time_ns: int, body: Mapping[str, Any]) -> Event:
-        """Something about the agent or a model that the centre should know."""
+        """Return an event about the agent or a model that the centre should know."""
         return _event(EventKind.MODEL_REPORT, subject, time_ns, body)
 
 
@@ -130,7 +132,7 @@ class Rows:
         self._quality = array("d")
 
     def add(self, series: Series, time_ns: int, value: float, quality: Quality) -> bool:
-        """False when this sensor_id already has a row at or after that microsecond. Raises ValueError for NaN."""
+        """Add a row; False when its sensor_id has one at or after that microsecond. Raises ValueError for NaN."""
         if not math.isfinite(value):
             raise ValueError(f"{series.sensor_id}: {value} is not a value; a missing value is a gap")
         time_us = self._recorder.key(series, time_ns)
@@ -143,7 +145,7 @@ class Rows:
         return True
 
     def taken(self) -> list[RowColumns]:
-        """All that were added as one record; none when there are none."""
+        """Return all that were added as one record; none when there are none."""
         if not self._time_us:
             return []
         columns = (np.array(column) for column in (self._of_row, self._time_us, self._value, self._quality))
@@ -151,7 +153,7 @@ class Rows:
 
 
 def gap_event(gap: Gap) -> Event:
-    """Return the event that tells of this gap."""
+    """Return the event of this gap."""
     body: dict[str, Any] = {
         "cause": gap.cause.value,
         "start_us": gap.start_ns // 1000,

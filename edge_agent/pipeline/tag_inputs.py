@@ -3,7 +3,7 @@
 Constraints
 - Whoever calls has found every tag of `tags` read, good and fresh; a beat on which one was not is not taken.
 - A history is sampled on the model's own step. Lags never span a gap of more steps than the settings allow: over a
-  longer one the history begins anew, and over a clock that was set back as well.
+  longer one the history begins again, and over a clock that was set back as well.
 - The features come from the model's extractor, the one its golden vectors went through.
 """
 
@@ -36,7 +36,7 @@ class TagInput(Protocol):
     """Turns readings into one row of features."""
 
     def take(self, latest: Mapping[str, Reading], now_ns: int) -> NDArray[np.float64] | str:
-        """Features in the model's order, (n_features,), or why there are none yet."""
+        """Return features in the model's order, (n_features,), or why there are none yet."""
         ...
 
 
@@ -46,12 +46,12 @@ def input_of(model: ScoringModel) -> FamilyInput:
 
 
 def inputs_wanted(model: ScoringModel) -> tuple[str, ...]:
-    """The names a tag model's settings must give, as inputs or constants."""
+    """Return the names a tag model's settings must give, as inputs or constants."""
     return (VALUE,) if input_of(model) in _OF_ONE_TAG else model.feature_names
 
 
 def tag_input(settings: TagModelSettings, model: ScoringModel) -> TagInput:
-    """What prepares this model's rows. Raises ConfigurationError where settings and model do not fit."""
+    """Return what prepares this model's rows. Raises ConfigurationError where settings and model do not fit."""
     match input_of(model):
         case FamilyInput.HISTORY:
             return HistoryInput(settings, model)
@@ -100,7 +100,7 @@ class HistoryInput:
 
     def take(self, latest: Mapping[str, Reading], now_ns: int) -> NDArray[np.float64] | str:
         """See `TagInput.take`."""
-        self._make_room(now_ns)
+        self._drop_outdated(now_ns)
         reading = latest[self._tag]
         self._readings.append((_value_of(reading), CENTRAL_QUALITY[reading.quality]))
         self._newest_ns = now_ns
@@ -110,7 +110,7 @@ class HistoryInput:
             return f"{self._tag} has a history of {len(self._readings)} of {self._n_lags + 1} readings"
         return row
 
-    def _make_room(self, now_ns: int) -> None:
+    def _drop_outdated(self, now_ns: int) -> None:
         if self._newest_ns is None:
             return
         since_ns = now_ns - self._newest_ns

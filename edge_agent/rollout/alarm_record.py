@@ -80,16 +80,16 @@ class AlarmRecord:
 
     @property
     def now(self) -> VersionAlarms | None:
-        """The version that judges."""
+        """Return the version that judges."""
         return self.versions[0] if self.versions else None
 
     @property
     def before(self) -> VersionAlarms | None:
-        """The version before it, if another one was."""
+        """Return the version before it, if another one was."""
         return self.versions[1] if len(self.versions) > 1 else None
 
     def restore(self) -> None:
-        """Take up what an earlier run has written."""
+        """Restore what an earlier run has written."""
         try:
             document = _Document.model_validate_json(self._path.read_bytes())
         except FileNotFoundError:
@@ -131,11 +131,12 @@ class AlarmRecord:
         self._counted = totals, now_s
 
     def is_due(self, now_s: float) -> bool:
+        """Return whether it should be saved now. `now_s` is monotonic."""
         wait_s = SAVE_AFTER_ALARM_S if self._is_raised else SAVE_EVERY_S
         return self._is_changed or (self._saved_s is not None and now_s - self._saved_s >= wait_s)
 
     def save(self, now_s: float) -> None:
-        """Write it. What cannot be written is said once it changes, and tried again in an hour."""
+        """Write it. What cannot be written is logged, and tried again in an hour."""
         self._is_changed = self._is_raised = False
         self._saved_s = now_s
         document = _Document(versions=self.versions, spec=_as_json(self._spec), rows=list(self._rows))
@@ -147,7 +148,7 @@ class AlarmRecord:
 
 
 def path_of(folder: Path, name: str) -> Path:
-    """Where the record of a model lies; `folder` is the gateway's state folder."""
+    """Return where the record of a model lies; `folder` is the gateway's state folder."""
     return folder / FOLDER / f"{name}.json"
 
 
@@ -168,6 +169,6 @@ def _fitting(document: _Document, spec: FeatureSpec) -> list[list[float]]:
 
 
 def _as_json(spec: FeatureSpec) -> dict[str, Any]:
-    """As it comes back from a file: tuples are lists there."""
+    """Return it as it comes back from a file: tuples are lists there."""
     plain = {**asdict(spec), "parameters": dict(spec.parameters)}
     return dict(json.loads(json.dumps(plain)))

@@ -53,7 +53,7 @@ class Challenger(BaseModel):
 
     @property
     def missed(self) -> int:
-        """Windows in alarm that it missed, over all channels."""
+        """Return the number of windows in alarm that it missed, over all channels."""
         return sum(missed for _, missed in self.alarms.values())
 
     def seen(self, alarms: Mapping[str, AlarmWindows], starts: int) -> Challenger:
@@ -63,6 +63,7 @@ class Challenger(BaseModel):
 
 
 def read_challenger(folder: Path) -> Challenger | None:
+    """Read the file; None when there is none, or none that can be read."""
     try:
         return Challenger.model_validate_json((folder / CHALLENGER_FILE).read_bytes())
     except (OSError, ValidationError):
@@ -91,7 +92,7 @@ def forget_challenger(folder: Path) -> None:
 
 
 def candidate(versions: Sequence[str], pointer: Pointer | None, known: Challenger | None) -> str | None:
-    """The version that should be in a shadow run now, or None. `versions` are those that are installed."""
+    """Return the version that should be in a shadow run now, or None. `versions` are those that are installed."""
     if pointer is None or not versions:
         return None
     newest = max(versions, key=version_key)

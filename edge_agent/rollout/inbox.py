@@ -41,7 +41,7 @@ _UNFINISHED: Final = (".part", ".tmp", ".partial", ".crdownload")
 MAX_TRIES: Final = 2
 _DOOMED: Final = ".doomed-"
 _TRYING: Final = ".trying-"
-_Print = tuple[tuple[str, int, int], ...]
+_Fingerprint = tuple[tuple[str, int, int], ...]
 """Name, size and time of change of every file: the same twice means nobody writes."""
 
 
@@ -75,7 +75,7 @@ class Inbox:
         self.folder = folder
         self._install = install
         self._keys_dir = keys_dir
-        self._seen: dict[str, tuple[_Print, float]] = {}
+        self._seen: dict[str, tuple[_Fingerprint, float]] = {}
 
     def look(self, *, now_s: float, time: str) -> list[InboxItem]:
         """Take in what has come to rest. `now_s` is monotonic; `time` (RFC 3339) goes into the reasons.
@@ -98,12 +98,12 @@ class Inbox:
         return [item for item in items if item is not None]
 
     def refused(self) -> tuple[Refused, ...]:
-        """What lies in the refused folder, newest first."""
+        """Return what lies in the refused folder, newest first."""
         files = sorted((self.folder / REFUSED_DIR).glob(f"*{REASON_SUFFIX}"), key=_changed, reverse=True)
         return tuple(entry for entry in map(_refused, files) if entry is not None)
 
     def _take_back(self) -> None:
-        """Whatever waits for a key is an entry again, once the keys are others than at its refusal."""
+        """Make what waits for a key an entry again, once the keys are others than at its refusal."""
         for file in (self.folder / REFUSED_DIR).glob(f"*{REASON_SUFFIX}"):
             keys, entry = _read_reason(file).get("keys"), file.with_name(file.name.removesuffix(REASON_SUFFIX))
             place = self.folder / entry.name
@@ -113,7 +113,7 @@ class Inbox:
             entry.rename(place)
 
     def _keys(self) -> list[list[str | int]]:
-        """The keys and the list of revoked ones as they are now."""
+        """Return the keys and the list of revoked ones as they are now."""
         try:
             found = [(file.name, file.lstat()) for file in entries_of(self._keys_dir)] if self._keys_dir else []
         except BundleError:  # closed to us: no key can be read, and more is seen here once it is open
@@ -122,12 +122,12 @@ class Inbox:
 
     def _look_at(self, path: Path, now_s: float, time: str) -> InboxItem | None:
         try:
-            print_ = _print_of(path)
+            fingerprint = _fingerprint(path)
         except FileNotFoundError:
             return None  # taken away again
         known, since_s = self._seen.get(path.name, ((), now_s))
-        if known != print_:
-            self._seen[path.name] = (print_, now_s)
+        if known != fingerprint:
+            self._seen[path.name] = (fingerprint, now_s)
             return None
         if now_s - since_s < SETTLE_S:
             return None
@@ -158,7 +158,7 @@ class Inbox:
             file.write(json.dumps(reason) + "\n")
         path.rename(kept / path.name)
         tighten(kept, [glob.escape(path.name)])
-        _make_room(kept)
+        _bound_refused(kept)
         return InboxItem(path.name, None, exc.message, exc.hint)
 
 
@@ -184,8 +184,8 @@ def _is_entry(path: Path) -> bool:
     return not path.name.startswith(".") and path.name != REFUSED_DIR and not path.name.endswith(_UNFINISHED)
 
 
-def _print_of(path: Path) -> _Print:
-    """Of a folder at most as many files as are looked at; one more than a bundle has is refused anyway."""
+def _fingerprint(path: Path) -> _Fingerprint:
+    """Return the fingerprint of an entry, of a folder over one file more than a bundle has: more are refused anyway."""
     files = [path]
     if path.is_dir() and not path.is_symlink():
         files += sorted(path.iterdir())[: len(BUNDLE_FILES) + 1]
@@ -199,7 +199,7 @@ def _check_complete(folder: Path) -> None:
         raise CutShortError(f"{folder.name} lacks {', '.join(sorted(missing))}", hint="copy the whole bundle folder")
 
 
-def _make_room(kept: Path) -> None:
+def _bound_refused(kept: Path) -> None:
     entries = sorted((path for path in kept.iterdir() if not path.name.endswith(REASON_SUFFIX)), key=_changed)
     total = sum(map(_size_of, entries))
     for number, path in enumerate(entries):
@@ -221,7 +221,7 @@ def _size_of(path: Path) -> int:
 
 
 def _changed(path: Path) -> int:
-    """When it was moved here: a rename keeps the time of writing and renews this one."""
+    """Return when it was moved here: a rename keeps the time of writing and renews this one."""
     return path.lstat().st_ctime_ns
 
 
@@ -235,7 +235,7 @@ def _refused(file: Path) -> Refused | None:
 
 
 def _read_reason(file: Path) -> dict[str, Any]:
-    """What a reason file holds; nothing when somebody else wrote it."""
+    """Return what a reason file holds; nothing when somebody else wrote it."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -244,7 +244,7 @@ def _read_reason(file: Path) -> dict[str, Any]:
 
 
 def _remove(path: Path) -> None:
-    """A folder loses its name first: what a kill leaves of it must not look like a bundle half copied."""
+    """Remove it; a folder loses its name first, for what a kill leaves must not look like a bundle half copied."""
     if path.is_dir() and not path.is_symlink():
         doomed = path.with_name(f"{_DOOMED}{path.name}")
         if doomed.exists():

@@ -1,6 +1,6 @@
 """The inbox of bundles as the running agent looks at it: in another thread, with its errors kept for the status.
 
-Knows no champion and no shadow run; an item is handed back to whoever tells of it.
+Knows no champion and no shadow run; an item is handed back to whoever reports it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class InboxWatch:
             self._log("warning", exc.message)
 
     async def take_in(self, *, time: str) -> Sequence[InboxItem]:
-        """What came to rest since the last look. `time` is RFC 3339."""
+        """Return what came to rest since the last look. `time` is RFC 3339."""
         if self._inbox is None:
             return ()
         look = partial(self._inbox.look, now_s=self._clock.monotonic_s(), time=time)

@@ -64,7 +64,7 @@ class IndexEntry(_Strict):
 
     @property
     def local_name(self) -> str:
-        """Of the same archive always the same: once refused, it is not fetched again."""
+        """Return its name in the inbox, always the same for the same archive: once refused, it is not fetched again."""
         return f"{self.sha256[:12]}-{self.file}"
 
 
@@ -98,7 +98,7 @@ class ModelPull:
         self._may_ask = may_ask
 
     async def run(self) -> None:
-        """Until cancelled; at once over when no index is configured."""
+        """Run until cancelled; at once over when no index is configured."""
         if self._settings.pull_url is None:
             return
         await self._clock.sleep(random.uniform(0, min(_FIRST_WITHIN_S, self._settings.pull_every_s)))  # noqa: S311
@@ -144,7 +144,7 @@ class ModelPull:
         return [entry.local_name for entry in wanted]
 
     def _wanted(self, index: Index, inbox: Path) -> list[IndexEntry]:
-        """Of each model the newest, when it is newer than all that was ever here."""
+        """Return of each model the newest, when it is newer than all that was ever here."""
         make_private_folder(inbox)
         listings = {listing.name: listing for listing in list_bundles(self._settings.dir)}
         out = []

@@ -104,9 +104,9 @@ class ModelLifecycle:
             self.attach(line)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         await self.inbox.tidy()
-        while self._withdrawn:  # told once, also when this part is started again
+        while self._withdrawn:  # reported once, also when this part is started again
             went = self._withdrawn.pop(0)
             await self._reports.emit(
                 "rolled_back", went.name, went.back_to, previous_version=went.version, reason=went.reason, by=AGENT
@@ -148,10 +148,10 @@ class ModelLifecycle:
             self._reports.record_error(rollout, exc)
 
     async def look(self) -> None:
-        """Everything that is due, once."""
+        """Do everything that is due, once."""
         for item in await self.inbox.take_in(time=self._now()):
             await self._reports.emit_inbox_item(item)
-            self._note_unnamed(item)
+            self._record_unnamed(item)
         for rollout in self.rollouts.values():
             try:
                 await self._look_after(rollout)
@@ -218,7 +218,7 @@ class ModelLifecycle:
     async def _begin_probation(
         self, rollout: Rollout, pointer: Pointer, since: Counts, left_out: frozenset[tuple[str, int]]
     ) -> Probation:
-        """With the version before beside it, unless a person has overruled what speaks against this one."""
+        """Begin it with the version before beside it, unless a person has overruled what speaks against this one."""
         probation = rollout.probation = Probation(since, left_out, self._clock.monotonic_s())
         versions = await asyncio.to_thread(versions_in, self._folder(rollout))
         try:
@@ -282,8 +282,8 @@ class ModelLifecycle:
         await asyncio.to_thread(step)
         await self._follow(rollout, await self._read_pointer(rollout))
 
-    def _note_unnamed(self, item: InboxItem) -> None:
-        """A bundle that no source asks for is installed all the same; somebody should be told."""
+    def _record_unnamed(self, item: InboxItem) -> None:
+        """Keep the name of a bundle that no source asks for: it is installed all the same, and somebody should know."""
         found = item.installed
         if found is not None and found.is_new and self._wanted and found.name not in self._wanted:
             self.unnamed[found.name] = found.version

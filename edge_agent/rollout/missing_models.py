@@ -20,7 +20,7 @@ from edge_agent.settings import Settings
 
 LOOK_EVERY_S: Final = 2.0
 
-_Print = tuple[tuple[str, int, int], ...]
+_Fingerprint = tuple[tuple[str, int, int], ...]
 
 
 class MissingModels:
@@ -40,10 +40,10 @@ class MissingModels:
         self._adopt = adopt
         self._clock = clock
         self._log = log
-        self._tried = {name: self._print_of(name) for name in errors}
+        self._tried = {name: self._fingerprint(name) for name in errors}
 
     async def run(self) -> None:
-        """Until every model is there, or cancelled."""
+        """Run until every model is there, or cancelled."""
         while self._errors:
             await self._clock.sleep(LOOK_EVERY_S)
             await self.look()
@@ -51,7 +51,7 @@ class MissingModels:
     async def look(self) -> None:
         """Try each that has changed since it was last tried."""
         for name in list(self._errors):
-            found = await asyncio.to_thread(self._print_of, name)
+            found = await asyncio.to_thread(self._fingerprint, name)
             if found == self._tried.get(name):
                 continue
             self._tried[name] = found
@@ -68,8 +68,8 @@ class MissingModels:
                     "info", f"model {name} {model.version} is here now, verified and proven on this box; it scores"
                 )
 
-    def _print_of(self, name: str) -> _Print:
-        """Name, size and time of change of everything that decides whether this model can be used."""
+    def _fingerprint(self, name: str) -> _Fingerprint:
+        """Return name, size and time of change of everything that decides whether this model can be used."""
         models = self._settings.models
         folder, keys = models.dir / name, bundle_store(models).keys
         inside = [*_below(folder, "*"), *_below(folder, "*/*"), *_below(keys, "*")]
@@ -77,7 +77,7 @@ class MissingModels:
 
 
 def _below(folder: Path, pattern: str) -> list[Path]:
-    """Not Path.glob: up to Python 3.12 it fails at a folder that is closed to us."""
+    """Find files without Path.glob: up to Python 3.12 that fails at a folder that is closed to us."""
     return [Path(file) for file in glob.iglob(f"{glob.escape(str(folder))}/{pattern}")]  # noqa: PTH207 (see above)
 
 

@@ -1,4 +1,4 @@
-"""What happens to models, told: an event `model_report` for the centre, and a line in the log."""
+"""What happens to models, reported: an event `model_report` for the centre, and a line in the log."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ModelReports:
         self._log = log
 
     async def emit(self, state: str, name: str, version: str | None, **more: str) -> None:
-        """Tell a change; what is empty in `more` is left out."""
+        """Emit a change; what is empty in `more` is left out."""
         body = {"state": state, "model": name, "model_version": version, **{k: v for k, v in more.items() if v}}
         words = f"model {name} {version or ''}".rstrip() + f": {state.replace('_', ' ')}"
         reason = more.get("reason")
@@ -38,14 +38,14 @@ class ModelReports:
         await self._put([self._recorder.report(name, self._clock.now_ns(), body)])
 
     async def emit_inbox_item(self, item: InboxItem) -> None:
-        """Tell what became of an entry of the inbox; a copy of what is here already is no news."""
+        """Emit what became of an entry of the inbox; a copy of what is here already is no news."""
         if item.installed is None:
             await self.emit("refused", item.entry, None, reason=item.reason)
         elif item.installed.is_new:
             await self.emit("installed", item.installed.name, item.installed.version, entry=item.entry)
 
     def record_error(self, rollout: Rollout, exc: BundleError) -> None:
-        """Keep why the files cannot be followed; said once, until it is another reason."""
+        """Keep why the files cannot be followed; logged once, until it is another reason."""
         if rollout.error != exc.message:
             self._log("error", f"model {rollout.name}: {exc.message}{f'; {exc.hint}' if exc.hint else ''}")
         rollout.error = exc.message

@@ -27,6 +27,7 @@ class Counts:
     refused: int = 0
 
     def since(self, before: Counts) -> Counts:
+        """Return what came since `before`."""
         return Counts(self.scored - before.scored, self.anomalous - before.anomalous, self.refused - before.refused)
 
 
@@ -51,7 +52,10 @@ class Probation:
 
 
 def failure_of(seen: Counts, *, windows: int, alarm_fraction: float, detail: str = "") -> str | None:
-    """Why the version must go back, or None. `seen` counts from the promotion on; `detail` is the last refusal's."""
+    """Return why the version must go back, or None.
+
+    `seen` counts from the promotion on; `detail` is the last refusal's.
+    """
     if seen.refused:
         return f"it did not take a window{f': {detail}' if detail else ''}"
     if seen.scored >= min(windows, _ENOUGH) and seen.anomalous > alarm_fraction * seen.scored:

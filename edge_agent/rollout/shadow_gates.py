@@ -36,6 +36,8 @@ _COSTS_KEPT: Final = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Gates:
+    """What a shadow run must hold, from the settings."""
+
     windows: int
     duration_s: float
     latency_ms: float
@@ -60,6 +62,7 @@ class AlarmWindows:
 
     @property
     def halved(self) -> AlarmWindows:
+        """Return half of each count."""
         return AlarmWindows(self.champion // 2, self.missed // 2, self.shadow // 2, self.quiet // 2)
 
 
@@ -122,6 +125,7 @@ class ShadowTally:
         self._unfamiliar = self._champion_unfamiliar = 0.0
 
     def push(self, compared: Compared) -> None:
+        """Add windows that both models scored."""
         n = len(compared.shadow)
         if n == 0 or self.failure is not None:
             return
@@ -147,6 +151,7 @@ class ShadowTally:
             self.newest[channel] = newest.halved if max(newest.champion, newest.shadow) > NEWEST_WINDOWS else newest
 
     def skip(self, windows: int) -> None:
+        """Count windows that were passed over."""
         self.skipped_total += windows
 
     def fail(self, reason: str) -> None:
@@ -155,40 +160,40 @@ class ShadowTally:
 
     @property
     def latency_ms(self) -> float | None:
-        """The 99th percentile of the processor time per window; None before the first."""
+        """Return the 99th percentile of the processor time per window; None before the first."""
         if not self._costs_s:
             return None
         return float(np.quantile(np.concatenate(self._costs_s), LATENCY_QUANTILE)) * 1e3
 
     @property
     def more_fraction(self) -> float | None:
-        """Of the windows the champion calls normal, the share called anomalous here; None without any."""
+        """Return the share called anomalous here of the windows the champion calls normal; None without any."""
         return self.more_total / self.normal_total if self.normal_total else None
 
     @property
     def alarm_windows(self) -> int:
-        """Windows during alarms of the champion, over all channels."""
+        """Return the windows during alarms of the champion, over all channels."""
         return sum(seen.champion for seen in self.alarms.values())
 
     @property
     def missed_windows(self) -> int:
-        """Of them, those during which no alarm stands by the shadow's verdicts."""
+        """Return those of them during which no alarm stands by the shadow's verdicts."""
         return sum(seen.missed for seen in self.alarms.values())
 
     @property
     def is_judged_on_alarms(self) -> bool:
-        """Whether anything that the champion calls anomalous was there to be missed."""
+        """Return whether anything that the champion calls anomalous was there to be missed."""
         return self.alarm_windows >= MIN_WINDOWS or any(found.is_judged for found in self.evidence)
 
     @property
     def waits(self) -> str | None:
-        """What a shadow run that has seen enough windows in all still lacks, or None."""
+        """Return what a shadow run that has seen enough windows in all still lacks, or None."""
         if self.windows_total < self.gates.windows or self.normal_total >= MIN_WINDOWS:
             return None
         return f"the champion calls {self.normal_total} windows normal so far, and at least {MIN_WINDOWS} are compared"
 
     def finding(self, now_s: float) -> Finding | None:
-        """None while the shadow run goes on."""
+        """Return the finding, None while the shadow run goes on."""
         if self.failure is not None:
             return Finding(Outcome.FAILED, self.failure)
         is_long = now_s - self._started_s >= self.gates.duration_s
@@ -242,7 +247,7 @@ class ShadowTally:
 
 
 def missed_problem(alarms: Mapping[str, AlarmWindows], missed_fraction: float) -> str | None:
-    """Why the shadow is too quiet on one of the channels, or None."""
+    """Return why the shadow is too quiet on one of the channels, or None."""
     for channel, seen in sorted(alarms.items()):
         if seen.champion >= MIN_WINDOWS and seen.missed > missed_fraction * seen.champion:
             return (
@@ -253,7 +258,7 @@ def missed_problem(alarms: Mapping[str, AlarmWindows], missed_fraction: float) -
 
 
 def quiet_problem(newest: Mapping[str, AlarmWindows], missed_fraction: float, *, before: str) -> str | None:
-    """Why the champion is too quiet beside the version `before` it, which is the shadow here, or None."""
+    """Return why the champion is too quiet beside the version `before` it, the shadow here, or None."""
     for channel, seen in sorted(newest.items()):
         if seen.shadow >= MIN_WINDOWS and seen.quiet > missed_fraction * seen.shadow:
             return (

@@ -60,7 +60,7 @@ class ShadowRun:
         self.overflow_total = 0  # windows that found the queue full
 
     def offer(self, scored: ScoredWindows) -> None:
-        """Called by the champion's line; an `Observer`."""
+        """Queue what the champion has scored; an `Observer`."""
         if len(self._queue) >= QUEUED:
             self.overflow_total += scored.n_usable
         else:
@@ -68,10 +68,12 @@ class ShadowRun:
 
     @property
     def has_work(self) -> bool:
+        """Return whether something waits to be scored."""
         return bool(self._queue)
 
     @property
     def skipped_total(self) -> int:
+        """Return how many windows were passed over, for the budget or a full queue."""
         return self.tally.skipped_total + self.overflow_total
 
     def work(self) -> None:
@@ -80,12 +82,13 @@ class ShadowRun:
             scored = self._queue.popleft()
             if self.tally.failure is not None or not scored.n_usable:
                 continue
-            if not self._budget.has_room():
+            if not self._budget.is_left():
                 self.tally.skip(scored.n_usable)
                 continue
             self._score(scored)
 
     def finding(self, now_s: float) -> Finding | None:
+        """Return the finding, None while the shadow run goes on. `now_s` is monotonic."""
         return self.tally.finding(now_s)
 
     def _score(self, scored: ScoredWindows) -> None:
@@ -117,7 +120,7 @@ class ShadowRun:
     def _in_alarm(
         self, scored: ScoredWindows, is_usable: NDArray[np.bool_], scores: NDArray[np.float32]
     ) -> dict[str, AlarmWindows]:
-        """`is_usable` and `scores` as from `_features` and the model."""
+        """Count windows in alarm; `is_usable` and `scores` as from `_features` and the model."""
         is_scored = scored.is_usable.copy()
         is_scored[scored.is_usable] = is_usable
         is_anomalous = np.zeros(is_scored.shape, np.bool_)
@@ -131,7 +134,7 @@ class ShadowRun:
         )
 
     def _features(self, scored: ScoredWindows) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Of the windows the champion could use: (n, f), and which of them this model can use, (n,)."""
+        """Return features (n, f) of the windows the champion could use, and which this model can use, (n,)."""
         if self._shares_features or scored.samples is None:
             return scored.values[scored.is_usable], np.ones(scored.n_usable, np.bool_)
         values, is_usable = self.model.extract(scored.samples)
@@ -190,7 +193,7 @@ class _Budget:
         self._left_s = BURST_S
         self._counted_s = now_s()
 
-    def has_room(self) -> bool:
+    def is_left(self) -> bool:
         now_s = self._now_s()
         self._left_s = min(BURST_S, self._left_s + self._share * (now_s - self._counted_s))
         self._counted_s = now_s
@@ -201,7 +204,7 @@ class _Budget:
 
 
 def incomparable(model: ScoringModel, champion: ScoringModel) -> str | None:
-    """Why the two cannot be held against each other window by window, or None."""
+    """Return why the two cannot be held against each other window by window, or None."""
     ours, theirs = model.spec, champion.spec
     if ours.cut != theirs.cut:
         return (
@@ -216,7 +219,7 @@ def incomparable(model: ScoringModel, champion: ScoringModel) -> str | None:
 
 
 def unfamiliar_share(model: ScoringModel, values: NDArray[np.float32]) -> float:
-    """Of feature values (n, f) the share outside where 98 % of the model's healthy training values lie."""
+    """Return the share of feature values (n, f) outside where 98 % of the model's healthy training values lie."""
     if not values.size:
         return 0.0
     reach = BASELINE_SIGMAS * np.where(model.baseline_std > 0, model.baseline_std, np.inf)

@@ -21,7 +21,7 @@ from edge_agent.settings import ModelSettings, Settings
 
 
 def scoring_model(champion: Champion) -> ScoringModel:
-    """A champion as the pipeline sees it."""
+    """Return a champion as the pipeline sees it."""
     manifest, spec = champion.bundle.manifest, champion.bundle.spec
     baselines = [manifest.baseline[feature.name] for feature in spec.features]
     return ScoringModel(
@@ -40,7 +40,7 @@ def scoring_model(champion: Champion) -> ScoringModel:
 
 
 def _robust(baselines: list[FeatureBaseline]) -> Baseline:
-    """Median and spread; a feature that is one value in 98 % of the rows still has a standard deviation."""
+    """Return median and spread; a feature that is one value in 98 % of the rows still has a standard deviation."""
     spread = [(b.p99 - b.p01) / SIGMAS_P01_TO_P99 or b.std for b in baselines]
     return Baseline(np.array([b.p50 for b in baselines]), np.array(spread), "training")
 
@@ -56,15 +56,15 @@ class Withdrawn:
 
 
 def wanted_models(settings: Settings) -> list[str]:
-    """The names that sources and tag models ask for."""
+    """Return the names that sources and tag models ask for."""
     wanted = {s.model for s in settings.waveform_sources if s.model}
     return sorted(wanted | {tag_model.model for tag_model in settings.tag_models})
 
 
 def settle_probations(settings: Settings, *, time: str, log: Callable[[str, str], None]) -> list[Withdrawn]:
-    """A champion on probation that cannot be loaded, or in whose probation the agent died too often, goes back.
+    """Roll back champions on probation that cannot be loaded, or in whose probation the agent died too often.
 
-    `time` is RFC 3339. What cannot be written is said and left as it is: `load_models` then speaks.
+    `time` is RFC 3339. What cannot be written is logged and left as it is; `load_models` then refuses it.
     """
     withdrawn = []
     for name in wanted_models(settings):
@@ -99,7 +99,7 @@ def _settle_probation(settings: ModelSettings, name: str, time: str) -> Withdraw
 def load_models(
     settings: Settings, *, log: Callable[[str, str], None]
 ) -> tuple[dict[str, ScoringModel], dict[str, BundleError]]:
-    """Every champion that a source or a tag model asks for; a bundle that is refused is said and left out."""
+    """Load every champion that is asked for; a bundle that is refused is logged and left out."""
     models: dict[str, ScoringModel] = {}
     errors: dict[str, BundleError] = {}
     for name in wanted_models(settings):
@@ -114,7 +114,7 @@ def load_models(
 
 
 def load_model(settings: Settings, name: str) -> ScoringModel:
-    """The champion of this name, proven on this box. Raises BundleError, also when it does not fit who asks for it."""
+    """Load the champion of this name, proven here. Raises BundleError, also when it does not fit who asks for it."""
     store = bundle_store(settings.models)
     proven = ProvenBundles(settings.gateway.state_dir, store)
     champion = store.load_champion(name, first=proven.check)
@@ -124,12 +124,12 @@ def load_model(settings: Settings, name: str) -> ScoringModel:
 
 
 def refusal(name: str, exc: BundleError) -> str:
-    """Why a model is not used, for the log."""
+    """Return why a model is not used, for the log."""
     return f"model {name} is refused: {exc.message}{f'; {exc.hint}' if exc.hint else ''}"
 
 
 def _check_kind(settings: Settings, model: ScoringModel) -> None:
-    """A model over windows cannot score tags, nor the other way round."""
+    """Raise BundleError when a model over windows is asked to score tags, or the other way round."""
     takes_windows = model.spec.window_samples > 0
     of_sources = [s.name for s in settings.waveform_sources if s.model == model.name]
     of_tags = [t.name for t in settings.tag_models if t.model == model.name]

@@ -1,6 +1,6 @@
 """Who scores beside the champion: a version in a shadow run, or, in a probation, the version before.
 
-Opens bundles, so its methods are for a thread; it changes no file and tells nobody.
+Opens bundles, so its methods are for a thread; it changes no file and reports nothing.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class VersionLoader:
         return self._run(rollout, model)
 
     def _champion(self, rollout: Rollout) -> Champion | None:
-        """None when its files cannot be read any more: it scores on from memory, and that is told elsewhere."""
+        """Load the champion; None when its files cannot be read any more: it scores on from memory."""
         try:
             return self._load(rollout.name, rollout.model.version)
         except BundleError:

@@ -112,7 +112,7 @@ def _scoring_problems(line: ScoredLine) -> list[dict[str, Any]]:
 
 
 def _indicator_problems(line: IndicatorLine, scored: ScoredLine | None) -> list[dict[str, Any]]:
-    """A machine at rest is no problem; a point whose samples are bad is named once, by the model if there is one."""
+    """Return what indicators lack; a machine at rest is no problem, and bad samples are named once."""
     named = {channel.point for channel in (scored.channels if scored is not None else ()) if channel.fault.since_ns}
     out = []
     for meter in line.meters:
@@ -161,7 +161,7 @@ def _condition_alarm(
     words: str,
     fault_lines: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """An alarm that no model raised: what a model would say is null."""
+    """Return an alarm that no model raised: what a model would say is null."""
     nobody = dict.fromkeys(("model", "score", "threshold", "anomalous_fraction"))
     return {
         "subject": state.subject,

@@ -98,7 +98,7 @@ def _champion(rollout: Rollout) -> dict[str, Any]:
 
 
 def _alarms(seen: VersionAlarms | None) -> dict[str, Any] | None:
-    """`per_day` is None within the first hour: it would be a guess."""
+    """Return the counts; `per_day` is None within the first hour: it would be a guess."""
     if seen is None:
         return None
     per_day = seen.alarms * DAY_S / seen.watched_s if seen.watched_s >= ENOUGH_S else None

@@ -82,7 +82,7 @@ class Meter:
 
     @property
     def is_at_rest(self) -> bool:
-        """Nothing is wrong: the shaft does not turn."""
+        """Return whether nothing is measured because the shaft does not turn."""
         return self._withheld_cause is GapCause.AT_REST
 
     def tune(self, sample_rate_hz: float) -> FeatureSpec:
@@ -94,7 +94,7 @@ class Meter:
     def measure(
         self, windows: WindowBatch, latest: Callable[[], Mapping[str, Reading]], now_ns: Callable[[], int]
     ) -> list[Record]:
-        """What these windows lead to, in order. Raises SignalError for windows the extractor does not take."""
+        """Return what these windows lead to, in order. Raises SignalError for windows the extractor does not take."""
         end_ns = int(windows.end_ns[0])
         speed = self._speed(latest, now_ns)
         if isinstance(speed, tuple):
@@ -114,14 +114,14 @@ class Meter:
         return records
 
     def withhold(self, cause: GapCause, detail: str, at_ns: int) -> list[Record]:
-        """No numbers from here on, and why; said once."""
+        """Give no numbers from here on; the first call begins the gap that says why."""
         records = self._resume(at_ns) if cause is not self._withheld_cause else []
         self._withheld_cause = cause
         begun = self.withheld.begin(cause, at_ns, detail, count=1)
         return [*records, self._recorder.gap(begun)] if begun is not None else records
 
     def flush(self, at_ns: int) -> list[Record]:
-        """What is only partly reported, and the ends of gaps."""
+        """Return what is only partly reported, and the ends of gaps."""
         records = self._resume(at_ns)
         for c, state in enumerate(self.states):
             records += self._report(c)
@@ -130,7 +130,7 @@ class Meter:
         return records
 
     def lines_of(self, state: ChannelIndicator, *, standing: bool = False) -> list[dict[str, Any]]:
-        """Fault lines as data for events and `status`."""
+        """Return fault lines as data for events and `status`."""
         return [
             {
                 "line": line.line.value,
@@ -149,7 +149,7 @@ class Meter:
     def _speed(
         self, latest: Callable[[], Mapping[str, Reading]], now_ns: Callable[[], int]
     ) -> Speed | tuple[GapCause, str] | None:
-        """The shaft's speed from its tag, why there is none, or None where it is not asked for."""
+        """Return the shaft's speed from its tag, why there is none, or None where it is not asked for."""
         settings = self.indicator.settings
         if settings.shaft_tag is None:
             return None

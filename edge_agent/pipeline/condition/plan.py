@@ -38,7 +38,7 @@ class Indicator:
 
     @property
     def label(self) -> str:
-        """How it is called in texts and gaps."""
+        """Return how it is called in texts and gaps."""
         return f"{self.settings.prefix}_{self.settings.family}" if self.settings.prefix else self.settings.family
 
     @property
@@ -46,7 +46,7 @@ class Indicator:
         return self.settings.hop_s or self.settings.window_s
 
     def row_names(self) -> list[tuple[int, str, str]]:
-        """Feature number, row name below the point, and statistic, in the order of reporting."""
+        """Return feature number, row name below the point, and statistic, in the order of reporting."""
         prefix = f"{self.settings.prefix}_" if self.settings.prefix else ""
         rows = [(i, f"{prefix}{feature.name}", "mean") for i, feature in enumerate(self.features)]
         return rows + [
@@ -66,7 +66,7 @@ class Indicator:
         )
 
     def extractor(self, sample_rate_hz: float) -> Extractor:
-        """Raises SignalError for a window, band or speed that cannot be at this rate."""
+        """Build the extractor. Raises SignalError for a window, band or speed that cannot be at this rate."""
         extractor = build_extractor(self.spec(sample_rate_hz))
         if channels_per_row(extractor) != 1:
             raise SignalError(f"{self.settings.family} takes several channels at once, and an indicator takes one")
@@ -74,7 +74,7 @@ class Indicator:
 
 
 def indicators_of(source: WaveformSettings, tables: TableSettings) -> tuple[Indicator, ...]:
-    """Every indicator of a source, in order. Raises ConfigurationError naming source, indicator and what is wrong."""
+    """Return every indicator of a source, in order. Raises ConfigurationError naming what is wrong, and where."""
     rate_hz = getattr(source, "sample_rate_hz", None)
     found = []
     for number, settings in enumerate(source.indicators, start=1):
@@ -92,7 +92,7 @@ def indicators_of(source: WaveformSettings, tables: TableSettings) -> tuple[Indi
 
 
 def check_rows(source: WaveformSettings, indicators: Iterable[Indicator], model_features: Iterable[str] = ()) -> None:
-    """Raises ConfigurationError when two writers of one source would write the same row."""
+    """Raise ConfigurationError when two writers of one source would write the same row."""
     points = [channel.point for channel in source.channels]
     by_model = {*model_features, "score", "score_max"} if source.model else set()
     owner = {f"{source.asset}.{point}.{name}": f"the model {source.model}" for point in points for name in by_model}

@@ -42,7 +42,7 @@ class ZoneTracker:
         return self.zone in ALARM_ZONES
 
     def push(self, velocity_rms_mm_s: float, end_ns: int) -> AlarmChange | None:
-        """RAISED when C or D is entered, or changed for the other; CLEARED when both are left."""
+        """Return RAISED when C or D is entered, or changed for the other; CLEARED when both are left."""
         self.newest = zone_of(velocity_rms_mm_s, self.group)
         self._recent.append(self.newest)
         if len(self._recent) < (self._recent.maxlen or 0):
@@ -58,7 +58,7 @@ class ZoneTracker:
         return AlarmChange.CLEARED if was_alarm else None
 
     def in_words(self) -> str:
-        """For a technician: 'velocity in zone D (from 7.1 mm/s, 20816-3.group-1.rigid)'."""
+        """Return the words for a technician: 'velocity in zone D (from 7.1 mm/s, 20816-3.group-1.rigid)'."""
         limits = {
             Zone.A: "below {0.a_b_mm_s:g}",
             Zone.B: "from {0.a_b_mm_s:g}",
@@ -87,7 +87,7 @@ class FaultLineTracker:
 
     @property
     def snr_db(self) -> float | None:
-        """Mean of the newest windows."""
+        """Return the mean of the newest windows."""
         return float(np.mean(self._recent_db)) if self._recent_db else None
 
     @property
@@ -95,7 +95,7 @@ class FaultLineTracker:
         return self.since_ns is not None
 
     def push(self, snr_db: float, shaft_hz: float, end_ns: int) -> AlarmChange | None:
-        """One window's ratio to the background, in dB."""
+        """Take one window's ratio to the background, in dB; return the change it makes, if any."""
         self.hz = self.order * shaft_hz
         self._recent_db.append(snr_db)
         if snr_db < self.alarm_db:
@@ -113,7 +113,7 @@ class FaultLineTracker:
         return None
 
     def in_words(self) -> str:
-        """For a technician: 'outer race: BPFO 236 Hz stands 26 dB above its background'."""
+        """Return the words for a technician: 'outer race: BPFO 236 Hz stands 26 dB above its background'."""
         if self.hz is None or self.snr_db is None:
             return f"{self.part}: {self.line.upper()} was not looked for yet"
         return f"{self.part}: {self.line.upper()} {self.hz:.0f} Hz stands {self.snr_db:.0f} dB above its background"

@@ -50,7 +50,7 @@ class LearnedBaseline:
             self._learned = self._summary()
 
     def restart(self) -> None:
-        """Forget: the machine is another one now."""
+        """Forget what was learned: the machine is another one now."""
         self._rows.clear()
         self._learned = None
 
