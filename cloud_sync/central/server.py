@@ -35,8 +35,8 @@ from cloud_sync.central.ingress.mqtt import consuming
 from cloud_sync.central.ingress.rate_limits import RateLimiter, RateLimits
 from cloud_sync.central.ingress.slow_clients import protocol_with_timeout
 from cloud_sync.host.stop_signals import StopSignals
+from cloud_sync.transports.keepalive import set_keepalive
 from cloud_sync.transports.mqtt.broker import Broker
-from cloud_sync.transports.probes import set_probes
 
 logger = logging.getLogger(__name__)
 
@@ -223,7 +223,7 @@ def _listening(listen: Listen) -> Iterator[socket.socket]:
     with sock:
         # TCP_NODELAY is among them: asyncio sets it only for sockets that name their protocol, which these do not, and
         # without it every answer on a kept connection waits 40 ms for the other side's delayed acknowledgement.
-        set_probes(sock)
+        set_keepalive(sock)
         yield sock
 
 

@@ -12,8 +12,8 @@ import threading
 from typing import Any
 
 from cloud_sync.transports.connection import ConnectionOptions
+from cloud_sync.transports.keepalive import set_keepalive
 from cloud_sync.transports.local_end import reachable_from
-from cloud_sync.transports.probes import set_probes
 from cloud_sync.transports.proxies.handshake import Handshake, handshake, hung_up
 from cloud_sync.transports.proxies.proxy import Proxy
 from cloud_sync.transports.steps import StepError, no_name_in_time, no_tcp_in_time, why_not_reached
@@ -85,7 +85,7 @@ def _connected(options: ConnectionOptions, address: str, port: int) -> socket.so
             options.end.bind(sock)
         sock.settimeout(options.connect_timeout_s)
         sock.connect((address, port))
-        set_probes(sock)
+        set_keepalive(sock)
     except BaseException:
         sock.close()
         raise

@@ -11,10 +11,30 @@ from pathlib import Path
 from typing import Final
 
 from cloud_sync.transports.central_time import CentralTime
-from cloud_sync.transports.link_use import ORDINARY, LinkUse
+from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.transports.local_end import LocalEnd
 from cloud_sync.transports.proxies.choice import ProxyChoice
 from cloud_sync.transports.tls import ClientCertificate
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUse:
+    """How sparingly a link is used: who counts its bytes, how long a connection is kept, what is said around the data.
+
+    `idle_s` is how long this side keeps a connection that carries nothing; a server or a router may keep it less.
+    Sparing headers change nothing of what is delivered: the central knows a batch by its first bytes and its key.
+    """
+
+    meter: LinkMeter | None = None
+    idle_s: float | None = None
+    """None: the transport's own."""
+    mqtt_keepalive_s: int | None = None
+    """A ping and its answer take 48 bytes with TLS. None: the transport's own."""
+    is_sparing: bool = False
+    """Leave out what only helps to read logs: X-Request-ID, User-Agent, Accept, Content-Type."""
+
+
+ORDINARY: Final = LinkUse()
 
 
 @dataclass(frozen=True, slots=True)

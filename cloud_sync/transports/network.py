@@ -24,8 +24,8 @@ from cloud_sync.transports.attempts import first_made
 from cloud_sync.transports.bound_backend import BoundBackend
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.counted_backend import CountedBackend
+from cloud_sync.transports.keepalive import SOCKET_OPTIONS
 from cloud_sync.transports.local_end import reachable_from
-from cloud_sync.transports.probes import PROBES
 from cloud_sync.transports.proxies.handshake import Handshake, handshake, hung_up
 from cloud_sync.transports.proxies.proxy import Proxy
 from cloud_sync.transports.sending_progress import watched
@@ -155,7 +155,7 @@ class Network(httpcore.AsyncNetworkBackend):
         return NetworkStream(stream, self._options.tls_timeout_s)
 
     async def _connect(self, address: str, port: int) -> httpcore.AsyncNetworkStream:
-        return await self._backend.connect_tcp(address, port, socket_options=PROBES)
+        return await self._backend.connect_tcp(address, port, socket_options=SOCKET_OPTIONS)
 
     async def _look_up(self, host: str, port: int) -> list[str]:
         """Return the addresses of a host in the resolver's order, each once."""

@@ -10,28 +10,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Final, Protocol
+from typing import Final
 
 from cloud_sync import wire
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, WireFormatError
 from cloud_sync.outbox.store import Block
 from cloud_sync.records import RecordClass, Settlement
 from cloud_sync.uplink.circuit_breaker import CircuitBreaker
-from cloud_sync.uplink.scheduler import LIVE_BLOCKS
+from cloud_sync.uplink.scheduler import LIVE_BLOCKS, BlockSource
 
 SINGLES: Final = 4
 """Records of a refused block that are asked about alone: first, last, and two between."""
 
 Send = Callable[[bytes, int, str, RecordClass], Awaitable[Settlement]]
 """Body, records in it, batch id, class. Raises like a transport."""
-
-
-class BlockSource(Protocol):
-    """What is needed of an outbox."""
-
-    def peek(self, *, after_id: int = 0, record_class: RecordClass | None = None) -> Block | None: ...
-
-    def newest_id(self) -> int: ...
 
 
 class Probe:

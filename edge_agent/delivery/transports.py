@@ -17,8 +17,7 @@ from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.transports.over_link import OverLink
-from edge_agent.delivery.central_connection import connection_of, known_central
-from edge_agent.delivery.link_secrets import as_link_failure
+from edge_agent.delivery.central_connection import as_link_failure, broker_of, connection_of, known_central
 from edge_agent.settings import CentralMqttSettings, LinkSettings, Settings
 from edge_agent.settings.secrets import central_api_key
 
@@ -82,7 +81,6 @@ def _mqtt(
 ) -> Transport:
     # Imported here: a gateway without [central.mqtt] never loads paho.
     from cloud_sync.transports.mqtt.transport import MqttTransport
-    from edge_agent.delivery.broker import broker_of
 
     return MqttTransport(
         broker_of(settings, mqtt if link is None else _of_link(settings, mqtt, link)),

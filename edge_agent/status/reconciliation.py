@@ -14,8 +14,7 @@ from cloud_sync.reconcile.hourly import FIRST_AFTER_S, HourlyReconciliation, Rec
 from cloud_sync.transports.base import Transport
 from cloud_sync.uplink.sender import LinkState, Uplink
 from edge_agent.core.clock import Clock
-from edge_agent.delivery.central_connection import connection_of, known_central
-from edge_agent.delivery.link_secrets import as_link_failure
+from edge_agent.delivery.central_connection import as_link_failure, connection_of, known_central
 from edge_agent.settings import Settings
 from edge_agent.settings.secrets import central_api_key
 from edge_agent.status.metered_link import MeteredLink

@@ -17,10 +17,9 @@ from cloud_sync.central.server import Listen, running
 from cloud_sync.errors import TransientSyncError
 from cloud_sync.records import Batch, Settlement
 from cloud_sync.transports.base import Transport
-from cloud_sync.transports.connection import ConnectionOptions
+from cloud_sync.transports.connection import ConnectionOptions, LinkUse
 from cloud_sync.transports.https import HttpsTransport
 from cloud_sync.transports.link_meter import LinkMeter
-from cloud_sync.transports.link_use import LinkUse
 from cloud_sync.transports.mqtt.broker import Broker, Tls
 from cloud_sync.transports.mqtt.transport import MqttTransport
 from tests.contract.check_transport import GATEWAY

@@ -1,7 +1,7 @@
 """The central's MQTT face: batches from a shared subscription, answers after COMMIT.
 
 A message without properties is a batch of MQTT 3.1.1, spoken by the gateway, by the central or between them: it is
-answered on the topic that belongs to its own, and called by the digest of its bytes (`content_name`).
+answered on the topic that belongs to its own, and called by the digest of its bytes (`name_of_content`).
 
 Constraints
 - An answer that says committed is published after COMMIT, never before; every other answer is an error document.
@@ -49,10 +49,9 @@ from cloud_sync.host.printable import MESSAGE_CHARS, printable, quoted
 from cloud_sync.records import Settlement
 from cloud_sync.transports.mqtt.broker import Broker, Topics, batches_below, topics_of
 from cloud_sync.transports.mqtt.connection import IN_FLIGHT_UNTOLD
-from cloud_sync.transports.mqtt.content_name import encoding_of_content, name_of_content
 from cloud_sync.transports.mqtt.limits import Lessons
 from cloud_sync.transports.mqtt.link import Link
-from cloud_sync.transports.mqtt.message import Message
+from cloud_sync.transports.mqtt.message import Message, encoding_of_content, name_of_content
 from cloud_sync.twins import IN_USE, Notice, sender_of
 
 logger = logging.getLogger(__name__)

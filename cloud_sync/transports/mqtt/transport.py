@@ -39,10 +39,9 @@ from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.link_meter import LinkBytes
 from cloud_sync.transports.mqtt import errors
 from cloud_sync.transports.mqtt.broker import Broker, batches_below
-from cloud_sync.transports.mqtt.content_name import name_of_content
 from cloud_sync.transports.mqtt.limits import Lessons
 from cloud_sync.transports.mqtt.link import NO_SUBSCRIBERS, Link
-from cloud_sync.transports.mqtt.message import Message, Will
+from cloud_sync.transports.mqtt.message import Message, Will, name_of_content
 from cloud_sync.transports.mqtt.take_over import TakeOvers
 from cloud_sync.twins import IN_USE
 

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from cloud_sync.errors import TransientSyncError
-from cloud_sync.transports.connection import ConnectionOptions
+from cloud_sync.transports.connection import ConnectionOptions, LinkUse
 from cloud_sync.transports.http_exchange import HttpExchange
 from cloud_sync.transports.link_meter import LinkMeter
-from cloud_sync.transports.link_use import LinkUse
 from cloud_sync.transports.local_end import LocalEnd
 from cloud_sync.transports.tls import ClientTls
 from tests.support.authority import Authority

@@ -14,7 +14,7 @@ import pytest
 from cloud_sync.central.ingress.bodies import BodyLimits
 from cloud_sync.central.ingress.mqtt_url import broker_of as central_broker_of
 from cloud_sync.transports.mqtt.broker import Broker
-from edge_agent.delivery.broker import broker_of
+from edge_agent.delivery.central_connection import broker_of
 from edge_agent.settings import CentralMqttSettings
 from edge_agent.settings.load import load_settings
 from tests.support.databases import REPOSITORY

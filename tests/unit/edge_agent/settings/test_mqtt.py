@@ -12,7 +12,7 @@ from cloud_sync.transports.failover import FailoverTransport
 from cloud_sync.transports.mqtt.broker import Broker, Tls, WebSocket
 from cloud_sync.transports.mqtt.options import ProtocolOptions
 from cloud_sync.transports.mqtt.transport import MqttTransport
-from edge_agent.delivery.broker import broker_of
+from edge_agent.delivery.central_connection import broker_of
 from edge_agent.delivery.transports import build_transport
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import Settings

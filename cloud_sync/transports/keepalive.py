@@ -18,7 +18,7 @@ UNACKNOWLEDGED_MS: Final = 300_000
 
 _LINUX: Final = (("TCP_KEEPIDLE", IDLE_S), ("TCP_KEEPINTVL", EVERY_S), ("TCP_KEEPCNT", TRIES))
 
-PROBES: Final = (
+SOCKET_OPTIONS: Final = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     *((socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in _LINUX if hasattr(socket, name)),
@@ -31,7 +31,7 @@ PROBES: Final = (
 """As `socket.setsockopt` takes them."""
 
 
-def set_probes(sock: socket.socket) -> None:
+def set_keepalive(sock: socket.socket) -> None:
     """Give an open socket these options; one that listens hands them on to what it accepts."""
-    for option in PROBES:
+    for option in SOCKET_OPTIONS:
         sock.setsockopt(*option)
