@@ -57,11 +57,11 @@ from edge_agent.settings.source_kinds import source_kinds
 from edge_agent.status.document import StatusInputs, describe, minimal_document, stopped_fields
 from edge_agent.status.downtime import record_downtime
 from edge_agent.status.fields import rfc3339
-from edge_agent.status.host import HostMonitor
+from edge_agent.status.host import HostWatch
 from edge_agent.status.machines import describe_alarms
 from edge_agent.status.metered_link import MeteredLink, metered_link
 from edge_agent.status.models import describe_updates
-from edge_agent.status.outbox import OutboxWatch
+from edge_agent.status.outbox_watch import OutboxWatch
 from edge_agent.status.reconciliation import hourly
 from edge_agent.status.words import counted
 
@@ -97,7 +97,7 @@ class Agent:
     missing_models: MissingModels = field(init=False)
     supervisors: list[Supervisor] = field(default_factory=list)
     supervision: Supervision = field(init=False)
-    host: HostMonitor = field(init=False)
+    host: HostWatch = field(init=False)
     lines: ModelLines = field(init=False)
     running: RunningStages = field(init=False)
     unscored: UnscoredGaps = field(init=False)
@@ -152,7 +152,7 @@ class Agent:
             model_errors=model_errors,
         )
         agent.supervision = Supervision(utc)
-        agent.host = HostMonitor(settings, utc, describe=agent._answer)
+        agent.host = HostWatch(settings, utc, describe=agent._answer)
         agent.lines = ModelLines(settings, agent.recorder, agent.baselines)
         agent.running = RunningStages(agent.supervision, agent._put, steady)
         agent.unscored = UnscoredGaps(model_errors, agent.recorder, agent._put, steady)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cloud_sync.outbox.store import Depth
-from cloud_sync.uplink.sender import LinkState, UplinkState
+from cloud_sync.uplink.state import LinkState, UplinkState
 from edge_agent.settings import CentralSettings
 from edge_agent.status.fields import problem
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from cloud_sync.outbox.tables import Depth
 from cloud_sync.reconcile.hourly import ReconcileState
 from cloud_sync.transports.base import Transport
-from cloud_sync.uplink.sender import LinkState, UplinkState
+from cloud_sync.uplink.state import LinkState, UplinkState
 from edge_agent.installation.lease import Installation
 from edge_agent.settings import CentralSettings
 from edge_agent.status.backlog_growth import describe_pace

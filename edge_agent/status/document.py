@@ -15,7 +15,7 @@ from cloud_sync.outbox.store import Depth
 from cloud_sync.outbox.writer import WriterState
 from cloud_sync.reconcile.hourly import ReconcileState
 from cloud_sync.transports.base import Transport
-from cloud_sync.uplink.sender import LinkState, UplinkState
+from cloud_sync.uplink.state import LinkState, UplinkState
 from edge_agent import __version__
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import GapSpan

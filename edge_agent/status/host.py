@@ -48,7 +48,7 @@ class HostHealth:
     first_seen_ns: dict[str, int] = field(default_factory=dict)
 
 
-class HostMonitor:
+class HostWatch:
     """Owns where the status is answered and left, and remembers since when something of the box is so."""
 
     def __init__(

@@ -8,7 +8,7 @@ from typing import Any, Final
 from cloud_sync.errors import GatewayIdInUseError
 from cloud_sync.presence import Told
 from cloud_sync.twins import About, Notice
-from cloud_sync.uplink.sender import LinkState
+from cloud_sync.uplink.state import LinkState
 from edge_agent.installation.lease import Installation
 from edge_agent.status.fields import problem, rfc3339
 
