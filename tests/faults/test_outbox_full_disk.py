@@ -60,9 +60,9 @@ def _append_for_ever(outbox: Outbox, held: list[str], size: int) -> None:
         held.append(block.batch_id)
 
 
-def fill_with_a_stranger(disk: Path) -> Path:
+def fill_with_another_file(disk: Path) -> Path:
     """Somebody else's file takes all that is left."""
-    path = disk / "stranger"
+    path = disk / "other"
     with path.open("wb", buffering=0) as file:
         for size in (65_536, 4_096, 1):
             with contextlib.suppress(OSError):
@@ -101,7 +101,7 @@ def test_full_disk_refuses_appends_and_loses_nothing(outbox: Outbox, size: int):
 @pytest.mark.parametrize("size", [200, 30_000, 150_000])
 def test_outbox_on_a_full_disk_can_be_emptied_to_the_last_block(disk: Path, outbox: Outbox, size: int):
     held = append_until_full(outbox, size=size)
-    fill_with_a_stranger(disk)
+    fill_with_another_file(disk)
     assert [settle_oldest(outbox) for _ in held] == held
     assert outbox.peek() is None
     assert outbox.counters()["ballast_released"] > 0
@@ -110,7 +110,7 @@ def test_outbox_on_a_full_disk_can_be_emptied_to_the_last_block(disk: Path, outb
 
 def test_emptying_pays_for_a_new_reserve_and_appends_go_on(disk: Path, outbox: Outbox):
     held = append_until_full(outbox)
-    fill_with_a_stranger(disk)
+    fill_with_another_file(disk)
     for _ in held:
         settle_oldest(outbox)
     assert outbox.has_reserve
@@ -123,16 +123,16 @@ def test_refused_rows_become_dead_letters_on_a_full_disk_too(disk: Path, outbox:
     block = block_of(fresh_rows(50))
     outbox.append([block])
     append_until_full(outbox)
-    fill_with_a_stranger(disk)
+    fill_with_another_file(disk)
     settle_oldest(outbox, (Refusal(7, "conflict", "why"),))
     assert [(letter.batch_id, letter.position) for letter in outbox.dead_letters()] == [(block.batch_id, 7)]
 
 
 def test_appends_go_on_once_somebody_frees_space(disk: Path, outbox: Outbox):
     outbox.append([opaque()])
-    stranger = fill_with_a_stranger(disk)
+    other = fill_with_another_file(disk)
     held = waiting(outbox) + append_until_full(outbox)
-    stranger.unlink()
+    other.unlink()
     block = opaque()
     outbox.append([block])
     assert waiting(outbox) == [*held, block.batch_id]
@@ -140,7 +140,7 @@ def test_appends_go_on_once_somebody_frees_space(disk: Path, outbox: Outbox):
 
 def test_space_of_the_reserve_is_not_used_up_by_appends(disk: Path, outbox: Outbox):
     append_until_full(outbox)
-    fill_with_a_stranger(disk)
+    fill_with_another_file(disk)
     settle_oldest(outbox)
     append_until_full(outbox)
     append_until_full(outbox)
@@ -153,7 +153,7 @@ def test_start_on_a_full_disk_finds_everything_and_can_empty_it(disk: Path):
     path = disk / "outbox.db"
     with Outbox(path, max_bytes=1_000_000_000) as outbox:
         held = append_until_full(outbox)
-    fill_with_a_stranger(disk)
+    fill_with_another_file(disk)
     with Outbox(path, max_bytes=1_000_000_000) as outbox:
         assert waiting(outbox) == held
         assert [settle_oldest(outbox) for _ in held] == held
@@ -168,10 +168,10 @@ def test_start_on_a_full_disk_after_a_kill_finds_everything(disk: Path):
     subprocess.run(["cp", disk / "outbox.db", disk / "outbox.db-wal", copy], check=True)
     first.close()
     subprocess.run(f"rm {disk}/outbox.db* && mv {copy}/* {disk}", shell=True, check=True)  # noqa: S602
-    fill_with_a_stranger(disk)
+    fill_with_another_file(disk)
     with contextlib.suppress(OutboxUnavailableError):  # no reserve survived: it may have to wait for space
         Outbox(disk / "outbox.db", max_bytes=1_000_000_000).open().close()
-    (disk / "stranger").unlink()
+    (disk / "other").unlink()
     with Outbox(disk / "outbox.db", max_bytes=1_000_000_000) as outbox:
         assert waiting(outbox) == held
 
@@ -180,14 +180,14 @@ def test_outbox_on_a_disk_without_space_for_the_reserve_still_opens(disk: Path):
     with Outbox(disk / "outbox.db", max_bytes=1_000_000_000) as outbox:
         outbox.append([opaque()])
     (disk / "outbox.db.ballast").unlink()
-    with (disk / "stranger").open("wb") as file:
+    with (disk / "other").open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, DISK_BYTES - 600_000)
     with Outbox(disk / "outbox.db", max_bytes=1_000_000_000) as outbox:
         assert not outbox.has_reserve
         with pytest.raises(OutboxUnavailableError, match="kept for emptying"):
             outbox.append([opaque()])
         settle_oldest(outbox)
-        (disk / "stranger").unlink()
+        (disk / "other").unlink()
         outbox.append([opaque()])
         assert outbox.has_reserve
 
@@ -206,7 +206,7 @@ def test_disk_that_became_read_only_is_said_and_reads_go_on(disk: Path):
         assert len(waiting(outbox)) == 1
 
 
-def test_new_outbox_in_a_read_only_folder_is_said(disk: Path):
+def test_new_outbox_in_a_read_only_folder_is_reported(disk: Path):
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     with pytest.raises(OutboxUnavailableError) as caught:
         Outbox(disk / "outbox.db", max_bytes=1_000_000_000).open()
@@ -229,7 +229,7 @@ def append_noise(outbox: Outbox, flushes: int) -> None:
         outbox.append([block_of(rows)])
 
 
-def test_floor_leaves_room_on_a_real_disk_for_everybody_else(disk: Path):
+def test_disk_floor_leaves_space_on_a_real_disk_for_everybody_else(disk: Path):
     with Outbox(disk / "outbox.db", max_bytes=1_000_000_000, min_free_bytes=FLOOR_BYTES) as outbox:
         append_noise(outbox, 1_200)
         assert outbox.counters()["thinned"] > 0
@@ -240,7 +240,7 @@ def test_floor_leaves_room_on_a_real_disk_for_everybody_else(disk: Path):
         assert all("floor" in gap.detail for gap in outbox.gaps())
 
 
-def test_file_removed_on_a_disk_without_room_for_a_copy_is_said_and_comes_back_with_room(disk: Path):
+def test_file_removed_on_a_disk_without_space_for_a_copy_is_reported_and_comes_back_with_space(disk: Path):
     outbox = Outbox(disk / "outbox.db", max_bytes=1_000_000_000).open()
     held = []
     for _ in range(100):
@@ -248,14 +248,14 @@ def test_file_removed_on_a_disk_without_room_for_a_copy_is_said_and_comes_back_w
         outbox.append([block])
         held.append(block.batch_id)
     (disk / "outbox.db").unlink()
-    stranger = fill_with_a_stranger(disk)
+    other = fill_with_another_file(disk)
     for _ in range(2):
         with pytest.raises(OutboxUnavailableError) as caught:
             outbox.append([opaque()])
         assert caught.value.reason == "moved"
     assert waiting(outbox) == held
     assert not list(disk.glob("*.rescue*"))
-    stranger.unlink()
+    other.unlink()
     (disk / "outbox.db.ballast").unlink()
     settle_oldest(outbox)
     for _ in held[1:60]:

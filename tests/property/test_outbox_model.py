@@ -81,16 +81,16 @@ class OutboxMachine(RuleBasedStateMachine):
         self.letters.append((gone.batch_id, -1, "damaged_block"))
         self.totals["damaged"] += gone.count + 1
         self.outbox.peek()
-        self.waiting.append(self._told())
+        self.waiting.append(self._emitted())
 
-    def _told(self) -> NewBlock:
+    def _emitted(self) -> NewBlock:
         """The newest block, which must be the gap event of a damaged one."""
-        told = self.outbox.peek(after_id=self.outbox.newest_id() - 1)
-        assert told is not None
-        (event,) = told.decode().events
+        emitted = self.outbox.peek(after_id=self.outbox.newest_id() - 1)
+        assert emitted is not None
+        (event,) = emitted.decode().events
         assert (event.kind, event.body["cause"]) == (EventKind.GAP, "damaged")
         self.totals["appended"] += 1
-        return NewBlock(told.batch_id, RecordClass.EVENT, event.time_us, event.time_us, 1, told.body)
+        return NewBlock(emitted.batch_id, RecordClass.EVENT, event.time_us, event.time_us, 1, emitted.body)
 
     @rule()
     def reopen(self) -> None:

@@ -76,7 +76,7 @@ def forked(work: Callable[[Callable[[str, str], None]], None]) -> tuple[int, lis
 
 
 def look(path: Path) -> dict[str, Any]:
-    """After a start in calm: everything that waits, and what is told."""
+    """After a start in calm: everything that waits, and what is reported."""
     with opened(path) as outbox:
         found, last = [], 0
         while (block := outbox.peek(after_id=last)) is not None:

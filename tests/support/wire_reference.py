@@ -47,9 +47,9 @@ def _catalogue(keys: list[Key]) -> bytes:
 def _times(groups: list[list[Row]]) -> bytes:
     firsts = [group[0].time_us for group in groups]
     others = sorted(steps := [_signed(step) for group in groups for step in _steps([row.time_us for row in group])])
-    usual = others[len(others) // 2] if others else 0
+    common = others[len(others) // 2] if others else 0
     first_steps = [firsts[0], *_steps(firsts)]
-    return struct.pack("<q", usual) + _zigzag(first_steps) + _zigzag([step - usual for step in steps])
+    return struct.pack("<q", common) + _zigzag(first_steps) + _zigzag([step - common for step in steps])
 
 
 def _qualities(rows: Sequence[Row]) -> bytes:

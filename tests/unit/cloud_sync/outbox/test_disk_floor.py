@@ -1,4 +1,4 @@
-"""The outbox when the disk's free space is at its floor: room for others, events kept, and every loss said."""
+"""The outbox when the disk's free space is at its floor: space for others, events kept, and every loss reported."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def gaps(events: list[Event]) -> list[Event]:
     return [event for event in events if event.kind is EventKind.GAP]
 
 
-def test_file_system_tells_its_free_space(tmp_path: Path):
+def test_free_space_of_a_file_system(tmp_path: Path):
     assert (free_bytes(tmp_path) or 0) > 0
     assert free_bytes(tmp_path / "nowhere") is None
 
@@ -111,7 +111,7 @@ def test_below_the_floor_it_stops_growing_and_keeps_what_it_holds():
     assert Bounds(1_600_000).on_disk(-5_000_000, used_bytes=1_000).reading_bytes == 1_000
 
 
-def test_the_usual_floor_fits_the_disk(tmp_path: Path):
+def test_the_default_floor_fits_the_disk(tmp_path: Path):
     disk = os.statvfs(tmp_path)
     tenth = disk.f_blocks * disk.f_frsize // 10
     assert floor_bytes(tmp_path, None) == floor_bytes(tmp_path / "not" / "yet", None) == min(100_000_000, tenth)
@@ -120,7 +120,7 @@ def test_the_usual_floor_fits_the_disk(tmp_path: Path):
     assert floor_bytes(tmp_path, 7) == 7
 
 
-def test_backlog_stops_growing_at_the_floor_and_every_loss_is_said(new_outbox, disk: Disk, tmp_path: Path):
+def test_backlog_stops_growing_at_the_floor_and_every_loss_is_reported(new_outbox, disk: Disk, tmp_path: Path):
     outbox = new_outbox()
     for _ in range(1_500):
         outbox.append([flush()])
@@ -230,5 +230,5 @@ def test_nothing_is_put_in_by_hand_beyond_the_floor(tmp_path: Path):
         check_space(path, [flush()], max_bytes=1_000_000, min_free_bytes=floor)
     with pytest.raises(OutboxFullError, match="no space on the disk"):
         add_blocks(path, [flush(5_000)], max_bytes=1_000_000, min_free_bytes=floor)
-    assert requeue(path, None, max_bytes=1_000_000, min_free_bytes=floor).records == 500, "it takes less room behind"
+    assert requeue(path, None, max_bytes=1_000_000, min_free_bytes=floor).records == 500, "it takes less space behind"
     assert add_blocks(path, [flush()], max_bytes=1_000_000, min_free_bytes=0) == 500

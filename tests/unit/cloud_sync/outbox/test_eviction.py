@@ -115,7 +115,7 @@ def test_series_with_one_row_a_block_are_thinned_across_blocks():
     assert [len(some) for some in kept] == [1, 0, 1, 0, 1, 0]
 
 
-def test_what_was_given_up_stays_known_with_cause_and_count_after_the_central_was_told(outbox: Outbox):
+def test_what_was_given_up_stays_known_with_cause_and_count_after_the_central_knows(outbox: Outbox):
     for number in range(200):
         outbox.append([block_of(flush(number))])
         if number % 10 == 0:  # the gap event that waits was read, so that the next one is another
@@ -158,7 +158,7 @@ def test_events_alone_fill_the_bound_and_only_then_is_it_full(outbox: Outbox):
     outbox.settle(block, Settlement(block.count, 0), now_us=START_US)
 
 
-def test_readings_leave_room_for_events(outbox: Outbox):
+def test_readings_leave_space_for_events(outbox: Outbox):
     for number in range(200):
         outbox.append([block_of(flush(number))])
     assert outbox.depth().used_bytes <= Bounds(BOUND).reading_bytes + BOUND // 64
@@ -232,7 +232,7 @@ def test_clock_that_cannot_be_trusted_ages_nothing(tmp_path: Path):
         assert outbox.depth().records == 20
 
 
-def test_blocks_that_cannot_be_thinned_are_dropped_and_said(outbox: Outbox, caplog: pytest.LogCaptureFixture):
+def test_blocks_that_cannot_be_thinned_are_dropped_and_reported(outbox: Outbox, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.WARNING)
     for number in range(100):
         body = hash(number).to_bytes(8, "big", signed=True) * 2_000

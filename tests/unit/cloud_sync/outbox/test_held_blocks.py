@@ -99,7 +99,7 @@ def noise(number: int, *, by_us: int = 0) -> list[Row]:
     return [replace(row, time_us=row.time_us + by_us, value=hash((number, row.time_us)) / 7) for row in found]
 
 
-def test_what_a_full_outbox_gives_up_meanwhile_is_told_with_its_true_times(tmp_path: Path):
+def test_what_a_full_outbox_gives_up_meanwhile_is_reported_with_its_true_times(tmp_path: Path):
     """A box that was off the link for long is switched on again, and its clock stands ten years back."""
     back_us = 3_650 * DAY_US
     epoch = replace(EPOCH, began_us=EPOCH.began_us - back_us)
@@ -120,15 +120,15 @@ def test_what_a_full_outbox_gives_up_meanwhile_is_told_with_its_true_times(tmp_p
         evicted, thinned = outbox.counters()["evicted"], outbox.counters()["thinned"]
         assert evicted > 30_000  # more than the first 30 blocks: some of the clock that was back, too
         assert thinned > 30_000
-        told = []
+        found = []
         while (block := outbox.peek()) is not None:
-            told += block.decode().events
+            found += block.decode().events
             outbox.settle(block, Settlement(block.count, 0), now_us=1)
         assert outbox.counters()["evicted"] == evicted
     first_us, last_us = noise(0)[0].time_us, noise(119)[-1].time_us
-    assert all(first_us <= event.body["start_us"] <= event.body["end_us"] <= last_us for event in told)
-    assert all(first_us <= event.time_us <= clock_us[0] for event in told)
-    assert sum(event.body["count"] for event in told) == evicted + thinned
+    assert all(first_us <= event.body["start_us"] <= event.body["end_us"] <= last_us for event in found)
+    assert all(first_us <= event.time_us <= clock_us[0] for event in found)
+    assert sum(event.body["count"] for event in found) == evicted + thinned
 
 
 def test_a_salvage_takes_over_what_waits_for_a_clock(tmp_path: Path):

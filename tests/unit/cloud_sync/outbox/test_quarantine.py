@@ -1,4 +1,4 @@
-"""Files put aside beside the outbox: the newest stay, the oldest go, and the room for them is bounded."""
+"""Files put aside beside the outbox: the newest stay, the oldest go, and the space for them is bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file that was put aside, read back in by hand: once, in room, and with its log."""
+"""A file that was put aside, read back in by hand: once, within its bounds, and with its log."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_there_is_a_bound_and_it_goes_on_behind_it(path: Path):
     assert waiting(path) == held
 
 
-def test_what_cannot_be_read_in_is_said(path: Path, tmp_path: Path):
+def test_what_cannot_be_read_in_is_reported(path: Path, tmp_path: Path):
     aside, _ = put_aside_by_an_older_program(path)
     opened(path).open().close()
     with pytest.raises(OutboxError, match="is from gateway"):

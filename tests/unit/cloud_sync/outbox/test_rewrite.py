@@ -140,7 +140,7 @@ def test_file_that_took_the_place_is_put_aside_as_it_was(folder: Path, replace):
     assert aside.read_bytes() == content
 
 
-def test_log_that_came_with_a_stranger_goes_with_him(folder: Path, tmp_path: Path):
+def test_log_of_an_unexpected_file_goes_with_it(folder: Path, tmp_path: Path):
     outbox = opened(folder)
     before = append_some(outbox)
     elsewhere = tmp_path / "elsewhere"

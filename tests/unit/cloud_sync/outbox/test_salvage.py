@@ -109,7 +109,7 @@ def test_damage_that_shows_only_while_running_is_salvaged_too(path: Path):
         outbox.append([block_of(fresh_rows(3))])
         found, (event,) = drained(outbox)
     assert [len(some) for some in found] == [3]
-    assert event.body["count"] == sum(map(len, held)), "the headers tell how many were lost"
+    assert event.body["count"] == sum(map(len, held)), "the headers know how many were lost"
     assert len(quarantined(path)) == 1
 
 
@@ -228,7 +228,7 @@ def test_a_row_of_the_ledger_that_cannot_be_true_is_a_hole_as_well(path: Path):
         assert outbox.counters()["ledger_lost"] == 7 * 60
 
 
-def test_a_ledger_of_which_nothing_can_be_read_begins_anew(path: Path):
+def test_a_ledger_of_which_nothing_can_be_read_begins_again(path: Path):
     with_ledger(path, hours=3)
     smash_root_of(path, "digest_hour")
     damage_the_letters(path)
@@ -286,7 +286,7 @@ def waiting_in(outbox: Outbox) -> list[str]:
     return names
 
 
-def test_what_finds_no_room_comes_over_while_the_rest_is_delivered(path: Path):
+def test_what_finds_no_space_comes_over_while_the_rest_is_delivered(path: Path):
     names = half_salvaged(path, most_bytes=60_000)
     with bounded(path, 60_000) as outbox:
         delivered = []
@@ -309,7 +309,7 @@ def test_new_records_stand_behind_what_is_still_put_aside(path: Path):
         assert waiting_in(outbox) == [*names, new.batch_id]
 
 
-def test_a_file_that_is_not_wholly_read_in_is_not_removed_for_room(path: Path):
+def test_a_file_that_is_not_wholly_read_in_is_not_removed_for_space(path: Path):
     names = half_salvaged(path, most_bytes=60_000)
     (pending,) = quarantined(path)
     for number in range(8):
@@ -351,7 +351,7 @@ def test_the_half_filled_file_is_damaged_as_well(path: Path, page: str):
     assert len(quarantined(path)) == 2
 
 
-def test_blocks_lost_of_both_files_are_told_with_the_exact_count(path: Path):
+def test_blocks_lost_of_both_files_are_reported_with_the_exact_count(path: Path):
     half_salvaged(path, most_bytes=60_000)
     first = quarantined(path)[0]
     smash_page(first, pages_of(first, "body")[-3])

@@ -67,7 +67,7 @@ def test_blocks_of_one_append_are_all_there_or_none(outbox: Outbox):
     assert outbox.depth().records == 3
 
 
-def test_room_of_a_long_outage_goes_back_to_the_disk(path: Path):
+def test_space_of_a_long_outage_goes_back_to_the_disk(path: Path):
     with Outbox(path, max_bytes=100_000_000) as outbox:
         fill(outbox, blocks=150)
         high = outbox.depth().file_bytes
@@ -114,9 +114,9 @@ def test_damaged_block_is_set_aside_and_the_rest_flows(path: Path, outbox: Outbo
 def test_damaged_bytes_are_kept_as_they_are(path: Path, outbox: Outbox):
     outbox.append([block_of(fresh_rows(3))])
     alter(path, "UPDATE body SET content = x'00112233'")
-    told = outbox.peek()
-    assert told is not None
-    assert told.record_class is RecordClass.EVENT
+    found = outbox.peek()
+    assert found is not None
+    assert found.record_class is RecordClass.EVENT
     assert outbox.dead_letters()[0].content == b"\x00\x11\x22\x33"
 
 
@@ -128,7 +128,7 @@ def test_refusal_of_an_unreadable_block_keeps_its_bytes(outbox: Outbox):
     assert outbox.dead_letters()[0].content == block.body
 
 
-def test_times_of_records_are_told_to_the_next_start(path: Path):
+def test_times_of_records_are_known_to_the_next_start(path: Path):
     with Outbox(path, max_bytes=1_000_000) as outbox:
         outbox.append([block_of(fresh_rows(3))])
         newest = outbox.depth().newest_time_us
@@ -173,7 +173,7 @@ def test_closed_outbox_says_so(outbox: Outbox):
         outbox.peek()
 
 
-def test_missing_folder_is_said(tmp_path: Path):
+def test_missing_folder_is_reported(tmp_path: Path):
     with pytest.raises(OutboxUnavailableError) as caught:
         Outbox(tmp_path / "nowhere" / "outbox.db", max_bytes=1_000_000).open()
     assert caught.value.reason == "cannot_open"
@@ -181,7 +181,7 @@ def test_missing_folder_is_said(tmp_path: Path):
     assert "folder exists" in str(caught.value.hint)
 
 
-def test_folder_in_place_of_the_file_is_said(path: Path):
+def test_folder_in_place_of_the_file_is_reported(path: Path):
     path.mkdir()
     with pytest.raises(OutboxUnavailableError) as caught:
         Outbox(path, max_bytes=1_000_000).open()
@@ -200,7 +200,7 @@ def test_file_of_a_newer_program_is_refused_and_left_as_it_is(path: Path):
         assert outbox.depth().records == 3
 
 
-def test_outbox_held_by_another_process_is_said(path: Path, outbox: Outbox):
+def test_outbox_held_by_another_process_is_reported(path: Path, outbox: Outbox):
     outbox.read(lambda db: db.execute("PRAGMA busy_timeout = 20"))
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -340,7 +340,7 @@ async def test_fault_after_the_append_is_not_hidden_and_nothing_is_appended_agai
     assert outbox.depth().records == 1
 
 
-async def test_nobody_waits_for_room_once_the_writer_is_told_to_stop(slow: SlowStore):
+async def test_nobody_waits_for_space_once_the_writer_is_told_to_stop(slow: SlowStore):
     writer = writer_to(slow, max_pending=10)
     waiting = asyncio.create_task(writer.put([columns(10)]))
     await until(lambda: writer.state.pending == 10)

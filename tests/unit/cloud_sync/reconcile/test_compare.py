@@ -269,7 +269,7 @@ def test_other_values_under_the_same_keys_are_a_difference_of_their_own():
     assert problem[0] == "the central has other values than it acknowledged in 1 sensor hour"
 
 
-def test_a_central_that_does_not_tell_of_values_is_compared_by_keys():
+def test_a_central_that_does_not_know_of_values_is_compared_by_keys():
     ours = digest_rows(RowColumns.of(rows_at(1, 2)))
     assert compare(SPAN, OurSide(HOUR, ours, {}), digests(rows_at(1, 2))).is_equal
     assert compare(SPAN, OurSide(HOUR, digests(rows_at(1, 2)), {}), ours).is_equal

@@ -188,7 +188,7 @@ def test_header_that_lies_is_refused_before_anything_is_allocated(offset: int, f
         wire.parse(signed(bytes(document)))
 
 
-def test_count_of_records_is_told_before_they_are_read():
+def test_count_of_records_is_known_before_they_are_read():
     document = document_of(BATCH)
     assert wire.record_count(document) == len(BATCH)
     assert wire.record_count((GOLDEN / "batch.json").read_bytes()) is None
