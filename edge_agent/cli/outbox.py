@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,7 +101,7 @@ def show_query(config: Path | None, sql: str | None, *, limit: int, as_json: boo
     with _errors():
         found = query(_file(_settings(config)), sql, limit=limit)
     for row in found:
-        _line({name: _printable(value) for name, value in row.items()}, as_json)
+        _line({name: _jsonable(value) for name, value in row.items()}, as_json)
 
 
 def put_back(config: Path | None, ids: list[int], *, everything: bool, as_json: bool) -> None:
@@ -208,8 +209,10 @@ def _time(time_us: int | None) -> str | None:
     return None if time_us is None else instant(time_us)
 
 
-def _printable(value: object) -> object:
-    return f"{len(value)} bytes" if isinstance(value, bytes) else value
+def _jsonable(value: object) -> object:
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _print(document: dict[str, Any], as_json: bool) -> None:

@@ -86,6 +86,7 @@ def test_query_asks_the_file_of_an_outbox_at_work(site: Path, outbox: Outbox):
     assert found == [{"code": "conflict", "n": 2}]
     bodies = run(site, "query", "SELECT content FROM body", "--limit", 2)
     assert [set(row["content"].split()[1:]) for row in bodies] == [{"bytes"}, {"bytes"}]
+    assert run(site, "query", "SELECT 9e999 AS x, NULL AS y") == [{"x": "inf", "y": None}]
 
 
 @pytest.mark.parametrize(
