@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from edge_agent.core.features import FeatureSpec
 from edge_agent.dsp.catalog import Extractor, build_extractor, feature_ids
+from edge_agent.dsp.kernels import statistics
 from edge_agent.dsp.machines.bearing import FaultLine
 from edge_agent.errors import RecordingError
 from edge_agent.recordings import Recording, find_recordings, load_recording
@@ -101,7 +102,7 @@ def _levels(recording: Recording, extractor: Extractor) -> Columns:
     if not is_usable.all():
         raise RecordingError(f"{recording.name} has no honest envelope")
     amplitude, signal_to_noise_db = values[:, 0].astype(np.float64).T
-    rms = np.sqrt(np.mean(np.square(recording.samples, dtype=np.float64), axis=-1))
+    rms = statistics.rms(samples=recording.samples.astype(np.float64))
     return np.stack([20 * np.log10(amplitude), signal_to_noise_db, 20 * np.log10(rms)], axis=-1)
 
 

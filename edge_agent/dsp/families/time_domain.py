@@ -131,8 +131,7 @@ class TimeDomainExtractor:
 
 def _moment_columns(m: Moments) -> dict[str, Column]:
     m2, m3, m4 = m.s2 / m.n, m.s3 / m.n, m.s4 / m.n
-    rms, std = np.sqrt(m2 + m.mean * m.mean), np.sqrt(m2)
-    peak = np.maximum(m.highest, -m.lowest)
+    rms, std, peak = m.rms, m.std, m.peak
     kurtosis = m4 / (m2 * m2)
     return {
         "mean": m.mean,

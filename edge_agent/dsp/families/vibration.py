@@ -170,15 +170,14 @@ def window_moments(samples: Samples) -> Moments:
 
 def _fill_time_domain(table: NDArray[np.float64], m: Moments) -> None:
     m2, m3, m4 = m.s2 / m.n, m.s3 / m.n, m.s4 / m.n
-    rms = np.sqrt(m2 + m.mean * m.mean)
-    std = np.sqrt(m2)
+    rms, std = m.rms, m.std
     rows: dict[str, Column] = {
         "rms": rms,
         "peak_to_peak": m.highest - m.lowest,
         "kurtosis": m4 / (m2 * m2) - 3.0,
         "skewness": m3 / (m2 * std),
         "std": std,
-        "crest_factor": np.maximum(m.highest, -m.lowest) / rms,
+        "crest_factor": m.peak / rms,
         "mean": m.mean,
     }
     for name, row in rows.items():

@@ -17,6 +17,7 @@ import scipy.fft
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from edge_agent.dsp.kernels.hann_spectrum import hann
 from edge_agent.errors import SignalError
 
 Signal = NDArray[np.float32]
@@ -78,7 +79,7 @@ class MelCepstrum:
 
     def __init__(self, parameters: MelParameters) -> None:
         self._p = parameters
-        self._taper = hann(n=parameters.n_fft).astype(np.float32)
+        self._taper = hann(parameters.n_fft).astype(np.float32)
         self._bands = _banded(
             mel_filters(
                 sample_rate_hz=parameters.sample_rate_hz, n_fft=parameters.n_fft, n_mels=parameters.n_mels
@@ -124,11 +125,6 @@ class MelCepstrum:
                 inputs = energy[:, band.begin : band.begin + width]
                 np.matmul(inputs, band.matrix, out=power[block, band.first : band.first + n_bands])
         return power
-
-
-def hann(*, n: int) -> Matrix:
-    """Return the periodic Hann window: 0.5 - 0.5 cos(2 pi i / n), shape (n,)."""
-    return np.asarray(0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n) / n))
 
 
 def mel_from_hz(frequency_hz: Matrix) -> Matrix:

@@ -54,6 +54,21 @@ class Moments:
     lowest: Column
     highest: Column
 
+    @property
+    def rms(self) -> Column:
+        """Return sqrt(sum(x^2) / n), with DC."""
+        return np.asarray(np.sqrt(self.s2 / self.n + self.mean * self.mean))
+
+    @property
+    def std(self) -> Column:
+        """Return sqrt(sum((x - mean)^2) / n)."""
+        return np.asarray(np.sqrt(self.s2 / self.n))
+
+    @property
+    def peak(self) -> Column:
+        """Return max |x|, with DC."""
+        return np.asarray(np.maximum(self.highest, -self.lowest))
+
 
 def half_moments(halves: Samples) -> Moments:
     """Return the moments of each row: shape (n_channels, n_halves, n) -> arrays of shape (n_channels, n_halves).

@@ -9,7 +9,6 @@ from edge_agent.dsp.kernels.mel import (
     MelCepstrum,
     MelParameters,
     dct_matrix,
-    hann,
     hz_from_mel,
     mel_filters,
     mel_from_hz,
@@ -94,10 +93,6 @@ def test_the_mel_scale_is_slaneys_and_its_inverse():
 def test_the_dct_is_scipys_orthonormal_one():
     x = np.random.default_rng(2).standard_normal(128)
     np.testing.assert_allclose(dct_matrix(n_out=40, n_in=128) @ x, dct(x, norm="ortho")[:40], atol=1e-12)
-
-
-def test_the_taper_is_the_periodic_hann_window():
-    np.testing.assert_allclose(hann(n=2048), librosa.filters.get_window("hann", 2048, fftbins=True), atol=1e-15)
 
 
 @pytest.mark.parametrize(
