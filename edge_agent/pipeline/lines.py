@@ -13,8 +13,9 @@ from edge_agent.pipeline.explain.baseline_files import BaselineFiles
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.scored_line import Observer, unobserved
+from edge_agent.pipeline.snapshot import SnapshotLine
 from edge_agent.pipeline.tag_inputs import inputs_wanted
-from edge_agent.pipeline.tags import SnapshotLine, TagLine
+from edge_agent.pipeline.tags import TagLine
 from edge_agent.pipeline.waveform import WaveformLine
 from edge_agent.settings import ReportSettings, Settings, SourceSettings, TagModelSettings, WaveformSettings
 
@@ -111,10 +112,10 @@ def check_inputs(settings: TagModelSettings, model: ScoringModel) -> None:
     needed = set(wanted)
     if given != needed:
         missing, extra = sorted(needed - given), sorted(given - needed)
-        said = [f"lacks {', '.join(missing)}"] if missing else []
-        said += [f"has unknown {', '.join(extra)}"] if extra else []
+        problems = [f"lacks {', '.join(missing)}"] if missing else []
+        problems += [f"has unknown {', '.join(extra)}"] if extra else []
         raise ConfigurationError(
-            f"tag_models {settings.name!r} {' and '.join(said)}",
+            f"tag_models {settings.name!r} {' and '.join(problems)}",
             hint=f"{model.name} wants exactly: {', '.join(wanted)} (as inputs or constants)",
         )
 

@@ -19,7 +19,7 @@ from edge_agent.bundles.store import BundleStore
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Tag
 from edge_agent.pipeline.recorder import Recorder
-from edge_agent.pipeline.tags import SnapshotLine
+from edge_agent.pipeline.snapshot import SnapshotLine
 from edge_agent.rollout.startup import scoring_model
 from edge_agent.settings import TagModelSettings
 from tests.support.places import SHIPPED_MODELS

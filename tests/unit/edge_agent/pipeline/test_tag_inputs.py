@@ -16,8 +16,8 @@ from edge_agent.dsp.catalog import build_extractor, feature_ids
 from edge_agent.errors import ConfigurationError
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
+from edge_agent.pipeline.snapshot import SnapshotLine
 from edge_agent.pipeline.tag_inputs import inputs_wanted
-from edge_agent.pipeline.tags import SnapshotLine
 from edge_agent.settings import AlarmSettings, TagModelSettings
 
 START_NS = 1_767_571_200_000_000_000  # Monday 2026-01-05 00:00 UTC

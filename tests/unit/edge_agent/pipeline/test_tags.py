@@ -1,21 +1,13 @@
 from __future__ import annotations
 
-import dataclasses
-
-import numpy as np
-
 from cloud_sync.columns import RowColumns
 from cloud_sync.records import Event
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Scan, Tag
-from edge_agent.errors import BundleError
 from edge_agent.pipeline.recorder import Recorder
-from edge_agent.pipeline.scored_line import Observer, ScoredWindows, unobserved
-from edge_agent.pipeline.tags import SnapshotLine, TagLine
-from edge_agent.settings import AlarmSettings, TagModelSettings
+from edge_agent.pipeline.tags import TagLine
 from tests.support.blocks import rows_in
-from tests.support.mean_model import mean_model
 
 START_NS = 1_700_000_000_000_000_000
 TEMPERATURE = Tag("press-3.temperature", "K", "temperature")
@@ -78,80 +70,9 @@ def test_a_reading_that_came_too_late_is_no_row_and_is_not_taken_for_reported() 
     assert reported(line, at(10, 1.0), at(9, 5.0), at(11, 5.1)) == [1.0, 5.1]
 
 
-def snapshot_line(observe: Observer = unobserved) -> SnapshotLine:
-    settings = TagModelSettings(
-        name="risk", asset="press-3", model="mean-model", inputs={"mean": "press-3.temperature"}, max_age_s=5.0,
-        alarm=AlarmSettings(over_windows=2),
-    )  # fmt: skip
-    model = mean_model(family="tag_snapshot")
-    return SnapshotLine(settings, model, Recorder(is_clock_synced=lambda: True), observe=observe)
-
-
-def test_a_snapshot_scores_the_newest_values() -> None:
-    line, tags = snapshot_line(), tag_line()
-    tags.push(at(0, 0.25))
-    (row,) = rows_in(line.score(tags.latest, START_NS + 1_000_000_000))
-    assert row.series.sensor_id == "press-3.risk.score"
-    assert np.isclose(row.value, 0.25)
-
-
-def test_a_snapshot_is_refused_by_name_while_a_tag_is_missing_bad_or_stale() -> None:
-    line, tags = snapshot_line(), tag_line()
-    (missing,) = line.score(tags.latest, START_NS)
-    assert isinstance(missing, Event)
-    assert "press-3.temperature has not been read yet" in missing.body["detail"]
-    tags.push(at(0, 0.1))
-    assert rows_in(line.score(tags.latest, START_NS + 1))
-    (stale,) = line.score(tags.latest, START_NS + 6_000_000_000)
-    assert isinstance(stale, Event)
-    assert "stale" in stale.body["detail"]
-    tags.push(at(7, None))
-    assert line.score(tags.latest, START_NS + 7_000_000_000) == [], "the refusal is reported once"
-    assert line.refused_total == 3
-    assert line.channel.last_score is None
-
-
-def test_two_anomalous_snapshots_raise_the_alarm_on_the_asset() -> None:
-    line, tags = snapshot_line(), tag_line()
-    tags.push(at(0, 0.9))
-    records = [r for i in (1, 2) for r in line.score(tags.latest, START_NS + i)]
-    (alarm,) = [record for record in records if isinstance(record, Event)]
-    assert alarm.subject == "press-3"
-    assert alarm.body["state"] == "raised"
-
-
 def test_a_refused_tag_is_one_gap_although_the_driver_says_it_twice() -> None:
     line = tag_line()
     bad = line.push(at(0, None))
     said_again = line.push(Gap("press-3.temperature", GapCause.DEVICE_REJECTED, START_NS, START_NS, "exception 2"))
     assert len(bad) == 1
     assert said_again == []
-
-
-def scored(line: SnapshotLine, value: float) -> list[Event]:
-    """The events of one snapshot of a tag with this value, just read."""
-    (reading,) = at(0, value).readings
-    return [record for record in line.score({reading.tag.name: reading}, START_NS) if isinstance(record, Event)]
-
-
-def test_a_row_the_model_will_not_take_is_a_gap_and_stops_nobody() -> None:
-    def broken(values: np.ndarray) -> np.ndarray:
-        raise BundleError("the model gave a score that is not finite")
-
-    line = snapshot_line()
-    line.swap(dataclasses.replace(line.model, score=broken))
-    (gap,) = scored(line, 0.1)
-    assert (gap.body["cause"], gap.body["detail"]) == ("model_refused", "the model gave a score that is not finite")
-    assert line.model_refused_total == line.refused_total == 1
-    line.swap(mean_model(family="tag_snapshot"))
-    (ended,) = scored(line, 0.1)
-    assert ended.body["cause"] == "model_refused"
-    assert line.channel.scored_total == 1
-
-
-def test_a_snapshot_line_shows_what_it_scored() -> None:
-    seen: list[ScoredWindows] = []
-    scored(snapshot_line(observe=seen.append), 0.25)
-    (observed,) = seen
-    assert observed.values.shape == (1, 1, 1)
-    assert observed.scores.tolist() == [[0.25]]
