@@ -28,6 +28,7 @@ from cloud_sync.transports.link_meter import LinkMeter
 from cloud_sync.uplink.sender import Uplink
 from edge_agent.core.clock import Clock
 from edge_agent.daemon.assembly import clock_keeper_of, model_pull_of, outbox_of, policy_of
+from edge_agent.daemon.downtime import record_downtime
 from edge_agent.daemon.late_models import LateModels, UnscoredGaps
 from edge_agent.daemon.running_stages import RunningStages
 from edge_agent.daemon.shutdown import CLOSE_S, OPENING_S, Shutdown
@@ -55,7 +56,6 @@ from edge_agent.rollout.startup import load_models, settle_probations, wanted_mo
 from edge_agent.settings import Settings
 from edge_agent.settings.source_kinds import source_kinds
 from edge_agent.status.document import StatusInputs, describe, minimal_document, stopped_fields
-from edge_agent.status.downtime import record_downtime
 from edge_agent.status.fields import rfc3339
 from edge_agent.status.host import HostWatch
 from edge_agent.status.machines import describe_alarms
@@ -260,7 +260,7 @@ class Agent:
             writer=self.writer,
             keep=self.baselines.save,
             deliver=self.uplink.drain,
-            last_word=self._write_last_status,
+            last_status=self._write_last_status,
         )
 
     @property

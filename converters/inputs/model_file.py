@@ -28,7 +28,7 @@ from typing import Any, Final
 
 from converters.errors import ModelFileError
 from edge_agent.errors import EdgeError, ParserDiedError
-from edge_agent.isolation import Limits, ParserProcess
+from edge_agent.isolation import ParserProcess, ProcessLimits
 
 MAX_BYTES: Final = 1_000_000_000
 
@@ -133,7 +133,7 @@ _TRIED_ROWS: Final = 64
 
 def _open_elsewhere(content: bytes, path: Path, *, trust_pickle: bool) -> None:
     """Raise ModelFileError for a file that ends the process that opens it. What else is refused is refused later."""
-    limits = Limits(memory_bytes=8 * 2**30 + 16 * len(content), cpu_s=300, wall_s=600.0)
+    limits = ProcessLimits(memory_bytes=8 * 2**30 + 16 * len(content), cpu_s=300, wall_s=600.0)
     try:
         _PARSER.call(try_to_open, content, str(path), trust_pickle, limits=limits)
     except ParserDiedError as exc:

@@ -11,10 +11,10 @@ from typing import Final
 from edge_agent.bundles.bundle import read_bundle
 from edge_agent.bundles.store import BundleStore, ready
 from edge_agent.errors import BundleError, ParserDiedError
-from edge_agent.isolation import Limits, ParserProcess
+from edge_agent.isolation import ParserProcess, ProcessLimits
 
 _PROVER: Final = ParserProcess()
-_LIMITS: Final = Limits(memory_bytes=4 * 2**30, cpu_s=600, wall_s=900.0)
+_LIMITS: Final = ProcessLimits(memory_bytes=4 * 2**30, cpu_s=600, wall_s=900.0)
 """On a small ARM box golden vectors take tens of seconds; the runtime's library alone takes 1 GiB of addresses."""
 
 

@@ -112,7 +112,7 @@ def _alive(exc: DaemonUnreachableError, last: dict[str, Any], pid: int) -> Probl
 def _died(last: dict[str, Any] | None, process: dict[str, Any]) -> Problem:
     if last is None or (not process and "time" not in last):
         return _problem(
-            "the agent is not running, and no run has left a word since this box was started",
+            "the agent is not running, and no run has left a status since this box was started",
             f"{START_IT} (or edge-agent run)",
         )
     since = last.get("begun") or last.get("time")
@@ -124,7 +124,7 @@ def _died(last: dict[str, Any] | None, process: dict[str, Any]) -> Problem:
     who = f" (process {process['pid']})" if process else ""
     when = " while it started" if "begun" in last else ""
     return _problem(
-        f"the agent{who} died{when} without saying goodbye: killed, out of memory, or a crash{_by_its_memory(last)}",
+        f"the agent{who} died{when}: killed, out of memory, or a crash{_by_its_memory(last)}",
         f"{READ_WHAT_IT_PRINTED if _was_by_hand(last) else READ_WHY}; out of memory: journalctl -k -g 'out of memory'",
         since,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The order of a stop, and how long each step may take: memory to disk first, then delivery, then the last word.
+"""The order of a stop, and how long each step may take: memory to disk first, then delivery, then the last status.
 
 Constraints
 - Every step has a bound; together they stay under the TimeoutStopSec of systemd/edge-agent.service.
@@ -26,12 +26,12 @@ CARRIERS_S: Final = 3.0
 STORE_AGAIN_S: Final = 2.0  # what those had to tell at their end
 KEEP_S: Final = 2.0  # what channels have learned of themselves: small files
 DELIVER_S: Final = 5.0
-LAST_WORD_S: Final = 2.0
+LAST_STATUS_S: Final = 2.0
 CLOSE_S: Final = 2.0  # each: the link to the central, the outbox
 OPENING_S: Final = 8.0  # an outbox that is looked through or salvaged when the stop comes; it goes on at the next start
 
 STOP_S: Final = (
-    SOURCES_S + FINISH_S + STORE_S + CARRIERS_S + STORE_AGAIN_S + KEEP_S + DELIVER_S + LAST_WORD_S + 2 * CLOSE_S
+    SOURCES_S + FINISH_S + STORE_S + CARRIERS_S + STORE_AGAIN_S + KEEP_S + DELIVER_S + LAST_STATUS_S + 2 * CLOSE_S
 )
 """Every step at its bound, when nothing ends by itself."""
 ENDED_WITHIN_S: Final = STOP_S + 2 * LEFT_OVER_S
@@ -52,7 +52,7 @@ class Shutdown:
     writer: OutboxWriter
     keep: Step
     deliver: Step
-    last_word: Step
+    last_status: Step
 
     async def run(self, patience: Patience) -> None:
         """Run every step, in order."""
@@ -68,7 +68,7 @@ class Shutdown:
             await self._store(patience, STORE_AGAIN_S)
         if not patience.is_gone:
             await patience.finish("delivering the rest", _in_time(self.deliver), DELIVER_S)
-        await patience.finish("the last word", _one(self.last_word), LAST_WORD_S)
+        await patience.finish("the last status", _one(self.last_status), LAST_STATUS_S)
 
     async def _store(self, patience: Patience, within_s: float) -> None:
         await patience.finish("storing what is in memory", self._flush(), within_s)

@@ -256,7 +256,7 @@ class ClockKeeper:
 
 
 def _log_unrecorded(exc: OutboxError) -> None:
-    logger.warning("what is known of the clock cannot be noted yet: %s", exc.message)
+    logger.warning("what is known of the clock cannot be recorded yet: %s", exc.message)
 
 
 def _bounds(one: BoundedBoot) -> Sequence[tuple[str, int]]:

@@ -112,7 +112,7 @@ def _write(path: Path, gateway_id: str, started: Identity, *, log: Callable[[str
         except OSError:
             log(
                 "warning",
-                f"this start could not be noted in {path}: {full.strerror}; the central may hold the next one back",
+                f"this start could not be recorded in {path}: {full.strerror}; the central may hold the next one back",
             )
 
 

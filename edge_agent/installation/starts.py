@@ -25,7 +25,7 @@ _MOST_BYTES: Final = 64_000
 _WORDS: Final = 200
 
 ASKED: Final = "stopped on request"
-DIED: Final = "it died without a word: killed, out of memory, or a crash"
+DIED: Final = "it died: killed, out of memory, or a crash"
 BOX: Final = "the box was started again"
 
 

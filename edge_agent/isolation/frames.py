@@ -28,7 +28,7 @@ _BYTES: Final = "$bytes"
 Piece = bytes | bytearray | memoryview
 
 
-class FrameError(ValueError):
+class MessageError(ValueError):
     """These bytes are no frame."""
 
 
@@ -41,13 +41,13 @@ def encode(value: Any) -> list[Piece]:
 
 
 def decode(header: bytes, body: memoryview) -> Any:
-    """Return the value; arrays are read-only views of `body`. Raises FrameError."""
+    """Return the value; arrays are read-only views of `body`. Raises MessageError."""
     try:
         value, rest = _deep(json.loads(header), body)
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as exc:
-        raise FrameError(str(exc)) from exc
+        raise MessageError(str(exc)) from exc
     if len(rest):
-        raise FrameError(f"{len(rest)} bytes too many")
+        raise MessageError(f"{len(rest)} bytes too many")
     return value
 
 
@@ -103,7 +103,7 @@ def _deep_items(values: Sequence[Any], body: memoryview) -> tuple[list[Any], mem
 def _deep_array(kind: str, shape: list[int], body: memoryview) -> tuple[NDArray[Any], memoryview]:
     dtype = np.dtype(kind)
     if dtype.kind not in _KINDS or any(not isinstance(n, int) or n < 0 for n in shape):
-        raise FrameError(f"no array of {kind} {shape} is carried")
+        raise MessageError(f"no array of {kind} {shape} is carried")
     count = 1
     for n in shape:
         count *= n
@@ -113,5 +113,5 @@ def _deep_array(kind: str, shape: list[int], body: memoryview) -> tuple[NDArray[
 
 def _taken(body: memoryview, count: int) -> tuple[memoryview, memoryview]:
     if not 0 <= count <= len(body):
-        raise FrameError(f"{count} bytes are named, {len(body)} are there")
+        raise MessageError(f"{count} bytes are named, {len(body)} are there")
     return body[:count], body[count:]

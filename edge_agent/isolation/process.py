@@ -28,7 +28,7 @@ from typing import IO, Any, Final
 
 from edge_agent import errors
 from edge_agent.errors import EdgeError, ParserDiedError
-from edge_agent.isolation.frames import MAX_HEADER_BYTES, PREFIX, FrameError, Piece, decode, encode
+from edge_agent.isolation.frames import MAX_HEADER_BYTES, PREFIX, MessageError, Piece, decode, encode
 
 _START: Final = (
     "import json,sys; sys.path[:] = json.loads(sys.argv[1]); from edge_agent.isolation.child import main; main()"
@@ -40,7 +40,7 @@ _END_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ProcessLimits:
     """Of one call. `memory_bytes` is address space: libraries alone take 300 to 700 MB of it."""
 
     memory_bytes: int = 2 * 2**30
@@ -58,7 +58,7 @@ class ParserProcess:
         self._stderr: IO[bytes] | None = None
         atexit.register(self.close)
 
-    def call(self, function: Callable[..., Any], *arguments: Any, limits: Limits | None = None) -> Any:
+    def call(self, function: Callable[..., Any], *arguments: Any, limits: ProcessLimits | None = None) -> Any:
         """Run `function(*arguments)` in the child and return what it returns (tuples as lists, arrays read-only).
 
         Raises
@@ -68,7 +68,7 @@ class ParserProcess:
         ParserDiedError
             The child ended, took too long or asked for too much memory; its message says which, without a subject.
         """
-        limits = limits or Limits()
+        limits = limits or ProcessLimits()
         name = f"{function.__module__}:{function.__qualname__}"
         request = encode([name, list(arguments), limits.memory_bytes, limits.cpu_s])
         with self._lock:
@@ -88,17 +88,17 @@ class ParserProcess:
         if child is not None:
             child.kill()
 
-    def _ask(self, request: list[Piece], limits: Limits) -> dict[str, Any]:
+    def _ask(self, request: list[Piece], limits: ProcessLimits) -> dict[str, Any]:
         deadline = time.monotonic() + limits.wall_s
         try:
             try:
                 return self._exchange(request, limits, deadline)
             except _IdleEndError:
                 return self._exchange(request, limits, deadline)  # it went as we came: ask a new one
-        except (OSError, FrameError, EOFError, TimeoutError) as exc:
+        except (OSError, MessageError, EOFError, TimeoutError) as exc:
             raise self._death(exc, limits) from exc
 
-    def _exchange(self, request: list[Piece], limits: Limits, deadline: float) -> dict[str, Any]:
+    def _exchange(self, request: list[Piece], limits: ProcessLimits, deadline: float) -> dict[str, Any]:
         child = self._running()
         try:
             _write(child, request, deadline)
@@ -127,7 +127,7 @@ class ParserProcess:
                 os.set_blocking(pipe.fileno(), False)
         return self._child
 
-    def _death(self, exc: Exception, limits: Limits) -> ParserDiedError:
+    def _death(self, exc: Exception, limits: ProcessLimits) -> ParserDiedError:
         """What ended the child, in words; it is gone after this."""
         child, is_late = self._child, isinstance(exc, TimeoutError)
         code = None
@@ -167,14 +167,14 @@ class _IdleEndError(Exception):
     """The child ended by itself, without a request."""
 
 
-def _signalled(number: int, limits: Limits) -> ParserDiedError:
+def _signalled(number: int, limits: ProcessLimits) -> ParserDiedError:
     name = signal.Signals(number).name
     if number == signal.SIGXCPU:
         return ParserDiedError(f"the parser was stopped after {limits.cpu_s} s of processor time")
     return ParserDiedError(f"the parser ended by signal {name}")
 
 
-def _error(answer: dict[str, Any], limits: Limits) -> EdgeError:
+def _error(answer: dict[str, Any], limits: ProcessLimits) -> EdgeError:
     kind = str(answer.get("error"))
     if kind == "MemoryError":
         return ParserDiedError(f"the parser wanted more than {limits.memory_bytes // 2**20} MiB of memory")
@@ -197,11 +197,11 @@ def _read_answer(child: subprocess.Popen[bytes], most: int, deadline: float) -> 
     source = child.stdout.fileno()
     n_header, n_body = PREFIX.unpack(_read_exactly(source, PREFIX.size, deadline))
     if n_header > MAX_HEADER_BYTES or n_body > most:
-        raise FrameError(f"it answered with {n_header + n_body} bytes")
+        raise MessageError(f"it answered with {n_header + n_body} bytes")
     header, body = _read_exactly(source, n_header, deadline), _read_exactly(source, n_body, deadline)
     answer = decode(bytes(header), memoryview(body).toreadonly())
     if not isinstance(answer, dict):
-        raise FrameError("it answered with no table")
+        raise MessageError("it answered with no table")
     return answer
 
 

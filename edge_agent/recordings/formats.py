@@ -19,7 +19,7 @@ import numpy as np
 
 from edge_agent.core.samples import read_only
 from edge_agent.errors import ParserDiedError, RecordingError
-from edge_agent.isolation import Limits, ParserProcess
+from edge_agent.isolation import ParserProcess, ProcessLimits
 from edge_agent.recordings.audio import is_audio, read_audio, refuse_truncated
 from edge_agent.recordings.hdf5 import read_hdf5
 from edge_agent.recordings.lvm import MAGIC, read_lvm
@@ -58,7 +58,7 @@ def in_child(function: Callable[[bytes, str], Any], data: bytes, name: str) -> A
     """Return what `function(data, name)` returns, run in the parser's process. Raises RecordingError."""
     size = len(data)
     # Libraries take 400 MB of addresses; samples of 8 bytes may come out of packed ones of 2, and are copied twice.
-    limits = Limits(
+    limits = ProcessLimits(
         memory_bytes=1024 * _MIB + 12 * size,
         cpu_s=30 + 2 * size // _MIB,
         wall_s=90.0 + 6 * size / _MIB,

@@ -58,7 +58,7 @@ async def stopped(
     return agent
 
 
-def last_word(settings: Settings) -> dict[str, Any]:
+def last_status(settings: Settings) -> dict[str, Any]:
     document = StatusFile(settings.gateway.runtime_dir / "status.json").read()
     assert document is not None
     return document
@@ -86,7 +86,7 @@ async def test_a_source_that_ignores_every_cancellation_is_named_and_left_behind
     assert "ending the sources: given up after 1 s: rig" in caplog.text
     assert agent.writer.state.pending == 0
     assert len(central.rows) + len(central.events) == agent.writer.state.flushed_total
-    assert last_word(settings)["state"] == "stopped"
+    assert last_status(settings)["state"] == "stopped"
     end.set()
     await asyncio.sleep(0)
 
@@ -99,7 +99,7 @@ async def test_a_central_that_never_answers_costs_its_bound_and_no_record(tmp_pa
     settings = settings_of(tmp_path, synthetic(channels=[{"point": "x"}]))
     agent = await stopped(settings, Silent(), lambda _: None)
     assert agent.writer.state.pending == 0
-    assert last_word(settings)["outbox"]["records"] == agent.writer.state.flushed_total
+    assert last_status(settings)["outbox"]["records"] == agent.writer.state.flushed_total
 
 
 async def test_a_disk_that_hangs_does_not_hold_the_stop_and_what_was_lost_is_said(
@@ -115,7 +115,7 @@ async def test_a_disk_that_hangs_does_not_hold_the_stop_and_what_was_lost_is_sai
     assert agent.writer.state.pending > 0
     assert "storing what is in memory: not done within 0.5 s at the stop" in caplog.text
     assert f"{agent.writer.state.pending} records could not be stored" in caplog.text
-    assert last_word(settings)["not_stored"] == agent.writer.state.pending
+    assert last_status(settings)["not_stored"] == agent.writer.state.pending
     released.set()
 
 
@@ -131,7 +131,7 @@ async def test_a_second_order_skips_delivery_and_still_stores_what_is_in_memory(
     async with asyncio.timeout(DEADLINE_S):
         await task
     assert agent.writer.state.pending == 0
-    assert last_word(settings)["state"] == "stopped"
+    assert last_status(settings)["state"] == "stopped"
 
 
 async def test_a_stop_while_models_are_being_proven_does_not_wait_for_them(

@@ -18,7 +18,7 @@ from edge_agent.daemon.shutdown import (
     ENDED_WITHIN_S,
     FINISH_S,
     KEEP_S,
-    LAST_WORD_S,
+    LAST_STATUS_S,
     OPENING_S,
     SOURCES_S,
     STORE_AGAIN_S,
@@ -91,7 +91,7 @@ def test_the_unit_promises(line: str) -> None:
 def test_a_stop_at_all_its_bounds_ends_before_systemd_kills_it() -> None:
     (timeout,) = [line for line in lines(UNIT) if line.startswith("TimeoutStopSec=")]
     steps = (
-        SOURCES_S, FINISH_S, STORE_S, CARRIERS_S, STORE_AGAIN_S, KEEP_S, DELIVER_S, LAST_WORD_S,
+        SOURCES_S, FINISH_S, STORE_S, CARRIERS_S, STORE_AGAIN_S, KEEP_S, DELIVER_S, LAST_STATUS_S,
         CLOSE_S, CLOSE_S, LEFT_OVER_S, LEFT_OVER_S,
     )  # fmt: skip
     assert sum(steps) == ENDED_WITHIN_S

@@ -13,7 +13,7 @@ from edge_agent.bundles.bundle import ModelBundle, read_bundle
 from edge_agent.bundles.proven import FILE, KEPT, ProvenBundles
 from edge_agent.bundles.store import BundleStore
 from edge_agent.errors import BundleError
-from edge_agent.isolation import Limits, ParserProcess
+from edge_agent.isolation import ParserProcess, ProcessLimits
 from edge_agent.rollout.startup import load_models
 from edge_agent.settings.load import load_settings
 from tests.support.places import SHIPPED_MODELS
@@ -109,7 +109,7 @@ def test_an_agent_starts_without_a_model_that_ends_the_process_that_proves_it(
 ) -> None:
     child = ParserProcess()
     monkeypatch.setattr(isolated_proof, "_PROVER", child)
-    monkeypatch.setattr(isolated_proof, "_LIMITS", Limits(memory_bytes=150 * 2**20))
+    monkeypatch.setattr(isolated_proof, "_LIMITS", ProcessLimits(memory_bytes=150 * 2**20))
     site = tmp_path / "edge.toml"
     site.write_text(
         f"""

@@ -49,7 +49,7 @@ def left(folder: Path) -> dict[str, Any]:
 
 def test_without_a_word_it_is_not_running() -> None:
     what, do = why(None)
-    assert what == "the agent is not running, and no run has left a word since this box was started"
+    assert what == "the agent is not running, and no run has left a status since this box was started"
     assert "start it" in do
 
 
@@ -73,7 +73,7 @@ def test_after_an_upgrade_both_versions_are_said() -> None:
 
 def test_a_run_that_died_is_named_and_not_called_stopped() -> None:
     what, do = why(RUNNING)
-    assert what == f"the agent (process {DEAD['pid']}) died without saying goodbye: killed, out of memory, or a crash"
+    assert what == f"the agent (process {DEAD['pid']}) died: killed, out of memory, or a crash"
     assert "the last lines that it printed" in do
     assert "journalctl -u edge-agent" in why(RUNNING | {"process": DEAD | {"unit": "edge-agent.service"}})[1]
     assert "died while it started" in why({"begun": "2026-01-02T04:00:00.000Z", "process": DEAD})[0]

@@ -97,4 +97,4 @@ def test_where_no_new_file_can_be_made_the_number_rises_in_its_place(tmp_path: P
 def test_a_disk_that_takes_nothing_is_said_and_keeps_nobody_from_starting(tmp_path: Path):
     said: list[str] = []
     assert start(tmp_path / "nowhere", said=said).incarnation == 1
-    assert "could not be noted" in said[0]
+    assert "could not be recorded" in said[0]

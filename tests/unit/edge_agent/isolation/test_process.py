@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edge_agent.errors import ParserDiedError, RecordingError
-from edge_agent.isolation import Limits, ParserProcess
+from edge_agent.isolation import ParserProcess, ProcessLimits
 from edge_agent.isolation import child as child_side
-from edge_agent.isolation.frames import PREFIX, FrameError, decode, encode
+from edge_agent.isolation.frames import PREFIX, MessageError, decode, encode
 from edge_agent.recordings.recording import usable_rate
 
 SNEAKED_IN = "import os, signal, sys, time, numpy\n"
@@ -80,7 +80,7 @@ def test_numbers_bytes_and_arrays_come_back_as_they_went(parser):
     ids=range(10),
 )  # fmt: skip
 def test_what_is_no_frame_is_refused_before_anything_is_made_of_it(header, body):
-    with pytest.raises(FrameError):
+    with pytest.raises(MessageError):
         decode(header, memoryview(body))
 
 
@@ -98,13 +98,13 @@ def test_a_value_and_a_refusal_come_back_from_one_child(parser):
 @pytest.mark.parametrize(
     ("name", "limits", "message"),
     [
-        ("segv", Limits(), "the parser ended by signal SIGSEGV"),
-        ("spin", Limits(cpu_s=1), "the parser was stopped after 1 s of processor time"),
-        ("sleep", Limits(wall_s=1.0), "the parser was stopped after 1 s"),
-        ("leave", Limits(), "the parser ended: it ended before it had answered"),
-        ("fail", Limits(), "the parser ended: LookupError: no such \\x1b[31m table"),
-        ("hoard", Limits(), "the parser wanted more than 2048 MiB of memory"),
-        ("babble", Limits(), "the parser ended: it answered with 36893488147419103230 bytes"),
+        ("segv", ProcessLimits(), "the parser ended by signal SIGSEGV"),
+        ("spin", ProcessLimits(cpu_s=1), "the parser was stopped after 1 s of processor time"),
+        ("sleep", ProcessLimits(wall_s=1.0), "the parser was stopped after 1 s"),
+        ("leave", ProcessLimits(), "the parser ended: it ended before it had answered"),
+        ("fail", ProcessLimits(), "the parser ended: LookupError: no such \\x1b[31m table"),
+        ("hoard", ProcessLimits(), "the parser wanted more than 2048 MiB of memory"),
+        ("babble", ProcessLimits(), "the parser ended: it answered with 36893488147419103230 bytes"),
     ],
 )
 def test_however_the_child_ends_it_is_named_and_the_next_call_is_served(misbehaving, parser, name, limits, message):
@@ -120,7 +120,7 @@ def test_a_call_that_is_interrupted_ends_at_once(misbehaving, parser):
 
     def call() -> None:
         with pytest.raises(ParserDiedError) as caught:
-            parser.call(misbehaving("sleep"), limits=Limits(wall_s=600.0))
+            parser.call(misbehaving("sleep"), limits=ProcessLimits(wall_s=600.0))
         said.append(caught.value.message)
 
     thread = threading.Thread(target=call)
@@ -137,7 +137,7 @@ def test_what_a_library_prints_is_no_answer(misbehaving, parser):
 
 def test_an_answer_beyond_the_bound_is_refused(parser):
     with pytest.raises(ParserDiedError, match="it answered with"):
-        parser.call(usable_rate, 1.0, "a", limits=Limits(answer_bytes=-1))
+        parser.call(usable_rate, 1.0, "a", limits=ProcessLimits(answer_bytes=-1))
 
 
 def test_a_child_that_went_idle_is_replaced_without_a_word(parser, monkeypatch):

@@ -14,7 +14,7 @@ from edge_agent.bundles import isolated_proof
 from edge_agent.bundles.install import KEPT_VERSIONS, Installed, install, sweep
 from edge_agent.bundles.store import BundleStore, champion_version, list_bundles
 from edge_agent.errors import BundleError
-from edge_agent.isolation import Limits, ParserProcess
+from edge_agent.isolation import ParserProcess, ProcessLimits
 from edge_agent.rollout import inbox as items
 from edge_agent.rollout.inbox import INCOMPLETE_S, SETTLE_S, Inbox, InboxItem
 from tests.support.bundle_workshop import AI4I, VIBRATION, Workshop
@@ -312,7 +312,7 @@ def test_a_bundle_that_ends_the_process_that_proves_it_is_refused_and_the_agent_
 ) -> None:
     prover = ParserProcess()
     monkeypatch.setattr(isolated_proof, "_PROVER", prover)
-    monkeypatch.setattr(isolated_proof, "_LIMITS", Limits(memory_bytes=150 * 2**20))
+    monkeypatch.setattr(isolated_proof, "_LIMITS", ProcessLimits(memory_bytes=150 * 2**20))
     gateway.drop(gateway.built("1.1.0"))
     (item,) = gateway.settle()
     prover.close()
