@@ -139,3 +139,50 @@ def test_a_type_of_ours_stays_ours(tmp_path: Path, capsys: pytest.CaptureFixture
         assert "there is another driver of type 'synthetic' already: edge_agent.drivers.synthetic.driver" in said
         with pytest.raises(ConfigurationError, match="type must be one of"):
             load_settings(site(tmp_path, OF_THE_PACKAGE))
+
+
+RAMP = {
+    "ramp/settings.py": '''
+from typing import ClassVar, Literal
+from edge_agent.settings import WaveformSettings
+
+class RampSettings(WaveformSettings):
+    """Samples that rise."""
+
+    driver: ClassVar[str] = "ramp.driver:RampDriver"
+    type: Literal["ramp"]
+
+    @property
+    def signal_unit(self) -> str:
+        return "m/s2"
+''',
+    "ramp/driver.py": """
+import numpy as np
+from edge_agent.core.samples import SampleBlock, read_only
+
+class RampDriver:
+    def __init__(self, settings, clock):
+        self.name, self._clock = settings.name, clock
+
+    async def open(self): ...
+    async def close(self): ...
+
+    async def stream(self):
+        start_ns = self._clock.now_ns()
+        for index in range(1_000_000):
+            samples = read_only(np.linspace(0, 1, 100, dtype=np.float32)[None])
+            yield SampleBlock(self.name, index, start_ns + index * 100_000_000, 1000.0, "m/s2", samples)
+            await self._clock.sleep(0.1)
+""",
+}
+
+
+async def test_a_driver_of_samples_has_channels_indicators_and_units(tmp_path: Path) -> None:
+    central, path = MemoryTransport(), site(tmp_path, SYNTHETIC.replace('"synthetic"', '"ramp"'))
+    with installed(tmp_path, RAMP, {"ramp": "ramp.settings:RampSettings"}):
+        settings = load_settings(path)
+        async with running(settings, central):
+            await until(lambda: len(central.rows) > 1, "rows of the indicator")
+            (source,) = (await ask(settings))["sources"]
+    assert {(row.series.sensor_id, row.series.unit) for row in central.rows.values()} == {("rig-1.x.rms", "m/s2")}
+    assert (source["type"], source["state"], source["sample_rate_hz"]) == ("ramp", "running", 1000.0)

@@ -10,7 +10,8 @@ import pytest
 PROBE = """
 import importlib, sys
 importlib.import_module(sys.argv[1])
-print(sorted({"pymodbus", "asyncua"} & set(sys.modules)))
+libraries = {"pymodbus", "asyncua", "sounddevice", "soundfile", "scipy"}
+print(sorted(libraries & set(sys.modules)))
 """
 
 
@@ -24,6 +25,11 @@ def libraries_loaded_by(module: str) -> str:
     "module",
     [
         "edge_agent.drivers.base",
+        "edge_agent.drivers.registry",
+        "edge_agent.drivers.accelerometer.driver",
+        "edge_agent.drivers.replay.driver",
+        "edge_agent.drivers.sound.microphone",
+        "edge_agent.drivers.synthetic.driver",
         "edge_agent.settings",
         "edge_agent.drivers.modbus",
         "edge_agent.drivers.modbus.plan",

@@ -39,7 +39,7 @@ def load(site: Path, text: str, *, prefer: str = "") -> Settings:
     return load_settings(site)
 
 
-def test_without_the_table_there_is_one_way(site: Path) -> None:
+def test_without_the_table_there_is_one_route(site: Path) -> None:
     settings = load(site, "")
     assert settings.central.mqtt is None
     assert central_mqtt_password(settings, {}) is None
@@ -50,7 +50,9 @@ def test_without_the_table_there_is_one_way(site: Path) -> None:
 @pytest.mark.parametrize(
     ("prefer", "first"), [("", "https"), ('prefer = "https"\n', "https"), ('prefer = "mqtt"\n', "mqtt")]
 )
-def test_with_the_table_the_preferred_way_is_used_and_the_other_stands_in(site: Path, prefer: str, first: str) -> None:
+def test_with_the_table_the_preferred_route_is_used_the_other_is_its_fallback(
+    site: Path, prefer: str, first: str
+) -> None:
     settings = load(site, MQTT, prefer=prefer)
     transport = build_transport(settings, api_key="key")
     assert isinstance(transport, FailoverTransport)
@@ -92,7 +94,7 @@ def test_a_mistake_is_named_with_its_line(site: Path, text: str, said: str) -> N
     assert line < line_with(written, "[[sources]]")
 
 
-def test_preferring_a_way_that_is_not_configured_is_refused(site: Path) -> None:
+def test_preferring_a_route_that_is_not_configured_is_refused(site: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"needs a table \[central.mqtt\]"):
         load(site, "", prefer='prefer = "mqtt"\n')
 

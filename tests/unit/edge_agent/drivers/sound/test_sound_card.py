@@ -194,12 +194,3 @@ def test_without_the_portaudio_library_the_message_says_what_to_install(tmp_path
     done = run_python(OPEN_A_MICROPHONE, PYTHONPATH=str(tmp_path))
     expected = "sound devices cannot be used: PortAudio library not found | apt install libportaudio2\n"
     assert (done.stdout, done.stderr) == (expected, "")
-
-
-@pytest.mark.parametrize(
-    "module", ["replay.driver", "synthetic.driver", "accelerometer.driver", "sound.microphone", "registry"]
-)
-def test_importing_a_driver_imports_no_library_of_a_device(module: str) -> None:
-    forbidden = "{'sounddevice', 'soundfile', 'pymodbus', 'asyncua', 'scipy'}"
-    done = run_python(f"import sys, edge_agent.drivers.{module}; print(sorted({forbidden} & set(sys.modules)))")
-    assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -77,7 +77,7 @@ def test_an_untrusted_certificate_is_said_in_words():
         raise AssertionError
 
 
-def test_only_the_driver_and_its_way_in_import_the_library():
+def test_only_the_driver_and_its_client_import_the_library():
     importers = {
         path.name
         for path in FOLDER.glob("*.py")
