@@ -86,7 +86,7 @@ class ModelLifecycle:
         self.rollouts: Mapping[str, Rollout] = {name: self.new_rollout(model) for name, model in models.items()}
         self._reports = ModelReports(clock=clock, recorder=recorder, put=put, log=log)
         self._loader = VersionLoader(settings, state_dir=state_dir, clock=clock)
-        self._shadow_runs = ShadowRuns(settings, runs=self._loader, reports=self._reports, clock=clock)
+        self._shadow_runs = ShadowRuns(settings, loader=self._loader, reports=self._reports, clock=clock)
         self._alarms = alarms
         self._withdrawn = list(withdrawn)
 

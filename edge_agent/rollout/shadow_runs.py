@@ -31,11 +31,11 @@ from edge_agent.settings import ModelSettings
 
 
 class ShadowRuns:
-    """Of all models. `runs` makes what scores beside a champion; `reports` tells of each step."""
+    """Of all models. `loader` makes what scores beside a champion; `reports` emits each step."""
 
-    def __init__(self, settings: ModelSettings, *, runs: VersionLoader, reports: ModelReports, clock: Clock) -> None:
+    def __init__(self, settings: ModelSettings, *, loader: VersionLoader, reports: ModelReports, clock: Clock) -> None:
         self._settings = settings
-        self._loader = runs
+        self._loader = loader
         self._reports = reports
         self._clock = clock
 

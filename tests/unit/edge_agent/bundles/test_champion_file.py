@@ -17,7 +17,6 @@ from edge_agent.bundles.champion_file import (
 )
 from edge_agent.bundles.store import champion_version
 from edge_agent.errors import BundleError
-from edge_agent.rollout.challenger_file import Challenger, ChallengerState, candidate
 from tests.support.bundle_workshop import AI4I, Workshop
 
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0")
@@ -126,28 +125,3 @@ def test_nothing_to_go_back_to_is_said_with_what_is_there(workshop: Workshop) ->
 
 def test_a_pointer_that_is_missing_is_none_for_those_who_look_at_all(folder: Path) -> None:
     assert pointer_or_none(folder) is None
-
-
-@pytest.mark.parametrize(
-    ("pointer", "known", "expected"),
-    [
-        (Pointer(version="1.1.0"), None, "1.2.0"),
-        (Pointer(version="1.2.0"), None, None),
-        (None, None, None),
-        (Pointer(version="1.1.0"), ("1.2.0", ChallengerState.SHADOW), "1.2.0"),
-        (Pointer(version="1.1.0"), ("1.2.0", ChallengerState.READY), None),
-        (Pointer(version="1.1.0"), ("1.2.0", ChallengerState.REFUSED), None),
-        (Pointer(version="1.0.0"), ("1.1.0", ChallengerState.REFUSED), "1.2.0"),
-    ],
-)
-def test_only_the_newest_is_on_trial_and_only_once(
-    pointer: Pointer | None, known: tuple[str, ChallengerState] | None, expected: str | None
-) -> None:
-    challenger = known and Challenger(version=known[0], state=known[1], since="2026-05-04T12:00:00Z")
-    assert candidate(VERSIONS, pointer, challenger) == expected
-
-
-def test_what_was_champion_is_never_on_trial_again(folder: Path) -> None:
-    move(folder, *VERSIONS)
-    move_pointer(folder, "1.1.0", note("floods"), is_rollback=True)
-    assert candidate(VERSIONS, read_pointer(folder), None) is None

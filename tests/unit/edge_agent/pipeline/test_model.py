@@ -19,7 +19,7 @@ from edge_agent.pipeline.waveform import WaveformLine
 from edge_agent.rollout.hot_swap import check_fit
 from edge_agent.rollout.shadow_run import incomparable
 from edge_agent.settings import AlarmSettings, ReportSettings
-from tests.unit.edge_agent.pipeline.test_waveform import events, feed, rows
+from tests.support.waveform_lines import events, feed, rows
 
 POINTS = ("de-x", "de-y", "nde-x", "nde-y")
 

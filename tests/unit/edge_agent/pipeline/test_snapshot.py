@@ -22,7 +22,7 @@ from edge_agent.settings import AlarmSettings, TagModelSettings
 from tests.support.blocks import rows_in
 from tests.support.mean_model import mean_model
 from tests.support.places import SHIPPED_MODELS
-from tests.unit.edge_agent.pipeline.test_tags import at, tag_line
+from tests.support.tag_lines import at, tag_line
 
 MODELS = SHIPPED_MODELS
 NAME = "anomaly_detector_refined_v2"

@@ -1,58 +1,18 @@
+"""What a waveform line reports, when it alarms, and what becomes of gaps."""
+
 from __future__ import annotations
 
 import numpy as np
 
 from cloud_sync.columns import Record, RowColumns
-from cloud_sync.records import Event, EventKind, Row
+from cloud_sync.records import Event, EventKind
 from edge_agent.core.gaps import Gap, GapCause
-from edge_agent.core.quality import Quality
 from edge_agent.core.samples import SampleBlock, read_only
 from edge_agent.core.scores import Verdict
-from edge_agent.pipeline.condition.line import IndicatorLine
 from edge_agent.pipeline.model import ScoringModel
-from edge_agent.pipeline.recorder import Recorder
-from edge_agent.pipeline.scored_line import Observer, unobserved
-from edge_agent.pipeline.waveform import WaveformLine
-from edge_agent.settings import AlarmSettings, ReportSettings
 from tests.support.blocks import rows_in
 from tests.support.mean_model import RATE_HZ, WINDOW
-
-START_NS = 1_700_000_000_000_000_000
-WINDOW_NS = round(WINDOW / RATE_HZ * 1e9)
-
-
-def line_of(
-    model: ScoringModel,
-    *,
-    interval_s: float = 1.0,
-    is_synced: bool = True,
-    observe: Observer = unobserved,
-    indicators: IndicatorLine | None = None,
-) -> WaveformLine:
-    return WaveformLine(
-        source="rig", asset="rig-1", points=("x", "y"), sensor_type="vibration", signal_unit="g", model=model,
-        alarm=AlarmSettings(over_windows=3, enter_fraction=0.9, leave_fraction=0.1),
-        report=ReportSettings(interval_s=interval_s, alarm_interval_s=0.2),
-        recorder=Recorder(is_clock_synced=lambda: is_synced), observe=observe, indicators=indicators,
-    )  # fmt: skip
-
-
-def feed(line: WaveformLine, levels: list[tuple[float, float]], *, quality: Quality = Quality.GOOD) -> list[Record]:
-    """One window per pair of channel levels, one block each."""
-    records: list[Record] = []
-    for i, pair in enumerate(levels):
-        samples = np.repeat(np.array(pair, np.float32)[:, None], WINDOW, axis=1)
-        block = SampleBlock("rig", i, START_NS + i * WINDOW_NS, RATE_HZ, "g", read_only(samples), quality)
-        records += line.push(block)
-    return records
-
-
-def rows(records: list[Record], sensor_id: str) -> list[Row]:
-    return [row for row in rows_in(records) if row.series.sensor_id == sensor_id]
-
-
-def events(records: list[Record], kind: EventKind) -> list[Event]:
-    return [record for record in records if isinstance(record, Event) and record.kind is kind]
+from tests.support.waveform_lines import START_NS, WINDOW_NS, events, feed, line_of, rows
 
 
 def test_every_window_is_scored_but_only_intervals_are_reported(model: ScoringModel) -> None:

@@ -19,7 +19,7 @@ from edge_agent.pipeline.waveform import WaveformLine
 from edge_agent.rollout.hot_swap import check_fit, counts_of, standing_channels, swap_model
 from tests.support.blocks import rows_in
 from tests.support.mean_model import RATE_HZ, WINDOW
-from tests.unit.edge_agent.pipeline.test_waveform import START_NS, feed, line_of
+from tests.support.waveform_lines import START_NS, feed, line_of
 
 BLOCK = 7  # divides no window
 

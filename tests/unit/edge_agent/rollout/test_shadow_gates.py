@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from edge_agent.bundles.silence import Missed
-from edge_agent.rollout.probation import Counts, failure_of
 from edge_agent.rollout.shadow_gates import (
     MIN_WINDOWS,
     AlarmWindows,
@@ -202,18 +201,3 @@ def test_a_version_trained_on_something_else_is_refused_unless_the_champion_was_
     finding = found(windows(unfamiliar=0.8, champion_unfamiliar=0.9))
     assert finding is not None
     assert finding.outcome is Outcome.HELD
-
-
-@pytest.mark.parametrize(
-    ("seen", "expected"),
-    [
-        (Counts(scored=0), None),
-        (Counts(scored=99, anomalous=99), None),
-        (Counts(scored=100, anomalous=50), None),
-        (Counts(scored=100, anomalous=51), "alarm flood: 51 of its first 100 windows"),
-        (Counts(scored=0, refused=1), "it did not take a window: too hot"),
-    ],
-)
-def test_a_probation_ends_with_a_refusal_or_a_flood(seen: Counts, expected: str | None) -> None:
-    failure = failure_of(seen, windows=500, alarm_fraction=0.5, detail="too hot")
-    assert failure is None if expected is None else str(failure).startswith(expected)

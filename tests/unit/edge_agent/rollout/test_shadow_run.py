@@ -16,7 +16,7 @@ from edge_agent.rollout.shadow_gates import Gates, Outcome, ShadowTally
 from edge_agent.rollout.shadow_run import QUEUED, ShadowRun, incomparable, unfamiliar_share
 from edge_agent.settings import AlarmSettings
 from tests.support.mean_model import WINDOW
-from tests.unit.edge_agent.pipeline.test_waveform import feed, line_of
+from tests.support.waveform_lines import feed, line_of
 
 GATES = Gates(windows=40, duration_s=3_600.0, latency_ms=50.0, alarm_fraction=0.05, missed_fraction=0.5)
 

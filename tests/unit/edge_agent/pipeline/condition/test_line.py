@@ -24,7 +24,7 @@ from edge_agent.rollout.hot_swap import check_fit
 from edge_agent.settings import TableSettings
 from tests.support.blocks import rows_in
 from tests.support.mean_model import mean_model
-from tests.unit.edge_agent.pipeline.test_waveform import line_of
+from tests.support.waveform_lines import line_of
 
 RATE_HZ = 5_000
 START_NS = 1_700_000_000_000_000_000

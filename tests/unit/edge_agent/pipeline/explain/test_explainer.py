@@ -17,7 +17,7 @@ from edge_agent.pipeline.explain.baseline_files import BaselineFiles
 from edge_agent.pipeline.explain.explainer import Explainer, NormalIntervals
 from edge_agent.pipeline.model import ScoringModel
 from tests.support.mean_model import mean_model
-from tests.unit.edge_agent.pipeline.test_waveform import feed, line_of
+from tests.support.waveform_lines import feed, line_of
 
 
 def taught(model: ScoringModel, n: int = ENOUGH) -> Explainer:
