@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from edge_agent.core.clock import Clock
 from edge_agent.drivers.base import Driver, Item
-from edge_agent.errors import DeviceRejectedError, DriverError
+from edge_agent.errors import ConfigurationError, DeviceRejectedError, DriverError
 from edge_agent.settings import SourceSettings, UnusableSource
 from edge_agent.settings.source_kinds import foreign_code
 
@@ -17,7 +17,10 @@ _HINT: Final = "update the package it comes from; docs/how-to/add-a-driver.md sa
 
 
 def build_driver(settings: SourceSettings, clock: Clock) -> Driver:
-    """Return the driver for this source, not opened yet; one that cannot be made costs this source only."""
+    """Return the driver for this source, not opened yet; one that cannot be made costs this source only.
+
+    Raise ConfigurationError when the driver finds a mistake in the settings.
+    """
     try:
         return _made(settings, clock)
     except DriverError as exc:
@@ -58,7 +61,7 @@ class UnusableDriver:
 
 def _made(settings: SourceSettings, clock: Clock) -> Driver:
     kind = driver_class(settings)
-    with foreign_code(f"{_driver_of(settings)} cannot be used: making it"):
+    with foreign_code(f"{_driver_of(settings)} cannot be used: making it", may_raise=ConfigurationError):
         driver: Driver = kind(settings, clock)
     name = getattr(driver, "name", None)
     if name != settings.name:

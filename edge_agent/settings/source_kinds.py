@@ -25,7 +25,7 @@ from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandle
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from edge_agent.errors import DriverError
+from edge_agent.errors import DriverError, EdgeError
 from edge_agent.settings.sources import SourceSettings, TagSourceSettings, UnusableSource, WaveformSettings
 
 ENTRY_POINTS: Final = "smart_maintenance_edge.drivers"
@@ -75,11 +75,11 @@ def source_kinds() -> SourceKinds:
 
 
 @contextlib.contextmanager
-def foreign_code(what: str) -> Iterator[None]:
-    """Let only DriverError out of this block, whatever the code of another package raises in it."""
+def foreign_code(what: str, *, may_raise: type[EdgeError] = DriverError) -> Iterator[None]:
+    """Let only DriverError and `may_raise` out of this block, whatever the code of another package raises in it."""
     try:
         yield
-    except DriverError:
+    except (DriverError, may_raise):
         raise
     except (Exception, SystemExit) as exc:
         raise DriverError(f"{what} raises {type(exc).__name__}: {exc}") from exc

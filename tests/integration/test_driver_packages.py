@@ -186,3 +186,18 @@ async def test_a_driver_of_samples_has_channels_indicators_and_units(tmp_path: P
             (source,) = (await ask(settings))["sources"]
     assert {(row.series.sensor_id, row.series.unit) for row in central.rows.values()} == {("rig-1.x.rms", "m/s2")}
     assert (source["type"], source["state"], source["sample_rate_hz"]) == ("ramp", "running", 1000.0)
+
+
+def test_a_tag_model_over_tags_that_nobody_knows_now_is_no_mistake(tmp_path: Path) -> None:
+    forecast = """
+[[tag_models]]
+name = "forecast"
+asset = "oven-2"
+model = "prophet_forecaster_enhanced_sensor-001"
+inputs = { value = "oven-2.temperature" }
+"""
+    broken = package(SETTINGS, "from pathlib", "import absent\nfrom pathlib")
+    with installed(tmp_path, broken, {"number_files": SETTINGS_CLASS}):
+        settings = load_settings(site(tmp_path, SYNTHETIC, OF_THE_PACKAGE, forecast))
+    assert [type(source).__name__ for source in settings.sources] == ["SyntheticSettings", "UnusableSource"]
+    assert settings.tag_models[0].inputs == {"value": "oven-2.temperature"}

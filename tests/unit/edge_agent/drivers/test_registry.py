@@ -1,4 +1,4 @@
-"""A protocol's library is loaded when a source needs it, not before."""
+"""The driver of a source: its protocol's library is loaded when a source needs it, not before."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import subprocess
 import sys
 
 import pytest
+
+from edge_agent.core.clock import FakeClock
+from edge_agent.drivers.modbus.settings import ModbusSettings
+from edge_agent.drivers.registry import build_driver
+from edge_agent.errors import ConfigurationError
 
 PROBE = """
 import importlib, sys
@@ -49,3 +54,10 @@ def test_no_protocol_library_is_loaded(module):
 )
 def test_a_driver_loads_its_own_library_only(module, library):
     assert libraries_loaded_by(module) == library
+
+
+def test_a_mistake_in_the_settings_that_a_driver_finds_is_the_configurations():
+    tag = {"name": "press-3.torque", "unit": "Nm", "address": 65_535, "data_type": "float32"}
+    settings = {"type": "modbus", "name": "plc", "host": "192.0.2.1", "poll_groups": [{"tags": [tag]}]}
+    with pytest.raises(ConfigurationError, match=r"press-3\.torque"):
+        build_driver(ModbusSettings.model_validate(settings), FakeClock())
