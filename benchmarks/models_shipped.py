@@ -136,7 +136,7 @@ def two_axis_forest() -> Comparison:
 
     from converters.training import femto_two_axes
 
-    lives = femto_two_axes.load_lives(DATA)
+    lives = femto_two_axes.load_runs(DATA)
     rows = np.concatenate([life.features[life.is_training] for life in lives])
     pipeline = fitted(IsolationForest(**femto_two_axes.HYPERPARAMETERS, n_jobs=1), rows)
     return shipped_vs_stock(femto_two_axes.NAME, anomaly_forest(pipeline, rows))

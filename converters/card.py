@@ -144,5 +144,5 @@ def _refusal(path: Path, exc: ValidationError) -> CardError:
     for error in exc.errors(include_url=False, include_context=False):
         where = ".".join(str(part) for part in error["loc"]) or "the card"
         lines[where] = "is missing" if error["type"] == "missing" else error["msg"].removeprefix("Value error, ")
-    told = "; ".join(f"{where}: {what}" for where, what in lines.items())
-    return CardError(f"{path}: {told}", where=next(iter(lines)), hint="docs/CONVERTING.md shows a whole card")
+    mistakes = "; ".join(f"{where}: {what}" for where, what in lines.items())
+    return CardError(f"{path}: {mistakes}", where=next(iter(lines)), hint="docs/CONVERTING.md shows a whole card")

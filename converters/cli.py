@@ -166,8 +166,8 @@ def convert(
         progress.update(task, description="proving and signing")
         content = built.content
         written = _write(content, models, load_or_make_key(key))
-    for word, said, style in (("note", loaded.warnings, "yellow"), ("WARNING", built.warnings, "bold red")):
-        for warning in said:
+    for word, texts, style in (("note", loaded.warnings, "yellow"), ("WARNING", built.warnings, "bold red")):
+        for warning in texts:
             _console(sys.stderr).print(f"{word}: {printable(warning)}", style=style, soft_wrap=True)
     report = _report(content.manifest, written.golden) | {"path": str(written.path)} | _sizes(content, written)
     report |= {"kind": content.manifest.source_model.kind, "warnings": [*loaded.warnings, *built.warnings]}
@@ -207,7 +207,7 @@ def verify(
 
 
 def run() -> None:
-    """Entry point: what we refuse on purpose is said in words, not as a traceback."""
+    """Run the command line; what is refused on purpose is one sentence, not a traceback."""
     guard_standard_streams()
     close_to_others()
     try:
@@ -272,7 +272,7 @@ def _write(content: BundleContent, models: Path, key: Ed25519PrivateKey) -> Writ
 
 
 def recipes_with_data(data: Path) -> list[str]:
-    """All, but for the one whose table may not be in the repository: asked for by name, it says where to get it."""
+    """Return all recipes but the one whose table may not be in the repository; its own command names the source."""
     if pump_maintenance.is_there(data):
         return list(RECIPES)
     note = f"note: {pump_maintenance.NAME} is left out: {data} does not hold its table, whose licence is not stated"

@@ -165,7 +165,7 @@ def _threshold(card: Card, converted: ConvertedModel, healthy: NDArray[np.float6
         return line, f"The threshold is the {card.score.percentile:g}th percentile of the healthy rows' scores."
     if converted.own_threshold is None:
         raise CardError(
-            "this kind of model draws no line of its own",
+            "this kind of model has no threshold of its own",
             where="score.threshold",
             hint="give score.threshold, or score.percentile of the healthy rows",
         )

@@ -1,4 +1,4 @@
-"""A model file that foretells a tag's next reading, told so by its card, as an anomaly score of the reading that came.
+"""A model file that forecasts a tag's next reading, as its card says, as an anomaly score of the reading that came.
 
 The model's inputs are those of the row before, under the names they had in training; the card's features are the
 agent's, one reading later (see `converters.graphs.lightgbm_forecaster`).
@@ -56,12 +56,12 @@ def convert_next_reading(
     if not scale > 0:
         raise CardError("the healthy rows' residuals are all alike", where="forecast.scale", hint="give forecast.scale")
     converted = convert_forecaster(scaling, last, trained_on=how.trained_on, features=features, scale=scale)
-    told = describe(model, len(how.trained_on))
+    described = describe(model, len(how.trained_on))
     kind = " + ".join([*scaling.names, type(last).__name__])
     return (
         converted,
         SourceDescription(
-            kind, "forecasting", "converters.graphs.lightgbm_forecaster", told.hyperparameters, told.libraries
+            kind, "forecasting", "converters.graphs.lightgbm_forecaster", described.hyperparameters, described.libraries
         ),
         words,
     )

@@ -1,4 +1,4 @@
-"""Takes a fitted pipeline apart: scalers in order, then one model. Says which other step stands in the way.
+"""A fitted pipeline taken apart: scalers in order, then one model; any other step is refused by name.
 
 The platform's lag transformer (`SensorFeatureTransformer`: lags of one value, min-max scaling of the value and its
 companions) is half feature, half scaler. The agent computes the lags, padded forward then backward, so they are the

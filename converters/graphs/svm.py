@@ -7,7 +7,7 @@ Constraints
   0.0025 and so differs from it by up to a few thousandths.
 - |z - s|^2 of the RBF kernel is taken apart into |z|^2 - 2 z s + |s|^2, so that one product serves every support
   vector. What cancels there costs digits in float32, so the fastest of three precisions is taken that holds
-  MAX_DIFFERENCE with room to spare on trial rows around the support vectors; parity then proves it.
+  MAX_DIFFERENCE with a margin on sample rows around the support vectors; parity then proves it.
 - Values are moved to the scaler's centre before anything is multiplied: sensors stand far from zero.
 """
 

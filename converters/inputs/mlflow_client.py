@@ -237,7 +237,7 @@ def _storage_errors() -> tuple[type[Exception], ...]:
 def _refusal(exc: Any, address: str) -> RegistryError:
     from requests import RequestException
 
-    said = _shown(str(exc.message))
+    shown = _shown(str(exc.message))
     if exc.error_code in _NO_ENTRY:
         return RegistryError(
             f"{address} does not let us in",
@@ -247,12 +247,12 @@ def _refusal(exc: Any, address: str) -> RegistryError:
         return RegistryError(
             f"no registry answers at {address}", hint="check host and port, and that the MLflow server runs"
         )
-    if exc.error_code == "ENDPOINT_NOT_FOUND" or "valid JSON" in said:
+    if exc.error_code == "ENDPOINT_NOT_FOUND" or "valid JSON" in shown:
         return RegistryError(
             f"what answers at {address} is no MLflow server", hint="give the address MLflow's own pages are under"
         )
     return RegistryError(
-        f"{address}: {said}", hint="look at this version in MLflow's own pages, or at its server's log"
+        f"{address}: {shown}", hint="look at this version in MLflow's own pages, or at its server's log"
     )
 
 

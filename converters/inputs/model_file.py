@@ -120,10 +120,10 @@ def read_model(path: Path, *, trust_pickle: bool = False) -> LoadedModel:
     """
     content = _content(path)
     _open_elsewhere(content, path, trust_pickle=trust_pickle)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model, form = _load(content, path, trust_pickle=trust_pickle)
-    notes = tuple(dict.fromkeys(str(warning.message).splitlines()[0] for warning in said))
+    notes = tuple(dict.fromkeys(str(warning.message).splitlines()[0] for warning in caught))
     return LoadedModel(model, form, hashlib.sha256(content).hexdigest(), notes)
 
 
@@ -139,7 +139,7 @@ def _open_elsewhere(content: bytes, path: Path, *, trust_pickle: bool) -> None:
     except ParserDiedError as exc:
         raise ModelFileError(f"{path} cannot be read: {exc.message}; the file is damaged", hint=_SAVE_AGAIN) from exc
     except EdgeError:
-        return  # said in full by the one who opens it now
+        return  # reported in full by the one who opens it now
 
 
 def try_to_open(content: bytes, path: str, trust_pickle: bool) -> None:

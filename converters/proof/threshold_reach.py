@@ -3,7 +3,7 @@
 Constraints
 - A threshold that nothing reaches, or everything, is refused, or allowed by a person with a reason that is signed with
   the bundle. One that no training row reaches, but rows further out do, may be right for a model of the healthy state:
-  that is said aloud, and kept in the notes.
+  that is a warning, and kept in the notes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class KnownRows:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """`scores` for the manifest, and what should be said aloud."""
+    """`scores` for the manifest, and what a person should be warned of."""
 
     scores: TrainingScores
     warnings: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""`xjtu_anomaly_isolation_forest`: three bearings at the start of their lives, in two axes, from the FEMTO-ST rig.
+"""`xjtu_anomaly_isolation_forest`: three bearings early in their runs to failure, two axes, from the FEMTO-ST rig.
 
 Constraints
 - The platform trains it on XJTU-SY, of which there is no openly shareable copy. FEMTO-ST stands in: same rate, same two
@@ -48,7 +48,7 @@ TOLERANCES: Final = Tolerances(feature_rtol=1e-6, feature_atol_std=1e-6, score_a
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Life:
+class BearingRun:
     """One bearing from new to failed: `times_s` since its first burst, samples (n, 2, 2560), features (n, 22)."""
 
     bearing: str
@@ -74,9 +74,9 @@ def build(data: Path) -> BundleContent:
 
     Raises RecordingError when bursts are missing.
     """
-    lives = load_lives(data)
-    converted, threshold = fit(lives)
-    rows = np.concatenate([life.features[life.is_training] for life in lives])
+    runs = load_runs(data)
+    converted, threshold = fit(runs)
+    rows = np.concatenate([run.features[run.is_training] for run in runs])
     trained = TrainedModel(
         kind="StandardScaler + IsolationForest",
         hyperparameters=HYPERPARAMETERS,
@@ -84,65 +84,65 @@ def build(data: Path) -> BundleContent:
         libraries=("scikit-learn", "scipy", "numpy"),
         converted=converted,
         rows=rows,
-        healthy_rows=np.concatenate([life.features[life.is_training | life.is_calibration] for life in lives]),
+        healthy_rows=np.concatenate([run.features[run.is_training | run.is_calibration] for run in runs]),
         threshold=threshold,
-        split=_split_in_words(lives),
-        metrics=other_bearing_metrics(lives) | same_bearing_metrics(lives, converted, threshold),
+        split=_split_in_words(runs),
+        metrics=other_bearing_metrics(runs) | same_bearing_metrics(runs, converted, threshold),
     )
-    golden = _golden(lives, converted.source_score, trained.healthy_rows.std(axis=0))
-    return assemble(_card(lives), _SPEC, trained, golden=golden, tolerances=TOLERANCES)
+    golden = _golden(runs, converted.source_score, trained.healthy_rows.std(axis=0))
+    return assemble(_card(runs), _SPEC, trained, golden=golden, tolerances=TOLERANCES)
 
 
-def load_lives(data: Path) -> tuple[Life, ...]:
+def load_runs(data: Path) -> tuple[BearingRun, ...]:
     """Return every bearing under `data`, by name. Raises RecordingError when one has too few bursts to split."""
     folders = {file.parent for file in (data / "femto_pronostia").glob("**/acc_*.csv*")}
     require(list(folders), "femto_pronostia/**/Bearing*/acc_*.csv.gz bursts", data)
-    return tuple(_life(folder) for folder in sorted(folders, key=lambda folder: folder.name))
+    return tuple(_run(folder) for folder in sorted(folders, key=lambda folder: folder.name))
 
 
-def fit(lives: tuple[Life, ...]) -> tuple[ConvertedModel, float]:
+def fit(runs: tuple[BearingRun, ...]) -> tuple[ConvertedModel, float]:
     """Return the model of these bearings' first bursts, and the threshold from those that follow."""
-    rows = np.concatenate([life.features[life.is_training] for life in lives])
+    rows = np.concatenate([run.features[run.is_training] for run in runs])
     scaler = StandardScaler().fit(rows)
     forest = IsolationForest(**HYPERPARAMETERS, n_jobs=1).fit(scaler.transform(rows))
     converted = convert_isolation_forest(scaler, forest)
-    later = np.concatenate([life.features[life.is_calibration] for life in lives])
+    later = np.concatenate([run.features[run.is_calibration] for run in runs])
     return converted, round(float(np.percentile(converted.source_score(later), CALIBRATION_PERCENTILE)), 6)
 
 
-def other_bearing_metrics(lives: tuple[Life, ...]) -> dict[str, float]:
+def other_bearing_metrics(runs: tuple[BearingRun, ...]) -> dict[str, float]:
     """Judge each bearing by a model that was fitted and calibrated on the others."""
     judged = {}
-    for left_out in lives:
-        converted, threshold = fit(tuple(life for life in lives if life is not left_out))
+    for left_out in runs:
+        converted, threshold = fit(tuple(run for run in runs if run is not left_out))
         judged[left_out.bearing] = (left_out, converted.source_score(left_out.features) > threshold)
-    return _figures("other_bearings_model", judged, [life.is_healthy for life in lives])
+    return _figures("other_bearings_model", judged, [run.is_healthy for run in runs])
 
 
-def same_bearing_metrics(lives: tuple[Life, ...], converted: ConvertedModel, threshold: float) -> dict[str, float]:
+def same_bearing_metrics(runs: tuple[BearingRun, ...], converted: ConvertedModel, threshold: float) -> dict[str, float]:
     """Judge each bearing by the shipped model, which knows its first bursts.
 
     False alarms: after calibration, before half.
     """
-    judged = {life.bearing: (life, converted.source_score(life.features) > threshold) for life in lives}
-    unseen = [life.is_healthy & ~life.is_training & ~life.is_calibration for life in lives]
+    judged = {run.bearing: (run, converted.source_score(run.features) > threshold) for run in runs}
+    unseen = [run.is_healthy & ~run.is_training & ~run.is_calibration for run in runs]
     return _figures("this_model", judged, unseen)
 
 
 def _figures(
-    whose: str, judged: dict[str, tuple[Life, NDArray[np.bool_]]], healthy: list[NDArray[np.bool_]]
+    whose: str, judged: dict[str, tuple[BearingRun, NDArray[np.bool_]]], healthy: list[NDArray[np.bool_]]
 ) -> dict[str, float]:
     figures, raised, over, bursts, days = {}, 0, 0, 0, 0.0
-    for (bearing, (life, is_over)), part in zip(judged.items(), healthy, strict=True):
+    for (bearing, (run, is_over)), part in zip(judged.items(), healthy, strict=True):
         stands = standing(is_over, RULE)
-        figures[f"{whose}_lead_time_h_{bearing}"] = lead_time_s(stands, life.times_s) / 3600
-        figures[f"{whose}_run_h_{bearing}"] = float(life.times_s[-1]) / 3600
+        figures[f"{whose}_lead_time_h_{bearing}"] = lead_time_s(stands, run.times_s) / 3600
+        figures[f"{whose}_run_h_{bearing}"] = float(run.times_s[-1]) / 3600
         figures[f"{whose}_anomalous_share_last_tenth_{bearing}"] = float(
-            is_over[life.times_s >= 0.9 * life.times_s[-1]].mean()
+            is_over[run.times_s >= 0.9 * run.times_s[-1]].mean()
         )
         raised += alarms(stands[part])
         over, bursts = over + int(is_over[part].sum()), bursts + int(part.sum())
-        days += float(np.ptp(life.times_s[part])) / DAY_S
+        days += float(np.ptp(run.times_s[part])) / DAY_S
     return figures | {
         f"{whose}_false_alarms_per_day": raised / days,
         f"{whose}_false_anomaly_share_healthy_part": over / bursts,
@@ -150,18 +150,18 @@ def _figures(
     }
 
 
-def _life(folder: Path) -> Life:
+def _run(folder: Path) -> BearingRun:
     files = sorted(folder.glob("acc_*.csv*"), key=_number)
     samples = np.stack([read_femto_burst(file) for file in files])
     numbers = np.array([_number(file) for file in files], np.float64)
     features = reference_features.two_axes(_axes_first(samples), sample_rate_hz=FEMTO_RATE_HZ)[0]
-    life = Life(folder.name, (numbers - numbers[0]) * BURST_EVERY_S, samples, features)
-    if not life.is_calibration.any():
+    run = BearingRun(folder.name, (numbers - numbers[0]) * BURST_EVERY_S, samples, features)
+    if not run.is_calibration.any():
         raise RecordingError(
             f"{folder} has too few bursts: {N_TRAINING} train, and more must follow in the first third of the run",
             hint="see tests/data/femto_pronostia/README.md",
         )
-    return life
+    return run
 
 
 def _number(file: Path) -> int:
@@ -174,19 +174,19 @@ def _axes_first(samples: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _golden(
-    lives: tuple[Life, ...], source_score: SourceScore, std: NDArray[np.float64]
+    runs: tuple[BearingRun, ...], source_score: SourceScore, std: NDArray[np.float64]
 ) -> dict[str, NDArray[np.floating]]:
     """Of each bearing an early burst and the last stable one; as on the edge, two channels and one burst per window."""
     chosen = []
-    for life in lives:
+    for run in runs:
         stable = [
             index
-            for index in range(len(life.times_s))
-            if is_stable(life.features[index : index + 1], std, source_score, TOLERANCES)
+            for index in range(len(run.times_s))
+            if is_stable(run.features[index : index + 1], std, source_score, TOLERANCES)
         ]
         if not stable:
-            raise RecordingError(f"no burst of {life.bearing} keeps clear of every split", hint="narrow the tolerances")
-        chosen += [life.samples[stable[0]], life.samples[stable[-1]]]
+            raise RecordingError(f"no burst of {run.bearing} keeps clear of every split", hint="narrow the tolerances")
+        chosen += [run.samples[stable[0]], run.samples[stable[-1]]]
     bursts = np.stack(chosen)
     features = reference_features.two_axes(_axes_first(bursts), sample_rate_hz=FEMTO_RATE_HZ)
     return {
@@ -196,10 +196,10 @@ def _golden(
     }
 
 
-def _split_in_words(lives: tuple[Life, ...]) -> str:
-    calibration = sum(int(life.is_calibration.sum()) for life in lives)
+def _split_in_words(runs: tuple[BearingRun, ...]) -> str:
+    calibration = sum(int(run.is_calibration.sum()) for run in runs)
     return (
-        f"by time: fitted on the first {N_TRAINING} bursts of each of {len(lives)} bearings, threshold at percentile "
+        f"by time: fitted on the first {N_TRAINING} bursts of each of {len(runs)} bearings, threshold at percentile "
         f"{CALIBRATION_PERCENTILE:g} of the {calibration} bursts that follow in the first third of each run; "
         "this_model: false alarms from there to half of each run; other_bearings_model: by bearing, each one judged by "
         "a model fitted and calibrated on the others, false alarms over its whole first half"
@@ -219,7 +219,7 @@ _SPEC: Final = FeatureSpecEntry(
 )
 
 
-def _card(lives: tuple[Life, ...]) -> ModelCard:
+def _card(runs: tuple[BearingRun, ...]) -> ModelCard:
     return ModelCard(
         name=NAME,
         version=VERSION,
@@ -234,7 +234,7 @@ def _card(lives: tuple[Life, ...]) -> ModelCard:
                 "IEEE International Conference on Prognostics and Health Management, 2012."
             ),
             part_used=(
-                f"the first {N_TRAINING} bursts of {', '.join(life.bearing for life in lives)}, two axes, "
+                f"the first {N_TRAINING} bursts of {', '.join(run.bearing for run in runs)}, two axes, "
                 f"{FEMTO_SAMPLES:,} samples each"
             ),
         ),

@@ -118,9 +118,9 @@ def _check_file_set(path: Path) -> None:
     for name in (MODEL_FILE, GOLDEN_FILE):
         if name not in present:
             raise BundleError(f"{name} is missing in {path}", hint=_COPY_AGAIN)
-    strangers = sorted(present - {MANIFEST_FILE, SIGNATURE_FILE, MODEL_FILE, GOLDEN_FILE})
-    if strangers:
-        raise BundleError(f"{strangers[0]} in {path} does not belong to the bundle", hint="remove it")
+    unexpected = sorted(present - {MANIFEST_FILE, SIGNATURE_FILE, MODEL_FILE, GOLDEN_FILE})
+    if unexpected:
+        raise BundleError(f"{unexpected[0]} in {path} does not belong to the bundle", hint="remove it")
 
 
 def _read_digested(path: Path, digest: str) -> bytes:

@@ -3,7 +3,7 @@
 Constraints
 - Nothing is visible under its name before it is proven on this box and on the disk; first in a process of its own.
 - A version at or below the champion's does not come in: going back is a person's decision, and needs no new files.
-- Versions do not pile up: the oldest that nobody may want again make room for a new one.
+- Versions do not pile up: the oldest that nobody may want again is removed for a new one.
 """
 
 from __future__ import annotations
@@ -133,11 +133,11 @@ def _put(built: Path, bundle: ModelBundle, models_dir: Path) -> None:
         folder.chmod(mode_beside(models_dir, 0o755))
         sync(models_dir)
     with locked(folder):
-        _make_room(bundle.manifest.name, models_dir)
+        _remove_surplus(bundle.manifest.name, models_dir)
         publish_folder(built, folder / bundle.manifest.version)
 
 
-def _make_room(name: str, models_dir: Path) -> None:
+def _remove_surplus(name: str, models_dir: Path) -> None:
     listing = _listing_of(name, models_dir)
     if listing is None or listing.pointer is None:
         return

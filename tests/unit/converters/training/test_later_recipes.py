@@ -75,7 +75,7 @@ def test_the_scaler_inside_the_sound_graph_is_the_scaler() -> None:
 
 def test_a_bearing_is_judged_by_a_model_that_never_saw_it() -> None:
     """Spoil one bearing's start, from which a model of it would learn: the verdicts on the rest of its life stay."""
-    first, *others = femto_two_axes.load_lives(DATA)
+    first, *others = femto_two_axes.load_runs(DATA)
     features = first.features.copy()
     features[first.is_training] *= 1_000.0
     spoilt = replace(first, features=features)
@@ -89,7 +89,7 @@ def test_a_bearing_is_judged_by_a_model_that_never_saw_it() -> None:
 
 
 def test_a_life_is_split_in_time_and_no_burst_is_in_two_parts() -> None:
-    for life in femto_two_axes.load_lives(DATA):
+    for life in femto_two_axes.load_runs(DATA):
         parts = np.stack([life.is_training, life.is_calibration])
         assert (parts.sum(axis=0) <= 1).all()
         assert life.is_training.sum() == 15
@@ -121,7 +121,7 @@ def test_a_bearing_with_too_few_bursts_is_named(tmp_path: Path) -> None:
     for number in range(1, 4):
         (folder / f"acc_{number:05d}.csv.gz").write_bytes(burst)
     with pytest.raises(RecordingError, match="Bearing9_9 has too few bursts"):
-        femto_two_axes.load_lives(tmp_path)
+        femto_two_axes.load_runs(tmp_path)
 
 
 def test_no_maintenance_record_is_an_input_of_the_pump_model() -> None:
