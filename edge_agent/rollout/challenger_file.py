@@ -28,7 +28,7 @@ MAX_SHADOW_STARTS: Final = 5
 
 
 class ChallengerState(StrEnum):
-    SHADOW = "shadow"  # scores beside the champion; nobody is told its scores
+    SHADOW = "shadow"  # scores beside the champion; nobody acts on its scores
     READY = "ready"  # the gates held; a person, or the setting, may promote it
     REFUSED = "refused"
 

@@ -56,8 +56,8 @@ class InboxItem:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """One entry of the refused folder, as its reason file tells it."""
+class RefusedItem:
+    """One entry of the refused folder, as its reason file has it."""
 
     entry: str
     reason: str
@@ -97,7 +97,7 @@ class Inbox:
             ) from exc
         return [item for item in items if item is not None]
 
-    def refused(self) -> tuple[Refused, ...]:
+    def refused(self) -> tuple[RefusedItem, ...]:
         """Return what lies in the refused folder, newest first."""
         files = sorted((self.folder / REFUSED_DIR).glob(f"*{REASON_SUFFIX}"), key=_changed, reverse=True)
         return tuple(entry for entry in map(_refused, files) if entry is not None)
@@ -225,11 +225,13 @@ def _changed(path: Path) -> int:
     return path.lstat().st_ctime_ns
 
 
-def _refused(file: Path) -> Refused | None:
+def _refused(file: Path) -> RefusedItem | None:
     found = _read_reason(file)
     try:
         do = found.get("do")
-        return Refused(str(found["entry"]), str(found["reason"]), str(found["time"]), None if do is None else str(do))
+        return RefusedItem(
+            str(found["entry"]), str(found["reason"]), str(found["time"]), None if do is None else str(do)
+        )
     except KeyError:
         return None
 

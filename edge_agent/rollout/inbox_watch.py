@@ -13,7 +13,7 @@ from edge_agent.bundles.install import install, sweep
 from edge_agent.bundles.store import bundle_store
 from edge_agent.core.clock import Clock
 from edge_agent.errors import BundleError
-from edge_agent.rollout.inbox import Inbox, InboxItem, Refused
+from edge_agent.rollout.inbox import Inbox, InboxItem, RefusedItem
 from edge_agent.settings import ModelSettings
 
 
@@ -21,7 +21,7 @@ class InboxWatch:
     """Without `models.inbox` it has nothing to do."""
 
     def __init__(self, settings: ModelSettings, *, clock: Clock, log: Callable[[str, str], None]) -> None:
-        self.refused: tuple[Refused, ...] = ()
+        self.refused: tuple[RefusedItem, ...] = ()
         self.error: str | None = None
         self._dir = settings.dir
         self._clock = clock

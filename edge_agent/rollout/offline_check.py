@@ -1,4 +1,4 @@
-"""What can be said of a version before it scores anything live: whether it can alarm, and what it misses offline."""
+"""What is known of a version before it scores anything live: whether it can alarm, and what it misses offline."""
 
 from __future__ import annotations
 

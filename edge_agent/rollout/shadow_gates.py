@@ -66,7 +66,7 @@ class AlarmWindows:
         return AlarmWindows(self.champion // 2, self.missed // 2, self.shadow // 2, self.quiet // 2)
 
 
-class Outcome(StrEnum):
+class GateOutcome(StrEnum):
     HELD = "held"
     FAILED = "failed"
 
@@ -75,7 +75,7 @@ class Outcome(StrEnum):
 class Finding:
     """`reason` in figures."""
 
-    outcome: Outcome
+    outcome: GateOutcome
     reason: str
 
 
@@ -195,18 +195,18 @@ class ShadowTally:
     def finding(self, now_s: float) -> Finding | None:
         """Return the finding, None while the shadow run goes on."""
         if self.failure is not None:
-            return Finding(Outcome.FAILED, self.failure)
+            return Finding(GateOutcome.FAILED, self.failure)
         is_long = now_s - self._started_s >= self.gates.duration_s
         if self.windows_total < (MIN_WINDOWS if is_long else self.gates.windows):
             return None
         if (problem := missed_problem(self.alarms, self.gates.missed_fraction)) is not None:
-            return Finding(Outcome.FAILED, problem)
+            return Finding(GateOutcome.FAILED, problem)
         if self.normal_total < MIN_WINDOWS:
             return None  # while the champion alarms there is nothing to hold its other gates against
         problem = self._latency_problem() or self._alarm_problem() or self._distribution_problem()
         if problem is not None:
-            return Finding(Outcome.FAILED, problem)
-        return Finding(Outcome.HELD, self._figures())
+            return Finding(GateOutcome.FAILED, problem)
+        return Finding(GateOutcome.HELD, self._figures())
 
     def _latency_problem(self) -> str | None:
         latency = self.latency_ms
@@ -240,10 +240,10 @@ class ShadowTally:
         )
 
     def _judged_on(self) -> str:
-        told = [f"{found.windows - found.missed} of {found.windows} {found.what}" for found in self.evidence]
+        seen = [f"{found.windows - found.missed} of {found.windows} {found.what}" for found in self.evidence]
         if self.alarm_windows >= MIN_WINDOWS:
-            told.insert(0, f"{self.alarm_windows - self.missed_windows} of {self.alarm_windows} windows in alarm")
-        return f"it sees {', '.join(told)}" if told else "no alarm was there to judge it on"
+            seen.insert(0, f"{self.alarm_windows - self.missed_windows} of {self.alarm_windows} windows in alarm")
+        return f"it sees {', '.join(seen)}" if seen else "no alarm was there to judge it on"
 
 
 def missed_problem(alarms: Mapping[str, AlarmWindows], missed_fraction: float) -> str | None:

@@ -25,7 +25,7 @@ from edge_agent.rollout.challenger_file import (
 )
 from edge_agent.rollout.model_reports import ModelReports
 from edge_agent.rollout.rollout import Rollout
-from edge_agent.rollout.shadow_gates import MIN_WINDOWS, AlarmWindows, Finding, Outcome
+from edge_agent.rollout.shadow_gates import MIN_WINDOWS, AlarmWindows, Finding, GateOutcome
 from edge_agent.rollout.version_loader import VersionLoader
 from edge_agent.settings import ModelSettings
 
@@ -57,14 +57,14 @@ class ShadowRuns:
         starts = known.starts + 1 if known else 1
         if starts > MAX_SHADOW_STARTS:
             reason = f"the agent died {MAX_SHADOW_STARTS} times during its shadow run"
-            await self._end_with(rollout, version, Finding(Outcome.FAILED, reason))
+            await self._end_with(rollout, version, Finding(GateOutcome.FAILED, reason))
             return
         alarms = {} if known is None else {key: AlarmWindows(*seen) for key, seen in known.alarms.items()}
         await self._write(rollout, version, ChallengerState.SHADOW, "", starts, alarms=alarms)
         try:
             rollout.shadow = await asyncio.to_thread(partial(self._loader.shadow_run, rollout, version, alarms=alarms))
         except BundleError as exc:
-            await self._end_with(rollout, version, Finding(Outcome.FAILED, exc.message))
+            await self._end_with(rollout, version, Finding(GateOutcome.FAILED, exc.message))
             return
         if known is None:
             await self._reports.emit("shadow", rollout.name, version, previous_version=rollout.model.version)
@@ -80,7 +80,7 @@ class ShadowRuns:
     async def _end_with(self, rollout: Rollout, version: str, finding: Finding) -> None:
         tally = rollout.shadow.tally if rollout.shadow else None
         rollout.end_shadow_run()
-        is_ready = finding.outcome is Outcome.HELD
+        is_ready = finding.outcome is GateOutcome.HELD
         state = ChallengerState.READY if is_ready else ChallengerState.REFUSED
         starts = rollout.challenger.starts if rollout.challenger else 1
         is_judged = tally is not None and tally.is_judged_on_alarms

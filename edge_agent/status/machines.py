@@ -82,8 +82,8 @@ def points_in_alarm(alarms: Sequence[Mapping[str, Any]]) -> int:
 
 def driver_problems(unusable: Mapping[str, DriverError], sources: Sequence[SourceSettings]) -> list[dict[str, Any]]:
     """Return what is wrong with drivers of other packages; a source that asks for one says it itself."""
-    said = {source.type for source in sources if isinstance(source, UnusableSource)}
-    return [problem(error.message, None, error.hint) for name, error in unusable.items() if name not in said]
+    named = {source.type for source in sources if isinstance(source, UnusableSource)}
+    return [problem(error.message, None, error.hint) for name, error in unusable.items() if name not in named]
 
 
 def signal_problems(stages: Sequence[SourceStage], snapshots: Sequence[SnapshotStage]) -> list[dict[str, Any]]:

@@ -60,8 +60,8 @@ def update_problems(updates: Mapping[str, Any]) -> list[tuple[str, str]]:
         out.append((f"no new models: {updates['pull_error']}", "the champions score on; check models.pull_url"))
     for champion in updates.get("champions", ()):
         if champion["cannot_alarm"]:
-            told = f"; promoted by {champion['by']} although that was known" if champion["despite"] else ""
-            what = f"model {champion['name']} {champion['version']} watches nothing: {champion['cannot_alarm']}{told}"
+            why = f"; promoted by {champion['by']} although that was known" if champion["despite"] else ""
+            what = f"model {champion['name']} {champion['version']} watches nothing: {champion['cannot_alarm']}{why}"
             out.append((what, _instead(champion)))
         if champion["error"]:
             what = f"model {champion['name']}: {champion['error']}; version {champion['version']} scores on"

@@ -27,7 +27,7 @@ from edge_agent.demo.audit import Audit
 from edge_agent.recordings import Overrides
 from edge_agent.rollout.alarm_record import Totals
 from edge_agent.rollout.challenger_file import Challenger, ChallengerState
-from edge_agent.rollout.inbox import Refused
+from edge_agent.rollout.inbox import RefusedItem
 from edge_agent.rollout.startup import scoring_model
 from edge_agent.settings.load import load_settings
 from edge_agent.status.models import describe_updates
@@ -247,7 +247,7 @@ def test_the_fields_of_model_updates_are_the_documented_ones(site: Path) -> None
     for each in agent.lifecycle.rollouts.values():
         for version in ("0.9.0", each.model.version):
             each.alarms.count(version, each.model.spec, None, Totals(0, 0, 0), 0.0)
-    agent.lifecycle.inbox.refused = (Refused("bundle.tar", "too old", "2026-05-04T12:00:00Z"),)
+    agent.lifecycle.inbox.refused = (RefusedItem("bundle.tar", "too old", "2026-05-04T12:00:00Z"),)
     document = {"model_updates": describe_updates(agent.lifecycle, agent.model_pull)}
     page = {name for name in documented("status") if name.startswith("model_updates.")}
     found = {field for field in fields(document) if field != "model_updates.champions[].challenger"}

@@ -241,8 +241,8 @@ class Meter:
         return self._recorder.alarm(state.subject, end_ns, body)
 
     def _line_event(self, state: ChannelIndicator, line: FaultLineTracker, change: AlarmChange, end_ns: int) -> Event:
-        told = next(data for data in self.lines_of(state) if data["line"] == line.line.value)
-        body = {"state": change.value, "indicator": self.indicator.label, "fault_line": told}
+        found = next(data for data in self.lines_of(state) if data["line"] == line.line.value)
+        body = {"state": change.value, "indicator": self.indicator.label, "fault_line": found}
         return self._recorder.alarm(state.subject, end_ns, body)
 
     def _resume(self, at_ns: int) -> list[Record]:

@@ -11,8 +11,8 @@ from edge_agent.rollout.shadow_gates import (
     AlarmWindows,
     Compared,
     Finding,
+    GateOutcome,
     Gates,
-    Outcome,
     ShadowTally,
     quiet_problem,
 )
@@ -50,14 +50,14 @@ def found(compared: Compared, *, now_s: float = 0.0) -> Finding | None:
 def reason(compared: Compared) -> str:
     finding = found(compared)
     assert finding is not None
-    assert finding.outcome is Outcome.FAILED
+    assert finding.outcome is GateOutcome.FAILED
     return finding.reason
 
 
 def test_a_version_like_its_champion_holds_and_says_its_figures() -> None:
     finding = found(windows())
     assert finding is not None
-    assert finding.outcome is Outcome.HELD
+    assert finding.outcome is GateOutcome.HELD
     assert "100 windows: 0.0% more anomalous" in finding.reason
 
 
@@ -69,7 +69,7 @@ def test_nothing_is_decided_on_too_few_windows() -> None:
 def test_the_time_ends_a_slow_shadow_run() -> None:
     finding = found(windows(MIN_WINDOWS), now_s=3_600.0)
     assert finding is not None
-    assert finding.outcome is Outcome.HELD
+    assert finding.outcome is GateOutcome.HELD
 
 
 def test_one_score_that_is_not_finite_ends_it_at_once() -> None:
@@ -83,7 +83,7 @@ def test_one_failure_ends_it_at_once_and_stays() -> None:
     tally.fail("it failed on a window: x")
     tally.fail("later")
     tally.push(windows())
-    assert tally.finding(0.0) == Finding(Outcome.FAILED, "it failed on a window: x")
+    assert tally.finding(0.0) == Finding(GateOutcome.FAILED, "it failed on a window: x")
     assert tally.windows_total == 0
 
 
@@ -94,7 +94,7 @@ def test_a_slow_version_is_refused_by_its_99th_percentile() -> None:
     tally.push(windows(199))
     finding = tally.finding(0.0)
     assert finding is not None
-    assert finding.outcome is Outcome.HELD, "one slow window in two hundred is not the 99th percentile"
+    assert finding.outcome is GateOutcome.HELD, "one slow window in two hundred is not the 99th percentile"
 
 
 def test_a_version_that_alarms_where_the_champion_does_not_is_refused() -> None:
@@ -110,7 +110,7 @@ def test_alarms_that_the_champion_shares_do_not_count() -> None:
     scores[:40] = 0.9
     finding = found(windows(champion=scores, shadow=scores))
     assert finding is not None
-    assert finding.outcome is Outcome.HELD
+    assert finding.outcome is GateOutcome.HELD
 
 
 def test_while_the_champion_alarms_there_is_no_decision() -> None:
@@ -121,7 +121,7 @@ def test_while_the_champion_alarms_there_is_no_decision() -> None:
 def test_a_version_that_raises_no_alarm_where_the_champion_does_is_refused(missed: int, is_refused: bool) -> None:
     finding = found(windows(alarms={"press.de-x": AlarmWindows(champion=40, missed=missed)}))
     assert finding is not None
-    assert finding.outcome is (Outcome.FAILED if is_refused else Outcome.HELD)
+    assert finding.outcome is (GateOutcome.FAILED if is_refused else GateOutcome.HELD)
     if is_refused:
         assert f"on press.de-x it raises no alarm for {missed} of 40 windows in alarm, more than 50%" in finding.reason
     else:
@@ -144,7 +144,7 @@ def test_what_was_missed_before_a_restart_is_not_forgotten() -> None:
     tally.push(windows())
     finding = tally.finding(0.0)
     assert finding is not None
-    assert finding.outcome is Outcome.FAILED
+    assert finding.outcome is GateOutcome.FAILED
 
 
 def test_a_shadow_run_says_what_it_was_judged_on_and_whether_that_was_anything() -> None:
@@ -193,11 +193,11 @@ def test_a_version_that_does_not_look_at_its_input_is_refused() -> None:
 def test_a_constant_score_is_right_for_a_constant_input() -> None:
     finding = found(windows(champion=np.full(100, 0.1), shadow=np.full(100, 0.2)))
     assert finding is not None
-    assert finding.outcome is Outcome.HELD
+    assert finding.outcome is GateOutcome.HELD
 
 
 def test_a_version_trained_on_something_else_is_refused_unless_the_champion_was_too() -> None:
     assert "80% of the feature values lie outside" in reason(windows(unfamiliar=0.8, champion_unfamiliar=0.1))
     finding = found(windows(unfamiliar=0.8, champion_unfamiliar=0.9))
     assert finding is not None
-    assert finding.outcome is Outcome.HELD
+    assert finding.outcome is GateOutcome.HELD

@@ -12,7 +12,7 @@ from edge_agent.core.features import FeatureSpec
 from edge_agent.errors import BundleError
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.scored_line import ScoredWindows
-from edge_agent.rollout.shadow_gates import Gates, Outcome, ShadowTally
+from edge_agent.rollout.shadow_gates import GateOutcome, Gates, ShadowTally
 from edge_agent.rollout.shadow_run import QUEUED, ShadowRun, incomparable, unfamiliar_share
 from edge_agent.settings import AlarmSettings
 from tests.support.mean_model import WINDOW
@@ -50,7 +50,7 @@ def test_the_champions_features_are_used_again_when_the_spec_is_the_same(model: 
     run.work()
     finding = run.finding(0.0)
     assert finding is not None
-    assert finding.outcome is Outcome.HELD
+    assert finding.outcome is GateOutcome.HELD
 
 
 def test_other_features_are_computed_from_the_same_samples(model: ScoringModel) -> None:
