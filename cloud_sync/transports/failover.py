@@ -105,19 +105,19 @@ class FailoverTransport:
         try:
             settlement = await self._routes[number].send(body, batch_id=batch_id)
         except TransientSyncError as exc:
-            self._note_failure(number, exc)
+            self._record_failure(number, exc)
             if self._active == number:
                 raise
         except (BatchRefusedError, BatchTooLargeError) as exc:
             if not _is_of_somebody_between(exc):
-                self._note_reached(number)
+                self._record_reached(number)
                 raise
             if len(body) < SMALL_BYTES:  # not about its size: whoever says so lets nothing through
-                self._note_failure(number, exc)
+                self._record_failure(number, exc)
             if self._active == number:
                 raise
         else:
-            self._note_reached(number)
+            self._record_reached(number)
             return settlement
         finally:
             await self._rest(number)
@@ -165,7 +165,7 @@ class FailoverTransport:
         self._before_probation, self._probation_left = self._active, self._probation_answers
         self._use(number, None)
 
-    def _note_reached(self, number: int) -> None:
+    def _record_reached(self, number: int) -> None:
         if number != self._active:
             return
         self._failures = 0
@@ -173,7 +173,7 @@ class FailoverTransport:
         if self._came_back and self._now_s() - self._held_since_s >= self._probe_every_s:
             self._probe_wait_s = self._probe_every_s  # it held: what was before is forgotten
 
-    def _note_failure(self, number: int, exc: SyncError) -> None:
+    def _record_failure(self, number: int, exc: SyncError) -> None:
         if number != self._active:  # another send has changed the route meanwhile
             return
         if isinstance(exc, TransientSyncError) and exc.is_centrals and exc.retry_after_s is not None:

@@ -117,7 +117,7 @@ class HttpExchange:
                     headers=more,
                     extensions={"trace": _begun(deadline, asked)},
                 )
-                on_progress.set(deadline.note_unacknowledged)
+                on_progress.set(deadline.record_unacknowledged)
                 async with request as response:
                     moments_us = asked.moments_us()
                     found = await _body(url, response, max_bytes)

@@ -34,7 +34,7 @@ class RequestDeadline:
         self._is_handed_over = self._is_handed_over or is_last
         self._end_in(self._answer_timeout_s)
 
-    def note_unacknowledged(self, left_bytes: int) -> None:
+    def record_unacknowledged(self, left_bytes: int) -> None:
         """Give more time: the other side has acknowledged some of what the kernel held, and so much is left."""
         if self._is_acknowledged:
             return

@@ -108,7 +108,7 @@ class _Notes:
         """Return how many keys of this reading the platform took and then failed."""
         return self._spent.get(row.key, 0)
 
-    def note_spent(self, row: Row) -> None:
+    def record_spent(self, row: Row) -> None:
         self._spent[row.key] = self.spent(row) + 1
         if len(self._spent) > self._most:
             del self._spent[next(iter(self._spent))]
@@ -289,7 +289,7 @@ class SingleReadingTransport:
         content = json.dumps(fields(row, correlation_id=str(uuid.uuid5(_CORRELATION, key)))).encode()
         answer = await client.ask("POST", self._url, body=content, headers=headers, max_bytes=_MAX_ANSWER_BYTES)
         if answer.status == 500:
-            self._notes.note_spent(row)
+            self._notes.record_spent(row)
         verdict = _verdict(answer, sensor_id=row.series.sensor_id, known=self._known)
         if answer.status == 200:
             read_time(self._central_time, answer)

@@ -16,10 +16,10 @@ from cloud_sync.records import Batch, Refusal, Settlement
 
 @dataclass(frozen=True, slots=True)
 class Bisection:
-    """`send` takes body, records in it and batch id; `note_refused` hears of each record that was refused alone."""
+    """`send` takes body, records in it and batch id; `count_refused` hears of each record that was refused alone."""
 
     send: Callable[[bytes, int, str], Awaitable[Settlement]]
-    note_refused: Callable[[SyncError], None] = lambda _: None
+    count_refused: Callable[[SyncError], None] = lambda _: None
 
     async def settle(self, batch: Batch, batch_id: str, reason: SyncError, *, offset: int = 0) -> Settlement:
         """Return what becomes of the records of a batch that was refused for this reason.
@@ -31,7 +31,7 @@ class Bisection:
         if len(batch) == 1:
             if isinstance(reason, BatchTooLargeError) and not reason.is_centrals:
                 raise reason.of_one_record()
-            self.note_refused(reason)
+            self.count_refused(reason)
             code = "too_large" if isinstance(reason, BatchTooLargeError) else "refused"
             return Settlement(0, 0, (Refusal(offset, code, reason.message),))
         middle = len(batch) // 2

@@ -39,14 +39,14 @@ class CircuitBreaker:
     _taken: dict[RecordClass, int] = field(default_factory=dict)
     _suspects: dict[str, int] = field(default_factory=dict)
 
-    def note_answer(self, of: RecordClass, answer: Settlement) -> None:
+    def record_answer(self, of: RecordClass, answer: Settlement) -> None:
         """Close it for this class when something was taken, or was there already."""
         if answer.accepted or answer.duplicates:
             self._taken[of] = self._taken.get(of, 0) + 1
             self._refused_in_a_row.pop(of, None)
             self.held.pop(of, None)
 
-    def note_refused(self, of: RecordClass, number: int = 1) -> bool:
+    def count_refused(self, of: RecordClass, number: int = 1) -> bool:
         """Count refusals, and return whether they are too many in a row to go on without asking."""
         self._refused_in_a_row[of] = self._refused_in_a_row.get(of, 0) + number
         return self._refused_in_a_row[of] >= PATIENCE

@@ -16,7 +16,7 @@ from cloud_sync.outbox.store import Block
 from cloud_sync.records import Settlement
 
 
-def join(blocks: Sequence[Block]) -> bytes:
+def coalesce(blocks: Sequence[Block]) -> bytes:
     """Return one body with the records of blocks of one class, in order. Raises WireFormatError."""
     parts = [wire.decode_columns(block.body) for block in blocks]
     rows = RowColumns.joined([part.rows for part in parts])

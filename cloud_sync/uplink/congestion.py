@@ -106,7 +106,7 @@ class CongestionControl:
 
     # ---- what became of the others
 
-    def note_sent(self, body_bytes: int, *, is_full: bool, is_backlog: bool, now_s: float) -> Flight:
+    def record_sent(self, body_bytes: int, *, is_full: bool, is_backlog: bool, now_s: float) -> Flight:
         """Return the flight of a request that goes out. `is_full`: it carries as much as it may."""
         is_small = body_bytes <= FIRST_BYTES
         is_quiet = is_small and not any(other.body_bytes > FIRST_BYTES for other in self._rate.flying)
@@ -124,7 +124,7 @@ class CongestionControl:
             now_s=now_s,
         )
 
-    def note_answered(self, flight: Flight, *, now_s: float) -> None:
+    def record_answered(self, flight: Flight, *, now_s: float) -> None:
         """Learn from an answer, whatever it said of the records."""
         self._rate.land(flight, now_s=now_s)
         if flight.shows_floor:
@@ -139,9 +139,9 @@ class CongestionControl:
         if flight.is_full and flight.body_bytes >= 0.5 * self._ceiling:
             self._ceiling = min(float(MAX_BODY_BYTES), self._ceiling + self._step)
 
-    def note_failed(self, flight: Flight, *, may_be_size: bool) -> None:
+    def record_failed(self, flight: Flight, *, may_be_size: bool) -> None:
         """Learn from a failure. `may_be_size`: the request was in flight, and a smaller one might have got through."""
-        self.note_gone(flight)
+        self.record_gone(flight)
         self._warm_up = _WARM_UP
         if flight.is_probe:
             if self._undo is not None:
@@ -158,7 +158,7 @@ class CongestionControl:
             self._step = STEP * flight.body_bytes
             self._ceiling = max(1.0, min(self._ceiling, BETA * flight.body_bytes))
 
-    def note_gone(self, flight: Flight) -> None:
+    def record_gone(self, flight: Flight) -> None:
         """Forget a request that will have no answer that says anything of the link."""
         self._rate.lose(flight)
 

@@ -25,11 +25,11 @@ class Gate(Protocol):
         """Return what of these limits one request may use."""
         ...
 
-    def note_taken(self, of: RecordClass | None) -> None:
+    def record_taken(self, of: RecordClass | None) -> None:
         """Hear that records of this class go now; None: nothing waits that may go."""
         ...
 
-    def note_last_call(self) -> None:
+    def record_last_call(self) -> None:
         """Hear that the agent stops: what was only collected may go."""
         ...
 
@@ -51,11 +51,11 @@ class GateOfLinks:
     def trimmed(self, limits: LoadLimits) -> LoadLimits:
         return self._now().trimmed(limits)
 
-    def note_taken(self, of: RecordClass | None) -> None:
-        self._now().note_taken(of)
+    def record_taken(self, of: RecordClass | None) -> None:
+        self._now().record_taken(of)
 
-    def note_last_call(self) -> None:
-        self._metered.note_last_call()
+    def record_last_call(self) -> None:
+        self._metered.record_last_call()
 
     def _now(self) -> Gate:
         return self._metered if self._is_metered() else self._open
@@ -73,6 +73,6 @@ class OpenGate:
     def trimmed(self, limits: LoadLimits) -> LoadLimits:
         return limits
 
-    def note_taken(self, of: RecordClass | None) -> None: ...
+    def record_taken(self, of: RecordClass | None) -> None: ...
 
-    def note_last_call(self) -> None: ...
+    def record_last_call(self) -> None: ...

@@ -99,14 +99,14 @@ class MeteredGate:
         allowed = min(shares, default=float(limits.body_bytes))
         return replace(limits, body_bytes=min(limits.body_bytes, max(LEAST_BODY_BYTES, int(allowed))))
 
-    def note_taken(self, of: RecordClass | None) -> None:
+    def record_taken(self, of: RecordClass | None) -> None:
         """Collect again once all readings that may go have gone, for as long as the budget needs."""
         if of is RecordClass.READING:
             self._is_carrying = True
         elif of is None and self._is_carrying:
             self._collect()
 
-    def note_last_call(self) -> None:
+    def record_last_call(self) -> None:
         self._due_s = self._monotonic_s()
 
     @property

@@ -52,7 +52,7 @@ class Places:
     def begin_round(self) -> None:
         self.without = frozenset(self._none if self._monotonic_s() < self._offer_at_s else ())
 
-    def note_none(self, of: RecordClass, because: NoPlaceError) -> None:
+    def record_none(self, of: RecordClass, because: NoPlaceError) -> None:
         """Hold this class back for a while."""
         if of not in self._none:
             logger.warning("records of the class %s are held: %s", of.value, because.message)
@@ -60,7 +60,7 @@ class Places:
         self._offer_at_s = self._monotonic_s() + AGAIN_S
         self.without |= {of}
 
-    def note_answer(self, of: RecordClass, answer: Settlement) -> None:
+    def record_answer(self, of: RecordClass, answer: Settlement) -> None:
         """Learn from an answer: whoever takes one has a place for the class, who refuses one for that would again."""
         if of in self._none and answer.accepted + answer.duplicates:
             logger.info("the central has a place for records of the class %s; what was held is sent", of.value)

@@ -39,7 +39,7 @@ from cloud_sync.records import RecordClass, Refusal, Settlement
 from cloud_sync.transports.base import Transport
 from cloud_sync.uplink.bisect import Bisection
 from cloud_sync.uplink.circuit_breaker import CircuitBreaker, NothingTakenError, refused_altogether
-from cloud_sync.uplink.coalesce import coalesced_id, join, part_of
+from cloud_sync.uplink.coalesce import coalesce, coalesced_id, part_of
 from cloud_sync.uplink.gate import Gate, OpenGate
 from cloud_sync.uplink.pacing import BACKOFF_FIRST_S
 from cloud_sync.uplink.places import Places
@@ -112,7 +112,7 @@ class Uplink:
     async def drain(self) -> bool:
         """Deliver everything that waits, once. False when something had to stay."""
         self._window.hold_backlog(0.0)
-        self._gate.note_last_call()
+        self._gate.record_last_call()
         return await self._try_drain() and not self._breaker.held and not self._places.without
 
     async def _try_drain(self) -> bool:
@@ -129,9 +129,9 @@ class Uplink:
         if self._failure is None and self._breaker.held and self.state.link is not LinkState.REFUSES_ALL:
             await self._say_held()
         if self._failure is not None:
-            self._note_failure(self._failure)
+            self._record_failure(self._failure)
             return False
-        self._note_nothing_waits()
+        self._record_nothing_waits()
         if self.state.last_settled_ns is not None and await self._places.give_back():
             self._wake.set()
         return True
@@ -183,7 +183,7 @@ class Uplink:
             except NothingTakenError as nothing:
                 await self._hold(nothing, load)
             except NoPlaceError as exc:
-                self._note_no_place(load.blocks[0].record_class, exc)
+                self._record_no_place(load.blocks[0].record_class, exc)
             except SyncError as exc:
                 self._fail(exc)
         self._changed.set()  # its slot is free
@@ -201,7 +201,7 @@ class Uplink:
                 without=withheld.union(self._breaker.held, self._places.without),
                 busy=self._window.busy(has_backlog=self._scheduler.has_backlog),
             )
-        self._gate.note_taken(None if load is None else load.blocks[0].record_class)
+        self._gate.record_taken(None if load is None else load.blocks[0].record_class)
         return load
 
     def _fail(self, exc: SyncError) -> None:
@@ -220,7 +220,7 @@ class Uplink:
         """False when they have to go one by one, so that what cannot be taken is found."""
         blocks = load.blocks
         try:
-            body = await asyncio.to_thread(join, blocks)
+            body = await asyncio.to_thread(coalesce, blocks)
         except WireFormatError:
             return False
         self._window.count_coalesced(blocks, body)
@@ -248,15 +248,15 @@ class Uplink:
             # We cannot cut what we cannot read: it goes to the dead letters whole, never lost.
             return Settlement(0, 0, (Refusal(WHOLE_BLOCK, "unreadable_block", exc.message),))
 
-        def note_refused(exc: SyncError) -> None:
-            if self._breaker.note_refused(of):
+        def count_refused(exc: SyncError) -> None:
+            if self._breaker.count_refused(of):
                 raise NothingTakenError(of, exc.message)
 
         async def send(body: bytes, count: int, batch_id: str) -> Settlement:
             return await self._send(body, count, batch_id, of)
 
         try:
-            return await Bisection(send, note_refused).settle(batch, block.batch_id, reason)
+            return await Bisection(send, count_refused).settle(batch, block.batch_id, reason)
         except NothingTakenError:
             if not await self._probe.takes_some_of(block) and not await self._takes_others(of, [block]):
                 raise
@@ -268,7 +268,7 @@ class Uplink:
         if refusal is None:
             return
         of = blocks[0].record_class
-        if self._breaker.note_refused(of, len(blocks)) and not await self._takes_others(of, blocks):
+        if self._breaker.count_refused(of, len(blocks)) and not await self._takes_others(of, blocks):
             raise NothingTakenError(of, f"{refusal.code}: {refusal.detail}")
 
     async def _takes_others(self, of: RecordClass, refused: Sequence[Block]) -> bool:
@@ -303,9 +303,9 @@ class Uplink:
         else:
             await self._say_held()
 
-    def _note_no_place(self, of: RecordClass, exc: NoPlaceError) -> None:
+    def _record_no_place(self, of: RecordClass, exc: NoPlaceError) -> None:
         """Nobody failed: what was found to have no place for these has answered."""
-        self._places.note_none(of, exc)
+        self._places.record_none(of, exc)
         if self.state.link in (LinkState.STARTING, LinkState.OFFLINE) and self._failure is None:
             self._note(LinkState.ONLINE, None, None)
 
@@ -315,8 +315,8 @@ class Uplink:
         """One request. Raises BatchTooLargeError without asking when as much was too large before."""
         with self._window.request(len(body), count, load):
             answer = checked(await self._transport.send(body, batch_id=batch_id), count)
-        self._breaker.note_answer(of, answer)
-        self._places.note_answer(of, answer)
+        self._breaker.record_answer(of, answer)
+        self._places.record_answer(of, answer)
         sent_bytes = self.state.sent_bytes_total + len(body)
         self.state = replace(self.state, sent_bytes_total=sent_bytes, measured=self._window.measured)
         return answer
@@ -330,12 +330,12 @@ class Uplink:
                 raise
             for block, settlement in settled:  # a full disk may still take a smaller transaction
                 await asyncio.to_thread(self._outbox.settle, block, settlement, now_us=now_us)
-                self._note_settled(block, settlement)
+                self._record_settled(block, settlement)
             return
         for block, settlement in settled:
-            self._note_settled(block, settlement)
+            self._record_settled(block, settlement)
 
-    def _note_settled(self, block: Block, settlement: Settlement) -> None:
+    def _record_settled(self, block: Block, settlement: Settlement) -> None:
         now_ns, state = self._now_ns(), self.state
         if settlement.refused:
             first = settlement.refused[0]
@@ -376,12 +376,12 @@ class Uplink:
         since_ns = self.state.since_ns if self.state.link is link else self._now_ns()
         self.state = replace(self.state, link=link, since_ns=since_ns, failures=0, error=error, hint=hint)
 
-    def _note_nothing_waits(self) -> None:
+    def _record_nothing_waits(self) -> None:
         """An outbox that could not be read or settled can be again; of the link this says nothing."""
         if self.state.link is LinkState.BLOCKED:
             self._note(LinkState.STARTING if self.state.last_settled_ns is None else LinkState.ONLINE, None, None)
 
-    def _note_failure(self, exc: SyncError) -> None:
+    def _record_failure(self, exc: SyncError) -> None:
         if isinstance(exc, TransientSyncError) and not exc.is_centrals:
             self._window.forget_too_large()
         before, self.state = self.state, failed(self.state, exc, now_ns=self._now_ns())

@@ -106,7 +106,7 @@ class Window:
             raise BatchTooLargeError(f"{body_bytes} bytes are more than the central took before")
         if self._bucket is not None:
             self._bucket.take(body_bytes, now_s=now_s)
-        flight = self._control.note_sent(
+        flight = self._control.record_sent(
             body_bytes,
             is_full=load is not None and load.is_full and load.count == count,
             is_backlog=load is not None and load.queue is Queue.BACKLOG,
@@ -115,18 +115,18 @@ class Window:
         is_certain = False
         try:
             yield
-            self._control.note_answered(flight, now_s=self._monotonic_s())
+            self._control.record_answered(flight, now_s=self._monotonic_s())
             is_certain = True
         except BatchTooLargeError:
             self._too_large.note(body_bytes, now_s=self._monotonic_s())
             raise
         except TransientSyncError as exc:
-            self._control.note_failed(flight, may_be_size=exc.was_in_flight)
+            self._control.record_failed(flight, may_be_size=exc.was_in_flight)
             is_certain = True
             raise
         finally:
             if not is_certain:
-                self._control.note_gone(flight)
+                self._control.record_gone(flight)
 
     def forget_too_large(self) -> None:
         """Forget it: who said it lets nothing through, whatever its size."""

@@ -111,7 +111,7 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
             )
         lines += [f"         {words}" for words in link_lines(central)]
         lines += [
-            f"         {words}" for words in _proxy(central) + _way(central, now) + _no_place(central, outbox or {})
+            f"         {words}" for words in _proxy(central) + _route(central, now) + _no_place(central, outbox or {})
         ]
         lines += _took_over(central.get("took_over"), now)
         lines += _reconciled(central.get("reconcile") or {}, now)
@@ -165,15 +165,16 @@ def _proxy(central: dict[str, Any]) -> list[str]:
     return [f"through the proxy at {proxy['url']} ({proxy['from']})"] if proxy else []
 
 
-def _way(central: dict[str, Any], now: datetime) -> list[str]:
-    """Said when it is not what `central.url` shows by itself."""
-    preferred = central.get("way_instead_of")
-    if preferred is None and central.get("way") in (None, "https", "single"):
+def _route(central: dict[str, Any], now: datetime) -> list[str]:
+    """Return the route in use, unless the configured address shows it by itself."""
+    route, preferred = central.get("way"), central.get("way_instead_of")
+    scheme, has_scheme, _ = (central.get("url") or "").partition("://")
+    if route is None or (preferred is None and has_scheme and scheme.startswith(route.removesuffix("s"))):
         return []
     instead = f" instead of {preferred}" if preferred else ""
     since = f" since {ago(central['way_since'], now)}" if central.get("way_since") else ""
     verb = "delivers" if central["state"] in _DELIVERS else "tries it"
-    return [f"{verb} over {central['way']}{instead}{since}"]
+    return [f"{verb} over {route}{instead}{since}"]
 
 
 def _no_place(central: dict[str, Any], outbox: dict[str, Any]) -> list[str]:

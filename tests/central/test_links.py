@@ -124,7 +124,7 @@ async def test_profile_and_budget_are_about_the_metered_link_alone(site: tuple[S
     link = metered_link(settings, meter, clock, is_synced=lambda: True, in_use=lambda: transport.route.link)
     async with contextlib.aclosing(_Closing(transport)):
         await send(transport)
-        link.gate.note_taken(None)
+        link.gate.record_taken(None)
         assert not link.gate.withheld(), "Ethernet collects nothing"
         assert link.metered is not None
         assert link.metered.state.budgets[0].used_bytes == 0

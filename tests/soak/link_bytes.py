@@ -158,7 +158,7 @@ class Gateway:
         self.outbox = Outbox(settings.gateway.state_dir / "outbox.db", max_bytes=50_000_000, gateway_id=GATEWAY)
         link = metered_link(settings, meter, self._clock, is_synced=lambda: True)
         self._gate = link.gate
-        self._gate.note_last_call = lambda: None  # type: ignore[method-assign]  # `drain` is one round here, no stop
+        self._gate.record_last_call = lambda: None  # type: ignore[method-assign]  # `drain` is one round here, no stop
         policy = replace(policy_of(settings.central), stagger_s=0.0)
         self._uplink = Uplink(
             self.outbox, transport, policy=policy, gate=self._gate,

@@ -46,14 +46,14 @@ class TakeOvers:
         self._back_at_s = float("-inf")
         self.total = 0
 
-    def note_connected(self) -> None:
+    def record_connected(self) -> None:
         self._connected_s = self._now_s()
 
-    def note_failed_sign_in(self) -> None:
+    def record_failed_sign_in(self) -> None:
         """Forget what went before: the broker is away or does not let us in, so it was no other client."""
         self._in_a_row = 0
 
-    def note_lost(self, *, is_certain: bool, is_unexplained: bool) -> TakeOver | None:
+    def record_lost(self, *, is_certain: bool, is_unexplained: bool) -> TakeOver | None:
         """Return the take-over that a lost connection looks like, or None.
 
         `is_certain`: the broker said that another client took over; `is_unexplained`: it closed without a word.

@@ -187,7 +187,7 @@ class MqttTransport:
             )
             if self._use.meter is not None:
                 self._use.meter.add(LinkBytes(payload=len(body)))
-            sent.taken.add_done_callback(lambda done: self._note_taken(done, sent.answer))
+            sent.taken.add_done_callback(lambda done: self._record_taken(done, sent.answer))
             async with asyncio.timeout(self._answer_timeout_s):
                 return await sent.answer
         except TimeoutError as exc:
@@ -216,7 +216,7 @@ class MqttTransport:
             was_in_flight=True,
         )
 
-    def _note_taken(self, taken: asyncio.Future[int], answer: asyncio.Future[tuple[bytes, str]]) -> None:
+    def _record_taken(self, taken: asyncio.Future[int], answer: asyncio.Future[tuple[bytes, str]]) -> None:
         """What the broker's PUBACK means for the send that waits; a good one means nothing yet."""
         error: BaseException | None = None
         if not taken.cancelled():
@@ -247,8 +247,8 @@ class MqttTransport:
         link = Link(
             self._broker,
             client_id=self._client_id,
-            on_message=lambda message: self._note_message(link, message),
-            on_lost=lambda error: self._note_lost(link, error),
+            on_message=lambda message: self._record_message(link, message),
+            on_lost=lambda error: self._record_lost(link, error),
             will=None if states == "off" else Will(self._topics.state, OFFLINE, retain=retain),
             max_in_flight=self._max_in_flight,
             connection=self._connection,
@@ -256,7 +256,7 @@ class MqttTransport:
         )
         try:
             await link.open()
-            self._take_overs.note_connected()
+            self._take_overs.record_connected()
             async with asyncio.timeout(self._connection.connect_timeout_s):
                 await link.subscribe(self._topics.answer, retained=False)
                 if states != "off":
@@ -268,7 +268,7 @@ class MqttTransport:
             await link.close()
             if self._lost is not None and self._lost[0] is exc:
                 raise self._lost[1] from exc
-            self._take_overs.note_failed_sign_in()
+            self._take_overs.record_failed_sign_in()
             raise
         except asyncio.CancelledError:
             await link.close()
@@ -296,7 +296,7 @@ class MqttTransport:
             with contextlib.suppress(SyncError):  # the next send meets the same error and says it
                 await self._connected_link()
 
-    def _note_message(self, link: Link, message: Message) -> None:
+    def _record_message(self, link: Link, message: Message) -> None:
         called, sent = self._answered(message)
         if sent is None or sent.answer.done() or message.retain or message.topic != self._topics.answer:
             self.unexpected_total += 1
@@ -314,7 +314,7 @@ class MqttTransport:
         named = said_in(message.payload).get("batch_id")
         return (named, self._sent_as(named)) if isinstance(named, str) else ("", None)
 
-    def _note_lost(self, link: Link, error: SyncError) -> None:
+    def _record_lost(self, link: Link, error: SyncError) -> None:
         if self._closed:
             return
         if link.is_leaving:
@@ -322,7 +322,7 @@ class MqttTransport:
             return
         said = error
         is_certain = link.lost_code == errors.TAKEN_OVER
-        taken_over = self._take_overs.note_lost(is_certain=is_certain, is_unexplained=link.ended_without_a_word)
+        taken_over = self._take_overs.record_lost(is_certain=is_certain, is_unexplained=link.ended_without_a_word)
         if taken_over is not None:
             error = errors.taken_over(
                 self._broker,

@@ -37,39 +37,39 @@ def left_s(timeout: asyncio.Timeout) -> float:
 async def test_a_body_that_was_taken_whole_has_as_long_as_a_slow_link_needs_for_it():
     async with waiting(6_000) as (deadline, timeout):
         deadline.go_on(is_last=True)
-        deadline.note_unacknowledged(0)
+        deadline.record_unacknowledged(0)
         assert left_s(timeout) == pytest.approx(TIMEOUT_S + 6_000 / SLOWEST_BYTES_PER_S, abs=SLACK_S)
 
 
 async def test_one_that_nobody_takes_has_no_more_and_a_huge_one_not_for_ever():
     async with waiting(6_000) as (deadline, timeout):
         deadline.go_on(is_last=True)
-        deadline.note_unacknowledged(512)
+        deadline.record_unacknowledged(512)
         assert left_s(timeout) <= TIMEOUT_S
     async with waiting(10**9) as (deadline, timeout):
         deadline.go_on(is_last=True)
-        deadline.note_unacknowledged(0)
+        deadline.record_unacknowledged(0)
         assert left_s(timeout) <= (1 + MOST_MORE) * TIMEOUT_S
 
 
 async def test_what_was_taken_moves_it_once():
     async with waiting(100) as (deadline, timeout):
         deadline.go_on(is_last=True)
-        deadline.note_unacknowledged(0)
+        deadline.record_unacknowledged(0)
         ends_s = timeout.when()
         for left_bytes in (0, 5, 0):
             await asyncio.sleep(0.01)
-            deadline.note_unacknowledged(left_bytes)
+            deadline.record_unacknowledged(left_bytes)
         assert timeout.when() == ends_s
 
 
 async def test_a_first_piece_that_was_taken_is_not_the_whole():
     async with waiting(50_000) as (deadline, timeout):
         deadline.go_on()
-        deadline.note_unacknowledged(0)
+        deadline.record_unacknowledged(0)
         assert left_s(timeout) <= TIMEOUT_S
         deadline.go_on(is_last=True)
-        deadline.note_unacknowledged(0)
+        deadline.record_unacknowledged(0)
         assert left_s(timeout) > 2 * TIMEOUT_S
 
 

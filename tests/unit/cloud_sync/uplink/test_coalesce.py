@@ -16,7 +16,7 @@ from cloud_sync.errors import OutboxUnavailableError
 from cloud_sync.outbox.store import Block, Outbox
 from cloud_sync.records import Refusal, Row, Settlement
 from cloud_sync.transports.memory import Fault, MemoryTransport, RefuseIndex
-from cloud_sync.uplink.coalesce import join, part_of
+from cloud_sync.uplink.coalesce import coalesce, part_of
 from cloud_sync.uplink.scheduler import LIVE_BLOCKS
 from cloud_sync.uplink.sender import LinkState, Policy, Uplink
 from tests.support.blocks import block_of, fresh_rows
@@ -169,7 +169,7 @@ def test_answer_is_parted_by_position_and_repeats_go_to_the_oldest(outbox: Outbo
 
 def test_joined_body_holds_the_rows_of_all_blocks_in_order(outbox: Outbox):
     rows = store(outbox, 3, 4, 5)
-    assert wire.decode(join(blocks_in(outbox, 3))).rows == tuple(rows)
+    assert wire.decode(coalesce(blocks_in(outbox, 3))).rows == tuple(rows)
 
 
 # ---- several at a time

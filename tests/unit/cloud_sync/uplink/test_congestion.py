@@ -26,18 +26,18 @@ class Link:
             size = body_bytes or self.control.body_bytes(is_backlog=True, now_s=self.now_s)
             pair = self.control.backlog_slots(now_s=self.now_s)
             flights = [
-                self.control.note_sent(size, is_full=True, is_backlog=True, now_s=self.now_s) for _ in range(pair)
+                self.control.record_sent(size, is_full=True, is_backlog=True, now_s=self.now_s) for _ in range(pair)
             ]
             for flight in flights:
                 self.now_s += size / self.bytes_per_s
-                self.control.note_answered(flight, now_s=self.now_s + self.rtt_s)
+                self.control.record_answered(flight, now_s=self.now_s + self.rtt_s)
             self.now_s += self.rtt_s
 
     def fail(self, *, may_be_size: bool, body_bytes: int | None = None) -> None:
         size = body_bytes or self.control.body_bytes(is_backlog=True, now_s=self.now_s)
-        flight = self.control.note_sent(size, is_full=True, is_backlog=True, now_s=self.now_s)
+        flight = self.control.record_sent(size, is_full=True, is_backlog=True, now_s=self.now_s)
         self.now_s += 30.0
-        self.control.note_failed(flight, may_be_size=may_be_size)
+        self.control.record_failed(flight, may_be_size=may_be_size)
 
     @property
     def size(self) -> int:

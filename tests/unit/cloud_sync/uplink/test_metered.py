@@ -66,9 +66,9 @@ class World(FakeTransport):
         )
 
     def carry_request(self, gate: MeteredGate) -> None:
-        gate.note_taken(RecordClass.READING)
+        gate.record_taken(RecordClass.READING)
         self.carried += REQUEST_BYTES
-        gate.note_taken(None)
+        gate.record_taken(None)
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_first_readings_go_at_once_and_the_next_are_collected():
     world = World()
     gate = world.gate()
     assert gate.withheld() == NOTHING
-    gate.note_taken(None)  # nothing is there yet: still open
+    gate.record_taken(None)  # nothing is there yet: still open
     assert gate.withheld() == NOTHING
     world.carry_request(gate)
     assert gate.withheld() == READINGS
@@ -114,8 +114,8 @@ def test_first_readings_go_at_once_and_the_next_are_collected():
 def test_an_event_alone_begins_no_collection():
     world = World()
     gate = world.gate()
-    gate.note_taken(RecordClass.EVENT)
-    gate.note_taken(None)
+    gate.record_taken(RecordClass.EVENT)
+    gate.record_taken(None)
     assert gate.withheld() == NOTHING
 
 
@@ -123,7 +123,7 @@ def test_at_the_stop_what_was_collected_may_go():
     world = World()
     gate = world.gate()
     world.carry_request(gate)
-    gate.note_last_call()
+    gate.record_last_call()
     assert gate.withheld() == NOTHING
 
 
@@ -182,7 +182,7 @@ def test_ahead_of_the_pace_older_readings_wait_and_newest_go_less_often():
     assert gate.withheld() == NOTHING
     assert gate.level is Level.NEWEST
     assert gate.backlog_wait_s() == ASK_AGAIN_S
-    gate.note_taken(None)
+    gate.record_taken(None)
     gate._opened_bytes = world.carried
     world.carry_request(gate)
     world.now_s = INTERVAL_S

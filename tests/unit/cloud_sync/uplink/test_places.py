@@ -121,7 +121,7 @@ async def test_a_full_outbox_is_asked_again_later() -> None:
 async def test_nothing_goes_back_to_who_refused_it() -> None:
     letters = Letters()
     places = Places(letters, Readings(has_place=True), monotonic_s=Clock())
-    places.note_answer(RecordClass.EVENT, Settlement(0, 0, (Refusal(0, NO_EVENTS, "none"),)))
+    places.record_answer(RecordClass.EVENT, Settlement(0, 0, (Refusal(0, NO_EVENTS, "none"),)))
     assert not await places.give_back()
     assert letters.asked == 0
 

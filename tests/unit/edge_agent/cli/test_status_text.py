@@ -100,7 +100,7 @@ def test_file_that_was_taken_away_and_old_files_that_were_removed_are_told() -> 
 
 CENTRAL: dict[str, Any] = {
     "state": "online", "since": "2026-05-04T11:59:00Z", "error": None, "last_settled": None,
-    "way": "https", "way_since": None, "way_instead_of": None, "takes_events": True,
+    "url": "https://central.test", "way": "https", "way_since": None, "way_instead_of": None, "takes_events": True,
 }  # fmt: skip
 OUTBOX: dict[str, Any] = {"records": 0, "file_bytes": 4096}
 

@@ -13,9 +13,9 @@ class Clock:
 
 
 def lost_after(clock: Clock, rivals: TakeOvers, lasted_s: float, *, is_certain: bool = False) -> TakeOver | None:
-    rivals.note_connected()
+    rivals.record_connected()
     clock.now_s += lasted_s
-    return rivals.note_lost(is_certain=is_certain, is_unexplained=not is_certain)
+    return rivals.record_lost(is_certain=is_certain, is_unexplained=not is_certain)
 
 
 def test_what_the_broker_says_is_certain_at_once_and_the_absence_grows():
@@ -63,10 +63,10 @@ def test_both_are_told_though_one_stays_away_first():
         comes = min(back_at_s, key=lambda name: back_at_s[name])
         clock.now_s = max(clock.now_s, back_at_s.pop(comes))
         if holder is not None:
-            lost = boxes[holder].note_lost(is_certain=False, is_unexplained=True)
+            lost = boxes[holder].record_lost(is_certain=False, is_unexplained=True)
             told |= {holder} if lost else set()
             back_at_s[holder] = clock.now_s + (lost.stays_away_s if lost else 0.5)
-        boxes[comes].note_connected()
+        boxes[comes].record_connected()
         holder = comes
     assert told == {"a", "b"}
 
@@ -75,9 +75,9 @@ def test_a_line_that_breaks_is_no_suspicion():
     clock = Clock()
     rivals = TakeOvers(now_s=clock)
     for _ in range(10):
-        rivals.note_connected()
+        rivals.record_connected()
         clock.now_s += 1.0
-        assert rivals.note_lost(is_certain=False, is_unexplained=False) is None
+        assert rivals.record_lost(is_certain=False, is_unexplained=False) is None
 
 
 def test_a_broker_that_was_away_in_between_was_killed_and_not_taken_over():
@@ -85,7 +85,7 @@ def test_a_broker_that_was_away_in_between_was_killed_and_not_taken_over():
     rivals = TakeOvers(now_s=clock)
     for _ in range(10):
         assert lost_after(clock, rivals, 1.0) is None
-        rivals.note_failed_sign_in()
+        rivals.record_failed_sign_in()
 
 
 def test_after_a_long_peace_the_count_begins_again():
