@@ -61,7 +61,7 @@ def package(tmp_path: Path) -> Iterator[None]:
     (source,) = blocks("python")
     entries = tomllib.loads(blocks("toml")[0])["project"]["entry-points"]
     assert list(entries) == [GROUP]
-    with installed(tmp_path / "site-packages", {"folder_transport": source}, entries[GROUP], group=GROUP):
+    with installed(tmp_path / "site-packages", {"folder_transport.py": source}, entries[GROUP], group=GROUP):
         yield
 
 

@@ -45,7 +45,7 @@ class Options(BaseModel):
 
 @contextlib.contextmanager
 def package(folder: Path, source: str) -> Iterator[None]:
-    with installed(folder, {"radio_transport": source}, {"radio": "radio_transport:KIND"}, group=GROUP):
+    with installed(folder, {"radio_transport.py": source}, {"radio": "radio_transport:KIND"}, group=GROUP):
         yield
 
 
@@ -66,8 +66,8 @@ async def failure(folder: Path, source: str, options: dict[str, object] | None =
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("raise OSError('no modem')", "of the package example cannot be loaded: OSError: no modem"),
-        ("raise SystemExit(1)", "of the package example cannot be loaded: SystemExit: 1"),
+        ("raise OSError('no modem')", "of the package edge-example cannot be loaded: OSError: no modem"),
+        ("raise SystemExit(1)", "of the package edge-example cannot be loaded: SystemExit: 1"),
         ("import nowhere_to_be_found", "cannot be loaded: ModuleNotFoundError"),
         ("OTHER = 1", "cannot be loaded: AttributeError"),
         ("KIND = 1", "radio_transport:KIND is a int, not a TransportKind"),
