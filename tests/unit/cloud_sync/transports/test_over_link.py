@@ -35,8 +35,8 @@ async def test_one_that_is_raised_again_names_it_once() -> None:
 
     transport = OverLink("lte", Repeats())
     await failure_of(transport)
-    assert (await failure_of(transport)).said == "over lte: no answer"
+    assert (await failure_of(transport)).full_message == "over lte: no answer"
 
 
 async def test_without_links_nothing_is_added() -> None:
-    assert TransientSyncError("no answer").said == "no answer"
+    assert TransientSyncError("no answer").full_message == "no answer"
