@@ -23,6 +23,7 @@ from edge_agent.demo.stack import Stack, prepare_folders
 from edge_agent.demo.view import as_line, render, windows_scored
 from edge_agent.errors import ConfigurationError
 from edge_agent.installation.state_lock import only_one
+from edge_agent.status.words import counted
 
 LOOK_EVERY_S: Final = 0.5
 ENDED_WITHIN_S: Final = 4 * STOP_TIMEOUT_S  # three children, one after the other, and the count of the keys
@@ -60,10 +61,10 @@ def _only_demo(state_dir: Path) -> Iterator[None]:
 async def _run(stack: Stack, signals: StopSignals, *, duration_s: float | None, as_json: bool) -> dict[str, Any] | None:
     signals.attach()
     stop = signals.asked
-    _say("starting the central with its database, the plant and the gateway ...")
+    _print_line("starting the central with its database, the plant and the gateway ...")
     async with stack.running(stop):
         if stop.is_set():
-            _say("stopped while starting")
+            _print_line("stopped while starting")
             return None
         started_s = time.monotonic()
         if as_json or not sys.stdout.isatty():
@@ -71,7 +72,7 @@ async def _run(stack: Stack, signals: StopSignals, *, duration_s: float | None, 
         else:
             await _watch_screen(stack, stop, started_s, duration_s)
         ran_s = time.monotonic() - started_s
-        _say("stopping: the gateway delivers what it has, then keys are counted on both sides ...")
+        _print_line("stopping: the gateway delivers what it has, then keys are counted on both sides ...")
         result, last = await stack.finish()
     return _summary(result, last, ran_s)
 
@@ -89,7 +90,7 @@ async def _watch_lines(stack: Stack, stop: asyncio.Event, started_s: float, dura
     while not _is_over(stop, started_s, duration_s):
         snapshot, elapsed_s = await stack.look(), time.monotonic() - started_s
         if elapsed_s >= next_line_s:
-            _say(as_line(snapshot, elapsed_s))
+            _print_line(as_line(snapshot, elapsed_s))
             next_line_s += LINE_EVERY_S
         await _pause(stop, LOOK_EVERY_S)
 
@@ -104,7 +105,7 @@ async def _pause(stop: asyncio.Event, seconds: float) -> None:
             await stop.wait()
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
@@ -129,6 +130,6 @@ def _as_text(summary: dict[str, Any], state_dir: Path) -> str:
         f"{summary['readings']} readings made durable by the gateway, {summary['rows_committed']} of them committed "
         f"at the central, {summary['waiting']} waiting\n"
         f"lost {summary['lost']}, doubled {summary['duplicated']} (counted by keys on both sides)\n"
-        f"{summary['alarms']} alarms, {summary['gaps']} gaps\n"
+        f"{counted(summary['alarms'], 'alarm')}, {counted(summary['gaps'], 'gap')}\n"
         f"The state is in {state_dir}; the next run continues from it."
     )

@@ -25,10 +25,10 @@ def end_in_words(command: Callable[[], object]) -> None:
         finally:
             sys.stdout.flush()  # here, where a failure can still be said
     except ConfigurationError as exc:
-        _say(exc)
+        _print_error(exc)
         sys.exit(EXIT_CONFIGURATION)
     except EdgeError as exc:
-        _say(exc)
+        _print_error(exc)
         sys.exit(EXIT_DEGRADED)
     except BrokenPipeError:
         # The reader (`| head`) has gone; nothing is left to say to it.
@@ -36,10 +36,12 @@ def end_in_words(command: Callable[[], object]) -> None:
         sys.exit(EXIT_DEGRADED)
     except OutputError as exc:
         _drop_output()
-        _say(EdgeError(f"what this command prints cannot be written: {exc.strerror}", hint="where does it go to?"))
+        _print_error(
+            EdgeError(f"what this command prints cannot be written: {exc.strerror}", hint="where does it go to?")
+        )
         sys.exit(EXIT_DEGRADED)
     except Exception as exc:  # noqa: BLE001 - nobody is left below to catch it; the agent's parts are supervised
-        _say(_unexpected(exc))
+        _print_error(_unexpected(exc))
         sys.exit(EXIT_DEGRADED)
 
 
@@ -64,7 +66,7 @@ def _unexpected(exc: Exception) -> EdgeError:
     )
 
 
-def _say(exc: EdgeError) -> None:
+def _print_error(exc: EdgeError) -> None:
     print(f"edge-agent: {exc.message}", file=sys.stderr)
     if exc.hint:
         print(f"  {exc.hint}", file=sys.stderr)

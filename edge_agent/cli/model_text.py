@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from edge_agent.status.words import counted
+
 REFUSED_SHOWN: Final = 3
 
 
@@ -32,7 +34,9 @@ def _champion(champion: dict[str, Any]) -> list[str]:
         lines += _judges(label, champion)
     if champion["is_on_probation"]:
         unwatched = f"; its silence is not watched: {champion['unwatched']}" if champion["unwatched"] else ""
-        lines.append(f"{label} is on probation, {champion['probation_windows'] or 0} windows so far{unwatched}")
+        lines.append(
+            f"{label} is on probation, {counted(champion['probation_windows'] or 0, 'window')} so far{unwatched}"
+        )
     challenger = champion["challenger"]
     if challenger is not None:
         lines += _challenger(champion["name"], challenger)
@@ -68,7 +72,7 @@ def _challenger(name: str, challenger: dict[str, Any]) -> list[str]:
     label = f"{name} {challenger['version']}"
     if challenger["state"] == "shadow":
         skipped = f", {challenger['skipped']} passed over" if challenger["skipped"] else ""
-        lines = [f"{label} scores beside the champion, {challenger['windows'] or 0} windows so far{skipped}"]
+        lines = [f"{label} scores beside the champion, {counted(challenger['windows'] or 0, 'window')} so far{skipped}"]
         return lines + ([f"  waits: {challenger['waits']}"] if challenger["waits"] else [])
     if challenger["state"] == "ready":
         waits = [f"  waits: {challenger['waits']}"] if challenger["waits"] else []

@@ -31,6 +31,7 @@ from edge_agent.settings import Settings
 from edge_agent.settings.load import load_settings
 from edge_agent.settings.toml_file import find_settings_file
 from edge_agent.status.outbox import describe_bounds, describe_outbox, describe_put_aside
+from edge_agent.status.words import counted
 
 
 def show_stats(config: Path | None, *, as_json: bool) -> None:
@@ -161,12 +162,11 @@ def recover_file(config: Path | None, source: Path, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"file": str(source), **dataclasses.asdict(done)}))
         return
-    besides = (
-        f"; {done.dead_letters} dead letters and {done.gaps} gaps besides" if done.dead_letters + done.gaps else ""
-    )
+    kept = f"; {counted(done.dead_letters, 'dead letter')} and {counted(done.gaps, 'gap')} besides"
+    besides = kept if done.dead_letters + done.gaps else ""
     print(
-        f"{done.blocks} blocks ({done.records} records) recovered from {source.name}, {done.already_there} blocks "
-        f"already there, {done.unreadable} unreadable{besides}"
+        f"{counted(done.blocks, 'block')} ({counted(done.records, 'record')}) recovered from {source.name}, "
+        f"{counted(done.already_there, 'block')} already there, {done.unreadable} unreadable{besides}"
     )
 
 

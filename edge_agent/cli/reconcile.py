@@ -22,6 +22,7 @@ from edge_agent.errors import ConfigurationError
 from edge_agent.settings.load import load_settings
 from edge_agent.settings.toml_file import find_settings_file
 from edge_agent.status.reconciliation import asking
+from edge_agent.status.words import counted
 
 EXIT_EQUAL: Final = 0
 EXIT_DIFFERENT: Final = 1
@@ -89,7 +90,7 @@ def as_text(document: dict[str, Any]) -> str:
     if document["from"] is None:
         return "nothing to compare yet: the ledger needs one whole hour"
     span = f"{document['from']} to {document['to']}"
-    head = f"{document['rows']} rows in {document['sensor_hours']} sensor-hours, {span}"
+    head = f"{counted(document['rows'], 'row')} in {counted(document['sensor_hours'], 'sensor-hour')}, {span}"
     differing = document["differences"]
     if not differing:
         return "\n".join([f"{head}: the central has them all", *_not_compared(document)])

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from edge_agent.errors import EdgeError
 from edge_agent.recordings import Recording
+from edge_agent.status.words import counted
 
 _AFTER_S: Final = 2.0
 """Work that is done in less needs no progress."""
@@ -91,7 +92,7 @@ class Progress:
         if self._total > 1:
             print(
                 f"{self._total} files: {self.n_scored} scored, {self.n_refused} refused;"
-                f" {self.n_results} results, {self.n_anomalous} anomalous"
-                + (f"; {self.n_faults} files with a sensor fault" if self.n_faults else ""),
+                f" {counted(self.n_results, 'result')}, {self.n_anomalous} anomalous"
+                + (f"; {counted(self.n_faults, 'file')} with a sensor fault" if self.n_faults else ""),
                 file=sys.stderr,
             )

@@ -40,7 +40,7 @@ def as_line(snapshot: Snapshot, elapsed_s: float) -> str:
     alarms = ", ".join(subject + (f" ({n})" if n > 1 else "") for subject, n in raised.items()) or "none"
     return (
         f"{elapsed_s:5.0f} s  {windows_scored(gateway)} windows scored, {gateway['outbox'].get('records', 0)} waiting, "
-        f"{central.get('rows', 0)} rows committed, {gateway['gaps']['total']} gaps, alarms: {alarms}"
+        f"{central.get('rows', 0)} rows committed, {counted(gateway['gaps']['total'], 'gap')}, alarms: {alarms}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Which installation this is and its how-manieth start, kept in the state folder: `identity.json`.
+"""Which installation this is and how often it was started, kept in the state folder: `identity.json`.
 
 Constraints
 - The number rises before anything is sent, and is on the disk when it does: no two starts have the same one.

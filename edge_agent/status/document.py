@@ -200,8 +200,10 @@ def _delivery_problems(inputs: StatusInputs) -> list[dict[str, Any]]:
     out = []
     uplink, writer = inputs.uplink, inputs.writer
     if inputs.clock_set_back.since_ns is not None:
-        told = problem(inputs.clock_set_back.detail, inputs.clock_set_back.since_ns, "check the clock of the device")
-        out.append(in_utc(told, inputs.utc_us))
+        set_back = problem(
+            inputs.clock_set_back.detail, inputs.clock_set_back.since_ns, "check the clock of the device"
+        )
+        out.append(in_utc(set_back, inputs.utc_us))
     if inputs.outbox_error is not None:
         out.append(problem(f"the outbox cannot be read: {inputs.outbox_error}", None, "check the disk or flash card"))
     if writer.error is not None:

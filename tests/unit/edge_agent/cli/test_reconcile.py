@@ -116,7 +116,7 @@ def documents(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
 @pytest.mark.usefixtures("outbox")
 def test_equal_sides_exit_with_zero(site: Path, central: FakeCentral, capsys: pytest.CaptureFixture[str]):
     assert reconcile(site, hours=4, as_json=False) == 0
-    assert "100 rows in 1 sensor-hours" in (said := capsys.readouterr().out)
+    assert "100 rows in 1 sensor-hour" in (said := capsys.readouterr().out)
     assert "the central has them all" in said
     assert central.keys == ["secret-key"]
     assert central.asked[0]["gateway_id"] == ["gw-1"]

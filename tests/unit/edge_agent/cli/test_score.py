@@ -64,11 +64,11 @@ def test_what_was_assumed_and_a_summary_are_said_at_the_end(tmp_path: Path, caps
     (tmp_path / "b.csv").write_text("T [degC]\n20.5\n")
     (tmp_path / "c.csv").write_text("0.5\n")
     assert score([tmp_path], as_json=False) == 1
-    overrides = capsys.readouterr().err
-    assert "a.csv: converted from mg to g" in overrides
-    assert "were read at the model's, 20480 Hz" in overrides
-    assert "c.csv: 0.00 s is shorter than one window" in overrides
-    assert overrides.splitlines()[-1] == "3 files: 1 scored, 2 refused; 1 results, 1 anomalous"
+    stderr = capsys.readouterr().err
+    assert "a.csv: converted from mg to g" in stderr
+    assert "were read at the model's, 20480 Hz" in stderr
+    assert "c.csv: 0.00 s is shorter than one window" in stderr
+    assert stderr.splitlines()[-1] == "3 files: 1 scored, 2 refused; 1 result, 1 anomalous"
 
 
 def test_words_of_the_command_line_that_mean_nothing_are_refused() -> None:
@@ -82,8 +82,8 @@ def test_words_of_the_command_line_that_mean_nothing_are_refused() -> None:
 def test_a_rate_that_does_not_fit_is_told_by_who_said_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.csv").write_text("# fs = 48000\n" + "0.5\n" * 5000)
     assert score([tmp_path / "a.csv"]) == 1
-    assert "at 48000 Hz, the model was trained at 20480 Hz" in (overrides := capsys.readouterr().err)
-    assert overrides.rstrip().endswith("(that is the rate the file says)")
+    assert "at 48000 Hz, the model was trained at 20480 Hz" in (stderr := capsys.readouterr().err)
+    assert stderr.rstrip().endswith("(that is the rate the file says)")
 
 
 @pytest.fixture(scope="module")

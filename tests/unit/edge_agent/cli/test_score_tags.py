@@ -81,10 +81,10 @@ def test_a_parquet_table_scores_as_the_text_does(tmp_path: Path, capsys: pytest.
 
 def test_missing_columns_are_named_with_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     columns = {name.replace("Torque [Nm]", "Torqe"): values for name, values in MILLING.items() if name != "Type"}
-    code, lines, overrides = scored(capsys, table(tmp_path / "mill.csv", columns), FOREST)
+    code, lines, stderr = scored(capsys, table(tmp_path / "mill.csv", columns), FOREST)
     assert (code, lines) == (1, [])
-    assert "mill.csv has no column for torque_nm (nearest: 'Torqe'), type_l, type_m" in overrides
-    assert "the model takes air_temperature_k, process_temperature_k" in overrides
+    assert "mill.csv has no column for torque_nm (nearest: 'Torqe'), type_l, type_m" in stderr
+    assert "the model takes air_temperature_k, process_temperature_k" in stderr
 
 
 def test_another_unit_is_converted_or_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,9 +94,9 @@ def test_another_unit_is_converted_or_refused(tmp_path: Path, capsys: pytest.Cap
     _, (plain,), _ = scored(capsys, table(tmp_path / "b.csv", MILLING), FOREST)
     assert converted["score_mean"] == pytest.approx(plain["score_mean"])
     columns = {name.replace("Air temperature [K]", "Air temperature [degC]"): v for name, v in MILLING.items()}
-    code, lines, overrides = scored(capsys, table(tmp_path / "c.csv", columns), FOREST)
+    code, lines, stderr = scored(capsys, table(tmp_path / "c.csv", columns), FOREST)
     assert (code, lines) == (1, [])
-    assert "column 3 'Air temperature [degC]' is in degC, air_temperature_k is in K" in overrides
+    assert "column 3 'Air temperature [degC]' is in degC, air_temperature_k is in K" in stderr
 
 
 def test_a_row_with_a_missing_value_is_not_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,18 +136,18 @@ def test_rows_nearer_than_the_step_are_sampled_and_farther_ones_refused(
 ) -> None:
     _, (line,), _ = scored(capsys, readings(tmp_path / "a.csv", step_s=100), HISTORY)
     assert line["rows"] == 14
-    code, lines, overrides = scored(capsys, readings(tmp_path / "b.csv", step_s=900), HISTORY)
+    code, lines, stderr = scored(capsys, readings(tmp_path / "b.csv", step_s=900), HISTORY)
     assert (code, lines) == (1, [])
-    assert "its rows are 900 s apart, anomaly_detector_refined_v2 was trained on readings 300 s apart" in overrides
+    assert "its rows are 900 s apart, anomaly_detector_refined_v2 was trained on readings 300 s apart" in stderr
 
 
 def test_a_forecast_needs_dates_and_says_which_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, (line,), _ = scored(capsys, readings(tmp_path / "a.csv", column="T"), FORECAST)
     assert (line["rows"], line["columns"]) == (40, {"value": "T"})
     undated = table(tmp_path / "b.csv", {"time (s)": range(40), "value": VALUES})
-    code, _, overrides = scored(capsys, undated, FORECAST)
+    code, _, stderr = scored(capsys, undated, FORECAST)
     assert code == 1
-    assert "needs the date" in overrides
+    assert "needs the date" in stderr
     untimed = table(tmp_path / "c.csv", {"value": VALUES})
     assert "has no time column" in scored(capsys, untimed, FORECAST)[2]
 
@@ -156,9 +156,9 @@ def test_of_several_columns_one_is_named(tmp_path: Path, capsys: pytest.CaptureF
     path = tmp_path / "a.csv"
     stamps = START + (np.arange(40) * STEP_S).astype("timedelta64[s]")
     table(path, {"time": stamps, "T [degC]": VALUES, "p [bar]": VALUES / 10})
-    code, _, overrides = scored(capsys, path, HISTORY)
+    code, _, stderr = scored(capsys, path, HISTORY)
     assert code == 1
-    assert "--columns NAME says which: T [degC], p [bar]" in overrides
+    assert "--columns NAME says which: T [degC], p [bar]" in stderr
     code, lines, _ = scored(capsys, path, HISTORY, columns=("T", "p [bar]"))
     assert [line["columns"]["value"] for line in lines] == ["T [degC]", "p [bar]"]
     assert [line["rows"] for line in lines] == [40, 40]
