@@ -68,7 +68,7 @@ class ScoreEntry(Strict):
 
 
 class ForecastEntry(Strict):
-    """The model foretells the next reading. `trained_on` are its inputs; `min_max` those scaled outside of its file."""
+    """The model forecasts the next reading. `trained_on` are its inputs; `min_max` those scaled outside of its file."""
 
     trained_on: tuple[Text, ...] = Field(min_length=1)
     min_max: dict[str, tuple[Finite, Finite]] = Field(default_factory=dict)

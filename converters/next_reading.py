@@ -24,7 +24,7 @@ from converters.kinds import SourceDescription, check_known_order, describe
 
 @dataclass(frozen=True, slots=True)
 class NextReading:
-    """How a model foretells. `min_max` are columns that were scaled in front of it, outside of its file: (low, high) of
+    """How a model forecasts. `min_max` are columns that were scaled in front of it, outside of its file: (low, high) of
     the training values. `scale` is what a difference is counted in, None for the robust one of the healthy rows."""
 
     trained_on: tuple[str, ...]
