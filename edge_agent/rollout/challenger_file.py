@@ -71,7 +71,7 @@ def read_challenger(folder: Path) -> Challenger | None:
 
 
 def write_challenger(folder: Path, challenger: Challenger) -> None:
-    """Raises BundleError when the folder cannot be written."""
+    """Write the file. Raises BundleError when the folder cannot be written."""
     try:
         with locked(folder):
             replace_file(folder / CHALLENGER_FILE, challenger.model_dump_json() + "\n")
@@ -83,7 +83,7 @@ def write_challenger(folder: Path, challenger: Challenger) -> None:
 
 
 def forget_challenger(folder: Path) -> None:
-    """Raises BundleError when the folder cannot be written."""
+    """Remove the file. Raises BundleError when the folder cannot be written."""
     try:
         with locked(folder):
             remove_file(folder / CHALLENGER_FILE)

@@ -26,8 +26,8 @@ from tests.support.bundle_workshop import AI4I, Workshop, make_workshop
 REPOSITORY = Path(__file__).parents[2]
 NOW = "2026-05-04T12:00:00Z"
 
-# One process walks a version's whole way: in, on trial, ready, champion, back, next one in. The counted calls are
-# those by which Python changes names and syncs; `write` to a file that has no name yet changes nothing.
+# One process takes a version through its whole rollout: in, shadow run, ready, champion, back, next one in. The counted
+# calls are those by which Python changes names and syncs; `write` to a file that has no name yet changes nothing.
 CHILD = """
 import os, signal, sys
 from pathlib import Path

@@ -181,7 +181,7 @@ class Meter:
         return extractor.extract_at(samples, np.full(samples.shape[:2], speed.hz))
 
     def _pass_unusable(self, c: int, window: NDArray[np.float32], end_ns: int, speed: Speed | None) -> list[Record]:
-        """Bad samples are the sensor's fault; a speed at which nothing is defined is not."""
+        """Begin a gap: bad samples are the sensor's fault, a speed at which nothing is defined is not."""
         fault = self.states[c].fault
         if np.isfinite(window).all() and window.max() > window.min():
             at = "" if speed is None else f" at a speed of {speed.hz:.3g} Hz"
