@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from cloud_sync.central.cli.main import main as cli
+from cloud_sync.central.cli import main as cli
 from cloud_sync.central.database.store import Store
 from cloud_sync.columns import ColumnBatch
 from cloud_sync.records import Batch, Settlement
