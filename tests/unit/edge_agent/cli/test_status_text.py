@@ -167,3 +167,9 @@ def test_status_text_says_when_and_what_was_compared():
     assert "not compared: away" in text
     reconcile["differences"] = 2
     assert "differences in 2 sensor hours" in as_text(document, now)
+
+
+def test_files_in_the_state_folder_that_are_not_the_agents_are_named() -> None:
+    text = as_text(document(central=CENTRAL, box={"unexpected_files": ["notes.txt"]}), NOW)
+    assert "STATE    files that are not the agent's, left alone: notes.txt" in text
+    assert "STATE  " not in as_text(document(central=CENTRAL, box=None), NOW)

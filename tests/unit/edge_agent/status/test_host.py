@@ -10,7 +10,7 @@ import pytest
 from edge_agent.health.file_systems import Durability, FileSystem
 from edge_agent.health.memory import Memory
 from edge_agent.installation.starts import DIED, Start
-from edge_agent.status.host import HostHealth, describe_host, host_problems
+from edge_agent.status.host import HostHealth, describe_host, host_problems, unexpected_in_words
 
 MB = 1 << 20
 STATE = Path("/var/lib/edge-agent")
@@ -72,3 +72,10 @@ def test_a_socket_that_is_elsewhere_is_said_with_both_places() -> None:
     host = replace(SOUND, refused="/run/x cannot be made: Read-only file system", answers_at=STATE / "edge-agent.sock")
     assert "/run/x cannot be made: Read-only file system; recording goes on" in said(host)
     assert f"it answers at {STATE}/edge-agent.sock" in said(host)
+
+
+def test_files_that_are_not_the_agents_are_named_and_no_problem() -> None:
+    host = replace(SOUND, unexpected_files=("backup", "notes.txt"))
+    assert host_problems(host) == []
+    assert describe_host(host)["unexpected_files"] == ["backup", "notes.txt"]
+    assert unexpected_in_words(STATE, host.unexpected_files).endswith("they are left alone: backup, notes.txt")
