@@ -9,7 +9,6 @@ Constraints
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -139,41 +138,26 @@ def _numbers(row: dict[str, str], names: tuple[str, ...], path: Path, line: int,
 
 def _required(given: str | None, spec: FeatureSpecEntry) -> str:
     if given is None:
-        raise CardError(
-            f"the workshop has no reference for the features of {spec.extractor} as asked for here",
-            where="files.golden_features",
-            hint="compute the golden inputs' features with the code the model was trained with, save them as .npy or "
-            "CSV, and name that file",
-        )
+        raise _no_reference(spec)
     return given
+
+
+def _no_reference(spec: FeatureSpecEntry) -> CardError:
+    return CardError(
+        f"the workshop has no reference for the features of {spec.extractor} as asked for here",
+        where="files.golden_features",
+        hint="compute the golden inputs' features with the code the model was trained with, save them as .npy or "
+        "CSV, and name that file",
+    )
 
 
 def _by_reference(samples: NDArray[np.float32], spec: FeatureSpecEntry) -> Rows:
     from converters.proof import reference_features as reference  # librosa takes seconds to import
 
-    mfcc: dict[str, float | int | str | bool] = {
-        "target_rate_hz": reference.MFCC_RATE_HZ,
-        "resampler": reference.MFCC_RESAMPLER,
-        "n_mfcc": reference.MFCC_COUNT,
-        "n_fft": reference.MFCC_FFT,
-        "hop_length": reference.MFCC_HOP,
-        "n_mels": reference.MFCC_MELS,
-    }
     names = [feature.name for feature in spec.features]
-    known: dict[str, tuple[tuple[str, ...], dict[str, float | int | str | bool], Callable[[Rows], Rows]]] = {
-        "vibration": (
-            reference.VIBRATION_NAMES,
-            {},
-            lambda windows: reference.vibration(windows, sample_rate_hz=spec.sample_rate_hz),
-        ),
-        "mfcc_mean": (
-            reference.MFCC_NAMES,
-            mfcc,
-            lambda windows: reference.mfcc_mean(windows, sample_rate_hz=int(spec.sample_rate_hz)),
-        ),
-    }
-    columns, parameters, compute = known.get(spec.extractor, ((), {}, np.asarray))
-    if not set(names) <= set(columns) or spec.parameters != parameters:
-        _required(None, spec)
+    known = reference.REFERENCES.get(spec.extractor)
+    if known is None or not set(names) <= set(known.names) or spec.parameters != known.parameters:
+        raise _no_reference(spec)
     windows = reference.cut(samples, window=spec.window_samples, hop=spec.hop_samples)
-    return np.asarray(compute(windows)[..., [columns.index(name) for name in names]], np.float64)
+    columns = [known.names.index(name) for name in names]
+    return np.asarray(known.compute(windows, spec.sample_rate_hz)[..., columns], np.float64)

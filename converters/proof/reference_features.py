@@ -8,6 +8,8 @@ Constraints
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import librosa
@@ -124,3 +126,30 @@ def _positive_spectrum(windows: Windows, sample_rate_hz: float) -> tuple[Windows
     frequencies = np.fft.fftfreq(windows.shape[-1], 1.0 / sample_rate_hz)
     positive = frequencies > 0
     return np.abs(np.fft.fft(windows, axis=-1))[..., positive], np.asarray(frequencies[positive], np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A family's features by its source libraries: (..., window) and a rate in Hz -> (..., len(names))."""
+
+    names: tuple[str, ...]
+    parameters: Mapping[str, float | int | str | bool]
+    compute: Callable[[Windows, float], NDArray[np.float64]]
+
+
+REFERENCES: Final[Mapping[str, Reference]] = {
+    "vibration": Reference(VIBRATION_NAMES, {}, lambda windows, rate_hz: vibration(windows, sample_rate_hz=rate_hz)),
+    "mfcc_mean": Reference(
+        MFCC_NAMES,
+        {
+            "target_rate_hz": MFCC_RATE_HZ,
+            "resampler": MFCC_RESAMPLER,
+            "n_mfcc": MFCC_COUNT,
+            "n_fft": MFCC_FFT,
+            "hop_length": MFCC_HOP,
+            "n_mels": MFCC_MELS,
+        },
+        lambda windows, rate_hz: mfcc_mean(windows, sample_rate_hz=int(rate_hz)),
+    ),
+}
+"""By family, each with the only parameters it is the reference for."""
