@@ -1,4 +1,4 @@
-"""What the central said about a batch, from JSON, the same whichever way it came.
+"""What the central said about a batch, from JSON, the same over HTTPS and MQTT.
 
 Constraints
 - Only a well-formed answer about this very batch, after COMMIT, is a settlement.

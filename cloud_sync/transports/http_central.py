@@ -44,7 +44,7 @@ def failure_of(
 ) -> TransientSyncError | CredentialsError | BatchTooLargeError | BatchRefusedError:
     """Return which of our errors an answer but 200 is.
 
-    Only what the central itself says is about the key or the batch; anybody else's answer is about the way to it. That
+    Only what the central itself says is about the key or the batch; anybody else's is about the route to it. That
     a body of few `sent_bytes` is too large is believed of a central that proves it.
     """
     if not known.is_its_answer(answer):

@@ -144,7 +144,7 @@ class HttpExchange:
             proxy = forward_of(where, self._connection)
         if proxy is None:
             return None
-        offered = [way.split()[0] for way in answer.headers.get_list("Proxy-Authenticate") if way.split()]
+        offered = [method.split()[0] for method in answer.headers.get_list("Proxy-Authenticate") if method.split()]
         refusal = refused_by_http(proxy, answer.status, f"{where.host}:{where.port or 80}", offered=offered)
         return TransientSyncError(f"{url}: {refusal.words}", hint=refusal.hint)
 

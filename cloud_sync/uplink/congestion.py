@@ -24,7 +24,7 @@ from cloud_sync.uplink.link_measure import DeliveryRate, Flight, Floor
 from cloud_sync.uplink.parallel import Parallel
 
 LEAST_TIME_S: Final = 0.5
-"""Live data waits for at most the requests on the way; at half a second each nobody notices."""
+"""Live data waits for at most the requests in flight; at half a second each nobody notices."""
 
 FIRST_BYTES: Final = 4_096
 """The first request of a run, and the least that is aimed at: the 600 bytes around a body stay a small part."""

@@ -106,17 +106,17 @@ def refused_by_http(proxy: Proxy, status: int, target: str, *, offered: list[str
 
 
 def _socks(proxy: Proxy, host: str, port: int) -> Handshake:
-    ways = bytes([_NO_SIGN_IN] if proxy.username is None else [_NO_SIGN_IN, _WITH_PASSWORD])
-    yield bytes([5, len(ways)]) + ways
-    version, way = yield 2
+    methods = bytes([_NO_SIGN_IN] if proxy.username is None else [_NO_SIGN_IN, _WITH_PASSWORD])
+    yield bytes([5, len(methods)]) + methods
+    version, method = yield 2
     if version != 5:
         raise _not_its_kind(proxy, "a SOCKS 5 proxy")
-    if way == _NONE_OF_THEM:
+    if method == _NONE_OF_THEM:
         wants = "a user name and password" if proxy.username is None else "another way to sign in than a password"
         raise StepError(f"{proxy.said} wants {wants}", hint=proxy.sign_in_hint)
-    if way == _WITH_PASSWORD and proxy.username is not None:
+    if method == _WITH_PASSWORD and proxy.username is not None:
         yield from _sign_in(proxy, proxy.username)
-    elif way != _NO_SIGN_IN:
+    elif method != _NO_SIGN_IN:
         raise _not_its_kind(proxy, "a SOCKS 5 proxy")
     yield b"\x05\x01\x00" + _socks_address(host) + port.to_bytes(2, "big")
     version, reply, _, kind = yield 4

@@ -25,8 +25,8 @@ class Clock:
         return self.now_s
 
 
-class Ways:
-    """A failover over two memory transports that share what is stored, as two ways to one central do."""
+class Routes:
+    """A failover over two memory transports that share what is stored, as two routes to one central do."""
 
     def __init__(self, *, after_failures: int = 2, retry_after_s: float | None = None) -> None:
         self.preferred = MemoryTransport(name="first", retry_after_s=retry_after_s)
@@ -52,78 +52,78 @@ class Ways:
         return self.preferred.sent_total, self.fallback.sent_total
 
 
-async def test_the_preferred_way_is_used_while_it_works():
-    ways = Ways()
+async def test_the_preferred_route_is_used_while_it_works():
+    routes = Routes()
     for _ in range(5):
-        await ways.send()
-    assert ways.sent == (5, 0)
-    assert ways.transport.route.name == "first"
+        await routes.send()
+    assert routes.sent == (5, 0)
+    assert routes.transport.route.name == "first"
 
 
-async def test_the_way_changes_after_the_given_failures_and_the_batch_goes_at_once():
-    ways = Ways(after_failures=3)
-    ways.preferred.reachable = False
-    await ways.fail(2)
-    assert (await ways.send()).accepted == 6
-    assert ways.sent == (3, 1)
-    assert ways.transport.route.name == "second"
-    assert ways.transport.switches_total == 1
+async def test_the_route_changes_after_the_given_failures_and_the_batch_goes_at_once():
+    routes = Routes(after_failures=3)
+    routes.preferred.reachable = False
+    await routes.fail(2)
+    assert (await routes.send()).accepted == 6
+    assert routes.sent == (3, 1)
+    assert routes.transport.route.name == "second"
+    assert routes.transport.switches_total == 1
 
 
 async def test_failures_that_are_not_in_a_row_change_nothing():
-    ways = Ways(after_failures=2)
+    routes = Routes(after_failures=2)
     for _ in range(4):
-        ways.preferred.script(Fault.UNREACHABLE)
-        await ways.fail(1)
-        await ways.send()
-    assert ways.fallback.sent_total == 0
+        routes.preferred.script(Fault.UNREACHABLE)
+        await routes.fail(1)
+        await routes.send()
+    assert routes.fallback.sent_total == 0
 
 
-async def test_the_preferred_way_is_tried_again_later_and_taken_back():
-    ways = Ways(after_failures=1)
-    ways.preferred.script(Fault.UNREACHABLE)
-    await ways.send()
-    ways.clock.now_s += PROBE_EVERY_S / 2
-    await ways.send()
-    assert ways.sent == (1, 2)
-    ways.clock.now_s += PROBE_EVERY_S
-    await ways.send()
-    await ways.send()
-    assert ways.sent == (3, 2)
-    assert ways.transport.route.name == "first"
+async def test_the_preferred_route_is_tried_again_later_and_taken_back():
+    routes = Routes(after_failures=1)
+    routes.preferred.script(Fault.UNREACHABLE)
+    await routes.send()
+    routes.clock.now_s += PROBE_EVERY_S / 2
+    await routes.send()
+    assert routes.sent == (1, 2)
+    routes.clock.now_s += PROBE_EVERY_S
+    await routes.send()
+    await routes.send()
+    assert routes.sent == (3, 2)
+    assert routes.transport.route.name == "first"
 
 
 async def test_a_probe_that_fails_costs_nothing_and_the_next_one_is_as_far_away():
-    ways = Ways(after_failures=1)
-    ways.preferred.reachable = False
-    await ways.send()
-    ways.clock.now_s += PROBE_EVERY_S
-    await ways.send()
-    await ways.send()
-    assert ways.sent == (2, 3)
-    assert ways.transport.route.name == "second"
+    routes = Routes(after_failures=1)
+    routes.preferred.reachable = False
+    await routes.send()
+    routes.clock.now_s += PROBE_EVERY_S
+    await routes.send()
+    await routes.send()
+    assert routes.sent == (2, 3)
+    assert routes.transport.route.name == "second"
 
 
-async def test_a_fallback_that_fails_too_gives_the_preferred_way_its_turn():
-    ways = Ways(after_failures=2)
-    ways.preferred.reachable = ways.fallback.reachable = False
-    await ways.fail(6)
-    ways.preferred.reachable = True
+async def test_a_fallback_that_fails_too_gives_the_preferred_route_its_turn():
+    routes = Routes(after_failures=2)
+    routes.preferred.reachable = routes.fallback.reachable = False
+    await routes.fail(6)
+    routes.preferred.reachable = True
     async with asyncio.timeout(10):
-        while ways.transport.route.name != "first":
+        while routes.transport.route.name != "first":
             try:
-                await ways.send()
+                await routes.send()
             except TransientSyncError:
                 continue
-    assert set(ways.preferred.rows) | set(ways.preferred.events) == keys_of(batch())
+    assert set(routes.preferred.rows) | set(routes.preferred.events) == keys_of(batch())
 
 
-async def test_an_answer_that_was_lost_on_one_way_counts_once_over_the_other():
-    ways = Ways(after_failures=1)
-    ways.preferred.script(Fault.ANSWER_LOST)
-    settlement = await ways.send()
+async def test_an_answer_that_was_lost_on_one_route_counts_once_over_the_other():
+    routes = Routes(after_failures=1)
+    routes.preferred.script(Fault.ANSWER_LOST)
+    settlement = await routes.send()
     assert (settlement.accepted, settlement.duplicates) == (0, 6)
-    assert set(ways.preferred.rows) | set(ways.preferred.events) == keys_of(batch())
+    assert set(routes.preferred.rows) | set(routes.preferred.events) == keys_of(batch())
 
 
 @pytest.mark.parametrize(
@@ -135,77 +135,77 @@ async def test_an_answer_that_was_lost_on_one_way_counts_once_over_the_other():
     ],
 )
 async def test_what_somebody_must_mend_or_cut_is_not_hidden_by_the_other_way(fault: Fault, error: type[SyncError]):
-    ways = Ways(after_failures=1)
-    ways.preferred.script(fault, fault)
+    routes = Routes(after_failures=1)
+    routes.preferred.script(fault, fault)
     for _ in range(2):
         with pytest.raises(error):
-            await ways.send()
-    assert ways.sent == (2, 0)
+            await routes.send()
+    assert routes.sent == (2, 0)
 
 
 async def test_refused_credentials_are_said_at_each_probe_and_delivery_goes_on_between():
-    ways = Ways(after_failures=1)
-    ways.preferred.script(Fault.UNREACHABLE, Fault.WRONG_KEY)
-    await ways.send()
-    ways.clock.now_s += PROBE_EVERY_S
+    routes = Routes(after_failures=1)
+    routes.preferred.script(Fault.UNREACHABLE, Fault.WRONG_KEY)
+    await routes.send()
+    routes.clock.now_s += PROBE_EVERY_S
     with pytest.raises(CredentialsError):
-        await ways.send()
-    await ways.send()
-    assert ways.sent == (2, 2)
+        await routes.send()
+    await routes.send()
+    assert routes.sent == (2, 2)
 
 
-async def test_a_batch_refused_at_a_probe_shows_that_the_preferred_way_is_back():
-    ways = Ways(after_failures=1)
-    ways.preferred.script(Fault.UNREACHABLE, Fault.UNREADABLE)
-    await ways.send()
-    ways.clock.now_s += PROBE_EVERY_S
+async def test_a_batch_refused_at_a_probe_shows_that_the_preferred_route_is_back():
+    routes = Routes(after_failures=1)
+    routes.preferred.script(Fault.UNREACHABLE, Fault.UNREADABLE)
+    await routes.send()
+    routes.clock.now_s += PROBE_EVERY_S
     with pytest.raises(BatchRefusedError):
-        await ways.send()
-    assert ways.transport.route.name == "first"
+        await routes.send()
+    assert routes.transport.route.name == "first"
 
 
 async def test_a_busy_central_is_busy_on_either_way():
-    ways = Ways(after_failures=1, retry_after_s=2.0)
-    ways.preferred.script(Fault.BUSY, Fault.BUSY)
+    routes = Routes(after_failures=1, retry_after_s=2.0)
+    routes.preferred.script(Fault.BUSY, Fault.BUSY)
     for _ in range(2):
         with pytest.raises(TransientSyncError) as caught:
-            await ways.send()
+            await routes.send()
         assert caught.value.retry_after_s == 2.0
-    assert ways.sent == (2, 0)
+    assert routes.sent == (2, 0)
 
 
 async def test_cancellation_passes_and_counts_as_no_failure():
-    ways = Ways(after_failures=1)
-    ways.preferred.script(Fault.SILENT)
-    sending = asyncio.create_task(ways.send())
-    await ways.preferred.heard.wait()
+    routes = Routes(after_failures=1)
+    routes.preferred.script(Fault.SILENT)
+    sending = asyncio.create_task(routes.send())
+    await routes.preferred.heard.wait()
     sending.cancel()
     await asyncio.wait([sending])
     assert sending.cancelled()
-    await ways.send()
-    assert ways.sent == (2, 0)
+    await routes.send()
+    assert routes.sent == (2, 0)
 
 
-async def test_both_ways_are_closed():
-    ways = Ways()
-    await ways.transport.close()
-    assert ways.preferred.closed
-    assert ways.fallback.closed
+async def test_both_routes_are_closed():
+    routes = Routes()
+    await routes.transport.close()
+    assert routes.preferred.closed
+    assert routes.fallback.closed
 
 
-async def test_which_way_delivers_and_since_when_can_be_told():
-    ways = Ways(after_failures=1)
-    assert ways.transport.route == Route("first")
-    ways.preferred.script(Fault.UNREACHABLE)
-    ways.clock.now_s = 7.0
-    await ways.send()
-    assert ways.transport.route == Route("second", since_ns=7_000_000_000, instead_of="first")
-    ways.clock.now_s = 7.0 + PROBE_EVERY_S
-    await ways.send()
-    assert ways.transport.route == Route("first", since_ns=107_000_000_000)
+async def test_which_route_delivers_and_since_when_can_be_told():
+    routes = Routes(after_failures=1)
+    assert routes.transport.route == Route("first")
+    routes.preferred.script(Fault.UNREACHABLE)
+    routes.clock.now_s = 7.0
+    await routes.send()
+    assert routes.transport.route == Route("second", since_ns=7_000_000_000, instead_of="first")
+    routes.clock.now_s = 7.0 + PROBE_EVERY_S
+    await routes.send()
+    assert routes.transport.route == Route("first", since_ns=107_000_000_000)
 
 
-class Three(Ways):
+class Three(Routes):
     """An order of three: the cable, a modem, and the last resort."""
 
     def __init__(self) -> None:
@@ -304,13 +304,13 @@ class Connected(MemoryTransport):
         self.is_connected = False
 
 
-def connected_ways() -> tuple[Ways, Connected, Connected]:
-    ways = Ways(after_failures=1)
-    ways.preferred, ways.fallback = Connected(), Connected()
-    ways.transport = FailoverTransport(
-        ways.preferred, ways.fallback, after_failures=1, probe_every_s=PROBE_EVERY_S, now_s=ways.clock
+def connected_routes() -> tuple[Routes, Connected, Connected]:
+    routes = Routes(after_failures=1)
+    routes.preferred, routes.fallback = Connected(), Connected()
+    routes.transport = FailoverTransport(
+        routes.preferred, routes.fallback, after_failures=1, probe_every_s=PROBE_EVERY_S, now_s=routes.clock
     )
-    return ways, ways.preferred, ways.fallback
+    return routes, routes.preferred, routes.fallback
 
 
 @pytest.mark.parametrize(
@@ -323,26 +323,26 @@ def connected_ways() -> tuple[Ways, Connected, Connected]:
     ],
 )
 async def test_whatever_a_probe_finds_only_the_route_in_use_stays_connected(fault: Fault | None, error):
-    ways, first, second = connected_ways()
+    routes, first, second = connected_routes()
     first.script(Fault.UNREACHABLE, fault)
-    await ways.send()
+    await routes.send()
     assert (first.is_connected, second.is_connected) == (False, True)
-    ways.clock.now_s += PROBE_EVERY_S
+    routes.clock.now_s += PROBE_EVERY_S
     with contextlib.nullcontext() if error is None else pytest.raises(error):
-        await ways.send()
+        await routes.send()
     assert first.sent_total == 2
-    in_use = ways.transport.in_use
+    in_use = routes.transport.in_use
     assert (first.is_connected, second.is_connected) == (in_use is first, in_use is second)
 
 
 async def test_a_late_answer_over_a_route_that_was_left_keeps_it_not_connected():
-    ways, first, second = connected_ways()
+    routes, first, second = connected_routes()
     first.waits_for = let_through = asyncio.Event()
-    late = asyncio.create_task(ways.send("late"))
+    late = asyncio.create_task(routes.send("late"))
     await asyncio.sleep(0)
     first.waits_for = None
     first.script(Fault.UNREACHABLE)
-    await ways.send()
+    await routes.send()
     let_through.set()
     assert (await late).accepted == 6
     assert (first.is_connected, second.is_connected) == (False, True)
@@ -355,28 +355,28 @@ def test_one_route_is_no_failover():
 
 async def test_somebody_between_who_lets_nothing_through_changes_the_route_whatever_he_says():
     for status in (413, 403):
-        ways = Ways()
-        ways.preferred.somebody_says = status
+        routes = Routes()
+        routes.preferred.somebody_says = status
         with pytest.raises((TransientSyncError, BatchTooLargeError)):
-            await ways.send()
-        assert (await ways.send()).accepted == 6
-        assert ways.transport.route.name == "second"
+            await routes.send()
+        assert (await routes.send()).accepted == 6
+        assert routes.transport.route.name == "second"
 
-        ways.clock.now_s = PROBE_EVERY_S  # he is still there: the probe costs nothing
-        assert (await ways.send()).duplicates == 6
-        assert ways.transport.route.name == "second"
+        routes.clock.now_s = PROBE_EVERY_S  # he is still there: the probe costs nothing
+        assert (await routes.send()).duplicates == 6
+        assert routes.transport.route.name == "second"
 
-        ways.preferred.somebody_says = None
-        ways.clock.now_s = 2 * PROBE_EVERY_S
-        await ways.send()
-        assert ways.transport.route.name == "first"
+        routes.preferred.somebody_says = None
+        routes.clock.now_s = 2 * PROBE_EVERY_S
+        await routes.send()
+        assert routes.transport.route.name == "first"
 
 
 async def test_a_limit_for_large_requests_in_between_is_no_reason_to_change_the_route():
-    ways = Ways()
-    ways.preferred.somebody_says = 413
+    routes = Routes()
+    routes.preferred.somebody_says = 413
     large = wire.encode(batch()) + bytes(SMALL_BYTES)
     for _ in range(5):
         with pytest.raises(BatchTooLargeError):
-            await ways.transport.send(large, batch_id="b1")
-    assert ways.transport.route.name == "first"
+            await routes.transport.send(large, batch_id="b1")
+    assert routes.transport.route.name == "first"
