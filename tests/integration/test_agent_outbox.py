@@ -83,4 +83,4 @@ async def test_a_disk_at_its_floor_is_a_problem_while_readings_wait(tmp_path: Pa
         await until(lambda: agent.writer.state.flushed_total > 20, "records in the outbox")
         document = await ask(settings)
     said = [problem["what"] for problem in document["problems"]]
-    assert any("the room that is kept free" in what for what in said)
+    assert any("down to its floor, outbox.min_free_bytes" in what for what in said)

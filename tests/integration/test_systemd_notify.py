@@ -123,11 +123,11 @@ def systemd(tmp_path: Path) -> Iterator[Systemd]:
 
 
 def test_ready_then_alive_then_stopping(systemd: Systemd) -> None:
-    assert systemd.hear("READY=1") == "READY=1\nSTATUS=1 sources"
+    assert systemd.hear("READY=1") == "READY=1\nSTATUS=1 source"
     assert "WATCHDOG=1" not in "".join(systemd.heard), "alive is said only after ready"
     for _ in range(3):
         systemd.hear("WATCHDOG=1")
-    assert "records waiting" in systemd.hear("STATUS=")
+    assert " waiting" in systemd.hear("STATUS=")
 
     status = read_status(systemd.config)
     assert status["sources"][0]["state"] == "running"
