@@ -125,6 +125,8 @@ def _load(entry: EntryPoint, *, taken: Mapping[str, type[SourceSettings]]) -> ty
         found = entry.load()
     if not (isinstance(found, type) and issubclass(found, TagSourceSettings | WaveformSettings)):
         raise DriverError(f"{entry.value} is no class derived from TagSourceSettings or WaveformSettings")
+    with foreign_code(f"completing {found.__name__}"):  # pydantic puts off what it cannot resolve yet
+        found.model_rebuild()
     if (said := type_of(found)) != entry.name:
         raise DriverError(f"the `type` of {found.__name__} is {said!r}; it must be the entry point's name")
     if isabstract(found):

@@ -42,6 +42,9 @@ BAD_SETTINGS = [
     pytest.param("from __future__", "import absent\nfrom __future__", "raises SyntaxError: ", id="no-python"),
     pytest.param("from pathlib", "import absent\nfrom pathlib", "raises ModuleNotFoundError: No module", id="import"),
     pytest.param("from pathlib", "raise SystemExit(9)\nfrom pathlib", "raises SystemExit: 9", id="exit"),
+    pytest.param(
+        "tags: tuple[NumberTag", "tags: tuple[Absent", "PydanticUndefinedAnnotation: name 'Ab", id="unresolved"
+    ),
     pytest.param("class NumberFilesSettings", "class Other", "raises AttributeError: module", id="other-name"),
     pytest.param("(TagSourceSettings)", "", "no class derived from TagSourceSettings or", id="class"),
     pytest.param(THE_TYPE, "", "NumberFilesSettings has no `type`: type: Literal[", id="no-type"),
