@@ -20,11 +20,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -43,7 +41,6 @@ MAX_DIGEST_BYTES: Final = 32_000_000
 """9,000 sensors, with 24 hours to a question and 150 bytes to an hour."""
 _MOST_VALUES: Final = 14 * MAX_DIGEST_BYTES // 150
 _HASH: Final = re.compile(r"[0-7][0-9a-f]{15}")
-_AT_ONCE: Final = 20_000  # keys: as many as one request takes
 
 HourKey = tuple[str, int]
 """A sensor_id, and the start of an hour in microseconds since the epoch (UTC)."""
@@ -89,32 +86,9 @@ class Difference:
     theirs: HourDigest | None
 
 
-def key_hash(sensor_id: str, time_us: int) -> int:
-    """Return the 63-bit hash of one row's key."""
-    digest = hashlib.sha256(f"{sensor_id}|{time_us}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
-
-
-def value_hash(sensor_id: str, time_us: int, value: float, quality: float) -> int:
-    """Return the 63-bit hash of one whole row."""
-    digest = hashlib.sha256(f"{sensor_id}|{time_us}|".encode() + struct.pack(">dd", value, quality)).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
-
-
 def hour_of(time_us: int) -> int:
     """Return the start of the hour (UTC) that holds this moment, both in microseconds since the epoch."""
     return time_us - time_us % HOUR_US
-
-
-def digest_keys(keys: Iterable[tuple[str, int]]) -> dict[HourKey, HourDigest]:
-    """Return the digests of (sensor_id, time_us) keys in any order. Memory follows the hours, not the keys."""
-    hours: dict[HourKey, HourDigest] = {}
-    keys = iter(keys)
-    while some := list(islice(keys, _AT_ONCE)):
-        of_row = np.arange(len(some))
-        times = np.array([time_us for _, time_us in some], np.int64)
-        add_digests(hours, digest_columns([sensor_id for sensor_id, _ in some], of_row, times))
-    return hours
 
 
 def digest_columns(
@@ -229,7 +203,7 @@ def _changes(column: NDArray[np.int64]) -> NDArray[np.bool_]:
 def _hashes(
     sensors: Sequence[str], firsts: Sequence[int], times: Sequence[int], bits: Sequence[bytes] | None
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64] | None]:
-    """`key_hash` of every row, and `value_hash` when its bits are there; what rows have in common is hashed once."""
+    """Return hash(row) of every row, and value_hash(row) when its bits are there; what rows share is hashed once."""
     texts = str(times)[1:-1].encode().split(b", ")  # all at once: a third of the time of one by one
     keys, whole = [], []
     for sensor_id, start, stop in zip(sensors, firsts, [*firsts[1:], len(texts)], strict=True):
@@ -262,5 +236,5 @@ def _bits(values: NDArray[np.float64], qualities: NDArray[np.float64]) -> list[b
 
 @lru_cache(maxsize=4_096)
 def _begun(sensor_id: str) -> Callable[[], _Hash]:
-    """Makes hashers that have had the part of the key before the time."""
+    """Return a maker of hashers that have had the part of the key before the time."""
     return hashlib.sha256(f"{sensor_id}|".encode()).copy

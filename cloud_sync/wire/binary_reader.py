@@ -1,4 +1,4 @@
-"""Reading the compact form of a batch back, exactly: `wire_binary` writes it. Believes nothing it reads."""
+"""Read the compact form of a batch back, exactly as `binary_writer` wrote it; nothing of it is believed unchecked."""
 
 from __future__ import annotations
 

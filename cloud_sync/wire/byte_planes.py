@@ -20,7 +20,6 @@ Words = NDArray[np.uint64]
 Counts = NDArray[np.int64]
 
 _ONE: Final = np.uint64(1)
-_SIGN: Final = np.uint64(63)
 
 
 class Reader:

@@ -21,7 +21,6 @@ JSON_CONTENT_TYPE: Final = "application/vnd.smart-maintenance.batch+json"
 CONTENT_ENCODING: Final = "zstd"
 
 SCHEMA_VERSION: Final = json_form.SCHEMA_VERSION
-BINARY_VERSION: Final = binary_writer.VERSION
 
 MAX_DECODED_BYTES: Final = 64_000_000
 """A batch of 1,000 rows is about 40 kB of JSON; this only stops a decompression bomb."""

@@ -65,10 +65,6 @@ class Channel(Generic[T]):
             await self._readable.wait()
         return self._take()
 
-    def receive_ready(self) -> list[T]:
-        """Return everything that is waiting, oldest first; empty when nothing is."""
-        return [self._take() for _ in range(len(self._items))]
-
     def _take(self) -> T:
         item = self._items.popleft()
         self._writable.set()

@@ -50,10 +50,6 @@ def windows_scored(gateway: dict[str, Any]) -> int:
     return sum(item["scored_total"] for item in [*channels, *gateway["tag_models"]])
 
 
-def print_once(console: Console, snapshot: Snapshot, elapsed_s: float) -> None:
-    console.print(render(snapshot, elapsed_s))
-
-
 def _waveforms(gateway: dict[str, Any]) -> Panel:
     table = Table(box=None, expand=True, pad_edge=False)
     for name, justify in (("source", "left"), ("point", "left"), ("windows", "right")):

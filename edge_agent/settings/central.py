@@ -161,7 +161,7 @@ class CentralSettings(Strict):
         return self
 
     @model_validator(mode="after")
-    def _plaintext_is_loud(self) -> CentralSettings:
+    def _plaintext_is_allowed_explicitly(self) -> CentralSettings:
         if self.is_plaintext and not self.allow_plaintext:
             raise ValueError("url is http://, which is not encrypted; use https:// or set allow_plaintext = true")
         return self
@@ -189,7 +189,7 @@ class CentralSettings(Strict):
         return self
 
     @model_validator(mode="after")
-    def _preferred_way_exists(self) -> CentralSettings:
+    def _preferred_transport_exists(self) -> CentralSettings:
         if self.prefer == "mqtt" and self.mqtt is None:
             raise ValueError('prefer = "mqtt" needs a table [central.mqtt] with the broker\'s host')
         if self.api == "single" and self.mqtt is not None:

@@ -72,8 +72,6 @@ TRANSLATION: Final[dict[type[ModbusException], type[DriverError]]] = {
 class ModbusStats:
     """`overruns_total` counts the scans that were due while an earlier one was still running."""
 
-    scans_total: int
-    requests_total: int
     overruns_total: int
     rejected_tags: tuple[str, ...]
 
@@ -118,8 +116,6 @@ class ModbusDriver:
         self._plans = [self._plan(group) for group in settings.poll_groups]
         self._groups: list[_Group] = []
         self._client: AsyncModbusTcpClient | None = None
-        self._scans_total = 0
-        self._requests_total = 0
         self._overruns_total = 0
 
     async def open(self) -> None:
@@ -161,8 +157,6 @@ class ModbusDriver:
     def stats(self) -> ModbusStats:
         """Return what was read since the driver was made, and the tags that are refused now."""
         return ModbusStats(
-            self._scans_total,
-            self._requests_total,
             self._overruns_total,
             tuple(name for group in self._groups for name in group.refused),
         )
@@ -198,7 +192,6 @@ class ModbusDriver:
             else:
                 group.blocks.append(block)
                 self._take_cells(group, block, cells, readings)
-        self._scans_total += 1
         return self._items(group, readings, known_refused)
 
     def _retries_due(self, group: _Group) -> list[RegisterBlock]:
@@ -246,7 +239,6 @@ class ModbusDriver:
         client = self._client
         if client is None:
             raise TransientDriverError(f"{self.name}: the connection to {self._place} is closed")
-        self._requests_total += 1
         is_settled = False
         try:
             with self._translated():

@@ -124,8 +124,6 @@ def _peak_formula(name: str) -> Formula:
 
 FORMULAS: Final = (*_UNNUMBERED, *map(_band_formula, BANDS), *map(_peak_formula, PEAKS))
 
-SPECTRUM_FEATURES: Final = tuple(formula.name for formula in FORMULAS)
-
 WINDOW: Final = "window"
 WELCH: Final = "welch"
 
@@ -225,7 +223,7 @@ windows, 14 in blocks of 128, whose megabyte still fits an L2."""
 
 
 class SpectrumExtractor:
-    """Any of `SPECTRUM_FEATURES`, in any order.
+    """Any of `FORMULAS`, in any order.
 
     Parameters of the spec
     ----------------------

@@ -58,8 +58,6 @@ FORMULAS: Final = tuple(
     )
 )
 
-TIME_DOMAIN_FEATURES: Final = tuple(formula.name for formula in FORMULAS)
-
 _OF_MAGNITUDES: Final = ("shape_factor", "impulse_factor", "margin_factor", "mean_abs")
 
 _PIECE: Final = 512
@@ -70,7 +68,7 @@ _SAFE_SUM_MAX: Final = 1e30
 
 
 class TimeDomainExtractor:
-    """Any of `TIME_DOMAIN_FEATURES`, in any order; the family has no parameters.
+    """Any of `FORMULAS`, in any order; the family has no parameters.
 
     Raises
     ------

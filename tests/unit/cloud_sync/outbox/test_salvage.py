@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cloud_sync import wire
-from cloud_sync.digest import HOUR_US, HourDigest, HourKey, digest_keys, hour_of
+from cloud_sync.digest import HOUR_US, HourDigest, HourKey, hour_of
 from cloud_sync.errors import OutboxTooNewError
 from cloud_sync.outbox.ack_ledger import acknowledged, known_since_us
 from cloud_sync.outbox.gap_log import record_gap
@@ -22,6 +22,7 @@ from cloud_sync.outbox.store import Outbox
 from cloud_sync.records import Event, Refusal, Row, Settlement
 from tests.support.blocks import GATEWAY, START_US, block_of, fresh_rows, series
 from tests.support.damage import smash_page, smash_root_of
+from tests.support.digests import digest_keys
 
 NOW_NS = 1_760_000_000_000_000_000
 BLOCKS = 60

@@ -18,7 +18,6 @@ from cloud_sync.digest import (
     HourDigest,
     HourKey,
     digest_columns,
-    digest_keys,
     digest_rows,
     hour_of,
 )
@@ -29,6 +28,7 @@ from cloud_sync.reconcile.hourly import state_of
 from cloud_sync.records import Batch, Refusal, Row, Series, Settlement
 from edge_agent.status.central import reconcile_problem
 from tests.support.blocks import START_US, block_of, gap_event, series
+from tests.support.digests import digest_keys
 from tests.support.writing import writer_to
 
 HOUR = hour_of(START_US)

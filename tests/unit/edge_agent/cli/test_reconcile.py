@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from cloud_sync.digest import HOUR_US, digest_keys, encode_digests, hour_of
+from cloud_sync.digest import HOUR_US, encode_digests, hour_of
 from cloud_sync.outbox.gap_log import record_gap
 from cloud_sync.outbox.retention_policy import LossCause, loss_of
 from cloud_sync.outbox.sqlite_file import in_transaction
@@ -23,6 +23,7 @@ from cloud_sync.records import Row, Settlement
 from edge_agent.cli import reconcile as command
 from edge_agent.core.clock import FakeClock
 from tests.support.blocks import block_of, series
+from tests.support.digests import digest_keys
 from tests.support.places import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "CLI_OUTPUT.md"

@@ -6,11 +6,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from edge_agent.core.features import FeatureId, FeatureSpec
 from edge_agent.dsp.catalog import build_extractor, feature_ids
-from edge_agent.dsp.families.time_domain import TIME_DOMAIN_FEATURES
+from edge_agent.dsp.families.time_domain import FORMULAS
 from edge_agent.errors import SignalError
 from tests.support import reference_features
 
 RATE_HZ = 8000.0
+NAMES = tuple(formula.name for formula in FORMULAS)
 
 
 def spec(*names: str, n: int, **parameters: float) -> FeatureSpec:
@@ -21,7 +22,7 @@ def features(x: np.ndarray) -> dict[str, float]:
     samples = np.asarray(x, np.float32).reshape(1, 1, -1)
     values, is_usable = build_extractor(spec(n=samples.shape[-1])).extract(samples)
     assert is_usable.all()
-    return dict(zip(TIME_DOMAIN_FEATURES, values[0, 0].tolist(), strict=True))
+    return dict(zip(NAMES, values[0, 0].tolist(), strict=True))
 
 
 @pytest.mark.parametrize("amplitude", [0.25, 40.0])
@@ -83,7 +84,7 @@ def test_an_offset_costs_no_accuracy(offset):
     windows = sliding_window_view(x, 2048, axis=-1)[:, ::1024]
     values, _ = build_extractor(spec(n=2048)).extract(windows)
     wanted = reference_features.time_domain(windows.astype(np.float64), sample_rate_hz=RATE_HZ)
-    for i, name in enumerate(TIME_DOMAIN_FEATURES):
+    for i, name in enumerate(NAMES):
         np.testing.assert_allclose(values[..., i], wanted[name], rtol=2e-6, atol=2e-5, err_msg=name)
 
 
@@ -91,7 +92,7 @@ def test_an_offset_costs_no_accuracy(offset):
 def test_numbers_near_the_ends_of_float32_keep_their_shape(scale):
     x = (np.random.default_rng(4).gamma(2.0, size=2048) - 1.0).astype(np.float32)
     ordinary, extreme = features(x), features(x * np.float32(scale))
-    for name in TIME_DOMAIN_FEATURES:
+    for name in NAMES:
         factor = scale if name in {"mean", "rms", "std", "peak", "peak_to_peak", "mean_abs"} else 1.0
         assert extreme[name] == pytest.approx(ordinary[name] * factor, rel=1e-5), name
 
@@ -107,7 +108,7 @@ def test_a_flat_half_of_extreme_samples_does_not_spoil_the_other(scale):
 
 def test_features_come_in_the_order_of_the_spec_and_twice_if_asked_twice():
     x = np.random.default_rng(1).standard_normal((1, 1, 64)).astype(np.float32)
-    whole = dict(zip(TIME_DOMAIN_FEATURES, build_extractor(spec(n=64)).extract(x)[0][0, 0], strict=True))
+    whole = dict(zip(NAMES, build_extractor(spec(n=64)).extract(x)[0][0, 0], strict=True))
     some = ("margin_factor", "mean", "zero_crossing_rate", "mean")
     np.testing.assert_array_equal(
         build_extractor(spec(*some, n=64)).extract(x)[0][0, 0], [whole[name] for name in some]
