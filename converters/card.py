@@ -17,12 +17,12 @@ from pydantic import Field, ValidationError, model_validator
 from converters.errors import CardError
 from converters.kinds import ScoreOptions
 from converters.next_reading import NextReading
-from edge_agent.bundles.manifest import Finite, Strict, Tolerances, TrainingData
+from edge_agent.bundles.manifest import Finite, ManifestModel, Tolerances, TrainingData
 
 Text = Annotated[str, Field(min_length=1)]
 
 
-class FeaturesEntry(Strict):
+class FeaturesEntry(ManifestModel):
     """Which features, in the model's order. Units are needed for families whose names are free (tag_snapshot).
 
     `feature_names_confirmed`: a person has asked for the order of a model that knows no names.
@@ -48,7 +48,7 @@ class FeaturesEntry(Strict):
         return self
 
 
-class ScoreEntry(Strict):
+class ScoreEntry(ManifestModel):
     """What a score means, and above which one a verdict is anomalous. Without either, the model's own line."""
 
     threshold: Finite | None = None
@@ -67,7 +67,7 @@ class ScoreEntry(Strict):
         return ScoreOptions(self.anomalous_class, self.higher_is_anomalous, self.output)
 
 
-class ForecastEntry(Strict):
+class ForecastEntry(ManifestModel):
     """The model forecasts the next reading. `trained_on` are its inputs; `min_max` those scaled outside of its file."""
 
     trained_on: tuple[Text, ...] = Field(min_length=1)
@@ -84,7 +84,7 @@ class ForecastEntry(Strict):
         return NextReading(self.trained_on, self.min_max, self.scale)
 
 
-class FilesEntry(Strict):
+class FilesEntry(ManifestModel):
     """`healthy`, `training` and `anomalous` are tables of features, `golden` raw inputs, `golden_features` theirs."""
 
     healthy: Text
@@ -94,7 +94,7 @@ class FilesEntry(Strict):
     golden_features: Text | None = None
 
 
-class Card(Strict):
+class Card(ManifestModel):
     """One model's card."""
 
     description: Text

@@ -54,7 +54,7 @@ _DIGEST_TIMEOUT_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadPlan:
     """What is sent: `rate` is rows a second and gateway, None as fast as they are settled."""
 
     url: str
@@ -102,7 +102,7 @@ class _Sent:
         self.latencies_s.append(seconds)
 
 
-async def run_load(load: Load, keys: Mapping[str, str], *, start_us: int) -> Report:
+async def run_load(load: LoadPlan, keys: Mapping[str, str], *, start_us: int) -> Report:
     """Send for `load.seconds` with these keys (gateway_id -> key), then compare. Raises LoadTestError."""
     started_s = time.monotonic()
     sent = await _sent_by_all(load, keys, start_us)
@@ -159,7 +159,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     return ordered[max(math.ceil(len(ordered) * percent / 100), 1) - 1]
 
 
-async def _sent_by_all(load: Load, keys: Mapping[str, str], start_us: int) -> dict[str, _Sent]:
+async def _sent_by_all(load: LoadPlan, keys: Mapping[str, str], start_us: int) -> dict[str, _Sent]:
     failures: list[BaseException] = []
     tasks: dict[str, asyncio.Task[_Sent]] = {}
     try:
@@ -173,7 +173,7 @@ async def _sent_by_all(load: Load, keys: Mapping[str, str], start_us: int) -> di
     return {gateway_id: task.result() for gateway_id, task in tasks.items()}
 
 
-async def _gateway(load: Load, gateway_id: str, key: str, start_us: int) -> _Sent:
+async def _gateway(load: LoadPlan, gateway_id: str, key: str, start_us: int) -> _Sent:
     sent = _Sent()
     series = tuple(
         Series(f"{_prefix(load, gateway_id)}{n:02d}", "general", "1", {"load_test": True}) for n in range(SENSORS)
@@ -216,7 +216,7 @@ async def _settle(transport: HttpsTransport, body: bytes, batch_id: str, rows: R
         return
 
 
-async def _compared(load: Load, keys: Mapping[str, str], sent: Mapping[str, _Sent]) -> list[Difference]:
+async def _compared(load: LoadPlan, keys: Mapping[str, str], sent: Mapping[str, _Sent]) -> list[Difference]:
     """Where the central's rows of this run are not the settled ones, asked with each gateway's own key."""
     found: list[Difference] = []
     async with httpx.AsyncClient(verify=_tls(load).context, timeout=_DIGEST_TIMEOUT_S) as client:
@@ -226,7 +226,7 @@ async def _compared(load: Load, keys: Mapping[str, str], sent: Mapping[str, _Sen
 
 
 async def _stored(
-    client: httpx.AsyncClient, load: Load, gateway_id: str, key: str, sent: Mapping[HourKey, HourDigest]
+    client: httpx.AsyncClient, load: LoadPlan, gateway_id: str, key: str, sent: Mapping[HourKey, HourDigest]
 ) -> dict[HourKey, HourDigest]:
     hours = [hour_us for _, hour_us in sent]
     if not hours:
@@ -251,14 +251,14 @@ async def _asked(client: httpx.AsyncClient, url: str, query: Mapping[str, str], 
         await asyncio.sleep(wait_s)
 
 
-def _tls(load: Load) -> ClientTls:
+def _tls(load: LoadPlan) -> ClientTls:
     try:
         return ClientTls(load.ca_file, load.client_certificate)
     except CredentialsError as exc:
         raise LoadTestError(exc.message) from exc
 
 
-def _prefix(load: Load, gateway_id: str) -> str:
+def _prefix(load: LoadPlan, gateway_id: str) -> str:
     return f"loadtest.{load.run_id}.{gateway_id}."
 
 

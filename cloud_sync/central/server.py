@@ -70,7 +70,7 @@ Ready = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class ServerPolicy:
     """What a gateway may send, and what the central does by itself."""
 
     rates: RateLimits = field(default_factory=RateLimits)
@@ -85,11 +85,11 @@ async def serve_database(
     ready: Ready,
     exit_with_parent: bool,
     broker: Broker | None = None,
-    policy: Policy | None = None,
+    policy: ServerPolicy | None = None,
 ) -> None:
     """Serve over a database that somebody else runs, until asked to end; with a broker, over MQTT as well."""
     with _stop_requested(exit_with_parent=exit_with_parent) as stop:
-        policy = policy or Policy()
+        policy = policy or ServerPolicy()
         limiter = RateLimiter(policy.rates)  # one for both transports: what a gateway may send does not double
         async with Store(database_url, upkeep=policy.upkeep, lease=policy.lease) as store:
             # Here and not only when the service starts: its server would show tables it must not touch as a traceback.
@@ -111,7 +111,7 @@ async def serve_embedded(
     ready: Ready,
     exit_with_parent: bool,
     broker: Broker | None = None,
-    policy: Policy | None = None,
+    policy: ServerPolicy | None = None,
 ) -> None:
     """Serve over a PostgreSQL of our own in `data_dir`, until asked to end."""
     async with EmbeddedPostgres(data_dir) as postgres:

@@ -47,7 +47,7 @@ class RefuseIndex:
     detail: str = "refused by the script"
 
 
-Outcome = Fault | RefuseIndex | None
+ScriptedAnswer = Fault | RefuseIndex | None
 """None: an ordinary answer."""
 
 
@@ -65,7 +65,7 @@ class MemoryTransport:
         self,
         *,
         name: str = "memory",
-        outcomes: Iterable[Outcome] = (),
+        outcomes: Iterable[ScriptedAnswer] = (),
         max_body_bytes: int = 8_000_000,
         retry_after_s: float | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -84,7 +84,7 @@ class MemoryTransport:
         self._retry_after_s = retry_after_s
         self._now = now
 
-    def script(self, *outcomes: Outcome) -> None:
+    def script(self, *outcomes: ScriptedAnswer) -> None:
         """Add outcomes for the next sends."""
         self._outcomes.extend(outcomes)
 
@@ -108,7 +108,7 @@ class MemoryTransport:
     async def close(self) -> None:
         self.closed = True
 
-    async def _fail_before_storing(self, outcome: Outcome) -> None:
+    async def _fail_before_storing(self, outcome: ScriptedAnswer) -> None:
         if self.closed or not self.reachable or outcome is Fault.UNREACHABLE:
             raise TransientSyncError("the central cannot be reached")
         if self.somebody_says == 413:
@@ -126,7 +126,7 @@ class MemoryTransport:
         if outcome is Fault.SILENT:
             await asyncio.Event().wait()
 
-    def _store(self, batch: Batch, outcome: Outcome) -> Settlement:
+    def _store(self, batch: Batch, outcome: ScriptedAnswer) -> Settlement:
         judgement = _with_script(judge(batch, now=self._now()), outcome)
         known = len(self.rows) + len(self.events)
         conflicts = []
@@ -145,7 +145,7 @@ def _bits(row: Row) -> bytes:
     return struct.pack(">dd", row.value, row.quality)
 
 
-def _with_script(judgement: Judgement, outcome: Outcome) -> Judgement:
+def _with_script(judgement: Judgement, outcome: ScriptedAnswer) -> Judgement:
     """The judgement with the scripted positions refused as well."""
     if not isinstance(outcome, RefuseIndex):
         return judgement

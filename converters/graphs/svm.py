@@ -24,7 +24,7 @@ from converters.graphs.anomalous_class import binary_sign
 from converters.graphs.converted import NO_SPLIT_FEATURES, NO_SPLIT_VALUES, ConvertedModel, SourceScore
 from converters.graphs.scaling import Scaling
 from converters.graphs.source_rows import as_fitted
-from converters.graphs.svm_graph import EXACT, FASTEST_FIRST, KERNELS, Machine, machine_graph
+from converters.graphs.svm_graph import EXACT, FASTEST_FIRST, KERNELS, SupportVectorMachine, machine_graph
 from converters.graphs.tree_ensemble import INPUT_NAME, OUTPUT_NAME
 from edge_agent.bundles.onnx_runtime import OnnxModel
 from edge_agent.errors import BundleError
@@ -79,7 +79,9 @@ def _platt(machine: SVC, sign: float) -> tuple[float, float]:
     return float(-a[0]), float(b[0]) * sign
 
 
-def _machine(machine: Any, scaling: Scaling, *, sign: float, platt: tuple[float, float] | None = None) -> Machine:
+def _machine(
+    machine: Any, scaling: Scaling, *, sign: float, platt: tuple[float, float] | None = None
+) -> SupportVectorMachine:
     if machine.kernel not in KERNELS:
         raise UnsupportedModelError(
             f"{type(machine).__name__} with the kernel {machine.kernel!r} has no graph here; "
@@ -89,7 +91,7 @@ def _machine(machine: Any, scaling: Scaling, *, sign: float, platt: tuple[float,
     if not isinstance(machine.support_vectors_, np.ndarray):
         raise UnsupportedModelError(f"{type(machine).__name__} was fitted on a sparse matrix", hint="fit it on rows")
     centre, slope = scaling.affine()
-    return Machine(
+    return SupportVectorMachine(
         kernel=machine.kernel,
         vectors=np.asarray(machine.support_vectors_, np.float64),
         coefficients=sign * np.asarray(machine.dual_coef_, np.float64).reshape(-1),
@@ -103,7 +105,7 @@ def _machine(machine: Any, scaling: Scaling, *, sign: float, platt: tuple[float,
     )
 
 
-def _converted(machine: Machine, source_score: SourceScore, *, own_threshold: float) -> ConvertedModel:
+def _converted(machine: SupportVectorMachine, source_score: SourceScore, *, own_threshold: float) -> ConvertedModel:
     graph = machine_graph(machine)
     if machine.kernel == "rbf":
         graph = _fastest_that_holds(machine, source_score)
@@ -119,7 +121,7 @@ def _converted(machine: Machine, source_score: SourceScore, *, own_threshold: fl
     )
 
 
-def _fastest_that_holds(machine: Machine, source_score: SourceScore) -> bytes:
+def _fastest_that_holds(machine: SupportVectorMachine, source_score: SourceScore) -> bytes:
     rows = _trial_rows(machine)
     expected = source_score(rows.astype(np.float64))
     for precision in FASTEST_FIRST:
@@ -129,7 +131,7 @@ def _fastest_that_holds(machine: Machine, source_score: SourceScore) -> bytes:
     return graph
 
 
-def _trial_rows(machine: Machine) -> NDArray[np.float32]:
+def _trial_rows(machine: SupportVectorMachine) -> NDArray[np.float32]:
     """Support vectors in raw units, moved by half their spread."""
     rng = np.random.default_rng(0)
     vectors = machine.vectors[rng.integers(len(machine.vectors), size=_TRIAL_ROWS)]

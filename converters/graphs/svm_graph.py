@@ -18,7 +18,7 @@ _FAR: Final = 1e18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Machine:
+class SupportVectorMachine:
     """sign * (coefficients . kernel(z, vectors) + intercept), z = (x - centre) * slope; then perhaps a sigmoid.
 
     `platt` are (a, b) of 1 / (1 + exp(-(a * margin + b))), or None.
@@ -86,7 +86,7 @@ FASTEST_FIRST: Final = (
 EXACT: Final = FASTEST_FIRST[-1]
 
 
-def machine_graph(machine: Machine, *, rbf: Precision = EXACT) -> bytes:
+def machine_graph(machine: SupportVectorMachine, *, rbf: Precision = EXACT) -> bytes:
     """Return the serialised graph. Kernels other than RBF are computed in float64."""
     build = GraphBuilder()
     margin = _rbf(build, machine, rbf) if machine.kernel == "rbf" else _other(build, machine)
@@ -95,12 +95,12 @@ def machine_graph(machine: Machine, *, rbf: Precision = EXACT) -> bytes:
     return serialised(build.nodes, build.constants, machine.vectors.shape[1])
 
 
-def _other(build: GraphBuilder, machine: Machine) -> str:
+def _other(build: GraphBuilder, machine: SupportVectorMachine) -> str:
     moved = build.node("Sub", build.cast(INPUT_NAME, np.float64), build.constant(machine.centre, np.float64))
     return _OTHERS[machine.kernel](build, machine, moved)
 
 
-def _rbf(build: GraphBuilder, machine: Machine, precision: Precision) -> str:
+def _rbf(build: GraphBuilder, machine: SupportVectorMachine, precision: Precision) -> str:
     kind = precision.exponent
     if kind is np.float32:
         x = build.node("Clip", INPUT_NAME, *(build.constant(bound, kind) for bound in (-_FAR, _FAR)))
@@ -113,7 +113,9 @@ def _rbf(build: GraphBuilder, machine: Machine, precision: Precision) -> str:
     return _sum(build, machine, kernel if precision.exponential is np.float64 else build.cast(kernel, np.float64))
 
 
-def _minus_gamma_distance(build: GraphBuilder, machine: Machine, moved: str, kind: type[np.floating]) -> str:
+def _minus_gamma_distance(
+    build: GraphBuilder, machine: SupportVectorMachine, moved: str, kind: type[np.floating]
+) -> str:
     """-gamma |z - s|^2 for every support vector, (n, n_vectors)."""
     products = machine.vectors * machine.slope * (2.0 * machine.gamma)
     lengths = -machine.gamma * np.sum(machine.vectors**2, axis=1)
@@ -123,29 +125,29 @@ def _minus_gamma_distance(build: GraphBuilder, machine: Machine, moved: str, kin
     return build.node("Add", across, own)
 
 
-def _linear(build: GraphBuilder, machine: Machine, moved: str) -> str:
+def _linear(build: GraphBuilder, machine: SupportVectorMachine, moved: str) -> str:
     weights = (machine.coefficients @ machine.vectors) * machine.slope
     total = build.node("MatMul", moved, build.constant(weights, np.float64))
     return in_float32(build, build.node("Add", total, build.numbers(machine.intercept)))
 
 
-def _poly(build: GraphBuilder, machine: Machine, moved: str) -> str:
+def _poly(build: GraphBuilder, machine: SupportVectorMachine, moved: str) -> str:
     powers = build.node("Pow", _dot_products(build, machine, moved), build.numbers(machine.degree))
     return in_float32(build, _sum(build, machine, powers))
 
 
-def _tanh(build: GraphBuilder, machine: Machine, moved: str) -> str:
+def _tanh(build: GraphBuilder, machine: SupportVectorMachine, moved: str) -> str:
     return _sum(build, machine, build.node("Tanh", _dot_products(build, machine, moved)))
 
 
-def _dot_products(build: GraphBuilder, machine: Machine, moved: str) -> str:
+def _dot_products(build: GraphBuilder, machine: SupportVectorMachine, moved: str) -> str:
     """gamma * z . s + coef0 for every support vector, (n, n_vectors)."""
     products = machine.vectors * machine.slope * machine.gamma
     offsets = np.full(len(products), machine.coef0)
     return build.node("Gemm", moved, build.constant(products.T, np.float64), build.constant(offsets, np.float64))
 
 
-def _sum(build: GraphBuilder, machine: Machine, kernel: str) -> str:
+def _sum(build: GraphBuilder, machine: SupportVectorMachine, kernel: str) -> str:
     """Two plain operators: at one row a product with a float64 matrix is packed again each time and takes longer."""
     weighted = build.node("Mul", kernel, build.constant(machine.coefficients, np.float64))
     columns = build.constant(np.array([1]), np.int64)
@@ -165,7 +167,7 @@ def _sigmoid(build: GraphBuilder, margin: str, platt: tuple[float, float]) -> st
     return build.node("Sigmoid", build.node("Add", scaled, build.numbers(platt[1])))
 
 
-_OTHERS: Final[dict[str, Callable[[GraphBuilder, Machine, str], str]]] = {
+_OTHERS: Final[dict[str, Callable[[GraphBuilder, SupportVectorMachine, str], str]]] = {
     "linear": _linear,
     "poly": _poly,
     "sigmoid": _tanh,

@@ -54,7 +54,7 @@ _HALF_STEP: Final = 0.5 / HYPERPARAMETERS["n_estimators"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class Ai4iTable:
     """`inputs` (n, 7), rounded to float32 as the edge will hold them; `modes` (n, 5), which leak; `failed` (n,) 0/1."""
 
     block: NDArray[np.int64]
@@ -96,7 +96,7 @@ def build(data: Path) -> BundleContent:
     return assemble(_CARD, SPEC, trained, golden=golden(table, parts, converted.source_score), tolerances=TOLERANCES)
 
 
-def load_table(data: Path) -> Table:
+def load_table(data: Path) -> Ai4iTable:
     """Return the table as published: UTF-8 with BOM, one row per product."""
     file = require(sorted(data.glob("ai4i*/*.csv")), "ai4i*/ai4i2020.csv", data)[0]
     with file.open(encoding="utf-8-sig", newline="") as opened:
@@ -110,10 +110,10 @@ def load_table(data: Path) -> Table:
         raise RecordingError(f"{file} is not the AI4I 2020 table: {exc}") from exc
     n_measured = len(_MEASURED)
     inputs = np.concatenate([numbers[:, :n_measured], types], axis=1).astype(np.float32).astype(np.float64)
-    return Table(block, inputs, numbers[:, n_measured:], failed)
+    return Ai4iTable(block, inputs, numbers[:, n_measured:], failed)
 
 
-def split(table: Table) -> Parts:
+def split(table: Ai4iTable) -> Parts:
     """Return whole blocks, in the order of the table."""
     blocks = np.unique(table.block)
     first, second = len(blocks) * 8 // 14, len(blocks) * 11 // 14
@@ -135,7 +135,7 @@ def best_f1(failed: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
     return float(thresholds[np.argmax(f1[:-1])])
 
 
-def metrics(table: Table, parts: Parts, scores: NDArray[np.float64], threshold: float) -> dict[str, float]:
+def metrics(table: Ai4iTable, parts: Parts, scores: NDArray[np.float64], threshold: float) -> dict[str, float]:
     failed, test = table.failed[parts.test] == 1, scores[parts.test]
     flagged = test > threshold
     return {
@@ -150,7 +150,7 @@ def metrics(table: Table, parts: Parts, scores: NDArray[np.float64], threshold: 
     }
 
 
-def metrics_with_leak(table: Table, parts: Parts) -> dict[str, float]:
+def metrics_with_leak(table: Ai4iTable, parts: Parts) -> dict[str, float]:
     """Return the figures of the same model with the failure-mode columns as inputs: what a leak looks like, for
     comparison only.
     """
@@ -163,7 +163,7 @@ def metrics_with_leak(table: Table, parts: Parts) -> dict[str, float]:
     return {f"not_this_model_with_leaking_columns_{name}": leaked[name] for name in names}
 
 
-def golden(table: Table, parts: Parts, source_score: SourceScore) -> dict[str, NDArray[np.floating]]:
+def golden(table: Ai4iTable, parts: Parts, source_score: SourceScore) -> dict[str, NDArray[np.floating]]:
     """Return failures and ordinary rows of the test blocks, half and half."""
     failed = np.flatnonzero(parts.test & (table.failed == 1))[: GOLDEN_ROWS // 2]
     ordinary = np.flatnonzero(parts.test & (table.failed == 0))

@@ -68,7 +68,7 @@ _PATTERN: Final = "sensor_maintenance*/sensor_maintenance_data*.csv"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class PumpTable:
     """In the table's order, which is that of its hourly times. `inputs` (n, 8) float32 values; `leaking` (n, 12);
     `status` and `fault` (n,) 0/1."""
 
@@ -118,7 +118,7 @@ def build(data: Path) -> BundleContent:
     return assemble(_card(table, trained.metrics), _SPEC, trained, golden=golden, tolerances=TOLERANCES)
 
 
-def load_table(data: Path) -> Table:
+def load_table(data: Path) -> PumpTable:
     """Return the table as published, UTF-8. Raises RecordingError when it is missing or another one."""
     files = sorted(data.glob(_PATTERN))
     if not files:
@@ -140,10 +140,10 @@ def load_table(data: Path) -> Table:
     except (KeyError, ValueError, TypeError) as exc:
         raise RecordingError(f"{files[0]} is not the sensor maintenance table: {exc}") from exc
     leaking = np.column_stack([numbers, *words]).astype(np.float64)
-    return Table(inputs.astype(np.float32).astype(np.float64), leaking, status, fault)
+    return PumpTable(inputs.astype(np.float32).astype(np.float64), leaking, status, fault)
 
 
-def metrics(table: Table) -> dict[str, float]:
+def metrics(table: PumpTable) -> dict[str, float]:
     """Return figures, honest ones first: by pattern; then what the platform's split and columns would have said."""
     with_leak = np.concatenate([table.inputs, table.leaking], axis=1)
     n_training = int(len(table.status) * TRAINED_SHARE)
@@ -174,7 +174,7 @@ def _scores(rows: NDArray[np.float64], labels: NDArray[np.int64], judged: NDArra
     return np.asarray(forest.predict_proba(scaler.transform(judged))[:, 1], np.float64)
 
 
-def _by_pattern(inputs: NDArray[np.float64], table: Table) -> NDArray[np.float64]:
+def _by_pattern(inputs: NDArray[np.float64], table: PumpTable) -> NDArray[np.float64]:
     """Each row's score by a model without any row of the same measured values."""
     scores = np.empty(len(inputs))
     for pattern in np.unique(table.pattern):
@@ -218,7 +218,7 @@ _SPEC: Final = FeatureSpecEntry(
 )
 
 
-def _card(table: Table, figures: Mapping[str, float]) -> ModelCard:
+def _card(table: PumpTable, figures: Mapping[str, float]) -> ModelCard:
     return ModelCard(
         name=NAME,
         version=VERSION,

@@ -34,11 +34,11 @@ def version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-class Strict(BaseModel):
+class ManifestModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class FeatureEntry(Strict):
+class FeatureEntry(ManifestModel):
     """One input of the model: the name and version of its formula, and its unit."""
 
     name: str = Field(min_length=1)
@@ -46,7 +46,7 @@ class FeatureEntry(Strict):
     unit: str
 
 
-class FeatureSpecEntry(Strict):
+class FeatureSpecEntry(ManifestModel):
     """Everything needed to compute the model's input from raw samples (see `core.features.FeatureSpec`)."""
 
     extractor: str
@@ -63,7 +63,7 @@ class FeatureSpecEntry(Strict):
         )
 
 
-class FeatureBaseline(Strict):
+class FeatureBaseline(ManifestModel):
     """One feature over the healthy training rows, in the feature's unit."""
 
     mean: Finite
@@ -73,7 +73,7 @@ class FeatureBaseline(Strict):
     p99: Finite
 
 
-class TrainingData(Strict):
+class TrainingData(ManifestModel):
     """Where the training rows came from, and on what terms."""
 
     name: str
@@ -83,7 +83,7 @@ class TrainingData(Strict):
     part_used: str
 
 
-class SourceModel(Strict):
+class SourceModel(ManifestModel):
     """The model as it was before conversion."""
 
     kind: str
@@ -91,7 +91,7 @@ class SourceModel(Strict):
     libraries: dict[str, str]
 
 
-class Toolchain(Strict):
+class Toolchain(ManifestModel):
     """What wrote the graph, and the runtime its parity was measured with."""
 
     converter: str
@@ -101,7 +101,7 @@ class Toolchain(Strict):
     ml_opset: int
 
 
-class ParityFigures(Strict):
+class ParityFigures(ManifestModel):
     """The source model in float64 against ONNX Runtime, on seeded rows, rows at every split or where a model without
     splits crosses the threshold, and extremes. Differences of scores beyond 1 are relative to the score.
 
@@ -115,7 +115,7 @@ class ParityFigures(Strict):
     flips_in_band: int = Field(default=0, ge=0)
 
 
-class TrainingScores(Strict):
+class TrainingScores(ManifestModel):
     """How the builder's rows are scored by the source, and which share of them is above the threshold.
 
     `anomalous_*` are None where the builder had no rows that are known to be anomalous. `silent_because` is why a
@@ -134,7 +134,7 @@ class TrainingScores(Strict):
     silent_because: str | None = None
 
 
-class Tolerances(Strict):
+class Tolerances(ManifestModel):
     """How far a golden run may be off, with x the golden value:
     features |got - x| <= feature_rtol |x| + feature_atol_std * (baseline std); scores |got - x| <= score_atol."""
 
@@ -143,7 +143,7 @@ class Tolerances(Strict):
     score_atol: float = Field(gt=0, le=1e-2)
 
 
-class Manifest(Strict):
+class Manifest(ManifestModel):
     """manifest.json of one bundle."""
 
     schema_version: Literal[1]

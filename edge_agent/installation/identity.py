@@ -29,7 +29,7 @@ _MISREAD: Final = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class InstallationIdentity:
     """`instance` is drawn once for an installation, `incarnation` counts its starts, `run` is drawn at each."""
 
     instance: str
@@ -42,22 +42,22 @@ class Identity:
 
 def next_start(
     state_dir: Path, gateway_id: str, machine: Machine, *, now_ns: int, log: Callable[[str, str], None]
-) -> Identity:
+) -> InstallationIdentity:
     """Return who starts now, written down. The caller holds the state folder's lock."""
     path = state_dir / IDENTITY_FILE
     before = _read(path, gateway_id, log=log)
     if before is None:
-        started = Identity(secrets.token_hex(_INSTANCE_BYTES), 1, _run(), machine)
+        started = InstallationIdentity(secrets.token_hex(_INSTANCE_BYTES), 1, _run(), machine)
     elif machine.is_another_than(before.machine):
         log("warning", f"{state_dir} comes from another machine; here it is an installation of its own")
-        started = Identity(secrets.token_hex(_INSTANCE_BYTES), 1, _run(), machine, moved_at_ns=now_ns)
+        started = InstallationIdentity(secrets.token_hex(_INSTANCE_BYTES), 1, _run(), machine, moved_at_ns=now_ns)
     else:
         started = replace(before, incarnation=before.incarnation + 1, run=_run(), machine=_known(before, machine))
     _write(path, gateway_id, started, log=log)
     return started
 
 
-def _known(before: Identity, machine: Machine) -> Machine:
+def _known(before: InstallationIdentity, machine: Machine) -> Machine:
     """What the machine shows now, and of the rest what it showed before: this start may not be allowed to read it."""
     return Machine(machine.board or before.machine.board, machine.cards or before.machine.cards, machine.os)
 
@@ -66,7 +66,7 @@ def _run() -> str:
     return secrets.token_hex(_RUN_BYTES)
 
 
-def _read(path: Path, gateway_id: str, *, log: Callable[[str, str], None]) -> Identity | None:
+def _read(path: Path, gateway_id: str, *, log: Callable[[str, str], None]) -> InstallationIdentity | None:
     """The last start; None when there was none, or when it was another gateway's."""
     if not path.exists():
         return None
@@ -80,11 +80,11 @@ def _read(path: Path, gateway_id: str, *, log: Callable[[str, str], None]) -> Id
         return None
 
 
-def _of_fields(fields: Any) -> Identity:
+def _of_fields(fields: Any) -> InstallationIdentity:
     instance, incarnation, moved_at_ns = str(fields["instance"]), int(fields["incarnation"]), fields["moved_at_ns"]
     if len(bytes.fromhex(instance)) != _INSTANCE_BYTES or incarnation < 1:
         raise ValueError("no installation is named there")
-    return Identity(
+    return InstallationIdentity(
         instance,
         incarnation,
         "",
@@ -93,7 +93,7 @@ def _of_fields(fields: Any) -> Identity:
     )
 
 
-def _write(path: Path, gateway_id: str, started: Identity, *, log: Callable[[str, str], None]) -> None:
+def _write(path: Path, gateway_id: str, started: InstallationIdentity, *, log: Callable[[str, str], None]) -> None:
     text = json.dumps(
         {
             "schema": _SCHEMA,

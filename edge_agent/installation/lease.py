@@ -13,7 +13,7 @@ from cloud_sync.uplink.heartbeat import Heartbeat
 from cloud_sync.uplink.sender import Uplink
 from edge_agent.core.clock import Clock
 from edge_agent.health.machine import this_machine
-from edge_agent.installation.identity import Identity, next_start
+from edge_agent.installation.identity import InstallationIdentity, next_start
 from edge_agent.settings import Settings
 
 LEAST_LEASE_S: Final = 60
@@ -27,7 +27,7 @@ class Installation:
 
     settings: Settings
     presence: Presence = field(default_factory=Presence)
-    identity: Identity | None = None
+    identity: InstallationIdentity | None = None
 
     def begin(self, *, now_ns: int, log: Callable[[str, str], None]) -> None:
         """Note this start, and say from now on who sends. The caller holds the state folder's lock."""
@@ -55,7 +55,7 @@ def heartbeat_every_s(settings: Settings) -> float:
     return 0.0 if settings.central.sparing is not None else settings.central.heartbeat_s
 
 
-def sender_of(identity: Identity, settings: Settings) -> Sender:
+def sender_of(identity: InstallationIdentity, settings: Settings) -> Sender:
     """Return what goes with every batch of this start."""
     every_s = heartbeat_every_s(settings)
     lease_s = MAX_LEASE_S if every_s == 0 else max(LEAST_LEASE_S, round(_HEARTBEATS * every_s))

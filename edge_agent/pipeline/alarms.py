@@ -25,7 +25,6 @@ class AlarmState:
     is_standing: bool
     since_ns: int | None
     anomalous_fraction: float
-    windows_seen: int
 
 
 class AlarmTracker:
@@ -35,7 +34,6 @@ class AlarmTracker:
         self._settings = settings
         self._recent: deque[bool] = deque(maxlen=settings.over_windows)
         self._since_ns: int | None = None
-        self._seen = 0
         self.raised_total = 0
 
     def push(self, verdict: Verdict, end_ns: int) -> AlarmChange | None:
@@ -43,7 +41,6 @@ class AlarmTracker:
         if verdict is Verdict.UNKNOWN:
             return None
         self._recent.append(verdict is Verdict.ANOMALOUS)
-        self._seen += 1
         fraction = self.state.anomalous_fraction
         is_full = len(self._recent) == self._settings.over_windows
         if self._since_ns is None and is_full and fraction >= self._settings.enter_fraction:
@@ -66,4 +63,4 @@ class AlarmTracker:
     @property
     def state(self) -> AlarmState:
         fraction = sum(self._recent) / len(self._recent) if self._recent else 0.0
-        return AlarmState(self.is_standing, self._since_ns, fraction, self._seen)
+        return AlarmState(self.is_standing, self._since_ns, fraction)

@@ -14,7 +14,7 @@ from cloud_sync.central.database.store import Store
 from cloud_sync.central.errors import LoadTestError
 from cloud_sync.central.ingress.http import create_app
 from cloud_sync.central.ingress.rate_limits import RateLimiter, RateLimits
-from cloud_sync.central.loadtest import Load, percentile, read_keys, run_load, temporary_keys
+from cloud_sync.central.loadtest import LoadPlan, percentile, read_keys, run_load, temporary_keys
 from cloud_sync.central.server import Listen, running
 from tests.central.test_cli import Serving, edge_central
 from tests.central.test_https_client_certificates import tls_of
@@ -26,8 +26,8 @@ from tests.support.sockets import listening
 NOW_US = time.time_ns() // 1_000
 
 
-def load(url: str, **options) -> Load:
-    return Load(url, "run1", **{"seconds": 0.5, "batch_rows": 200, **options})
+def load(url: str, **options) -> LoadPlan:
+    return LoadPlan(url, "run1", **{"seconds": 0.5, "batch_rows": 200, **options})
 
 
 async def test_many_gateways_over_https_lose_and_double_nothing(store: Store, database: Database, tmp_path: Path):

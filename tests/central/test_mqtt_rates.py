@@ -16,7 +16,7 @@ from cloud_sync.central.database.upkeep import Upkeep
 from cloud_sync.central.ingress.http import create_app
 from cloud_sync.central.ingress.mqtt import MqttConsumer
 from cloud_sync.central.ingress.rate_limits import RateLimiter, RateLimits
-from cloud_sync.central.server import Listen, Policy, running, serve_database
+from cloud_sync.central.server import Listen, ServerPolicy, running, serve_database
 from cloud_sync.errors import BatchRefusedError, TransientSyncError
 from cloud_sync.records import Batch
 from cloud_sync.transports.https import HttpsTransport
@@ -140,7 +140,7 @@ async def test_a_central_that_serves_both_roads_gives_them_one_allowance(
             ready=lambda url, _: ready.set_result(url),
             exit_with_parent=False,
             broker=server.broker("central", "also-right"),
-            policy=Policy(SPENT_BY_ONE[0], Upkeep(retention_days=0)),
+            policy=ServerPolicy(SPENT_BY_ONE[0], Upkeep(retention_days=0)),
         )
     )
     over_mqtt = MqttTransport(server.broker(GATEWAY, "right"), gateway_id=GATEWAY)

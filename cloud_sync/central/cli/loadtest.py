@@ -17,7 +17,7 @@ from cloud_sync.central.cli.database import open_store
 from cloud_sync.central.cli.options import DatabaseUrl, Embedded
 from cloud_sync.central.cli.output import run_to_the_end
 from cloud_sync.central.errors import LoadTestError
-from cloud_sync.central.loadtest import Load, read_keys, run_load, temporary_keys
+from cloud_sync.central.loadtest import LoadPlan, read_keys, run_load, temporary_keys
 from cloud_sync.transports.tls import ClientCertificate
 
 
@@ -41,7 +41,7 @@ def loadtest(
     Keys come from --key-file, or are made in the database (and revoked again). The rows stay.
     """
     certificate = _client_certificate(client_certificate, client_key)
-    load = Load(url, secrets.token_hex(4), seconds, batch_rows, rate, ca_file, certificate)
+    load = LoadPlan(url, secrets.token_hex(4), seconds, batch_rows, rate, ca_file, certificate)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line per request is not a result
     run_to_the_end(_loadtest(load, gateways, key_file, database_url, embedded))
 
@@ -55,7 +55,7 @@ def _client_certificate(certificate: Path | None, key: Path | None) -> ClientCer
 
 
 async def _loadtest(
-    load: Load, gateways: int, key_file: Path | None, database_url: str | None, embedded: Path | None
+    load: LoadPlan, gateways: int, key_file: Path | None, database_url: str | None, embedded: Path | None
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
         if key_file is not None:

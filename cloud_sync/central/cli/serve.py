@@ -20,7 +20,7 @@ from cloud_sync.central.errors import UsageError
 from cloud_sync.central.ingress.mqtt_url import broker_of
 from cloud_sync.central.ingress.rate_limits import RateLimits
 from cloud_sync.central.logs import log_as_json
-from cloud_sync.central.server import Listen, Policy, serve_database, serve_embedded
+from cloud_sync.central.server import Listen, ServerPolicy, serve_database, serve_embedded
 from cloud_sync.transports.mqtt.broker import Broker
 from cloud_sync.twins import MAX_LEASE_S
 
@@ -67,7 +67,7 @@ def serve(
         fail(UsageError("--tls-cert and --tls-key belong together"))
     listen = Listen(host, port, tls_cert, tls_key)
     broker = _broker(mqtt_url, mqtt_password_file, mqtt_ca, mqtt_cert, mqtt_key)
-    policy = Policy(_rates(rows_per_s, requests_per_s), Upkeep(retention_days), LeaseTerms(lease_seconds))
+    policy = ServerPolicy(_rates(rows_per_s, requests_per_s), Upkeep(retention_days), LeaseTerms(lease_seconds))
     serving: dict[str, Any] = {
         "ready": _print_ready, "exit_with_parent": exit_with_parent, "broker": broker, "policy": policy,
     }  # fmt: skip

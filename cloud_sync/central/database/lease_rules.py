@@ -20,7 +20,7 @@ from typing import Final
 from cloud_sync.twins import Sender
 
 
-class Kind(StrEnum):
+class SenderKind(StrEnum):
     """How a sender stands to the holder."""
 
     HOLDER = "holder"
@@ -33,8 +33,8 @@ class Kind(StrEnum):
     OLDER = "older"
 
 
-HELD: Final = frozenset((Kind.DUPLICATE, Kind.CLONE, Kind.OLDER))
-QUIET: Final = frozenset((Kind.HOLDER, Kind.FIRST, Kind.RESTARTED))
+HELD: Final = frozenset((SenderKind.DUPLICATE, SenderKind.CLONE, SenderKind.OLDER))
+QUIET: Final = frozenset((SenderKind.HOLDER, SenderKind.FIRST, SenderKind.RESTARTED))
 """What happens every day, and is told to nobody."""
 
 
@@ -48,20 +48,20 @@ class Held:
     expired: bool = False
 
 
-def judge(held: Held | None, sender: Sender, *, is_known: bool = False, is_contested: bool = False) -> Kind:
+def judge(held: Held | None, sender: Sender, *, is_known: bool = False, is_contested: bool = False) -> SenderKind:
     """Return how the sender stands to the lease; what is in `HELD` may not send now.
 
     `is_known`: its run was held back before, or had the lease and lost it, so it is no later start. `is_contested`: two
     live boxes have this installation, so a later start may be of either.
     """
     if held is None:
-        return Kind.FIRST
+        return SenderKind.FIRST
     if sender.run == held.run:
-        return Kind.HOLDER
+        return SenderKind.HOLDER
     if sender.instance != held.instance:
-        return Kind.REPLACED if held.expired else Kind.DUPLICATE
+        return SenderKind.REPLACED if held.expired else SenderKind.DUPLICATE
     if sender.incarnation > held.incarnation and not is_known and (held.expired or not is_contested):
-        return Kind.RESTARTED
+        return SenderKind.RESTARTED
     if held.expired:
-        return Kind.RESTORED
-    return Kind.OLDER if sender.incarnation < held.incarnation else Kind.CLONE
+        return SenderKind.RESTORED
+    return SenderKind.OLDER if sender.incarnation < held.incarnation else SenderKind.CLONE

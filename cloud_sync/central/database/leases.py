@@ -23,7 +23,7 @@ from typing import Any, Final
 import asyncpg
 
 from cloud_sync.central.database import lease_statements as statements
-from cloud_sync.central.database.lease_rules import HELD, QUIET, Held, Kind, judge
+from cloud_sync.central.database.lease_rules import HELD, QUIET, Held, SenderKind, judge
 from cloud_sync.central.database.migrations import Features
 from cloud_sync.central.lru import Lru
 from cloud_sync.central.metrics import Metrics
@@ -162,7 +162,7 @@ class _Decision:
         sender = self._sender
         if sender.run == held.run:
             await self._renew()
-            return await self._notice(found, Kind.HOLDER)
+            return await self._notice(found, SenderKind.HOLDER)
         standing = await self._connection.fetchrow(statements.STANDING, self._gateway_id, sender.run, sender.instance)
         kind = judge(held, sender, is_known=standing["is_known"], is_contested=standing["is_contested"])
         if kind in HELD:
@@ -191,7 +191,7 @@ class _Decision:
             logger.warning("two boxes send as gateway %s: %s, and %s", self._gateway_id, self._box(), box_of(proven))
             await self._remember("twins", proven["kind"], box_of(proven))
 
-    async def _take(self, found: asyncpg.Record, kind: Kind) -> None:
+    async def _take(self, found: asyncpg.Record, kind: SenderKind) -> None:
         sender, before = self._sender, box_of(found)
         took_over = None if kind in QUIET else notice_fields(Notice(About.TOOK_OVER, kind, before))
         if took_over is not None:
@@ -204,7 +204,7 @@ class _Decision:
             logger.warning("gateway %s: %s took over from %s (%s)", self._gateway_id, self._box(), before, kind)
             await self._remember("took_over", kind, before)
 
-    async def _hold_back(self, found: asyncpg.Record, kind: Kind, *, had_answered: bool) -> HeldBackError:
+    async def _hold_back(self, found: asyncpg.Record, kind: SenderKind, *, had_answered: bool) -> HeldBackError:
         has_answered = self._sender.rival == found["run"]
         again_s = max(ASK_AGAIN_S, self._sender.lease_s / _ASKS_OF_A_LEASE)
         await self._connection.execute(
@@ -224,14 +224,14 @@ class _Decision:
             retry_after_s=min(again_s, max(1.0, found["left_s"])),
         )
 
-    async def _notice(self, found: asyncpg.Record, kind: Kind) -> Notice | None:
+    async def _notice(self, found: asyncpg.Record, kind: SenderKind) -> Notice | None:
         """A box that is there now comes before one that has gone."""
         rival = await self._connection.fetchrow(statements.PRESENT_RIVAL, self._gateway_id)
         if rival is not None:
             return Notice(About.TWIN, rival["kind"], box_of(rival))
         if kind not in QUIET:
             return Notice(About.TOOK_OVER, kind, box_of(found))
-        if kind is Kind.HOLDER and found["took_over"] is not None and found["held_s"] < TOLD_S:
+        if kind is SenderKind.HOLDER and found["took_over"] is not None and found["held_s"] < TOLD_S:
             return notice_of(json.loads(found["took_over"]))
         return None
 

@@ -70,7 +70,7 @@ CATALOGUE_BYTES: Final = 2_000_000
 _CHALLENGE: Final = {"WWW-Authenticate": "X-API-Key"}
 
 
-class Refused(Exception):  # noqa: N818 (an answer, not a fault of ours)
+class RefusedRequest(Exception):  # noqa: N818 (an answer, not a fault of ours)
     """An answer other than 200: its status and the words for the person at the gateway, which are never long."""
 
     def __init__(
@@ -100,7 +100,7 @@ def create_app(store: Store, *, limits: BodyLimits | None = None, limiter: RateL
     app.get("/api/v1/stats")(stats)
     app.add_middleware(RequestLog, metrics=store.metrics)
     app.add_middleware(IdentifyAnswers)
-    app.exception_handler(Refused)(_answer_refused)
+    app.exception_handler(RefusedRequest)(_answer_refused)
     app.exception_handler(CentralError)(_answer_away)
     app.exception_handler(TurnedAwayError)(_answer_turned_away)
     app.exception_handler(HeldBackError)(_answer_in_use)
@@ -120,7 +120,7 @@ async def ingest_batch(request: Request) -> JSONResponse:
             notice = await store.admit(gateway_id, sender_of(request.headers.get(HEADER)), _address(request))
             batch = await _batch(request, body, form, gateway_id)
             if idempotency_gateway != gateway_id:
-                raise Refused(422, "the gateway in Idempotency-Key is not the one in the batch")
+                raise RefusedRequest(422, "the gateway in Idempotency-Key is not the one in the batch")
             settlement = await _settlement(store, batch)
     counts = {"accepted": settlement.accepted, "duplicates": settlement.duplicates, "refused": len(settlement.refused)}
     request.state.log_fields.update(batch_id=batch_id, **counts)
@@ -132,16 +132,16 @@ async def digest(request: Request) -> Response:
     store: Store = request.app.state.store
     gateway_id = await _admitted(request, store)
     if request.query_params.get("gateway_id") != gateway_id:
-        raise Refused(403, "a key sees the rows of its own gateway_id only")
+        raise RefusedRequest(403, "a key sees the rows of its own gateway_id only")
     try:
         start, end = span(request.query_params)
         with_values = covers_values(request.query_params)
     except ValueError as exc:
-        raise Refused(422, str(exc)) from exc
+        raise RefusedRequest(422, str(exc)) from exc
     async with store.shares.digest.turn(gateway_id):
         hours = await store.digest(gateway_id, start, end, limit=MAX_HOURS + 1, with_values=with_values)
         if len(hours) > MAX_HOURS:
-            raise Refused(413, f"more than {MAX_HOURS} hours of sensors; ask for a shorter span")
+            raise RefusedRequest(413, f"more than {MAX_HOURS} hours of sensors; ask for a shorter span")
         # 15 MB take a second to write; other gateways are answered meanwhile.
         answer = await asyncio.to_thread(encode_digests, gateway_id, hours)
     return Response(answer, media_type="application/json")
@@ -213,7 +213,7 @@ async def _admitted(request: Request, store: Store) -> str:
     wait_s = limiter.admit(gateway_id, now_s=time.monotonic())
     if wait_s:
         store.metrics.limited.add(gateway_id)
-        raise Refused(429, too_fast(gateway_id), headers={"Retry-After": str(wait_s)})
+        raise RefusedRequest(429, too_fast(gateway_id), headers={"Retry-After": str(wait_s)})
     return gateway_id
 
 
@@ -225,14 +225,14 @@ async def _authenticated(request: Request, store: Store) -> str:
         holder = await store.known_keys.holder(api_key) if api_key else None
     except TooManyGuessesError as exc:
         headers = {"Retry-After": str(RETRY_AFTER_S)}
-        raise Refused(503, "too many unknown API keys wait to be looked up", headers=headers) from exc
+        raise RefusedRequest(503, "too many unknown API keys wait to be looked up", headers=headers) from exc
     if holder is None:
         if store.known_keys.is_guessing(address):
             await asyncio.sleep(GUESS_PENALTY_S)
         detail = "this API key is not known" if api_key else "the X-API-Key header is missing"
-        raise Refused(401, detail, headers=_CHALLENGE)
+        raise RefusedRequest(401, detail, headers=_CHALLENGE)
     if holder.revoked:
-        raise Refused(403, "this API key was revoked")
+        raise RefusedRequest(403, "this API key was revoked")
     return holder.gateway_id
 
 
@@ -245,9 +245,9 @@ def _idempotency_key(request: Request) -> tuple[str, str]:
     gateway_id, separator, batch_id = given.partition(":")
     if not (gateway_id and separator and batch_id):
         detail = "the Idempotency-Key header must be <gateway_id>:<batch_id>"
-        raise Refused(422, detail, code=None if given else REQUEST_CHANGED)
+        raise RefusedRequest(422, detail, code=None if given else REQUEST_CHANGED)
     if len(batch_id) > MAX_BATCH_ID_BYTES:
-        raise Refused(422, f"the batch id in Idempotency-Key has more than {MAX_BATCH_ID_BYTES} characters")
+        raise RefusedRequest(422, f"the batch id in Idempotency-Key has more than {MAX_BATCH_ID_BYTES} characters")
     return gateway_id, batch_id
 
 
@@ -255,10 +255,10 @@ def _form(request: Request) -> tuple[str, str]:
     """How the body is packed, and what it is called."""
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ENCODINGS:
-        raise Refused(415, f"Content-Encoding {quoted(encoding)} is not one of {', '.join(ENCODINGS)}")
+        raise RefusedRequest(415, f"Content-Encoding {quoted(encoding)} is not one of {', '.join(ENCODINGS)}")
     content_type = media_type(request.headers.get("Content-Type"))
     if content_type and content_type not in CONTENT_TYPES:
-        raise Refused(415, f"Content-Type {quoted(content_type)} is not one of {', '.join(CONTENT_TYPES)}")
+        raise RefusedRequest(415, f"Content-Type {quoted(content_type)} is not one of {', '.join(CONTENT_TYPES)}")
     return encoding, content_type
 
 
@@ -268,11 +268,11 @@ async def _body(request: Request, gateway_id: str) -> bytes:
     try:
         body = await collect(request.stream(), declared_bytes=_content_length(request), limits=limits)
     except BatchTooLargeError as exc:
-        raise Refused(413, exc.message) from exc
+        raise RefusedRequest(413, exc.message) from exc
     except TooSlowError as exc:
-        raise Refused(408, str(exc), headers={"Connection": "close"}) from exc
+        raise RefusedRequest(408, str(exc), headers={"Connection": "close"}) from exc
     except ClientDisconnect as exc:  # nobody hears the answer; the log shows what happened, and it is no fault of ours
-        raise Refused(400, "the connection ended before the body did") from exc
+        raise RefusedRequest(400, "the connection ended before the body did") from exc
     store.metrics.received.add(gateway_id, by=len(body))
     return body
 
@@ -288,11 +288,11 @@ async def _batch(request: Request, body: bytes, form: tuple[str, str], gateway_i
     except (BatchTooLargeError, WireFormatError) as exc:
         if not is_body_of(request.headers.get(CHALLENGE_HEADER, ""), body):
             detail = f"the body was changed or cut short on the way: {len(body)} bytes arrived ({exc.message})"
-            raise Refused(400, detail, code=REQUEST_CHANGED) from exc
-        raise Refused(413 if isinstance(exc, BatchTooLargeError) else 422, exc.message) from exc
+            raise RefusedRequest(400, detail, code=REQUEST_CHANGED) from exc
+        raise RefusedRequest(413 if isinstance(exc, BatchTooLargeError) else 422, exc.message) from exc
     limiter.count_rows(gateway_id, len(batch), now_s=time.monotonic())
     if batch.gateway_id != gateway_id:
-        raise Refused(403, f"this key does not belong to gateway {quoted(batch.gateway_id)}")
+        raise RefusedRequest(403, f"this key does not belong to gateway {quoted(batch.gateway_id)}")
     return batch
 
 
@@ -300,7 +300,7 @@ async def _settlement(store: Store, batch: ColumnBatch) -> Settlement:
     try:
         return await store.store_batch(batch, gateway_id=batch.gateway_id)
     except BatchTooLargeError as exc:
-        raise Refused(413, exc.message) from exc
+        raise RefusedRequest(413, exc.message) from exc
 
 
 def _content_length(request: Request) -> int | None:
@@ -309,7 +309,7 @@ def _content_length(request: Request) -> int | None:
 
 
 async def _answer_refused(_: Request, refused: Exception) -> JSONResponse:
-    assert isinstance(refused, Refused)  # noqa: S101 (registered for this class only)
+    assert isinstance(refused, RefusedRequest)  # noqa: S101 (registered for this class only)
     document = {"detail": refused.detail} | ({} if refused.code is None else {"code": refused.code})
     return JSONResponse(document, status_code=refused.status, headers=refused.headers)
 

@@ -72,7 +72,7 @@ _RECONNECT_MAX_S: Final = 30.0
 _SIGN_IN_TIMEOUT_S: Final = 5.0
 
 
-class Refused(Exception):  # noqa: N818 (an answer, not a fault of ours)
+class RefusedMessage(Exception):  # noqa: N818 (an answer, not a fault of ours)
     """An answer other than a settlement: the error's name and the words for the person at the gateway."""
 
     def __init__(
@@ -232,7 +232,7 @@ class MqttConsumer:
             return
         try:
             document = await self._store_message(message, topics.gateway_id)
-        except Refused as refused:
+        except RefusedMessage as refused:
             document = _named(message) | refused.document
             logger.info("%s: %s: %s", message.topic, document["error"], document["detail"])
         kind = str(document.get("error", "settled"))
@@ -270,13 +270,13 @@ class MqttConsumer:
                 notice = await self._lease(message, gateway_id)
                 return settled(batch_id, await self._settlement(message, gateway_id), notice)
         except TurnedAwayError as exc:
-            raise Refused("busy", turned_away(gateway_id, exc), retry_after_s=RETRY_AFTER_S) from exc
+            raise RefusedMessage("busy", turned_away(gateway_id, exc), retry_after_s=RETRY_AFTER_S) from exc
 
     async def _lease(self, message: Message, gateway_id: str) -> Notice | None:
         try:
             return await self._store.admit(gateway_id, sender_of(message.sender), ADDRESS)
         except HeldBackError as exc:
-            raise Refused(IN_USE, str(exc), retry_after_s=exc.retry_after_s, fields=exc.fields) from exc
+            raise RefusedMessage(IN_USE, str(exc), retry_after_s=exc.retry_after_s, fields=exc.fields) from exc
         except CentralError as exc:
             raise self._away(exc) from exc
 
@@ -284,35 +284,39 @@ class MqttConsumer:
         batch = await self._read(message, gateway_id)
         self._limiter.count_rows(gateway_id, len(batch), now_s=time.monotonic())
         if batch.gateway_id != gateway_id:
-            raise Refused("credentials", f"the batch of gateway {quoted(batch.gateway_id)} came on {message.topic}")
+            raise RefusedMessage(
+                "credentials", f"the batch of gateway {quoted(batch.gateway_id)} came on {message.topic}"
+            )
         try:
             return await self._store.store_batch(batch, gateway_id=gateway_id)
         except BatchTooLargeError as exc:
-            raise Refused("too_large", exc.message) from exc
+            raise RefusedMessage("too_large", exc.message) from exc
         except CentralError as exc:
             raise self._away(exc) from exc
 
-    def _away(self, exc: CentralError) -> Refused:
+    def _away(self, exc: CentralError) -> RefusedMessage:
         logger.warning("not stored: %s", exc.message)  # its words stay here: they may name hosts and users
-        return Refused("busy", not_stored(exc), retry_after_s=RETRY_AFTER_S)
+        return RefusedMessage("busy", not_stored(exc), retry_after_s=RETRY_AFTER_S)
 
     def _admit(self, gateway_id: str) -> None:
         wait_s = self._limiter.admit(gateway_id, now_s=time.monotonic())
         if wait_s:
             self._store.metrics.limited.add(gateway_id)
-            raise Refused("busy", too_fast(gateway_id), retry_after_s=wait_s)
+            raise RefusedMessage("busy", too_fast(gateway_id), retry_after_s=wait_s)
 
     async def _read(self, message: Message, gateway_id: str) -> ColumnBatch:
         named = encoding_of_content(message.payload) if message.has_no_properties else message.content_encoding
         encoding = (named or "identity").strip().lower()
         if encoding not in ENCODINGS:
-            raise Refused("refused", f"content-encoding {quoted(encoding)} is not one of {', '.join(ENCODINGS)}")
+            raise RefusedMessage("refused", f"content-encoding {quoted(encoding)} is not one of {', '.join(ENCODINGS)}")
         content_type = media_type(message.content_type)
         if content_type and content_type not in CONTENT_TYPES:
-            raise Refused("refused", f"content-type {quoted(content_type)} is not one of {', '.join(CONTENT_TYPES)}")
+            raise RefusedMessage(
+                "refused", f"content-type {quoted(content_type)} is not one of {', '.join(CONTENT_TYPES)}"
+            )
         if len(message.payload) > self._limits.body_bytes:
             detail = f"the body has {len(message.payload)} bytes; the limit is {self._limits.body_bytes}"
-            raise Refused("too_large", detail)
+            raise RefusedMessage("too_large", detail)
         self._store.metrics.received.add(gateway_id, by=len(message.payload))
         try:
             # A large body takes tenths of a second to decode; other gateways are answered meanwhile.
@@ -320,9 +324,9 @@ class MqttConsumer:
                 read_batch, message.payload, encoding=encoding, limits=self._limits, content_type=content_type
             )
         except BatchTooLargeError as exc:
-            raise Refused("too_large", exc.message) from exc
+            raise RefusedMessage("too_large", exc.message) from exc
         except WireFormatError as exc:
-            raise Refused("refused", exc.message) from exc
+            raise RefusedMessage("refused", exc.message) from exc
 
 
 @contextlib.asynccontextmanager
@@ -356,7 +360,7 @@ def _batch_id(message: Message) -> str:
     try:
         batch_id = correlation.decode()
     except UnicodeDecodeError as exc:
-        raise Refused("refused", "the correlation data is not a batch id in UTF-8") from exc
+        raise RefusedMessage("refused", "the correlation data is not a batch id in UTF-8") from exc
     if not 0 < len(correlation) <= MAX_BATCH_ID_BYTES:
-        raise Refused("refused", f"the correlation data is not a batch id of 1 to {MAX_BATCH_ID_BYTES} bytes")
+        raise RefusedMessage("refused", f"the correlation data is not a batch id of 1 to {MAX_BATCH_ID_BYTES} bytes")
     return batch_id

@@ -63,7 +63,7 @@ _HALF_WIDTH_BINS: Final = 1.0
 """A Hann taper is 6 dB down one bin beside its centre."""
 
 
-class Band(NamedTuple):
+class ImpulsiveBand(NamedTuple):
     """A band and the spectral kurtosis in it."""
 
     low_hz: float
@@ -124,7 +124,9 @@ def spectral_kurtosis(samples: NDArray[np.floating], *, frame_samples: int) -> N
         return np.asarray(len(frames) * sums[1] / sums[0] ** 2 - 2.0)
 
 
-def choose_band(samples: NDArray[np.floating], sample_rate_hz: float, *, min_bandwidth_hz: float = 0.0) -> Band:
+def choose_band(
+    samples: NDArray[np.floating], sample_rate_hz: float, *, min_bandwidth_hz: float = 0.0
+) -> ImpulsiveBand:
     """Return the most impulsive band of one channel, for setting up envelope analysis; not for every window.
 
     Parameters
@@ -157,13 +159,13 @@ def choose_band(samples: NDArray[np.floating], sample_rate_hz: float, *, min_ban
     return bands[int(np.argmax(certain))]
 
 
-def _best_band(samples: NDArray[np.floating], sample_rate_hz: float, frame: int) -> Band:
+def _best_band(samples: NDArray[np.floating], sample_rate_hz: float, frame: int) -> ImpulsiveBand:
     # A bin with nothing in it at any time is as steady as can be.
     kurtosis = np.nan_to_num(spectral_kurtosis(samples, frame_samples=frame), nan=-1.0)
     index = int(np.argmax(kurtosis))
     centre_hz = (index + _SKIPPED_BINS) * sample_rate_hz / frame
     half_width_hz = _width_hz(sample_rate_hz, frame) / 2
-    return Band(centre_hz - half_width_hz, centre_hz + half_width_hz, float(kurtosis[index]))
+    return ImpulsiveBand(centre_hz - half_width_hz, centre_hz + half_width_hz, float(kurtosis[index]))
 
 
 def _width_hz(sample_rate_hz: float, frame: int) -> float:

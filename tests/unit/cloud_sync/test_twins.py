@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_sync.central.database.lease_rules import HELD, Held, Kind, judge
+from cloud_sync.central.database.lease_rules import HELD, Held, SenderKind, judge
 from cloud_sync.host.printable import is_printable
 from cloud_sync.twins import (
     MAX_CHARS,
@@ -105,15 +105,15 @@ HOLDER = Held("a" * 16, 7, "b" * 10)
 @pytest.mark.parametrize(
     ("sender", "now", "once_silent"),
     [
-        (Sender("a" * 16, 7, "b" * 10), Kind.HOLDER, Kind.HOLDER),
-        (Sender("a" * 16, 8, "c" * 10), Kind.RESTARTED, Kind.RESTARTED),
-        (Sender("z" * 16, 8, "c" * 10), Kind.DUPLICATE, Kind.REPLACED),
-        (Sender("a" * 16, 7, "c" * 10), Kind.CLONE, Kind.RESTORED),
-        (Sender("a" * 16, 6, "c" * 10), Kind.OLDER, Kind.RESTORED),
+        (Sender("a" * 16, 7, "b" * 10), SenderKind.HOLDER, SenderKind.HOLDER),
+        (Sender("a" * 16, 8, "c" * 10), SenderKind.RESTARTED, SenderKind.RESTARTED),
+        (Sender("z" * 16, 8, "c" * 10), SenderKind.DUPLICATE, SenderKind.REPLACED),
+        (Sender("a" * 16, 7, "c" * 10), SenderKind.CLONE, SenderKind.RESTORED),
+        (Sender("a" * 16, 6, "c" * 10), SenderKind.OLDER, SenderKind.RESTORED),
     ],
 )
-def test_who_may_send(sender: Sender, now: Kind, once_silent: Kind):
-    assert judge(None, sender) is Kind.FIRST
+def test_who_may_send(sender: Sender, now: SenderKind, once_silent: SenderKind):
+    assert judge(None, sender) is SenderKind.FIRST
     assert judge(HOLDER, sender) is now
     assert judge(replace(HOLDER, expired=True), sender) is once_silent
     assert once_silent not in HELD
@@ -121,6 +121,6 @@ def test_who_may_send(sender: Sender, now: Kind, once_silent: Kind):
 
 def test_a_later_start_is_none_when_it_was_here_before_or_may_be_of_a_twin():
     later = Sender("a" * 16, 9, "c" * 10)
-    assert judge(HOLDER, later, is_known=True) is Kind.CLONE
-    assert judge(HOLDER, later, is_contested=True) is Kind.CLONE
-    assert judge(replace(HOLDER, expired=True), later, is_contested=True) is Kind.RESTARTED
+    assert judge(HOLDER, later, is_known=True) is SenderKind.CLONE
+    assert judge(HOLDER, later, is_contested=True) is SenderKind.CLONE
+    assert judge(replace(HOLDER, expired=True), later, is_contested=True) is SenderKind.RESTARTED
