@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.health.machine import Machine
-from edge_agent.installation.identity import IDENTITY_FILE, Identity, next_start
+from edge_agent.installation.identity import IDENTITY_FILE, InstallationIdentity, next_start
 
 HERE = Machine("b" * 12, ("c" * 12,), "d" * 12)
 ELSEWHERE = Machine("e" * 12, ("f" * 12,), "d" * 12)
@@ -17,7 +17,7 @@ NOW_NS = 1_700_000_000_000_000_000
 
 def start(
     folder: Path, *, machine: Machine = HERE, gateway_id: str = "gw-1", said: list[str] | None = None
-) -> Identity:
+) -> InstallationIdentity:
     return next_start(
         folder, gateway_id, machine, now_ns=NOW_NS, log=lambda _, line: None if said is None else said.append(line)
     )

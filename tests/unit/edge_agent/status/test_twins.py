@@ -9,7 +9,7 @@ from cloud_sync.twins import About, Notice, OtherBox, Sender
 from cloud_sync.uplink.state import LinkState
 from edge_agent.core.clock import FakeClock
 from edge_agent.health.machine import Machine
-from edge_agent.installation.identity import Identity
+from edge_agent.installation.identity import InstallationIdentity
 from edge_agent.installation.lease import Installation
 from edge_agent.settings import Settings
 from edge_agent.status.twins import (
@@ -32,7 +32,7 @@ class Bench:
         presence = Presence(now_ns=self.clock.now_ns, monotonic_s=self.clock.monotonic_s)
         presence.begin(Sender("a" * 16, 7, "b" * 10))
         moved_at_ns = self.clock.now_ns() if moved else None
-        identity = Identity("a" * 16, 7, "b" * 10, machine, moved_at_ns)
+        identity = InstallationIdentity("a" * 16, 7, "b" * 10, machine, moved_at_ns)
         self.own = Installation(made_settings(), presence, identity)
         for notice in notices:
             presence.heard(notice)
