@@ -53,7 +53,7 @@ INDICATOR = blocks("toml")[1]
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert list(ENTRY_POINTS) == [GROUP]
     monkeypatch.setattr(CATALOG, "_installed", {})
-    with installed(tmp_path / "site-packages", {"teager": FAMILY}, ENTRY_POINTS[GROUP], group=GROUP):
+    with installed(tmp_path / "site-packages", {"teager.py": FAMILY}, ENTRY_POINTS[GROUP], group=GROUP):
         yield
 
 
@@ -131,7 +131,7 @@ def test_a_package_that_does_not_keep_its_promise_is_one_sentence(
 ) -> None:
     catalog = FeatureCatalog(load=load_installed)
     with (
-        installed(tmp_path, {"bad": module}, {"bad": entry}, group=GROUP, package="example"),
+        installed(tmp_path, {"bad.py": module}, {"bad": entry}, group=GROUP, package="example"),
         pytest.raises(SignalError, match=re.escape(message)) as refused,
     ):
         catalog.family("bad")
@@ -141,8 +141,8 @@ def test_a_package_that_does_not_keep_its_promise_is_one_sentence(
 
 def test_two_packages_that_offer_one_family_are_both_named(tmp_path: Path) -> None:
     with (
-        installed(tmp_path / "a", {"a": FAMILY}, {"teager": "a:FAMILY"}, group=GROUP, package="first"),
-        installed(tmp_path / "b", {"b": FAMILY}, {"teager": "b:FAMILY"}, group=GROUP, package="second"),
+        installed(tmp_path / "a", {"a.py": FAMILY}, {"teager": "a:FAMILY"}, group=GROUP, package="first"),
+        installed(tmp_path / "b", {"b.py": FAMILY}, {"teager": "b:FAMILY"}, group=GROUP, package="second"),
         pytest.raises(SignalError, match="teager is offered by first and second"),
     ):
         FeatureCatalog(load=load_installed).family("teager")
