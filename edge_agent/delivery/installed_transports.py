@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
@@ -25,6 +25,7 @@ from cloud_sync.records import Settlement
 from cloud_sync.transports.base import Guarantee, Resting, Route, Transport
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.lazy import LazyTransport
+from edge_agent.core.installed_parts import foreign_code, package_of
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings.load import mistakes_of
 
@@ -69,7 +70,7 @@ def load_kind(name: str) -> TransportKind:
             hint="install its package into the agent's environment; no restart is needed",
         )
     if len(found) > 1:
-        packages = " and ".join(sorted(_package(one) for one in found))
+        packages = " and ".join(sorted(package_of(one) for one in found))
         raise _unusable(f"the transport {name!r} is offered by {packages}", hint="uninstall all but one of them")
     (entry,) = found
     with _failing_as(f"{_who(entry)} cannot be loaded"):
@@ -134,12 +135,12 @@ class GuardedTransport:
 
     @property
     def route(self) -> Route:
-        """Return the route that it tells."""
+        """Return the route that it names."""
         return self._inner.route
 
     @property
     def guarantee(self) -> Guarantee:
-        """Return the guarantee that it tells."""
+        """Return the guarantee that it gives."""
         return self._inner.guarantee
 
     @property
@@ -200,16 +201,9 @@ _PROMISED: Final[Mapping[str, tuple[type, ...]]] = {
 }  # fmt: skip
 
 
-@contextmanager
-def _failing_as(what: str) -> Iterator[None]:
+def _failing_as(what: str) -> AbstractContextManager[None]:
     """Raise whatever somebody else's code raises as one failure of the link; the errors of delivery pass."""
-    try:
-        yield
-    except SyncError:
-        raise
-    except (Exception, SystemExit) as exc:
-        text = f": {exc}" if str(exc) else ""
-        raise _unusable(f"{what}: {type(exc).__name__}{text}", hint=_MEND) from exc
+    return foreign_code(lambda text: _unusable(f"{what}: {text}", hint=_MEND), passes=(SyncError,))
 
 
 def _unusable(message: str, *, hint: str | None) -> TransientSyncError:
@@ -217,8 +211,4 @@ def _unusable(message: str, *, hint: str | None) -> TransientSyncError:
 
 
 def _who(entry: EntryPoint) -> str:
-    return f"the transport {entry.name!r} of the package {_package(entry)}"
-
-
-def _package(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else entry.module
+    return f"the transport {entry.name!r} of the package {package_of(entry)}"

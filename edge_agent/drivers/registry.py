@@ -10,7 +10,7 @@ from edge_agent.core.clock import Clock
 from edge_agent.drivers.base import Driver, Item
 from edge_agent.errors import ConfigurationError, DeviceRejectedError, DriverError
 from edge_agent.settings import SourceSettings, UnusableSource
-from edge_agent.settings.source_kinds import foreign_code
+from edge_agent.settings.source_kinds import driver_code
 
 _PROMISED: Final = ("open", "stream", "close")
 _HINT: Final = "update the package it comes from; docs/how-to/add-a-driver.md says what a driver must have"
@@ -30,7 +30,7 @@ def build_driver(settings: SourceSettings, clock: Clock) -> Driver:
 
 def driver_class(settings: SourceSettings) -> Any:
     """Return the class of this source's driver. Raise DriverError when it is not there, or lacks what it promises."""
-    with foreign_code(f"{_driver_of(settings)} cannot be used: importing it"):
+    with driver_code(f"{_driver_of(settings)} cannot be used: importing it"):
         found = pkgutil.resolve_name(settings.driver)
     missing = [name for name in _PROMISED if not callable(getattr(found, name, None))]
     if missing:
@@ -61,7 +61,7 @@ class UnusableDriver:
 
 def _made(settings: SourceSettings, clock: Clock) -> Driver:
     kind = driver_class(settings)
-    with foreign_code(f"{_driver_of(settings)} cannot be used: making it", may_raise=ConfigurationError):
+    with driver_code(f"{_driver_of(settings)} cannot be used: making it", may_raise=ConfigurationError):
         driver: Driver = kind(settings, clock)
     name = getattr(driver, "name", None)
     if name != settings.name:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
+from edge_agent.core.installed_parts import foreign_code, package_of
 from edge_agent.dsp.family_base.family import FeatureFamily
 from edge_agent.errors import SignalError
 
@@ -25,20 +26,17 @@ def load_installed(name: str) -> FeatureFamily | None:
         return None
     if len(found) > 1:
         raise SignalError(
-            f"the feature family {name} is offered by {' and '.join(sorted(_package(one) for one in found))}",
+            f"the feature family {name} is offered by {' and '.join(sorted(package_of(one) for one in found))}",
             hint="uninstall all but one of them",
         )
     return _loaded(found[0])
 
 
 def _loaded(entry: EntryPoint) -> FeatureFamily:
-    who = f"the feature family {entry.name} of the package {_package(entry)}"
-    try:
+    who = f"the feature family {entry.name} of the package {package_of(entry)}"
+    mend = "repair or uninstall the package"
+    with foreign_code(lambda text: SignalError(f"{who} cannot be loaded: {text}", hint=mend)):
         family = entry.load()
-    except (Exception, SystemExit) as exc:
-        raise SignalError(
-            f"{who} cannot be loaded: {type(exc).__name__}: {exc}", hint="repair or uninstall the package"
-        ) from exc
     if not isinstance(family, FeatureFamily):
         raise SignalError(
             f"{who}: {entry.value} is a {type(family).__name__}, not a FeatureFamily",
@@ -47,7 +45,3 @@ def _loaded(entry: EntryPoint) -> FeatureFamily:
     if family.name != entry.name:
         raise SignalError(f"{who} calls itself {family.name}", hint="name the entry point like the family")
     return family
-
-
-def _package(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else entry.module

@@ -9,10 +9,10 @@ An entry point that cannot be used costs its own sources only.
 
 from __future__ import annotations
 
-import contextlib
 import operator
 import pkgutil
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, reduce
 from importlib.metadata import EntryPoint, entry_points
@@ -25,6 +25,7 @@ from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandle
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from edge_agent.core.installed_parts import foreign_code, package_of
 from edge_agent.errors import DriverError, EdgeError
 from edge_agent.settings.sources import SourceSettings, TagSourceSettings, UnusableSource, WaveformSettings
 
@@ -63,7 +64,7 @@ def source_kinds() -> SourceKinds:
         try:
             classes[entry.name] = _load(entry, taken=classes)
         except DriverError as exc:
-            package = entry.dist.name if entry.dist else "an unknown package"
+            package = package_of(entry)
             hint = f"{exc.hint or _PROMISES}; or update or remove {package}"
             unusable[entry.name] = DriverError(
                 f"driver {entry.name!r} of {package} cannot be used: {exc.message}", hint=hint
@@ -74,15 +75,9 @@ def source_kinds() -> SourceKinds:
     )
 
 
-@contextlib.contextmanager
-def foreign_code(what: str, *, may_raise: type[EdgeError] = DriverError) -> Iterator[None]:
+def driver_code(what: str, *, may_raise: type[EdgeError] = DriverError) -> AbstractContextManager[None]:
     """Let only DriverError and `may_raise` out of this block, whatever the code of another package raises in it."""
-    try:
-        yield
-    except (DriverError, may_raise):
-        raise
-    except (Exception, SystemExit) as exc:
-        raise DriverError(f"{what} raises {type(exc).__name__}: {exc}") from exc
+    return foreign_code(lambda text: DriverError(f"{what} raises {text}"), passes=(DriverError, may_raise))
 
 
 def type_of(kind: type[SourceSettings]) -> str:
@@ -121,11 +116,11 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 def _load(entry: EntryPoint, *, taken: Mapping[str, type[SourceSettings]]) -> type[SourceSettings]:
     if entry.name in taken:
         raise DriverError(f"there is another driver of type {entry.name!r} already: {taken[entry.name].driver}")
-    with foreign_code(f"importing {entry.value}"):
+    with driver_code(f"importing {entry.value}"):
         found = entry.load()
     if not (isinstance(found, type) and issubclass(found, TagSourceSettings | WaveformSettings)):
         raise DriverError(f"{entry.value} is no class derived from TagSourceSettings or WaveformSettings")
-    with foreign_code(f"completing {found.__name__}"):  # pydantic puts off what it cannot resolve yet
+    with driver_code(f"completing {found.__name__}"):  # pydantic puts off what it cannot resolve yet
         found.model_rebuild()
     if (said := type_of(found)) != entry.name:
         raise DriverError(f"the `type` of {found.__name__} is {said!r}; it must be the entry point's name")
