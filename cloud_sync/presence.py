@@ -55,7 +55,7 @@ class Presence:
         """Whose place this box took in this run."""
 
     def begin(self, sender: Sender) -> None:
-        """Say from now on that this start of this installation sends."""
+        """Send from now on as this start of this installation."""
         self.sender = sender
         self._text = sender_text(sender)
 
@@ -75,7 +75,7 @@ class Presence:
         return self._text
 
     def heard(self, notice: Notice | None) -> None:
-        """Note what an answer of the central told; None: it told of nobody."""
+        """Keep the notice of another box that an answer of the central has; None: it has none."""
         if notice is None:
             self._forget()
         elif notice.about is About.TOOK_OVER:

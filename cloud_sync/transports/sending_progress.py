@@ -37,7 +37,7 @@ def unacknowledged_bytes(sock: HasFileno) -> int:
 
 @contextlib.contextmanager
 def watched(sock: HasFileno | None) -> Iterator[None]:
-    """Tell of progress for as long as this scope waits."""
+    """Report progress to `on_progress` for as long as this scope waits."""
     tell = on_progress.get()
     if sock is None or tell is None:
         yield

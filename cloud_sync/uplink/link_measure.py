@@ -94,7 +94,7 @@ class DeliveryRate:
         return flight
 
     def land(self, flight: Flight, *, now_s: float) -> None:
-        """Note its answer."""
+        """Count what its answer shows to be delivered, and measure the rate by it."""
         self.lose(flight)
         self._delivered += flight.body_bytes
         self._delivered_s = now_s
@@ -109,7 +109,7 @@ class DeliveryRate:
             self._samples.append(rate)
 
     def lose(self, flight: Flight) -> None:
-        """Note that it is no longer in flight."""
+        """Count it as no longer in flight."""
         self.flying = [other for other in self.flying if other is not flight]
 
     def forget(self) -> None:
@@ -134,7 +134,7 @@ class Floor:
         return max(FLOOR_WINDOW_S, FLOOR_WINDOW_FLOORS * (self.seconds or 0.0))
 
     def note(self, took_s: float, *, now_s: float) -> None:
-        """Note one more; those older than the window are forgotten."""
+        """Add one measurement; those older than the window are forgotten."""
         self.noted_s = now_s
         while self._samples and self._samples[-1][1] >= took_s:
             self._samples.pop()

@@ -25,7 +25,7 @@ def downtime(gateway_id: str, last_seen_us: int, *, now_ns: int) -> Gap | None:
 async def record_downtime(
     gateway_id: str, keeper: ClockKeeper, ledger: GapLedger, put: Callable[[Sequence[Record]], Awaitable[None]]
 ) -> None:
-    """Tell of the absence before this run, now that its times are known. Raises OutboxError."""
+    """Record the gap before this run, now that its times are known. Raises OutboxError."""
     gap = downtime(gateway_id, keeper.last_seen_us or 0, now_ns=keeper.began_us * 1000)
     if gap is None:
         return

@@ -323,7 +323,7 @@ def _seconds_by_custom(table: Table, column: int, step: float, overrides: Overri
 def _rate(
     table: Table, times: list[_Times], counts: list[int], overrides: Overrides
 ) -> tuple[float | None, tuple[int, ...], tuple[str, ...]]:
-    """The rate the table says, the rows where samples begin anew, and what a person should know about both."""
+    """Return the table's rate, the rows where samples begin again, and what a person should know about both."""
     notes = tuple(f"{table.label(column)} counts the rows: it is no channel" for column in counts)
     if not times:
         return table.rate_hz, _count_starts(table, counts), notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,7 +15,6 @@ from pydantic_settings import SettingsError
 from edge_agent import settings as settings_module
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import Settings
-from edge_agent.settings.pattern_words import is_with_unit, looks_like
 from edge_agent.settings.source_kinds import path_fields, source_kinds, tables_below
 from edge_agent.settings.toml_file import absolute, line_of, parse, read_text, resolve_paths
 
@@ -24,6 +24,28 @@ RENAMED: Final = {
     "central.in_flight": "it is called single_in_flight (readings) or batches_in_flight (requests) now",
 }
 """What settings that had another name are called now, by their path without numbers."""
+
+_SMALL: Final = "small letters, digits, _ and -, beginning with a letter or digit"
+
+PATTERNS_IN_WORDS: Final = {
+    r"^[a-z0-9][a-z0-9_-]*$": f"a name of {_SMALL}",
+    r"^[a-z0-9][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)+$": f"two names or more with dots between, each of {_SMALL}",
+    r"^[A-Za-z0-9][A-Za-z0-9_-]*$": "a name of letters, digits, _ and -, beginning with a letter or digit",
+    r"^[a-z][a-z0-9_]*$": "a name of small letters, digits and _, beginning with a letter",
+    r"^[a-z0-9][a-z0-9_]*$": "a name of small letters, digits and _, beginning with a letter or digit",
+    r"^(ns=\d+;)?[isgb]=.+$": 'a node id, like "ns=2;s=Press3.Temperature" or "i=2258"',
+    r"^opc\.tcp://[^\s]+$": "an address that begins with opc.tcp://",
+    r"^https?://[^\s/]+(/.*)?$": "an address that begins with https://",
+    r"^https://[^\s/]+/[^\s]*$": "an address that begins with https:// and has a path behind the host",
+    r"^[!-~]+$": "letters, digits and marks of ASCII, without blanks",
+    r"^/[!-~]*$": "a path that begins with /, without blanks",
+    r"^([01][0-9]|2[0-3]):[0-5][0-9]$": "a time of day, like 22:00 or 06:30",
+    r"^[^\s/:]{1,15}$": "the name of a network interface, like eth0 or wwan0 (ip link)",
+    r"^[^\s/]+$": "a host's name or address alone, without // and path",
+}
+"""Every pattern in the schema of the settings: a regular expression helps nobody who fills in a site's file."""
+
+_WITH_UNIT: Final = re.compile(r"\s*[-+]?[\d._]+\s*[A-Za-z%/]+\s*")
 
 
 def load_settings(path: Path) -> Settings:
@@ -63,7 +85,7 @@ def mistakes_of(exc: ValidationError, table: str) -> list[str]:
     mistakes = []
     for error in exc.errors(include_url=False, include_input=False):
         field = ".".join([table, *map(str, error["loc"])])
-        mistakes.append(f"{field}: {_say({**error, 'input': {}}, error['loc'])}")
+        mistakes.append(f"{field}: {_complaint({**error, 'input': {}}, error['loc'])}")
     return mistakes
 
 
@@ -86,7 +108,7 @@ def _explain(path: Path, text: str, exc: ValidationError) -> ConfigurationError:
             continue  # pydantic counts only the items without mistakes
         location = tuple(part for part in error["loc"] if not _is_union_label(part, error["loc"]))
         field = ".".join(str(part) for part in location) or "the whole file"
-        lines.append(f"{_where(path, text, location)}: {field}: {_say(error, location)}")
+        lines.append(f"{_where(path, text, location)}: {field}: {_complaint(error, location)}")
     hint = None if len(lines) == 1 else f"{len(lines)} mistakes; every one must go"
     return ConfigurationError("\n".join(lines), where=lines[0].split(": ")[0], hint=hint)
 
@@ -114,7 +136,7 @@ def _is_union_label(part: int | str, location: tuple[int | str, ...]) -> bool:
     return isinstance(part, str) and at == 2 and location[0] == "sources" and isinstance(location[1], int)
 
 
-def _say(error: Any, location: tuple[int | str, ...]) -> str:
+def _complaint(error: Any, location: tuple[int | str, ...]) -> str:
     match error["type"]:
         case "extra_forbidden":
             name = str(location[-1])  # which may be a setting elsewhere
@@ -129,13 +151,22 @@ def _say(error: Any, location: tuple[int | str, ...]) -> str:
         case "value_error":
             return str(error["msg"]).removeprefix("Value error, ")
         case "string_pattern_mismatch":
-            return f"should be {looks_like(error['ctx']['pattern'])}{_shown(error)}"
+            return f"should be {_pattern_in_words(error['ctx']['pattern'])}{_shown(error)}"
         case "path_type":
             return f"should be a path, in quotes{_shown(error)}"
-        case "int_parsing" | "float_parsing" if is_with_unit(error["input"]):
+        case "int_parsing" | "float_parsing" if _is_with_unit(error["input"]):
             return f"should be a number alone, without quotes; the setting's name has its unit{_shown(error)}"
         case _:
             return f"{error['msg'][0].lower()}{error['msg'][1:]}{_shown(error)}"
+
+
+def _pattern_in_words(pattern: str) -> str:
+    return PATTERNS_IN_WORDS.get(pattern, f"a text like {pattern}")
+
+
+def _is_with_unit(given: object) -> bool:
+    """Return whether this is a number with its unit in one text, like "30 s" or "1 GB"."""
+    return isinstance(given, str) and _WITH_UNIT.fullmatch(given) is not None
 
 
 def _shown(error: Any) -> str:

@@ -1,6 +1,6 @@
 """A backlog that grows while the central takes what is sent: seen over ten minutes, with its cause and what helps.
 
-A link that is away has its own problem, and begins the ten minutes anew. What waits on purpose (for a data budget, for
+A link that is away has its own problem, and begins the ten minutes again. What waits on purpose (for a data budget, for
 quiet hours, to be collected, for the right time) is no such backlog.
 """
 

@@ -75,7 +75,7 @@ def _count_start(folders: StatusFolders, last: dict[str, Any]) -> None:
 def _left_before(folders: StatusFolders) -> dict[str, Any]:
     try:
         return folders.read() or {}
-    except DaemonUnreachableError:  # another user's: written anew where the folder lets us
+    except DaemonUnreachableError:  # another user's: written again where the folder lets us
         return {}
 
 

@@ -35,8 +35,7 @@ from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.tags import Reading, Scan, Tag
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.modbus.codec import bad_reading, decode, reading
-from edge_agent.drivers.modbus.plan import WIDTHS, RegisterBlock, block_of, plan_blocks, split
-from edge_agent.drivers.modbus.schedule import FixedRate
+from edge_agent.drivers.modbus.plan import WIDTHS, FixedRate, RegisterBlock, block_of, plan_blocks, split
 from edge_agent.drivers.modbus.settings import ModbusSettings, ModbusTagSettings, PollGroupSettings
 from edge_agent.errors import DeviceRejectedError, DriverError, TransientDriverError
 

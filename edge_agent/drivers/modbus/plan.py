@@ -1,15 +1,16 @@
-"""Which requests read a poll group: few, and none the device or the protocol would refuse for its size.
+"""Which requests read a poll group, and when: few, and none the device or the protocol would refuse for its size.
 
 Constraints
 - A request stays inside one table and inside `max_registers` (2000 bits for coils and discrete inputs).
 - A number over several registers is never cut: its registers come in one answer, or it would be torn.
 - Up to `max_hole` unused registers are read along to save a request; 16 bits count as one register.
 
-Pure: opens nothing, remembers nothing.
+Pure: opens nothing, asks no clock.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -119,3 +120,28 @@ def _check_is_readable(tag: ModbusTagSettings, max_registers: int) -> None:
             f"{tag.name}: a {tag.data_type} at address {tag.address} reaches past 65535, the last address",
             hint="addresses count from 0 and leave out the table digit: 40001 in a manual is holding address 0",
         )
+
+
+class FixedRate:
+    """When a poll group is due: at `start_s`, `start_s + interval_s` and so on (monotonic seconds).
+
+    A pass that takes longer than its interval does not pile up work: the grid points it ran over are skipped and
+    counted. The caller brings the time.
+    """
+
+    def __init__(self, *, start_s: float, interval_s: float) -> None:
+        self._start_s = start_s
+        self._interval_s = interval_s
+        self._index = 0
+
+    @property
+    def due_s(self) -> float:
+        """Return the monotonic time of the next pass."""
+        return self._start_s + self._index * self._interval_s
+
+    def advance(self, now_s: float) -> int:
+        """Move to the next grid point that is not yet past, and return how many points were run over."""
+        next_index = max(self._index + 1, math.ceil((now_s - self._start_s) / self._interval_s))
+        skipped = next_index - (self._index + 1)
+        self._index = next_index
+        return skipped

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from pydantic import SecretStr
 
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import CentralSettings, Settings, toml_file
-from edge_agent.settings.load import RENAMED, load_settings
+from edge_agent.settings.load import PATTERNS_IN_WORDS, RENAMED, load_settings
 from edge_agent.settings.secrets import central_api_key
 from edge_agent.settings.toml_file import find_settings_file
 from tests.unit.edge_agent.settings.test_gateway import GOOD, HEAD, PLC
 
 SECRET = "s3cret-key-of-the-gateway"  # noqa: S105 -- nobody's
+
+SYNTHETIC = """\
+[gateway]
+id = "gw-1"
+site = "plant"
+[central]
+url = "https://central.example.com"
+[[sources]]
+type = "synthetic"
+name = "shaft"
+asset = "rig-1"
+sample_rate_hz = 20480
+channels = [{ point = "de-x" }]
+"""
 
 
 @pytest.fixture
@@ -304,3 +319,39 @@ def test_every_new_name_of_a_setting_is_there() -> None:
         names = set(table.model_fields)  # type: ignore[union-attr]
         assert path.split(".")[1] not in names
         assert names & set(said.split())
+
+
+def patterns_of(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+        for part in schema.values():
+            yield from patterns_of(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from patterns_of(part)
+
+
+def test_every_pattern_of_the_settings_has_words_and_no_other() -> None:
+    assert set(patterns_of(Settings.model_json_schema())) == set(PATTERNS_IN_WORDS)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "line", "said"),
+    [
+        ('id = "gw-1"', 'id = "Gateway 1!"', 2, "a name of small letters"),
+        ('url = "https://central.example.com"', 'url = "central.example.com"', 5, "begins with https://"),
+        ('site = "plant"', 'site = "plant"\nstate_dir = 5', 4, "a path, in quotes (it is 5)"),
+        ("sample_rate_hz = 20480", 'sample_rate_hz = "20 kHz"', 10, "a number alone, without quotes"),
+        ('point = "de-x"', 'point = "de x"', 11, "a name of small letters"),
+    ],
+)
+def test_a_text_of_the_wrong_shape_is_told_what_should_stand_there(
+    tmp_path: Path, right: str, wrong: str, line: int, said: str
+) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_text(SYNTHETIC.replace(right, wrong), encoding="utf-8")
+    message = refused(path).message
+    assert said in message
+    assert "^" not in message
+    assert message.startswith(f"{path}:{line}: ")
