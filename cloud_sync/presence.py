@@ -1,4 +1,4 @@
-"""This box under its gateway id: who it is, and what the central has told of another box with the same id.
+"""This box under its gateway id: who it is, and what the central knows of another box with the same id.
 
 One for all transports of a gateway. Before `begin` nobody is said to send, as by an agent that knows no instances.
 """
@@ -15,7 +15,7 @@ from cloud_sync.twins import About, Notice, Sender, sender_text
 
 logger = logging.getLogger(__name__)
 
-TOLD_AGAIN_S: Final = 30.0
+REPEATED_WITHIN_S: Final = 30.0
 """Of two centrals that share a gateway, one may know of its twin ten seconds before the other: so long silence about
 a twin is not its end."""
 
@@ -27,7 +27,7 @@ _WORDS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReceivedNotice:
     """A notice; since when the central gives it, and when it was given last by a monotonic clock."""
 
     notice: Notice
@@ -36,7 +36,7 @@ class Told:
 
 
 class Presence:
-    """Hears every answer, and says with every request who sends."""
+    """Takes the notices out of answers, and names the sender in every request."""
 
     def __init__(
         self,
@@ -49,9 +49,9 @@ class Presence:
         self._text: str | None = None
         self._sent_at_s = monotonic_s()
         self.sender: Sender | None = None
-        self.told: Told | None = None
+        self.twin: ReceivedNotice | None = None
         """Another box: the one that has the id while this one is held back, or one that is held back for this one."""
-        self.took_over: Told | None = None
+        self.took_over: ReceivedNotice | None = None
         """Whose place this box took in this run."""
 
     def begin(self, sender: Sender) -> None:
@@ -62,7 +62,7 @@ class Presence:
     @property
     def is_held_back(self) -> bool:
         """Return whether another box has the id: then an empty batch asks first whether that has changed."""
-        return self.told is not None and self.told.notice.about is About.HELD
+        return self.twin is not None and self.twin.notice.about is About.HELD
 
     @property
     def idle_s(self) -> float:
@@ -74,30 +74,30 @@ class Presence:
         self._sent_at_s = self._monotonic_s()
         return self._text
 
-    def heard(self, notice: Notice | None) -> None:
+    def record_notice(self, notice: Notice | None) -> None:
         """Keep the notice of another box that an answer of the central has; None: it has none."""
         if notice is None:
             self._forget()
         elif notice.about is About.TOOK_OVER:
             self._forget()
-            self.took_over = self._noted(self.took_over, notice)
+            self.took_over = self._received(self.took_over, notice)
         else:
-            self.told = self._noted(self.told, notice)
+            self.twin = self._received(self.twin, notice)
         if self.sender is not None:
-            rival = "" if self.told is None else self.told.notice.other.run
+            rival = "" if self.twin is None else self.twin.notice.other.run
             self._text = sender_text(replace(self.sender, rival=rival))
 
-    def _noted(self, before: Told | None, notice: Notice) -> Told:
+    def _received(self, before: ReceivedNotice | None, notice: Notice) -> ReceivedNotice:
         now_s = self._monotonic_s()
         if before is not None and before.notice.about is notice.about and before.notice.other.run == notice.other.run:
-            return Told(notice, before.since_ns, now_s)
+            return ReceivedNotice(notice, before.since_ns, now_s)
         logger.warning(_WORDS[notice.about], notice.kind, notice.other)
-        return Told(notice, self._now_ns(), now_s)
+        return ReceivedNotice(notice, self._now_ns(), now_s)
 
     def _forget(self) -> None:
-        told = self.told
-        if told is None:
+        twin = self.twin
+        if twin is None:
             return
-        if self.is_held_back or self._monotonic_s() - told.last_s >= TOLD_AGAIN_S:
+        if self.is_held_back or self._monotonic_s() - twin.last_s >= REPEATED_WITHIN_S:
             logger.info("no other box sends with this gateway id any more")
-            self.told = None
+            self.twin = None

@@ -48,7 +48,7 @@ def settlement_of(answer: bytes, *, batch_id: str, hint: str | None = None) -> S
     )
 
 
-def said_in(answer: bytes) -> dict[str, Any]:
+def document_in(answer: bytes) -> dict[str, Any]:
     """Return the object that an answer is; an empty one when it is none, such as a proxy's page."""
     try:
         said = parse_json(answer, max_bytes=MAX_ANSWER_BYTES)

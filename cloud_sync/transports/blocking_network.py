@@ -26,7 +26,7 @@ def open_socket(options: ConnectionOptions, scheme: str, host: str, port: int) -
         return _reach(options, host, port)
     if proxy.scheme == "https":
         raise StepError(
-            f"{proxy.said} is spoken to over TLS, which a connection to a broker cannot be",
+            f"{proxy.in_words} is spoken to over TLS, which a connection to a broker cannot be",
             hint="name one that begins with http://, socks5:// or socks5h://, or the broker in no_proxy",
         )
     return _through(options, proxy, host, port)
@@ -39,17 +39,17 @@ def _through(options: ConnectionOptions, proxy: Proxy, host: str, port: int) -> 
     try:
         sock = _reach(options, proxy.host, proxy.port)
     except StepError as exc:
-        raise StepError(f"{proxy.said}: {exc}", hint=exc.hint) from exc
+        raise StepError(f"{proxy.in_words}: {exc}", hint=exc.hint) from exc
     except OSError as exc:
         raise StepError(
-            f"{proxy.said}: {why_not_reached(exc)}", hint=f"does the proxy run? Check {proxy.source}"
+            f"{proxy.in_words}: {why_not_reached(exc)}", hint=f"does the proxy run? Check {proxy.source}"
         ) from exc
     try:
         _speak(proxy, handshake(proxy, host, port), sock)
     except TimeoutError as exc:
         sock.close()
         raise StepError(
-            f"{proxy.said} did not answer within {within_s:g} s (central.connect_timeout_s)",
+            f"{proxy.in_words} did not answer within {within_s:g} s (central.connect_timeout_s)",
             hint="does the proxy reach the broker? On a slow link raise central.connect_timeout_s",
         ) from exc
     except BaseException:

@@ -11,7 +11,7 @@ import httpx
 from cloud_sync.answer_proof import REQUEST_CHANGED, Identity
 from cloud_sync.errors import BatchRefusedError, BatchTooLargeError, CredentialsError, TransientSyncError
 from cloud_sync.records import Settlement
-from cloud_sync.transports.answers import KEY_HINT, MAX_RETRY_AFTER_S, detail_in, in_use, said_in, settlement_of
+from cloud_sync.transports.answers import KEY_HINT, MAX_RETRY_AFTER_S, detail_in, document_in, in_use, settlement_of
 from cloud_sync.transports.central_time import DATE_SPAN_US, CentralTime
 from cloud_sync.transports.http_exchange import Answer
 from cloud_sync.transports.known_central import KnownCentral
@@ -49,7 +49,7 @@ def failure_of(
     """
     if not known.is_its_answer(answer):
         return no_central(answer)
-    status, said = answer.status, said_in(answer.body)
+    status, said = answer.status, document_in(answer.body)
     detail = detail_in(said)
     if said.get("code") == REQUEST_CHANGED:
         return TransientSyncError(

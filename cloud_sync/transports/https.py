@@ -93,12 +93,12 @@ class HttpsTransport:
         if answer.status != 200:
             failure = failure_of(answer, now=datetime.now(UTC), known=self._known, sent_bytes=sent_bytes)
             if isinstance(failure, GatewayIdInUseError):
-                self._presence.heard(failure.notice)
+                self._presence.record_notice(failure.notice)
             raise failure
         settlement = settlement_in(answer, batch_id=batch_id, known=self._known)
         if answer.identity is not Identity.PROVEN:  # of an older central a settlement is all there is to know it by
             read_time(self._central_time, answer)
-        self._presence.heard(settlement.notice)
+        self._presence.record_notice(settlement.notice)
         return settlement
 
     async def _post(self, body: bytes, batch_id: str) -> Answer:

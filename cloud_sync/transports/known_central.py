@@ -20,7 +20,7 @@ from typing import Final, Literal
 from cloud_sync.answer_proof import Identity
 from cloud_sync.host.fsync import replace_file
 from cloud_sync.strict_json import parse_json
-from cloud_sync.transports.answers import said_in
+from cloud_sync.transports.answers import document_in
 from cloud_sync.transports.http_exchange import Answer
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class KnownCentral:
 def is_in_our_form(answer: Answer) -> bool:
     """Return whether an error is JSON with a `detail`, as FastAPI and so every central of this project gives it."""
     media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return media_type == _JSON and "detail" in said_in(answer.body)
+    return media_type == _JSON and "detail" in document_in(answer.body)
 
 
 def _proven_url(file: Path) -> object:

@@ -114,7 +114,8 @@ class Network(httpcore.AsyncNetworkBackend):
         except TimeoutError as exc:
             await stream.aclose()
             raise StepError(
-                f"{proxy.said} did not answer within {self._options.connect_timeout_s:g} s (central.connect_timeout_s)",
+                f"{proxy.in_words} did not answer within {self._options.connect_timeout_s:g} s "
+                "(central.connect_timeout_s)",
                 hint="does the proxy reach the central? On a slow link raise central.connect_timeout_s",
             ) from exc
         except BaseException:
@@ -126,10 +127,10 @@ class Network(httpcore.AsyncNetworkBackend):
         try:
             stream = await self._reach(proxy.host, proxy.port)
         except StepError as exc:
-            raise StepError(f"{proxy.said}: {exc}", hint=exc.hint) from exc
+            raise StepError(f"{proxy.in_words}: {exc}", hint=exc.hint) from exc
         except (OSError, httpcore.ConnectError) as exc:
             raise StepError(
-                f"{proxy.said}: {why_not_reached(exc)}", hint=f"does the proxy run? Check {proxy.source}"
+                f"{proxy.in_words}: {why_not_reached(exc)}", hint=f"does the proxy run? Check {proxy.source}"
             ) from exc
         if proxy.scheme != "https":
             return stream
@@ -139,7 +140,7 @@ class Network(httpcore.AsyncNetworkBackend):
                 context.load_verify_locations(proxy.ca_file)
             return await stream.start_tls(context, proxy.host)
         except StepError as exc:
-            raise StepError(f"{proxy.said}: {exc}", hint=exc.hint) from exc
+            raise StepError(f"{proxy.in_words}: {exc}", hint=exc.hint) from exc
         except (OSError, httpcore.ConnectError) as exc:
             raise _no_tls(proxy, exc) from exc
 
@@ -197,9 +198,11 @@ def _no_tls(proxy: Proxy, exc: BaseException) -> StepError:
     for cause in causes_of(exc):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return StepError(
-                f"{proxy.said}: its certificate is not trusted: {cause.verify_message}",
+                f"{proxy.in_words}: its certificate is not trusted: {cause.verify_message}",
                 hint="name the CA that signed it in central.proxy.ca_file",
             )
         if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.filename is not None:
             return StepError(f"central.proxy.ca_file: {cause.filename}: {cause.strerror}", hint="it must be a PEM file")
-    return StepError(f"{proxy.said}: no TLS there", hint="does it speak plain HTTP? Then its URL begins with http://")
+    return StepError(
+        f"{proxy.in_words}: no TLS there", hint="does it speak plain HTTP? Then its URL begins with http://"
+    )

@@ -38,7 +38,7 @@ from cloud_sync.errors import (
 )
 from cloud_sync.records import NO_EVENTS, Batch, Refusal, Row, Settlement
 from cloud_sync.row_rules import judge, timestamp
-from cloud_sync.transports.answers import KEY_HINT, detail_in, said_in, shown
+from cloud_sync.transports.answers import KEY_HINT, detail_in, document_in, shown
 from cloud_sync.transports.base import Guarantee, Route
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
 from cloud_sync.transports.http_central import failure_of, header_value, read_time
@@ -194,7 +194,7 @@ class SingleReadingTransport:
         self._check_open()
         answer = await self._clients[0].ask("POST", self._url, body=b"{}", max_bytes=_MAX_ANSWER_BYTES)
         if self._known.is_its_answer(answer):
-            if answer.status == 422 and "sensor_id" in detail_in(said_in(answer.body)):
+            if answer.status == 422 and "sensor_id" in detail_in(document_in(answer.body)):
                 read_time(self._central_time, answer)
                 return
             if answer.status in (401, 403, 429) or answer.status >= 500:
@@ -330,7 +330,7 @@ def _verdict(answer: Answer, *, sensor_id: str, known: KnownCentral) -> _Verdict
         raise _nobodys(answer)
     if status == 200:
         return _published(answer, sensor_id)
-    reason = detail_in(said_in(answer.body))
+    reason = detail_in(document_in(answer.body))
     if status == 413:
         return _Verdict(_Word.REFUSED, "too_large", "the central takes only smaller readings")
     if status == 422:
@@ -354,7 +354,7 @@ def _nobodys(answer: Answer) -> SyncError:
 
 
 def _published(answer: Answer, sensor_id: str) -> _Verdict:
-    said = said_in(answer.body)
+    said = document_in(answer.body)
     if said.get("sensor_id") != sensor_id:
         reason = f"it is about sensor {shown(said.get('sensor_id'))}"
     elif (word := said.get("status")) in (_Word.ACCEPTED, _Word.DUPLICATE):

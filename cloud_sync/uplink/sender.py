@@ -127,7 +127,7 @@ class Uplink:
                 for number in range(self._policy.in_flight):
                     group.create_task(self._send_until_empty(), name=f"uplink sender {number}")
         if self._failure is None and self._breaker.held and self.state.link is not LinkState.REFUSES_ALL:
-            await self._say_held()
+            await self._show_held()
         if self._failure is not None:
             self._record_failure(self._failure)
             return False
@@ -211,13 +211,13 @@ class Uplink:
         self._changed.set()
 
     async def _deliver(self, load: Load) -> None:
-        if len(load.blocks) > 1 and await self._deliver_joined(load):
+        if len(load.blocks) > 1 and await self._deliver_coalesced(load):
             return
         for block in load.blocks:
             await self._settle([(block, await self._deliver_block(block, load))])
 
-    async def _deliver_joined(self, load: Load) -> bool:
-        """False when they have to go one by one, so that what cannot be taken is found."""
+    async def _deliver_coalesced(self, load: Load) -> bool:
+        """Deliver the blocks as one request; False when they must go one by one, to find what cannot be taken."""
         blocks = load.blocks
         try:
             body = await asyncio.to_thread(coalesce, blocks)
@@ -236,11 +236,11 @@ class Uplink:
         try:
             answer = await self._send(block.body, block.count, block.batch_id, block.record_class, load)
         except (BatchTooLargeError, BatchRefusedError) as exc:
-            return await self._halve(block, exc)
+            return await self._bisect(block, exc)
         await self._check_refusals([block], answer)
         return answer
 
-    async def _halve(self, block: Block, reason: SyncError) -> Settlement:
+    async def _bisect(self, block: Block, reason: SyncError) -> Settlement:
         of = block.record_class
         try:
             batch = await asyncio.to_thread(block.decode)
@@ -282,7 +282,7 @@ class Uplink:
         for block in load.blocks:
             self._breaker.suspect(nothing.of, block.batch_id)
         self._asked, self._ask_at_s = 0, self._monotonic_s() + self._backoff.wait_s(1)
-        await self._say_held()
+        await self._show_held()
         logger.error("nothing of this kind is taken any more, and it is held: %s", nothing)
 
     async def _ask_about_held(self) -> None:
@@ -301,13 +301,13 @@ class Uplink:
         except SyncError as exc:
             self._fail(exc)
         else:
-            await self._say_held()
+            await self._show_held()
 
     def _record_no_place(self, of: RecordClass, exc: NoPlaceError) -> None:
         """Nobody failed: what was found to have no place for these has answered."""
         self._places.record_none(of, exc)
         if self.state.link in (LinkState.STARTING, LinkState.OFFLINE) and self._failure is None:
-            self._note(LinkState.ONLINE, None, None)
+            self._set_link(LinkState.ONLINE, None, None)
 
     async def _send(
         self, body: bytes, count: int, batch_id: str, of: RecordClass, load: Load | None = None
@@ -362,24 +362,24 @@ class Uplink:
             hint=state.hint if is_held else None,
         )
 
-    async def _say_held(self) -> None:
-        """What is held by now; ONLINE when nothing is."""
+    async def _show_held(self) -> None:
+        """Show in the state what is held by now; ONLINE when nothing is."""
         try:
             depth = await asyncio.to_thread(self._outbox.depth)
         except SyncError as exc:
             self._fail(exc)
             return
         held = words_of_held(self._breaker.held, depth)
-        self._note(LinkState.REFUSES_ALL if held else LinkState.ONLINE, held, HELD_HINT if held else None)
+        self._set_link(LinkState.REFUSES_ALL if held else LinkState.ONLINE, held, HELD_HINT if held else None)
 
-    def _note(self, link: LinkState, error: str | None, hint: str | None) -> None:
+    def _set_link(self, link: LinkState, error: str | None, hint: str | None) -> None:
         since_ns = self.state.since_ns if self.state.link is link else self._now_ns()
         self.state = replace(self.state, link=link, since_ns=since_ns, failures=0, error=error, hint=hint)
 
     def _record_nothing_waits(self) -> None:
         """An outbox that could not be read or settled can be again; of the link this says nothing."""
         if self.state.link is LinkState.BLOCKED:
-            self._note(LinkState.STARTING if self.state.last_settled_ns is None else LinkState.ONLINE, None, None)
+            self._set_link(LinkState.STARTING if self.state.last_settled_ns is None else LinkState.ONLINE, None, None)
 
     def _record_failure(self, exc: SyncError) -> None:
         if isinstance(exc, TransientSyncError) and not exc.is_centrals:

@@ -75,8 +75,8 @@ def check_can_alarm(candidate: Champion) -> None:
 def alarm_problem(candidate: Champion) -> str | None:
     """Return why a model never or always alarms, whatever it is given; None as it should be."""
     bundle = candidate.bundle
-    if (told := _told_by_its_builder(bundle)) is not None:
-        return told
+    if (known := _known_to_its_builder(bundle)) is not None:
+        return known
     try:
         scores = np.concatenate([_scores(candidate, provoked_rows(bundle)), golden_vectors(bundle).scores])
     except BundleError as exc:
@@ -133,15 +133,15 @@ def provoked_rows(bundle: ModelBundle) -> NDArray[np.float32]:
     return rows.astype(np.float32)
 
 
-def _told_by_its_builder(bundle: ModelBundle) -> str | None:
-    told = bundle.manifest.scores
-    if told is None:
+def _known_to_its_builder(bundle: ModelBundle) -> str | None:
+    scores = bundle.manifest.scores
+    if scores is None:
         return None
-    despite = f"; built all the same: {told.silent_because}" if told.silent_because else ""
-    if told.anomalous_rows and not told.anomalous_above:
-        return f"none of the {told.anomalous_rows} anomalous rows of its training reaches its threshold{despite}"
-    if told.healthy_above == 1.0:
-        return f"all of the {told.healthy_rows} healthy rows of its training are above its threshold{despite}"
+    despite = f"; built all the same: {scores.silent_because}" if scores.silent_because else ""
+    if scores.anomalous_rows and not scores.anomalous_above:
+        return f"none of the {scores.anomalous_rows} anomalous rows of its training reaches its threshold{despite}"
+    if scores.healthy_above == 1.0:
+        return f"all of the {scores.healthy_rows} healthy rows of its training are above its threshold{despite}"
     return None
 
 

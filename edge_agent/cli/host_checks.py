@@ -55,7 +55,7 @@ def check_state_folder(settings: Settings) -> list[Check]:
         found = file_system_of(folder)
     except OSError as exc:
         return [Check("state folder", Result.BAD, f"{folder} cannot be looked at: {exc.strerror}", "use sudo")]
-    checks = [_durability(settings, found), _room(settings, found)]
+    checks = [_durability(settings, found), _free_space(settings, found)]
     return [*checks, *_inodes(found), *_unexpected_files(settings)]
 
 
@@ -179,7 +179,7 @@ def _durability(settings: Settings, found: FileSystem) -> Check:
     return Check(name, Result.WARNING, *volatile)
 
 
-def _room(settings: Settings, found: FileSystem) -> Check:
+def _free_space(settings: Settings, found: FileSystem) -> Check:
     floor = floor_bytes(found.folder, settings.outbox.min_free_bytes)
     left = found.free_bytes - floor
     what = f"{found.free_bytes / 1e6:.0f} MB free, {floor / 1e6:.3g} MB of them stay free for others"

@@ -97,7 +97,7 @@ def _delivery(document: dict[str, Any], now: datetime) -> list[str]:
     lines = []
     if outbox := document.get("outbox"):
         lines.append(f"OUTBOX   {_outbox(outbox, now)}")
-        lines += [f"         {words}" for words in _room(outbox) + _given_up(outbox) + _file(outbox)]
+        lines += [f"         {words}" for words in _free_space(outbox) + _given_up(outbox) + _file(outbox)]
     if central := document.get("central"):
         error = f": {central['error']}" if central["error"] else ""
         if central["state"] == "starting" and not error:
@@ -221,7 +221,7 @@ def _outbox(outbox: dict[str, Any], now: datetime) -> str:
     )
 
 
-def _room(outbox: dict[str, Any]) -> list[str]:
+def _free_space(outbox: dict[str, Any]) -> list[str]:
     lines = []
     if outbox.get("room_days") is not None:
         lines.append(

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from cloud_sync.errors import GatewayIdInUseError
-from cloud_sync.presence import Told
+from cloud_sync.presence import ReceivedNotice
 from cloud_sync.twins import About, Notice
 from cloud_sync.uplink.state import LinkState
 from edge_agent.installation.lease import Installation
@@ -45,7 +45,7 @@ def describe_presence(own: Installation | None) -> dict[str, Any]:
     """Return the fields of `central`: the other box there is, and the one whose place was taken."""
     if own is None:
         return {"twin": None, "took_over": None}
-    return {"twin": _described(own.presence.told), "took_over": _described(own.presence.took_over)}
+    return {"twin": _described(own.presence.twin), "took_over": _described(own.presence.took_over)}
 
 
 def describe_identity(own: Installation | None) -> dict[str, Any]:
@@ -62,9 +62,9 @@ def describe_identity(own: Installation | None) -> dict[str, Any]:
 
 def remedy_of_held(own: Installation | None) -> str | None:
     """Return what to do when the other box is this machine, or shows the same machine id; None of any other."""
-    if own is None or own.identity is None or own.presence.told is None or not own.presence.is_held_back:
+    if own is None or own.identity is None or own.presence.twin is None or not own.presence.is_held_back:
         return None
-    machine, other = own.identity.machine, own.presence.told.notice.other
+    machine, other = own.identity.machine, own.presence.twin.notice.other
     if not other.machine or machine.name != other.machine:
         return None
     return _ON_THIS_MACHINE if machine.board or machine.cards else _LIKE_THIS_MACHINE
@@ -75,12 +75,12 @@ def presence_problems(own: Installation | None, link: LinkState, *, now_ns: int)
     if own is None:
         return []
     out, presence, identity = [], own.presence, own.identity
-    told, took_over = presence.told, presence.took_over
-    if told is not None and told.notice.about is About.TWIN:
-        out.append(problem(_twin(told.notice), told.since_ns, _FIND_IT))
-    if told is not None and presence.is_held_back and link is not LinkState.REFUSED:
-        held = GatewayIdInUseError(told.notice)
-        out.append(problem(f"central: {held.message}", told.since_ns, remedy_of_held(own) or held.hint))
+    twin, took_over = presence.twin, presence.took_over
+    if twin is not None and twin.notice.about is About.TWIN:
+        out.append(problem(_twin(twin.notice), twin.since_ns, _FIND_IT))
+    if twin is not None and presence.is_held_back and link is not LinkState.REFUSED:
+        held = GatewayIdInUseError(twin.notice)
+        out.append(problem(f"central: {held.message}", twin.since_ns, remedy_of_held(own) or held.hint))
     if (
         took_over is not None
         and took_over.notice.kind == _AN_EARLIER_START
@@ -103,13 +103,13 @@ def _is_fresh(since_ns: int, for_s: float, now_ns: int) -> bool:
     return now_ns - since_ns < for_s * 1e9
 
 
-def _described(told: Told | None) -> dict[str, Any] | None:
-    if told is None:
+def _described(twin: ReceivedNotice | None) -> dict[str, Any] | None:
+    if twin is None:
         return None
-    notice = told.notice
+    notice = twin.notice
     return {
         "about": notice.about.value,
         "kind": notice.kind,
-        "since": rfc3339(told.since_ns),
+        "since": rfc3339(twin.since_ns),
         "box": asdict(notice.other),
     }

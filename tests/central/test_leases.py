@@ -80,9 +80,9 @@ async def test_the_other_box_is_held_back_and_both_are_told(
     assert (held.other.run, held.other.site, held.other.address) == (ORIGINAL.run, "north hall", "127.0.0.1")
     assert await second.is_held_back()  # it asks again, now that it was told
     assert (await first.send()).notice is not None
-    told = first.presence.told
-    assert told is not None
-    assert (told.notice.about, told.notice.kind, told.notice.other.run) == (About.TWIN, kind, other.run)
+    twin = first.presence.twin
+    assert twin is not None
+    assert (twin.notice.about, twin.notice.kind, twin.notice.other.run) == (About.TWIN, kind, other.run)
     assert await stored(database) == len(first.taken)
     await first.send()  # the answer of the first, after it was told: both live
     (gateway,) = await lease_desk.gateways(store, GATEWAY)
@@ -135,7 +135,7 @@ async def test_a_new_box_takes_the_place_of_one_that_is_silent(box: MakeBox, sto
     assert await new.is_held_back()
     await fall_silent(database)
     await new.send()
-    assert new.presence.told is None
+    assert new.presence.twin is None
     took_over = new.presence.took_over
     assert took_over is not None
     assert (took_over.notice.kind, took_over.notice.other.run) == ("replaced", ORIGINAL.run)
@@ -248,7 +248,7 @@ async def test_a_twin_at_another_central_is_told_on_both_boxes(database: Databas
         for _ in range(2):
             assert await other.is_held_back()
         await first.send()
-        assert first.presence.told is not None
+        assert first.presence.twin is not None
         await other.transport.close()
 
 

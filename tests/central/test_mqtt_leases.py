@@ -83,9 +83,9 @@ async def test_the_other_box_is_held_back_and_both_are_told(server: Mosquitto, d
         assert (notice.about, notice.kind, notice.other.run) == (About.HELD, "duplicate", ORIGINAL.run)
         assert notice.other.address == "over MQTT"
     await settled(first)
-    told = first.presence.told
-    assert told is not None
-    assert (told.notice.about, told.notice.other.run) == (About.TWIN, STRANGER.run)
+    twin = first.presence.twin
+    assert twin is not None
+    assert (twin.notice.about, twin.notice.other.run) == (About.TWIN, STRANGER.run)
     assert await database.count("sensor_readings") == len(first.taken)
     await second.transport.close()
     await first.transport.close()

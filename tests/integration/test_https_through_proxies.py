@@ -62,7 +62,7 @@ async def ask(url: str, connection: ConnectionOptions) -> int:
 async def refused(url: str, proxy: Proxy, authority: Authority) -> TransientSyncError:
     with pytest.raises(TransientSyncError) as caught:
         await ask(url, ConnectionOptions(authority.ca_file, proxy=ProxyChoice(proxy)))
-    assert caught.value.message.startswith(f"{url}: {proxy.said}")
+    assert caught.value.message.startswith(f"{url}: {proxy.in_words}")
     return caught.value
 
 
@@ -204,4 +204,4 @@ async def test_a_proxy_that_never_answers_is_cut_by_name(authority: Authority):
         connection = ConnectionOptions(authority.ca_file, connect_timeout_s=0.2, proxy=ProxyChoice(proxy))
         with pytest.raises(TransientSyncError, match=r"did not answer within 0\.2 s") as caught:
             await ask("https://central.invalid/", connection)
-    assert proxy.said in caught.value.message
+    assert proxy.in_words in caught.value.message

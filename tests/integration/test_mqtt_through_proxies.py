@@ -51,7 +51,7 @@ async def let_in(broker: Broker, proxy: Proxy | None, **options: float) -> None:
 async def refused(broker: Broker, proxy: Proxy) -> TransientSyncError:
     with pytest.raises(TransientSyncError) as caught:
         await let_in(broker, proxy)
-    assert caught.value.message.startswith(f"{broker.where}: {proxy.said}")
+    assert caught.value.message.startswith(f"{broker.where}: {proxy.in_words}")
     return caught.value
 
 

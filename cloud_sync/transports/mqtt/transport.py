@@ -32,7 +32,7 @@ from cloud_sync.errors import (
 )
 from cloud_sync.presence import Presence
 from cloud_sync.records import Batch, Settlement
-from cloud_sync.transports.answers import MAX_RETRY_AFTER_S, detail_in, in_use, said_in, settlement_of, shown
+from cloud_sync.transports.answers import MAX_RETRY_AFTER_S, detail_in, document_in, in_use, settlement_of, shown
 from cloud_sync.transports.base import Guarantee, Route
 from cloud_sync.transports.central_time import CentralTime
 from cloud_sync.transports.connection import DEFAULTS, ConnectionOptions
@@ -163,10 +163,10 @@ class MqttTransport:
         try:
             settlement = answer_of(answer, batch_id=called)
         except GatewayIdInUseError as held:
-            self._presence.heard(held.notice)
+            self._presence.record_notice(held.notice)
             await link.close()  # one connection with this client id at a time: it keeps out the box that has the id
             raise
-        self._presence.heard(settlement.notice)
+        self._presence.record_notice(settlement.notice)
         return settlement
 
     async def _exchange(self, link: Link, body: bytes, batch_id: str) -> tuple[bytes, str]:
@@ -311,7 +311,7 @@ class MqttTransport:
             return called, self._waiting.get(called)
         if message.retain or not self._waiting:
             return "", None
-        named = said_in(message.payload).get("batch_id")
+        named = document_in(message.payload).get("batch_id")
         return (named, self._sent_as(named)) if isinstance(named, str) else ("", None)
 
     def _record_lost(self, link: Link, error: SyncError) -> None:
@@ -342,14 +342,14 @@ class MqttTransport:
 
 def _read_time(central_time: CentralTime, answer: bytes, asked_us: int) -> None:
     """Take the time from an answer to our own batch; an older central says none."""
-    answered_us, time_us = central_time.now_us(), said_in(answer).get("time_us")
+    answered_us, time_us = central_time.now_us(), document_in(answer).get("time_us")
     if isinstance(time_us, int) and not isinstance(time_us, bool) and 0 < time_us < _LATEST_US:
         central_time.note(time_us, asked_us=asked_us, answered_us=answered_us)
 
 
 def answer_of(answer: bytes, *, batch_id: str) -> Settlement:
     """Return the settlement of an answer. Raises the error that an error document names."""
-    said = said_in(answer)
+    said = document_in(answer)
     if "error" in said:
         raise _failure_of(said)
     return settlement_of(answer, batch_id=batch_id, hint="something else than the central answers on the ack topic")

@@ -83,7 +83,7 @@ def _offered(head: bytes) -> list[str]:
 
 def refused_by_http(proxy: Proxy, status: int, target: str, *, offered: list[str]) -> StepError:
     """Return what an answer but 200 of an HTTP proxy means. `offered`: the methods of signing in that it names."""
-    said = f"{proxy.said} answers {status}"
+    said = f"{proxy.in_words} answers {status}"
     if status in (401, 407):  # tinyproxy says 401 to a wrong password
         if offered and "basic" not in {one.lower() for one in offered}:
             return StepError(
@@ -113,7 +113,7 @@ def _socks(proxy: Proxy, host: str, port: int) -> Handshake:
         raise _not_its_kind(proxy, "a SOCKS 5 proxy")
     if method == _NONE_OF_THEM:
         wants = "a user name and password" if proxy.username is None else "another way to sign in than a password"
-        raise StepError(f"{proxy.said} wants {wants}", hint=proxy.sign_in_hint)
+        raise StepError(f"{proxy.in_words} wants {wants}", hint=proxy.sign_in_hint)
     if method == _WITH_PASSWORD and proxy.username is not None:
         yield from _sign_in(proxy, proxy.username)
     elif method != _NO_SIGN_IN:
@@ -124,7 +124,7 @@ def _socks(proxy: Proxy, host: str, port: int) -> Handshake:
         raise _not_its_kind(proxy, "a SOCKS 5 proxy")
     if reply != 0:
         why, hint = _SOCKS_REPLIES.get(reply, (f"it says {reply}", None))
-        raise StepError(f"{proxy.said} makes no connection to {host}:{port}: {why}", hint=hint)
+        raise StepError(f"{proxy.in_words} makes no connection to {host}:{port}: {why}", hint=hint)
     length = {_IPV4: 4, _IPV6: 16}.get(kind)
     if length is None:
         (length,) = yield 1
@@ -136,7 +136,7 @@ def _sign_in(proxy: Proxy, username: str) -> Handshake:
     yield bytes([1, len(name)]) + name + bytes([len(password)]) + password
     _, status = yield 2
     if status != 0:
-        raise StepError(f"{proxy.said} does not take this user name and password", hint=proxy.sign_in_hint)
+        raise StepError(f"{proxy.in_words} does not take this user name and password", hint=proxy.sign_in_hint)
 
 
 def _socks_address(host: str) -> bytes:
@@ -149,12 +149,12 @@ def _socks_address(host: str) -> bytes:
 
 
 def _not_its_kind(proxy: Proxy, kind: str) -> StepError:
-    return StepError(f"{proxy.said} does not answer as {kind}", hint=_OTHER_KIND)
+    return StepError(f"{proxy.in_words} does not answer as {kind}", hint=_OTHER_KIND)
 
 
 def hung_up(proxy: Proxy) -> StepError:
     """Return the error of a proxy that ended the connection in the middle of its own answer."""
     return StepError(
-        f"{proxy.said} hung up before it made a connection",
+        f"{proxy.in_words} hung up before it made a connection",
         hint=_OTHER_KIND,
     )

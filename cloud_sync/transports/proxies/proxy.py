@@ -40,7 +40,7 @@ class Proxy:
         return f"{self.scheme}://{host}:{self.port}"
 
     @property
-    def said(self) -> str:
+    def in_words(self) -> str:
         """Return how a message names it."""
         return f"the proxy at {self.where} ({self.source})"
 

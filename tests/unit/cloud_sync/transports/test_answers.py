@@ -7,7 +7,7 @@ import json
 import pytest
 
 from cloud_sync.errors import SyncError, TransientSyncError
-from cloud_sync.transports.answers import DETAIL_CHARS, detail_in, said_in, settlement_of
+from cloud_sync.transports.answers import DETAIL_CHARS, detail_in, document_in, settlement_of
 from cloud_sync.transports.mqtt.transport import answer_of
 from cloud_sync.uplink.state import checked
 
@@ -50,7 +50,7 @@ def test_texts_of_a_refusal_are_one_line_and_bounded():
      ({"detail": {"a": 1}}, "no detail given"), ({"detail": []}, "no detail given"), ([], "no detail given")],
 )  # fmt: skip
 def test_the_centrals_own_words(document: object, line: str):
-    assert detail_in(said_in(json.dumps(document).encode())) == line
+    assert detail_in(document_in(json.dumps(document).encode())) == line
 
 
 @pytest.mark.parametrize("error", ["busy", "\ud800", 5, None, ["busy"], {}])

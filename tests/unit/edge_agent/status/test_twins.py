@@ -35,7 +35,7 @@ class Bench:
         identity = InstallationIdentity("a" * 16, 7, "b" * 10, machine, moved_at_ns)
         self.own = Installation(made_settings(), presence, identity)
         for notice in notices:
-            presence.heard(notice)
+            presence.record_notice(notice)
 
     def problems(self, link: LinkState = LinkState.ONLINE) -> list[str]:
         return [one["what"] for one in presence_problems(self.own, link, now_ns=self.clock.now_ns())]

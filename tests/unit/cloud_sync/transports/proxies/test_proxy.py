@@ -28,7 +28,7 @@ def test_a_proxy_is_named_by_its_address(text: str, where: str):
 def test_user_and_password_are_unquoted_and_shown_nowhere():
     proxy = parse_proxy(f"http://plant%5Cgw:{SECRET}%40%3A@proxy:3128", source="HTTPS_PROXY")
     assert (proxy.username, proxy.password) == ("plant\\gw", SECRET + "@:")
-    assert SECRET not in f"{proxy!r} {proxy} {proxy.said} {proxy.where} {proxy.sign_in_hint}"
+    assert SECRET not in f"{proxy!r} {proxy} {proxy.in_words} {proxy.where} {proxy.sign_in_hint}"
 
 
 @pytest.mark.parametrize(
