@@ -87,9 +87,9 @@ class ColumnJudgement:
     refused: tuple[Refusal, ...]
 
 
-def judge(batch: Batch, *, now: datetime, oldest_kept: datetime | None = None) -> Judgement:
+def judge(batch: Batch, *, now: datetime) -> Judgement:
     """Sort a batch as `judge_columns` does."""
-    found = judge_columns(columns_of(batch), now=now, oldest_kept=oldest_kept)
+    found = judge_columns(columns_of(batch), now=now)
     rows = tuple((position, batch.rows[position]) for position in np.sort(found.rows).tolist())
     return Judgement(rows, found.events, found.duplicates, found.refused)
 

@@ -15,7 +15,6 @@ async def first_made(
     attempts: Sequence[Callable[[], Awaitable[_Made]]],
     *,
     close: Callable[[_Made], Awaitable[None]],
-    stagger_s: float = STAGGER_S,
 ) -> _Made:
     """Return what the first successful attempt made; the others are cancelled, or closed. Raises the first's error."""
     if len(attempts) == 1:
@@ -28,7 +27,7 @@ async def first_made(
             if waiting:
                 under_way.append(asyncio.ensure_future(waiting.pop(0)()))
             done, _ = await asyncio.wait(
-                under_way, timeout=stagger_s if waiting else None, return_when=asyncio.FIRST_COMPLETED
+                under_way, timeout=STAGGER_S if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )
             for task in [task for task in under_way if task in done]:
                 under_way.remove(task)

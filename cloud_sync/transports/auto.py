@@ -44,12 +44,10 @@ class AutoTransport:
         single: SingleReadingTransport,
         *,
         monotonic_s: Callable[[], float] = time.monotonic,
-        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._batch = batch
         self._single = single
         self._monotonic_s = monotonic_s
-        self._now_ns = now_ns
         self._asked_at_s = 0.0
         self._ask_again_s = ASK_AGAIN_FIRST_S
         self._is_certain = False
@@ -114,7 +112,7 @@ class AutoTransport:
         self._asked_at_s = self._monotonic_s()
         self._is_certain = True
         if self.mode != before:
-            self.changed_at_ns = self._now_ns()
+            self.changed_at_ns = time.time_ns()
             logger.info("the central takes %s: %s", _TAKES[self.mode], self.guarantee)
 
 

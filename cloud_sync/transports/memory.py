@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -68,7 +68,6 @@ class MemoryTransport:
         outcomes: Iterable[ScriptedAnswer] = (),
         max_body_bytes: int = 8_000_000,
         retry_after_s: float | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.route = Route(name)
         self.rows: dict[tuple[str, int], Row] = {}
@@ -82,7 +81,6 @@ class MemoryTransport:
         self._outcomes = deque(outcomes)
         self._max_body_bytes = max_body_bytes
         self._retry_after_s = retry_after_s
-        self._now = now
 
     def script(self, *outcomes: ScriptedAnswer) -> None:
         """Add outcomes for the next sends."""
@@ -127,7 +125,7 @@ class MemoryTransport:
             await asyncio.Event().wait()
 
     def _store(self, batch: Batch, outcome: ScriptedAnswer) -> Settlement:
-        judgement = _with_script(judge(batch, now=self._now()), outcome)
+        judgement = _with_script(judge(batch, now=datetime.now(UTC)), outcome)
         known = len(self.rows) + len(self.events)
         conflicts = []
         for index, row in judgement.rows:

@@ -19,7 +19,7 @@ import asyncio
 import json
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -136,13 +136,11 @@ class SingleReadingTransport:
         in_flight: int = IN_FLIGHT,
         max_notes: int = MAX_NOTES,
         known: KnownCentral | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         if in_flight < 1:
             raise ValueError(f"in_flight is {in_flight}; it must be at least 1")
         self._url = url.rstrip("/") + INGEST_PATH
         self._gateway_id = gateway_id
-        self._now = now
         self._known = known or KnownCentral()
         self._central_time = connection.central_time
         self._notes = _Notes(max_notes)
@@ -218,7 +216,7 @@ class SingleReadingTransport:
 
     async def _deliver(self, batch: Batch) -> Settlement:
         # The platform would publish, and then lose, what no database of readings can hold.
-        judgement = judge(Batch(batch.gateway_id, batch.rows), now=self._now())
+        judgement = judge(Batch(batch.gateway_id, batch.rows), now=datetime.now(UTC))
         rows = [row for _, row in judgement.rows]
         if not rows and self._central_time is not None and self._central_time.clock is None:
             await self.check_there()  # events go nowhere, and what time it is can be asked all the same

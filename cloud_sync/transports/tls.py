@@ -157,16 +157,14 @@ class ClientTls:
         self._loaded_ns = changed_ns
 
 
-def certificate_refused(
-    where: str, own: ClientCertificate | None, said: str, *, now: datetime | None = None
-) -> CredentialsError:
+def certificate_refused(where: str, own: ClientCertificate | None, said: str) -> CredentialsError:
     """Return the error of a certificate that was not taken, or not shown: why, as far as this side can tell."""
     if own is None:
         return CredentialsError(
             f"{where} asks for a client certificate: {said}",
             hint="set central.client_certificate_file and central.client_key_file",
         )
-    old = own_out_of_date(own, now=now)
+    old = own_out_of_date(own)
     if old is not None:
         return CredentialsError(
             f"{where} does not take our client certificate: {old}",
@@ -178,12 +176,12 @@ def certificate_refused(
     )
 
 
-def own_out_of_date(own: ClientCertificate | None, *, now: datetime | None = None) -> str | None:
+def own_out_of_date(own: ClientCertificate | None) -> str | None:
     """Return in words what is out of date, removed or damaged since it was loaded; None when nothing is."""
     if own is None:
         return None
     try:
-        return own.out_of_date(now or datetime.now(UTC))
+        return own.out_of_date(datetime.now(UTC))
     except CredentialsError as exc:
         return exc.message
 

@@ -46,9 +46,9 @@ class Spacing:
     starts: tuple[int, ...]
 
 
-def is_ramp(values: NDArray[np.float64], *, least: int = _MIN_RAMP) -> bool:
+def is_ramp(values: NDArray[np.float64]) -> bool:
     """Return whether a column rises evenly: a time or a count, and no signal."""
-    if len(values) < least or not np.isfinite(values).all():
+    if len(values) < _MIN_RAMP or not np.isfinite(values).all():
         return False
     step = (values[-1] - values[0]) / (len(values) - 1)
     if not step > 0 or not (np.diff(values) > 0).all():
@@ -116,7 +116,7 @@ def spacing(
             f"{name}, {at}: the time column does not run forward",
             hint="sort or split it there, or leave the column out and give --rate",
         )
-    step_s = _usual_step(times_s, steps, quantum_s)
+    step_s = _typical_step(steps, quantum_s)
     holes = np.flatnonzero(steps > 1.5 * step_s + 2 * quantum_s) + 1
     starts = (0, *(int(hole) for hole in holes))
     _refuse_uneven(times_s, starts, step_s, quantum_s, name, where)
@@ -131,13 +131,13 @@ def spacing(
     return Spacing(rate_hz, starts)
 
 
-def _usual_step(times_s: NDArray[np.float64], steps: NDArray[np.float64], quantum_s: float) -> float:
-    """The median where a step is several digits long, else a mean over rows that have no hole between them."""
+def _typical_step(steps: NDArray[np.float64], quantum_s: float) -> float:
+    """Return the median where a step is several digits long, else a mean over rows that have no hole between them."""
     median = float(np.median(steps))
     if median > 4 * quantum_s:
         return median
-    usual = steps[steps <= np.quantile(steps, 0.99) + 2 * quantum_s]
-    return float(usual.mean())
+    within = steps[steps <= np.quantile(steps, 0.99) + 2 * quantum_s]
+    return float(within.mean())
 
 
 def _segments(starts: tuple[int, ...], count: int) -> list[tuple[int, int]]:

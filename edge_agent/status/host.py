@@ -57,16 +57,12 @@ class HostWatch:
         clock: Clock,
         *,
         describe: Callable[[], Awaitable[dict[str, Any]]],
-        file_system: Callable[[Path], FileSystem] = file_system_of,
-        memory: Callable[[], Memory] = memory_of_this_process,
     ) -> None:
         self._settings = settings.gateway
         self._configured = configured_paths(settings)
         self.folders = StatusFolders(settings.gateway.runtime_dir, settings.gateway.state_dir)
         self.api = LocalApi(*self.folders.sockets, describe=describe)
         self._clock = clock
-        self._file_system = file_system
-        self._memory = memory
         self._started_ns = clock.now_ns()
         self._first_seen_ns: dict[str, int] = {}
 
@@ -74,13 +70,13 @@ class HostWatch:
         """Ask the kernel: blocks as long as a disk that does not answer."""
         now_ns, state_dir = self._clock.now_ns(), self._settings.state_dir
         try:
-            found = self._file_system(state_dir)
+            found = file_system_of(state_dir)
         except OSError:  # what reads and writes there says it
             found = None
         health = HostHealth(
             state_dir=state_dir,
             file_system=found,
-            memory=self._memory(),
+            memory=memory_of_this_process(),
             starts=tuple(unasked(read_starts(state_dir), now_s=now_ns / 1e9)),
             answers_at=self.api.path,
             refused=self.api.refused,

@@ -7,7 +7,7 @@ Constraints
 - An answer that says committed is published after COMMIT, never before; every other answer is an error document.
 - A batch may only name the gateway of its topic, and is answered only on that gateway's own answer topic: the
   broker's ACL on topics is what proves who sends.
-- At most `concurrency` batches are here at a time (Receive Maximum); the broker keeps the rest, and forgets one
+- At most `CONCURRENCY` batches are here at a time (Receive Maximum); the broker keeps the rest, and forgets one
   only when it was answered. Instances that share the subscription share the load.
 - A gateway that sends too fast is told to wait before its batch is read; over HTTP it has the same allowance, and
   the same turns: one that has too many batches here at the same time is told so, and the others are served.
@@ -20,11 +20,10 @@ import asyncio
 import contextlib
 import json
 import logging
-import random
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -128,12 +127,8 @@ class MqttConsumer:
         *,
         limits: BodyLimits | None = None,
         limiter: RateLimiter | None = None,
-        concurrency: int = CONCURRENCY,
-        jitter: Callable[[], float] = random.random,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._backoff = Backoff(_RECONNECT_FIRST_S, _RECONNECT_MAX_S, least=0.5, jitter=jitter)
-        self._sleep = sleep
+        self._backoff = Backoff(_RECONNECT_FIRST_S, _RECONNECT_MAX_S, least=0.5)
         self._broker = broker
         batches = batches_below(broker.options.topic_prefix)
         share = broker.options.share
@@ -142,8 +137,7 @@ class MqttConsumer:
         self._store = store
         self._limits = limits or BodyLimits()
         self._limiter = limiter or RateLimiter(RateLimits())
-        self._concurrency = concurrency
-        size = concurrency if broker.options.has_properties else max(concurrency, IN_FLIGHT_UNTOLD)
+        size = CONCURRENCY if broker.options.has_properties else max(CONCURRENCY, IN_FLIGHT_UNTOLD)
         self._work: asyncio.Queue[_Delivery] = asyncio.Queue(maxsize=size)
         self.listening = asyncio.Event()
         self.answered_total: dict[str, int] = {}
@@ -156,7 +150,7 @@ class MqttConsumer:
     async def run(self) -> None:
         """Serve, and come back to the broker for as long as it takes."""
         async with asyncio.TaskGroup() as group:
-            for number in range(self._concurrency):
+            for number in range(CONCURRENCY):
                 group.create_task(self._answer_forever(), name=f"mqtt worker {number}")
             await self._stay_connected()
 
@@ -171,7 +165,7 @@ class MqttConsumer:
                     logger.warning("no batches over MQTT for now: %s%s", exc.message, hint)
                 failures += 1
                 is_refused = isinstance(exc, CredentialsError)
-                await self._sleep(self._backoff.long_wait_s() if is_refused else self._backoff.wait_s(failures))
+                await asyncio.sleep(self._backoff.long_wait_s() if is_refused else self._backoff.wait_s(failures))
                 continue
             failures = 0
             self.listening.set()
@@ -189,7 +183,7 @@ class MqttConsumer:
             client_id=self._broker.options.client_id or f"central-{secrets.token_hex(8)}",
             on_message=lambda message: self._note_message(inbox, message),
             on_lost=lambda error: logger.warning("%s", error.message),
-            max_in_flight=self._concurrency,
+            max_in_flight=CONCURRENCY,
             lessons=self._lessons,
         )
         inbox.link = link

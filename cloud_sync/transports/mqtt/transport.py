@@ -14,9 +14,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import random
-import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -88,9 +85,6 @@ class MqttTransport:
         connection: ConnectionOptions = DEFAULTS,
         reconnect_max_s: float = 60.0,
         presence: Presence | None = None,
-        now_s: Callable[[], float] = time.monotonic,
-        jitter: Callable[[], float] = random.random,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._presence = presence or Presence()
         self._central_time = connection.central_time
@@ -102,13 +96,12 @@ class MqttTransport:
         self._connection = connection
         self._use = connection.use
         self._answer_timeout_s = connection.answer_timeout_s
-        self._backoff = Backoff(_RECONNECT_FIRST_S, reconnect_max_s, least=0.5, jitter=jitter)
-        self._sleep = sleep
+        self._backoff = Backoff(_RECONNECT_FIRST_S, reconnect_max_s, least=0.5)
         self._slots = asyncio.Semaphore(max_in_flight)
         self._connecting = asyncio.Lock()
         self._waiting: dict[str, _Sent] = {}
-        self._lessons = Lessons(now_s=now_s)
-        self._take_overs = TakeOvers(now_s=now_s, jitter=jitter)
+        self._lessons = Lessons()
+        self._take_overs = TakeOvers()
         self._lost: tuple[SyncError, SyncError] | None = None
         """What the link said of its end, and what that means when those before it are counted in."""
         self._link: Link | None = None
@@ -290,7 +283,7 @@ class MqttTransport:
                 failures = 0
                 await link.lost.wait()
             failures += 1
-            await self._sleep(self._backoff.wait_s(failures))
+            await asyncio.sleep(self._backoff.wait_s(failures))
             if self._presence.is_held_back:
                 continue  # the next send connects, and hears whether that has changed
             with contextlib.suppress(SyncError):  # the next send meets the same error and says it
