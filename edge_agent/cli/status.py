@@ -108,7 +108,7 @@ def _without_daemon(
     from edge_agent.settings.load import load_settings
 
     try:
-        load_settings(path)
+        load_settings(path, imports_packages=False)
     except ConfigurationError as wrong:
         return _misconfigured(wrong) | {"last_status": _last(last), "outbox": _outbox(state_dir)}
     found = why_down(exc, last)

@@ -15,7 +15,7 @@ from typing import Any
 
 from cloud_sync.errors import SyncError
 from edge_agent.errors import BundleError, ConfigurationError, DriverError
-from edge_agent.settings import CentralSettings, ModelSettings, Settings
+from edge_agent.settings import CentralSettings, ModelSettings, Settings, UnusableSource
 from edge_agent.settings.load import load_settings
 from edge_agent.settings.source_kinds import source_kinds
 from edge_agent.settings.toml_file import find_settings_file
@@ -89,7 +89,9 @@ def _unusable_drivers(settings: Settings) -> list[tuple[str, str]]:
     kinds = source_kinds()
     errors = list(kinds.unusable.values())
     for source in settings.sources:
-        if source.type in kinds.external:
+        if source.type in kinds.external and isinstance(source, UnusableSource):
+            errors.append(DriverError(f"{source.name}: {source.reason}", hint=source.hint))
+        elif source.type in kinds.external:
             # Imported here: only who has such a source needs it.
             from edge_agent.drivers.registry import driver_class
 
@@ -97,7 +99,7 @@ def _unusable_drivers(settings: Settings) -> list[tuple[str, str]]:
                 driver_class(source)
             except DriverError as exc:
                 errors.append(exc)
-    return [(error.message, error.hint or "") for error in errors]
+    return [(error.message, error.hint or "update or remove its package") for error in errors]
 
 
 def _check_files(settings: Settings) -> None:

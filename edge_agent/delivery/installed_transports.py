@@ -25,7 +25,7 @@ from cloud_sync.records import Settlement
 from cloud_sync.transports.base import Guarantee, Resting, Route, Transport
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.lazy import LazyTransport
-from edge_agent.core.installed_parts import foreign_code, package_of
+from edge_agent.core.installed_parts import foreign_code, import_foreign, package_of
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings.load import mistakes_of
 
@@ -74,7 +74,7 @@ def load_kind(name: str) -> TransportKind:
         raise _unusable(f"the transport {name!r} is offered by {packages}", hint="uninstall all but one of them")
     (entry,) = found
     with _failing_as(f"{_who(entry)} cannot be loaded"):
-        kind = entry.load()
+        kind = import_foreign(entry.value, entry.load)
     if not isinstance(kind, TransportKind):
         raise _unusable(f"{_who(entry)}: {entry.value} is a {type(kind).__name__}, not a TransportKind", hint=_MEND)
     if not (isinstance(kind.options, type) and issubclass(kind.options, BaseModel)) or not callable(kind.make):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Final
 
 from edge_agent.core.clock import Clock
+from edge_agent.core.installed_parts import import_foreign
 from edge_agent.drivers.base import Driver, Item
+from edge_agent.drivers.checked import CheckedDriver
 from edge_agent.errors import ConfigurationError, DeviceRejectedError, DriverError
 from edge_agent.settings import SourceSettings, UnusableSource
-from edge_agent.settings.source_kinds import driver_code
+from edge_agent.settings.source_kinds import built_in_kinds, driver_code
 
 _PROMISED: Final = ("open", "stream", "close")
 _HINT: Final = "update the package it comes from; docs/how-to/add-a-driver.md says what a driver must have"
@@ -31,7 +34,8 @@ def build_driver(settings: SourceSettings, clock: Clock) -> Driver:
 def driver_class(settings: SourceSettings) -> Any:
     """Return the class of this source's driver. Raise DriverError when it is not there, or lacks what it promises."""
     with driver_code(f"{_driver_of(settings)} cannot be used: importing it"):
-        found = pkgutil.resolve_name(settings.driver)
+        load = partial(pkgutil.resolve_name, settings.driver)
+        found = load() if settings.type in built_in_kinds() else import_foreign(settings.driver, load)
     missing = [name for name in _PROMISED if not callable(getattr(found, name, None))]
     if missing:
         raise DriverError(f"{_driver_of(settings)} cannot be used: it has no {' and no '.join(missing)}", hint=_HINT)
@@ -67,7 +71,7 @@ def _made(settings: SourceSettings, clock: Clock) -> Driver:
     if name != settings.name:
         what = f"its `name` is {name!r} and must be the source's, {settings.name!r}"
         raise DriverError(f"{_driver_of(settings)} cannot be used: {what}", hint=_HINT)
-    return driver
+    return driver if settings.type in built_in_kinds() else CheckedDriver(driver, settings)
 
 
 def _driver_of(settings: SourceSettings) -> str:

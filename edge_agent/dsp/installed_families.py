@@ -11,7 +11,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
-from edge_agent.core.installed_parts import foreign_code, package_of
+from edge_agent.core.installed_parts import foreign_code, import_foreign, package_of
 from edge_agent.dsp.family_base.family import FeatureFamily
 from edge_agent.errors import SignalError
 
@@ -36,7 +36,7 @@ def _loaded(entry: EntryPoint) -> FeatureFamily:
     who = f"the feature family {entry.name} of the package {package_of(entry)}"
     mend = "repair or uninstall the package"
     with foreign_code(lambda text: SignalError(f"{who} cannot be loaded: {text}", hint=mend)):
-        family = entry.load()
+        family = import_foreign(entry.value, entry.load)
     if not isinstance(family, FeatureFamily):
         raise SignalError(
             f"{who}: {entry.value} is a {type(family).__name__}, not a FeatureFamily",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,15 @@ from pydantic_settings import SettingsError
 from edge_agent import settings as settings_module
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings import Settings
-from edge_agent.settings.source_kinds import path_fields, source_kinds, tables_below
+from edge_agent.settings.source_kinds import (
+    NotAsked,
+    built_in_kinds,
+    installed_types,
+    known_kinds,
+    path_fields,
+    source_kinds,
+    tables_below,
+)
 from edge_agent.settings.toml_file import absolute, line_of, parse, read_text, resolve_paths
 
 _ENVIRONMENT_HINT: Final = "a whole table or list in the environment is JSON; single settings are EDGE_TABLE__SETTING"
@@ -48,13 +56,17 @@ PATTERNS_IN_WORDS: Final = {
 _WITH_UNIT: Final = re.compile(r"\s*[-+]?[\d._]+\s*[A-Za-z%/]+\s*")
 
 
-def load_settings(path: Path) -> Settings:
-    """Parse and check one file. Raises ConfigurationError listing every mistake, each with its line."""
+def load_settings(path: Path, *, imports_packages: bool = True) -> Settings:
+    """Parse and check one file. Raises ConfigurationError listing every mistake, each with its line.
+
+    Without `imports_packages` the sources that other packages read are not looked into, and are unusable in the result.
+    """
     text = read_text(path)
     document = parse(path, text)
     _refuse_secrets(path, text, document)
+    document = resolve_paths(document, path.parent)
     try:
-        return Settings(**_with_source_paths(resolve_paths(document, path.parent), path.parent))
+        return Settings(**(_with_source_paths(document, path.parent) if imports_packages else _unasked(document)))
     except ValidationError as exc:
         raise _explain(path, text, exc) from exc
     except RecursionError as exc:  # a file that does is refused before: this is a list or table in the environment
@@ -70,14 +82,27 @@ def load_settings(path: Path) -> Settings:
 
 def _with_source_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return the document with the paths of sources made absolute: which settings are paths, their kinds say."""
-    sources, classes = document.get("sources"), source_kinds().classes
+    return _each_source(document, lambda source: absolute(source, _path_settings(source), folder))
+
+
+def _path_settings(source: dict[str, Any]) -> tuple[str, ...]:
+    kind = str(source.get("type"))
+    is_foreign = kind not in built_in_kinds() and kind in installed_types()
+    found = (source_kinds().classes if is_foreign else built_in_kinds()).get(kind)
+    return () if found is None else path_fields(found)
+
+
+def _unasked(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with the sources that other packages read marked, so that no package is imported."""
+    foreign = set(installed_types()) - set(built_in_kinds())
+    return _each_source(document, lambda source: NotAsked(source) if source.get("type") in foreign else source)
+
+
+def _each_source(document: dict[str, Any], change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    sources = document.get("sources")
     if not isinstance(sources, list):
         return document
-    out = []
-    for source in sources:
-        kind = classes.get(str(source.get("type"))) if isinstance(source, dict) else None
-        out.append(source if kind is None else absolute(source, path_fields(kind), folder))
-    return {**document, "sources": out}
+    return {**document, "sources": [change(source) if isinstance(source, dict) else source for source in sources]}
 
 
 def mistakes_of(exc: ValidationError, table: str) -> list[str]:
@@ -147,7 +172,7 @@ def _complaint(error: Any, location: tuple[int | str, ...]) -> str:
         case "missing":
             return "is missing and has no default"
         case "union_tag_invalid" | "union_tag_not_found":
-            return f"type must be one of {', '.join(source_kinds().classes)}"
+            return f"type must be one of {', '.join(installed_types())}"
         case "value_error":
             return str(error["msg"]).removeprefix("Value error, ")
         case "string_pattern_mismatch":
@@ -176,7 +201,7 @@ def _shown(error: Any) -> str:
 
 def _all_field_names() -> set[str]:
     """Return every setting's name, for a suggestion when one is misspelt."""
-    kinds = source_kinds().classes.values()
+    kinds = known_kinds().values()
     models = [*kinds, *(table for kind in kinds for _, table in tables_below(kind))]
     models += [value for value in vars(settings_module).values() if _is_model(value)]
     return {name for model in models for name in model.model_fields}

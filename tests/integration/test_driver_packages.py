@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from cloud_sync.transports.memory import MemoryTransport
+from edge_agent.cli.status import read_status
 from edge_agent.cli.validate import validate_file
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings.load import load_settings
+from edge_agent.settings.source_kinds import source_kinds
 from tests.docs.test_add_a_driver import HEAD, MODULES
 from tests.integration.test_agent import ask, running, until
 from tests.support.driver_package import installed
@@ -52,6 +56,16 @@ BAD_SETTINGS = [
         'Literal["number_files"]', 'Literal["numbers"]', "'numbers'; it must be the entry point's name", id="type"
     ),
     pytest.param("    def all_tags", "    def every_tag", "NumberFilesSettings has no all_tags", id="no-tags"),
+    pytest.param(
+        'Field(description="Says', 'Field(alias="t", description="Says', "Aliases for discriminator", id="alias"
+    ),
+    pytest.param("    folder: Path", "    then: Callable[[], int]\n    folder: Path", "Undefined", id="undefined"),
+    pytest.param(
+        "    folder: Path",
+        "    then: __import__('typing').Callable\n    folder: Path",
+        "raises PydanticInvalid",
+        id="no-schema",
+    ),
     pytest.param("    driver: ClassVar", "    reader: ClassVar", "names no `driver`", id="no-driver"),
 ]
 BAD_DRIVERS = [
@@ -124,6 +138,65 @@ async def test_an_agent_runs_without_a_package_and_status_names_it(tmp_path: Pat
     assert "driver 'number_files' of edge-example cannot be used: importing number_files.settings" in problem["what"]
     assert problem["what"].startswith("oven-sensors: ") == is_wanted
     assert [source["state"] for source in document["sources"]] == ["running", *["rejected"] * is_wanted]
+
+
+BAD_SOURCES = [
+    pytest.param(
+        "        return self.tags", "        raise RuntimeError('boom')", "all_tags raises RuntimeError: boom"
+    ),
+    pytest.param("        return self.tags", "        return None", "all_tags is a NoneType, not a tuple of TagS"),
+    pytest.param("        return self.tags", '        return ("a.b",)', "all_tags holds other things"),
+    pytest.param(
+        "    def all_tags",
+        "    def signal_unit(self): ...\n    def model_post_init(self, _): 1 / 0\n    @property\n    def all_tags",
+        "checking a source, raises ZeroDivisionError",
+    ),
+]
+
+
+@pytest.mark.parametrize(("there", "wrong", "said"), BAD_SOURCES)
+def test_settings_that_fail_when_asked_cost_their_own_source_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], there: str, wrong: str, said: str
+) -> None:
+    path = site(tmp_path, SYNTHETIC, OF_THE_PACKAGE)
+    with installed(tmp_path, package(SETTINGS, there, wrong), {"number_files": SETTINGS_CLASS}):
+        sources = load_settings(path).sources
+        assert validate_file(path, as_json=False) == 0
+    assert [type(source).__name__ for source in sources] == ["SyntheticSettings", "UnusableSource"]
+    warning = capsys.readouterr().err
+    assert warning.startswith("edge-agent: warning: oven-sensors: driver 'number_files' cannot be used: NumberFiles")
+    assert said in warning
+
+
+@pytest.mark.parametrize("wrong", ["", 'colour = "red"\n'], ids=["right", "wrong"])
+def test_status_of_an_agent_that_is_down_imports_no_package(tmp_path: Path, wrong: str) -> None:
+    path = site(tmp_path, SYNTHETIC + wrong, OF_THE_PACKAGE)
+    noisy = package(SETTINGS, "from pathlib", "raise AssertionError('imported')\nfrom pathlib")
+    with installed(tmp_path, noisy, {"number_files": SETTINGS_CLASS}):
+        assert read_status(path)["state"] == ("misconfigured" if wrong else "down")
+        assert "number_files" not in sys.modules
+        assert not source_kinds.cache_info().currsize
+
+
+def test_what_a_package_prints_leaves_json_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noisy = package(SETTINGS, "from pathlib", "print('welcome')\nfrom pathlib")
+    with installed(tmp_path, noisy, {"number_files": SETTINGS_CLASS}):
+        assert validate_file(site(tmp_path, OF_THE_PACKAGE), as_json=True) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["is_valid"]
+    assert said.err == "welcome\n"
+
+
+async def test_a_driver_that_yields_what_is_not_its_own_is_rejected(tmp_path: Path) -> None:
+    central, path = MemoryTransport(), site(tmp_path, SYNTHETIC, OF_THE_PACKAGE)
+    garbage = package(DRIVER, "Tag(settings.name,", 'Tag("rig-1.x.rms",')
+    with installed(tmp_path, garbage, {"number_files": SETTINGS_CLASS}):
+        settings = load_settings(path)
+        async with running(settings, central) as agent:
+            await until(lambda: agent.supervisors[1].health.state.value == "rejected", "a rejected source")
+            await until(lambda: len(central.rows) > 0, "rows of the other source")
+            (problem,) = (await ask(settings))["problems"]
+    assert "yields a reading of 'rig-1.x.rms', which is no tag of this source" in problem["what"]
 
 
 def test_a_driver_that_cannot_be_used_is_a_warning_of_validate(
