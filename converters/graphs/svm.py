@@ -31,9 +31,9 @@ from edge_agent.errors import BundleError
 
 MAX_DIFFERENCE: Final = 1e-5
 
-_TRIAL_ROWS: Final = 4_000
-_TRIAL_SHARE: Final = 0.5
-"""Of MAX_DIFFERENCE: parity's 100,000 rows find up to 1.7 times what the trial's find."""
+_SAMPLE_ROWS: Final = 4_000
+_SAMPLE_SHARE: Final = 0.5
+"""Of MAX_DIFFERENCE: parity's 100,000 rows find up to 1.7 times what the sample does."""
 
 
 def convert_one_class_svm(scaling: Scaling, machine: OneClassSVM) -> ConvertedModel:
@@ -122,7 +122,7 @@ def _converted(machine: SupportVectorMachine, source_score: SourceScore, *, own_
 
 
 def _fastest_that_holds(machine: SupportVectorMachine, source_score: SourceScore) -> bytes:
-    rows = _trial_rows(machine)
+    rows = _sample_rows(machine)
     expected = source_score(rows.astype(np.float64))
     for precision in FASTEST_FIRST:
         graph = machine_graph(machine, rbf=precision)
@@ -131,10 +131,10 @@ def _fastest_that_holds(machine: SupportVectorMachine, source_score: SourceScore
     return graph
 
 
-def _trial_rows(machine: SupportVectorMachine) -> NDArray[np.float32]:
+def _sample_rows(machine: SupportVectorMachine) -> NDArray[np.float32]:
     """Support vectors in raw units, moved by half their spread."""
     rng = np.random.default_rng(0)
-    vectors = machine.vectors[rng.integers(len(machine.vectors), size=_TRIAL_ROWS)]
+    vectors = machine.vectors[rng.integers(len(machine.vectors), size=_SAMPLE_ROWS)]
     moved = vectors + 0.5 * rng.standard_normal(vectors.shape) * machine.vectors.std(axis=0)
     return np.asarray(moved / machine.slope + machine.centre, np.float32)
 
@@ -146,4 +146,4 @@ def _holds(graph: bytes, rows: NDArray[np.float32], expected: NDArray[np.float64
     except BundleError:  # no finite score: too little range for this model
         return False
     difference = np.abs(got - expected) / np.maximum(1.0, np.abs(expected))
-    return bool(difference.max() <= _TRIAL_SHARE * MAX_DIFFERENCE)
+    return bool(difference.max() <= _SAMPLE_SHARE * MAX_DIFFERENCE)

@@ -1,4 +1,4 @@
-"""The checks of `edge-agent check` that look at the way to the central: over each link, as the agent would go.
+"""The checks of `edge-agent check` that look at the route to the central: over each link, as the agent would go.
 
 No key is shown and nothing is sent but a question without a body. A broker is asked for a connection only.
 """

@@ -70,7 +70,7 @@ class StatusFolders:
             yield self.state_dir
 
     def _may_be_in_state(self) -> bool:
-        """Whether it is worth a look: also when whoever asks may not see into the state folder."""
+        """Return whether it is worth a look: also when whoever asks may not see into the state folder."""
         if self.state_dir == self.runtime_dir:
             return False
         try:

@@ -1,7 +1,7 @@
 """The agent half as a process that can be killed: a producer of unique keys, writer, outbox, uplink, transport.
 
 `python -m tests.chaos.gateway OUTBOX AUDIT_LOG URL LIFE`; the API key is in CHAOS_API_KEY. With CHAOS_BROKER_PORT it
-prefers MQTT, and HTTPS stands in. CHAOS_CLOCK_S is how wrong its clock is from the start. CHAOS_SETTLES_ON=send or
+prefers MQTT, and falls back to HTTPS. CHAOS_CLOCK_S is how wrong its clock is from the start. CHAOS_SETTLES_ON=send or
 =puback makes it settle too early, on purpose.
 Commands come on standard input, one a line: `clock SECONDS` steps the wall clock, `quiet` stops producing and flushes
 (answered by the line `quiet`). The end of the input is the end of the process.

@@ -148,7 +148,6 @@ class _Decision:
         address: str,
     ) -> None:
         self._connection = connection
-        self._terms = terms
         self._gateway_id = gateway_id
         self._sender = sender
         self._address = address

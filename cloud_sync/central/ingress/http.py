@@ -45,7 +45,7 @@ from cloud_sync.central.ingress.bodies import (
     read_batch,
 )
 from cloud_sync.central.ingress.digest_span import MAX_HOURS, covers_values, span
-from cloud_sync.central.ingress.identity import IdentifyAnswers, headers_of_question
+from cloud_sync.central.ingress.identified_answers import IdentifyAnswers, headers_of_question
 from cloud_sync.central.ingress.rate_limits import RateLimiter, RateLimits
 from cloud_sync.central.ingress.request_log import RequestLog
 from cloud_sync.central.metrics import CONTENT_TYPE

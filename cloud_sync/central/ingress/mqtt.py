@@ -142,10 +142,6 @@ class MqttConsumer:
         self.listening = asyncio.Event()
         self.answered_total: dict[str, int] = {}
         self.unanswerable_total = 0
-        self.overrun_total = 0
-        """Messages that found the queue full; they are forgotten unanswered, and their senders send again."""
-        self.retained_total = 0
-        """Messages that somebody left on a batch topic: nobody waits for an answer to them."""
 
     async def run(self) -> None:
         """Serve, and come back to the broker for as long as it takes."""
@@ -181,7 +177,7 @@ class MqttConsumer:
         link = Link(
             self._broker,
             client_id=self._broker.options.client_id or f"central-{secrets.token_hex(8)}",
-            on_message=lambda message: self._note_message(inbox, message),
+            on_message=lambda message: self._take_message(inbox, message),
             on_lost=lambda error: logger.warning("%s", error.message),
             max_in_flight=CONCURRENCY,
             lessons=self._lessons,
@@ -199,13 +195,9 @@ class MqttConsumer:
             raise
         return link
 
-    def _note_message(self, inbox: _Inbox, message: Message) -> None:
+    def _take_message(self, inbox: _Inbox, message: Message) -> None:
         delivery = inbox.take(message)
-        if message.retain:
-            self.retained_total += 1
-            inbox.finish(delivery)
-        elif self._work.full():  # what came by connections before this one is still in work
-            self.overrun_total += 1
+        if message.retain or self._work.full():  # somebody left it on a batch topic: nobody waits for an answer
             inbox.finish(delivery)
         else:
             self._work.put_nowait(delivery)
