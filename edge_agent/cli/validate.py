@@ -74,10 +74,9 @@ def _unusable_transport(central: CentralSettings) -> list[tuple[str, str]]:
     from edge_agent.delivery.installed_transports import checked_options, load_kind
 
     try:
-        kind = load_kind(central.transport)
+        checked_options(central.transport, load_kind(central.transport), central.options)
     except SyncError as exc:
         return [(exc.message, exc.hint or "")]
-    checked_options(central.transport, kind, central.options)
     return []
 
 

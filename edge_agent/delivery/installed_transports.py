@@ -21,10 +21,12 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from cloud_sync.errors import SyncError, TransientSyncError
-from cloud_sync.records import Settlement
+from cloud_sync.host.printable import quoted
+from cloud_sync.records import Refusal, Settlement
 from cloud_sync.transports.base import Guarantee, Resting, Route, Transport
 from cloud_sync.transports.connection import ConnectionOptions
 from cloud_sync.transports.lazy import LazyTransport
+from edge_agent.core.cancellation import check_cancelled
 from edge_agent.core.installed_parts import foreign_code, import_foreign, package_of
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings.load import mistakes_of
@@ -83,9 +85,15 @@ def load_kind(name: str) -> TransportKind:
 
 
 def checked_options(name: str, kind: TransportKind, given: Mapping[str, Any]) -> BaseModel:
-    """Return the table [central.options] as the kind's own model. Raises ConfigurationError listing every mistake."""
+    """Return the table [central.options] as the kind's own model. Raises ConfigurationError listing every mistake, and
+    TransientSyncError when the model itself fails.
+    """
     try:
-        return kind.options.model_validate(given)
+        with foreign_code(
+            lambda text: _unusable(f"the options of the transport {name!r}: {text}", hint=_MEND),
+            passes=(ValidationError,),
+        ):
+            return kind.options.model_validate(given)
     except ValidationError as exc:
         raise ConfigurationError(
             "\n".join(mistakes_of(exc, "central.options")), hint=f"these are settings of the transport {name!r}"
@@ -155,12 +163,18 @@ class GuardedTransport:
 
     async def send(self, body: bytes, *, batch_id: str) -> Settlement:
         """Deliver one encoded batch. Raises as promised in `transports.base`, whatever the other package raises."""
-        with _failing_as(f"the transport {self._name!r} failed"):
-            answer: object = await self._inner.send(body, batch_id=batch_id)
+        try:
+            with _failing_as(f"the transport {self._name!r} failed"):
+                answer: object = await self._inner.send(body, batch_id=batch_id)
+        except asyncio.CancelledError as exc:
+            check_cancelled()  # ours passes; its own would end delivery for good
+            raise _unusable(f"the transport {self._name!r} cancelled its own send", hint=_MEND) from exc
         if not isinstance(answer, Settlement):
             raise _unusable(
                 f"the transport {self._name!r} returned a {type(answer).__name__} in place of a Settlement", hint=_MEND
             )
+        if not _is_settlement(answer):
+            raise _unusable(f"the transport {self._name!r} returned {quoted(answer)}, which counts nothing", hint=_MEND)
         return answer
 
     async def rest(self) -> None:
@@ -176,6 +190,17 @@ class GuardedTransport:
                 await self._inner.close()
         except SyncError as exc:
             logger.warning("%s", exc.message)
+
+
+def _is_settlement(answer: Settlement) -> bool:
+    """Return whether its counts are counts. Whether they are those of the batch, the uplink sees."""
+    counts: tuple[object, ...] = (answer.accepted, answer.duplicates)
+    refused: object = answer.refused
+    return (
+        all(isinstance(count, int) and count >= 0 for count in counts)
+        and isinstance(refused, tuple)
+        and all(isinstance(one, Refusal) for one in refused)
+    )
 
 
 def _broken_promises(made: object) -> list[str]:

@@ -7,9 +7,20 @@ import sys
 
 import typer
 
-from cloud_sync.central.cli import corrections, gateways, import_export, keys, loadtest, maintain, serve
 from cloud_sync.host.private_files import close_to_others
 from cloud_sync.host.terminal import guard_standard_streams
+
+try:
+    from cloud_sync.central.cli import corrections, gateways, import_export, keys, loadtest, maintain, serve
+except ModuleNotFoundError as exc:
+    if exc.name is None or exc.name.split(".")[0] == "cloud_sync":
+        raise
+    print(
+        f"edge-central: {exc.name} is not installed; a gateway does without the central\n"
+        "  in a checkout: make install; elsewhere: pip install 'smart-maintenance-edge[central]'",
+        file=sys.stderr,
+    )
+    raise SystemExit(1) from exc
 
 app = typer.Typer(
     name="edge-central",

@@ -11,6 +11,7 @@ import pytest
 
 from cloud_sync import wire
 from cloud_sync.errors import CredentialsError, TransientSyncError
+from cloud_sync.host.printable import quoted
 from cloud_sync.records import Batch, Settlement
 from cloud_sync.transports.base import Guarantee, Route
 from cloud_sync.transports.connection import DEFAULTS
@@ -134,6 +135,11 @@ class Misbehaving(FakeTransport):
     [
         (KeyError("port"), "the transport 'radio' failed: KeyError: 'port'"),
         (None, "the transport 'radio' returned a NoneType in place of a Settlement"),
+        (asyncio.CancelledError(), "the transport 'radio' cancelled its own send"),
+        *(
+            (answer, f"the transport 'radio' returned {quoted(answer)}, which counts nothing")
+            for answer in (Settlement(-1, 2), Settlement("all", 0), Settlement(0, 0, (1,)), Settlement(0, 0, None))
+        ),
     ],
 )
 async def test_what_its_send_does_wrong_is_a_failure_of_the_link(answer: object, said: str) -> None:
@@ -146,14 +152,33 @@ async def test_what_its_send_does_wrong_is_a_failure_of_the_link(answer: object,
     await guarded.close()  # what is closed after it is closed all the same
 
 
-async def test_errors_of_delivery_and_cancellation_pass_as_they_are() -> None:
+async def test_errors_of_delivery_pass_as_they_are() -> None:
     inner = Misbehaving()
-    guarded = GuardedTransport("radio", inner)
-    for error in (CredentialsError("the key is refused"), asyncio.CancelledError()):
-        inner.answer = error
-        with pytest.raises(type(error)) as caught:
-            await guarded.send(BODY, batch_id="b1")
-        assert caught.value is error
+    inner.answer = error = CredentialsError("the key is refused")
+    with pytest.raises(CredentialsError) as caught:
+        await GuardedTransport("radio", inner).send(BODY, batch_id="b1")
+    assert caught.value is error
+
+
+async def test_our_cancellation_passes() -> None:
+    class Waiting(FakeTransport):
+        async def send(self, body: bytes, *, batch_id: str) -> Settlement:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    sending = asyncio.create_task(GuardedTransport("radio", Waiting()).send(BODY, batch_id="b1"))
+    await asyncio.sleep(0)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+
+
+async def test_options_whose_model_fails_are_a_failure_of_the_link(tmp_path: Path) -> None:
+    fails = (
+        START + "    def model_post_init(self, _): 1 / 0\nKIND = TransportKind(Options, lambda options, context: None)"
+    )
+    error = await failure(tmp_path / "lib", fails)
+    assert error.message == "the options of the transport 'radio': ZeroDivisionError: division by zero"
 
 
 async def test_a_broken_one_gives_way_to_its_fallback() -> None:
