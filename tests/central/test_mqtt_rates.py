@@ -116,7 +116,7 @@ async def test_no_answer_over_mqtt_repeats_what_is_too_long(server: Mosquitto, s
             assert sum(len(refusal.detail) for refusal in settlement.refused) < 50_000
 
 
-async def test_two_roads_are_no_two_allowances(server: Mosquitto, store: Store):
+async def test_two_transports_are_no_two_allowances(server: Mosquitto, store: Store):
     limiter = RateLimiter(SPENT_BY_ONE[0])
     async with (
         consuming(server, store, limiter) as over_mqtt,
@@ -129,7 +129,7 @@ async def test_two_roads_are_no_two_allowances(server: Mosquitto, store: Store):
         await over_https.close()
 
 
-async def test_a_central_that_serves_both_roads_gives_them_one_allowance(
+async def test_a_central_that_serves_both_transports_gives_them_one_allowance(
     server: Mosquitto, store: Store, database: Database
 ):
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()

@@ -169,7 +169,7 @@ class AgentWorld(World):
         stack.callback(remove, self._runtime)
         device = await stack.enter_async_context(scripted_device(self.plant))
         stack.push_async_callback(super()._end_all)
-        await self._start_road(stack, await self.start_central())
+        await self._start_route(stack, await self.start_central())
         self._write_configuration(device.port)
         await self.start_gateway()
 

@@ -78,7 +78,7 @@ class BalancedWorld(World):
             connection.terminate()
 
     async def set_statement_timeout(self, text: str) -> None:
-        """For the sessions that begin from now on, and those of the centrals begin anew."""
+        """For the sessions that begin from now on, and those of the centrals begin again."""
         await execute(self._database_url, f"ALTER DATABASE {TEMPLATE} SET statement_timeout = '{text}'")
         await execute(self._database_url, _KILL_CENTRALS)
 

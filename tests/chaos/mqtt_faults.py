@@ -147,7 +147,7 @@ async def link_half_open(world: MqttWorld, rng: random.Random) -> None:
     world.gateway_side.silent = False
 
 
-async def mqtt_road_cut(world: MqttWorld, rng: random.Random) -> None:
+async def mqtt_route_cut(world: MqttWorld, rng: random.Random) -> None:
     """Long enough that HTTPS takes over, and MQTT takes it back."""
     world.gateway_side.cut()
     await asyncio.sleep(rng.uniform(2.0, 6.0))
@@ -171,7 +171,7 @@ MQTT_FAULTS = (
     Fault("answers_repeated", Target.LINK, answers_repeated),
     Fault("answers_reordered", Target.LINK, answers_reordered),
     Fault("link_half_open", Target.LINK, link_half_open),
-    Fault("mqtt_road_cut", Target.LINK, mqtt_road_cut),
+    Fault("mqtt_route_cut", Target.LINK, mqtt_route_cut),
     Fault("https_road_cut", Target.LINK, link_cut),
     *DATABASE_FAULTS,
 )

@@ -1,4 +1,4 @@
-"""Delivery through a real mosquitto: two centrals share the subscription, and HTTPS stands in.
+"""Delivery through a real mosquitto: two centrals share the subscription, and HTTPS is the fallback.
 
 Relays that read the packets stand between gateway and broker, and between broker and centrals.
 """

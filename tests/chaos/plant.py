@@ -33,7 +33,7 @@ def number_of(tag: str, value: float) -> int | None:
 
 
 class NumberedPlant:
-    """A script for `tests.peers.scripted_modbus`: every read gives all tags anew."""
+    """A script for `tests.peers.scripted_modbus`: every read gives all tags again."""
 
     def __init__(self) -> None:
         self.handed: dict[int, Handed] = {}

@@ -192,10 +192,10 @@ class World:
         return [((row["sensor_id"], row["time_us"]), row["value"]) for row in found]
 
     async def _start_all(self, stack: contextlib.AsyncExitStack) -> None:
-        await self._start_road(stack, await self.start_central())
+        await self._start_route(stack, await self.start_central())
         await self.start_gateway()
 
-    async def _start_road(self, stack: contextlib.AsyncExitStack, central_url: str) -> None:
+    async def _start_route(self, stack: contextlib.AsyncExitStack, central_url: str) -> None:
         self.relay = ChaosRelay(central_url)
         port = await stack.enter_async_context(listening(self.relay.handle))
         self.relay.url = f"http://127.0.0.1:{port}"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cloud_sync.outbox.store import Outbox
 from cloud_sync.records import Row
 from tests.support.blocks import block_of, fresh_rows
-from tests.unit.cloud_sync.uplink.test_circuit_breaker import Choosing, joining
+from tests.unit.cloud_sync.uplink.test_circuit_breaker import Choosing, coalescing
 from tests.unit.cloud_sync.uplink.test_sender import BACKOFF_MAX_S, Clock, uplink_to
 
 BLOCK_ROWS = 12
@@ -37,7 +37,7 @@ async def _deliver(arriving: list[frozenset[int]], refuses_all: list[bool], *, b
     bad: set[tuple[str, int]] = set()
     with tempfile.TemporaryDirectory() as folder, Outbox(Path(folder) / "outbox.db", max_bytes=10_000_000) as outbox:
         central, clock = Choosing(by_row=by_row), Clock()
-        uplink = (joining if is_joined else uplink_to)(central, outbox, clock)
+        uplink = (coalescing if is_joined else uplink_to)(central, outbox, clock)
 
         def takes(record: object) -> bool:
             return isinstance(record, Row) and record.key not in bad

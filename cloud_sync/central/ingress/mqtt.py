@@ -197,7 +197,8 @@ class MqttConsumer:
 
     def _take_message(self, inbox: _Inbox, message: Message) -> None:
         delivery = inbox.take(message)
-        if message.retain or self._work.full():  # somebody left it on a batch topic: nobody waits for an answer
+        # Nobody waits for an answer to what was left on a batch topic; who finds the queue full sends again.
+        if message.retain or self._work.full():
             inbox.finish(delivery)
         else:
             self._work.put_nowait(delivery)

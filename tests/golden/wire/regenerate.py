@@ -1,4 +1,4 @@
-"""Write the golden files of both forms anew: only when it was decided that the wire changes.
+"""Write the golden files of both forms again: only when it was decided that the wire changes.
 
 python tests/golden/wire/regenerate.py
 """

@@ -1,4 +1,4 @@
-"""A LightGBM that foretells the next reading goes through the one door, when its card says what it was trained on."""
+"""A LightGBM that forecasts the next reading goes through the one door, when its card says what it was trained on."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def run_convert(folder: CardFolder, model: Any) -> Result:
     return CliRunner().invoke(app, [*arguments, *places])
 
 
-def test_score_is_the_distance_from_what_the_row_before_foretold(folder: CardFolder) -> None:
+def test_score_is_the_distance_from_what_the_row_before_forecast(folder: CardFolder) -> None:
     done = run_convert(folder, fitted())
     assert done.exception is None, done.exception
     assert json.loads(done.stdout)["kind"] == "lags, MinMaxScaler + LGBMRegressor"

@@ -250,7 +250,7 @@ async def test_routes_before_the_one_in_use_are_tried_by_turns():
     assert await three.used(after_s=PROBE_EVERY_S) == "cable"
 
 
-async def test_a_route_that_comes_back_is_on_trial_and_a_failure_costs_it_the_next_probe():
+async def test_a_route_that_comes_back_is_on_probation_and_a_failure_costs_it_the_next_probe():
     three = Three()
     cable, modem, _ = three.routes
     three.reach("modem")

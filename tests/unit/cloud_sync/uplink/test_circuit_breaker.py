@@ -73,8 +73,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def joining(transport: Choosing, outbox: Outbox, clock: Clock) -> Uplink:
-    """As the agent does it: blocks are joined, two requests at a time."""
+def coalescing(transport: Choosing, outbox: Outbox, clock: Clock) -> Uplink:
+    """As the agent does it: blocks are coalesced, two requests at a time."""
     return Uplink(
         outbox, transport, policy=Policy(BACKOFF_MAX_S), now_ns=clock.now_ns, monotonic_s=lambda: clock.now_s,
         jitter=lambda: 1.0, sleep=clock.sleep,
@@ -82,7 +82,7 @@ def joining(transport: Choosing, outbox: Outbox, clock: Clock) -> Uplink:
 
 
 Make = Callable[[Choosing, Outbox, Clock], Uplink]
-both_ways = pytest.mark.parametrize("make", [uplink_to, joining], ids=["one by one", "joined"])
+both_ways = pytest.mark.parametrize("make", [uplink_to, coalescing], ids=["one by one", "coalesced"])
 
 
 def events(*names: str) -> list[NewBlock]:
@@ -169,7 +169,7 @@ async def test_the_state_tells_since_when_and_how_many_wait_by_now(outbox: Outbo
 
 async def test_a_running_uplink_resumes_by_itself(outbox: Outbox, clock: Clock):
     rows, central = fill(outbox, 30), Choosing()
-    uplink = joining(central, outbox, clock)
+    uplink = coalescing(central, outbox, clock)
     async with running(uplink):
         await until(lambda: uplink.state.link is LinkState.REFUSES_ALL)
         central.takes = everything
@@ -278,7 +278,7 @@ async def test_a_bad_block_behind_live_data_never_stops_it_for_long(outbox: Outb
 async def test_events_go_on_while_every_reading_is_refused(outbox: Outbox, clock: Clock):
     fill(outbox, 20)
     central = Choosing(lambda record: isinstance(record, Event))
-    uplink = joining(central, outbox, clock)
+    uplink = coalescing(central, outbox, clock)
     await uplink.drain()
     for n in range(5):
         outbox.append(events(f"ev-{n}"))
@@ -292,7 +292,7 @@ async def test_readings_go_on_while_every_event_is_refused(outbox: Outbox, clock
     outbox.append(events(*(f"ev-{n}" for n in range(20))))
     rows = fill(outbox, 20)
     central = Choosing(lambda record: isinstance(record, Row))
-    uplink = joining(central, outbox, clock)
+    uplink = coalescing(central, outbox, clock)
     assert not await uplink.drain()
     assert len(central.inner.rows) == len(rows)
     letters = outbox.depth().dead_letters
@@ -308,7 +308,7 @@ async def test_a_central_without_a_place_for_events_holds_nothing(outbox: Outbox
     outbox.append(events(*(f"ev-{n}" for n in range(20))))
     rows = fill(outbox, 5)
     central = Choosing(lambda record: isinstance(record, Row), by_row=True, code=NO_EVENTS)
-    uplink = joining(central, outbox, clock)
+    uplink = coalescing(central, outbox, clock)
     assert await uplink.drain()
     assert (len(central.inner.rows), outbox.depth().dead_letters, uplink.state.link) == (
         len(rows),
@@ -320,7 +320,7 @@ async def test_a_central_without_a_place_for_events_holds_nothing(outbox: Outbox
 async def test_what_is_held_may_be_given_up_for_room_meanwhile(tmp_path: Path, clock: Clock):
     with Outbox(tmp_path / "small.db", max_bytes=1_000_000, gateway_id=GATEWAY) as outbox:
         central = Choosing(lambda record: isinstance(record, Event))
-        uplink, times = joining(central, outbox, clock), itertools.count()
+        uplink, times = coalescing(central, outbox, clock), itertools.count()
         for _ in range(100):
             rows = [Row(series(), START_US + next(times) * 1_001, random.random(), 1.0) for _ in range(2_000)]
             outbox.append([block_of(rows)])

@@ -104,7 +104,7 @@ def test_link_that_takes_only_small_bodies_is_found_and_kept_to():
     assert link.size >= limit / 2 - 1
 
 
-def test_slower_link_after_an_outage_is_learnt_anew():
+def test_slower_link_after_an_outage_is_learnt_again():
     link = Link(1_000_000.0, 0.02)
     link.deliver(60)
     link.fail(may_be_size=True)

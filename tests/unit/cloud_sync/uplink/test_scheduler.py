@@ -53,7 +53,7 @@ def test_without_a_backlog_blocks_go_in_their_order(outbox: Outbox):
     assert all_taken(Scheduler(outbox, live_blocks=LIVE_BLOCKS)) == [(Queue.LIVE, n) for n in (1, 2, 3, 4)]
 
 
-def test_every_block_is_taken_once_and_in_order_within_its_lane(outbox: Outbox):
+def test_every_block_is_taken_once_and_in_order_within_its_queue(outbox: Outbox):
     fill(outbox, 30)
     taken = all_taken(Scheduler(outbox, live_blocks=LIVE_BLOCKS))
     assert [n for queue, n in taken if queue is Queue.LIVE] == [27, 28, 29, 30]
@@ -104,7 +104,7 @@ def test_large_blocks_of_the_backlog_count_by_their_bytes(outbox: Outbox):
     assert sent[Queue.LIVE] / sent[Queue.BACKLOG] == pytest.approx(3.0, rel=0.2)
 
 
-def test_lane_that_was_idle_has_saved_up_nothing(outbox: Outbox):
+def test_queue_that_was_idle_has_saved_up_nothing(outbox: Outbox):
     fill(outbox, 200)
     scheduler = Scheduler(outbox, live_weight=3.0, live_blocks=12)
     for _ in range(100):  # live is empty after a dozen of these

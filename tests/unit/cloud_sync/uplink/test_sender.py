@@ -189,7 +189,7 @@ async def test_waiting_has_full_jitter(outbox: Outbox, clock: Clock, jitter: flo
     assert clock.slept == [jitter * ceiling for ceiling in (0.5, 1.0, 2.0)]
 
 
-async def test_backoff_begins_anew_after_a_success(outbox: Outbox, clock: Clock):
+async def test_backoff_begins_again_after_a_success(outbox: Outbox, clock: Clock):
     store(outbox, 1, 1)
     outcomes = [Fault.UNREACHABLE, Fault.UNREACHABLE, None, Fault.UNREACHABLE]
     uplink = uplink_to(MemoryTransport(outcomes=outcomes), outbox, clock)

@@ -65,7 +65,7 @@ def test_what_ends_the_child_is_a_refusal_each_time(bundle: ModelBundle, prover:
     assert len(prover.asked) == 2
 
 
-def test_another_runtime_or_processor_proves_anew(
+def test_another_runtime_or_processor_proves_again(
     bundle: ModelBundle, prover: Prover, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proven(tmp_path, prover).check(bundle)

@@ -52,7 +52,7 @@ def leave_status(site: Path) -> None:
     StatusFile(site.parent / "run" / "status.json").write(document)
 
 
-def test_a_reason_says_value_usual_distance_and_part() -> None:
+def test_an_explanation_says_value_baseline_distance_and_part() -> None:
     assert reason_in_words(REASON) == "rms 0.158 (usually 0.077, +4 sigma; 0.09 of the score)"
 
 

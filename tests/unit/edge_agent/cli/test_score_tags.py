@@ -126,7 +126,7 @@ def test_a_history_is_made_as_the_agent_makes_it(tmp_path: Path, capsys: pytest.
     assert line["score_mean"] == pytest.approx(model.score(full).mean(), rel=1e-5)
 
 
-def test_a_history_begins_anew_after_a_hole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_history_begins_again_after_a_hole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, (line,), _ = scored(capsys, readings(tmp_path / "a.csv", hole_after=20), NEXT_READING)
     assert (line["rows"], line["unusable_rows"]) == (14, 26)
 

@@ -81,14 +81,14 @@ def test_an_uncertain_reading_enters_with_its_lower_quality():
     assert rows.seen == [[10, 10, 10, 0.4]]
 
 
-def test_one_missing_reading_is_passed_over_and_a_longer_gap_begins_the_history_anew():
+def test_one_missing_reading_is_passed_over_and_a_longer_gap_begins_the_history_again():
     line, rows = history_line(max_gap_steps=1)
     for step, value in ((0, 10.0), (1, 11.0), (2, None), (3, 13.0), (4, None), (5, None), (6, 16.0), (7, 17.0)):
         beat(line, step, value)
     assert rows.seen[2:] == [[11, 10, 13, 1], [16, 16, 16, 1], [16, 16, 17, 1]]
 
 
-def test_without_leave_for_gaps_every_missing_reading_begins_the_history_anew():
+def test_without_leave_for_gaps_every_missing_reading_begins_the_history_again():
     line, rows = history_line(max_gap_steps=0)
     for step, value in ((0, 10.0), (1, 11.0), (3, 13.0)):
         beat(line, step, value)
@@ -114,7 +114,7 @@ def test_a_model_that_needs_a_whole_history_is_refused_until_it_is_there():
     assert rows.seen == [[11, 10, 12, 1]]
 
 
-def test_a_clock_that_was_set_back_begins_the_history_anew():
+def test_a_clock_that_was_set_back_begins_the_history_again():
     line, rows = history_line()
     for step, value in ((5, 10.0), (6, 11.0), (2, 12.0)):
         beat(line, step, value)

@@ -169,7 +169,7 @@ def test_a_client_certificate_is_found_beside_the_file_and_useless_without_tls(s
     assert "has no use" in mistake(site, plain + PLC).message
 
 
-def test_plaintext_is_taken_when_it_is_allowed_out_loud(site: Path) -> None:
+def test_plaintext_is_taken_when_it_is_explicitly_allowed(site: Path) -> None:
     text = GOOD.replace('url = "https://central.example.com"', 'url = "http://127.0.0.1:1"\nallow_plaintext = true')
     assert load(site, text).central.url == "http://127.0.0.1:1"
 

@@ -72,7 +72,7 @@ def test_what_is_no_growth_is_not_told(steps: list[tuple[float, int]]):
     assert watch(steps) is None
 
 
-def test_an_outage_begins_the_ten_minutes_anew():
+def test_an_outage_begins_the_ten_minutes_again():
     steps = minutes(21, per_minute=12_000)
     assert watch(steps, links={12: LinkState.OFFLINE}) is None
     found = watch(minutes(24, per_minute=12_000), links={12: LinkState.OFFLINE})

@@ -172,7 +172,7 @@ def test_noise_alone_reads_a_few_decibels():
     assert values.max() < 10.0
 
 
-def test_one_loud_stranger_at_one_harmonic_does_not_speak_for_all():
+def test_one_prominent_foreign_line_at_one_harmonic_does_not_speak_for_all():
     t = time_s()
     noise = np.random.default_rng(10).standard_normal(N)
     # A line at 3 x BPFI that has no first and second harmonic, 40 dB above the envelope's floor.
