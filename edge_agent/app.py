@@ -35,7 +35,7 @@ from edge_agent.daemon.shutdown import CLOSE_S, OPENING_S, Shutdown
 from edge_agent.daemon.wiring import Wiring
 from edge_agent.delivery.client_certificate import certificate_problem
 from edge_agent.drivers.supervisor import Supervisor
-from edge_agent.errors import BundleError
+from edge_agent.errors import BundleError, FamilyError
 from edge_agent.health.clock_keeper import ClockKeeper
 from edge_agent.health.clock_quality import ClockQuality
 from edge_agent.health.gap_ledger import GapLedger
@@ -101,6 +101,7 @@ class Agent:
     lines: ModelLines = field(init=False)
     running: RunningStages = field(init=False)
     unscored: UnscoredGaps = field(init=False)
+    left_out: dict[str, FamilyError] = field(init=False)
 
     @classmethod
     def build(
@@ -178,7 +179,7 @@ class Agent:
         )
         agent.missing_models = MissingModels(settings, model_errors, adopt=late.adopt, clock=utc, log=_log_line)
         agent.model_pull = model_pull_of(settings, models, link, utc, log=_log_line)
-        agent.supervisors = Wiring(
+        wiring = Wiring(
             settings,
             models,
             lines=agent.lines,
@@ -188,7 +189,8 @@ class Agent:
             recorder=agent.recorder,
             put=agent._put,
             clock=steady,
-        ).connect(log=_log_line)
+        )
+        agent.supervisors, agent.left_out = wiring.connect(log=_log_line), wiring.left_out
         return agent
 
     async def run(self, stop: asyncio.Event, patience: Patience | None = None) -> None:
@@ -325,6 +327,7 @@ class Agent:
             certificate=await asyncio.to_thread(certificate_problem, self.settings.central),
             failures=self.supervision.failures,
             unusable_drivers=source_kinds().unusable,
+            left_out=self.left_out,
             own=self.installation,
             outbox=self.outbox_watch.look(depth, counters, error=self.writer.state.error, now_ns=self.utc.now_ns()),
             host=await asyncio.to_thread(self.host.look),

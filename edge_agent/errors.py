@@ -46,6 +46,10 @@ class SignalError(EdgeError):
     """Samples that no feature is defined for: not finite, too short, wrong rate."""
 
 
+class FamilyError(SignalError):
+    """A feature family of another package that cannot be used: the package is at fault, not the configuration."""
+
+
 class DriverError(EdgeError):
     """Something about a device or its link."""
 

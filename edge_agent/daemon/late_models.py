@@ -95,7 +95,9 @@ class LateModels:
             waveforms = [(source, self._waveform(source, model, rollout.observe)) for source in sources]
             snapshots = [self._lines.snapshot(each, model, observe=rollout.observe) for each in tag_models]
             for source in sources:
-                check_rows(source, indicators_of(source, self._settings.tables), model.feature_names)
+                check_rows(
+                    source, indicators_of(source, self._settings.tables, leave_out=lambda *_: None), model.feature_names
+                )
         except ConfigurationError as exc:
             raise BundleError(exc.message, hint=exc.hint) from exc
         lines: list[ScoredLine] = [*(line for _, line in waveforms), *snapshots]

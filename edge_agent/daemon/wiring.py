@@ -18,6 +18,7 @@ from edge_agent.daemon.running_stages import RunningStages
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.registry import build_driver
 from edge_agent.drivers.supervisor import Supervisor
+from edge_agent.errors import FamilyError
 from edge_agent.pipeline.lines import ModelLines, indicator_line, tag_line, when_full
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
@@ -55,6 +56,8 @@ class Wiring:
         self._recorder = recorder
         self._put = put
         self._clock = clock
+        self.left_out: dict[str, FamilyError] = {}
+        """Indicators whose family's package cannot be used, by where they stand."""
 
     def connect(self, *, log: Callable[[str, str], None]) -> list[Supervisor]:
         """Return what runs the sources, in the settings' order."""
@@ -73,6 +76,8 @@ class Wiring:
             driver = build_driver(source, self._clock)
             supervisors.append(Supervisor(driver, deliver=self._into(source.name), clock=self._clock, log=log))
         self._connect_tag_models()
+        for where, problem in self.left_out.items():
+            log("warning", f"{where}: {problem.message}; {problem.hint}")
         return supervisors
 
     def _into(self, name: str) -> Callable[[Item], Awaitable[None]]:
@@ -91,7 +96,13 @@ class Wiring:
     def _connect_waveform(self, source: WaveformSettings, inlet: Channel[SampleBlock | Gap]) -> None:
         running, model = self._running, self._models.get(source.model or "")
         indicators = indicator_line(
-            source, model, self._settings, recorder=self._recorder, latest=running.latest, now_ns=self._clock.now_ns
+            source,
+            model,
+            self._settings,
+            recorder=self._recorder,
+            latest=running.latest,
+            now_ns=self._clock.now_ns,
+            leave_out=self.left_out.__setitem__,
         )
         if model is None:
             if source.model or indicators is None:

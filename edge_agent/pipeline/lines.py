@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edge_agent.core.channel import WhenFull
-from edge_agent.errors import ConfigurationError
+from edge_agent.errors import ConfigurationError, FamilyError
 from edge_agent.pipeline.condition.line import IndicatorLine, Latest
 from edge_agent.pipeline.condition.plan import check_rows, indicators_of
 from edge_agent.pipeline.explain.baseline_files import BaselineFiles
@@ -72,12 +72,13 @@ def indicator_line(
     recorder: Recorder,
     latest: Latest,
     now_ns: Callable[[], int],
+    leave_out: Callable[[str, FamilyError], None] | None = None,
 ) -> IndicatorLine | None:
     """Make the line of a source's indicators, or None without any.
 
-    Raises ConfigurationError for one that cannot be had.
+    Raises ConfigurationError for one that cannot be had; `leave_out` takes those whose package is at fault.
     """
-    indicators = indicators_of(source, settings.tables)
+    indicators = indicators_of(source, settings.tables, leave_out=leave_out)
     check_rows(source, indicators, model.feature_names if model else ())
     if not indicators:
         return None

@@ -20,7 +20,7 @@ from edge_agent import __version__
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import GapSpan
 from edge_agent.drivers.supervisor import SourceHealth, SourceState
-from edge_agent.errors import BundleError, DriverError
+from edge_agent.errors import BundleError, DriverError, EdgeError
 from edge_agent.health.clock_keeper import ClockHealth
 from edge_agent.health.gap_ledger import GapLedger
 from edge_agent.health.supervision import PartFailure
@@ -91,6 +91,8 @@ class StatusInputs:
     failures: Sequence[PartFailure] = ()
     unusable_drivers: Mapping[str, DriverError] = field(default_factory=dict)
     """Drivers of other packages that cannot be used, by their type."""
+    left_out: Mapping[str, EdgeError] = field(default_factory=dict)
+    """Indicators whose family's package cannot be used, by where they stand in the settings."""
     own: Installation | None = None
     host: HostHealth | None = None
     link: Mapping[str, Any] = field(default_factory=dict)
@@ -179,6 +181,8 @@ def _problems(inputs: StatusInputs) -> list[dict[str, Any]]:
         elif health.state is SourceState.STARTING and not is_new:
             out.append(problem(f"{name}: no data yet", health.since_ns, "check that the device sends"))
     out += driver_problems(inputs.unusable_drivers, inputs.settings.sources)
+    for where, error in inputs.left_out.items():
+        out.append(problem(f"{where} is not computed: {error.message}", None, error.hint))
     for name, unscored in inputs.unscored.items():
         if name in inputs.sources or any(name == m.name for m in inputs.settings.tag_models):
             out.append(problem(f"{name} is not scored: {unscored.reason}", None, unscored.do))

@@ -11,12 +11,14 @@ import pytest
 from cloud_sync.transports.memory import MemoryTransport
 from edge_agent.cli.status import read_status
 from edge_agent.cli.validate import validate_file
+from edge_agent.dsp.installed_families import GROUP as FAMILIES
 from edge_agent.errors import ConfigurationError
 from edge_agent.settings.load import load_settings
 from edge_agent.settings.source_kinds import source_kinds
 from tests.docs.test_add_a_driver import HEAD, MODULES
 from tests.integration.test_agent import ask, running, until
 from tests.support.driver_package import installed
+from tests.support.installed_package import installed as installed_package
 
 SYNTHETIC = """
 [[sources]]
@@ -138,6 +140,22 @@ async def test_an_agent_runs_without_a_package_and_status_names_it(tmp_path: Pat
     assert "driver 'number_files' of edge-example cannot be used: importing number_files.settings" in problem["what"]
     assert problem["what"].startswith("oven-sensors: ") == is_wanted
     assert [source["state"] for source in document["sources"]] == ["running", *["rejected"] * is_wanted]
+
+
+async def test_an_agent_runs_without_a_feature_family_and_status_names_it(tmp_path: Path) -> None:
+    broken = '[[sources.indicators]]\nfamily = "broken"\n'
+    central, path = MemoryTransport(), site(tmp_path, SYNTHETIC + broken)
+    with installed_package(
+        tmp_path / "packages", {"broken.py": "import absent"}, {"broken": "broken:FAMILY"}, group=FAMILIES
+    ):
+        settings = load_settings(path)
+        async with running(settings, central) as agent:
+            await until(lambda: len(central.rows) > 0, "rows of the other indicator")
+            assert agent.supervisors[0].health.state.value == "running"
+            document = await ask(settings)
+    (problem,) = [each for each in document["problems"] if "broken" in each["what"]]
+    assert "indicator 2 (broken) is not computed: the feature family broken of the package" in problem["what"]
+    assert "repair or uninstall the package" in problem["do"]
 
 
 BAD_SOURCES = [

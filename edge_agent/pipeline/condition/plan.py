@@ -19,7 +19,7 @@ from edge_agent.dsp.family_base.family import Extractor, FamilyInput, FeatureFam
 from edge_agent.dsp.family_base.parameters import Parameters, Value
 from edge_agent.dsp.machines.bearing import GEOMETRY_PARAMETERS, ORDER_PARAMETERS, FaultLine, line_of, orders_from
 from edge_agent.dsp.machines.severity import SEVERITY, MachineGroup
-from edge_agent.errors import ConfigurationError, SignalError
+from edge_agent.errors import ConfigurationError, FamilyError, SignalError
 from edge_agent.reference_tables.read import BEARINGS_FILE, SEVERITY_ZONES_FILE, read_bearings, read_machine_groups
 from edge_agent.settings import IndicatorSettings, TableSettings, WaveformSettings
 
@@ -73,8 +73,13 @@ class Indicator:
         return extractor
 
 
-def indicators_of(source: WaveformSettings, tables: TableSettings) -> tuple[Indicator, ...]:
-    """Return every indicator of a source, in order. Raises ConfigurationError naming what is wrong, and where."""
+def indicators_of(
+    source: WaveformSettings, tables: TableSettings, *, leave_out: Callable[[str, FamilyError], None] | None = None
+) -> tuple[Indicator, ...]:
+    """Return every indicator of a source, in order. Raises ConfigurationError naming what is wrong, and where.
+
+    With `leave_out` one whose family's package cannot be used is handed to it, and the others are returned.
+    """
     rate_hz = getattr(source, "sample_rate_hz", None)
     found = []
     for number, settings in enumerate(source.indicators, start=1):
@@ -83,6 +88,11 @@ def indicators_of(source: WaveformSettings, tables: TableSettings) -> tuple[Indi
             indicator = _indicator(source, settings, tables)
             if rate_hz is not None:
                 indicator.extractor(rate_hz)
+        except FamilyError as exc:
+            if leave_out is None:
+                raise ConfigurationError(f"{where}: {exc.message}", hint=exc.hint) from exc
+            leave_out(where, exc)
+            continue
         except SignalError as exc:
             raise ConfigurationError(f"{where}: {exc.message}", hint=exc.hint) from exc
         except ConfigurationError as exc:
@@ -132,6 +142,8 @@ def _family(settings: IndicatorSettings) -> FeatureFamily:
     known = CATALOG.of_windows()
     try:
         family = CATALOG.family(settings.family)
+    except FamilyError:
+        raise
     except SignalError as exc:
         raise ConfigurationError(exc.message, hint=f"known: {', '.join(known)}") from exc
     if family.takes is not FamilyInput.WINDOWS:
