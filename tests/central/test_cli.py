@@ -95,9 +95,7 @@ def test_it_ends_with_its_parent_when_asked_to(folder: Path):
 
 def test_a_second_order_ends_it_also_while_its_database_hangs(folder: Path):
     with Serving("--embedded", folder) as central:
-        database = psutil.Process(central.process.pid).children(recursive=True)
-        for process in database:
-            process.suspend()
+        database = suspended(psutil.Process(central.process.pid))
         asked = threading.Thread(target=_ask_in_vain, args=(central.ready["url"],), daemon=True)
         asked.start()
         until_somebody_is_served(central.process.pid)
@@ -110,6 +108,16 @@ def test_a_second_order_ends_it_also_while_its_database_hangs(folder: Path):
     assert alive == []
     asked.join(DEADLINE_S)
     remove(socket_dir_of(central.ready["database"]))
+
+
+def suspended(parent: psutil.Process) -> list[psutil.Process]:
+    """Suspend the children, also those that came meanwhile: the central's jobs connect after it is ready."""
+    found: list[psutil.Process] = []
+    while new := [child for child in parent.children(recursive=True) if child not in found]:
+        for child in new:
+            child.suspend()
+        found += new
+    return found
 
 
 def until_somebody_is_served(pid: int) -> None:
