@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cloud_sync import wire
 from cloud_sync.columns import RowColumns
 from cloud_sync.errors import WireFormatError
-from cloud_sync.outbox.tables import StoredBlock, checksum, find_block
+from cloud_sync.outbox.tables import Depth, StoredBlock, checksum, find_block, read_depth
 from cloud_sync.timescale import Timescale, batch_in_utc
 
 # Made at first use; the file's schema number is for what every program must know.
@@ -161,6 +161,12 @@ def last_times(db: sqlite3.Connection) -> dict[str, int]:
         "SELECT epoch, max(last_time_us) FROM clock_span JOIN block ON id BETWEEN first_id AND last_id GROUP BY epoch"
     )
     return dict(found.fetchall())
+
+
+def depth_in_utc(db: sqlite3.Connection) -> Depth:
+    """Return what waits, from any connection; without its oldest and newest time while records wait for a clock."""
+    depth = read_depth(db)
+    return replace(depth, oldest_time_us=None, newest_time_us=None) if held_records(db) else depth
 
 
 def held_records(db: sqlite3.Connection) -> int:

@@ -28,7 +28,7 @@ from typing import Final, Self, TypeVar
 
 from cloud_sync.errors import OutboxCorruptError, OutboxError, OutboxTooNewError
 from cloud_sync.outbox.ack_ledger import record_acknowledged, taken_hours
-from cloud_sync.outbox.clock_tables import Epoch, hold
+from cloud_sync.outbox.clock_tables import Epoch, depth_in_utc, hold
 from cloud_sync.outbox.connection import MAX_ATTEMPTS, OutboxConnection, transient_error
 from cloud_sync.outbox.disk_floor import DiskFloor, free_bytes
 from cloud_sync.outbox.disk_reserve import RESERVE_BYTES, DiskReserve
@@ -229,7 +229,7 @@ class Outbox:
             self._in_flight = deque((id_ for id_ in self._in_flight if id_ not in done), maxlen=_IN_FLIGHT)
 
     def depth(self) -> Depth:
-        return self._do(read_depth)
+        return self._do(depth_in_utc)
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Return what the work reads in the open file, under the outbox's lock. Raises OutboxError."""

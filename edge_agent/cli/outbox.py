@@ -15,7 +15,7 @@ import typer
 
 from cloud_sync import wire
 from cloud_sync.errors import OutboxUnavailableError, SyncError, WireFormatError
-from cloud_sync.outbox.clock_tables import epoch_span_of, held_records, read_epoch_spans
+from cloud_sync.outbox.clock_tables import depth_in_utc, epoch_span_of, held_records, read_epoch_spans
 from cloud_sync.outbox.disk_floor import DiskFloor, floor_bytes
 from cloud_sync.outbox.export_file import PUBLIC_KEY_FILE, gateway_key, public_key, read_blocks, write_blocks
 from cloud_sync.outbox.fill_rate import days_left, rate_of_backlog
@@ -37,7 +37,7 @@ from edge_agent.status.words import counted
 def show_stats(config: Path | None, *, as_json: bool) -> None:
     settings = _settings(config)
     with _errors(), open_read_only(_file(settings)) as db:
-        depth, counters = read_depth(db), read_counters(db)
+        depth, counters = depth_in_utc(db), read_counters(db)
     floor = DiskFloor(_file(settings), _floor(settings))
     bounds = floor.within(Bounds(settings.outbox.max_bytes), used_bytes=depth.used_bytes)
     days = days_left(bounds, depth.used_bytes, rate_of_backlog(depth))

@@ -153,8 +153,9 @@ def _last(last: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _outbox(state_dir: Path) -> dict[str, Any] | None:
     """What waits, read without disturbing anything; None when there is no outbox that can be read."""
+    from cloud_sync.outbox.clock_tables import depth_in_utc
     from cloud_sync.outbox.sqlite_errors import UNREADABLE, decode_text
-    from cloud_sync.outbox.tables import read_counters, read_depth
+    from cloud_sync.outbox.tables import read_counters
     from edge_agent.status.outbox import describe_outbox
 
     path = state_dir / "outbox.db"
@@ -163,7 +164,7 @@ def _outbox(state_dir: Path) -> dict[str, Any] | None:
             return None
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0)) as db:
             db.text_factory = decode_text
-            depth, counters = read_depth(db), read_counters(db)
+            depth, counters = depth_in_utc(db), read_counters(db)
     except (*UNREADABLE, OSError) as exc:  # damaged, or the folder is closed to whoever asks
         return {"path": str(path), "error": str(exc)}
     return {

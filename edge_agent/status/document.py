@@ -249,11 +249,6 @@ def _is_at_the_floor(inputs: StatusInputs) -> bool:
     return inputs.depth.records > 0 and inputs.depth.used_bytes >= bounds.reading_bytes
 
 
-def _oldest_ns(depth: Depth, clock: ClockHealth) -> int | None:
-    """UTC; None also while records wait whose times are not known."""
-    return None if depth.oldest_time_us is None or clock.held_records else depth.oldest_time_us * 1000
-
-
 def _outbox(inputs: StatusInputs) -> dict[str, Any]:
     depth = inputs.depth
     document: dict[str, Any] = {
@@ -269,7 +264,7 @@ def _outbox(inputs: StatusInputs) -> dict[str, Any]:
             "records": depth.records,
             "blocks": depth.blocks,
             "file_bytes": depth.file_bytes,
-            "oldest": rfc3339(_oldest_ns(depth, inputs.clock_health)),
+            "oldest": rfc3339(None if depth.oldest_time_us is None else depth.oldest_time_us * 1000),
             "dead_letters": depth.dead_letters,
             "no_place": depth.no_place,
         }

@@ -44,6 +44,18 @@ def test_what_waits_for_a_clock_is_passed_over_and_does_not_hold_up_others(tmp_p
         assert outbox.depth().records == 3
 
 
+def test_no_time_is_told_of_what_waits_while_one_of_them_is_not_known(tmp_path: Path):
+    with opened(tmp_path) as outbox:
+        outbox.append([block_of(rows(3))])
+        assert outbox.depth().oldest_time_us == rows(3)[0].time_us
+        outbox.append([block_of(rows(3, first=3))], epoch=EPOCH)
+        assert (outbox.depth().records, outbox.depth().oldest_time_us, outbox.depth().newest_time_us) == (6, None, None)
+        outbox.held.decide([DECIDED])
+        while outbox.held.mend(8):
+            pass
+        assert outbox.depth().oldest_time_us == earlier(rows(6))[3].time_us
+
+
 def test_mended_blocks_are_whole_carry_their_true_times_and_stay_single(tmp_path: Path):
     noted: list[RowColumns] = []
     with opened(tmp_path) as outbox:
