@@ -307,6 +307,7 @@ class Agent:
             clock=self.clock,
             clock_health=await asyncio.to_thread(self.clock_keeper.health),
             sources={supervisor.name: supervisor.health for supervisor in self.supervisors},
+            reports={supervisor.name: supervisor.report() for supervisor in self.supervisors},
             stages=self.stages,
             snapshots=self.snapshots,
             unscored=self.unscored.described(),

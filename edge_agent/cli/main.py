@@ -17,6 +17,7 @@ from cloud_sync.host.private_files import close_to_others
 from cloud_sync.host.terminal import guard_standard_streams
 from edge_agent import __version__
 from edge_agent.cli.failures import end_in_words
+from edge_agent.cli.probe import probe_app
 
 app = typer.Typer(
     help="Edge gateway agent for predictive maintenance.",
@@ -280,6 +281,7 @@ def outbox_import(
 
 models_app = typer.Typer(help="The model bundles: what is here, what may be used, who counts.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+app.add_typer(probe_app, name="probe")
 WhyOption = Annotated[str, typer.Option("--why", help="A few words for the history.")]
 
 

@@ -77,8 +77,8 @@ def _sources(sources: list[dict[str, Any]], tag_models: list[dict[str, Any]]) ->
         lines += [_scored(f"  {channel['point']}", channel) for channel in source.get("channels", [])]
         lines += indicator_lines(source.get("indicators", []))
         for tag in source.get("tags", []):
-            value = "bad" if tag["value"] is None else f"{tag['value']:.6g}"
-            quality = "stale" if tag["is_stale"] else tag["quality"]
+            value = "-" if tag["value"] is None else f"{tag['value']:.6g}"
+            quality = "stale" if tag["is_stale"] else tag["state"]
             lines.append(f"  {tag['name']:28} {quality:9} {'':>10} {value:>12}  {tag['unit']}".rstrip())
     lines += [_scored(f"{model['asset']}.{model['name']}", model) for model in tag_models]
     return lines

@@ -49,3 +49,16 @@ class Scan:
 
     source: str
     readings: tuple[Reading, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """The device confirms that the newest values of `tags` still hold: nothing changed up to `received_time_ns`.
+
+    An OPC UA subscription sends one when no value changed. `tags` are names; a tag without a value yet, or whose
+    newest one is BAD, is not confirmed by it.
+    """
+
+    source: str
+    received_time_ns: int
+    tags: frozenset[str]

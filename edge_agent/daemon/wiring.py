@@ -12,7 +12,6 @@ from edge_agent.core.channel import Channel, WhenFull
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap
 from edge_agent.core.samples import SampleBlock
-from edge_agent.core.tags import Scan
 from edge_agent.daemon.late_models import UnscoredGaps
 from edge_agent.daemon.running_stages import RunningStages
 from edge_agent.drivers.base import Item
@@ -22,7 +21,7 @@ from edge_agent.errors import FamilyError
 from edge_agent.pipeline.lines import ModelLines, indicator_line, tag_line, when_full
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
-from edge_agent.pipeline.stages import Put, TagStage, WaveformStage
+from edge_agent.pipeline.stages import Put, TagItem, TagStage, WaveformStage
 from edge_agent.rollout.lifecycle import ModelLifecycle
 from edge_agent.settings import Settings, SourceSettings, WaveformSettings
 from edge_agent.settings.source_kinds import source_kinds
@@ -115,7 +114,7 @@ class Wiring:
         self._lifecycle.attach(line)
         running.add(WaveformStage(source.name, inlet, self._put, self._clock, scored=line, indicators=indicators))
 
-    def _connect_tags(self, source: SourceSettings, inlet: Channel[Scan | Gap]) -> None:
+    def _connect_tags(self, source: SourceSettings, inlet: Channel[TagItem | Gap]) -> None:
         line = tag_line(source, self._settings.report, self._recorder)
         self._running.add(TagStage(line, inlet, self._put, self._clock))
 

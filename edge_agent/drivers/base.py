@@ -6,6 +6,7 @@ Constraints
 - `stream` yields until the device is lost (TransientDriverError), the recording ends (it returns), or
   the task is cancelled; cancellation passes through within a second, also during a pending read.
 - What cannot be read is yielded as a Gap with its cause; never a default value, never a zero.
+- A device that confirms unchanged values, instead of sending them again, is yielded as a KeepAlive.
 - `close` never raises and may be called at any time, also twice.
 - A driver does not retry a lost device: its supervisor does, with back-off, and records the gap.
 """
@@ -17,9 +18,10 @@ from typing import Protocol
 
 from edge_agent.core.gaps import Gap
 from edge_agent.core.samples import SampleBlock
-from edge_agent.core.tags import Scan
+from edge_agent.core.tags import KeepAlive, Scan
+from edge_agent.drivers.report import SourceReport
 
-Item = SampleBlock | Scan | Gap
+Item = SampleBlock | Scan | KeepAlive | Gap
 
 
 class Driver(Protocol):
@@ -35,3 +37,6 @@ class Driver(Protocol):
 
     async def close(self) -> None:
         """Give up what is held. Raise nothing, also when called twice."""
+
+    def report(self) -> SourceReport:
+        """Return how the source is, from memory: asked for whenever somebody looks at `status`."""

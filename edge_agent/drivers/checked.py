@@ -21,8 +21,9 @@ from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.installed_parts import in_words
 from edge_agent.core.quality import Quality
 from edge_agent.core.samples import SampleBlock
-from edge_agent.core.tags import Reading, Scan
+from edge_agent.core.tags import KeepAlive, Reading, Scan
 from edge_agent.drivers.base import Driver, Item
+from edge_agent.drivers.report import SourceReport
 from edge_agent.errors import DeviceRejectedError
 from edge_agent.settings import SourceSettings, WaveformSettings
 
@@ -58,6 +59,12 @@ class CheckedDriver:
         with self._no_exit():
             await self._driver.close()
 
+    def report(self) -> SourceReport:
+        """Return what the driver reports; nothing when it has no `report`, or gives something else."""
+        report = getattr(self._driver, "report", None)
+        found = report() if callable(report) else None
+        return found if isinstance(found, SourceReport) else SourceReport()
+
     @contextlib.contextmanager
     def _no_exit(self) -> Iterator[None]:
         """Let no `sys.exit` through: it would end the event loop, and all sources with it."""
@@ -69,6 +76,8 @@ class CheckedDriver:
     def _checked(self, item: object) -> Item:
         if isinstance(item, Gap):
             return self._gap(item)
+        if isinstance(item, KeepAlive) and self._channels is None:
+            return self._keep_alive(item)
         wanted = Scan if self._channels is None else SampleBlock
         if not isinstance(item, wanted):
             raise self._refused(f"yields {quoted(item)}, where a {wanted.__name__} or Gap belongs")
@@ -104,6 +113,12 @@ class CheckedDriver:
         if not isinstance(scan.readings, tuple) or not all(isinstance(one, Reading) for one in scan.readings):
             raise self._refused("yields a Scan whose readings are no tuple of Reading")
         return replace(scan, readings=tuple(self._reading(one) for one in scan.readings))
+
+    def _keep_alive(self, item: KeepAlive) -> KeepAlive:
+        names = item.tags if isinstance(item.tags, frozenset) else None
+        if item.source != self.name or names is None or not names <= self._tags or not _is_time(item.received_time_ns):
+            raise self._refused(f"yields {quoted(item)}, which confirms no tags of this source, or at no time")
+        return item
 
     def _reading(self, reading: Reading) -> Reading:
         name = getattr(reading.tag, "name", None)

@@ -11,6 +11,7 @@ from edge_agent.core.clock import Clock
 from edge_agent.core.installed_parts import import_foreign
 from edge_agent.drivers.base import Driver, Item
 from edge_agent.drivers.checked import CheckedDriver
+from edge_agent.drivers.report import SourceReport
 from edge_agent.errors import ConfigurationError, DeviceRejectedError, DriverError
 from edge_agent.settings import SourceSettings, UnusableSource
 from edge_agent.settings.source_kinds import built_in_kinds, driver_code
@@ -61,6 +62,10 @@ class UnusableDriver:
 
     async def close(self) -> None:
         """Do nothing: nothing is held open."""
+
+    def report(self) -> SourceReport:
+        """Return nothing: what is wrong is why it cannot be opened."""
+        return SourceReport()
 
 
 def _made(settings: SourceSettings, clock: Clock) -> Driver:

@@ -23,8 +23,9 @@ from edge_agent.core.cancellation import check_cancelled
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.samples import SampleBlock
-from edge_agent.core.tags import Scan
+from edge_agent.core.tags import KeepAlive, Scan
 from edge_agent.drivers.base import Driver, Item
+from edge_agent.drivers.report import SourceReport
 from edge_agent.errors import DeviceRejectedError, DriverError
 
 BACKOFF_FIRST_S: Final = 0.5
@@ -44,7 +45,10 @@ class SourceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SourceHealth:
-    """`since_ns`: when this state began. `items_total`: blocks or scans; `last_item_ns`: the newest one."""
+    """`since_ns`: when this state began. `items_total`: blocks or scans.
+
+    `last_item_ns`: the newest of them, or the newest keep-alive: up to then nothing is missing.
+    """
 
     state: SourceState
     since_ns: int
@@ -86,6 +90,10 @@ class Supervisor:
             await self._clock.sleep(self._wait_s())
         await self._end_loss()
         self._become(SourceState.ENDED, "the recording has been played")
+
+    def report(self) -> SourceReport:
+        """Return what the driver knows of its source."""
+        return self._driver.report()
 
     async def finish(self) -> None:
         """End the gap that is open at a stop."""
@@ -130,6 +138,8 @@ class Supervisor:
                 last_item_ns=self._clock.now_ns(),
                 sample_rate_hz=rate,
             )
+        elif isinstance(item, KeepAlive):
+            self.health = replace(self.health, last_item_ns=self._clock.now_ns())
         await self._deliver(item)
 
     async def _record_running(self) -> None:

@@ -16,14 +16,15 @@ from edge_agent.core.channel import Channel
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.samples import SampleBlock
-from edge_agent.core.tags import Reading, Scan
+from edge_agent.core.tags import KeepAlive, Reading, Scan
 from edge_agent.pipeline.condition.line import IndicatorLine
 from edge_agent.pipeline.recorder import gap_event
 from edge_agent.pipeline.scored_line import SampleLine, ScoredSampleLine, ScoredTagLine
 from edge_agent.pipeline.tags import TagLine
 
 Put = Callable[[Sequence[Record]], Awaitable[None]]
-ItemT = TypeVar("ItemT", SampleBlock, Scan)
+TagItem = Scan | KeepAlive
+ItemT = TypeVar("ItemT", SampleBlock, TagItem)
 
 
 class _Stage(ABC, Generic[ItemT]):
@@ -128,15 +129,15 @@ class WaveformStage(_Stage[SampleBlock]):
             await self._put_some(line.push(item))
 
 
-class TagStage(_Stage[Scan]):
+class TagStage(_Stage[TagItem]):
     """One source of tags."""
 
-    def __init__(self, line: TagLine, inlet: Channel[Scan | Gap], put: Put, clock: Clock) -> None:
+    def __init__(self, line: TagLine, inlet: Channel[TagItem | Gap], put: Put, clock: Clock) -> None:
         super().__init__(line.name, inlet, put, clock)
         self.tags = line
         self._line = line
 
-    async def _pass(self, item: Scan | Gap) -> None:
+    async def _pass(self, item: TagItem | Gap) -> None:
         await self._put_some(self._line.push(item))
 
     async def _flush(self) -> None:
@@ -188,7 +189,9 @@ class SnapshotStage:
         return [] if ended is None else [gap_event(ended)]
 
 
-def _start_ns(item: SampleBlock | Scan) -> int:
+def _start_ns(item: SampleBlock | TagItem) -> int:
     if isinstance(item, SampleBlock):
         return item.start_ns
+    if isinstance(item, KeepAlive):
+        return item.received_time_ns
     return min((reading.received_time_ns for reading in item.readings), default=0)

@@ -2,23 +2,25 @@
 
 Constraints
 - A value inside its deadband is not reported again before the heartbeat; the first one always is.
+- A keep-alive keeps the newest values fresh, and brings the heartbeat of what does not change.
 - BAD is a gap with the protocol's own word for it, when it begins and when it ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from cloud_sync.columns import Record
 from cloud_sync.records import Event, Series
 from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.quality import Quality
-from edge_agent.core.tags import Reading, Scan
+from edge_agent.core.tags import KeepAlive, Reading, Scan
 from edge_agent.pipeline.recorder import Recorder, Rows
 
 
 class TagLine:
-    """All tags of one source. `deadbands` holds the absolute deadband of each tag that has one."""
+    """All tags of one source. `deadbands` holds the absolute deadband of each of them."""
 
     def __init__(self, source: str, *, deadbands: Mapping[str, float], heartbeat_s: float, recorder: Recorder) -> None:
         self.name = source
@@ -26,6 +28,7 @@ class TagLine:
         self.readings_total = 0
         self.gaps_total = 0
         self.last_gap: Gap | None = None
+        self.n_tags = len(deadbands)
         self._deadbands = deadbands
         self._heartbeat_ns = round(heartbeat_s * 1e9)
         self._recorder = recorder
@@ -33,7 +36,7 @@ class TagLine:
         self._bad: dict[str, GapSpan] = {}
         self._series: dict[str, Series] = {}
 
-    def push(self, item: Scan | Gap) -> list[Record]:
+    def push(self, item: Scan | KeepAlive | Gap) -> list[Record]:
         """Return what one item from the driver leads to, in order."""
         if isinstance(item, Gap):
             if item.subject in self.bad_tags:
@@ -42,6 +45,10 @@ class TagLine:
             self.last_gap = item
             return [self._recorder.gap(item)]
         rows = self._recorder.rows()
+        if isinstance(item, KeepAlive):
+            for name in item.tags:
+                self._confirm(name, item.received_time_ns, rows)
+            return [*rows.taken()]
         events = [event for reading in item.readings for event in self._pass_reading(reading, rows)]
         return [*events, *rows.taken()]
 
@@ -69,11 +76,22 @@ class TagLine:
             self.last_gap = begun
             return [self._recorder.gap(begun)]
         ended = span.end(reading.received_time_ns)
-        if self._is_news(reading, reading.value) and rows.add(
-            self._series_of(reading), reading.time_ns, reading.value, reading.quality
-        ):
-            self._reported[name] = (reading.value, reading.quality, reading.received_time_ns)
+        self._report(reading, reading.value, rows)
         return [] if ended is None else [self._recorder.gap(ended)]
+
+    def _confirm(self, name: str, at_ns: int, rows: Rows) -> None:
+        """Take the newest value as read again at this time, if there is a usable one that is older."""
+        reading = self.latest.get(name)
+        if reading is None or reading.value is None or at_ns <= reading.received_time_ns:
+            return
+        self.latest[name] = confirmed = replace(reading, source_time_ns=None, received_time_ns=at_ns)
+        self._report(confirmed, reading.value, rows)
+
+    def _report(self, reading: Reading, value: float, rows: Rows) -> None:
+        if self._is_news(reading, value) and rows.add(
+            self._series_of(reading), reading.time_ns, value, reading.quality
+        ):
+            self._reported[reading.tag.name] = (value, reading.quality, reading.received_time_ns)
 
     def _is_news(self, reading: Reading, value: float) -> bool:
         before = self._reported.get(reading.tag.name)

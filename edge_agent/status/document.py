@@ -19,6 +19,7 @@ from cloud_sync.uplink.state import LinkState, UplinkState
 from edge_agent import __version__
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import GapSpan
+from edge_agent.drivers.report import SourceReport
 from edge_agent.drivers.supervisor import SourceHealth, SourceState
 from edge_agent.errors import BundleError, DriverError, EdgeError
 from edge_agent.health.clock_keeper import ClockHealth
@@ -27,7 +28,7 @@ from edge_agent.health.supervision import PartFailure
 from edge_agent.installation.lease import Installation
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.stages import SnapshotStage, SourceStage
-from edge_agent.settings import Settings
+from edge_agent.settings import Settings, SourceSettings
 from edge_agent.status.backlog_growth import growth_problems, is_withheld
 from edge_agent.status.central import (
     dead_letter_problems,
@@ -88,6 +89,8 @@ class StatusInputs:
     model_updates: Mapping[str, Any] = field(default_factory=dict)
     certificate: tuple[str, str] | None = None
     """What is wrong with the client certificate or the public CAs, and what to do."""
+    reports: Mapping[str, SourceReport] = field(default_factory=dict)
+    """What the drivers say of their sources, by name."""
     failures: Sequence[PartFailure] = ()
     unusable_drivers: Mapping[str, DriverError] = field(default_factory=dict)
     """Drivers of other packages that cannot be used, by their type."""
@@ -124,10 +127,7 @@ def describe(inputs: StatusInputs) -> dict[str, Any]:
         },
         "problems": problems,
         "alarms": alarms,
-        "sources": [
-            in_utc(describe_source(source, inputs.sources[source.name], inputs.stages, now_ns), inputs.utc_us)
-            for source in inputs.settings.sources
-        ],
+        "sources": [in_utc(_described(source, inputs, now_ns), inputs.utc_us) for source in inputs.settings.sources],
         "tag_models": in_utc([describe_tag_model(stage) for stage in inputs.snapshots], inputs.utc_us),
         "models": [{"name": m.name, "version": m.version, "threshold": m.threshold} for m in inputs.models],
         "model_updates": dict(inputs.model_updates),
@@ -150,6 +150,11 @@ def describe(inputs: StatusInputs) -> dict[str, Any]:
         "box": None if inputs.host is None else describe_host(inputs.host),
         "parts_failed": describe_failed_parts(inputs.failures),
     }
+
+
+def _described(source: SourceSettings, inputs: StatusInputs, now_ns: int) -> dict[str, Any]:
+    report = inputs.reports.get(source.name, SourceReport())
+    return describe_source(source, inputs.sources[source.name], inputs.stages, now_ns, report)
 
 
 def minimal_document(settings: Settings, failures: Sequence[PartFailure], *, now_ns: int) -> dict[str, Any]:
@@ -187,7 +192,7 @@ def _problems(inputs: StatusInputs) -> list[dict[str, Any]]:
         if name in inputs.sources or any(name == m.name for m in inputs.settings.tag_models):
             out.append(problem(f"{name} is not scored: {unscored.reason}", None, unscored.do))
     out += [problem(what, None, do) for what, do in update_problems(inputs.model_updates)]
-    out += signal_problems(inputs.stages, inputs.snapshots)
+    out += signal_problems(inputs.stages, inputs.snapshots, inputs.reports)
     out = in_utc(out, inputs.utc_us) + clock_problems(inputs.clock_health)
     out += _delivery_problems(inputs)
     out += host_problems(inputs.host) if inputs.host is not None else []

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from edge_agent.core.quality import Quality
+from edge_agent.core.tags import Reading
+from edge_agent.drivers.report import SourceReport, TagReport, TagState
 from edge_agent.drivers.supervisor import SourceHealth, SourceState
 from edge_agent.errors import DriverError
 from edge_agent.pipeline.condition.line import IndicatorLine
@@ -12,14 +15,35 @@ from edge_agent.pipeline.condition.meter import ChannelIndicator, Meter
 from edge_agent.pipeline.scored_line import ScoredChannel, ScoredLine
 from edge_agent.pipeline.stages import SnapshotStage, SourceStage
 from edge_agent.pipeline.tags import TagLine
-from edge_agent.settings import SourceSettings, UnusableSource
+from edge_agent.settings import SourceSettings, TagSettings, UnusableSource
 from edge_agent.status.fields import problem, rfc3339
+
+_NOTHING: Final = SourceReport()
+_STATES: Final = {Quality.GOOD: TagState.GOOD, Quality.UNCERTAIN: TagState.UNCERTAIN, Quality.BAD: TagState.BAD}
+_WORDS: Final = {
+    TagState.BAD: "bad",
+    TagState.REFUSED: "refused",
+    TagState.NOT_TAKEN: "not taken: the device's limits leave no place for them",
+    TagState.SILENT: "not answered",
+}
+_REMEDIES: Final = {
+    TagState.BAD: "check the sensor and its address",
+    TagState.REFUSED: "compare the addresses with what the device has now: its program may have changed",
+    TagState.NOT_TAKEN: "read fewer tags of this device, or raise its limits",
+    TagState.SILENT: "the device answers other requests: check these addresses",
+}
+NAMED_TAGS: Final = 3
+"""So many tags of a source that are bad for like reasons are problems of their own; more are counted together."""
 
 
 def describe_source(
-    source: SourceSettings, health: SourceHealth, stages: Sequence[SourceStage], now_ns: int
+    source: SourceSettings,
+    health: SourceHealth,
+    stages: Sequence[SourceStage],
+    now_ns: int,
+    report: SourceReport = _NOTHING,
 ) -> dict[str, Any]:
-    """Return one source: how it is, and the newest of what it measures."""
+    """Return one source: how it is, and the newest of what it measures; every configured tag is named."""
     age_s = None if health.last_item_ns is None else max(0.0, (now_ns - health.last_item_ns) / 1e9)
     document: dict[str, Any] = {
         "name": source.name,
@@ -31,12 +55,15 @@ def describe_source(
         "last_data_age_s": None if age_s is None else round(age_s, 1),
         "sample_rate_hz": health.sample_rate_hz,
         "losses_total": health.losses_total,
+        "time_skew_s": report.time_skew_s,
+        **report.figures,
     }
     stage = next((stage for stage in stages if stage.source == source.name), None)
     if stage is None:
         return document
     if stage.tags is not None:
-        document["tags"] = _tags(stage.tags, is_stale=health.state is not SourceState.RUNNING)
+        is_stale = health.state is not SourceState.RUNNING
+        document["tags"] = [_tag(tag, stage.tags, report, is_stale=is_stale) for tag in _in_order(source)]
         document["readings_total"] = stage.tags.readings_total
         return document
     document["dropped_blocks_total"] = stage.inlet.stats().dropped_total
@@ -86,18 +113,43 @@ def driver_problems(unusable: Mapping[str, DriverError], sources: Sequence[Sourc
     return [problem(error.message, None, error.hint) for name, error in unusable.items() if name not in named]
 
 
-def signal_problems(stages: Sequence[SourceStage], snapshots: Sequence[SnapshotStage]) -> list[dict[str, Any]]:
-    """Return what cannot be measured or scored now, and why."""
+def signal_problems(
+    stages: Sequence[SourceStage], snapshots: Sequence[SnapshotStage], reports: Mapping[str, SourceReport]
+) -> list[dict[str, Any]]:
+    """Return what cannot be measured or scored now, and why; `reports` are the drivers', by source."""
     out: list[dict[str, Any]] = []
     for stage in stages:
         if stage.tags is not None:
-            for name, span in stage.tags.bad_tags.items():
-                out.append(problem(f"{name}: {span.detail}", span.since_ns, "check the sensor and its address"))
+            out += _tag_problems(stage.tags, reports.get(stage.source, _NOTHING))
         if stage.scored is not None:
             out += _scoring_problems(stage.scored)
         if stage.indicators is not None:
             out += _indicator_problems(stage.indicators, stage.scored)
     return out + [each for snapshot in snapshots for each in _scoring_problems(snapshot.line)]
+
+
+def _tag_problems(line: TagLine, report: SourceReport) -> list[dict[str, Any]]:
+    """Return what ails the tags of a source: a few by name, many of one state together; then what its driver says."""
+    found: dict[TagState, dict[str, tuple[str, int | None]]] = {}
+    for name, known in report.tags.items():
+        if known.state not in (TagState.GOOD, TagState.UNCERTAIN, TagState.WAITING):
+            found.setdefault(known.state, {})[name] = (known.detail, known.since_ns)
+    for name, span in line.bad_tags.items():
+        if name not in report.tags:
+            found.setdefault(TagState.BAD, {})[name] = (span.detail, span.since_ns)
+    out = [each for state, tags in found.items() for each in _problems_of_tags(line, state, tags)]
+    return out + [problem(f"{line.name}: {found.what}", found.since_ns, found.do) for found in report.problems]
+
+
+def _problems_of_tags(
+    line: TagLine, state: TagState, tags: Mapping[str, tuple[str, int | None]]
+) -> list[dict[str, Any]]:
+    do = _REMEDIES[state]
+    if len(tags) <= NAMED_TAGS:
+        return [problem(f"{name}: {detail}", since_ns, do) for name, (detail, since_ns) in tags.items()]
+    first = ", ".join(f"{name} ({detail})" for name, (detail, _) in list(tags.items())[:NAMED_TAGS])
+    since = min((since_ns for _, since_ns in tags.values() if since_ns is not None), default=None)
+    return [problem(f"{line.name}: {len(tags)} of {line.n_tags} tags {_WORDS[state]}: first {first}", since, do)]
 
 
 def _scoring_problems(line: ScoredLine) -> list[dict[str, Any]]:
@@ -174,19 +226,30 @@ def _condition_alarm(
     }
 
 
-def _tags(line: TagLine, *, is_stale: bool) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "value": reading.value,
-            "unit": reading.tag.unit,
-            "quality": reading.quality.name.lower(),
-            "is_stale": is_stale,
-            "status": reading.status,
-            "time": rfc3339(reading.time_ns),
-        }
-        for name, reading in sorted(line.latest.items())
-    ]
+def _in_order(source: SourceSettings) -> list[TagSettings]:
+    return sorted(source.all_tags, key=lambda tag: tag.name)
+
+
+def _tag(tag: TagSettings, line: TagLine, report: SourceReport, *, is_stale: bool) -> dict[str, Any]:
+    reading, known = line.latest.get(tag.name), report.tags.get(tag.name)
+    shown = known or TagReport(_state_of(reading))
+    return {
+        "name": tag.name,
+        "state": shown.state.value,
+        "value": None if reading is None else reading.value,
+        "unit": tag.unit,
+        "quality": None if reading is None else reading.quality.name.lower(),
+        "is_stale": is_stale,
+        "status": shown.detail or (reading.status if reading else ""),
+        "status_code": shown.status_code,
+        "exception": shown.exception,
+        "since": rfc3339(shown.since_ns),
+        "time": rfc3339(None if reading is None else reading.time_ns),
+    }
+
+
+def _state_of(reading: Reading | None) -> TagState:
+    return TagState.WAITING if reading is None else _STATES[reading.quality]
 
 
 def _channel(line: ScoredLine, channel: ScoredChannel) -> dict[str, Any]:

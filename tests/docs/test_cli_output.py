@@ -165,7 +165,7 @@ async def test_every_field_of_a_running_agents_status_is_explained(site: Path) -
 def test_every_explained_field_of_status_is_in_the_code() -> None:
     code = "".join(
         path.read_text(encoding="utf-8")
-        for package in ("status", "installation", "delivery", "cli", "health", "pipeline", "rollout")
+        for package in ("status", "installation", "delivery", "drivers", "cli", "health", "pipeline", "rollout")
         for path in (REPOSITORY / "edge_agent" / package).rglob("*.py")
     )
     names = {part.removesuffix("[]") for field in documented("status") for part in field.split(".")}

@@ -9,6 +9,7 @@ from edge_agent.drivers.accelerometer.link import FrameLink, TcpLink, UdpLink
 from edge_agent.drivers.accelerometer.settings import AccelerometerSettings
 from edge_agent.drivers.accelerometer.stream import FrameStream
 from edge_agent.drivers.base import Item
+from edge_agent.drivers.report import SourceReport
 from edge_agent.drivers.sound.sound_card import SoundCard
 from edge_agent.drivers.waveform.block_sequence import BlockSequence
 
@@ -42,6 +43,10 @@ class AccelerometerDriver:
     async def close(self) -> None:
         """Close the sound card or the link."""
         await self._samples.close()
+
+    def report(self) -> SourceReport:
+        """Return nothing beyond what is yielded."""
+        return SourceReport()
 
 
 def _link(settings: AccelerometerSettings) -> FrameLink:

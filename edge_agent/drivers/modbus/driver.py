@@ -37,6 +37,7 @@ from edge_agent.drivers.base import Item
 from edge_agent.drivers.modbus.codec import bad_reading, decode, reading
 from edge_agent.drivers.modbus.plan import WIDTHS, FixedRate, RegisterBlock, block_of, plan_blocks, split
 from edge_agent.drivers.modbus.settings import ModbusSettings, ModbusTagSettings, PollGroupSettings
+from edge_agent.drivers.report import SourceReport, TagReport, TagState
 from edge_agent.errors import DeviceRejectedError, DriverError, TransientDriverError
 
 RETRY_REJECTED_S: Final = 300.0  # a register that was refused may appear with a new PLC program: minutes, not scans
@@ -83,6 +84,7 @@ class _Group:
     order: tuple[str, ...]
     blocks: list[RegisterBlock]
     refused: dict[str, ModbusTagSettings] = field(default_factory=dict)
+    reports: dict[str, TagReport] = field(default_factory=dict)
     retry_refused_s: float = 0.0
 
 
@@ -152,6 +154,11 @@ class ModbusDriver:
     async def close(self) -> None:
         """Close the connection."""
         self._drop()
+
+    def report(self) -> SourceReport:
+        """Return the tags the device refuses, and its scans that were due while an earlier one ran."""
+        refused = {name: group.reports[name] for group in self._groups for name in group.refused}
+        return SourceReport(refused, figures={"slow_scans_total": self._overruns_total})
 
     def stats(self) -> ModbusStats:
         """Return what was read since the driver was made, and the tags that are refused now."""
@@ -231,7 +238,11 @@ class ModbusDriver:
             return
         if not group.refused:
             group.retry_refused_s = self._clock.monotonic_s() + RETRY_REJECTED_S
-        group.refused.update({tag.name: tag for tag in block.tags})
+        for tag in block.tags:
+            known = group.reports.get(tag.name) if tag.name in group.refused else None
+            group.refused[tag.name] = tag
+            since_ns = now_ns if known is None else known.since_ns
+            group.reports[tag.name] = TagReport(TagState.REFUSED, answer.status, since_ns, exception=answer.code)
 
     async def _read(self, block: RegisterBlock) -> list[int]:
         """Return the block's registers, or bits as 0 and 1; exactly `block.count` of them."""

@@ -24,11 +24,12 @@ from edge_agent.core.channel import Channel, ChannelStats, WhenFull
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
-from edge_agent.core.tags import Reading, Scan, Tag
+from edge_agent.core.tags import KeepAlive, Reading, Scan, Tag
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.opcua.client import apply_identity, bound_messages, translated
 from edge_agent.drivers.opcua.mapping import SequenceWatch, says_overflow, to_reading
 from edge_agent.drivers.opcua.settings import OpcUaNodeSettings, OpcUaSettings
+from edge_agent.drivers.report import SourceReport, TagReport, TagState
 from edge_agent.errors import TransientDriverError
 
 ANSWER_TIMEOUT_S: Final = 5.0  # for one request; a healthy server answers within tens of milliseconds
@@ -64,7 +65,7 @@ class _Lost:
 
 
 class OpcUaDriver:
-    """Subscribes to the configured nodes of one server and yields one Scan per notification.
+    """Subscribes to the configured nodes of one server; yields one Scan per notification, a KeepAlive per keep-alive.
 
     A node the server refuses is yielded as a Gap (DEVICE_REJECTED) naming it, once per finding. A value with
     a bad status, or that is no finite number, is a BAD reading.
@@ -143,6 +144,14 @@ class OpcUaDriver:
             client.disconnect_socket()
             closing.cancel()
         await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
+
+    def report(self) -> SourceReport:
+        """Return the nodes the server refuses."""
+        refused = {
+            self._tags[handle].name: TagReport(TagState.REFUSED, reason, status_code=reason)
+            for handle, reason in self._refused.items()
+        }
+        return SourceReport(refused)
 
     def stats(self) -> ChannelStats:
         """Return the figures of the hand-over; `dropped_total` counts notifications since the last `open`."""
@@ -238,8 +247,14 @@ class OpcUaDriver:
             code = data_value.StatusCode.value if data_value.StatusCode is not None else 0
             readings.append(self._reading(handle, code, data_value, notice.received_time_ns))
             gaps += self._value_gaps(handle, code, notice.received_time_ns)
+        if not notice.values:
+            return [KeepAlive(self.name, notice.received_time_ns, self._subscribed())]
         scans: list[Item] = [Scan(self.name, tuple(readings))] if readings else []
         return scans + gaps
+
+    def _subscribed(self) -> frozenset[str]:
+        """Return the names of the tags whose values the server watches."""
+        return frozenset(tag.name for handle, tag in enumerate(self._tags) if handle not in self._refused)
 
     def _reading(self, handle: int, code: int, data_value: Any, received_time_ns: int) -> Reading:
         source_time: datetime | None = data_value.SourceTimestamp

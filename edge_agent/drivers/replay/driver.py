@@ -23,6 +23,7 @@ from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.samples import Samples
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.replay.settings import ReplaySettings
+from edge_agent.drivers.report import SourceReport
 from edge_agent.drivers.waveform.block_sequence import BlockSequence
 from edge_agent.drivers.waveform.pacing import Pacer
 from edge_agent.errors import RecordingError, TransientDriverError
@@ -70,6 +71,10 @@ class ReplayDriver:
 
     async def close(self) -> None:
         """Do nothing: no file is held open between blocks."""
+
+    def report(self) -> SourceReport:
+        """Return nothing beyond what is yielded."""
+        return SourceReport()
 
     async def _playlist(self) -> list[Path]:
         try:

@@ -7,6 +7,7 @@ from typing import Final
 
 from edge_agent.core.clock import Clock
 from edge_agent.drivers.base import Item
+from edge_agent.drivers.report import SourceReport
 from edge_agent.drivers.sound.settings import MicrophoneSettings
 from edge_agent.drivers.sound.sound_card import SoundCard
 from edge_agent.drivers.waveform.block_sequence import BlockSequence
@@ -39,3 +40,7 @@ class MicrophoneDriver:
     async def close(self) -> None:
         """Close the device, within a bound."""
         await self._card.close()
+
+    def report(self) -> SourceReport:
+        """Return nothing beyond what is yielded."""
+        return SourceReport()

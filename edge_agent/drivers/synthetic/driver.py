@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edge_agent.core.clock import Clock
 from edge_agent.core.samples import Samples
 from edge_agent.drivers.base import Item
+from edge_agent.drivers.report import SourceReport
 from edge_agent.drivers.synthetic.settings import SyntheticSettings
 from edge_agent.drivers.waveform.block_sequence import BlockSequence
 from edge_agent.drivers.waveform.pacing import Pacer
@@ -80,3 +81,7 @@ class SyntheticDriver:
 
     async def close(self) -> None:
         """Do nothing: nothing is held open."""
+
+    def report(self) -> SourceReport:
+        """Return nothing beyond what is yielded."""
+        return SourceReport()

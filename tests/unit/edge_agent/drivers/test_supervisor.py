@@ -9,7 +9,9 @@ import pytest
 from edge_agent.core.clock import FakeClock
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.samples import SampleBlock, read_only
+from edge_agent.core.tags import KeepAlive
 from edge_agent.drivers.base import Item
+from edge_agent.drivers.report import SourceReport
 from edge_agent.drivers.supervisor import SourceState, Supervisor
 from edge_agent.errors import DeviceRejectedError, DriverError, TransientDriverError
 
@@ -44,6 +46,9 @@ class ScriptedDriver:
 
     async def close(self) -> None:
         self.closed += 1
+
+    def report(self) -> SourceReport:
+        return SourceReport()
 
 
 class Listener:
@@ -174,3 +179,15 @@ async def test_a_cancellation_that_a_library_swallowed_ends_the_source_all_the_s
     await asyncio.wait([task], timeout=DEADLINE_S)
     assert task.cancelled()
     assert driver.closed > 0
+
+
+async def test_the_gap_of_a_lost_source_begins_at_its_last_keep_alive() -> None:
+    clock = FakeClock(start_ns=1_000_000_000)
+    listener = Listener(clock)
+    alive: list[Item] = [KeepAlive("s", at_ns, frozenset({"a.b"})) for at_ns in range(3)]
+    driver = ScriptedDriver((alive, TransientDriverError("gone")), ([block(0)], None))
+    supervisor = Supervisor(driver, deliver=listener.deliver, clock=clock, log=listener.log, jitter=lambda: 0.0)
+    async with asyncio.timeout(DEADLINE_S):
+        await supervisor.run()
+    gaps = [item for item in listener.items if isinstance(item, Gap)]
+    assert [gap.start_ns for gap in gaps] == [3_000_000_000] * 2  # when the third was taken

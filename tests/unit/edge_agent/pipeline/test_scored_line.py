@@ -166,7 +166,7 @@ async def test_status_shows_its_channel_its_alarm_and_what_is_wrong(mill: Mill) 
     assert (channel["is_alarm"], channel["scored_total"], channel["model"]) == (True, 4, "mean-model")
     (alarm,) = describe_alarms([mill.stage], [])
     assert (alarm["subject"], alarm["kind"], alarm["score"]) == ("mill-1.spindle", "model", 0.75)
-    assert signal_problems([mill.stage], []) == []
+    assert signal_problems([mill.stage], [], {}) == []
     await mill.pass_on(Gap("mill", GapCause.DEVICE_LOST, START_NS, START_NS, "unplugged"))
-    (found,) = signal_problems([mill.stage], [])
+    (found,) = signal_problems([mill.stage], [], {})
     assert found["what"] == "mill is not scored: unplugged"

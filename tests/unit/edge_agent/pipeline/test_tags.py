@@ -6,10 +6,10 @@ from cloud_sync.columns import RowColumns
 from cloud_sync.records import Event
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
-from edge_agent.core.tags import Reading, Scan, Tag
+from edge_agent.core.tags import KeepAlive, Reading, Scan, Tag
 from edge_agent.pipeline.tags import TagLine
 from tests.support.blocks import rows_in
-from tests.support.tag_lines import START_NS, at, tag_line
+from tests.support.tag_lines import START_NS, TEMPERATURE, at, tag_line
 
 
 def reported(line: TagLine, *scans: Scan) -> list[float]:
@@ -62,3 +62,25 @@ def test_a_refused_tag_is_one_gap_although_the_driver_says_it_twice() -> None:
     said_again = line.push(Gap("press-3.temperature", GapCause.DEVICE_REJECTED, START_NS, START_NS, "exception 2"))
     assert len(bad) == 1
     assert said_again == []
+
+
+def keep_alive(seconds: float) -> KeepAlive:
+    return KeepAlive("plc", START_NS + round(seconds * 1e9), frozenset({TEMPERATURE.name}))
+
+
+def test_a_keep_alive_keeps_the_value_fresh_and_brings_the_heartbeat() -> None:
+    line = tag_line()
+    assert reported(line, at(0, 1.5)) == [1.5]
+    assert line.push(keep_alive(30)) == []
+    assert line.latest[TEMPERATURE.name].received_time_ns == START_NS + 30_000_000_000
+    assert [(row.value, row.time_us) for row in rows_in(line.push(keep_alive(60)))] == [
+        (1.5, START_NS // 1000 + 60_000_000)
+    ]
+
+
+def test_a_keep_alive_confirms_no_value_that_is_bad_or_never_came() -> None:
+    line = tag_line()
+    assert line.push(keep_alive(0)) == []
+    line.push(at(1, None))
+    assert line.push(keep_alive(100)) == []
+    assert line.latest[TEMPERATURE.name].received_time_ns == START_NS + 1_000_000_000
