@@ -23,7 +23,7 @@ from typing import Final
 
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Tag
-from edge_agent.drivers.modbus.settings import ModbusTagSettings
+from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
 
 _FORMATS: Final = {
     "uint16": ">H",

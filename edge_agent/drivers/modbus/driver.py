@@ -35,8 +35,9 @@ from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.tags import Reading, Scan, Tag
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.modbus.codec import bad_reading, decode, reading
-from edge_agent.drivers.modbus.plan import WIDTHS, FixedRate, RegisterBlock, block_of, plan_blocks, split
-from edge_agent.drivers.modbus.settings import ModbusSettings, ModbusTagSettings, PollGroupSettings
+from edge_agent.drivers.modbus.plan import FixedRate, RegisterBlock, block_of, plan_blocks, split
+from edge_agent.drivers.modbus.settings import ModbusSettings, PollGroupSettings
+from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
 from edge_agent.drivers.report import SourceReport, TagReport, TagState
 from edge_agent.errors import DeviceRejectedError, DriverError, TransientDriverError
 
@@ -224,7 +225,7 @@ class ModbusDriver:
         for tag in block.tags:
             group.refused.pop(tag.name, None)
             start = tag.address - block.address
-            value = decode(tag, cells[start : start + WIDTHS[tag.data_type]])
+            value = decode(tag, cells[start : start + tag.width])
             readings[tag.name] = reading(self._tags[tag.name], value, now_ns)
 
     def _take_exception(

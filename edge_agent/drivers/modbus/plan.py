@@ -13,29 +13,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-from edge_agent.drivers.modbus.settings import ModbusTagSettings
+from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
+from edge_agent.drivers.modbus.types import Table
 from edge_agent.errors import ConfigurationError
-
-Table = Literal["holding", "input", "coil", "discrete"]
 
 MAX_BITS: Final = 2000  # Modbus Application Protocol V1.1b3, 6.1 and 6.2
 BITS_PER_REGISTER: Final = 16
 ADDRESS_SPACE: Final = 65_536
-
-WIDTHS: Final = {
-    "bool": 1,
-    "uint16": 1,
-    "int16": 1,
-    "uint32": 2,
-    "int32": 2,
-    "float32": 2,
-    "uint64": 4,
-    "int64": 4,
-    "float64": 4,
-}
-"""Registers (bits for "bool") that a number of this type takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +75,8 @@ def split(block: RegisterBlock) -> tuple[RegisterBlock, ...]:
 
 def _join(block: RegisterBlock, tag: ModbusTagSettings, max_registers: int, max_hole: int) -> RegisterBlock | None:
     """Return `block` with `tag` in it, or None when they do not fit into one request."""
-    is_bit = tag.data_type == "bool"
-    limit = MAX_BITS if is_bit else max_registers
-    hole_limit = max_hole * BITS_PER_REGISTER if is_bit else max_hole
+    limit = MAX_BITS if tag.is_bit else max_registers
+    hole_limit = max_hole * BITS_PER_REGISTER if tag.is_bit else max_hole
     end = max(block.end, _end(tag))
     if tag.table != block.table or tag.address - block.end > hole_limit or end - block.address > limit:
         return None
@@ -105,12 +90,12 @@ def block_of(tags: Sequence[ModbusTagSettings]) -> RegisterBlock:
 
 
 def _end(tag: ModbusTagSettings) -> int:
-    return tag.address + WIDTHS[tag.data_type]
+    return tag.address + tag.width
 
 
 def _check_is_readable(tag: ModbusTagSettings, max_registers: int) -> None:
-    width = WIDTHS[tag.data_type]
-    if width > max_registers:
+    width = tag.width
+    if not tag.is_bit and width > max_registers:
         raise ConfigurationError(
             f"{tag.name}: a {tag.data_type} takes {width} registers, but max_registers is {max_registers}",
             hint=f"set max_registers to at least {width}, or read a narrower register",

@@ -4,31 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from edge_agent.settings.sources import Factor, Strict, TagSettings, TagSourceSettings
-
-
-class ModbusTagSettings(TagSettings):
-    """Where one number lives in a Modbus device. Addresses count from 0, as on the wire."""
-
-    table: Literal["holding", "input", "coil", "discrete"] = Field("holding", description="Where the device keeps it.")
-    address: int = Field(ge=0, le=65_535, description="From 0: the manual's 40001 is holding register 0.")
-    data_type: Literal["uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64", "bool"] = Field(
-        "uint16", description="How the registers are read."
-    )
-    order: Literal["ABCD", "DCBA", "BADC", "CDAB"] = Field(
-        "ABCD", description="Byte order of numbers over two and more registers."
-    )
-    scale: Factor = Field(1.0, description="value = raw * scale + offset")
-    offset: float = Field(0.0, description="In `unit`; added after scaling.")
-
-    @model_validator(mode="after")
-    def _bits_are_bool(self) -> ModbusTagSettings:
-        is_bit = self.table in ("coil", "discrete")
-        if is_bit != (self.data_type == "bool"):
-            raise ValueError('coils and discrete inputs are data_type = "bool", registers are not')
-        return self
+from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
+from edge_agent.settings.sources import Strict, TagSettings, TagSourceSettings
 
 
 class PollGroupSettings(Strict):

@@ -15,8 +15,8 @@ from edge_agent.demo.plant_sources import (
     opcua_source,
 )
 from edge_agent.drivers.modbus.codec import decode
-from edge_agent.drivers.modbus.plan import WIDTHS
-from edge_agent.drivers.modbus.settings import ModbusSettings, ModbusTagSettings
+from edge_agent.drivers.modbus.settings import ModbusSettings
+from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
 from edge_agent.errors import RecordingError
 from edge_agent.settings import Settings
 from tests.support.places import TESTS
@@ -45,7 +45,7 @@ def test_the_registers_of_every_row_read_back_as_the_row():
     for row in read_rows(DATA)[:300]:
         registers = registers_of(row)
         got = {
-            tag.name.removeprefix("press-3."): decode(tag, registers[tag.address : tag.address + WIDTHS[tag.data_type]])
+            tag.name.removeprefix("press-3."): decode(tag, registers[tag.address : tag.address + tag.width])
             for tag in tags
         }
         assert got == pytest.approx(dict(row.quantities), rel=1e-6)
@@ -66,7 +66,7 @@ def test_the_press_stands_in_the_data_sets_failure_rows():
 
 
 def test_registers_do_not_overlap_and_orders_are_mixed():
-    used = [at for one in PRESS_REGISTERS for at in range(one.address, one.address + WIDTHS[one.data_type])]
+    used = [at for one in PRESS_REGISTERS for at in range(one.address, one.address + one.width)]
     assert len(used) == len(set(used))
     assert len({one.order for one in PRESS_REGISTERS if one.data_type == "float32"}) == 3
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Tag
 from edge_agent.drivers.modbus.codec import decode, reading
-from edge_agent.drivers.modbus.settings import ModbusTagSettings
+from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
 
 ORDERS_64 = {"ABCD": "ABCDEFGH", "CDAB": "GHEFCDAB", "BADC": "BADCFEHG", "DCBA": "HGFEDCBA"}
 FORMATS = {"uint32": ">I", "int32": ">i", "float32": ">f", "uint64": ">Q", "int64": ">q", "float64": ">d"}

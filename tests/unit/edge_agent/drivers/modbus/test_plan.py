@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.drivers.modbus.plan import MAX_BITS, WIDTHS, FixedRate, block_of, plan_blocks, split
-from edge_agent.drivers.modbus.settings import ModbusTagSettings
+from edge_agent.drivers.modbus.plan import MAX_BITS, FixedRate, block_of, plan_blocks, split
+from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
+from edge_agent.drivers.modbus.types import WIDTHS
 from edge_agent.errors import ConfigurationError
 
 REGISTER_TYPES = sorted(set(WIDTHS) - {"bool"})
@@ -39,7 +40,7 @@ def bounds(block, max_registers: int) -> int:
 
 
 def contains(block, one: ModbusTagSettings) -> bool:
-    return block.address <= one.address and one.address + WIDTHS[one.data_type] <= block.end
+    return block.address <= one.address and one.address + one.width <= block.end
 
 
 @given(tag_lists(), st.integers(4, 125), st.integers(0, 124))
@@ -56,7 +57,7 @@ def test_every_tag_is_read_once_whole_and_no_block_is_too_long(tags, max_registe
 def test_no_hole_inside_a_block_is_wider_than_allowed(tags, max_registers, max_hole):
     for block in plan_blocks(tags, max_registers=max_registers, max_hole=max_hole):
         allowed = max_hole * 16 if block.table in ("coil", "discrete") else max_hole
-        used = {at for one in block.tags for at in range(one.address, one.address + WIDTHS[one.data_type])}
+        used = {at for one in block.tags for at in range(one.address, one.address + one.width)}
         ends = sorted(used)
         assert max((b - a - 1 for a, b in itertools.pairwise(ends)), default=0) <= allowed
 
