@@ -17,6 +17,7 @@ from edge_agent.demo.plant_sources import (
 from edge_agent.drivers.modbus.codec import decode
 from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
+from edge_agent.drivers.modbus.types import WIDTHS
 from edge_agent.errors import RecordingError
 from edge_agent.settings import Settings
 from tests.support.places import TESTS
@@ -66,7 +67,7 @@ def test_the_press_stands_in_the_data_sets_failure_rows():
 
 
 def test_registers_do_not_overlap_and_orders_are_mixed():
-    used = [at for one in PRESS_REGISTERS for at in range(one.address, one.address + one.width)]
+    used = [at for one in PRESS_REGISTERS for at in range(one.address, one.address + WIDTHS[one.data_type])]
     assert len(used) == len(set(used))
     assert len({one.order for one in PRESS_REGISTERS if one.data_type == "float32"}) == 3
 
