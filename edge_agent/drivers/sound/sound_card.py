@@ -27,8 +27,8 @@ import numpy as np
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import GapCause
 from edge_agent.core.samples import SampleBlock, Samples
-from edge_agent.drivers.sound.detached import detached
 from edge_agent.drivers.waveform.block_sequence import BlockSequence
+from edge_agent.drivers.waveform.detached import detached
 from edge_agent.drivers.waveform.sample_clock import SampleClock
 from edge_agent.errors import DeviceRejectedError, DriverError, TransientDriverError
 

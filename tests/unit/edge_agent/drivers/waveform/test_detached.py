@@ -9,12 +9,12 @@ import threading
 
 import pytest
 
-from edge_agent.drivers.sound.detached import detached
+from edge_agent.drivers.waveform.detached import detached
 from edge_agent.errors import DeviceRejectedError
 
 HUNG = """
 import asyncio, contextlib, threading
-from edge_agent.drivers.sound.detached import detached
+from edge_agent.drivers.waveform.detached import detached
 
 async def main():
     with contextlib.suppress(TimeoutError):
