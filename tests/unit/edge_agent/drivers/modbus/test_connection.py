@@ -9,10 +9,10 @@ import pytest
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 
-import edge_agent.drivers.modbus.driver as modbus_driver
-from edge_agent.drivers.modbus.driver import FUNCTION_CODES, TRANSLATION
+import edge_agent.drivers.modbus.connection as connection
+from edge_agent.drivers.modbus.connection import FUNCTION_CODES, TRANSLATION
 
-FOLDER = Path(modbus_driver.__file__).parent
+FOLDER = Path(connection.__file__).parent
 READS = {"read_coils", "read_discrete_inputs", "read_holding_registers", "read_input_registers"}
 
 
@@ -42,11 +42,12 @@ def test_no_request_but_the_four_reads_is_named(path):
 
 def test_the_check_above_knows_the_write_functions():
     assert {"write_coil", "write_registers", "mask_write_register", "execute"} <= client_requests()
-    assert client_requests() & names_used(FOLDER / "driver.py") == READS
+    assert client_requests() & names_used(FOLDER / "connection.py") == READS
 
 
-def test_only_the_driver_imports_the_library():
-    assert [path.name for path in sorted(FOLDER.glob("*.py")) if "pymodbus" in modules_imported(path)] == ["driver.py"]
+def test_only_the_connection_imports_the_library():
+    importers = {path.name for path in FOLDER.glob("*.py") if "pymodbus" in modules_imported(path)}
+    assert importers == {"connection.py"}
 
 
 def test_the_function_codes_are_the_reads_of_the_specification():
