@@ -18,6 +18,7 @@ from asyncua import Server, ua
 from edge_agent.core.clock import SystemClock
 from edge_agent.drivers.opcua.driver import OpcUaDriver
 from edge_agent.drivers.opcua.settings import OpcUaSettings
+from edge_agent.drivers.opcua.subscriptions import Subscription
 from edge_agent.errors import DriverError
 from tests.fuzz.door import Door, Enter
 from tests.fuzz.generator import damaged
@@ -159,6 +160,7 @@ def _published(content: bytes) -> Any:
 @contextlib.contextmanager
 def _publishing() -> Iterator[Enter]:
     driver = driver_of(1)
+    driver._subscription = Subscription(1, 1.0)
 
     async def publish(content: bytes) -> None:
         for part in (content[:20], content[20:]):

@@ -1,6 +1,6 @@
 """The client of an OPC UA server: certificate, user, and the library's errors as ours.
 
-Only this file and driver.py import asyncua. Secrets are read when they are needed and kept nowhere.
+Secrets are read when they are needed and kept nowhere.
 """
 
 from __future__ import annotations
