@@ -41,7 +41,6 @@ PATTERNS_IN_WORDS: Final = {
     r"^[A-Za-z0-9][A-Za-z0-9_-]*$": "a name of letters, digits, _ and -, beginning with a letter or digit",
     r"^[a-z][a-z0-9_]*$": "a name of small letters, digits and _, beginning with a letter",
     r"^[a-z0-9][a-z0-9_]*$": "a name of small letters, digits and _, beginning with a letter or digit",
-    r"^(ns=\d+;)?[isgb]=.+$": 'a node id, like "ns=2;s=Press3.Temperature" or "i=2258"',
     r"^opc\.tcp://[^\s]+$": "an address that begins with opc.tcp://",
     r"^https?://[^\s/]+(/.*)?$": "an address that begins with https://",
     r"^https://[^\s/]+/[^\s]*$": "an address that begins with https:// and has a path behind the host",

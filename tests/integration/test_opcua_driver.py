@@ -172,17 +172,6 @@ async def test_a_node_that_does_not_exist_is_a_gap_naming_it_and_the_others_go_o
     assert reading.value == 5.0
 
 
-async def test_an_unreadable_node_id_is_a_gap_too(plant):
-    await plant.add("fine", 5.0)
-    nodes = [
-        {"name": "p.broken", "unit": "", "node_id": "ns=2;i=twelve"},
-        {"name": "p.fine", "unit": "", "node_id": "ns=2;s=fine"},
-    ]
-    async with Watch(plant.driver("any", nodes=nodes)) as watch:
-        assert (await watch.gap()).subject == "p.broken"
-        assert (await watch.reading("p.fine")).value == 5.0
-
-
 async def test_a_node_that_appears_later_is_found_by_a_rare_retry(plant):
     await plant.add("steady", 0.0)
     clock = FakeClock()

@@ -5,15 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from edge_agent.drivers.opcua.node_address import parse_node_id
 from edge_agent.settings.sources import TagSettings, TagSourceSettings
 
 
 class OpcUaNodeSettings(TagSettings):
     """Where one number lives in an OPC UA server."""
 
-    node_id: str = Field(pattern=r"^(ns=\d+;)?[isgb]=.+$", description='For example "ns=2;s=Press3.Temperature".')
+    node_id: str = Field(description='For example "ns=2;s=Press3.Temperature" or "nsu=urn:maker:press;i=1042".')
+
+    @field_validator("node_id")
+    @classmethod
+    def _is_a_node_id(cls, text: str) -> str:
+        parse_node_id(text)
+        return text
 
 
 class OpcUaSettings(TagSourceSettings):

@@ -194,7 +194,7 @@ node_id = "ns=2;s=Flow"
             OPCUA.replace("[[sources.nodes]]", 'security = "basic256sha256"\n[[sources.nodes]]'),
             "needs certificate_file and private_key_file",
         ),
-        (OPCUA.replace("ns=2;s=Flow", "Flow"), "node_id: should be a node id"),
+        (OPCUA.replace("ns=2;s=Flow", "Flow"), "is not a node id: write it as"),
         (OPCUA.replace("opc.tcp", "https"), "endpoint: should be an address that begins with opc.tcp"),
     ],
 )
