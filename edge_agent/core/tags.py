@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge_agent.core.quality import Quality
@@ -22,7 +23,8 @@ class Reading:
 
     `source_time_ns` is when the device says it happened (OPC UA SourceTimestamp), or None when it does
     not say; `received_time_ns` is when we got it, on our clock. Both UTC, ns since the epoch.
-    `status` is the protocol's own word, kept raw ("0x00000000 Good", "exception 2").
+    `status` is the protocol's own word, kept raw ("0x00000000 Good", "exception 2"). `word` is what the number means
+    when the tag's numbers have words ("auto").
     A BAD reading has no value: `value` is None exactly then.
     """
 
@@ -32,6 +34,7 @@ class Reading:
     source_time_ns: int | None
     received_time_ns: int
     status: str = ""
+    word: str = ""
 
     def __post_init__(self) -> None:
         if (self.value is None) != (self.quality is Quality.BAD):
@@ -44,11 +47,31 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class TextReading:
+    """What a tag that is text says: a serial number, a recipe. A bad one is a Reading, which says why."""
+
+    tag: Tag
+    text: str
+    received_time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Scan:
     """Readings that arrived together from one device: a Modbus pass, an OPC UA notification."""
 
     source: str
     readings: tuple[Reading, ...]
+    texts: tuple[TextReading, ...] = ()
+
+    @classmethod
+    def of(cls, source: str, found: Iterable[Reading | TextReading]) -> Scan:
+        """Return numbers and texts as one scan, each in their order."""
+        every = tuple(found)
+        return cls(
+            source,
+            tuple(one for one in every if isinstance(one, Reading)),
+            tuple(one for one in every if isinstance(one, TextReading)),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,4 +194,5 @@ def _start_ns(item: SampleBlock | TagItem) -> int:
         return item.start_ns
     if isinstance(item, KeepAlive):
         return item.received_time_ns
-    return min((reading.received_time_ns for reading in item.readings), default=0)
+    times = [reading.received_time_ns for reading in item.readings] + [text.received_time_ns for text in item.texts]
+    return min(times, default=0)

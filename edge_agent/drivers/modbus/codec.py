@@ -1,62 +1,119 @@
-"""Registers and bits into numbers, and numbers into readings. Nothing here encodes.
+"""Registers and bits into numbers and texts, and those into readings. Nothing here encodes.
 
 A number over several registers arrives in one of four orders. With the bytes of the number called
 A (most significant) to D, or A to H for 64 bits, the registers hold, in address order:
 
-| order | 32 bits | 64 bits     | meaning                                         |
-|-------|---------|-------------|-------------------------------------------------|
-| ABCD  | AB CD   | AB CD EF GH | big-endian, as the protocol has it              |
-| CDAB  | CD AB   | GH EF CD AB | registers reversed, bytes in a register as sent |
-| BADC  | BA DC   | BA DC FE HG | bytes swapped in each register                  |
-| DCBA  | DC BA   | HG FE DC BA | little-endian: both of these                    |
+| order | 32 bits | 48 bits  | 64 bits     | meaning                                         |
+|-------|---------|----------|-------------|-------------------------------------------------|
+| ABCD  | AB CD   | AB CD EF | AB CD EF GH | big-endian, as the protocol has it              |
+| CDAB  | CD AB   | EF CD AB | GH EF CD AB | registers reversed, bytes in a register as sent |
+| BADC  | BA DC   | BA DC FE | BA DC FE HG | bytes swapped in each register                  |
+| DCBA  | DC BA   | FE DC BA | HG FE DC BA | little-endian: both of these                    |
 
-One register is always big-endian; `order` does not touch it. 64-bit integers above 2**53 lose their
-last digits, since every value travels as a double.
+24 bits are the lower three bytes of 32. One register is always big-endian; `order` does not touch it, but for a text.
+The one seam of decoding is `Decoder`: what is read of a block goes in, its tags' readings come out.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from cloud_sync.host.printable import printable
 from edge_agent.core.quality import Quality
-from edge_agent.core.tags import Reading, Tag
+from edge_agent.core.tags import Reading, Tag, TextReading
+from edge_agent.drivers.modbus.invalid_values import patterns_of
+from edge_agent.drivers.modbus.plan import RegisterBlock
 from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
+from edge_agent.drivers.modbus.types import FLOAT_FORMATS, MAX_EXACT
 
-_FORMATS: Final = {
-    "uint16": ">H",
-    "int16": ">h",
-    "uint32": ">I",
-    "int32": ">i",
-    "float32": ">f",
-    "uint64": ">Q",
-    "int64": ">q",
-    "float64": ">d",
-}
 _REVERSES_REGISTERS: Final = frozenset({"CDAB", "DCBA"})
 _SWAPS_BYTES: Final = frozenset({"BADC", "DCBA"})
+_SIGNED_FORMATS: Final = {16: ">h", 32: ">i", 64: ">q"}
+_UNSIGNED_FORMATS: Final = {16: ">H", 32: ">I", 64: ">Q"}
+
+Cells = Sequence[int]
+ToBytes = Callable[[Cells], bytes]
+ToNumber = Callable[[bytes], float]
 
 
-def decode(tag: ModbusTagSettings, cells: Sequence[int]) -> float:
-    """Return the tag's number, scaled: `raw * scale + offset`. Not finite when the device sent such a float.
-
-    `cells` are exactly the registers of this tag (0..65535), or its one bit (0 or 1).
-    """
-    if tag.data_type == "bool":
-        (bit,) = cells
-        raw: float = 1.0 if bit else 0.0
-    else:
-        (raw,) = struct.unpack(_FORMATS[tag.data_type], _big_endian(cells, tag.order))
-    return float(raw) * tag.scale + tag.offset
+class NotANumberError(ValueError):
+    """The registers hold no number of the tag's type; the message says what they hold."""
 
 
-def reading(tag: Tag, value: float, received_time_ns: int) -> Reading:
-    """Return a GOOD reading of a finite value; a BAD one, without value, of anything else."""
-    if math.isfinite(value):
-        return Reading(tag, value, Quality.GOOD, None, received_time_ns)
-    return bad_reading(tag, f"the device sent {value}, which is not a finite number", received_time_ns)
+class TagDecoder:
+    """Decodes one tag: made once, asked at every scan."""
+
+    def __init__(self, settings: ModbusTagSettings) -> None:
+        self._settings = settings
+        self._tag = Tag(settings.name, settings.unit, settings.sensor_type)
+        self._to_bytes = _to_bytes(settings)
+        self._to_number = _to_number(settings)
+        self._pattern = _to_pattern(settings)
+        self._invalid = patterns_of(settings.invalid_values, settings.shape.kind, settings.value_bits)
+        self._scale, self._offset, self._words = settings.scale, settings.offset, settings.words
+        self._is_text = settings.data_type == "string"
+
+    def raw(self, cells: Cells) -> float:
+        """Return the number before scaling, an int for whole ones. Raises NotANumberError.
+
+        `cells` are exactly the registers of this tag (0..65535), or its one bit (0 or 1).
+        """
+        return self._to_number(self._to_bytes(cells))
+
+    def value(self, cells: Cells) -> float:
+        """Return `raw * scale + offset`. Not finite when the device sent such a float. Raises NotANumberError."""
+        return float(self.raw(cells)) * self._scale + self._offset
+
+    def read(self, cells: Cells, received_time_ns: int) -> Reading | TextReading:
+        """Return what these cells say: a BAD reading, with the reason, when it is no value."""
+        content = self._to_bytes(cells)
+        if self._is_text:
+            return TextReading(self._tag, _text(content, self._settings.length), received_time_ns)
+        if self._invalid and (pattern := self._pattern(content)) in self._invalid:
+            digits = -(-self._settings.value_bits // 4)
+            what = f"the device sent 0x{pattern:0{digits}X}, which means no value (invalid_values)"
+            return bad_reading(self._tag, what, received_time_ns)
+        try:
+            raw = self._to_number(content)
+        except NotANumberError as exc:
+            return bad_reading(self._tag, str(exc), received_time_ns)
+        value = raw * self._scale + self._offset
+        if not math.isfinite(value):
+            what = f"the device sent {float(raw)}, which is not a finite number"
+            if math.isfinite(raw):
+                what = f"the device sent {float(raw)}, which scale and offset make {value}"
+            return bad_reading(self._tag, what, received_time_ns)
+        if self._words:
+            return self._in_words(int(raw), value, received_time_ns)
+        if isinstance(raw, int) and abs(raw) > MAX_EXACT:
+            status = f"exactly {raw}; beyond 2^53 a row holds only the nearest double"
+            return Reading(self._tag, value, Quality.UNCERTAIN, None, received_time_ns, status)
+        return Reading(self._tag, value, Quality.GOOD, None, received_time_ns)
+
+    def _in_words(self, raw: int, value: float, received_time_ns: int) -> Reading:
+        word = self._words.get(raw)
+        if word is not None:
+            return Reading(self._tag, value, Quality.GOOD, None, received_time_ns, word=word)
+        status = f"{raw} is none of the numbers this tag has words for"
+        return Reading(self._tag, value, Quality.UNCERTAIN, None, received_time_ns, status)
+
+
+class Decoder:
+    """Decodes the blocks of a plan."""
+
+    def __init__(self, tags: Iterable[ModbusTagSettings]) -> None:
+        self._of_tag = {tag.name: TagDecoder(tag) for tag in tags}
+
+    def decode(self, block: RegisterBlock, cells: Cells, received_time_ns: int) -> list[Reading | TextReading]:
+        """Return the readings of the block's tags, in their order; `cells` are the block's, all of them."""
+        out = []
+        for tag in block.tags:
+            start = tag.address - block.address
+            out.append(self._of_tag[tag.name].read(cells[start : start + tag.width], received_time_ns))
+        return out
 
 
 def bad_reading(tag: Tag, status: str, received_time_ns: int) -> Reading:
@@ -64,8 +121,71 @@ def bad_reading(tag: Tag, status: str, received_time_ns: int) -> Reading:
     return Reading(tag, None, Quality.BAD, None, received_time_ns, status)
 
 
-def _big_endian(registers: Sequence[int], order: str) -> bytes:
-    if len(registers) == 1:
-        return struct.pack(">H", registers[0])
-    in_order = registers[::-1] if order in _REVERSES_REGISTERS else registers
-    return struct.pack(("<" if order in _SWAPS_BYTES else ">") + "H" * len(in_order), *in_order)
+def _to_bytes(tag: ModbusTagSettings) -> ToBytes:
+    """Return what puts the registers into the bytes of the number, the most significant first."""
+    if tag.is_bit:
+        return bytes
+    is_text = tag.data_type == "string"
+    is_alone = tag.width == 1 and not is_text
+    is_swapped = tag.order in _SWAPS_BYTES and not is_alone
+    pack = struct.Struct(("<" if is_swapped else ">") + "H" * tag.width).pack
+    if tag.order in _REVERSES_REGISTERS and not is_alone:
+        return lambda cells: pack(*cells[::-1])
+    return lambda cells: pack(*cells)
+
+
+def _to_number(tag: ModbusTagSettings) -> ToNumber:
+    shape = tag.shape
+    if tag.is_bit:
+        return lambda content: content[0]
+    if tag.bit_range is not None:
+        return _of_bits(tag)
+    if shape.kind == "bcd":
+        return _of_bcd
+    formats = {"float": FLOAT_FORMATS, "signed": _SIGNED_FORMATS, "unsigned": _UNSIGNED_FORMATS}.get(shape.kind, {})
+    if (layout := formats.get(shape.bits)) is not None:
+        unpack = struct.Struct(layout).unpack
+        return lambda content: unpack(content)[0]
+    part, is_signed = _part(tag), shape.kind == "signed"
+    return lambda content: int.from_bytes(content[part], "big", signed=is_signed)
+
+
+def _to_pattern(tag: ModbusTagSettings) -> Callable[[bytes], int]:
+    """Return what reads the value's bits as they are, as a number without sign."""
+    if tag.bit_range is not None:
+        first, count = tag.bit_range
+        part, mask = _part(tag), (1 << count) - 1
+        return lambda content: int.from_bytes(content[part], "big") >> first & mask
+    part = _part(tag)
+    return lambda content: int.from_bytes(content[part], "big")
+
+
+def _part(tag: ModbusTagSettings) -> slice:
+    """Return which bytes of the registers are the number's."""
+    if tag.shape.bits == 8:
+        return slice(0, 1) if tag.byte == "high" else slice(1, 2)
+    return slice(1, 4) if tag.shape.bits == 24 else slice(None)
+
+
+def _of_bits(tag: ModbusTagSettings) -> ToNumber:
+    pattern, count = _to_pattern(tag), tag.value_bits
+    if tag.shape.kind != "signed" or tag.bit is not None:
+        return pattern
+    return lambda content: (pattern(content) ^ 1 << (count - 1)) - (1 << (count - 1))
+
+
+def _of_bcd(content: bytes) -> int:
+    digits = content.hex()
+    if not digits.isdecimal():
+        raise NotANumberError(f"the device sent 0x{digits.upper()}, which is no BCD: a digit above 9")
+    return int(digits)
+
+
+def _text(content: bytes, length: int | None) -> str:
+    """Return the characters before the first NUL, without the blanks that fill up; UTF-8, or else Latin-1."""
+    given = content[:length].split(b"\0", 1)[0]
+    try:
+        text = given.decode("utf-8")
+    except UnicodeDecodeError:
+        text = given.decode("latin-1")
+    return printable(text.strip())

@@ -13,10 +13,10 @@ from typing import Final
 
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap, GapCause
-from edge_agent.core.tags import Reading, Scan, Tag
+from edge_agent.core.tags import Reading, Scan, Tag, TextReading
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.modbus.answers import ExceptionAnswer
-from edge_agent.drivers.modbus.codec import bad_reading, decode, reading
+from edge_agent.drivers.modbus.codec import Decoder, bad_reading
 from edge_agent.drivers.modbus.connection import Connection
 from edge_agent.drivers.modbus.plan import FixedRate, RegisterBlock, block_of, plan_blocks, split
 from edge_agent.drivers.modbus.settings import ModbusSettings, PollGroupSettings
@@ -26,6 +26,8 @@ from edge_agent.drivers.report import SourceReport, TagReport, TagState
 RETRY_REJECTED_S: Final = 300.0  # a register that was refused may appear with a new PLC program: minutes, not scans
 
 REJECTIONS: Final = frozenset({1, 2, 3})  # the same question will get the same answer
+
+_Found = dict[str, Reading | TextReading]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class ModbusDriver:
         self._clock = clock
         self._connection = Connection(settings, clock)
         self._tags = {tag.name: _tag(tag) for group in settings.poll_groups for tag in group.tags}
+        self._decoder = Decoder(tag for group in settings.poll_groups for tag in group.tags)
         self._plans = [self._plan(group) for group in settings.poll_groups]
         self._groups: list[_Group] = []
         self._overruns_total = 0
@@ -115,7 +118,7 @@ class ModbusDriver:
     async def _pass(self, group: _Group) -> list[Item]:
         """Read every block of the group once: at most one Scan, then the gaps that were found."""
         known_refused = frozenset(group.refused)
-        readings: dict[str, Reading] = {}
+        readings: _Found = {}
         todo, group.blocks = group.blocks + self._retries_due(group), []
         while todo:
             block = todo.pop(0)
@@ -138,29 +141,27 @@ class ModbusDriver:
         group.retry_refused_s = now_s + RETRY_REJECTED_S
         return [block_of([tag]) for tag in group.refused.values()]
 
-    def _items(self, group: _Group, readings: dict[str, Reading], known_refused: frozenset[str]) -> list[Item]:
+    def _items(self, group: _Group, readings: _Found, known_refused: frozenset[str]) -> list[Item]:
         still_refused = known_refused & group.refused.keys()
-        in_order = tuple(readings[name] for name in group.order if name in readings and name not in still_refused)
-        items: list[Item] = [Scan(self.name, in_order)] if in_order else []
-        items += [self._refusal_gap(readings[name]) for name in group.refused if name not in known_refused]
+        in_order = [readings[name] for name in group.order if name in readings and name not in still_refused]
+        items: list[Item] = [Scan.of(self.name, in_order)] if in_order else []
+        newly_refused = [name for name in group.refused if name not in known_refused]
+        items += [
+            self._refusal_gap(name, group.reports[name], readings[name].received_time_ns) for name in newly_refused
+        ]
         return items
 
-    def _refusal_gap(self, refused: Reading) -> Gap:
-        at_ns = refused.received_time_ns
-        detail = f"{self.name} at {self._connection.place} refuses {refused.tag.name}: {refused.status}"
-        return Gap(refused.tag.name, GapCause.DEVICE_REJECTED, at_ns, at_ns, detail)
+    def _refusal_gap(self, name: str, refused: TagReport, at_ns: int) -> Gap:
+        detail = f"{self.name} at {self._connection.place} refuses {name}: {refused.detail}"
+        return Gap(name, GapCause.DEVICE_REJECTED, at_ns, at_ns, detail)
 
-    def _take_cells(self, group: _Group, block: RegisterBlock, cells: list[int], readings: dict[str, Reading]) -> None:
+    def _take_cells(self, group: _Group, block: RegisterBlock, cells: list[int], readings: _Found) -> None:
         now_ns = self._clock.now_ns()
         for tag in block.tags:
             group.refused.pop(tag.name, None)
-            start = tag.address - block.address
-            value = decode(tag, cells[start : start + tag.width])
-            readings[tag.name] = reading(self._tags[tag.name], value, now_ns)
+        readings.update((found.tag.name, found) for found in self._decoder.decode(block, cells, now_ns))
 
-    def _take_exception(
-        self, group: _Group, block: RegisterBlock, answer: ExceptionAnswer, readings: dict[str, Reading]
-    ) -> None:
+    def _take_exception(self, group: _Group, block: RegisterBlock, answer: ExceptionAnswer, readings: _Found) -> None:
         now_ns = self._clock.now_ns()
         for tag in block.tags:
             readings[tag.name] = bad_reading(self._tags[tag.name], answer.status, now_ns)

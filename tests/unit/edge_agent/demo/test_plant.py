@@ -14,10 +14,10 @@ from edge_agent.demo.plant_sources import (
     modbus_source,
     opcua_source,
 )
-from edge_agent.drivers.modbus.codec import decode
+from edge_agent.drivers.modbus.codec import TagDecoder
 from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
-from edge_agent.drivers.modbus.types import WIDTHS
+from edge_agent.drivers.modbus.types import SHAPES
 from edge_agent.errors import RecordingError
 from edge_agent.settings import Settings
 from tests.support.places import TESTS
@@ -46,7 +46,7 @@ def test_the_registers_of_every_row_read_back_as_the_row():
     for row in read_rows(DATA)[:300]:
         registers = registers_of(row)
         got = {
-            tag.name.removeprefix("press-3."): decode(tag, registers[tag.address : tag.address + tag.width])
+            tag.name.removeprefix("press-3."): TagDecoder(tag).value(registers[tag.address : tag.address + tag.width])
             for tag in tags
         }
         assert got == pytest.approx(dict(row.quantities), rel=1e-6)
@@ -67,7 +67,7 @@ def test_the_press_stands_in_the_data_sets_failure_rows():
 
 
 def test_registers_do_not_overlap_and_orders_are_mixed():
-    used = [at for one in PRESS_REGISTERS for at in range(one.address, one.address + WIDTHS[one.data_type])]
+    used = [at for one in PRESS_REGISTERS for at in range(one.address, one.address + SHAPES[one.data_type].registers)]
     assert len(used) == len(set(used))
     assert len({one.order for one in PRESS_REGISTERS if one.data_type == "float32"}) == 3
 

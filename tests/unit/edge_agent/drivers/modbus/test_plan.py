@@ -10,15 +10,20 @@ from hypothesis import strategies as st
 
 from edge_agent.drivers.modbus.plan import MAX_BITS, FixedRate, block_of, plan_blocks, split
 from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
-from edge_agent.drivers.modbus.types import WIDTHS
+from edge_agent.drivers.modbus.types import SHAPES
 from edge_agent.errors import ConfigurationError
 
-REGISTER_TYPES = sorted(set(WIDTHS) - {"bool"})
+REGISTER_TYPES = sorted(set(SHAPES) - {"bool"})
 
 
 def tag(address: int, data_type: str = "uint16", table: str = "holding", name: str | None = None) -> ModbusTagSettings:
     return ModbusTagSettings(
-        name=name or f"a.{table}-{address}-{data_type}", unit="", table=table, address=address, data_type=data_type
+        name=name or f"a.{table}-{address}-{data_type}",
+        unit="",
+        table=table,
+        address=address,
+        data_type=data_type,
+        length=7 if data_type == "string" else None,
     )
 
 
