@@ -17,7 +17,7 @@ class GapCause(StrEnum):
     QUEUE_FULL = "queue_full"  # we did: the pipeline was slower than the source
     DISCONTINUITY = "discontinuity"  # the source jumped: sequence number, sample clock
     INVALID_SAMPLES = "invalid_samples"  # NaN, infinity
-    SENSOR_FAULT = "sensor_fault"  # flat line, clipping
+    SENSOR_FAULT = "sensor_fault"  # the value cannot be one: flat line, clipping, out of range, stuck
     MODEL_REFUSED = "model_refused"
     EVICTED = "evicted"
     THINNED = "thinned"
@@ -56,6 +56,11 @@ class GapSpan:
     def since_ns(self) -> int | None:
         """Return when the open gap began; None while there is none."""
         return None if self._first is None else self._first.start_ns
+
+    @property
+    def cause(self) -> GapCause | None:
+        """Return the cause of the open gap; None while there is none."""
+        return None if self._first is None else self._first.cause
 
     @property
     def detail(self) -> str:

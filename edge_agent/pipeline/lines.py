@@ -13,6 +13,7 @@ from edge_agent.pipeline.explain.baseline_files import BaselineFiles
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.scored_line import Observer, unobserved
+from edge_agent.pipeline.sensor_health.tags import check_of
 from edge_agent.pipeline.snapshot import SnapshotLine
 from edge_agent.pipeline.tag_inputs import inputs_wanted
 from edge_agent.pipeline.tags import TagLine
@@ -104,6 +105,7 @@ def tag_line(source: SourceSettings, report: ReportSettings, recorder: Recorder)
         deadbands={tag.name: tag.deadband for tag in source.all_tags},
         heartbeat_s=report.heartbeat_s,
         recorder=recorder,
+        checks={tag.name: check for tag in source.all_tags if (check := check_of(tag)) is not None},
     )
 
 

@@ -3,32 +3,46 @@
 Constraints
 - A value inside its deadband is not reported again before the heartbeat; the first one always is.
 - A keep-alive keeps the newest values fresh, and brings the heartbeat of what does not change.
-- BAD is a gap with the protocol's own word for it, when it begins and when it ends.
+- BAD is a gap with the protocol's own word for it, when it begins and when it ends; so is what fails a check of the
+  settings, with another cause.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from cloud_sync.columns import Record
 from cloud_sync.records import Event, Series
 from edge_agent.core.gaps import Gap, GapCause, GapSpan
+from edge_agent.core.health import OK
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import KeepAlive, Reading, Scan
 from edge_agent.pipeline.recorder import Recorder, Rows
+from edge_agent.pipeline.sensor_health.tags import TagCheck
 
 
 class TagLine:
-    """All tags of one source. `deadbands` holds the absolute deadband of each of them."""
+    """All tags of one source. `deadbands` are those of all, `checks` those of the tags that have any."""
 
-    def __init__(self, source: str, *, deadbands: Mapping[str, float], heartbeat_s: float, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        source: str,
+        *,
+        deadbands: Mapping[str, float],
+        heartbeat_s: float,
+        recorder: Recorder,
+        checks: Mapping[str, TagCheck] = MappingProxyType({}),
+    ) -> None:
         self.name = source
         self.latest: dict[str, Reading] = {}
         self.readings_total = 0
         self.gaps_total = 0
         self.last_gap: Gap | None = None
         self.n_tags = len(deadbands)
+        self.checks = checks
+        self._checked: dict[str, Reading] = {}  # the newest reading of each of them as it came
         self._deadbands = deadbands
         self._heartbeat_ns = round(heartbeat_s * 1e9)
         self._recorder = recorder
@@ -45,11 +59,14 @@ class TagLine:
             self.last_gap = item
             return [self._recorder.gap(item)]
         rows = self._recorder.rows()
+        events: list[Event] = []
         if isinstance(item, KeepAlive):
             for name in item.tags:
-                self._confirm(name, item.received_time_ns, rows)
-            return [*rows.taken()]
-        events = [event for reading in item.readings for event in self._pass_reading(reading, rows)]
+                events += self._confirm(name, item.received_time_ns, rows)
+        else:
+            for reading in item.readings:
+                self.readings_total += 1
+                events += self._pass_reading(reading, rows)
         return [*events, *rows.taken()]
 
     def flush(self, now_ns: int) -> list[Record]:
@@ -63,29 +80,37 @@ class TagLine:
         return {name: span for name, span in self._bad.items() if span.since_ns is not None}
 
     def _pass_reading(self, reading: Reading, rows: Rows) -> list[Event]:
-        """Add to the rows what is news; return the gap that begins or ends with it."""
-        name = reading.tag.name
-        self.readings_total += 1
+        """Add to the rows what is news; return the gaps that begin or end with it."""
+        name, cause = reading.tag.name, GapCause.BAD_QUALITY
+        if (check := self.checks.get(name)) is not None:
+            self._checked[name] = reading
+            reading = check.judge(reading)
+            cause = cause if check.health is OK else GapCause.SENSOR_FAULT
         self.latest[name] = reading
-        span = self._bad.setdefault(name, GapSpan(name))
         if reading.value is None:
-            begun = span.begin(GapCause.BAD_QUALITY, reading.received_time_ns, reading.status, count=1)
-            if begun is None:
-                return []
-            self.gaps_total += 1
-            self.last_gap = begun
-            return [self._recorder.gap(begun)]
-        ended = span.end(reading.received_time_ns)
+            return self._pass_bad(reading, cause)
+        span = self._bad.get(name)
+        ended = None if span is None else span.end(reading.received_time_ns)
         self._report(reading, reading.value, rows)
         return [] if ended is None else [self._recorder.gap(ended)]
 
-    def _confirm(self, name: str, at_ns: int, rows: Rows) -> None:
+    def _pass_bad(self, reading: Reading, cause: GapCause) -> list[Event]:
+        """Return the gap that begins, after the one of another cause that ends."""
+        at_ns = reading.received_time_ns
+        span = self._bad.setdefault(reading.tag.name, GapSpan(reading.tag.name))
+        ended = span.end(at_ns) if span.cause not in (None, cause) else None
+        begun = span.begin(cause, at_ns, reading.status, count=1)
+        if begun is not None:
+            self.gaps_total += 1
+            self.last_gap = begun
+        return [self._recorder.gap(gap) for gap in (ended, begun) if gap is not None]
+
+    def _confirm(self, name: str, at_ns: int, rows: Rows) -> list[Event]:
         """Take the newest value as read again at this time, if there is a usable one that is older."""
-        reading = self.latest.get(name)
+        reading = self._checked.get(name) or self.latest.get(name)
         if reading is None or reading.value is None or at_ns <= reading.received_time_ns:
-            return
-        self.latest[name] = confirmed = replace(reading, source_time_ns=None, received_time_ns=at_ns)
-        self._report(confirmed, reading.value, rows)
+            return []
+        return self._pass_reading(replace(reading, source_time_ns=None, received_time_ns=at_ns), rows)
 
     def _report(self, reading: Reading, value: float, rows: Rows) -> None:
         if self._is_news(reading, value) and rows.add(

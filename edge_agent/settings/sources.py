@@ -118,6 +118,25 @@ class TagSettings(Strict):
     unit: str = Field(max_length=20, description="Unit of the value after scale and offset; may be empty.")
     sensor_type: SensorType = Field("general", description="The central's word for the kind of quantity.")
     deadband: float = Field(0.0, ge=0, description="A change smaller than this is not reported (absolute).")
+    valid_range: tuple[float, float] | None = Field(
+        None,
+        description="[lowest, highest] value there can be, in `unit`; one outside is a gap with its cause, no value.",
+    )
+    max_rate_per_s: float | None = Field(
+        None,
+        gt=0,
+        description="In `unit` per second: a jump that is faster is withheld until it has stood for a second.",
+    )
+    stuck_after_s: float | None = Field(
+        None, gt=0, description="Unchanged bit for bit for so long: the value is stuck, a gap. Only for what must move."
+    )
+
+    @field_validator("valid_range")
+    @classmethod
+    def _range_goes_up(cls, limits: tuple[float, float] | None) -> tuple[float, float] | None:
+        if limits is not None and limits[0] >= limits[1]:
+            raise ValueError(f"[lowest, highest]: {limits[0]:g} is not below {limits[1]:g}")
+        return limits
 
 
 class SourceSettings(Strict):

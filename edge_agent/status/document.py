@@ -51,6 +51,7 @@ from edge_agent.status.machines import (
 )
 from edge_agent.status.models import Unscored, update_problems
 from edge_agent.status.outbox import OutboxHealth, describe_outbox, put_aside_at_ns, quarantine_problem
+from edge_agent.status.sensor_health import overall
 from edge_agent.status.twins import (
     describe_identity,
     presence_problems,
@@ -114,6 +115,7 @@ def describe(inputs: StatusInputs) -> dict[str, Any]:
     alarms = in_utc(describe_alarms(inputs.stages, inputs.snapshots), inputs.utc_us)
     now_ns = inputs.clock.now_ns()
     state = "degraded" if problems else "healthy"
+    sources = [in_utc(_described(source, inputs, now_ns), inputs.utc_us) for source in inputs.settings.sources]
     return {
         "schema": 1,
         "state": state,
@@ -124,10 +126,11 @@ def describe(inputs: StatusInputs) -> dict[str, Any]:
             "site": inputs.settings.gateway.site,
             "version": __version__,
             **describe_identity(inputs.own),
+            "health": overall(sources),
         },
         "problems": problems,
         "alarms": alarms,
-        "sources": [in_utc(_described(source, inputs, now_ns), inputs.utc_us) for source in inputs.settings.sources],
+        "sources": sources,
         "tag_models": in_utc([describe_tag_model(stage) for stage in inputs.snapshots], inputs.utc_us),
         "models": [{"name": m.name, "version": m.version, "threshold": m.threshold} for m in inputs.models],
         "model_updates": dict(inputs.model_updates),

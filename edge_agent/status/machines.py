@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from edge_agent.core.health import OK, Health
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading
 from edge_agent.drivers.report import SourceReport, TagReport, TagState
@@ -17,6 +18,7 @@ from edge_agent.pipeline.stages import SnapshotStage, SourceStage
 from edge_agent.pipeline.tags import TagLine
 from edge_agent.settings import SourceSettings, TagSettings, UnusableSource
 from edge_agent.status.fields import problem, rfc3339
+from edge_agent.status.sensor_health import describe_health, health_of_tag
 
 _NOTHING: Final = SourceReport()
 _STATES: Final = {Quality.GOOD: TagState.GOOD, Quality.UNCERTAIN: TagState.UNCERTAIN, Quality.BAD: TagState.BAD}
@@ -134,22 +136,31 @@ def _tag_problems(line: TagLine, report: SourceReport) -> list[dict[str, Any]]:
     for name, known in report.tags.items():
         if known.state not in (TagState.GOOD, TagState.UNCERTAIN, TagState.WAITING):
             found.setdefault(known.state, {})[name] = (known.detail, known.since_ns)
+    checked = {name: check.health for name, check in line.checks.items() if check.health is not OK}
     for name, span in line.bad_tags.items():
-        if name not in report.tags:
+        if name not in report.tags and name not in checked:
             found.setdefault(TagState.BAD, {})[name] = (span.detail, span.since_ns)
-    out = [each for state, tags in found.items() for each in _problems_of_tags(line, state, tags)]
+    out = _problems_of_checks(line, checked)
+    for state, tags in found.items():
+        out += _problems_of_tags(line, _WORDS[state], _REMEDIES[state], tags)
     return out + [problem(f"{line.name}: {found.what}", found.since_ns, found.do) for found in report.problems]
 
 
+def _problems_of_checks(line: TagLine, checked: Mapping[str, Health]) -> list[dict[str, Any]]:
+    found: dict[tuple[str, str], dict[str, tuple[str, int | None]]] = {}
+    for name, health in checked.items():
+        found.setdefault((health.state.replace("_", " "), health.do), {})[name] = (health.detail, health.since_ns)
+    return [each for (words, do), tags in found.items() for each in _problems_of_tags(line, words, do, tags)]
+
+
 def _problems_of_tags(
-    line: TagLine, state: TagState, tags: Mapping[str, tuple[str, int | None]]
+    line: TagLine, words: str, do: str, tags: Mapping[str, tuple[str, int | None]]
 ) -> list[dict[str, Any]]:
-    do = _REMEDIES[state]
     if len(tags) <= NAMED_TAGS:
         return [problem(f"{name}: {detail}", since_ns, do) for name, (detail, since_ns) in tags.items()]
     first = ", ".join(f"{name} ({detail})" for name, (detail, _) in list(tags.items())[:NAMED_TAGS])
     since = min((since_ns for _, since_ns in tags.values() if since_ns is not None), default=None)
-    return [problem(f"{line.name}: {len(tags)} of {line.n_tags} tags {_WORDS[state]}: first {first}", since, do)]
+    return [problem(f"{line.name}: {len(tags)} of {line.n_tags} tags {words}: first {first}", since, do)]
 
 
 def _scoring_problems(line: ScoredLine) -> list[dict[str, Any]]:
@@ -233,6 +244,8 @@ def _in_order(source: SourceSettings) -> list[TagSettings]:
 def _tag(tag: TagSettings, line: TagLine, report: SourceReport, *, is_stale: bool) -> dict[str, Any]:
     reading, known = line.latest.get(tag.name), report.tags.get(tag.name)
     shown = known or TagReport(_state_of(reading))
+    check = line.checks.get(tag.name)
+    health = health_of_tag(OK if check is None else check.health, shown, is_stale=is_stale)
     return {
         "name": tag.name,
         "state": shown.state.value,
@@ -245,6 +258,7 @@ def _tag(tag: TagSettings, line: TagLine, report: SourceReport, *, is_stale: boo
         "exception": shown.exception,
         "since": rfc3339(shown.since_ns),
         "time": rfc3339(None if reading is None else reading.time_ns),
+        "health": describe_health(health),
     }
 
 
