@@ -39,7 +39,15 @@ SHARED_BY_WAVEFORMS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("[[sources.indicators]] of every source above", s.IndicatorSettings),
     ("alarm of every source above, and of tag_models", s.AlarmSettings),
 )
-UNITS: Final = {"_kbit_s": "kbit/s", "_per_s": "1/s", "_s": "s", "_ms": "ms", "_hz": "Hz", "_bytes": "bytes", "_days": "days"}
+UNITS: Final = {
+    "_kbit_s": "kbit/s",
+    "_per_s": "1/s",
+    "_s": "s",
+    "_ms": "ms",
+    "_hz": "Hz",
+    "_bytes": "bytes",
+    "_days": "days",
+}
 HEAD: Final = """\
 # Configuration
 
