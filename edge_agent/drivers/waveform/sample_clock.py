@@ -5,6 +5,8 @@ Constraints
   off by some 50 ppm: counted time follows the promptest arrivals, gently.
 - Samples missing without a flag (a hung sound server) show as arrivals that stay late: fewer samples
   came in a second than the rate says. After half a second of silence nothing is taken on trust.
+- A chip that makes its own rate is off by per cent, which would look like lost samples: for it, counted time goes by
+  the measured rate.
 - When the wall clock is set, stamps follow at once, and that is a seam.
 """
 
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge_agent.core.clock import Clock
+from edge_agent.drivers.waveform.rate_meter import RateMeter
 
 # Ten times faster back than forth: of late and prompt arrivals, the prompt tenth is believed.
 _SLEW_FORTH: Final = 100e-6
@@ -26,8 +29,8 @@ _WALL_STEP_S: Final = 0.1  # NTP slews what is smaller
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Of samples that arrived together. `seam` is why they do not continue the ones before them;
-    `lost` is how many are missing in between, when that is known."""
+    """Of samples that arrived together. `seam` is why they do not continue the ones before them, unless the caller
+    said so; `lost` is how many are missing in between, when that is known."""
 
     start_ns: int
     seam: str | None = None
@@ -35,10 +38,12 @@ class Stamp:
 
 
 class SampleClock:
-    """Of one stream, from its first samples to its last."""
+    """Of one stream, from its first samples to its last. `follows`: a meter whose rate is the one to count by."""
 
-    def __init__(self, clock: Clock, *, sample_rate_hz: float) -> None:
+    def __init__(self, clock: Clock, *, sample_rate_hz: float, follows: RateMeter | None = None) -> None:
+        self.meter = follows or RateMeter(sample_rate_hz)
         self._clock = clock
+        self._follows = follows is not None
         self._rate_hz = sample_rate_hz
         self._begin_s = 0.0  # monotonic time of the sample that `_count` counts from
         self._count = 0
@@ -58,6 +63,8 @@ class SampleClock:
         seam, lost = None, None
         if is_first or is_seam or silence_s > _SILENCE_S:
             seam = f"no samples came for {silence_s:.1f} s" if silence_s > _SILENCE_S else None
+            if is_seam and not is_first:
+                lost = max(0, round((arrived_s - span_s - self._counted_s) * self._rate_hz)) or None
             self._restart(arrived_s - span_s, arrived_s)
         elif (late_s := self._steady_lateness_s(n_samples, arrived_s)) > _LOSS_S:
             lost = round(late_s * self._rate_hz)
@@ -66,6 +73,7 @@ class SampleClock:
         start_s = self._counted_s
         wall_seam = self._follow(start_s + span_s, arrived_s, span_s)
         self._count += n_samples
+        self._measure(n_samples, arrived_s)
         return Stamp(round((start_s + (self._wall_offset_s or 0.0)) * 1e9), seam or wall_seam, lost)
 
     def settle(self, n_samples: int, *, arrived_s: float) -> None:
@@ -76,6 +84,7 @@ class SampleClock:
         self._begin_s = min(self._begin_s, begin_s)
         self._count += n_samples
         self._last_arrival_s = arrived_s
+        self._measure(n_samples, arrived_s)
 
     @property
     def _counted_s(self) -> float:
@@ -84,6 +93,14 @@ class SampleClock:
     def _restart(self, begin_s: float, arrived_s: float) -> None:
         self._begin_s, self._count = begin_s, 0
         self._period_start_s, self._least_late_s = arrived_s, float("inf")
+        self.meter.restart()
+
+    def _measure(self, n_samples: int, arrived_s: float) -> None:
+        self.meter.add(n_samples, arrived_s=arrived_s)
+        measured_hz = self.meter.rate_hz
+        if self._follows and measured_hz is not None and measured_hz != self._rate_hz:
+            self._begin_s, self._count = self._counted_s, 0
+            self._rate_hz = measured_hz
 
     def _steady_lateness_s(self, n_samples: int, arrived_s: float) -> float:
         """Return how late the promptest arrival of the period was, once the period is over; else 0."""

@@ -91,3 +91,14 @@ def test_a_wall_clock_that_was_set_is_followed_at_once_and_is_a_seam(step_s: flo
     assert stamp.seam == f"the wall clock was set by {step_s:+.1f} s"
     assert abs(stamp.start_ns + 100_000_000 - clock.now_ns()) < 2_000
     assert arrive(sample_clock, clock).seam is None
+
+
+def test_a_seam_that_the_caller_knows_of_has_its_missing_samples_counted_by_the_clock() -> None:
+    clock = FakeClock()
+    sample_clock = SampleClock(clock, sample_rate_hz=RATE_HZ)
+    for _ in range(20):
+        arrive(sample_clock, clock)
+    clock.advance(0.3)
+    stamp = sample_clock.stamp(BLOCK, arrived_s=clock.monotonic_s(), is_seam=True)
+    assert stamp.seam is None
+    assert stamp.lost == pytest.approx(2 * BLOCK, abs=2)
