@@ -127,7 +127,10 @@ def signal_problems(
             out += _scoring_problems(stage.scored)
         if stage.indicators is not None:
             out += _indicator_problems(stage.indicators, stage.scored)
-    return out + [each for snapshot in snapshots for each in _scoring_problems(snapshot.line)]
+    out += [each for snapshot in snapshots for each in _scoring_problems(snapshot.line)]
+    read_as_tags = {stage.source for stage in stages if stage.tags is not None}
+    waveforms = {name: report for name, report in reports.items() if name not in read_as_tags}
+    return out + [each for name, report in waveforms.items() for each in _reported(name, report)]
 
 
 def _tag_problems(line: TagLine, report: SourceReport) -> list[dict[str, Any]]:
@@ -143,7 +146,11 @@ def _tag_problems(line: TagLine, report: SourceReport) -> list[dict[str, Any]]:
     out = _problems_of_checks(line, checked)
     for state, tags in found.items():
         out += _problems_of_tags(line, _WORDS[state], _REMEDIES[state], tags)
-    return out + [problem(f"{line.name}: {found.what}", found.since_ns, found.do) for found in report.problems]
+    return out + _reported(line.name, report)
+
+
+def _reported(source: str, report: SourceReport) -> list[dict[str, Any]]:
+    return [problem(f"{source}: {found.what}", found.since_ns, found.do) for found in report.problems]
 
 
 def _problems_of_checks(line: TagLine, checked: Mapping[str, Health]) -> list[dict[str, Any]]:

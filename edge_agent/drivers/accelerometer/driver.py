@@ -10,6 +10,7 @@ from edge_agent.drivers.accelerometer.settings import AccelerometerSettings
 from edge_agent.drivers.accelerometer.stream import FrameStream
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.report import SourceReport
+from edge_agent.drivers.sound.calibration import CalibrationRule
 from edge_agent.drivers.sound.sound_card import SoundCard
 from edge_agent.drivers.waveform.block_sequence import BlockSequence
 
@@ -17,6 +18,7 @@ from edge_agent.drivers.waveform.block_sequence import BlockSequence
 class AccelerometerDriver:
     def __init__(self, settings: AccelerometerSettings, clock: Clock) -> None:
         self.name = settings.name
+        self._settings = settings
         blocks = BlockSequence(settings.name, unit=settings.unit, channels=settings.channels)
         self._samples: SoundCard | FrameStream
         if settings.interface == "sound_card":
@@ -27,6 +29,12 @@ class AccelerometerDriver:
                 sample_rate_hz=settings.sample_rate_hz,
                 block_s=settings.block_s,
                 silent_after_s=settings.silent_after_s,
+                calibration=CalibrationRule(
+                    settings.channels,
+                    settings.unit,
+                    settings.full_scale_v,
+                    uses_name=settings.scale_from == "device_name",
+                ),
             )
         else:
             self._samples = FrameStream(blocks, clock, settings=settings, link=_link(settings))
@@ -45,8 +53,8 @@ class AccelerometerDriver:
         await self._samples.close()
 
     def report(self) -> SourceReport:
-        """Return nothing beyond what is yielded."""
-        return SourceReport()
+        """Return what it is, what was missing, and its true rate."""
+        return self._samples.report(self._settings)
 
 
 def _link(settings: AccelerometerSettings) -> FrameLink:

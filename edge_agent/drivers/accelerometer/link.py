@@ -12,6 +12,7 @@ import asyncio
 import os
 import socket
 from collections import deque
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 from edge_agent.drivers.accelerometer.protocol import HEADER_BYTES, Frame, FrameError, decode, decode_header
@@ -35,6 +36,9 @@ class FrameLink(Protocol):
 
     async def close(self) -> None:
         """Close the link, within a bound."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Return what was dropped here, by the names of docs/CLI_OUTPUT.md."""
 
 
 class TcpLink:
@@ -91,6 +95,9 @@ class TcpLink:
         except (OSError, TimeoutError):  # it is gone either way
             writer.transport.abort()
 
+    def counts(self) -> Mapping[str, int]:
+        return {}
+
 
 class UdpLink(asyncio.DatagramProtocol):
     """A listener: the sensor sends to us."""
@@ -135,6 +142,9 @@ class UdpLink(asyncio.DatagramProtocol):
             transport.close()
         self._frames.clear()
         self._sender, self._refusal = None, ""
+
+    def counts(self) -> Mapping[str, int]:
+        return {"refused_datagrams_total": self.refused_total, "dropped_frames_total": self.dropped_total}
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """Take a datagram: asyncio calls this."""

@@ -20,7 +20,10 @@ from edge_agent.core.samples import SampleBlock, read_only
 from edge_agent.drivers.accelerometer.link import FrameLink
 from edge_agent.drivers.accelerometer.protocol import SEQUENCES, Frame, FrameHeader
 from edge_agent.drivers.accelerometer.settings import AccelerometerSettings
+from edge_agent.drivers.report import SourceReport
+from edge_agent.drivers.sound.settings import CalibratedSettings
 from edge_agent.drivers.waveform.block_sequence import BlockSequence
+from edge_agent.drivers.waveform.problems import due_problem, found, rate_problem
 from edge_agent.drivers.waveform.sample_clock import SampleClock, Stamp
 from edge_agent.errors import DeviceRejectedError
 
@@ -41,7 +44,9 @@ class FrameStream:
         self._link = link
         self._held: list[Frame] = []
         self._is_seam = False
-        self.late_total = 0
+        self._stamps: _Stamps | None = None
+        self._missing_total = 0
+        self._late_total = 0
 
     async def open(self) -> None:
         """Open the link. Raise TransientDriverError."""
@@ -51,14 +56,14 @@ class FrameStream:
         """Yield a block for each frame that fits. Raise DriverError when the link ends or a frame does not fit."""
         self._held, self._is_seam = [], False
         self._blocks.begin_stream()
-        stamps = _Stamps(self._clock, sample_rate_hz=float(self._settings.sample_rate_hz))
+        stamps = self._stamps = _Stamps(self._clock, sample_rate_hz=float(self._settings.sample_rate_hz))
         previous: FrameHeader | None = None
         while True:
             frame = await self._link.receive()
             self._refuse_misfit(frame.header)
             step = 1 if previous is None else _step(previous.sequence, frame.header.sequence)
             if -_LATE_FRAMES <= step <= 0 and frame.header.sequence != 0:
-                self.late_total += 1
+                self._late_total += 1
                 continue
             if step != 1 and previous is not None:
                 if self._held:
@@ -72,6 +77,22 @@ class FrameStream:
     async def close(self) -> None:
         """Close the link."""
         await self._link.close()
+
+    def report(self, settings: CalibratedSettings) -> SourceReport:
+        """Return what was missing or came too late, and the true rate."""
+        measured_hz = self._stamps.measured_hz if self._stamps else None
+        return SourceReport(
+            problems=found(
+                rate_problem(self._settings.sample_rate_hz, measured_hz),
+                due_problem(settings.calibration_due, self._clock.now_ns()),
+            ),
+            figures={
+                "measured_rate_hz": None if measured_hz is None else round(measured_hz, 2),
+                "missing_samples_total": self._missing_total,
+                "late_frames_total": self._late_total,
+                **self._link.counts(),
+            },
+        )
 
     @property
     def _block_samples(self) -> int:
@@ -94,6 +115,7 @@ class FrameStream:
     def _note_hole(self, step: int, previous: FrameHeader) -> None:
         if step > 1:
             detail, count = f"{step - 1} frames are missing", (step - 1) * previous.n_samples
+            self._missing_total += count
             self._blocks.mark_seam(GapCause.DISCONTINUITY, detail, count)
         else:
             self._blocks.mark_seam(GapCause.DISCONTINUITY, "the sensor restarted its frame count")
@@ -105,6 +127,7 @@ class FrameStream:
         stamp = stamps.stamp(frames[0].header.timestamp_ns, samples.shape[1], is_seam=self._is_seam)
         self._is_seam = False
         if stamp.seam is not None:
+            self._missing_total += stamp.lost or 0
             self._blocks.mark_seam(GapCause.DISCONTINUITY, stamp.seam, stamp.lost)
         return self._blocks.block(
             self._blocks.scaled(read_only(samples)),
@@ -122,6 +145,11 @@ class _Stamps:
         self._by_arrival = SampleClock(clock, sample_rate_hz=sample_rate_hz)
         self._expected_ns: int | None = None  # by the sensor's time; None while we stamp by arrival
         self._is_first = True
+
+    @property
+    def measured_hz(self) -> float | None:
+        """Return the true rate by our own clock, once it is sure."""
+        return self._by_arrival.meter.sure_rate_hz
 
     def stamp(self, sensor_ns: int | None, n_samples: int, *, is_seam: bool) -> Stamp:
         """Return the time of the first of `n_samples` that are complete now."""

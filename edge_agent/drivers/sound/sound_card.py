@@ -1,25 +1,19 @@
-"""Sound devices, through PortAudio. The only importer of sounddevice.
+"""One sound device as a stream of sample blocks.
 
 Constraints
 - The call-back copies, counts and wakes; it never waits. What finds the queue full is counted, and the next
   block says so.
-- A device is chosen by a part of its name, never by its number: numbers change with every plug.
-- PortAudio sees new devices only when it is started again, which it may only while no stream of this process is open.
-- A hung sound server hangs every PortAudio call. So they run in threads of their own that nobody must wait
-  for, and a device that is still being closed makes the next `open` fail, not hang.
-- Lost samples are often not flagged: see `sample_clock`.
+- Lost samples are often not flagged: see `sample_clock`. What a flag does announce is counted by the clock.
+- A device that was found by its number is looked for by its name afterwards: see `devices`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import partial
-from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
@@ -27,25 +21,21 @@ import numpy as np
 from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import GapCause
 from edge_agent.core.samples import SampleBlock, Samples
+from edge_agent.drivers.report import SourceReport
+from edge_agent.drivers.sound.calibration import Calibration, CalibrationRule
+from edge_agent.drivers.sound.portaudio import PORTAUDIO, OpenStream, PortAudio, StreamRequest
+from edge_agent.drivers.sound.settings import CalibratedSettings
 from edge_agent.drivers.waveform.block_sequence import BlockSequence
 from edge_agent.drivers.waveform.detached import detached
+from edge_agent.drivers.waveform.problems import due_problem, found, rate_problem
 from edge_agent.drivers.waveform.sample_clock import SampleClock
-from edge_agent.errors import DeviceRejectedError, DriverError, TransientDriverError
-
-Arguments = Callable[[ModuleType], dict[str, Any]]
-Translation = Callable[[BaseException], DriverError]
+from edge_agent.errors import TransientDriverError
 
 _OPEN_TIMEOUT_S: Final = 10.0  # ALSA plug-ins probe for seconds
 _CLOSE_TIMEOUT_S: Final = 2.0
-_LOCK_TIMEOUT_S: Final = 1.0
 _FIRST_SAMPLES_S: Final = 5.0  # PulseAudio's first call-back takes up to 1.3 s
 _SETTLING_S: Final = 0.4  # call-backs begin in bursts of several blocks, and sensors with a step: not delivered
 _QUEUED_S: Final = 5.0  # what may wait for a busy event loop
-_REJECTED_CODES: Final = {
-    -9997: "the sampling rate",  # paInvalidSampleRate
-    -9998: "the number of channels",  # paInvalidChannelCount
-    -9994: "the sample format",  # paSampleFormatNotSupported
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,72 +90,6 @@ class SampleQueue:
         return self._chunks.popleft()
 
 
-class PortAudio:
-    """PortAudio is one per process: who may start it again is settled here."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open_streams = 0
-
-    def open_stream(self, arguments: Arguments, translation: Translation) -> Any:
-        """Return a running stream. `arguments` chooses the device once PortAudio knows what is plugged in."""
-        with self._exclusive(timeout_s=_LOCK_TIMEOUT_S):
-            sd = _sounddevice()
-            try:
-                return self._started(sd, arguments)
-            except sd.PortAudioError as exc:
-                raise translation(exc) from exc
-            except MemoryError as exc:
-                # cffi's call-backs need memory that is writable and executable, which a hardened unit forbids.
-                raise TransientDriverError(
-                    "the sound library got no memory",
-                    hint="under systemd install edge-agent.service.d/sound.conf; else free some memory",
-                ) from exc
-
-    def _started(self, sd: ModuleType, arguments: Arguments) -> Any:
-        if self._open_streams == 0:
-            sd._terminate()  # the only way to see devices that were plugged in since
-            sd._initialize()
-        stream = sd.InputStream(**arguments(sd))
-        try:
-            stream.start()
-        except sd.PortAudioError:
-            stream.close(ignore_errors=True)
-            raise
-        self._open_streams += 1
-        return stream
-
-    def close_stream(self, stream: Any) -> None:
-        """Stop and close a stream, however long it takes."""
-        with self._exclusive(timeout_s=-1):  # however long it takes: a stream must not be lost open
-            self._open_streams -= 1
-            stream.abort(ignore_errors=True)
-            stream.close(ignore_errors=True)
-
-    @contextlib.contextmanager
-    def _exclusive(self, *, timeout_s: float) -> Iterator[None]:
-        if not self._lock.acquire(timeout=timeout_s):
-            raise TransientDriverError(
-                "the sound system is busy with another device", hint="if this lasts, restart the sound server"
-            )
-        try:
-            yield
-        finally:
-            self._lock.release()
-
-
-_PORTAUDIO: Final = PortAudio()
-
-
-def _sounddevice() -> ModuleType:
-    try:
-        import sounddevice
-    except OSError as exc:  # the wheel is there, the C library is not
-        raise TransientDriverError(f"sound devices cannot be used: {exc}", hint="apt install libportaudio2") from exc
-    module: ModuleType = sounddevice
-    return module
-
-
 class SoundCard:
     """One input device as a stream of sample blocks. Samples are in full scale [-1, 1] times the channel's scale.
 
@@ -173,8 +97,8 @@ class SoundCard:
     """
 
     def __init__(
-        self, blocks: BlockSequence, clock: Clock, *, device: str | None,
-        sample_rate_hz: int, block_s: float, silent_after_s: float, portaudio: PortAudio = _PORTAUDIO,
+        self, blocks: BlockSequence, clock: Clock, *, device: str | int | None, sample_rate_hz: int, block_s: float,
+        silent_after_s: float, calibration: CalibrationRule, portaudio: PortAudio = PORTAUDIO,
     ) -> None:  # fmt: skip
         self._blocks = blocks
         self._clock = clock
@@ -182,22 +106,31 @@ class SoundCard:
         self._rate_hz = sample_rate_hz
         self._block_samples = max(1, round(sample_rate_hz * block_s))
         self._silent_after_s = silent_after_s
+        self._rule = calibration
+        self._rows = [(channel.device_channel or n + 1) - 1 for n, channel in enumerate(calibration.channels)]
         self._portaudio = portaudio
-        self._stream: Any = None
+        self._opened: OpenStream | None = None
+        self._had_number: str | None = None
+        self._device_name: str | None = None
         self._queue: SampleQueue | None = None
+        self._calibration: Calibration | None = None
+        self._sample_clock: SampleClock | None = None
+        self._overflows_total = 0
+        self._missing_total = 0
 
     @property
     def _where(self) -> str:
-        return f"{self._blocks.source}: sound device {self._device or '(default)'!r}"
+        name = "(default)" if self._device is None else self._device
+        return f"{self._blocks.source}: sound device {name!r}"
 
     async def open(self) -> None:
         """Raise TransientDriverError (absent, busy) or DeviceRejectedError (rate, channels, ambiguous name)."""
         capacity = max(2, round(_QUEUED_S * self._rate_hz / self._block_samples))
         queue = SampleQueue(asyncio.get_running_loop(), capacity=capacity)
-
+        request = self._request(queue)
         try:
-            self._stream = await detached(
-                lambda: self._portaudio.open_stream(partial(self._arguments, queue), self._translation),
+            self._opened = await detached(
+                lambda: self._portaudio.open_stream(request),
                 timeout_s=_OPEN_TIMEOUT_S,
                 give_back=self._portaudio.close_stream,
             )
@@ -205,6 +138,11 @@ class SoundCard:
             raise TransientDriverError(
                 f"{self._where}: the sound system does not answer", hint="restart the sound server"
             ) from exc
+        device = self._opened.device
+        self._calibration = self._rule.of_device(device.name, where=self._where)
+        self._blocks.calibrate(self._calibration.factors)
+        self._device_name = device.name
+        self._had_number = device.lasting_name if isinstance(self._device, int) else None
         self._queue = queue
 
     async def stream(self) -> AsyncIterator[SampleBlock]:
@@ -213,7 +151,7 @@ class SoundCard:
         if queue is None:
             raise TransientDriverError(f"{self._where} is not open")
         self._blocks.begin_stream()
-        sample_clock = SampleClock(self._clock, sample_rate_hz=self._rate_hz)
+        sample_clock = self._sample_clock = SampleClock(self._clock, sample_rate_hz=self._rate_hz)
         chunk = await self._next(queue, timeout_s=max(self._silent_after_s, _FIRST_SAMPLES_S))
         settled_s = chunk.arrived_s + _SETTLING_S
         while chunk.arrived_s < settled_s:
@@ -225,10 +163,48 @@ class SoundCard:
 
     async def close(self) -> None:
         """Close the device, within a bound: one that hangs is left to its thread."""
-        stream, self._stream, self._queue = self._stream, None, None
-        if stream is not None:
+        opened, self._opened, self._queue = self._opened, None, None
+        if opened is not None:
             with contextlib.suppress(TimeoutError):
-                await detached(lambda: self._portaudio.close_stream(stream), timeout_s=_CLOSE_TIMEOUT_S)
+                await detached(lambda: self._portaudio.close_stream(opened), timeout_s=_CLOSE_TIMEOUT_S)
+
+    def report(self, settings: CalibratedSettings) -> SourceReport:
+        """Return which device it is, how it is calibrated, and what was measured of its clock."""
+        measured_hz = self._sample_clock.meter.sure_rate_hz if self._sample_clock else None
+        named = self._calibration.named if self._calibration else None
+        calibrated = settings.calibration_date or (named.calibrated if named else None)
+        return SourceReport(
+            problems=found(
+                rate_problem(self._rate_hz, measured_hz), due_problem(settings.calibration_due, self._clock.now_ns())
+            ),
+            figures={
+                "device": self._device_name,
+                "measured_rate_hz": None if measured_hz is None else round(measured_hz, 2),
+                "missing_samples_total": self._missing_total,
+                "overflows_total": self._overflows_total,
+                "calibration": {
+                    "model": named.model if named else None,
+                    "serial": named.serial if named else None,
+                    "date": calibrated.isoformat() if calibrated else None,
+                    "due": settings.calibration_due.isoformat() if settings.calibration_due else None,
+                },
+                "scales": self._scales(),
+            },
+        )
+
+    def _scales(self) -> list[dict[str, object]]:
+        if self._calibration is None:
+            return []
+        each = zip(self._rule.channels, self._rows, self._calibration.factors, self._calibration.origin, strict=True)
+        return [
+            {
+                "point": channel.point,
+                "device_channel": row + 1,
+                "factor": float(f"{factor * channel.scale:.6g}"),
+                "origin": origin,
+            }
+            for channel, row, factor, origin in each
+        ]
 
     async def _next(self, queue: SampleQueue, *, timeout_s: float) -> Chunk:
         try:
@@ -243,54 +219,35 @@ class SoundCard:
         return chunk
 
     def _block(self, chunk: Chunk, sample_clock: SampleClock) -> SampleBlock:
+        is_seam = chunk.overflowed or chunk.dropped_before > 0
+        stamp = sample_clock.stamp(len(chunk.samples), arrived_s=chunk.arrived_s, is_seam=is_seam)
         if chunk.overflowed:
-            self._blocks.mark_seam(GapCause.OVERFLOW, "the sound driver dropped samples")
-        if chunk.dropped_before:
-            self._blocks.mark_seam(GapCause.QUEUE_FULL, "this program was too slow", chunk.dropped_before)
-        stamp = sample_clock.stamp(
-            len(chunk.samples), arrived_s=chunk.arrived_s, is_seam=chunk.overflowed or chunk.dropped_before > 0
-        )
-        if stamp.seam is not None:
-            self._blocks.mark_seam(GapCause.DISCONTINUITY, stamp.seam, stamp.lost)
-        samples = self._blocks.scaled(np.ascontiguousarray(chunk.samples.T))
+            self._overflows_total += 1
+            self._mark(GapCause.OVERFLOW, "the sound driver dropped samples, counted by the clock", stamp.lost)
+        elif chunk.dropped_before:
+            self._mark(GapCause.QUEUE_FULL, "this program was too slow", chunk.dropped_before)
+        elif stamp.seam is not None:
+            self._mark(GapCause.DISCONTINUITY, stamp.seam, stamp.lost)
+        samples = self._blocks.scaled(np.ascontiguousarray(chunk.samples[:, self._rows].T))
         return self._blocks.block(samples, start_ns=stamp.start_ns, sample_rate_hz=float(self._rate_hz))
 
-    def _arguments(self, queue: SampleQueue, sd: ModuleType) -> dict[str, Any]:
+    def _mark(self, cause: GapCause, detail: str, missing: int | None) -> None:
+        self._missing_total += missing or 0
+        self._blocks.mark_seam(cause, detail, missing)
+
+    def _request(self, queue: SampleQueue) -> StreamRequest:
         clock = self._clock
 
         def callback(indata: Samples, frames: int, time: object, status: Any) -> None:
             queue.put(indata, overflowed=bool(status.input_overflow), arrived_s=clock.monotonic_s())
 
-        return {
-            "device": None if self._device is None else self._find(sd.query_devices(), self._device),
-            "samplerate": self._rate_hz,
-            "channels": self._blocks.n_channels,
-            "dtype": "float32",
-            # Never 0: PortAudio would then call back for single samples, 120 times a second.
-            "blocksize": self._block_samples,
-            "callback": callback,
-            "finished_callback": queue.finish,
-        }
-
-    def _find(self, devices: Sequence[dict[str, Any]], wanted: str) -> int:
-        inputs = {i: str(d["name"]) for i, d in enumerate(devices) if d["max_input_channels"] > 0}
-        exact = [i for i, name in inputs.items() if name == wanted]
-        matches = exact or [i for i, name in inputs.items() if wanted.casefold() in name.casefold()]
-        if not matches:
-            there = ", ".join(sorted(set(inputs.values()))) or "none"
-            raise TransientDriverError(
-                f"{self._where} is not there (inputs: {there})", hint="plug it in, or correct it"
-            )
-        if len({inputs[i] for i in matches}) > 1:
-            found = ", ".join(inputs[i] for i in matches)
-            raise DeviceRejectedError(f"{self._where}: several devices fit ({found})", hint="give more of its name")
-        return matches[0]
-
-    def _translation(self, exc: BaseException) -> DriverError:
-        code = exc.args[1] if len(exc.args) > 1 else 0
-        if (what := _REJECTED_CODES.get(code)) is not None:
-            asked = f"{self._rate_hz} Hz and {self._blocks.n_channels} channels were asked for"
-            return DeviceRejectedError(f"{self._where} does not accept {what}: {asked}", hint="configure what it has")
-        return TransientDriverError(
-            f"{self._where} cannot be opened: {exc.args[0]}", hint="is another program using it?"
+        return StreamRequest(
+            where=self._where,
+            device=self._device,
+            had_number=self._had_number,
+            sample_rate_hz=self._rate_hz,
+            channels=max(self._rows) + 1,
+            block_samples=self._block_samples,
+            callback=callback,
+            finished=queue.finish,
         )

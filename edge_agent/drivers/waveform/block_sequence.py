@@ -27,9 +27,14 @@ class BlockSequence:
         self.source = source
         self.last_end_ns: int | None = None
         self._unit = unit
-        self._scale = np.array([[channel.scale] for channel in channels], dtype=np.float32)
+        self._given_scale = np.array([[channel.scale] for channel in channels])
+        self._scale = self._given_scale.astype(np.float32)
         self._next_index = 0
         self._seam: tuple[GapCause, str, int | None] | None = None
+
+    def calibrate(self, factors: Sequence[float]) -> None:
+        """Multiply each channel's scale by what the device's calibration says, from the next block on."""
+        self._scale = (self._given_scale * np.array(factors).reshape(-1, 1)).astype(np.float32)
 
     @property
     def n_channels(self) -> int:
