@@ -78,8 +78,9 @@ def _sources(sources: list[dict[str, Any]], tag_models: list[dict[str, Any]]) ->
         lines += indicator_lines(source.get("indicators", []))
         for tag in source.get("tags", []):
             value = "-" if tag["value"] is None else f"{tag['value']:.6g}"
+            text = "" if tag.get("text") is None else f'  "{tag["text"]}"'
             quality = "stale" if tag["is_stale"] else tag["state"]
-            lines.append(f"  {tag['name']:28} {quality:9} {'':>10} {value:>12}  {tag['unit']}".rstrip())
+            lines.append(f"  {tag['name']:28} {quality:9} {'':>10} {value:>12}  {tag['unit']}{text}".rstrip())
     lines += [_scored(f"{model['asset']}.{model['name']}", model) for model in tag_models]
     return lines
 

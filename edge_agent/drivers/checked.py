@@ -16,12 +16,12 @@ from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, Final
 
-from cloud_sync.host.printable import quoted
+from cloud_sync.host.printable import printable, quoted
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.installed_parts import in_words
 from edge_agent.core.quality import Quality
 from edge_agent.core.samples import SampleBlock
-from edge_agent.core.tags import KeepAlive, Reading, Scan
+from edge_agent.core.tags import KeepAlive, Reading, Scan, TextReading
 from edge_agent.drivers.base import Driver, Item
 from edge_agent.drivers.report import SourceReport
 from edge_agent.errors import DeviceRejectedError
@@ -112,7 +112,20 @@ class CheckedDriver:
     def _scan(self, scan: Scan) -> Scan:
         if not isinstance(scan.readings, tuple) or not all(isinstance(one, Reading) for one in scan.readings):
             raise self._refused("yields a Scan whose readings are no tuple of Reading")
-        return replace(scan, readings=tuple(self._reading(one) for one in scan.readings))
+        if not isinstance(scan.texts, tuple) or not all(isinstance(one, TextReading) for one in scan.texts):
+            raise self._refused("yields a Scan whose texts are no tuple of TextReading")
+        return replace(
+            scan,
+            readings=tuple(self._reading(one) for one in scan.readings),
+            texts=tuple(self._text(one) for one in scan.texts),
+        )
+
+    def _text(self, reading: TextReading) -> TextReading:
+        if getattr(reading.tag, "name", None) not in self._tags:
+            raise self._refused(f"yields a text of {quoted(reading.tag)}, which is no tag of this source")
+        if not isinstance(reading.text, str) or not _is_time(reading.received_time_ns):
+            raise self._refused(f"yields {quoted(reading)}, which has no such text or time")
+        return replace(reading, text=printable(reading.text), received_time_ns=int(reading.received_time_ns))
 
     def _keep_alive(self, item: KeepAlive) -> KeepAlive:
         names = item.tags if isinstance(item.tags, frozenset) else None

@@ -115,6 +115,10 @@ class Recorder:
         """Return the event of an alarm that was raised or cleared."""
         return _event(EventKind.ALARM, subject, time_ns, body)
 
+    def annotation(self, subject: str, time_ns: int, body: Mapping[str, Any]) -> Event:
+        """Return an event about what a text said at that time."""
+        return _event(EventKind.ANNOTATION, subject, time_ns, body)
+
     def report(self, subject: str, time_ns: int, body: Mapping[str, Any]) -> Event:
         """Return an event about the agent or a model that the centre should know."""
         return _event(EventKind.MODEL_REPORT, subject, time_ns, body)

@@ -3,6 +3,7 @@
 Constraints
 - A value inside its deadband is not reported again before the heartbeat; the first one always is.
 - A keep-alive keeps the newest values fresh, and brings the heartbeat of what does not change.
+- A text is an annotation when it changes (texts.py).
 - BAD is a gap with the protocol's own word for it, when it begins and when it ends; so is what fails a check of the
   settings, with another cause.
 """
@@ -18,9 +19,10 @@ from cloud_sync.records import Event, Series
 from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.health import OK
 from edge_agent.core.quality import Quality
-from edge_agent.core.tags import KeepAlive, Reading, Scan
+from edge_agent.core.tags import KeepAlive, Reading, Scan, TextReading
 from edge_agent.pipeline.recorder import Recorder, Rows
 from edge_agent.pipeline.sensor_health.tags import TagCheck
+from edge_agent.pipeline.texts import TextLog
 
 
 class TagLine:
@@ -37,6 +39,7 @@ class TagLine:
     ) -> None:
         self.name = source
         self.latest: dict[str, Reading] = {}
+        self.texts = TextLog(recorder)
         self.readings_total = 0
         self.gaps_total = 0
         self.last_gap: Gap | None = None
@@ -67,6 +70,8 @@ class TagLine:
             for reading in item.readings:
                 self.readings_total += 1
                 events += self._pass_reading(reading, rows)
+            for text in item.texts:
+                events += self._pass_text(text)
         return [*events, *rows.taken()]
 
     def flush(self, now_ns: int) -> list[Record]:
@@ -93,6 +98,15 @@ class TagLine:
         ended = None if span is None else span.end(reading.received_time_ns)
         self._report(reading, reading.value, rows)
         return [] if ended is None else [self._recorder.gap(ended)]
+
+    def _pass_text(self, text: TextReading) -> list[Event]:
+        """Return the annotation of a text that changed, and the gap that ends with a text that can be read again."""
+        name = text.tag.name
+        self.readings_total += 1
+        self.latest.pop(name, None)  # it was bad, if anything: good ones are texts
+        ended = self._bad[name].end(text.received_time_ns) if name in self._bad else None
+        told = self.texts.take(text)
+        return told if ended is None else [*told, self._recorder.gap(ended)]
 
     def _pass_bad(self, reading: Reading, cause: GapCause) -> list[Event]:
         """Return the gap that begins, after the one of another cause that ends."""

@@ -252,12 +252,19 @@ class Settings(BaseSettings):
         if any(isinstance(source, UnusableSource) for source in self.sources):
             return self  # the tags of that source are not known
         known = set(self.tag_names)
+        texts = {tag.name for source in self.sources for tag in source.all_tags if tag.is_text}
         for model in self.tag_models:
             for name, tag in model.inputs.items():
+                if tag in texts:
+                    raise ValueError(
+                        f"tag_models {model.name!r}: input {name!r} uses {tag!r}, which is text, no number"
+                    )
                 if tag not in known:
                     raise ValueError(f"tag_models {model.name!r}: input {name!r} uses {tag!r}, which no source reads")
         for source in self.waveform_sources:
             for indicator in source.indicators:
+                if indicator.shaft_tag in texts:
+                    raise ValueError(f"{source.name!r}: shaft_tag is {indicator.shaft_tag!r}, which is text, no number")
                 if indicator.shaft_tag is not None and indicator.shaft_tag not in known:
                     raise ValueError(f"{source.name!r}: shaft_tag is {indicator.shaft_tag!r}, which no source reads")
         return self

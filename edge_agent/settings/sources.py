@@ -138,6 +138,11 @@ class TagSettings(Strict):
             raise ValueError(f"[lowest, highest]: {limits[0]:g} is not below {limits[1]:g}")
         return limits
 
+    @property
+    def is_text(self) -> bool:
+        """Return whether it is text: an annotation when it changes, no row, and nothing a model could take."""
+        return False
+
 
 class SourceSettings(Strict):
     """What every source has. A kind of source narrows `type` to one text, and names its driver."""

@@ -250,21 +250,26 @@ def _in_order(source: SourceSettings) -> list[TagSettings]:
 
 def _tag(tag: TagSettings, line: TagLine, report: SourceReport, *, is_stale: bool) -> dict[str, Any]:
     reading, known = line.latest.get(tag.name), report.tags.get(tag.name)
-    shown = known or TagReport(_state_of(reading))
+    text = line.texts.latest.get(tag.name) if reading is None else None
+    shown = known or TagReport(_state_of(reading) if text is None else TagState.GOOD)
     check = line.checks.get(tag.name)
     health = health_of_tag(OK if check is None else check.health, shown, is_stale=is_stale)
+    word = reading.word if reading is not None else ""
+    quality = None if reading is None else reading.quality.name.lower()
+    time_ns = None if reading is None else reading.time_ns
     return {
         "name": tag.name,
         "state": shown.state.value,
         "value": None if reading is None else reading.value,
+        "text": (word or None) if text is None else text.text,
         "unit": tag.unit,
-        "quality": None if reading is None else reading.quality.name.lower(),
+        "quality": quality if text is None else "good",
         "is_stale": is_stale,
         "status": shown.detail or (reading.status if reading else ""),
         "status_code": shown.status_code,
         "exception": shown.exception,
         "since": rfc3339(shown.since_ns),
-        "time": rfc3339(None if reading is None else reading.time_ns),
+        "time": rfc3339(time_ns if text is None else text.received_time_ns),
         "health": describe_health(health),
     }
 

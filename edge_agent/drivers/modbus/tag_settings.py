@@ -16,7 +16,17 @@ from edge_agent.settings.sources import Factor, TagSettings
 _BITS: Final = re.compile(r"(\d{1,2}) *(\.\.|\+) *(\d{1,2})")
 _ADDRESS_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 465_536}, {"type": "string"}]}
 _ONLY_OF: Final = {"byte": ("uint8", "int8"), "length": ("string",)}
-_NOT_OF_TEXT: Final = {"scale": 1.0, "offset": 0.0, "words": {}, "invalid_values": (), "deadband": 0.0}
+_NOT_OF_TEXT: Final = {
+    "scale": 1.0,
+    "offset": 0.0,
+    "words": {},
+    "invalid_values": (),
+    "deadband": 0.0,
+    "valid_range": None,
+    "max_rate_per_s": None,
+    "stuck_after_s": None,
+}
+"""The settings of numbers, and what each is when nobody set it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,11 @@ class ModbusTagSettings(TagSettings):
     def shape(self) -> Shape:
         """Return the layout of its type."""
         return SHAPES[self.data_type]
+
+    @property
+    def is_text(self) -> bool:
+        """Return whether it is a string."""
+        return self.data_type == "string"
 
     @property
     def width(self) -> int:

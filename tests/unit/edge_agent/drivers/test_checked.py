@@ -12,7 +12,7 @@ import pytest
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
 from edge_agent.core.samples import SampleBlock, read_only
-from edge_agent.core.tags import Reading, Scan, Tag
+from edge_agent.core.tags import Reading, Scan, Tag, TextReading
 from edge_agent.drivers.checked import CheckedDriver
 from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.drivers.synthetic.settings import SyntheticSettings
@@ -124,3 +124,23 @@ async def test_what_is_no_item_of_samples_rejects_the_source(make: Callable[[], 
 async def test_a_driver_that_exits_does_not_end_the_agent() -> None:
     with pytest.raises(DeviceRejectedError, match="raises SystemExit: 7"):
         await through(TAGS, SystemExit(7))
+
+
+async def test_a_text_comes_through_made_printable() -> None:
+    one = reading().tag
+    (scan,) = await through(TAGS, Scan("press", (), (TextReading(one, "M8\x1b[31m", NOW_NS),)))
+    assert [text.text for text in scan.texts] == ["M8\\x1b[31m"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TextReading(Tag("other.tag", "", "general"), "M8", NOW_NS),
+        TextReading(reading().tag, 8, NOW_NS),
+        TextReading(reading().tag, "M8", -1),
+        "M8",
+    ],
+)
+async def test_what_is_no_text_of_this_source_rejects_it(text: Any) -> None:
+    with pytest.raises(DeviceRejectedError):
+        await through(TAGS, Scan("press", (), (text,)))

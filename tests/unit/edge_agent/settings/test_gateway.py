@@ -105,7 +105,7 @@ def test_a_setting_that_belongs_elsewhere_is_not_suggested_for_itself(site: Path
     [
         ("port = 7000", "port = 99999", "sources.0.port: input should be less than or equal to 65535 (it is 99999)"),
         ("port = 7000", 'port = "seven"', "sources.0.port: input should be a valid integer"),
-        ("address = 4", "address = -1", "sources.1.poll_groups.0.tags.0.address: input should be greater"),
+        ("address = 4", "address = -1", "sources.1.poll_groups.0.tags.0.address: -1 is no address"),
         ("address = 4", "address = 4\nscale = 0.0", "must not be 0: it would turn every measurement into a zero"),
         ("address = 4", "address = 4\nscale = nan", "finite number"),
         ('interface = "tcp"', 'interface = "usb"', "sources.0.interface: input should be 'sound_card', 'tcp' or 'udp'"),
@@ -140,7 +140,10 @@ def test_all_mistakes_are_said_at_once(site: Path) -> None:
     [
         (GOOD.replace("https://", "http://"), "url is http://, which is not encrypted"),
         (GOOD.replace("port = 7000\n", ""), 'interface = "tcp" needs a port'),
-        (GOOD.replace("address = 4", 'address = 4\ntable = "coil"'), "coils and discrete inputs are data_type"),
+        (
+            GOOD.replace("address = 4", 'address = 4\ntable = "coil"\ndata_type = "uint16"'),
+            "coils and discrete inputs are single bits",
+        ),
         (GOOD.replace('name = "plc"', 'name = "pump"'), "two sources or tag models are called 'pump'"),
         (GOOD.replace('"de-x" }', '"de-x" }, { point = "de-x" }'), "two channels share the point 'de-x'"),
         (GOOD + TAG_MODEL.replace('"press-3.temp', '"press-3.tmp'), "uses 'press-3.tmperature', which no source reads"),

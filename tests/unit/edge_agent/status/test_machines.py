@@ -2,12 +2,15 @@
 
 from edge_agent.core.channel import Channel, WhenFull
 from edge_agent.core.clock import FakeClock
+from edge_agent.core.quality import Quality
+from edge_agent.core.tags import Reading, Scan, Tag, TextReading
 from edge_agent.drivers.report import SourceProblem, SourceReport, TagReport, TagState
 from edge_agent.drivers.supervisor import SourceHealth, SourceState
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import TagStage
 from edge_agent.pipeline.tags import TagLine
 from edge_agent.settings.source_kinds import built_in_kinds
+from edge_agent.status.fields import rfc3339
 from edge_agent.status.machines import describe_source, points_in_alarm, signal_problems
 from tests.support.tag_lines import START_NS, at
 
@@ -65,3 +68,30 @@ def test_many_refused_tags_are_one_problem_and_a_few_are_named():
     assert skew["what"] == "plc: its clock is off"
     few = signal_problems([stage], [], {"plc": refused(NODES[:2])})
     assert [problem["what"] for problem in few[:2]] == [f"{name}: no such node" for name in NODES[:2]]
+
+
+def test_a_text_and_the_word_of_a_number_are_shown_and_a_bad_text_is_none():
+    tags = [
+        {"name": "press-3.mode", "unit": "", "address": 1, "words": {2: "auto"}},
+        {"name": "press-3.recipe", "unit": "", "address": 2, "data_type": "string", "length": 8},
+    ]
+    device = {"type": "modbus", "name": "plc", "host": "h", "poll_groups": [{"tags": tags}]}
+    settings = built_in_kinds()["modbus"].model_validate(device)
+    stage = stage_of([tag.name for tag in settings.all_tags])
+    mode, recipe = (Tag(tag.name, "", "general") for tag in settings.all_tags)
+    known = Reading(mode, 2.0, Quality.GOOD, None, START_NS, word="auto")
+    health = SourceHealth(SourceState.RUNNING, START_NS)
+
+    def shown() -> dict[str, tuple[object, ...]]:
+        document = describe_source(settings, health, [stage], START_NS)
+        fields = ("state", "quality", "value", "text", "time")
+        return {tag["name"]: tuple(tag[field] for field in fields) for tag in document["tags"]}
+
+    stage.tags.push(Scan("plc", (known,), (TextReading(recipe, "M8", START_NS),)))
+    time = rfc3339(START_NS)
+    assert shown() == {
+        "press-3.mode": ("good", "good", 2.0, "auto", time),
+        "press-3.recipe": ("good", "good", None, "M8", time),
+    }
+    stage.tags.push(Scan("plc", (Reading(recipe, None, Quality.BAD, None, START_NS, "exception 2"),)))
+    assert shown()["press-3.recipe"] == ("bad", "bad", None, None, time)
