@@ -58,6 +58,15 @@ class Channel(Generic[T]):
         self._sent_total += 1
         self._readable.set()
 
+    def put(self, item: T) -> None:
+        """Add an item without waiting: for a callback. A full channel drops its oldest, whatever it is set up for."""
+        if len(self._items) >= self._capacity:
+            self._items.popleft()
+            self._dropped_total += 1
+        self._items.append(item)
+        self._sent_total += 1
+        self._readable.set()
+
     async def receive(self) -> T:
         """Return the oldest item, waiting for one."""
         while not self._items:

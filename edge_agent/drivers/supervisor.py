@@ -139,7 +139,7 @@ class Supervisor:
                 sample_rate_hz=rate,
             )
         elif isinstance(item, KeepAlive):
-            self.health = replace(self.health, last_item_ns=self._clock.now_ns())
+            self.health = replace(self.health, last_item_ns=max(self.health.last_item_ns or 0, item.received_time_ns))
         await self._deliver(item)
 
     async def _record_running(self) -> None:

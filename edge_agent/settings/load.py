@@ -48,6 +48,7 @@ PATTERNS_IN_WORDS: Final = {
     r"^/[!-~]*$": "a path that begins with /, without blanks",
     r"^([01][0-9]|2[0-3]):[0-5][0-9]$": "a time of day, like 22:00 or 06:30",
     r"^[^\s/:]{1,15}$": "the name of a network interface, like eth0 or wwan0 (ip link)",
+    r"^[^/+#]+/[^/+#]+(/[^/+#]+)?$": "group/edge node or group/edge node/device, without + and #",
     r"^[^\s/]+$": "a host's name or address alone, without // and path",
 }
 """Every pattern in the schema of the settings: a regular expression helps nobody who fills in a site's file."""

@@ -37,6 +37,7 @@ BUILT_IN: Final = (
     "edge_agent.drivers.synthetic.settings:SyntheticSettings",
     "edge_agent.drivers.modbus.settings:ModbusSettings",
     "edge_agent.drivers.opcua.settings:OpcUaSettings",
+    "edge_agent.drivers.mqtt.settings:MqttSettings",
 )
 _PROMISES: Final = "docs/how-to/add-a-driver.md says what a driver's package must have"
 

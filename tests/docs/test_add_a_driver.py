@@ -80,7 +80,7 @@ def test_validate_counts_its_tags(site: Path, capsys: pytest.CaptureFixture[str]
         ('path = "humidity"', "", r"edge.toml:\d+: sources.0.tags.1.path: is missing"),
         ('name = "oven-2.humidity"', 'name = "oven-2.temperature"', "'oven-sensors' twice writes rows under"),
         ('value = "oven-2.temperature"', 'value = "oven-2.typo"', "'oven-2.typo', which no source reads"),
-        ('"number_files"', '"number_file"', "type must be one of microphone, .*opcua, number_files"),
+        ('"number_files"', '"number_file"', "type must be one of microphone, .*mqtt, number_files"),
     ],
 )
 def test_a_mistake_in_its_settings_is_told_as_in_ours(site: Path, there: str, wrong: str, said: str) -> None:

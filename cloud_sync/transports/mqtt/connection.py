@@ -78,6 +78,7 @@ class Connection:
         self._keepalive_s = broker.options.keep_alive_s or options.use.mqtt_keepalive_s or KEEP_ALIVE_S
         self._said = ""  # paho tells why a connection broke only in its log
         self._handed_over = self._received_total = 0  # messages, by paho's thread and by the loop
+        self.dropped_total = 0  # sent at QoS 0 faster than the loop takes them
         self.client = self._new_client(client_id, options)
         if will is not None:
             self.client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
@@ -209,6 +210,7 @@ class Connection:
 
         def on_message(_: Any, __: Any, message: paho.MQTTMessage) -> None:
             if message.qos == 0 and self._handed_over - self._received_total >= self._max_in_flight:
+                self.dropped_total += 1
                 return
             self._handed_over += 1
             self._hand_over(self._receive, _read(message))

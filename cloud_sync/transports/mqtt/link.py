@@ -86,6 +86,11 @@ class Link:
     def is_open(self) -> bool:
         return self._opening is not None and self._opening.done() and not self.lost.is_set()
 
+    @property
+    def dropped_total(self) -> int:
+        """Return how many messages came at QoS 0 faster than they were taken, and were dropped."""
+        return 0 if self._connection is None else self._connection.dropped_total
+
     async def open(self) -> None:
         """Connect and be let in. Raises TransientSyncError or CredentialsError."""
         loop = asyncio.get_running_loop()

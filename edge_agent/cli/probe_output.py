@@ -1,0 +1,55 @@
+"""What every probe has in common: its one JSON object, also when it fails, and lines for the site's file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import typer
+
+from edge_agent.errors import EdgeError
+
+EXIT_NOT_PROBED = 1
+
+
+def answer(probe: Callable[[], dict[str, Any]], show: Callable[[dict[str, Any]], str], *, as_json: bool) -> None:
+    """Print what the probe found, as one JSON object or by `show`; in JSON a failure is `error` and `hint`, exit 1.
+
+    Without JSON a failure passes: the root of the command says it.
+    """
+    if not as_json:
+        print(show(probe()))
+        return
+    try:
+        document = probe()
+    except EdgeError as exc:
+        print(json.dumps({"error": exc.message, "hint": exc.hint}))
+        raise typer.Exit(EXIT_NOT_PROBED) from exc
+    print(json.dumps(document))
+
+
+def site_lines(source: Mapping[str, Any], list_name: str, entries: Sequence[Mapping[str, Any]]) -> str:
+    """Return a `[[sources]]` table with its list (`tags`, `nodes`, `poll_groups.tags`) as TOML for a site's file."""
+    lines = ["[[sources]]", *(f"{name} = {_value(value)}" for name, value in source.items() if value is not None)]
+    for entry in entries:
+        given = ((name, value) for name, value in entry.items() if value is not None)
+        lines += ["", f"[[sources.{list_name}]]", *(f"{name} = {_value(value)}" for name, value in given)]
+    return "\n".join(lines)
+
+
+def progress(words: str) -> None:
+    """Say on standard error what is being done, so that nobody waits in front of an empty screen."""
+    print(words, file=sys.stderr, flush=True)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{json.dumps(str(name))} = {_value(each)}' for name, each in value.items())} }}"
+    # What JSON escapes in a string is what TOML's basic strings escape, but for DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") if isinstance(value, str) else repr(value)
