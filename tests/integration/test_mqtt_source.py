@@ -89,7 +89,7 @@ async def test_plain_and_json_messages_become_readings(broker: Mosquitto) -> Non
     settings = settings_of(
         broker.port,
         {"topic": "press-3/temperature", "scale": 2.0, "offset": 1.0},
-        {"topic": "press-3/state", "field": "hydraulics.pressure", "time_field": "ts"},
+        {"topic": "press-3/state", "value_field": "hydraulics.pressure", "time_field": "ts"},
     )
     async with reading(settings) as (driver, items), publisher(broker.broker()) as link:
         await link.publish("press-3/temperature", b"21.5")

@@ -147,7 +147,7 @@ def _tag(place: Place, names: dict[str, int]) -> dict[str, Any]:
     if place.is_sparkplug:
         return tag | {"sparkplug": place.topic, "metric": place.field}
     tag |= {"topic": place.topic}
-    tag |= {"field": place.field} if place.field else {}
+    tag |= {"value_field": place.field} if place.field else {}
     return tag | ({"time_field": place.time_field} if place.time_field else {})
 
 

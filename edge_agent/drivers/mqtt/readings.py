@@ -88,7 +88,7 @@ class TagReadings:
             yield from (self._bad(tag.name, str(exc), now_ns) for tag in tags)
             return
         for tag in tags:
-            found = find(document, tag.field, tag.time_field)
+            found = find(document, tag.value_field, tag.time_field)
             quality, status = Quality.GOOD, ""
             if is_retained and found.time_ns is None:
                 quality, status = Quality.UNCERTAIN, "retained by the broker: when it was measured is not known"

@@ -14,7 +14,7 @@ class MqttTagSettings(TagSettings):
     """Where one value is: in the messages of a topic, or a metric of Sparkplug B."""
 
     topic: str | None = Field(None, max_length=1_000, description="Plain or JSON messages: the whole topic, no + or #.")
-    field: str = Field(
+    value_field: str = Field(
         "", max_length=500, description='In JSON: "hydraulics.pressure", "values.0"; empty: the message is the value.'
     )
     time_field: str | None = Field(
@@ -44,8 +44,8 @@ class MqttTagSettings(TagSettings):
             raise ValueError("give either topic or sparkplug")
         if (self.sparkplug is None) != (self.metric is None):
             raise ValueError("sparkplug and metric belong together")
-        if self.sparkplug is not None and (self.field or self.time_field):
-            raise ValueError("field and time_field are for JSON; a Sparkplug metric carries its own time")
+        if self.sparkplug is not None and (self.value_field or self.time_field):
+            raise ValueError("value_field and time_field are for JSON; a Sparkplug metric carries its own time")
         return self
 
 

@@ -9,7 +9,15 @@ from edge_agent.settings.source_kinds import path_fields, source_kinds, tables_b
 
 
 def test_ours_are_in_the_order_in_which_a_mistaken_type_is_told() -> None:
-    assert list(source_kinds().classes) == ["microphone", "accelerometer", "replay", "synthetic", "modbus", "opcua", "mqtt"]
+    assert list(source_kinds().classes) == [
+        "microphone",
+        "accelerometer",
+        "replay",
+        "synthetic",
+        "modbus",
+        "opcua",
+        "mqtt",
+    ]
     assert not source_kinds().external
     assert not source_kinds().unusable
 
