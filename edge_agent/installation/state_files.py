@@ -21,6 +21,7 @@ OWN_FILES: Final = (
     "starts.json",
     "export.key",
     "export.pub",
+    "opcua",
 )
 _OF_THE_RUNTIME_FOLDER: Final = ("edge-agent.sock", "edge-agent.lock", "status.json", "status.tmp")
 _OF_THE_SYSTEM: Final = ("lost+found", ".*")

@@ -66,7 +66,8 @@ def load_settings(path: Path, *, imports_packages: bool = True) -> Settings:
     _refuse_secrets(path, text, document)
     document = resolve_paths(document, path.parent)
     try:
-        return Settings(**(_with_source_paths(document, path.parent) if imports_packages else _unasked(document)))
+        settings = Settings(**(_with_source_paths(document, path.parent) if imports_packages else _unasked(document)))
+        return _placed(settings)
     except ValidationError as exc:
         raise _explain(path, text, exc) from exc
     except RecursionError as exc:  # a file that does is refused before: this is a list or table in the environment
@@ -78,6 +79,12 @@ def load_settings(path: Path, *, imports_packages: bool = True) -> Settings:
             f"an EDGE_ environment variable cannot be read: {exc}",
             hint=_ENVIRONMENT_HINT,
         ) from exc
+
+
+def _placed(settings: Settings) -> Settings:
+    """Return the settings with each source's own folder in the state folder."""
+    state_dir = settings.gateway.state_dir
+    return settings.model_copy(update={"sources": tuple(source.placed_in(state_dir) for source in settings.sources)})
 
 
 def _with_source_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -162,6 +162,15 @@ class SourceSettings(Strict):
     def row_prefixes(self) -> tuple[str, ...]:
         """Return the names below which all rows are this source's; none for tags, whose rows have the tags' names."""
         return ()
+
+    @property
+    def warnings(self) -> tuple[tuple[str, str], ...]:
+        """Return what is permitted and yet dangerous: what it is, and what to do. `validate` and `check` name it."""
+        return ()
+
+    def placed_in(self, state_dir: Path) -> Self:
+        """Return these settings with what the source keeps in the state folder placed there; most keep nothing."""
+        return self
 
 
 class TagSourceSettings(SourceSettings):

@@ -1,21 +1,38 @@
-// An independent OPC UA server on node-opcua, for tests. Usage: node opcua_server.js PORT FOLDER open|strict
-// Prints one line of JSON when it serves. "strict" refuses client certificates it was not told to trust.
-// User "op" with password "s3cret", or anonymous. Nodes ns=1;s=Flow (a ramp), ns=1;s=Failed (BadSensorFailure).
+// An independent OPC UA server on node-opcua, for tests. Usage: node opcua_server.js PORT FOLDER open|strict [KEY=VALUE ...]
+// Prints one line of JSON when it serves: its namespace, its certificate. "strict" refuses client certificates it was not
+// told to trust. User "op" with password "s3cret", or anonymous; what was said at a sign-in is written to FOLDER/logins.
+// Nodes ns=1;s=Flow (a ramp), ns=1;s=Failed (BadSensorFailure).
+//   cert=FILE key=FILE   its own certificate in place of one it makes
+//   modes=None,Sign,SignAndEncrypt   policies=None,Basic256Sha256,...   what it offers
 console.log = console.error; // the library warns on standard output, which is ours
+const fs = require('fs');
 const opcua = require('node-opcua');
 
 process.stdin.on('end', () => process.exit(0)).resume();
 
-async function main(port, folder, mode) {
+function isValidUser(folder, user, password) {
+  fs.appendFileSync(`${folder}/logins`, `${JSON.stringify([user, password])}\n`);
+  return user === 'op' && password === 's3cret';
+}
+
+async function main(port, folder, mode, options) {
   const certificates = new opcua.OPCUACertificateManager({
     rootFolder: folder, automaticallyAcceptUnknownCertificate: mode === 'open',
   });
   await certificates.initialize();
+  const users = new opcua.OPCUACertificateManager({
+    rootFolder: `${folder}/users`, automaticallyAcceptUnknownCertificate: true,
+  });
+  await users.initialize();
+  const policies = options.policies || 'None,Basic256Sha256,Aes128_Sha256_RsaOaep,Aes256_Sha256_RsaPss';
+  const modes = options.modes || 'None,Sign,SignAndEncrypt';
   const server = new opcua.OPCUAServer({
     host: '127.0.0.1', hostname: 'localhost', port, serverCertificateManager: certificates, allowAnonymous: true,
-    securityPolicies: ['None', 'Basic256Sha256', 'Aes256_Sha256_RsaPss'].map((name) => opcua.SecurityPolicy[name]),
-    securityModes: [opcua.MessageSecurityMode.None, opcua.MessageSecurityMode.SignAndEncrypt],
-    userManager: { isValidUser: (user, password) => user === 'op' && password === 's3cret' },
+    userCertificateManager: users,
+    securityPolicies: policies.split(',').map((name) => opcua.SecurityPolicy[name]),
+    securityModes: modes.split(',').map((name) => opcua.MessageSecurityMode[name]),
+    userManager: { isValidUser: (user, password) => isValidUser(folder, user, password) },
+    ...(options.cert ? { certificateFile: options.cert, privateKeyFile: options.key } : {}),
   });
   await server.initialize();
   const namespace = server.engine.addressSpace.getOwnNamespace();
@@ -31,7 +48,9 @@ async function main(port, folder, mode) {
     flow.setValueFromSource({ dataType: 'Double', value }, opcua.StatusCodes.Good, new Date());
   }, 50);
   await server.start();
-  process.stdout.write(`${JSON.stringify({ namespace: namespace.index })}\n`);
+  const certificate = fs.readFileSync(server.certificateFile, 'utf8');
+  process.stdout.write(`${JSON.stringify({ namespace: namespace.index, certificate })}\n`);
 }
 
-main(Number(process.argv[2]), process.argv[3], process.argv[4]);
+const options = Object.fromEntries(process.argv.slice(5).map((option) => option.split('=')));
+main(Number(process.argv[2]), process.argv[3], process.argv[4], options);

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from asyncua import Client
@@ -23,6 +24,7 @@ from edge_agent.core.tags import KeepAlive, Scan
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.opcua.addresses import resolve
 from edge_agent.drivers.opcua.client import translated
+from edge_agent.drivers.opcua.identity import Secured
 from edge_agent.drivers.opcua.node_states import NodeStates
 from edge_agent.drivers.opcua.session import connect, disconnect, new_client
 from edge_agent.drivers.opcua.settings import OpcUaSettings
@@ -49,6 +51,7 @@ class OpcUaDriver:
         self._values = Values(settings, clock)
         self._states = NodeStates(settings, self._values, clock)
         self._client: Client | None = None
+        self._secured = Secured()
         self._subscription: Subscription | None = None
         self._silent_after_s = settings.silent_after_s
         self._channel = self._new_channel()
@@ -61,7 +64,7 @@ class OpcUaDriver:
         is_open = False
         try:
             with translated(self.name, self._settings.endpoint):
-                await connect(client, self._settings)
+                self._secured = await connect(client, self._settings, self._now())
                 self._subscription = subscription = await create_subscription(client, self._settings, self._on_publish)
                 # A server may insist on rarer keep-alives than we asked for; its silence is then longer.
                 self._silent_after_s = max(self._settings.silent_after_s, 2 * subscription.keep_alive_s)
@@ -107,12 +110,15 @@ class OpcUaDriver:
             await disconnect(client, self.name)
 
     def report(self) -> SourceReport:
-        """Return the nodes the server refuses."""
-        return SourceReport(self._states.reports())
+        """Return the nodes the server refuses, and the certificates that end soon."""
+        return SourceReport(self._states.reports(), self._secured.problems(self._now()))
 
     def stats(self) -> ChannelStats:
         """Return the figures of the hand-over; `dropped_total` counts notifications since the last `open`."""
         return self._channel.stats()
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.to_utc(self._clock.now_ns()) / 1e9, UTC)
 
     def _new_channel(self) -> Channel[Notification | Lost]:
         return Channel(f"{self.name}.hand-over", capacity=HAND_OVER_CAPACITY, when_full=WhenFull.DROP_OLDEST)

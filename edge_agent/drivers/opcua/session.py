@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Final
 
 from asyncua import Client
 
 from edge_agent.core.cancellation import check_cancelled
-from edge_agent.drivers.opcua.client import apply_identity, bound_messages
+from edge_agent.drivers.opcua.client import bound_messages
+from edge_agent.drivers.opcua.identity import Secured
+from edge_agent.drivers.opcua.secure import connect_securely
 from edge_agent.drivers.opcua.settings import OpcUaSettings
 
 ANSWER_TIMEOUT_S: Final = 5.0  # for one request; a healthy server answers within tens of milliseconds
@@ -34,11 +37,14 @@ def new_client(settings: OpcUaSettings, on_lost: Callable[[Exception], Awaitable
     return client
 
 
-async def connect(client: Client, settings: OpcUaSettings) -> None:
-    """Open the channel and the session, as who the settings say. Raise the library's errors."""
-    await apply_identity(client, settings)
-    await client.connect(auto_reconnect=False)
+async def connect(client: Client, settings: OpcUaSettings, now: datetime) -> Secured:
+    """Open the channel and the session, as who the settings say; the certificates in use.
+
+    Raise DeviceRejectedError and the library's errors.
+    """
+    secured = await connect_securely(client, settings, now)
     check_cancelled()
+    return secured
 
 
 async def disconnect(client: Client, name: str) -> None:
