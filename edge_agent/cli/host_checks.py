@@ -145,6 +145,11 @@ def check_agent(settings: Settings) -> Check:
     return Check("agent", Result.OK, f"runs, {document.get('state')}: {document.get('summary')}")
 
 
+def check_sources(settings: Settings) -> list[Check]:
+    """Return what the sources' settings permit and is dangerous all the same; no device is asked."""
+    return [Check("sources", Result.WARNING, what, do) for source in settings.sources for what, do in source.warnings]
+
+
 def check_models(settings: Settings) -> list[Check]:
     """Return whether the bundles that sources and tag models name are in their folder; none is loaded."""
     # Imported here: the other checks need nothing of it.

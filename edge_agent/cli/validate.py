@@ -30,6 +30,7 @@ def validate_file(file: Path | None, *, as_json: bool) -> int:
         _check_files(settings)
         _check_indicators(settings)
         warnings = _unusable(settings.central) + _unusable_drivers(settings)
+        warnings += [warning for source in settings.sources for warning in source.warnings]
     except ConfigurationError as exc:
         if not as_json:
             raise

@@ -223,6 +223,7 @@ def _name_of(promised: Any) -> str:
 
 
 _ASKED_FOR: Final[Mapping[str, Any]] = {
-    "all_tags": (TagSettings,), "row_prefixes": (str,), "signal_unit": str, "is_sound": bool, "is_recording": bool,
+    "all_tags": (TagSettings,), "row_prefixes": (str,), "warnings": (tuple,), "signal_unit": str,
+    "is_sound": bool, "is_recording": bool,
 }  # fmt: skip
 """What the agent reads of any source's settings; (kind,) is a tuple of those."""

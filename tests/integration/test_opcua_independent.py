@@ -5,39 +5,37 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edge_agent.core.clock import SystemClock
 from edge_agent.core.gaps import Gap
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Scan
+from edge_agent.drivers.opcua.certificates import read_certificate
 from edge_agent.drivers.opcua.driver import OpcUaDriver
 from edge_agent.drivers.opcua.settings import OpcUaSettings
 from edge_agent.errors import DeviceRejectedError
 from tests.contract.check_driver import CHECKS
 from tests.peers.processes import PEERS, child, first_line, node_opcua_environment
 from tests.peers.relay import Relay, relay_to
+from tests.support.opcua_pki import make_pair
 from tests.support.sockets import free_port
 
 DEADLINE_S = 15.0
-APPLICATION_URI = "urn:smart-maintenance-edge:test"
 
 
 @dataclass(frozen=True)
 class Server:
     port: int
     namespace: int
+    fingerprint: str
 
     def driver(self, port: int | None = None, **more) -> OpcUaDriver:
         settings = {
             "type": "opcua", "name": "pump", "endpoint": f"opc.tcp://127.0.0.1:{port or self.port}",
-            "allow_plaintext": True, "silent_after_s": 1.5, "publishing_interval_ms": 50, "sampling_interval_ms": 50,
+            "allow_plaintext": True, "server_fingerprint": self.fingerprint,
+            "silent_after_s": 1.5, "publishing_interval_ms": 50, "sampling_interval_ms": 50,
             "nodes": [
                 {"name": f"p.{name.lower()}", "unit": "", "node_id": f"ns={self.namespace};s={name}"}
                 for name in ("Flow", "Failed", "Nowhere")
@@ -51,37 +49,14 @@ def server(request, tmp_path_factory):
     port, folder = free_port(), tmp_path_factory.mktemp(f"node_opcua_{request.param}")
     command = ["node", str(PEERS / "opcua_server.js"), str(port), str(folder), request.param]
     with child(command, node_opcua_environment(request)) as process:
-        yield Server(port, json.loads(first_line(process))["namespace"])
+        said = json.loads(first_line(process))
+        yield Server(port, said["namespace"], read_certificate(said["certificate"].encode()).fingerprint)
 
 
 @pytest.fixture(scope="module")
 def identity(tmp_path_factory) -> dict[str, str]:
     """A self-signed client certificate as the settings name it."""
-    folder = tmp_path_factory.mktemp("identity")
-    key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "edge-agent test")])
-    alternative = [x509.UniformResourceIdentifier(APPLICATION_URI), x509.DNSName("localhost")]
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(alternative), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.KeyUsage(True, True, True, True, False, False, False, False, False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return {"certificate_file": str(folder / "cert.pem"), "private_key_file": str(folder / "key.pem")}
+    return make_pair(tmp_path_factory.mktemp("identity"), "gateway", uri="urn:smart-maintenance-edge:test").own_settings
 
 
 @pytest.fixture

@@ -209,10 +209,11 @@ def _compare(endpoints: Any, settings: OpcUaConnectionSettings, server: Certific
     """Raise DeviceRejectedError when the session names another certificate for our endpoint than the one we trust."""
     wanted = (POLICIES[settings.security].URI, MODES[settings.security_mode])
     for endpoint in endpoints:
-        if (endpoint.SecurityPolicyUri, endpoint.SecurityMode) != wanted:
+        # The standard lets a server leave the certificate out here: the channel has proved it.
+        if (endpoint.SecurityPolicyUri, endpoint.SecurityMode) != wanted or not endpoint.ServerCertificate:
             continue
         with contextlib.suppress(CertificateError):
-            if read_certificate(bytes(endpoint.ServerCertificate or b"")).fingerprint == server.fingerprint:
+            if read_certificate(bytes(endpoint.ServerCertificate)).fingerprint == server.fingerprint:
                 continue
         raise DeviceRejectedError(
             f"{settings.name}: {settings.endpoint} names another certificate in its session than at its endpoint",

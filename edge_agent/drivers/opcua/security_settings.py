@@ -21,7 +21,7 @@ class OpcUaConnectionSettings(TagSourceSettings):
 
     endpoint: str = Field(pattern=r"^opc\.tcp://[^\s]+$", description="For example opc.tcp://10.0.4.20:4840/plant.")
     security: Literal["none", "basic256sha256", "aes128_sha256_rsaoaep", "aes256_sha256_rsapss"] = Field(
-        "none", description="Security policy; another one than none needs the server to be trusted (docs/OPCUA.md)."
+        "none", description="Security policy; another one than none needs the server to be trusted."
     )
     security_mode: Literal["sign", "sign_and_encrypt"] = Field(
         "sign_and_encrypt", description='With "sign" others may read along; not with security = "none".'

@@ -1,0 +1,229 @@
+"""Whom the OPC UA driver takes for its server, and what leaves the box before that: against node-opcua."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from edge_agent.core.clock import SystemClock
+from edge_agent.core.tags import Scan
+from edge_agent.drivers.opcua.certificates import read_certificate
+from edge_agent.drivers.opcua.driver import OpcUaDriver
+from edge_agent.drivers.opcua.settings import OpcUaSettings
+from edge_agent.drivers.opcua.trust import TrustRules, confirm
+from edge_agent.errors import DeviceRejectedError
+from tests.peers.processes import PEERS, child, first_line, node_opcua_environment
+from tests.support.opcua_pki import Pair, make_pair
+from tests.support.sockets import free_port
+
+DEADLINE_S = 15.0
+SECURED = ("basic256sha256", "aes128_sha256_rsaoaep", "aes256_sha256_rsapss")
+
+
+@dataclass(frozen=True)
+class Server:
+    port: int
+    folder: Path
+    pem: str
+
+    @property
+    def endpoint(self) -> str:
+        return f"opc.tcp://127.0.0.1:{self.port}"
+
+    @property
+    def fingerprint(self) -> str:
+        return read_certificate(self.pem.encode()).fingerprint
+
+    @property
+    def logins(self) -> list[list[str]]:
+        """What it was told at sign-ins: users and passwords."""
+        with contextlib.suppress(FileNotFoundError):
+            return [json.loads(line) for line in (self.folder / "logins").read_text().splitlines()]
+        return []
+
+
+@contextlib.contextmanager
+def running(request: pytest.FixtureRequest, folder: Path, *options: str, port: int | None = None) -> Iterator[Server]:
+    port = port or free_port()
+    folder.mkdir(exist_ok=True)
+    command = ["node", str(PEERS / "opcua_server.js"), str(port), str(folder), "open", *options]
+    with child(command, node_opcua_environment(request)) as process:
+        yield Server(port, folder, json.loads(first_line(process))["certificate"])
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("pki")
+
+
+@pytest.fixture(scope="module")
+def genuine(pki) -> Pair:
+    return make_pair(pki, "genuine", key=1)
+
+
+@pytest.fixture(scope="module")
+def server(request, pki, genuine) -> Iterator[Server]:
+    with running(request, pki / "server", f"cert={genuine.certificate_file}", f"key={genuine.key_file}") as server:
+        yield server
+
+
+@pytest.fixture
+def password(tmp_path) -> Path:
+    path = tmp_path / "password"
+    path.write_text("s3cret\n")
+    return path
+
+
+@pytest.fixture
+def trust_dir(tmp_path) -> Path:
+    return tmp_path / "opcua"
+
+
+def driver_of(server: Server, **more: object) -> OpcUaDriver:
+    settings = {
+        "type": "opcua", "name": "pump", "endpoint": server.endpoint, "security": "basic256sha256",
+        "silent_after_s": 5.0, "publishing_interval_ms": 50, "sampling_interval_ms": 50,
+        "nodes": [{"name": "p.flow", "unit": "", "node_id": "ns=1;s=Flow"}],
+    }  # fmt: skip
+    return OpcUaDriver(OpcUaSettings.model_validate(settings | more), SystemClock())
+
+
+async def first_value(driver: OpcUaDriver) -> float | None:
+    async with asyncio.timeout(DEADLINE_S):
+        await driver.open()
+        try:
+            async for item in driver.stream():
+                if isinstance(item, Scan):
+                    return item.readings[0].value
+        finally:
+            await driver.close()
+    raise AssertionError("it ended without a value")
+
+
+async def refusal(driver: OpcUaDriver) -> DeviceRejectedError:
+    async with asyncio.timeout(DEADLINE_S):
+        with pytest.raises(DeviceRejectedError) as caught:
+            await driver.open()
+    return caught.value
+
+
+def confirmed(server: Server, pair: Pair, folder: Path) -> None:
+    certificate = read_certificate(pair.der)
+    confirm(certificate, TrustRules(server.endpoint, folder=folder), by="a test", now=datetime.now(UTC))
+
+
+@pytest.mark.parametrize("security", SECURED)
+@pytest.mark.parametrize("mode", ["sign", "sign_and_encrypt"])
+async def test_every_policy_and_mode_gives_values(server, trust_dir, password, security, mode):
+    driver = driver_of(
+        server, security=security, security_mode=mode, trust_dir=trust_dir, server_fingerprint=server.fingerprint,
+        username="op", password_file=password,
+    )  # fmt: skip
+    assert await first_value(driver) is not None
+    assert (trust_dir / "own" / "key-and-certificate.pem").stat().st_mode & 0o777 == 0o600
+    assert driver.report().problems == ()
+
+
+async def test_a_user_signs_in_with_a_certificate(server, trust_dir, tmp_path):
+    user = make_pair(tmp_path, "anna", key=2, uri="urn:test:anna")
+    driver = driver_of(
+        server, trust_dir=trust_dir, server_fingerprint=server.fingerprint,
+        user_certificate_file=user.certificate_file, user_private_key_file=user.key_file,
+    )  # fmt: skip
+    assert await first_value(driver) is not None
+
+
+async def test_a_server_nobody_has_confirmed_is_refused_with_the_command(server, trust_dir, password):
+    before = len(server.logins)
+    found = await refusal(driver_of(server, trust_dir=trust_dir, username="op", password_file=password))
+    assert "nobody has confirmed" in found.message
+    assert f"edge-agent probe opcua {server.endpoint} --trust" in (found.hint or "")
+    assert server.fingerprint in (found.hint or "")
+    assert len(server.logins) == before
+
+
+async def test_a_confirmed_server_is_taken_until_its_certificate_changes(
+    request, server, genuine, trust_dir, password, tmp_path
+):
+    confirmed(server, genuine, trust_dir)
+    user = {"trust_dir": trust_dir, "username": "op", "password_file": password}
+    assert await first_value(driver_of(server, **user)) is not None
+    impostor = make_pair(tmp_path, "genuine", key=3)  # the same name, another key
+    options = (f"cert={impostor.certificate_file}", f"key={impostor.key_file}")
+    with running(request, tmp_path / "impostor", *options) as other:
+        confirmed(other, genuine, trust_dir)  # what was confirmed for this address, before somebody took it
+        found = await refusal(driver_of(other, **user))
+        assert "has changed" in found.message
+        assert genuine.fingerprint in found.message
+        assert impostor.fingerprint in found.message
+        pinned = await refusal(driver_of(other, **user, server_fingerprint=genuine.fingerprint))
+        assert "another one" in pinned.message
+        plain = await refusal(driver_of(other, **user, security="none", allow_plaintext=True))
+        assert "has changed" in plain.message
+        assert other.logins == []
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ({"days": (-30, -2)}, "expired"),
+        ({"days": (2, 30)}, "valid only from"),
+        ({"hosts": ("other.example", "192.0.2.7")}, "made out to other.example, 192.0.2.7, not to 127.0.0.1"),
+    ],
+    ids=["expired", "not-yet-valid", "other-host"],
+)
+async def test_a_bad_certificate_is_refused_though_it_is_pinned(request, tmp_path, trust_dir, password, made, said):
+    bad = make_pair(tmp_path, "bad", key=1, **made)
+    with running(request, tmp_path / "s", f"cert={bad.certificate_file}", f"key={bad.key_file}") as server:
+        user = {"username": "op", "password_file": password}
+        pinned = {"trust_dir": trust_dir, "server_fingerprint": bad.fingerprint}
+        found = await refusal(driver_of(server, **user, **pinned))
+        assert said in found.message
+        assert server.logins == []
+        if "hosts" in made:
+            assert await first_value(driver_of(server, **user, **pinned, allow_other_host=True)) is not None
+
+
+async def test_a_ca_vouches_for_its_servers_and_for_nobody_elses(request, tmp_path, trust_dir):
+    ca = make_pair(tmp_path, "plant-ca", key=4, is_authority=True, uri=None, hosts=())
+    other = make_pair(tmp_path, "other-ca", key=5, is_authority=True, uri=None, hosts=())
+    signed = make_pair(tmp_path, "signed", key=1, issuer=ca)
+    with running(request, tmp_path / "s", f"cert={signed.certificate_file}", f"key={signed.key_file}") as server:
+        assert await first_value(driver_of(server, trust_dir=trust_dir, ca_file=ca.certificate_file)) is not None
+        found = await refusal(driver_of(server, trust_dir=trust_dir, ca_file=other.certificate_file))
+        assert "by nobody in" in found.message
+
+
+async def test_an_offer_without_our_policy_is_refused_and_not_followed(request, tmp_path, genuine, trust_dir, password):
+    """Somebody in between who leaves only the unsecured endpoints gets no password."""
+    options = (f"cert={genuine.certificate_file}", f"key={genuine.key_file}", "policies=None", "modes=None")
+    with running(request, tmp_path / "s", *options) as server:
+        pinned = {"trust_dir": trust_dir, "server_fingerprint": genuine.fingerprint}
+        found = await refusal(driver_of(server, **pinned, username="op", password_file=password))
+        assert "does not offer" in found.message
+        assert "none None" in found.message
+        assert server.logins == []
+
+
+async def test_our_own_expired_certificate_is_said_before_anybody_is_asked(server, tmp_path, trust_dir):
+    old = make_pair(tmp_path, "gateway", key=2, days=(-30, -1), uri="urn:test:gateway")
+    found = await refusal(driver_of(server, trust_dir=trust_dir, **old.own_settings))
+    assert "this gateway's own certificate" in found.message
+    assert "expired" in found.message
+    assert "--make-certificate" in (found.hint or "")
+
+
+async def test_certificates_that_end_soon_are_foretold(server, tmp_path, trust_dir):
+    soon = make_pair(tmp_path, "gateway", key=2, days=(-300, 20), uri="urn:test:gateway")
+    driver = driver_of(server, trust_dir=trust_dir, server_fingerprint=server.fingerprint, **soon.own_settings)
+    assert await first_value(driver) is not None
+    (problem,) = driver.report().problems
+    assert "this gateway's own certificate is valid only until" in problem.what
+    assert problem.since_ns is not None
