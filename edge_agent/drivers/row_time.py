@@ -1,0 +1,232 @@
+"""Which clock a row's time is of: the value's source, the server it came through, or this gateway.
+
+Shared by the drivers of sources that send times. Constraints
+- A clock is believed when its time moves with the value and stands within a bound of the time of receipt; the next
+  clock is asked otherwise, and this gateway's last. So no value is kept back for its time.
+- The times given to one tag only ever grow. Values that came together with one time are a microsecond apart, in order.
+- What a device's clock is off by is measured, and is never called this gateway's.
+
+All times are ns since the epoch on the agent's clock. Pure. Decision 32 says why.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import median
+from typing import Final, Literal
+
+from edge_agent.drivers.report import SourceProblem
+
+TimeChoice = Literal["auto", "source", "server", "gateway"]
+"""A site's word for whose time a row has; "auto" asks source, server and gateway in this order."""
+
+TIME_BOUND_S: Final = 300.0
+"""What is older than this is not told late, it is told by a wrong clock, or happened long ago."""
+AHEAD_S: Final = 5.0
+"""A value is not received before it happened: of a clock that nobody chose, only the jitter of time services is taken."""
+SKEW_BOUND_S: Final = 60.0
+"""A skew above this is a problem: rows of two devices can no longer be laid beside each other."""
+
+_STEP_NS: Final = 1_000  # rows are keyed by microseconds
+_NEWEST: Final = 51  # so many skews; a majority of them outlasts a clock that jumps
+_NAMED: Final = 3
+
+
+class TimeOf(StrEnum):
+    """Whose clock gave a time."""
+
+    SOURCE = "source"
+    SERVER = "server"
+    GATEWAY = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A row's time. `detail` is why the clock that was asked first is not believed; empty when it is.
+
+    `is_ahead`: it is later than the value came, by more than clocks that are kept differ. Rows only go forward.
+    """
+
+    time_ns: int
+    of: TimeOf
+    detail: str = ""
+    is_ahead: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A value with the times it came with; None is one that was not sent. `content` is the value with its status."""
+
+    content: object
+    received_ns: int
+    source_ns: int | None = None
+    server_ns: int | None = None
+
+    def by(self, clock: TimeOf) -> int | None:
+        """Return the time of one of the device's clocks."""
+        return self.source_ns if clock is TimeOf.SOURCE else self.server_ns
+
+
+_ASKED: Final[dict[TimeChoice, tuple[TimeOf, ...]]] = {
+    "auto": (TimeOf.SOURCE, TimeOf.SERVER),
+    "source": (TimeOf.SOURCE,),
+    "server": (TimeOf.SERVER,),
+    "gateway": (),
+}
+
+
+class RowTimes:
+    """The times of one source's rows. `choices` holds by tag what a site chose for it in place of `choice`.
+
+    `whose` is what a person calls the device: "the server". `late_s` is how late a value may come and still be new.
+    """
+
+    def __init__(
+        self,
+        *,
+        choice: TimeChoice = "auto",
+        choices: Mapping[str, TimeChoice] | None = None,
+        bound_s: float = TIME_BOUND_S,
+        late_s: float = 0.0,
+        whose: str = "the server",
+    ) -> None:
+        self._choice = choice
+        self._choices = choices or {}
+        self._bound_ns = round(bound_s * 1e9)
+        self._skew_bound_s = SKEW_BOUND_S + late_s
+        self._whose = whose
+        self._last: dict[str, tuple[Arrival, Stamp]] = {}
+        self._off: dict[str, _Off] = {}
+        self._of_values: deque[int] = deque(maxlen=_NEWEST)
+        self._of_messages: deque[int] = deque(maxlen=_NEWEST)
+        self._skewed_since_ns: int | None = None
+
+    def stamp(self, tag: str, arrival: Arrival) -> Stamp:
+        """Return the time of a value's row: later than that of the value before."""
+        before = self._last.get(tag)
+        self._measure(arrival, before)
+        stamp = self._stamp(tag, arrival, before)
+        self._last[tag] = arrival, stamp
+        return stamp
+
+    def take_message_time(self, sent_ns: int | None, received_ns: int) -> None:
+        """Take when the device says it sent a message: its clock, also where no value moves."""
+        if sent_ns is not None:
+            self._of_messages.append(sent_ns - received_ns)
+            self._watch(received_ns)
+
+    def skew_s(self) -> float | None:
+        """Return the device's clock minus this gateway's: the median of the newest; None while nothing was heard."""
+        newest = self._of_values or self._of_messages
+        return round(median(newest) / 1e9, 3) if newest else None
+
+    def problems(self) -> tuple[SourceProblem, ...]:
+        """Return what is wrong with the device's times, for a person."""
+        skew_s = self.skew_s()
+        if self._skewed_since_ns is not None and skew_s is not None:
+            return (self._skew_problem(skew_s, self._skewed_since_ns),)
+        return (self._off_problem(),) if self._off else ()
+
+    def _stamp(self, tag: str, arrival: Arrival, before: tuple[Arrival, Stamp] | None) -> Stamp:
+        choice = self._choices.get(tag, self._choice)
+        detail = ""
+        for clock in _ASKED[choice]:
+            at_ns = arrival.by(clock)
+            if at_ns is None:
+                continue
+            was_off = self._off_by(at_ns, arrival, choice)
+            if clock is _ASKED[choice][0]:
+                self._note_off(tag, arrival, at_ns, was_off, before)
+            why_not = f"is {was_off}" if was_off else self._why_not(clock, at_ns, arrival, before)
+            if why_not is None:
+                return _stamp(before, at_ns, clock, detail, arrival)
+            detail = detail or (f"the {clock.value}'s time {why_not}" if why_not else "")
+        return _stamp(before, arrival.received_ns, TimeOf.GATEWAY, detail, arrival)
+
+    def _off_by(self, at_ns: int, arrival: Arrival, choice: TimeChoice) -> str:
+        """Return how far a time is outside the bound, in words; empty when it is inside."""
+        ahead_ns = at_ns - arrival.received_ns
+        ahead_bound_ns = min(self._bound_ns, round(AHEAD_S * 1e9)) if choice == "auto" else self._bound_ns
+        return "" if -self._bound_ns <= ahead_ns <= ahead_bound_ns else offset_in_words(ahead_ns / 1e9)
+
+    def _why_not(
+        self, clock: TimeOf, at_ns: int, arrival: Arrival, before: tuple[Arrival, Stamp] | None
+    ) -> str | None:
+        """Return why a time within the bound is not this value's; empty for a value that is not new, None if it is."""
+        if before is None:
+            return None
+        last, stamp = before
+        if at_ns == last.by(clock):
+            if last.received_ns == arrival.received_ns and stamp.of is clock:
+                return None
+            return "" if last.content == arrival.content else "does not move with the value"
+        if at_ns <= stamp.time_ns:
+            return f"went back by {duration_in_words((stamp.time_ns - at_ns) / 1e9)}"
+        return None
+
+    def _measure(self, arrival: Arrival, before: tuple[Arrival, Stamp] | None) -> None:
+        """Take the skew of a value that changed just now, by the first of its clocks that moved with it."""
+        if before is None:
+            return
+        for clock in (TimeOf.SOURCE, TimeOf.SERVER):
+            at_ns = arrival.by(clock)
+            if at_ns is not None and at_ns != before[0].by(clock):
+                self._of_values.append(at_ns - arrival.received_ns)
+                return self._watch(arrival.received_ns)
+
+    def _watch(self, at_ns: int) -> None:
+        skew_s = self.skew_s() or 0.0
+        if abs(skew_s) <= self._skew_bound_s:
+            self._skewed_since_ns = None
+        elif self._skewed_since_ns is None:
+            self._skewed_since_ns = at_ns
+
+    def _note_off(
+        self, tag: str, arrival: Arrival, at_ns: int, words: str, before: tuple[Arrival, Stamp] | None
+    ) -> None:
+        """Remember which tags have times that move and are not believed; an old value that stands is none."""
+        if not words:
+            self._off.pop(tag, None)
+        elif tag in self._off:
+            self._off[tag] = _Off(words, self._off[tag].since_ns)
+        elif before is not None and before[0].by(TimeOf.SOURCE) != at_ns:
+            self._off[tag] = _Off(words, arrival.received_ns)
+
+    def _skew_problem(self, skew_s: float, since_ns: int) -> SourceProblem:
+        theirs = f"; {len(self._off)} of its tags have another clock's time" if self._off else ""
+        what = f"the clock of {self._whose} is {offset_in_words(skew_s)} of this gateway's{theirs}"
+        return SourceProblem(what, since_ns, f"set the clock of {self._whose}, or give it a time server (NTP)")
+
+    def _off_problem(self) -> SourceProblem:
+        named = ", ".join(f"{tag} ({off.words})" for tag, off in list(self._off.items())[:_NAMED])
+        what = f"the times that {self._whose} gives {len(self._off)} of its tags are not used: first {named}"
+        do = f'set the clock behind {self._whose}; time = "gateway" in the site\'s file takes none of its times'
+        return SourceProblem(what, min(off.since_ns for off in self._off.values()), do)
+
+
+@dataclass(frozen=True, slots=True)
+class _Off:
+    words: str
+    since_ns: int
+
+
+def offset_in_words(ahead_s: float) -> str:
+    """Return "3 h ahead" or "30 days behind"."""
+    return f"{duration_in_words(abs(ahead_s))} {'ahead' if ahead_s > 0 else 'behind'}"
+
+
+def duration_in_words(seconds: float) -> str:
+    """Return a duration in its largest unit, "3 h": how far a clock is off, not a measurement."""
+    for unit_s, unit in ((31_557_600, "years"), (86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds * 1e3:.0f} ms"
+
+
+def _stamp(before: tuple[Arrival, Stamp] | None, at_ns: int, of: TimeOf, detail: str, arrival: Arrival) -> Stamp:
+    """Return this time, or the smallest that is later than that of the value before."""
+    time_ns = at_ns if before is None else max(at_ns, before[1].time_ns + _STEP_NS)
+    return Stamp(time_ns, of, detail, is_ahead=time_ns - arrival.received_ns > AHEAD_S * 1e9)
