@@ -26,7 +26,7 @@ TimeChoice = Literal["auto", "source", "server", "gateway"]
 TIME_BOUND_S: Final = 300.0
 """What is older than this is not told late, it is told by a wrong clock, or happened long ago."""
 AHEAD_S: Final = 5.0
-"""A value is not received before it happened: of a clock that nobody chose, only the jitter of time services is taken."""
+"""A value is not received before it happened: only what time services leave is taken of a clock that nobody chose."""
 SKEW_BOUND_S: Final = 60.0
 """A skew above this is a problem: rows of two devices can no longer be laid beside each other."""
 
@@ -152,9 +152,7 @@ class RowTimes:
         ahead_bound_ns = min(self._bound_ns, round(AHEAD_S * 1e9)) if choice == "auto" else self._bound_ns
         return "" if -self._bound_ns <= ahead_ns <= ahead_bound_ns else offset_in_words(ahead_ns / 1e9)
 
-    def _why_not(
-        self, clock: TimeOf, at_ns: int, arrival: Arrival, before: tuple[Arrival, Stamp] | None
-    ) -> str | None:
+    def _why_not(self, clock: TimeOf, at_ns: int, arrival: Arrival, before: tuple[Arrival, Stamp] | None) -> str | None:
         """Return why a time within the bound is not this value's; empty for a value that is not new, None if it is."""
         if before is None:
             return None
@@ -175,7 +173,8 @@ class RowTimes:
             at_ns = arrival.by(clock)
             if at_ns is not None and at_ns != before[0].by(clock):
                 self._of_values.append(at_ns - arrival.received_ns)
-                return self._watch(arrival.received_ns)
+                self._watch(arrival.received_ns)
+                return
 
     def _watch(self, at_ns: int) -> None:
         skew_s = self.skew_s() or 0.0

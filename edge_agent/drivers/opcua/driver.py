@@ -110,8 +110,10 @@ class OpcUaDriver:
             await disconnect(client, self.name)
 
     def report(self) -> SourceReport:
-        """Return the nodes the server refuses, and the certificates that end soon."""
-        return SourceReport(self._states.reports(), self._secured.problems(self._now()))
+        """Return the nodes the server refuses, the certificates that end soon, and how the server's clock is."""
+        times = self._values.times
+        problems = (*self._secured.problems(self._now()), *times.problems())
+        return SourceReport(self._states.reports(), problems, times.skew_s())
 
     def stats(self) -> ChannelStats:
         """Return the figures of the hand-over; `dropped_total` counts notifications since the last `open`."""
@@ -162,6 +164,7 @@ class OpcUaDriver:
         """Take what the library brings: called for every publish answer, keep-alives too."""
         if self._subscription is not None:
             message, now_ns = result.NotificationMessage, self._clock.now_ns()
+            self._values.take_publish_time(message.PublishTime, now_ns)
             await self._channel.send(self._subscription.notification(message, now_ns, len(self._settings.nodes)))
 
     async def _on_lost(self, cause: Exception) -> None:

@@ -6,13 +6,13 @@ bad. A BAD reading has no value, whatever the server sent along. Pure: knows no 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Tag
+from edge_agent.drivers.opcua.number import Number
+from edge_agent.drivers.row_time import Stamp, TimeOf
 
 _SEVERITY_SHIFT: Final = 30
 _SEVERITIES: Final = (Quality.GOOD, Quality.UNCERTAIN, Quality.BAD, Quality.BAD)
@@ -23,8 +23,7 @@ _INFO_TYPE_DATA_VALUE: Final = 0x0400
 _OVERFLOW_BIT: Final = 0x0080
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_EARLIEST: Final = datetime(2010, 1, 1, tzinfo=UTC)
-"""Clocks that were never set start in 1601, 1970, 1990 or 2000: such a timestamp says nothing."""
+_ZERO: Final = datetime(1601, 1, 1, tzinfo=UTC)
 
 
 class SequenceWatch:
@@ -40,29 +39,25 @@ class SequenceWatch:
 
 
 def to_reading(
-    tag: Tag,
-    *,
-    value: object,
-    status_code: int,
-    status_name: str,
-    source_time: datetime | None,
-    received_time_ns: int,
-    of_utc: Callable[[int], int | None] = lambda utc_ns: utc_ns,
+    tag: Tag, *, number: Number, status_code: int, status_name: str, stamp: Stamp, received_time_ns: int
 ) -> Reading:
-    """Return the reading; `status` keeps the server's code and name, or says why the value is no number.
-
-    `of_utc` gives the server's time on our clock; None while nobody knows how far ours is off.
-    """
+    """Return the reading; `status` keeps the server's code and name, and says what is wrong with value or time."""
     quality = quality_of(status_code)
     status = f"0x{status_code:08X} {status_name}"
-    number: float | None = None
-    if quality is not Quality.BAD:
-        number = _number(value)
-        if number is None:
-            quality = Quality.BAD
-            status += f", but the value is {_described(value)}, not a finite number"
-    source_ns = source_time_ns(source_time)
-    return Reading(tag, number, quality, None if source_ns is None else of_utc(source_ns), received_time_ns, status)
+    value = number.value
+    if quality is Quality.BAD:
+        value = None
+    elif value is None:
+        quality = Quality.BAD
+        status += f", but {number.detail}"
+    else:
+        if not number.is_exact or stamp.is_ahead:
+            quality = Quality.UNCERTAIN
+        status += f"; {number.detail}" if number.detail else ""
+    if stamp.detail:
+        status += f"; {stamp.detail}: the row has the {stamp.of.value}'s"
+    source_time_ns = None if stamp.of is TimeOf.GATEWAY else stamp.time_ns
+    return Reading(tag, value, quality, source_time_ns, received_time_ns, status)
 
 
 def quality_of(status_code: int) -> Quality:
@@ -75,27 +70,12 @@ def says_overflow(status_code: int) -> bool:
     return status_code & _INFO_TYPE_MASK == _INFO_TYPE_DATA_VALUE and bool(status_code & _OVERFLOW_BIT)
 
 
-def source_time_ns(source_time: datetime | None) -> int | None:
-    """Return UTC, ns since the epoch; None when the server gives none, or one its clock was never set to.
+def utc_ns(time: datetime | None) -> int | None:
+    """Return UTC, ns since the epoch; None when the server gives none.
 
-    A naive datetime is UTC, as everything in OPC UA.
+    A naive datetime is UTC, as everything in OPC UA. Its zero, the year 1601, is how a server says that it has none.
     """
-    if source_time is None:
+    if time is None:
         return None
-    aware = source_time.replace(tzinfo=UTC) if source_time.tzinfo is None else source_time
-    if aware < _EARLIEST:
-        return None
-    return (aware - _EPOCH) // timedelta(microseconds=1) * 1_000
-
-
-def _number(value: object) -> float | None:
-    if not isinstance(value, (bool, int, float)):
-        return None
-    number = float(value)
-    return number if math.isfinite(number) else None
-
-
-def _described(value: object) -> str:
-    if value is None:
-        return "empty"
-    return str(value) if isinstance(value, float) else f"a {type(value).__name__}"
+    aware = time.replace(tzinfo=UTC) if time.tzinfo is None else time
+    return None if aware <= _ZERO else (aware - _EPOCH) // timedelta(microseconds=1) * 1_000

@@ -73,9 +73,9 @@ class NodeStates:
 
     def _refusal_gap(self, handle: int, reason: str) -> Gap:
         now_ns, name = self._clock.now_ns(), self._values.tags[handle].name
-        node_id = self._settings.nodes[handle].node_id
+        node_id = self._settings.nodes[handle].address
         detail = f'{self._settings.name} has no usable node "{node_id}" for {name}: {reason}'
         return Gap(name, GapCause.DEVICE_REJECTED, now_ns, now_ns, detail)
 
     def _refusal(self, handle: int, reason: str) -> str:
-        return f'the server has no usable node "{self._settings.nodes[handle].node_id}": {reason}'
+        return f'the server has no usable node "{self._settings.nodes[handle].address}": {reason}'

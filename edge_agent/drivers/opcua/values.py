@@ -9,8 +9,10 @@ from asyncua import ua
 
 from edge_agent.core.clock import Clock
 from edge_agent.core.tags import Reading, Tag
-from edge_agent.drivers.opcua.mapping import to_reading
+from edge_agent.drivers.opcua.mapping import to_reading, utc_ns
+from edge_agent.drivers.opcua.number import Number, number_in
 from edge_agent.drivers.opcua.settings import OpcUaSettings
+from edge_agent.drivers.row_time import Arrival, RowTimes
 
 _CODE_MASK: Final = 0xFFFF0000  # without the flag bits
 
@@ -20,21 +22,46 @@ class Values:
 
     def __init__(self, settings: OpcUaSettings, clock: Clock) -> None:
         self.tags = tuple(Tag(node.name, node.unit, node.sensor_type) for node in settings.nodes)
+        self.times = RowTimes(
+            choice=settings.time,
+            choices={node.name: node.time for node in settings.nodes if node.time is not None},
+            bound_s=settings.time_bound_s,
+            late_s=settings.publishing_interval_ms / 1_000,
+        )
+        self._nodes = settings.nodes
         self._clock = clock
 
     def reading(self, handle: int, data_value: Any, received_time_ns: int) -> Reading:
         """Return one value as a reading."""
-        source_time: datetime | None = data_value.SourceTimestamp
-        code = status_code(data_value)
+        tag, code = self.tags[handle], status_code(data_value)
+        number = self._number(handle, data_value)
+        arrival = Arrival(
+            (number.raw, number.detail, code),
+            received_time_ns,
+            source_ns=self._on_our_clock(data_value.SourceTimestamp),
+            server_ns=self._on_our_clock(data_value.ServerTimestamp),
+        )
         return to_reading(
-            self.tags[handle],
-            value=data_value.Value.Value if data_value.Value is not None else None,
+            tag,
+            number=number,
             status_code=code,
             status_name=code_name(code),
-            source_time=source_time,
+            stamp=self.times.stamp(tag.name, arrival),
             received_time_ns=received_time_ns,
-            of_utc=self._clock.of_utc,
         )
+
+    def take_publish_time(self, time: datetime | None, received_time_ns: int) -> None:
+        """Take when the server says it sent a notification: its clock, also while no value changes."""
+        self.times.take_message_time(self._on_our_clock(time), received_time_ns)
+
+    def _number(self, handle: int, data_value: Any) -> Number:
+        node, value = self._nodes[handle], data_value.Value.Value if data_value.Value is not None else None
+        return number_in(value, index=node.indexes, parse=node.parse, scale=node.scale, offset=node.offset)
+
+    def _on_our_clock(self, time: datetime | None) -> int | None:
+        """Return a time of the server's; None when it gives none, or nobody knows how far our clock is off."""
+        time_ns = utc_ns(time)
+        return None if time_ns is None else self._clock.of_utc(time_ns)
 
 
 def status_code(data_value: Any) -> int:
