@@ -21,8 +21,8 @@ class Tag:
 class Reading:
     """One tag's value with its quality and two times.
 
-    `source_time_ns` is when the device says it happened (OPC UA SourceTimestamp), or None when it does
-    not say; `received_time_ns` is when we got it, on our clock. Both UTC, ns since the epoch.
+    `source_time_ns` is when the device says it happened (OPC UA SourceTimestamp), or None when it does not say or
+    is not believed; `received_time_ns` is when we got it, on our clock. Both UTC, ns since the epoch.
     `status` is the protocol's own word, kept raw ("0x00000000 Good", "exception 2"). `word` is what the number means
     when the tag's numbers have words ("auto").
     A BAD reading has no value: `value` is None exactly then.

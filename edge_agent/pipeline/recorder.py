@@ -3,7 +3,7 @@
 Constraints
 - One sensor_id per quantity: <asset>.<point>.<feature>, or the tag's own name.
 - Times are the steady clock's, rounded to microseconds before keying, strictly increasing per sensor_id; the writer
-  makes them UTC. A device's own clock may be set: only rows from one that was far ahead are not waited for.
+  makes them UTC. A row that is late is withheld, unless the newest one was far ahead; a tag asks for a free time.
 - No row without a value, no value without a time; what is missing is a gap event.
 
 Knows the records of `cloud_sync`; does not know SQLite or HTTP.
@@ -57,16 +57,28 @@ class Recorder:
 
     def key(self, series: Series, time_ns: int) -> int | None:
         """Return the row's time in microseconds, or None when this sensor_id already has a row at or after it."""
-        time_us = (time_ns + 500) // 1000
+        time_us = _microseconds(time_ns)
         last_us = self._last_time_us.get(series.sensor_id, -1)
         if last_us - time_us > FAR_AHEAD_US and self._is_clock_synced():
             self._resume_us = time_us - 1
         elif time_us <= last_us:
-            self._count_late(series.sensor_id, time_us, last_us)
+            self._count_late(series, time_us, last_us)
             return None
         self._end_step(series.sensor_id, time_us)
         self._last_time_us[series.sensor_id] = time_us
         return time_us
+
+    def free_time_ns(self, series: Series, *times_ns: int) -> int:
+        """Return the first of the times that is later than this sensor_id's newest row; else the next microsecond.
+
+        A newest row that is far ahead is not gone past: `key` says what comes of that.
+        """
+        last_us = self._last_time_us.get(series.sensor_id, -1)
+        for time_ns in times_ns:
+            if _microseconds(time_ns) > last_us:
+                return time_ns
+        is_far_ahead = last_us - _microseconds(times_ns[-1]) > FAR_AHEAD_US
+        return times_ns[-1] if is_far_ahead else (last_us + 1) * 1000
 
     def place(self, series: Series) -> int:
         """Return where the series stands in `table`."""
@@ -88,14 +100,17 @@ class Recorder:
         pending, self._pending = self._pending, []
         return pending
 
-    def _count_late(self, sensor_id: str, time_us: int, last_us: int) -> None:
+    def _count_late(self, series: Series, time_us: int, last_us: int) -> None:
         self.late_total += 1
         if last_us - time_us < CLOCK_STEP_US:
             return  # two readings of one instant, or a source's own jitter
         self._resume_us = max(self._resume_us, last_us)
-        self._withheld.add(sensor_id)
+        self._withheld.add(series.sensor_id)
         behind_s = (last_us - time_us) / 1e6
-        detail = f"the clock is {behind_s:.0f} s behind the newest row of {sensor_id}; what comes before it is withheld"
+        source = series.metadata.get("source")
+        whose = "the clock is" if source is None else f"{source}: its times are"
+        newest = f"the newest row of {series.sensor_id}"
+        detail = f"{whose} {behind_s:.0f} s behind {newest}; what comes before it is withheld"
         begun = self.clock.begin(GapCause.CLOCK_SET_BACK, time_us * 1000, detail)
         if begun is not None:
             self._pending.append(self.gap(begun))
@@ -156,6 +171,10 @@ class Rows:
         return [RowColumns(self._recorder.table, *columns)]
 
 
+def _microseconds(time_ns: int) -> int:
+    return (time_ns + 500) // 1000
+
+
 def gap_event(gap: Gap) -> Event:
     """Return the event of this gap."""
     body: dict[str, Any] = {
@@ -173,4 +192,4 @@ def gap_event(gap: Gap) -> Event:
 def _event(kind: EventKind, subject: str, time_ns: int, body: Mapping[str, Any]) -> Event:
     # The id is made once, here, and stored with the event: sending it again cannot double it.
     # What devices, files and libraries said is in the body; nobody who shows it should have to think of that.
-    return Event(uuid.uuid4().hex, kind, subject, (time_ns + 500) // 1000, printable_tree(body))
+    return Event(uuid.uuid4().hex, kind, subject, _microseconds(time_ns), printable_tree(body))

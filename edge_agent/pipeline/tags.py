@@ -4,6 +4,8 @@ Constraints
 - A value inside its deadband is not reported again before the heartbeat; the first one always is.
 - A keep-alive keeps the newest values fresh, and brings the heartbeat of what does not change.
 - A text is an annotation when it changes (texts.py).
+- News is never kept back for its time: a value whose time stands before the newest row has that of its receipt, or the
+  microsecond after that row.
 - BAD is a gap with the protocol's own word for it, when it begins and when it ends; so is what fails a check of the
   settings, with another cause.
 """
@@ -127,9 +129,11 @@ class TagLine:
         return self._pass_reading(replace(reading, source_time_ns=None, received_time_ns=at_ns), rows)
 
     def _report(self, reading: Reading, value: float, rows: Rows) -> None:
-        if self._is_news(reading, value) and rows.add(
-            self._series_of(reading), reading.time_ns, value, reading.quality
-        ):
+        if not self._is_news(reading, value):
+            return
+        series = self._series_of(reading)
+        time_ns = self._recorder.free_time_ns(series, reading.time_ns, reading.received_time_ns)
+        if rows.add(series, time_ns, value, reading.quality):
             self._reported[reading.tag.name] = (value, reading.quality, reading.received_time_ns)
 
     def _is_news(self, reading: Reading, value: float) -> bool:

@@ -120,11 +120,13 @@ class Watch:
 
 
 async def test_a_value_arrives_with_its_source_timestamp_and_status(plant):
+    just_now = datetime.now(UTC) - timedelta(seconds=2)
     await plant.add("flow", 41.5)
+    await plant.put("flow", 41.5, at=just_now)
     async with Watch(plant.driver("flow")) as watch:
         reading = await watch.reading("p.flow")
     assert (reading.value, reading.quality, reading.status) == (41.5, Quality.GOOD, "0x00000000 Good")
-    assert reading.source_time_ns == 1_777_615_200_250_000_000
+    assert reading.source_time_ns == round(just_now.timestamp() * 1e6) * 1_000
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ async def test_a_value_arrives_with_its_source_timestamp_and_status(plant):
         (3.5, ua.StatusCodes.BadSensorFailure, None, Quality.BAD, "0x808C0000 BadSensorFailure"),
         (float("nan"), 0, None, Quality.BAD, "nan"),
         (True, 0, 1.0, Quality.GOOD, "Good"),
-        ("twelve", 0, None, Quality.BAD, "a str"),
+        ("twelve", 0, None, Quality.BAD, 'a String "twelve"'),
     ],
 )
 async def test_quality_follows_status_and_value(plant, value, status, expected, quality, words, request):

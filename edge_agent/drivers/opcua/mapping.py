@@ -54,7 +54,7 @@ def to_reading(
         if not number.is_exact or stamp.is_ahead:
             quality = Quality.UNCERTAIN
         status += f"; {number.detail}" if number.detail else ""
-    if stamp.detail:
+    if stamp.detail and value is not None:
         status += f"; {stamp.detail}: the row has the {stamp.of.value}'s"
     source_time_ns = None if stamp.of is TimeOf.GATEWAY else stamp.time_ns
     return Reading(tag, value, quality, source_time_ns, received_time_ns, status)

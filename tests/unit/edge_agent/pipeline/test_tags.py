@@ -51,9 +51,38 @@ def test_the_news_of_a_scan_are_one_record() -> None:
     assert line.push(Scan("plc", tuple(readings))) == [], "nothing is news"
 
 
-def test_a_reading_that_came_too_late_is_no_row_and_is_not_taken_for_reported() -> None:
-    line = tag_line(deadband=0.5)
-    assert reported(line, at(10, 1.0), at(9, 5.0), at(11, 5.1)) == [1.0, 5.1]
+def told(seconds: float, value: float, *, source_s: float | None, quality: Quality = Quality.GOOD) -> Scan:
+    """A scan received at `seconds` whose source says another time."""
+    source_ns = None if source_s is None else START_NS + round(source_s * 1e9)
+    return Scan("plc", (Reading(TEMPERATURE, value, quality, source_ns, START_NS + round(seconds * 1e9)),))
+
+
+def times(line: TagLine, *items: Scan | KeepAlive) -> list[tuple[float, float]]:
+    """The rows as (value, seconds after the start)."""
+    rows = [row for item in items for row in rows_in(line.push(item))]
+    return [(row.value, round((row.time_us - START_NS // 1000) / 1e6, 6)) for row in rows]
+
+
+def test_a_value_whose_time_stands_before_the_newest_row_has_that_of_its_receipt() -> None:
+    assert times(tag_line(), told(10, 1.0, source_s=10), told(11, 2.0, source_s=9)) == [(1.0, 10), (2.0, 11)]
+
+
+def test_a_value_without_a_later_time_is_the_microsecond_after_the_newest_row() -> None:
+    rows = times(tag_line(), told(10, 1.0, source_s=12), told(11, 2.0, source_s=11), told(11.5, 3.0, source_s=None))
+    assert rows == [(1.0, 12), (2.0, 12.000001), (3.0, 12.000002)]
+
+
+def test_a_heartbeat_does_not_keep_back_the_value_that_happened_before_it() -> None:
+    line = tag_line()
+    rows = times(line, told(0, 1.0, source_s=0), keep_alive(60), told(60.5, 2.0, source_s=59.9))
+    assert rows == [(1.0, 0), (1.0, 60), (2.0, 60.5)]
+
+
+def test_a_status_that_changes_alone_is_a_row() -> None:
+    line = tag_line(deadband=10.0)
+    assert times(line, told(0, 1.0, source_s=0), told(5, 1.0, source_s=0, quality=Quality.UNCERTAIN)) == [
+        (1.0, 0), (1.0, 5),
+    ]  # fmt: skip
 
 
 def test_a_refused_tag_is_one_gap_although_the_driver_says_it_twice() -> None:
