@@ -37,7 +37,8 @@ def validate_file(file: Path | None, *, as_json: bool) -> int:
         print(json.dumps(_document(path, errors=exc.message.splitlines())))
         return 3
     if as_json:
-        print(json.dumps(_document(path, warnings=["; ".join(each) for each in warnings])))
+        shared = _shared_connections(settings)
+        print(json.dumps(_document(path, warnings=["; ".join(each) for each in warnings], shared=shared)))
     else:
         parts = ", ".join(
             counted(*of)
@@ -48,14 +49,30 @@ def validate_file(file: Path | None, *, as_json: bool) -> int:
             )
         )
         print(f"{path}: valid; gateway {settings.gateway.id}, {parts}")
+        for one in _shared_connections(settings):
+            print(f"  {', '.join(one['sources'])} share the connection to {one['place']}: one request at a time")
         for what, do in warnings:
             print(f"edge-agent: warning: {what}\n  {do}", file=sys.stderr)
     return 0
 
 
-def _document(path: Path, *, errors: Sequence[str] = (), warnings: Sequence[str] = ()) -> dict[str, Any]:
+def _document(
+    path: Path, *, errors: Sequence[str] = (), warnings: Sequence[str] = (), shared: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
     """Return what `--json` prints: a contract (docs/CLI_OUTPUT.md)."""
-    return {"file": str(path), "is_valid": not errors, "errors": [*errors], "warnings": [*warnings]}
+    return {
+        "file": str(path),
+        "is_valid": not errors,
+        "errors": [*errors],
+        "warnings": [*warnings],
+        "shared_connections": [*shared],
+    }
+
+
+def _shared_connections(settings: Settings) -> list[dict[str, Any]]:
+    """Return the connections that more than one source is read over, each by its place and sources."""
+    shared = settings.shared_lines.items()
+    return [{"place": place, "sources": [source.name for source in sources]} for place, sources in shared]
 
 
 def _unusable(central: CentralSettings) -> list[tuple[str, str]]:

@@ -207,6 +207,15 @@ class Settings(BaseSettings):
         """Return the name of every tag that any source reads."""
         return [tag.name for source in self.sources for tag in source.all_tags]
 
+    @property
+    def shared_lines(self) -> dict[str, list[SourceSettings]]:
+        """Return the sources that share a connection, by its place; only places with more than one."""
+        at: dict[str, list[SourceSettings]] = {}
+        for source in self.sources:
+            if source.shared_line is not None:
+                at.setdefault(source.shared_line.place, []).append(source)
+        return {place: sources for place, sources in at.items() if len(sources) > 1}
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -248,6 +257,15 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _shared_lines_agree(self) -> Settings:
+        for place, sources in self.shared_lines.items():
+            first, *others = sources
+            for other in others:
+                if difference := _difference(first, other):
+                    raise ValueError(f"{first.name!r} and {other.name!r} share {place}, but {difference}")
+        return self
+
+    @model_validator(mode="after")
     def _tag_models_know_their_tags(self) -> Settings:
         if any(isinstance(source, UnusableSource) for source in self.sources):
             return self  # the tags of that source are not known
@@ -273,6 +291,21 @@ class Settings(BaseSettings):
 def _above(key: str) -> list[str]:
     names = key.split(".")
     return [".".join(names[:end]) for end in range(1, len(names))]
+
+
+def _difference(first: SourceSettings, other: SourceSettings) -> str | None:
+    """Return the first setting of a shared line that two sources say differently; None when they agree."""
+    if first.shared_line is None or other.shared_line is None:
+        return None
+    ours, theirs = first.shared_line.alike, other.shared_line.alike
+    for name in ours.keys() | theirs.keys():
+        if ours.get(name) != theirs.get(name):
+            return f"{name} is {_shown(ours.get(name))} there and {_shown(theirs.get(name))} here; a line has one"
+    return None
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None else repr(value) if isinstance(value, str) else str(value).lower()
 
 
 def _collision(first: str, second: str, key: str) -> str:

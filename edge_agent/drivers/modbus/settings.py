@@ -1,4 +1,4 @@
-"""The settings of a Modbus TCP device."""
+"""The settings of a Modbus device."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from edge_agent.drivers.modbus.connection_settings import ModbusConnectionSettings
 from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
-from edge_agent.settings.sources import Strict, TagSettings, TagSourceSettings
+from edge_agent.settings.sources import Strict, TagSettings
 
 
 class PollGroupSettings(Strict):
@@ -17,16 +18,12 @@ class PollGroupSettings(Strict):
     tags: tuple[ModbusTagSettings, ...] = Field(min_length=1, description="What is read.")
 
 
-class ModbusSettings(TagSourceSettings):
-    """A Modbus TCP device, read only."""
+class ModbusSettings(ModbusConnectionSettings):
+    """A Modbus device, read only."""
 
     driver: ClassVar[str] = "edge_agent.drivers.modbus.driver:ModbusDriver"
 
     type: Literal["modbus"] = Field(description="Says which kind of source this is.")
-    host: str = Field(min_length=1, description="Name or address of the device.")
-    port: int = Field(502, ge=1, le=65_535, description="502 is Modbus TCP's own.")
-    unit_id: int = Field(1, ge=0, le=255, description="The device behind a gateway; most devices ignore it.")
-    timeout_s: float = Field(3.0, gt=0, le=60, description="How long to wait for one answer.")
     max_registers: int = Field(125, ge=1, le=125, description="Largest read the device accepts, in registers.")
     max_hole: int = Field(16, ge=0, le=124, description="Unused registers worth reading to save a request.")
     poll_groups: tuple[PollGroupSettings, ...] = Field(min_length=1, description="One per reading interval.")
