@@ -10,16 +10,20 @@ A bench is a device that the checks can take away; a test parametrises over CHEC
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import pytest
 
+from edge_agent.core.gaps import Gap
 from edge_agent.core.tags import Scan
 from edge_agent.drivers.base import Driver, Item
-from edge_agent.errors import TransientDriverError
+from edge_agent.drivers.report import SourceReport
+from edge_agent.errors import DriverError, TransientDriverError
 
 CANCEL_DEADLINE_S = 1.0  # drivers/base.py: cancellation passes through within a second
+PAUSE_S = 0.3
 LOSS_DEADLINE_S = 20.0  # generous: a bench sets short time-outs
 
 
@@ -39,6 +43,12 @@ class Bench(Protocol):
 
     def mute(self) -> None:
         """Keep the connections, accept new ones, answer nothing."""
+
+    def garble(self) -> None:
+        """Answer with random bytes from now on, also on new connections, until it comes back."""
+
+    def halve(self) -> None:
+        """Send the first half of each answer from now on, and never the rest."""
 
     async def until_read_is_pending(self) -> None:
         """Return once a driver, muted, waits for an answer."""
@@ -137,7 +147,7 @@ async def close_may_be_called_at_any_time(bench: Bench) -> None:
 
 
 async def nothing_keeps_running_after_close(bench: Bench) -> None:
-    before = asyncio.all_tasks()
+    before, threads = asyncio.all_tasks(), set(threading.enumerate())
     driver = bench.driver()
     await driver.open()
     stream = driver.stream()
@@ -149,6 +159,78 @@ async def nothing_keeps_running_after_close(bench: Bench) -> None:
     if left:
         _, left = await asyncio.wait(left, timeout=LOSS_DEADLINE_S)
     assert not left
+    for thread in set(threading.enumerate()) - threads:
+        if not thread.name.startswith("asyncio_"):  # the loop's own pool, which stays
+            await asyncio.to_thread(thread.join, LOSS_DEADLINE_S)
+            assert not thread.is_alive()
+
+
+async def garbage_ends_the_stream_and_is_no_value(bench: Bench) -> None:
+    driver = bench.driver()
+    await driver.open()
+    stream = driver.stream()
+    await anext(stream)
+    bench.garble()
+    with pytest.raises(DriverError):
+        await _drain(stream)
+    await driver.close()
+
+
+async def half_answers_end_the_stream_as_transient(bench: Bench) -> None:
+    driver = bench.driver()
+    await driver.open()
+    stream = driver.stream()
+    await anext(stream)
+    bench.halve()
+    with pytest.raises(TransientDriverError):
+        await _drain(stream)
+    await driver.close()
+
+
+async def a_device_that_only_sends_garbage_is_named(bench: Bench) -> None:
+    bench.garble()
+    driver = bench.driver()
+    with pytest.raises(DriverError) as caught:
+        await _open_and_read(driver)
+    await driver.close()
+    assert f"{bench.host}:{bench.port}" in caught.value.message
+
+
+async def it_reads_on_after_garbage(bench: Bench) -> None:
+    driver = bench.driver()
+    bench.garble()
+    for _ in range(3):
+        with pytest.raises(DriverError):
+            await _open_and_read(driver)
+        await driver.close()
+    await bench.vanish()
+    await bench.come_back()
+    await driver.open()
+    item = await anext(driver.stream())
+    await driver.close()
+    assert not isinstance(item, Gap)
+
+
+async def a_consumer_that_pauses_loses_no_connection(bench: Bench) -> None:
+    driver = bench.driver()
+    await driver.open()
+    stream = driver.stream()
+    await anext(stream)
+    await asyncio.sleep(PAUSE_S)
+    async with asyncio.timeout(LOSS_DEADLINE_S):
+        await anext(stream)
+    await stream.aclose()
+    await driver.close()
+
+
+async def its_report_is_there_at_any_time(bench: Bench) -> None:
+    driver = bench.driver()
+    assert isinstance(driver.report(), SourceReport)
+    await driver.open()
+    await anext(driver.stream())
+    assert isinstance(driver.report(), SourceReport)
+    await driver.close()
+    assert isinstance(driver.report(), SourceReport)
 
 
 CHECKS: tuple[Callable[[Bench], Awaitable[None]], ...] = (
@@ -161,6 +243,12 @@ CHECKS: tuple[Callable[[Bench], Awaitable[None]], ...] = (
     a_cancelled_open_ends_within_a_second,
     close_may_be_called_at_any_time,
     nothing_keeps_running_after_close,
+    garbage_ends_the_stream_and_is_no_value,
+    half_answers_end_the_stream_as_transient,
+    a_device_that_only_sends_garbage_is_named,
+    it_reads_on_after_garbage,
+    a_consumer_that_pauses_loses_no_connection,
+    its_report_is_there_at_any_time,
 )
 
 

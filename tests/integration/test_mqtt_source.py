@@ -214,6 +214,12 @@ class MqttBench:
     def mute(self) -> None:
         self.relay.mute()
 
+    def garble(self) -> None:
+        self.relay.garble()
+
+    def halve(self) -> None:
+        self.relay.halve()
+
     async def until_read_is_pending(self) -> None:
         """A new connection sends its greeting; one that is there waits for messages without asking."""
         with contextlib.suppress(TimeoutError):
@@ -223,9 +229,16 @@ class MqttBench:
 
 @pytest.fixture
 async def bench(broker: Mosquitto) -> AsyncIterator[MqttBench]:
+    async def publish_on() -> None:
+        while True:
+            await link.publish(RETAINED, b"7", retain=True)
+            await asyncio.sleep(0.05)
+
     async with publisher(broker.broker()) as link, relay_to(broker.port) as relay:
-        await link.publish(RETAINED, b"7", retain=True)
+        publishing = asyncio.create_task(publish_on())
         yield MqttBench(relay)
+        publishing.cancel()
+        await asyncio.wait({publishing})
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

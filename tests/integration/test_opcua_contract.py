@@ -64,6 +64,12 @@ class OpcUaBench:
     def mute(self) -> None:
         self.relay.mute()
 
+    def garble(self) -> None:
+        self.relay.garble()
+
+    def halve(self) -> None:
+        self.relay.halve()
+
     async def until_read_is_pending(self) -> None:
         """A new session sends its hello; a running one sends the next request for notifications or for the state."""
         await self.relay.swallowed.wait()

@@ -139,6 +139,12 @@ class IndependentBench:
     def mute(self) -> None:
         self.relay.mute()
 
+    def garble(self) -> None:
+        self.relay.garble()
+
+    def halve(self) -> None:
+        self.relay.halve()
+
     async def until_read_is_pending(self) -> None:
         await self.relay.swallowed.wait()
 

@@ -102,11 +102,20 @@ class Sensor:
         return driver_of("tcp", self.port, silent_after_s=0.3)
 
     async def come_back(self) -> None:
+        self.script = frame(0) + frame(1)
         await self.start()
 
     def mute(self) -> None:
         self.script = b""
         self.connected.clear()
+
+    def garble(self) -> None:
+        self.script = bytes(reversed(self.script))
+        self.send(self.script)
+
+    def halve(self) -> None:
+        self.script = self.script[: len(self.script) // 2]
+        self.send(frame(2)[:40])
 
     async def until_read_is_pending(self) -> None:
         for _ in range(20):

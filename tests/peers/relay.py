@@ -1,9 +1,13 @@
-"""A TCP relay between a driver and a device: it records what the driver sends, and can go mute or vanish."""
+"""A TCP relay between a driver and a device: it records what the driver sends, and can go mute, lie or vanish."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+from collections.abc import Callable
+
+_RANDOM = random.Random(12)
 
 
 class Relay:
@@ -15,11 +19,13 @@ class Relay:
         self.sent_by_client = bytearray()
         self.swallowed = asyncio.Event()
         self._is_mute = False
+        self._distort: Callable[[bytes], bytes] | None = None
         self._server: asyncio.Server | None = None
         self._links: dict[asyncio.Task[None], tuple[asyncio.StreamWriter, ...]] = {}
 
     async def start(self) -> None:
         self._is_mute = False
+        self._distort = None
         self.swallowed.clear()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -27,6 +33,14 @@ class Relay:
     def mute(self) -> None:
         """Keep every connection open, and accept new ones, but deliver nothing more."""
         self._is_mute = True
+
+    def garble(self) -> None:
+        """Put as many random bytes in place of whatever the device says from now on."""
+        self._distort = lambda chunk: _RANDOM.randbytes(len(chunk))
+
+    def halve(self) -> None:
+        """Deliver the first half of whatever the device says at once from now on, and never the rest."""
+        self._distort = lambda chunk: chunk[: len(chunk) // 2]
 
     async def vanish(self) -> None:
         """Cut every connection and stop listening."""
@@ -68,7 +82,7 @@ class Relay:
     async def _from_device(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(65_536):
             if not self._is_mute:
-                writer.write(chunk)
+                writer.write(chunk if self._distort is None else self._distort(chunk))
         raise ConnectionError("the device hung up")
 
 
