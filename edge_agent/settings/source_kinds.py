@@ -33,6 +33,7 @@ ENTRY_POINTS: Final = "smart_maintenance_edge.drivers"
 BUILT_IN: Final = (
     "edge_agent.drivers.sound.settings:MicrophoneSettings",
     "edge_agent.drivers.accelerometer.settings:AccelerometerSettings",
+    "edge_agent.drivers.iio.settings:IioSettings",
     "edge_agent.drivers.replay.settings:ReplaySettings",
     "edge_agent.drivers.synthetic.settings:SyntheticSettings",
     "edge_agent.drivers.modbus.settings:ModbusSettings",

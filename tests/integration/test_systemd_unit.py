@@ -27,21 +27,21 @@ from edge_agent.daemon.shutdown import (
 
 REPOSITORY = Path(__file__).parents[2]
 UNIT = REPOSITORY / "systemd" / "edge-agent.service"
-SOUND = REPOSITORY / "systemd" / "edge-agent.service.d" / "sound.conf"
+DROP_INS = REPOSITORY / "systemd" / "edge-agent.service.d"
 INSTALLED = "/opt/edge-agent/.venv/bin/edge-agent"
 EXPOSURE_AT_MOST = 20  # tenths; systemd calls everything under 2.0 OK
 
 
-@pytest.fixture(params=["plain", "with sound"])
+@pytest.fixture(params=["plain", "sound.conf", "iio.conf"])
 def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The unit as installed, but for the program, which has to exist where the check runs."""
     program = Path(sys.executable).with_name("edge-agent")
     path = tmp_path / UNIT.name
     path.write_text(UNIT.read_text(encoding="utf-8").replace(INSTALLED, str(program)), encoding="utf-8")
-    if request.param == "with sound":
-        folder = tmp_path / SOUND.parent.name
+    if request.param != "plain":
+        folder = tmp_path / DROP_INS.name
         folder.mkdir()
-        shutil.copy(SOUND, folder)
+        shutil.copy(DROP_INS / request.param, folder)
     return path
 
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from edge_agent.drivers.sound.named_calibration import NamedCalibration, read_name
 from edge_agent.errors import DeviceRejectedError
-
-STANDARD_GRAVITY: Final = 9.80665
-"""m/s2 in one g."""
+from edge_agent.recordings.units import STANDARD_GRAVITY
 
 
 class CalibratedChannel(Protocol):

@@ -64,13 +64,13 @@ class SampleClock:
         if is_first or is_seam or silence_s > _SILENCE_S:
             seam = f"no samples came for {silence_s:.1f} s" if silence_s > _SILENCE_S else None
             if is_seam and not is_first:
-                lost = max(0, round((arrived_s - span_s - self._counted_s) * self._rate_hz)) or None
-            self._restart(arrived_s - span_s, arrived_s)
+                lost = max(0, round((arrived_s - span_s - self.counted_s) * self._rate_hz)) or None
+            self._restart(max(arrived_s - span_s, self.counted_s) if not is_first else arrived_s - span_s, arrived_s)
         elif (late_s := self._steady_lateness_s(n_samples, arrived_s)) > _LOSS_S:
             lost = round(late_s * self._rate_hz)
             seam = f"{lost} samples are missing by the clock"
-            self._restart(self._counted_s + late_s, arrived_s)
-        start_s = self._counted_s
+            self._restart(self.counted_s + late_s, arrived_s)
+        start_s = self.counted_s
         wall_seam = self._follow(start_s + span_s, arrived_s, span_s)
         self._count += n_samples
         self._measure(n_samples, arrived_s)
@@ -87,7 +87,8 @@ class SampleClock:
         self._measure(n_samples, arrived_s)
 
     @property
-    def _counted_s(self) -> float:
+    def counted_s(self) -> float:
+        """Return the monotonic time of the next sample, if none is missing."""
         return self._begin_s + self._count / self._rate_hz
 
     def _restart(self, begin_s: float, arrived_s: float) -> None:
@@ -99,12 +100,12 @@ class SampleClock:
         self.meter.add(n_samples, arrived_s=arrived_s)
         measured_hz = self.meter.rate_hz
         if self._follows and measured_hz is not None and measured_hz != self._rate_hz:
-            self._begin_s, self._count = self._counted_s, 0
+            self._begin_s, self._count = self.counted_s, 0
             self._rate_hz = measured_hz
 
     def _steady_lateness_s(self, n_samples: int, arrived_s: float) -> float:
         """Return how late the promptest arrival of the period was, once the period is over; else 0."""
-        self._least_late_s = min(self._least_late_s, arrived_s - self._counted_s - n_samples / self._rate_hz)
+        self._least_late_s = min(self._least_late_s, arrived_s - self.counted_s - n_samples / self._rate_hz)
         if arrived_s - self._period_start_s < _PERIOD_S:
             return 0.0
         least_s, self._least_late_s = self._least_late_s, float("inf")
