@@ -122,4 +122,4 @@ def test_the_clock_can_still_be_asked() -> None:
 def test_only_the_sound_part_allows_devices_and_code_made_at_run_time() -> None:
     assert "PrivateDevices=yes" in lines(UNIT)
     assert not [line for line in lines(UNIT) if line.startswith("DeviceAllow=")]
-    assert {"DeviceAllow=char-alsa rw", "MemoryDenyWriteExecute=no"} <= set(lines(SOUND))
+    assert {"DeviceAllow=char-alsa rw", "MemoryDenyWriteExecute=no"} <= set(lines(DROP_INS / "sound.conf"))
