@@ -12,7 +12,8 @@ from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Scan
 from edge_agent.drivers.base import Item
-from edge_agent.drivers.modbus.driver import RETRY_REJECTED_S, ModbusDriver
+from edge_agent.drivers.modbus.block_plan import LONGEST_WAIT_S
+from edge_agent.drivers.modbus.driver import ModbusDriver
 from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.drivers.supervisor import Supervisor
 from edge_agent.errors import TransientDriverError
@@ -110,7 +111,7 @@ async def test_a_refused_register_is_asked_for_again_rarely_and_comes_back_when_
         scans += [await anext(stream) for _ in range(10)]
         assert [(r.address, r.count) for r in device.requests[before:]] == [(0, 1)] * 10
         memory.registers[1] = 11
-        clock.advance(RETRY_REJECTED_S)
+        clock.advance(LONGEST_WAIT_S)
         scans += [await anext(stream) for _ in range(2)]
         await driver.close()
     assert values(scans[-1]) == {"m.holding-0": 10, "m.holding-1": 11}
@@ -155,9 +156,9 @@ async def test_an_answer_that_does_not_fit_the_question_is_refused_and_drops_the
 
 
 async def test_a_late_answer_is_never_taken_for_the_next_ones():
-    """The answer to the first question arrives on a connection that is gone by then."""
+    """Two questions are not answered: the device is lost, and found again with what it holds then."""
     memory = Memory({0: 10})
-    silent = iter([True])
+    silent = iter([True, True])
 
     def script(request: Request) -> bytes | None:
         return None if next(silent, False) else memory(request)

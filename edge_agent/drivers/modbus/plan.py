@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
-from edge_agent.drivers.modbus.types import Table
+from edge_agent.drivers.modbus.types import BIT_TABLES, Table
 from edge_agent.errors import ConfigurationError
 
 MAX_BITS: Final = 2000  # Modbus Application Protocol V1.1b3, 6.1 and 6.2
@@ -38,8 +38,34 @@ class RegisterBlock:
         """Return the first address after the block."""
         return self.address + self.count
 
+    @property
+    def is_bits(self) -> bool:
+        """Return whether its cells are bits."""
+        return self.table in BIT_TABLES
 
-def plan_blocks(tags: Iterable[ModbusTagSettings], *, max_registers: int, max_hole: int) -> tuple[RegisterBlock, ...]:
+    @property
+    def in_words(self) -> str:
+        """Return it for a person: "holding 0 to 9", "input 5"."""
+        return f"{self.table} {self.address}" + (f" to {self.end - 1}" if self.count > 1 else "")
+
+    @property
+    def has_holes(self) -> bool:
+        """Return whether it reads cells that belong to no tag."""
+        reached = self.address
+        for tag in sorted(self.tags, key=lambda tag: tag.address):
+            if tag.address > reached:
+                return True
+            reached = max(reached, _end(tag))
+        return reached < self.end
+
+    def covers(self, other: RegisterBlock) -> bool:
+        """Return whether all cells of `other` are cells of this block."""
+        return self.table == other.table and self.address <= other.address and other.end <= self.end
+
+
+def plan_blocks(
+    tags: Iterable[ModbusTagSettings], *, max_registers: int, max_hole: int, max_bits: int = MAX_BITS
+) -> tuple[RegisterBlock, ...]:
     """Return the requests that read every tag once, by table and address.
 
     Raises
@@ -51,7 +77,7 @@ def plan_blocks(tags: Iterable[ModbusTagSettings], *, max_registers: int, max_ho
     blocks: list[RegisterBlock] = []
     for tag in by_place:
         _check_is_readable(tag, max_registers)
-        joined = _join(blocks[-1], tag, max_registers, max_hole) if blocks else None
+        joined = _join(blocks[-1], tag, max_bits if tag.is_bit else max_registers, max_hole) if blocks else None
         if joined is None:
             blocks.append(block_of([tag]))
         else:
@@ -69,13 +95,36 @@ def split(block: RegisterBlock) -> tuple[RegisterBlock, ...]:
     runs = plan_blocks(block.tags, max_registers=block.count, max_hole=0)
     if len(runs) > 1:
         return runs
+    return halves(block)
+
+
+def halves(block: RegisterBlock) -> tuple[RegisterBlock, RegisterBlock]:
+    """Return two smaller requests for the same tags, of which there are at least two."""
     middle = len(block.tags) // 2
     return block_of(block.tags[:middle]), block_of(block.tags[middle:])
 
 
-def _join(block: RegisterBlock, tag: ModbusTagSettings, max_registers: int, max_hole: int) -> RegisterBlock | None:
-    """Return `block` with `tag` in it, or None when they do not fit into one request."""
-    limit = MAX_BITS if tag.is_bit else max_registers
+def join_neighbours(
+    blocks: Iterable[RegisterBlock], failed: Sequence[RegisterBlock], longest: int
+) -> list[RegisterBlock]:
+    """Return fewer requests for the same cells: neighbours without a hole between them become one.
+
+    None is made longer than `longest` cells, and none that covers a request known to have `failed`.
+    """
+    joined: list[RegisterBlock] = []
+    for block in sorted(blocks, key=lambda block: (block.table, block.address, block.end)):
+        last = joined[-1] if joined else None
+        if last is not None and last.table == block.table and block.address <= last.end:
+            union = block_of((*last.tags, *block.tags))
+            if union.count <= longest and not any(union.covers(bad) for bad in failed):
+                joined[-1] = union
+                continue
+        joined.append(block)
+    return joined
+
+
+def _join(block: RegisterBlock, tag: ModbusTagSettings, limit: int, max_hole: int) -> RegisterBlock | None:
+    """Return `block` with `tag` in it, or None when they do not fit into one request of `limit` cells."""
     hole_limit = max_hole * BITS_PER_REGISTER if tag.is_bit else max_hole
     end = max(block.end, _end(tag))
     if tag.table != block.table or tag.address - block.end > hole_limit or end - block.address > limit:

@@ -1,0 +1,53 @@
+"""Why a request brought no cells, and what that says of its tags. Pure.
+
+REFUSED   exceptions 1 to 3: the same question will get the same answer, until somebody changes something
+PASSING   5, 6: busy; 10, 11: the gateway did not reach the unit. The next scan may be answered
+silence   nothing came within the time-out
+The rest, 4 above all, may be either: whether parts of the request are answered decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from edge_agent.drivers.modbus.answers import ExceptionAnswer
+from edge_agent.drivers.report import TagReport, TagState
+
+REFUSED: Final = frozenset({1, 2, 3})
+UNREACHABLE: Final = frozenset({10, 11})
+PASSING: Final = frozenset({5, 6}) | UNREACHABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What came instead of cells. `code` is the exception's, None for silence."""
+
+    code: int | None
+    status: str
+
+    @classmethod
+    def of(cls, answer: ExceptionAnswer) -> Failure:
+        """Return what an exception answer says."""
+        return cls(answer.code, answer.status)
+
+    @classmethod
+    def silence(cls, timeout_s: float) -> Failure:
+        """Return that nothing came within the time-out."""
+        return cls(None, f"no answer within {timeout_s:g} s")
+
+    @property
+    def state(self) -> TagState:
+        """Return how its tags are."""
+        if self.code is None:
+            return TagState.SILENT
+        return TagState.REFUSED if self.code in REFUSED else TagState.BAD
+
+    @property
+    def may_pass(self) -> bool:
+        """Return whether the same request is made again in the next scan before anything else is tried."""
+        return self.code is None or self.code in PASSING
+
+    def report(self, place: str, since_ns: int) -> TagReport:
+        """Return it as a tag's state; `place` is the request in words."""
+        return TagReport(self.state, f"{self.status} ({place})", since_ns, exception=self.code)
