@@ -36,6 +36,10 @@ def bit_answer(function: int, bits: list[bool]) -> bytes:
     return bytes([function, len(packed)]) + packed
 
 
+def mbap_frame(transaction: int, unit: int, pdu: bytes, *, protocol: int = 0) -> bytes:
+    return _HEADER.pack(transaction, protocol, len(pdu) + 1, unit) + pdu
+
+
 class Memory:
     """Registers and bits by address; what is not there is "illegal data address" (2)."""
 

@@ -8,6 +8,7 @@ from edge_agent.drivers.modbus.crc import has_good_crc
 from edge_agent.drivers.modbus.request import EXCEPTION_BIT, Misfit
 
 _SHOWN: Final = 12
+_NO_MODBUS_HINT: Final = "is this the device's Modbus port?"
 _TLS_RECORDS: Final = (b"\x15\x03", b"\x16\x03")
 
 
@@ -15,7 +16,9 @@ def no_header(data: bytes) -> Misfit:
     """Return what `data` looks like, where a Modbus TCP header belongs."""
     if _is_rtu(data):
         return Misfit("a serial (RTU) frame came, without a Modbus TCP header", 'set transport = "rtu_over_tcp"')
-    return _misfit(data, "a Modbus TCP header (protocol id 0)")
+    if len(data) > 6 and int.from_bytes(data[4:6], "big") == len(data) - 6:
+        return Misfit(f"the answer has protocol id {int.from_bytes(data[2:4], 'big')}, expected 0", _NO_MODBUS_HINT)
+    return _misfit(data, "a Modbus TCP header", _NO_MODBUS_HINT)
 
 
 def no_serial_frame(data: bytes) -> Misfit:

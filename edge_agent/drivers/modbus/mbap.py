@@ -19,6 +19,7 @@ from edge_agent.drivers.modbus.request import EXCEPTION_BIT, Misfit, ReadRequest
 
 _HEADER: Final = struct.Struct(">HHHB")  # transaction, protocol, length from the unit on, unit
 _BEFORE_LENGTH: Final = 6
+_SLOW_HINT: Final = "a slow link needs a longer timeout_s, or a smaller max_registers"
 _LAST_TRANSACTION: Final = 65_535
 
 
@@ -64,10 +65,11 @@ class MbapFraming:
     def what_came(self, buffer: bytearray) -> Misfit | None:
         if not buffer:
             return self._passed_over
-        if len(buffer) < _HEADER.size:
+        begun = struct.pack(">HH", self._transaction, 0)
+        if buffer[:4] != begun[: len(buffer)]:
             return no_header(bytes(buffer))
-        length = _BEFORE_LENGTH + int.from_bytes(buffer[4:6], "big")
-        return Misfit(f"only {len(buffer)} of the answer's {length} bytes came")
+        of_all = f" of {_BEFORE_LENGTH + int.from_bytes(buffer[4:6], 'big')}" if len(buffer) >= _BEFORE_LENGTH else ""
+        return Misfit(f"only {len(buffer)}{of_all} bytes of the answer came", _SLOW_HINT)
 
     def unanswered(self, until_s: float) -> None:
         """Do nothing: the transaction id tells a late answer."""
