@@ -1,4 +1,5 @@
-/* An independent Modbus TCP device on libmodbus, for tests: serves known values, prints its port, dies with its parent.
+/* An independent Modbus device on libmodbus, for tests: serves known values, dies with its parent. Without an argument
+ * over TCP, and prints its port; with the path of a serial port as unit 1 there (19200 8E1), and prints that.
  *
  * Holding 0..199: register i holds i, but for the floats at 100: 12.5 in ABCD, CDAB, BADC, DCBA (two registers each),
  * and -2.25 as a float64 in ABCD at 108. Input register i holds 1000 + i. Coil i is on when i % 3 == 0, discrete input
@@ -54,12 +55,28 @@ static int serve_one(modbus_t *context, int connection, modbus_mapping_t *map) {
   return length > 0 ? modbus_reply(context, query, length, map) : length;
 }
 
-int main(void) {
+/* Ends at any error but a damaged frame: when the other end of the line is gone, libmodbus would spin. */
+static int serve_serial(const char *port, modbus_mapping_t *map) {
+  uint8_t query[MODBUS_RTU_MAX_ADU_LENGTH];
+  modbus_t *context = modbus_new_rtu(port, 19200, 'E', 8, 1);
+  if (!context || modbus_set_slave(context, 1) < 0 || modbus_connect(context) < 0) return 4;
+  printf("%s\n", port);
+  fflush(stdout);
+  for (;;) {
+    int length = modbus_receive(context, query);
+    if (length > 0) modbus_reply(context, query, length, map);
+    if (length < 0 && errno != EMBBADCRC && errno != ETIMEDOUT) return 5;
+  }
+}
+
+int main(int n_arguments, char **arguments) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  modbus_t *context = modbus_new_tcp("127.0.0.1", 0);
   modbus_mapping_t *map = modbus_mapping_new(BITS, BITS, REGISTERS, REGISTERS);
-  if (!context || !map) return 1;
+  if (!map) return 1;
   fill(map);
+  if (n_arguments > 1) return serve_serial(arguments[1], map);
+  modbus_t *context = modbus_new_tcp("127.0.0.1", 0);
+  if (!context) return 1;
   int listener = modbus_tcp_listen(context, 8), highest = listener;
   if (listener < 0 || announce_port(listener) < 0) return 2;
   fd_set open_sockets;

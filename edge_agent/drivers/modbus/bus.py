@@ -35,9 +35,7 @@ _LOOK_EVERY_S: Final = 0.02  # how soon a late answer that has come is noticed b
 _NO_ANSWER_HINT: Final = (
     "the device is off, busy, or has no such unit_id; behind a serial gateway the transport may be rtu_over_tcp"
 )
-_STRANGE_HINT: Final = (
-    "nothing of it was believed; look at the device's program, and at a gateway before it"
-)
+_STRANGE_HINT: Final = "nothing of it was believed; look at the device's program, and at a gateway before it"
 _NO_ANSWER_SERIAL_HINT: Final = "check unit_id, baud_rate, parity and the wiring; is the device on?"
 
 _BUSES: Final[WeakValueDictionary[Line, Bus]] = WeakValueDictionary()
