@@ -32,6 +32,7 @@ SKEW_BOUND_S: Final = 60.0
 
 _STEP_NS: Final = 1_000  # rows are keyed by microseconds
 _NEWEST: Final = 51  # so many skews; a majority of them outlasts a clock that jumps
+_ENOUGH: Final = 3  # of them, before they say more than a device's own word
 _NAMED: Final = 3
 
 
@@ -120,7 +121,7 @@ class RowTimes:
 
     def skew_s(self) -> float | None:
         """Return the device's clock minus this gateway's: the median of the newest; None while nothing was heard."""
-        newest = self._of_values or self._of_messages
+        newest = self._of_values if len(self._of_values) >= _ENOUGH else self._of_messages or self._of_values
         return round(median(newest) / 1e9, 3) if newest else None
 
     def problems(self) -> tuple[SourceProblem, ...]:
@@ -139,7 +140,8 @@ class RowTimes:
                 continue
             was_off = self._off_by(at_ns, arrival, choice)
             if clock is _ASKED[choice][0]:
-                self._note_off(tag, arrival, at_ns, was_off, before)
+                is_moving = before is not None and before[0].by(clock) != at_ns
+                self._note_off(tag, was_off, arrival.received_ns, is_moving=is_moving)
             why_not = f"is {was_off}" if was_off else self._why_not(clock, at_ns, arrival, before)
             if why_not is None:
                 return _stamp(before, at_ns, clock, detail, arrival)
@@ -183,26 +185,24 @@ class RowTimes:
         elif self._skewed_since_ns is None:
             self._skewed_since_ns = at_ns
 
-    def _note_off(
-        self, tag: str, arrival: Arrival, at_ns: int, words: str, before: tuple[Arrival, Stamp] | None
-    ) -> None:
+    def _note_off(self, tag: str, words: str, at_ns: int, *, is_moving: bool) -> None:
         """Remember which tags have times that move and are not believed; an old value that stands is none."""
         if not words:
             self._off.pop(tag, None)
-        elif tag in self._off:
-            self._off[tag] = _Off(words, self._off[tag].since_ns)
-        elif before is not None and before[0].by(TimeOf.SOURCE) != at_ns:
-            self._off[tag] = _Off(words, arrival.received_ns)
+        elif tag in self._off or is_moving:
+            since_ns = self._off[tag].since_ns if tag in self._off else at_ns
+            self._off[tag] = _Off(words, since_ns)
 
     def _skew_problem(self, skew_s: float, since_ns: int) -> SourceProblem:
         theirs = f"; {len(self._off)} of its tags have another clock's time" if self._off else ""
-        what = f"the clock of {self._whose} is {offset_in_words(skew_s)} of this gateway's{theirs}"
+        where = "ahead of" if skew_s > 0 else "behind"
+        what = f"the clock of {self._whose} is {duration_in_words(abs(skew_s))} {where} this gateway's{theirs}"
         return SourceProblem(what, since_ns, f"set the clock of {self._whose}, or give it a time server (NTP)")
 
     def _off_problem(self) -> SourceProblem:
         named = ", ".join(f"{tag} ({off.words})" for tag, off in list(self._off.items())[:_NAMED])
         what = f"the times that {self._whose} gives {len(self._off)} of its tags are not used: first {named}"
-        do = f'set the clock behind {self._whose}; time = "gateway" in the site\'s file takes none of its times'
+        do = "set the clock of the devices behind these tags, or give them a time server (NTP)"
         return SourceProblem(what, min(off.since_ns for off in self._off.values()), do)
 
 
