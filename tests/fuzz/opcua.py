@@ -13,12 +13,14 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from asyncua import Server, ua
+from asyncua import Client, Server, ua
 
 from edge_agent.core.clock import SystemClock
 from edge_agent.drivers.opcua.driver import OpcUaDriver
+from edge_agent.drivers.opcua.server_limits import ServerLimits
 from edge_agent.drivers.opcua.settings import OpcUaSettings
-from edge_agent.drivers.opcua.subscriptions import Subscription
+from edge_agent.drivers.opcua.subscription import Subscription
+from edge_agent.drivers.opcua.subscriptions import Subscriptions
 from edge_agent.errors import DriverError
 from tests.fuzz.door import Door, Enter
 from tests.fuzz.generator import damaged
@@ -152,20 +154,23 @@ def _published(content: bytes) -> Any:
     change = ua.DataChangeNotification()
     change.MonitoredItems = [item() for _ in range(take() % 4)] if take() % 8 else None
     message = SimpleNamespace(
-        NotificationData=[change] if take() % 8 else None, SequenceNumber=[0, 1, 5, 2**32 - 1][take() % 4]
+        PublishTime=None,
+        NotificationData=[change] if take() % 8 else None,
+        SequenceNumber=[0, 1, 5, 2**32 - 1][take() % 4],
     )
-    return SimpleNamespace(NotificationMessage=message)
+    return SimpleNamespace(SubscriptionId=1, NotificationMessage=message)
 
 
 @contextlib.contextmanager
 def _publishing() -> Iterator[Enter]:
-    driver = driver_of(1)
-    driver._subscription = Subscription(1, 1.0)
+    driver, clock = driver_of(1), SystemClock()
 
     async def publish(content: bytes) -> None:
+        subscriptions = Subscriptions(Client("opc.tcp://127.0.0.1:1"), driver._settings, ServerLimits(), clock)
+        subscriptions._by_id[1] = Subscription(1, 20.0, 1.0, 0, 0.0)
         for part in (content[:20], content[20:]):
-            await driver._on_publish(_published(part))
-            driver._items(await driver._next_notice())
+            for notice in await subscriptions.take(_published(part)):
+                await driver._items(notice)
 
     with asyncio.Runner() as runner:
         yield lambda content: runner.run(publish(content))

@@ -167,7 +167,7 @@ async def test_a_node_that_does_not_exist_is_a_gap_naming_it_and_the_others_go_o
         refused = await watch.reading("p.nowhere")
         reading = await watch.reading("p.there")
     assert (refused.value, refused.quality) == (None, Quality.BAD)
-    assert refused.status == 'the server has no usable node "ns=2;s=nowhere": 0x80340000 BadNodeIdUnknown'
+    assert refused.status == 'the server has no node "ns=2;s=nowhere": 0x80340000 BadNodeIdUnknown'
     assert (gap.subject, gap.cause) == ("p.nowhere", GapCause.DEVICE_REJECTED)
     assert "ns=2;s=nowhere" in gap.detail
     assert "BadNodeIdUnknown" in gap.detail

@@ -1,20 +1,22 @@
-"""An OPC UA server as a source of scans: subscribed to, never written to, never called.
+"""An OPC UA server as a source of scans: subscribed to or polled, never written to, never called.
 
 Constraints
-- One owner of reconnect, and it is our supervisor: the library's own is off, and every `open` makes a new client.
-- A connection that looks alive but delivers nothing, not even a keep-alive, is lost after `silent_after_s`.
+- One owner of reconnect, and it is our supervisor: the library's own is off, and every `open` makes a new client. Only
+  a connection that is cut is first made again here, for `RESUME_FOR_S`: the server may still have all it queued.
+- A subscription that brings nothing, not even a keep-alive, is lost after `silent_after_s`. While the session lives
+  only the subscription is made again.
 - A node the server does not have costs that tag only; it is asked for again every `RETRY_REJECTED_S`.
-- The library hands over through a bounded channel; what is dropped there is counted and yielded as a gap.
+- Notices are handed over through a bounded channel; what is dropped there is counted and yielded as a gap.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-from asyncua import Client
+from asyncua import Client, ua
 
 from edge_agent.core.cancellation import check_cancelled
 from edge_agent.core.channel import Channel, ChannelStats, WhenFull
@@ -26,19 +28,24 @@ from edge_agent.drivers.opcua.addresses import resolve
 from edge_agent.drivers.opcua.client import translated
 from edge_agent.drivers.opcua.identity import Secured
 from edge_agent.drivers.opcua.node_states import NodeStates
-from edge_agent.drivers.opcua.session import connect, disconnect, new_client
+from edge_agent.drivers.opcua.notices import Ended, Lost, Notice, Notification
+from edge_agent.drivers.opcua.polled import Polled
+from edge_agent.drivers.opcua.server_limits import ServerLimits, read_limits
+from edge_agent.drivers.opcua.session import connect, disconnect, is_alive, new_client, resume
 from edge_agent.drivers.opcua.settings import OpcUaSettings
-from edge_agent.drivers.opcua.subscriptions import Lost, Notification, Subscription, create_subscription, monitor
+from edge_agent.drivers.opcua.subscribed import Subscribed
 from edge_agent.drivers.opcua.values import Values
 from edge_agent.drivers.report import SourceReport
 from edge_agent.errors import TransientDriverError
 
 HAND_OVER_CAPACITY: Final = 256  # notifications; over two minutes of them at the default publishing interval
 RETRY_REJECTED_S: Final = 300.0  # a node may come back with a new server program: minutes, not seconds
+RESUME_FOR_S: Final = 10.0  # a link that is away for longer is said to be lost
+RESUME_PAUSE_S: Final = 0.2
 
 
 class OpcUaDriver:
-    """Subscribes to the configured nodes of one server; yields one Scan per notification, a KeepAlive per keep-alive.
+    """Yields one Scan per notification or pass with new values, and a KeepAlive for what is confirmed unchanged.
 
     A node the server refuses is yielded as a Gap (DEVICE_REJECTED) naming it, once per finding. A value with
     a bad status, or that is no finite number, is a BAD reading.
@@ -50,70 +57,77 @@ class OpcUaDriver:
         self._clock = clock
         self._values = Values(settings, clock)
         self._states = NodeStates(settings, self._values, clock)
-        self._client: Client | None = None
+        self._limits = ServerLimits()
         self._secured = Secured()
-        self._subscription: Subscription | None = None
-        self._silent_after_s = settings.silent_after_s
+        self._client: Client | None = None
+        self._nodes: Subscribed | Polled | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._refusals: list[Gap] = []
+        self._resumed_total = 0
+        self._is_lost = False
         self._channel = self._new_channel()
 
     async def open(self) -> None:
-        """Connect, subscribe and ask for the nodes. Raise TransientDriverError or DeviceRejectedError."""
+        """Connect and ask for the nodes. Raise TransientDriverError or DeviceRejectedError."""
         await self.close()
         self._channel = self._new_channel()
+        self._is_lost = False
         self._client = client = new_client(self._settings, self._on_lost)
         is_open = False
         try:
             with translated(self.name, self._settings.endpoint):
                 self._secured = await connect(client, self._settings, self._now())
-                self._subscription = subscription = await create_subscription(client, self._settings, self._on_publish)
-                # A server may insist on rarer keep-alives than we asked for; its silence is then longer.
-                self._silent_after_s = max(self._settings.silent_after_s, 2 * subscription.keep_alive_s)
+                self._limits = await read_limits(client)
                 check_cancelled()
-                self._states.refused = await self._monitor(client, subscription, range(len(self._settings.nodes)))
+                make = Polled if self._settings.mode == "polling" else Subscribed
+                self._nodes = make(client, self._settings, self._limits, self._clock, self._hand)
+                await self._watch(client, self._nodes, range(len(self._settings.nodes)))
+                check_cancelled()
+            self._start_reader(self._nodes)
             is_open = True
         finally:
             if not is_open:
                 await self.close()
 
     async def stream(self) -> AsyncIterator[Item]:
-        """Yield what the server sends. Raise TransientDriverError when it falls silent or ends the subscription."""
-        for gap in self._states.refusal_gaps():
-            yield gap
-        if self._states.refused:
-            yield Scan(self.name, self._states.refusal_readings())
-        self._states.reset()
+        """Yield what the server sends. Raise TransientDriverError when it is lost."""
+        for item in self._found_refused():
+            yield item
         retry_s = self._clock.monotonic_s() + RETRY_REJECTED_S
-        dropped_total = self._channel.stats().dropped_total
-        last_ns = self._clock.now_ns()
+        dropped_total, last_ns = self._channel.stats().dropped_total, self._clock.now_ns()
         while True:
             notice = await self._next_notice()
-            if isinstance(notice, Lost):
-                raise TransientDriverError(f"{self.name}: {self._settings.endpoint} is lost: {notice.reason}")
             newly_dropped = self._channel.stats().dropped_total - dropped_total
             if newly_dropped:
                 dropped_total += newly_dropped
-                yield self._drop_gap(newly_dropped, last_ns, notice.received_time_ns)
-            if notice.missed:
-                yield self._missed_gap(notice.missed, last_ns, notice.received_time_ns)
-            for item in self._items(notice):
+                yield self._drop_gap(newly_dropped, last_ns, self._clock.now_ns())
+            for item in await self._items(notice):
                 yield item
-            last_ns = notice.received_time_ns
-            if self._states.refused and self._clock.monotonic_s() >= retry_s:
+            last_ns = self._clock.now_ns()
+            if self._states.not_watched and self._clock.monotonic_s() >= retry_s:
                 retry_s += RETRY_REJECTED_S
-                await self._retry_refused()
+                for item in await self._asked_again():
+                    yield item
 
     async def close(self) -> None:
         """Disconnect, within a bound."""
         client, self._client = self._client, None
-        self._subscription = None
+        self._nodes = None
+        await self._end_reader()
         if client is not None:
             await disconnect(client, self.name)
 
     def report(self) -> SourceReport:
-        """Return the nodes the server refuses, the certificates that end soon, and how the server's clock is."""
+        """Return how every node is, what ends soon, the clock of the server, and what it made of our wishes."""
         times = self._values.times
         problems = (*self._secured.problems(self._now()), *times.problems())
-        return SourceReport(self._states.reports(), problems, times.skew_s())
+        figures = {
+            "mode": self._settings.mode,
+            **(self._nodes.figures() if self._nodes is not None else {}),
+            "connections_resumed_total": self._resumed_total,
+            "server_limits": self._limits.stated(),
+        }
+        return SourceReport(self._states.reports(), problems, times.skew_s(), figures)
 
     def stats(self) -> ChannelStats:
         """Return the figures of the hand-over; `dropped_total` counts notifications since the last `open`."""
@@ -122,50 +136,138 @@ class OpcUaDriver:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.to_utc(self._clock.now_ns()) / 1e9, UTC)
 
-    def _new_channel(self) -> Channel[Notification | Lost]:
+    def _new_channel(self) -> Channel[Notice]:
         return Channel(f"{self.name}.hand-over", capacity=HAND_OVER_CAPACITY, when_full=WhenFull.DROP_OLDEST)
 
-    async def _monitor(self, client: Client, subscription: Subscription, handles: range | list[int]) -> dict[int, str]:
-        """Ask for the nodes' values; return which of them the server refuses, and its reason."""
-        node_ids, unresolved = await resolve(client, ((handle, self._settings.nodes[handle]) for handle in handles))
-        return unresolved | await monitor(client, subscription, self._settings, node_ids)
+    async def _watch(self, client: Client, nodes: Subscribed | Polled, handles: Iterable[int]) -> None:
+        """Look up nodes and ask for their values; what is refused is found by `_found_refused`."""
+        wanted = [(handle, self._settings.nodes[handle]) for handle in handles]
+        node_ids, unresolved = await resolve(client, wanted)
+        refused = await nodes.watch(node_ids)
+        self._states.ask(node_ids.keys() - refused.keys())
+        self._refusals += self._states.refuse(refused, unresolved)
 
-    async def _retry_refused(self) -> None:
-        if self._client is not None and self._subscription is not None:
-            with translated(self.name, self._settings.endpoint):
-                self._states.refused = await self._monitor(self._client, self._subscription, list(self._states.refused))
+    async def _asked_again(self) -> list[Item]:
+        """Ask for the nodes that were refused; return what is found now."""
+        if self._client is None or self._nodes is None:
+            return []
+        with translated(self.name, self._settings.endpoint):
+            await self._watch(self._client, self._nodes, self._states.not_watched)
+        return self._found_refused()
 
-    async def _next_notice(self) -> Notification | Lost:
+    def _found_refused(self) -> list[Item]:
+        """Return a gap for each refusal that is news, and a reading for all that is refused: it shows in `status`."""
+        gaps, self._refusals = self._refusals, []
+        readings = self._states.bad_readings()
+        return [*gaps, Scan(self.name, readings)] if readings else [*gaps]
+
+    def _start_reader(self, nodes: Subscribed | Polled) -> None:
+        self._reader = asyncio.create_task(nodes.run(), name=f"{self.name} reader")  # ended in `close`
+
+    async def _end_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.cancel()
+            await asyncio.wait({reader})
+
+    async def _next_notice(self) -> Notice:
+        nodes = self._nodes
+        silent_in_s = self._settings.silent_after_s if nodes is None else nodes.silent_in_s()
         try:
-            async with asyncio.timeout(self._silent_after_s):
+            async with asyncio.timeout(silent_in_s):
                 return await self._channel.receive()
         except TimeoutError:
-            return Lost(f"nothing came for {self._silent_after_s:g} s, not even a keep-alive")
+            return nodes.silence() if nodes is not None else Lost(f"nothing came for {silent_in_s:g} s")
 
-    def _items(self, notice: Notification) -> list[Item]:
-        if not notice.values:
-            handles = self._subscription.handles if self._subscription is not None else ()
-            names = frozenset(self._values.tags[handle].name for handle in handles)
-            return [KeepAlive(self.name, notice.received_time_ns, names)]
+    async def _items(self, notice: Notice) -> list[Item]:
+        """Return what a notice leads to. Raise TransientDriverError when the server is lost for good."""
+        if isinstance(notice, Notification):
+            return self._values_of(notice)
+        client, nodes = self._client, self._nodes
+        if client is None or not isinstance(nodes, Subscribed):
+            raise self._lost(notice.reason)
+        if isinstance(notice, Lost):
+            return await self._resumed(client, nodes, notice)
+        return await self._renewed(client, nodes, notice)
+
+    def _values_of(self, notice: Notification) -> list[Item]:
+        items: list[Item] = []
         at_ns = notice.received_time_ns
+        self._values.take_publish_time(notice.sent_time, at_ns)
+        if notice.missed:
+            detail = f"{notice.missed} notifications of the server never came, or could not be read"
+            items.append(Gap(self.name, GapCause.DISCONTINUITY, notice.since_ns, at_ns, detail))
         readings = tuple(self._values.reading(handle, value, at_ns) for handle, value in notice.values)
-        gaps = [gap for handle, value in notice.values for gap in self._states.take(handle, value, at_ns)]
-        return [Scan(self.name, readings), *gaps]
+        if readings:
+            items.append(Scan(self.name, readings))
+        for (handle, value), reading in zip(notice.values, readings, strict=True):
+            items += self._states.take(handle, value, reading)
+        if notice.confirmed:
+            names = frozenset(self._values.tags[handle].name for handle in notice.confirmed)
+            items.append(KeepAlive(self.name, at_ns, names))
+        return items
+
+    async def _renewed(self, client: Client, nodes: Subscribed, ended: Ended) -> list[Item]:
+        """Make subscriptions again while the session lives; return the gap, and what is refused now."""
+        handles = nodes.watched_together(ended)
+        try:
+            with translated(self.name, self._settings.endpoint):
+                await is_alive(client)
+                renewed = await nodes.renew(ended)
+                check_cancelled()
+        except TransientDriverError as exc:
+            raise self._lost(f"{ended.reason}; then {exc.message}") from exc
+        if renewed is None:
+            return []
+        since_ns, refused = renewed
+        self._states.ask(handles - refused.keys())
+        self._refusals += self._states.refuse(refused, {})
+        detail = f"{ended.reason}; {len(handles)} of {len(self._settings.nodes)} nodes are subscribed to again"
+        gap = Gap(self.name, GapCause.DISCONTINUITY, since_ns, self._clock.now_ns(), detail)
+        return [gap, *(self._found_refused() if refused else [])]
+
+    async def _resumed(self, client: Client, nodes: Subscribed, lost: Lost) -> list[Item]:
+        """Take up the session over a new connection; return what the server kept for us meanwhile."""
+        await self._end_reader()
+        within_s = min(RESUME_FOR_S, self._settings.silent_after_s)
+        try:
+            async with asyncio.timeout(within_s):
+                while not await self._is_resumed(client, nodes):
+                    await self._clock.sleep(RESUME_PAUSE_S)
+                with translated(self.name, self._settings.endpoint):
+                    notices = await nodes.catch_up()
+        except (TimeoutError, TransientDriverError) as exc:
+            raise self._lost(lost.reason) from exc
+        self._resumed_total += 1
+        self._is_lost = False
+        self._start_reader(nodes)
+        return [item for notice in notices for item in await self._items(notice)]
+
+    async def _is_resumed(self, client: Client, nodes: Subscribed) -> bool:
+        """Try once; raise TransientDriverError when the server answers and the session is not ours any more."""
+        try:
+            with translated(self.name, self._settings.endpoint):
+                await resume(client, nodes.ids)
+        except TransientDriverError as exc:
+            if isinstance(exc.__cause__, ua.UaStatusCodeError):
+                raise
+            return False
+        return True
+
+    def _lost(self, reason: str) -> TransientDriverError:
+        return TransientDriverError(f"{self.name}: {self._settings.endpoint} is lost: {reason}")
 
     def _drop_gap(self, dropped: int, start_ns: int, end_ns: int) -> Gap:
         detail = f"{dropped} notifications were dropped: the pipeline was slower than the server"
         return Gap(self.name, GapCause.QUEUE_FULL, start_ns, end_ns, detail)
 
-    def _missed_gap(self, missed: int, start_ns: int, end_ns: int) -> Gap:
-        detail = f"{missed} notifications of the server never came, or could not be read"
-        return Gap(self.name, GapCause.DISCONTINUITY, start_ns, end_ns, detail)
-
-    async def _on_publish(self, result: Any) -> None:
-        """Take what the library brings: called for every publish answer, keep-alives too."""
-        if self._subscription is not None:
-            message, now_ns = result.NotificationMessage, self._clock.now_ns()
-            self._values.take_publish_time(message.PublishTime, now_ns)
-            await self._channel.send(self._subscription.notification(message, now_ns, len(self._settings.nodes)))
-
     async def _on_lost(self, cause: Exception) -> None:
-        await self._channel.send(Lost(str(cause) or type(cause).__name__))
+        await self._hand(Lost(str(cause) or type(cause).__name__))
+
+    async def _hand(self, notice: Notice) -> None:
+        """Hand a notice over to the stream. A loss is heard from several sides: only the first is handed over."""
+        if isinstance(notice, Lost):
+            if self._is_lost:
+                return
+            self._is_lost = True
+        await self._channel.send(notice)

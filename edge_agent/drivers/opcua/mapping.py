@@ -26,18 +26,6 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ZERO: Final = datetime(1601, 1, 1, tzinfo=UTC)
 
 
-class SequenceWatch:
-    """Counts the notifications that never came. Numbers go up by one and start over at 1 (OPC 10000-4, 5.14.1.1)."""
-
-    def __init__(self) -> None:
-        self._expected: int | None = None
-
-    def missed_before(self, sequence_number: int) -> int:
-        """Return how many are missing between the notification before and this one; 0 when it is older or the first."""
-        expected, self._expected = self._expected, sequence_number + 1
-        return 0 if expected is None else max(0, sequence_number - expected)
-
-
 def to_reading(
     tag: Tag, *, number: Number, status_code: int, status_name: str, stamp: Stamp, received_time_ns: int
 ) -> Reading:

@@ -1,4 +1,8 @@
-"""The session with a server: made, and given up within a bound."""
+"""The session with a server: made, taken up again over a new connection, and given up within a bound.
+
+A server keeps a session for its time-out after the connection is cut, and with it what its subscriptions queue: taken
+up again in time, nothing is lost (OPC 10000-4, 6.7).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
-from asyncua import Client
+from asyncua import Client, ua
 
 from edge_agent.core.cancellation import check_cancelled
 from edge_agent.drivers.opcua.client import bound_messages
@@ -18,6 +22,8 @@ from edge_agent.drivers.opcua.settings import OpcUaSettings
 ANSWER_TIMEOUT_S: Final = 5.0  # for one request; a healthy server answers within tens of milliseconds
 CLOSE_TIMEOUT_S: Final = 1.0  # saying goodbye to a dead server must not hold up a restart
 SESSION_TIMEOUT_S: Final = 60.0  # servers allow few sessions; one we could not close must not linger for an hour
+
+_FORGOTTEN: Final = (ua.StatusCodes.BadSessionIdInvalid, ua.StatusCodes.BadSessionClosed)
 
 
 def new_client(settings: OpcUaSettings, on_lost: Callable[[Exception], Awaitable[None]]) -> Client:
@@ -45,6 +51,47 @@ async def connect(client: Client, settings: OpcUaSettings, now: datetime) -> Sec
     secured = await connect_securely(client, settings, now)
     check_cancelled()
     return secured
+
+
+async def resume(client: Client, subscriptions: list[int]) -> None:
+    """Take up the session over a new connection, with its subscriptions. Raise the library's errors.
+
+    Connection, channel and keys are new; that the session is ours we prove again, as when it was made. When the server
+    has forgotten the session and kept its subscriptions, they move into a new one.
+    """
+    await client._cancel_task(client._supervisor_task)
+    await client._teardown_transport_only()
+    check_cancelled()
+    await client.connect_socket()
+    check_cancelled()
+    await client.send_hello()
+    await client.open_secure_channel()
+    check_cancelled()
+    client.uaclient.session.rebind_authentication_token()
+    try:
+        await client._activate_with_credentials()
+    except ua.UaStatusCodeError as exc:
+        if exc.code not in _FORGOTTEN:
+            raise
+        await _move(client, subscriptions)
+    check_cancelled()
+    client._start_renew_loop()
+    client._supervisor_task = asyncio.create_task(client._connection_supervisor())
+
+
+async def is_alive(client: Client) -> None:
+    """Return when the server answers in the session. Raise the library's errors when it does not."""
+    await client.nodes.server_state.read_value()
+    check_cancelled()
+
+
+async def _move(client: Client, subscriptions: list[int]) -> None:
+    """Make a new session and move subscriptions into it. Raise the library's errors when one does not come along."""
+    client.uaclient.session.reset_authentication_token()
+    await client._create_and_activate_session()
+    parameters = ua.TransferSubscriptionsParameters(SubscriptionIds=subscriptions, SendInitialValues=False)
+    for result in await client.uaclient.session.transfer_subscriptions(parameters):
+        result.StatusCode.check()
 
 
 async def disconnect(client: Client, name: str) -> None:

@@ -64,11 +64,15 @@ class OpcUaNodeSettings(TagSettings):
 
 
 class OpcUaSettings(OpcUaConnectionSettings):
-    """An OPC UA server, subscribed to, never written to."""
+    """An OPC UA server, subscribed to or polled, never written to."""
 
     driver: ClassVar[str] = "edge_agent.drivers.opcua.driver:OpcUaDriver"
 
     type: Literal["opcua"] = Field(description="Says which kind of source this is.")
+    mode: Literal["subscription", "polling"] = Field(
+        "subscription", description='"polling" reads all nodes at an interval: for servers without subscriptions.'
+    )
+    polling_interval_ms: float = Field(1_000.0, ge=50, le=3_600_000, description="How often polling reads all nodes.")
     publishing_interval_ms: float = Field(500.0, ge=10, description="How often the server sends what has changed.")
     sampling_interval_ms: float = Field(500.0, ge=0, description="How often the server looks; 0 is as fast as it can.")
     queue_size: int = Field(50, ge=1, le=10_000, description="Values the server keeps per node between publishes.")
@@ -80,9 +84,9 @@ class OpcUaSettings(OpcUaConnectionSettings):
     time_bound_s: float = Field(
         TIME_BOUND_S, gt=0, le=86_400, description="A time further from the receipt than this is not believed."
     )
-    nodes: tuple[OpcUaNodeSettings, ...] = Field(min_length=1, description="What is subscribed to.")
+    nodes: tuple[OpcUaNodeSettings, ...] = Field(min_length=1, description="What is read.")
 
     @property
     def all_tags(self) -> tuple[TagSettings, ...]:
-        """Return the nodes that are subscribed to."""
+        """Return the nodes that are read."""
         return self.nodes

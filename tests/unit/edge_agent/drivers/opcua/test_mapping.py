@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Tag
-from edge_agent.drivers.opcua.mapping import SequenceWatch, quality_of, says_overflow, to_reading, utc_ns
+from edge_agent.drivers.opcua.mapping import quality_of, says_overflow, to_reading, utc_ns
 from edge_agent.drivers.opcua.number import number_in
 from edge_agent.drivers.row_time import Stamp, TimeOf
 
@@ -91,18 +91,3 @@ def test_the_zero_of_the_protocol_is_no_time():
 )
 def test_overflow_is_the_flag_of_a_data_value_only(code, overflows):
     assert says_overflow(code) is overflows
-
-
-@pytest.mark.parametrize(
-    ("numbers", "missed"),
-    [
-        ([7, 8, 9], [0, 0, 0]),
-        ([1, 4, 5], [0, 2, 0]),
-        ([5, 5], [0, 0]),
-        ([2**32 - 1, 1, 2], [0, 0, 0]),
-    ],
-    ids=["none", "two", "sent again", "numbers start over"],
-)
-def test_notifications_that_never_came_are_counted(numbers, missed):
-    watch = SequenceWatch()
-    assert [watch.missed_before(number) for number in numbers] == missed
