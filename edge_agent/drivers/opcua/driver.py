@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Final
 
@@ -125,7 +126,7 @@ class OpcUaDriver:
             "mode": self._settings.mode,
             **(self._nodes.figures() if self._nodes is not None else {}),
             "connections_resumed_total": self._resumed_total,
-            "server_limits": self._limits.stated(),
+            "server_limits": asdict(self._limits),
         }
         return SourceReport(self._states.reports(), problems, times.skew_s(), figures)
 

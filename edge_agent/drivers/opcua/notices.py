@@ -11,7 +11,8 @@ from typing import Any
 class Notification:
     """New values, (handle, data value) pairs, and the handles of the nodes whose newest value is confirmed.
 
-    `missed` notifications between `since_ns`, when the message before this one came, and this one never came. `sent_time` is the server's clock when it sent this; None when it does not say.
+    `missed` notifications between `since_ns`, when the message before this one came, and this one never came.
+    `sent_time` is the server's clock when it sent this; None when it does not say.
     """
 
     received_time_ns: int

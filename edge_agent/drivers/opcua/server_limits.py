@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from asyncua import Client, ua
@@ -42,10 +42,6 @@ class ServerLimits:
     items_per_subscription: int | None = None
     items_total: int | None = None
 
-    def stated(self) -> Mapping[str, int]:
-        """Return those it states, by name."""
-        return {name: limit for name, limit in asdict(self).items() if limit is not None}
-
 
 class CallSize:
     """How many operations one call of a service takes: the stated limit; half, when the server says that it is less."""
@@ -75,9 +71,12 @@ class CallSize:
 
 
 async def read_limits(client: Client) -> ServerLimits:
-    """Ask the server for its limits; a server that does not have these nodes states none."""
+    """Ask the server for its limits; a server that does not have these nodes, or does not answer this, states none."""
     requests = [ua.ReadValueId(NodeId=ua.NodeId(node), AttributeId=ua.AttributeIds.Value) for node in _NODES.values()]
-    values = await read(client, CallSize(None), requests)
+    try:
+        values = await read(client, CallSize(None), requests)
+    except ua.UaStatusCodeError:
+        return ServerLimits()
     return ServerLimits(**{name: _limit(value) for name, value in zip(_NODES, values, strict=True)})
 
 
