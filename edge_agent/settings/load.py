@@ -89,14 +89,33 @@ def _placed(settings: Settings) -> Settings:
 
 def _with_source_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return the document with the paths of sources made absolute: which settings are paths, their kinds say."""
-    return _each_source(document, lambda source: absolute(source, _path_settings(source), folder))
+    return _each_source(document, lambda source: _with_paths(source, folder))
 
 
-def _path_settings(source: dict[str, Any]) -> tuple[str, ...]:
+def _with_paths(source: dict[str, Any], folder: Path) -> dict[str, Any]:
     kind = str(source.get("type"))
     is_foreign = kind not in built_in_kinds() and kind in installed_types()
     found = (source_kinds().classes if is_foreign else built_in_kinds()).get(kind)
-    return () if found is None else path_fields(found)
+    if found is None:
+        return source
+    out = absolute(source, path_fields(found), folder)
+    for below, table in tables_below(found):
+        if keys := path_fields(table):
+            out = _absolute_below(out, below.split("."), keys, folder)
+    return out
+
+
+def _absolute_below(table: dict[str, Any], below: list[str], keys: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    """Return the table with the paths in the tables, or lists of tables, under the names `below` made absolute."""
+    if not below:
+        return absolute(table, keys, folder)
+    inner = table.get(below[0])
+    if isinstance(inner, dict):
+        return {**table, below[0]: _absolute_below(inner, below[1:], keys, folder)}
+    if not isinstance(inner, list):
+        return table
+    changed = [_absolute_below(one, below[1:], keys, folder) if isinstance(one, dict) else one for one in inner]
+    return {**table, below[0]: changed}
 
 
 def _unasked(document: dict[str, Any]) -> dict[str, Any]:

@@ -113,9 +113,9 @@ def type_of(kind: type[SourceSettings]) -> str:
     return texts[0]
 
 
-def path_fields(kind: type[SourceSettings]) -> tuple[str, ...]:
-    """Return the settings of this kind that are paths; in a file they are relative to it."""
-    annotations = {name: field.annotation for name, field in kind.model_fields.items()}
+def path_fields(table: type[BaseModel]) -> tuple[str, ...]:
+    """Return the settings of this table that are paths; in a file they are relative to it."""
+    annotations = {name: field.annotation for name, field in table.model_fields.items()}
     return tuple(name for name, annotation in annotations.items() if Path in (annotation, *get_args(annotation)))
 
 

@@ -23,7 +23,13 @@ def ids(path: Path) -> str:
 
 
 def test_there_is_one_example_for_each_kind_of_site() -> None:
-    assert [path.parent.name for path in EXAMPLES] == ["bench", "fan-room", "press-shop", "pump-station"]
+    assert [path.parent.name for path in EXAMPLES] == [
+        "bench",
+        "fan-room",
+        "press-shop",
+        "pump-station",
+        "register-map",
+    ]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=ids)

@@ -20,7 +20,7 @@ _NAMES: Final = {"coil": "coil", "discrete": "discrete input", "input": "input r
 _HEX: Final = re.compile(r"0x([0-9a-f]{1,8})|([0-9a-f]{1,8})h", re.IGNORECASE)
 _MANUAL: Final = re.compile(r"([0134])(\d{4,5})")  # 40001, 400001
 _MARKED: Final = re.compile(r"([134])x(\d{1,5})", re.IGNORECASE)  # 4x0001: what begins with 0x is hexadecimal
-_ALLOWED: Final = 'a number from 0, as on the wire ("0x1F" in hex), or a manual\'s number in quotes, like "40001"'
+ALLOWED: Final = 'a number from 0, as on the wire ("0x1F" in hex), or a manual\'s number in quotes, like "40001"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def place_of(written: int | str, *, is_table_given: bool) -> Place:
     if isinstance(written, str):
         return _of_text(written.strip())
     if written < 0:
-        raise ValueError(f"{written} is no address: {_ALLOWED}")
+        raise ValueError(f"{written} is no address: {ALLOWED}")
     if written > LAST_ADDRESS:
         return _manual(str(written))
     if not is_table_given and (manual := _manual_or_none(str(written))) is not None and manual.table != "coil":
@@ -61,7 +61,7 @@ def _of_text(text: str) -> Place:
             f'"{text}" can be counted from 0 or from 1: write {int(text)} without quotes for an address from 0, or the '
             f"manual's number with its table's digit, like \"{40_000 + int(text) % 10_000}\""
         )
-    raise ValueError(f"{text!r} is no address: {_ALLOWED}")
+    raise ValueError(f"{text!r} is no address: {ALLOWED}")
 
 
 def _manual_or_none(text: str) -> Place | None:
@@ -72,7 +72,7 @@ def _manual_or_none(text: str) -> Place | None:
 def _manual(text: str) -> Place:
     found = _MANUAL.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text} is no address: {_ALLOWED}")
+        raise ValueError(f"{text} is no address: {ALLOWED}")
     return _from_one(found[1], found[2], text)
 
 
