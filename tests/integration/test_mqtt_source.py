@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import json
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,15 +95,21 @@ async def test_plain_and_json_messages_become_readings(broker: Mosquitto) -> Non
     async with reading(settings) as (driver, items), publisher(broker.broker()) as link:
         await link.publish("press-3/temperature", b"21.5")
         assert (await next_reading(items)).value == 44.0
-        document = {"ts": "2023-11-14T22:13:20Z", "hydraulics": {"pressure": 180}}
+        measured_s = int(time.time()) - 2
+        document = {"ts": measured_s, "hydraulics": {"pressure": 180}}
         await link.publish("press-3/state", json.dumps(document).encode())
         found = await next_reading(items)
-        assert (found.value, found.source_time_ns) == (180.0, 1_700_000_000_000_000_000)
+        assert (found.value, found.time_ns) == (180.0, measured_s * 1_000_000_000)
+        document = {"ts": "2023-11-14T22:13:20Z", "hydraulics": {"pressure": 181}}
+        await link.publish("press-3/state", json.dumps(document).encode())
+        found = await next_reading(items)
+        assert found.time_ns == found.received_time_ns
+        assert "behind" in found.status
         await link.publish("press-3/temperature", b"hot")
         found = await next_reading(items)
         assert found.quality is Quality.BAD
         assert "'hot'" in found.status
-        assert driver.report().figures["messages_total"] == 3
+        assert driver.report().figures["messages_total"] == 4
 
 
 async def test_a_retained_value_of_unknown_age_is_uncertain(broker: Mosquitto) -> None:
@@ -135,13 +142,16 @@ async def test_sparkplug_births_data_and_deaths(broker: Mosquitto) -> None:
         await link.publish("spBv1.0/plant/NBIRTH/edge-1", encode(Payload(0, (metric("bdSeq", 1),))))
         await link.publish("spBv1.0/plant/DBIRTH/edge-1/pump", encode(Payload(1, (metric("Speed", 1490.0, alias=3),))))
         found = await next_reading(items)
-        assert (found.value, found.source_time_ns) == (1490.0, 1_700_000_000_000_000_000)
+        assert (found.value, found.time_ns) == (1490.0, found.received_time_ns)  # its clock is years behind
         assert driver.report().tags == {}
         await link.publish("spBv1.0/plant/DDATA/edge-1/pump", encode(Payload(4, (metric(None, 1500.0, alias=3),))))
         missed = await anext(items)
         assert isinstance(missed, Gap)
         assert (missed.cause, missed.count) == (GapCause.DISCONTINUITY, 2)
         assert (await next_reading(items)).value == 1500.0
+        kept = replace(metric(None, 1495.0, alias=3), is_historical=True)
+        await link.publish("spBv1.0/plant/DDATA/edge-1/pump", encode(Payload(5, (kept,))))
+        assert (await next_reading(items)).time_ns == 1_700_000_000_000_000_000
         await link.publish("spBv1.0/plant/NDEATH/edge-1", encode(Payload(None, (metric("bdSeq", 1),))))
         assert "offline" in (await next_reading(items)).status
 

@@ -50,7 +50,7 @@ class MqttDriver:
         self.name = settings.name
         self._settings = settings
         self._clock = clock
-        self._readings = TagReadings(settings.name, settings.tags, of_utc=clock.of_utc)
+        self._readings = TagReadings(settings, of_utc=clock.of_utc)
         self._stale_after_s = {tag.name: tag.stale_after_s for tag in settings.tags if tag.stale_after_s is not None}
         self._link: Link | None = None
         self._channel: Channel[Message | SyncError] = self._new_channel()
@@ -123,7 +123,8 @@ class MqttDriver:
         tags |= {name: TagReport(TagState.REFUSED, why, self._opened_ns) for name, why in refused.items()}
         return SourceReport(
             tags,
-            tuple(self._problems()),
+            (*self._problems(), *self._readings.times.problems()),
+            time_skew_s=self._readings.times.skew_s(),
             figures={
                 "messages_total": self._taken_total,
                 "undecodable_messages_total": self._readings.undecodable_total,

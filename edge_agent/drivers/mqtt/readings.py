@@ -9,9 +9,10 @@ from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Tag
 from edge_agent.drivers.mqtt.plain_payload import Found, find, number_of, parse
-from edge_agent.drivers.mqtt.settings import MqttTagSettings
+from edge_agent.drivers.mqtt.settings import MqttSettings, MqttTagSettings
 from edge_agent.drivers.mqtt.sparkplug_payload import Metric, decode
 from edge_agent.drivers.mqtt.sparkplug_session import NAMESPACE, EdgeNode, filter_of, topic_of
+from edge_agent.drivers.row_time import Arrival, RowTimes, TimeOf
 
 _EXACT: Final = 2**53
 _QUALITIES: Final = {192: Quality.GOOD, 500: Quality.UNCERTAIN}
@@ -23,13 +24,14 @@ class TagReadings:
 
     def __init__(
         self,
-        source: str,
-        tags: tuple[MqttTagSettings, ...],
+        settings: MqttSettings,
         *,
         of_utc: Callable[[int], int | None] = lambda utc_ns: utc_ns,
     ) -> None:
+        tags = settings.tags
         self.undecodable_total = 0
-        self._source = source
+        self.times = RowTimes(choice=settings.time, bound_s=settings.time_bound_s, whose="the publisher")
+        self._source = settings.name
         self._of_utc = of_utc
         self._tags = {tag.name: Tag(tag.name, tag.unit, tag.sensor_type) for tag in tags}
         self._of_topic: dict[str, list[MqttTagSettings]] = {}
@@ -106,7 +108,7 @@ class TagReadings:
             detail = f"{self._source}: {topic}: {exc}"
             return [], [Gap(self._source, GapCause.DISCONTINUITY, now_ns, now_ns, detail, 1)]
         readings = [
-            self._reading(tag, *_of_metric(metric), now_ns)
+            self._reading(tag, *_of_metric(metric), now_ns, is_historical=metric.is_historical)
             for address, name, metric in update.values
             for tag in self._of_metric.get((address, name), ())
         ]
@@ -125,15 +127,31 @@ class TagReadings:
         detail = f"{self._source}: {missed} messages of {address} never came (sequence number)"
         return [Gap(self._source, GapCause.DISCONTINUITY, now_ns, now_ns, detail, missed)]
 
-    def _reading(self, tag: MqttTagSettings, found: Found, quality: Quality, status: str, now_ns: int) -> Reading:
+    def _reading(
+        self,
+        tag: MqttTagSettings,
+        found: Found,
+        quality: Quality,
+        status: str,
+        now_ns: int,
+        *,
+        is_historical: bool = False,
+    ) -> Reading:
         if found.number is None or quality is Quality.BAD:
             return self._bad(tag.name, found.why or status, now_ns)
         if isinstance(found.number, int) and abs(found.number) > _EXACT:
             quality = Quality.UNCERTAIN
             status = f"{found.number}: an integer beyond 2^53 loses its last digits"
-        value = found.number * tag.scale + tag.offset
-        time_ns = None if found.time_ns is None else self._of_utc(found.time_ns)
-        return Reading(self._tags[tag.name], float(value), quality, time_ns, now_ns, status)
+        value = float(found.number * tag.scale + tag.offset)
+        source_ns = None if found.time_ns is None else self._of_utc(found.time_ns)
+        if is_historical:  # kept by the edge node while its link was away: old on purpose
+            return Reading(self._tags[tag.name], value, quality, source_ns, now_ns, status)
+        stamp = self.times.stamp(tag.name, Arrival((value, quality), now_ns, source_ns))
+        if stamp.is_ahead:
+            quality = Quality.UNCERTAIN
+        said = "; ".join(words for words in (status, stamp.detail) if words)
+        time_ns = None if stamp.of is TimeOf.GATEWAY and source_ns is None else stamp.time_ns
+        return Reading(self._tags[tag.name], value, quality, time_ns, now_ns, said)
 
     def _bad(self, name: str, why: str, now_ns: int) -> Reading:
         return Reading(self._tags[name], None, Quality.BAD, None, now_ns, why)

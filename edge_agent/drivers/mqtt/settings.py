@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from edge_agent.drivers.row_time import TIME_BOUND_S
 from edge_agent.settings.sources import Factor, TagSettings, TagSourceSettings
 
 
@@ -69,6 +70,12 @@ class MqttSettings(TagSourceSettings):
     )  # fmt: skip
     keep_alive_s: int = Field(15, ge=2, le=1_200, description="A silent broker is noticed within twice this.")
     connect_timeout_s: float = Field(10.0, gt=0, le=60, description="How long to wait for the connection.")
+    time: Literal["auto", "source", "gateway"] = Field(
+        "auto", description="Whose clock rows have; auto: the message's own time if it can be right, else ours."
+    )
+    time_bound_s: float = Field(
+        TIME_BOUND_S, gt=0, le=86_400, description="A time further from the receipt than this is not believed."
+    )
     allow_plaintext: bool = Field(False, description="Read without TLS. Anyone on the path reads and forges values.")
     tags: tuple[MqttTagSettings, ...] = Field(min_length=1, description="What is read.")
 
