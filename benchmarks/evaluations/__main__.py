@@ -6,14 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.evaluations import bearings, cwru, ims, sound
+from benchmarks.evaluations import bearings, cwru, ims, sensors, sound
 from edge_agent.errors import EdgeError
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluations", description=cwru.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, module in (("cwru", cwru), ("ims", ims), ("bearings", bearings), ("sound", sound)):
+    for name, module in (("cwru", cwru), ("ims", ims), ("bearings", bearings), ("sound", sound), ("sensors", sensors)):
         command = commands.add_parser(name, description=module.__doc__, help=(module.__doc__ or "").splitlines()[0])
         command.add_argument("data", type=Path, help="folder with the recordings")
         command.set_defaults(run=module.evaluate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -75,6 +75,8 @@ def _sources(sources: list[dict[str, Any]], tag_models: list[dict[str, Any]]) ->
         rate = "" if source.get("sample_rate_hz") is None else f"{source['sample_rate_hz']:g} Hz"
         lines.append(f"{source['name']:30} {source['state']:9} {age:>10} {rate:>12}  {source['type']}")
         lines += [_scored(f"  {channel['point']}", channel) for channel in source.get("channels", [])]
+        scored = {channel["point"] for channel in source.get("channels", [])}
+        lines += [_sensor(sensor) for sensor in source.get("sensors", []) if _is_told(sensor, scored)]
         lines += indicator_lines(source.get("indicators", []))
         for tag in source.get("tags", []):
             value = "-" if tag["value"] is None else f"{tag['value']:.6g}"
@@ -85,9 +87,21 @@ def _sources(sources: list[dict[str, Any]], tag_models: list[dict[str, Any]]) ->
     return lines
 
 
+def _is_told(sensor: dict[str, Any], scored: Set[str]) -> bool:
+    return sensor["point"] not in scored and sensor["health"]["state"] not in ("ok", "waiting", "lost")
+
+
+def _sensor(sensor: dict[str, Any]) -> str:
+    health = sensor["health"]
+    return f"{'  ' + sensor['point']:30} {health['state']:9} {'':>10} {'':>12}  {health['ne107']}"
+
+
 def _scored(name: str, state: dict[str, Any]) -> str:
     score = "-" if state["score"] is None else f"{state['score']:.3f}"
     alarm = "  ALARM" if state["is_alarm"] else ""
+    health = state.get("health") or {}
+    if health.get("state") not in (None, "ok", "waiting", "lost"):
+        alarm += f"  sensor {health['ne107']}: {health['state']}"
     return (
         f"{name:30} {state['verdict']:9} {'':>10} {score:>12}  limit {state['threshold']:.3f}, "
         f"{state['scored_total']} scored{alarm}"

@@ -114,4 +114,5 @@ class LateModels:
     def _waveform(self, source: WaveformSettings, model: ScoringModel, observe: Observer) -> WaveformLine:
         """Make the line of a source; indicators that look at its samples already go on beside it."""
         indicators = self._running.indicators_of(source.name)
-        return self._lines.waveform(source, model, observe=observe, indicators=indicators)
+        uses = self._running.health[source.name].uses
+        return self._lines.waveform(source, model, observe=observe, indicators=indicators, uses=uses)

@@ -17,6 +17,7 @@ from edge_agent.core.tags import Reading
 from edge_agent.health.supervision import Supervision
 from edge_agent.pipeline.condition.line import IndicatorLine
 from edge_agent.pipeline.scored_line import ScoredSampleLine, ScoredTagLine
+from edge_agent.pipeline.sensor_health.signal import SignalHealth
 from edge_agent.pipeline.stages import Put, SnapshotStage, SourceStage, WaveformStage
 
 AnyStage = SourceStage | SnapshotStage
@@ -34,6 +35,7 @@ class RunningStages:
         self.stages: list[SourceStage] = []
         self.snapshots: list[SnapshotStage] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.health: dict[str, SignalHealth] = {}
         self._supervision = supervision
         self._put = put
         self._clock = clock
@@ -76,7 +78,15 @@ class RunningStages:
             self.stages.remove(old)
         if indicators is not None:
             indicators.leave_gaps_to_the_model()
-        stage = WaveformStage(source, self.inlets[source], self._put, self._clock, scored=line, indicators=indicators)
+        stage = WaveformStage(
+            source,
+            self.inlets[source],
+            self._put,
+            self._clock,
+            scored=line,
+            indicators=indicators,
+            health=self.health.get(source),
+        )
         self.add(stage)
         self.start(stage)
 

@@ -18,7 +18,7 @@ from edge_agent.drivers.base import Item
 from edge_agent.drivers.registry import build_driver
 from edge_agent.drivers.supervisor import Supervisor
 from edge_agent.errors import FamilyError
-from edge_agent.pipeline.lines import ModelLines, indicator_line, tag_line, when_full
+from edge_agent.pipeline.lines import ModelLines, indicator_line, signal_health, tag_line, when_full
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import Put, TagItem, TagStage, WaveformStage
@@ -94,6 +94,8 @@ class Wiring:
 
     def _connect_waveform(self, source: WaveformSettings, inlet: Channel[SampleBlock | Gap]) -> None:
         running, model = self._running, self._models.get(source.model or "")
+        health = signal_health(source, self._recorder, latest=running.latest, now_ns=self._clock.now_ns)
+        running.health[source.name] = health
         indicators = indicator_line(
             source,
             model,
@@ -102,17 +104,20 @@ class Wiring:
             latest=running.latest,
             now_ns=self._clock.now_ns,
             leave_out=self.left_out.__setitem__,
+            uses=health.uses,
         )
+        line = None
         if model is None:
             if source.model or indicators is None:
                 self._unscored.add(source.name, source.model)
-            if indicators is not None:
-                running.add(WaveformStage(source.name, inlet, self._put, self._clock, indicators=indicators))
-            return
-        observe = self._lifecycle.rollouts[model.name].observe
-        line = self._lines.waveform(source, model, observe=observe, indicators=indicators)
-        self._lifecycle.attach(line)
-        running.add(WaveformStage(source.name, inlet, self._put, self._clock, scored=line, indicators=indicators))
+        else:
+            observe = self._lifecycle.rollouts[model.name].observe
+            line = self._lines.waveform(source, model, observe=observe, indicators=indicators, uses=health.uses)
+            self._lifecycle.attach(line)
+        stage = WaveformStage(
+            source.name, inlet, self._put, self._clock, scored=line, indicators=indicators, health=health
+        )
+        running.add(stage)
 
     def _connect_tags(self, source: SourceSettings, inlet: Channel[TagItem | Gap]) -> None:
         line = tag_line(source, self._settings.report, self._recorder)

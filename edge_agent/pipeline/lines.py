@@ -13,7 +13,11 @@ from edge_agent.pipeline.explain.baseline_files import BaselineFiles
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.scored_line import Observer, unobserved
+from edge_agent.pipeline.sensor_health.drops import DropWatch
+from edge_agent.pipeline.sensor_health.expected import ExpectedSignal, checks_of
+from edge_agent.pipeline.sensor_health.signal import SignalHealth
 from edge_agent.pipeline.sensor_health.tags import check_of
+from edge_agent.pipeline.sensor_health.uses import UsesOf, all_scored
 from edge_agent.pipeline.snapshot import SnapshotLine
 from edge_agent.pipeline.tag_inputs import inputs_wanted
 from edge_agent.pipeline.tags import TagLine
@@ -36,8 +40,9 @@ class ModelLines:
         *,
         observe: Observer = unobserved,
         indicators: IndicatorLine | None = None,
+        uses: UsesOf = all_scored,
     ) -> WaveformLine:
-        """Make the line of one source with its model. `indicators` are of the same samples."""
+        """Make the line of one source with its model. `indicators` are of the same samples; `uses` judges windows."""
         line = WaveformLine(
             source=source.name,
             asset=source.asset,
@@ -50,6 +55,7 @@ class ModelLines:
             recorder=self._recorder,
             indicators=indicators,
             observe=observe,
+            uses=uses,
         )
         for row, channel in enumerate(line.channels):
             self.baselines.add(channel.subject, channel.explainer, measured_by(source, model, row))
@@ -74,6 +80,7 @@ def indicator_line(
     latest: Latest,
     now_ns: Callable[[], int],
     leave_out: Callable[[str, FamilyError], None] | None = None,
+    uses: UsesOf = all_scored,
 ) -> IndicatorLine | None:
     """Make the line of a source's indicators, or None without any.
 
@@ -95,6 +102,23 @@ def indicator_line(
         latest=latest,
         now_ns=now_ns,
         reports_gaps=model is None,
+        uses=uses,
+    )
+
+
+def signal_health(
+    source: WaveformSettings, recorder: Recorder, *, latest: Latest, now_ns: Callable[[], int]
+) -> SignalHealth:
+    """Make what looks at a source's samples before they are measured or scored."""
+    watches_drops = "dropped_samples" in source.sensor_checks and not source.is_recording
+    return SignalHealth(
+        source=source.name,
+        asset=source.asset,
+        points=tuple(channel.point for channel in source.channels),
+        checks=checks_of(source),
+        expected=ExpectedSignal(source, latest, now_ns),
+        recorder=recorder,
+        drops=DropWatch() if watches_drops else None,
     )
 
 

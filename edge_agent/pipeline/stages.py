@@ -20,6 +20,7 @@ from edge_agent.core.tags import KeepAlive, Reading, Scan
 from edge_agent.pipeline.condition.line import IndicatorLine
 from edge_agent.pipeline.recorder import gap_event
 from edge_agent.pipeline.scored_line import SampleLine, ScoredSampleLine, ScoredTagLine
+from edge_agent.pipeline.sensor_health.signal import SignalHealth
 from edge_agent.pipeline.tags import TagLine
 
 Put = Callable[[Sequence[Record]], Awaitable[None]]
@@ -32,6 +33,7 @@ class _Stage(ABC, Generic[ItemT]):
 
     scored: ScoredSampleLine | None = None
     indicators: IndicatorLine | None = None
+    health: SignalHealth | None = None
     tags: TagLine | None = None
 
     def __init__(self, source: str, inlet: Channel[ItemT | Gap], put: Put, clock: Clock) -> None:
@@ -52,7 +54,7 @@ class _Stage(ABC, Generic[ItemT]):
 
     async def finish(self) -> None:
         """Pass what still waits, then put what is only partly reported. After the source has stopped."""
-        while self.has_items:
+        while self.inlet.stats().depth > 0:
             await self._take(await self.inlet.receive())
         await self._flush()
         await self._end_fault(self._clock.now_ns())
@@ -102,7 +104,10 @@ class _Stage(ABC, Generic[ItemT]):
 
 
 class WaveformStage(_Stage[SampleBlock]):
-    """One waveform source, with a line that scores its samples, with indicators of them, or with both."""
+    """One waveform source, with a line that scores its samples, with indicators of them, or with both.
+
+    What `health` has not judged yet waits in it, also from one stage of a source to the next.
+    """
 
     def __init__(
         self,
@@ -113,18 +118,44 @@ class WaveformStage(_Stage[SampleBlock]):
         *,
         scored: ScoredSampleLine | None = None,
         indicators: IndicatorLine | None = None,
+        health: SignalHealth | None = None,
     ) -> None:
         super().__init__(source, inlet, put, clock)
         self.scored = scored
         self.indicators = indicators
+        self.health = health
         # Indicators first: the model's alarm names the fault lines of its own window.
         self._lines: list[SampleLine] = [line for line in (indicators, scored) if line is not None]
 
+    @property
+    def has_items(self) -> bool:
+        """Return whether something waits in front of this stage, or in it to be passed on."""
+        return super().has_items or (self.health is not None and self.health.has_judged)
+
     async def _flush(self) -> None:
+        if self.health is not None:
+            await self._put_some(self.health.release())
+            await self._pass_judged(self.health)
         for line in self._lines:
             await self._put_some(line.flush())
+        if self.health is not None:
+            await self._put_some(self.health.flush())
 
     async def _pass(self, item: SampleBlock | Gap) -> None:
+        if self.health is None:
+            await self._into_lines(item)
+            return
+        await self._put_some(self.health.push(item))
+        await self._pass_judged(self.health)
+
+    async def _pass_judged(self, health: SignalHealth) -> None:
+        while (item := health.take()) is not None:
+            self._in_work = item
+            await self._into_lines(item)
+
+    async def _into_lines(self, item: SampleBlock | Gap) -> None:
+        if not self._lines and isinstance(item, Gap):  # nobody measures or scores, and nobody else says it
+            await self._put([gap_event(item)])
         for line in self._lines:
             await self._put_some(line.push(item))
 

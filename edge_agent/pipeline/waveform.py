@@ -8,6 +8,7 @@ Constraints
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.report_interval import ReportInterval
 from edge_agent.pipeline.sample_gaps import UNUSABLE, is_news
 from edge_agent.pipeline.scored_line import Observer, ScoredWindows, unobserved
+from edge_agent.pipeline.sensor_health.uses import Use, Uses, UsesOf, all_scored
 from edge_agent.settings import AlarmSettings, ReportSettings
 
 
@@ -81,7 +83,7 @@ class WaveformLine:
     """One source with its model, a `ScoredSampleLine`. `points` name the channels, in order.
 
     From the windower on a "channel" is a row of the model: one channel, or neighbours that it scores together.
-    `indicators` are of the same samples; `observe` is shown every batch of windows.
+    `indicators` are of the same samples; `uses` says what each window is good for; `observe` is shown every batch.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class WaveformLine:
         recorder: Recorder,
         indicators: IndicatorLine | None = None,
         observe: Observer = unobserved,
+        uses: UsesOf = all_scored,
     ) -> None:
         per_row = model.channels_per_row
         self.name = source
@@ -119,6 +122,7 @@ class WaveformLine:
         self.last_gap: Gap | None = None
         self._indicators = indicators
         self._observe = observe
+        self._uses_of = uses
         self._newest_ns = 0
         self._sensor_type, self._signal_unit = sensor_type, signal_unit
         self._alarm = alarm
@@ -213,8 +217,11 @@ class WaveformLine:
         return [self._recorder.gap(gap)]
 
     def _pass_windows(self, windows: WindowBatch) -> list[Record]:
+        uses = self._row_uses(windows)
         try:
             features = self.model.features_of(windows)
+            if uses is not None:
+                features = replace(features, is_usable=features.is_usable & (uses < Use.NOTHING))
             scores = self.model.scores_of(features)
         except EdgeError as exc:  # a window the model will not take stops nobody else
             end_ns = int(windows.end_ns[-1])
@@ -234,8 +241,24 @@ class WaveformLine:
         records = self._end_refusal(int(windows.end_ns[0]))
         for c in range(len(self.channels)):
             for w in range(windows.n_windows):
-                records += self._pass_window(c, w, values[c, w], windows.quality, scores)
+                use = Use.SCORED if uses is None else Use(uses[c, w])
+                if use is Use.NOTHING:
+                    records += self._pass_nothing(self.channels[c], int(scores.end_ns[w]))
+                    continue
+                quality = windows.quality if use is Use.SCORED else max(windows.quality, Quality.UNCERTAIN)
+                records += self._pass_window(c, w, values[c, w], quality, scores)
         return records
+
+    def _row_uses(self, windows: WindowBatch) -> Uses | None:
+        """Return what the windows of each row of the model are good for: those of all its channels."""
+        uses = self._uses_of(windows)
+        per_row = self.model.channels_per_row
+        return uses if uses is None or per_row == 1 else uses.reshape(-1, per_row, uses.shape[1]).max(axis=1)
+
+    def _pass_nothing(self, channel: WaveformChannel, end_ns: int) -> list[Record]:
+        """Pass over a window that is good for nothing; whoever found that gives the gap."""
+        channel.count(Verdict.UNKNOWN, None, end_ns)
+        return self._end_fault(channel, end_ns)
 
     def _pass_window(
         self, c: int, w: int, values: NDArray[np.float32], quality: Quality, scores: ScoreBatch

@@ -32,7 +32,16 @@ def _not_zero(value: float) -> float:
     return value
 
 
+def _going_up(limits: tuple[float, float]) -> tuple[float, float]:
+    if limits[0] >= limits[1]:
+        raise ValueError(f"must be [lowest, highest]: {limits[0]:g} is not below {limits[1]:g}")
+    return limits
+
+
 Factor = Annotated[float, AfterValidator(_not_zero)]
+
+
+SensorCheck = Literal["flat", "clipped", "mains_hum", "dropped_samples"]
 
 
 class Strict(BaseModel):
@@ -67,6 +76,18 @@ class ChannelSettings(Strict):
 
     point: Name = Field(description="Position on the asset, e.g. de-x (drive end, horizontal).")
     scale: Factor = Field(1.0, description="Multiplies raw samples into the source's unit (1 / sensitivity).")
+    full_scale: float | None = Field(
+        None, gt=0, description="Where sensor or amplifier end, in the source's unit: samples there are saturated."
+    )
+    mean_range: tuple[float, float] | None = Field(
+        None,
+        description="[lowest, highest] mean of a second, in the source's unit; one outside is a bias of the sensor.",
+    )
+
+    @field_validator("mean_range")
+    @classmethod
+    def _mean_goes_up(cls, limits: tuple[float, float] | None) -> tuple[float, float] | None:
+        return None if limits is None else _going_up(limits)
 
 
 class IndicatorSettings(Strict):
@@ -136,9 +157,7 @@ class TagSettings(Strict):
     @field_validator("valid_range")
     @classmethod
     def _range_goes_up(cls, limits: tuple[float, float] | None) -> tuple[float, float] | None:
-        if limits is not None and limits[0] >= limits[1]:
-            raise ValueError(f"[lowest, highest]: {limits[0]:g} is not below {limits[1]:g}")
-        return limits
+        return None if limits is None else _going_up(limits)
 
     @property
     def is_text(self) -> bool:
@@ -221,6 +240,10 @@ class WaveformSettings(SourceSettings):
         None, description="Bundle that scores every window; none leaves indicators, or nothing but health."
     )
     alarm: AlarmSettings = AlarmSettings()
+    sensor_checks: tuple[SensorCheck, ...] = Field(
+        ("flat", "clipped", "mains_hum", "dropped_samples"),
+        description="What is asked of the samples before the machine is judged by them (docs/SENSOR_HEALTH.md).",
+    )
     indicators: tuple[IndicatorSettings, ...] = Field(
         (), max_length=32, description="Condition features that need no model: [[sources.indicators]]."
     )

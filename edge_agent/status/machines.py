@@ -18,7 +18,7 @@ from edge_agent.pipeline.stages import SnapshotStage, SourceStage
 from edge_agent.pipeline.tags import TagLine
 from edge_agent.settings import SourceSettings, TagSettings, UnusableSource
 from edge_agent.status.fields import problem, rfc3339
-from edge_agent.status.sensor_health import describe_health, health_of_tag
+from edge_agent.status.sensor_health import describe_health, describe_sensors, health_of_tag, sensor_problems, worst_of
 
 _NOTHING: Final = SourceReport()
 _STATES: Final = {Quality.GOOD: TagState.GOOD, Quality.UNCERTAIN: TagState.UNCERTAIN, Quality.BAD: TagState.BAD}
@@ -69,8 +69,12 @@ def describe_source(
         document["readings_total"] = stage.tags.readings_total
         return document
     document["dropped_blocks_total"] = stage.inlet.stats().dropped_total
+    document["sensors"] = describe_sensors(stage, health.state)
     if stage.scored is not None:
-        document["channels"] = [_channel(stage.scored, channel) for channel in stage.scored.channels]
+        document["channels"] = [
+            _channel(stage.scored, channel) | {"health": worst_of(document["sensors"], channel.point)}
+            for channel in stage.scored.channels
+        ]
     if stage.indicators is not None:
         document["indicators"] = [_indicator(*state) for state in stage.indicators.states()]
     return document
@@ -123,6 +127,8 @@ def signal_problems(
     for stage in stages:
         if stage.tags is not None:
             out += _tag_problems(stage.tags, reports.get(stage.source, _NOTHING))
+        if stage.health is not None:
+            out += sensor_problems(stage.health)
         if stage.scored is not None:
             out += _scoring_problems(stage.scored)
         if stage.indicators is not None:

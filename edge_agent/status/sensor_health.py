@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from edge_agent.core.health import OK, Health, Ne107
 from edge_agent.drivers.report import TagReport, TagState
-from edge_agent.status.fields import rfc3339
+from edge_agent.drivers.supervisor import SourceState
+from edge_agent.pipeline.sensor_health.signal import SignalHealth
+from edge_agent.pipeline.stages import SourceStage
+from edge_agent.status.fields import problem, rfc3339
 
 _NE107: Final = {
     TagState.WAITING: Ne107.CHECK_FUNCTION,
@@ -50,13 +53,69 @@ def describe_health(health: Health) -> dict[str, Any]:
     }
 
 
+def describe_sensors(stage: SourceStage, state: SourceState) -> list[dict[str, Any]]:
+    """Return every channel of a waveform source with its health, whether or not anything is computed from it."""
+    if stage.health is None:
+        return []
+    unread = _of_state(state)
+    unusable = _unusable(stage)
+    return [
+        {
+            "point": channel.point,
+            "subject": channel.subject,
+            "health": describe_health(
+                _first(unread, stage.health.health_of(channel), unusable.get(channel.subject, OK))
+            ),
+        }
+        for channel in stage.health.channels
+    ]
+
+
+def worst_of(sensors: Sequence[Mapping[str, Any]], point: str) -> dict[str, Any]:
+    """Return the health of a row of a model, of described sensors: one channel's, or the worst of those it joins."""
+    of_row = [each["health"] for each in sensors if each["point"] == point] or [
+        each["health"] for each in sensors if each["point"] in point.split("_")
+    ]
+    return max(of_row, key=lambda health: _weight(health["ne107"]), default=describe_health(OK))
+
+
+def sensor_problems(health: SignalHealth) -> list[dict[str, Any]]:
+    """Return what ails the sensors of a waveform source; holes in its samples once for all channels."""
+    found = {f"{health.name} {c.point}": c.health for c in health.channels if c.health is not OK}
+    if health.dropped is not OK:
+        found[health.name] = health.dropped
+    return [problem(f"{name}: {each.detail}", each.since_ns, each.do) for name, each in found.items()]
+
+
+def _of_state(state: SourceState) -> Health:
+    if state is SourceState.STARTING:
+        return Health(Ne107.CHECK_FUNCTION, "waiting")
+    if state in (SourceState.LOST, SourceState.REJECTED):
+        return Health(Ne107.FAILURE, "lost", "its source is not read", "see the source's message")
+    return OK
+
+
+def _unusable(stage: SourceStage) -> dict[str, Health]:
+    """Return the channels whose newest windows had no honest features, by subject."""
+    channels = () if stage.scored is None else stage.scored.channels
+    do = "check cable, mounting and power of the sensor"
+    return {
+        channel.subject: Health(Ne107.FAILURE, "unusable", channel.fault.detail, do, channel.fault.since_ns)
+        for channel in channels
+        if channel.fault.since_ns is not None
+    }
+
+
+def _first(*states: Health) -> Health:
+    return next((state for state in states if state is not OK), OK)
+
+
 def overall(sources: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the gateway's health: that of the worst of its sensors, by name, of described sources."""
     described = [
         (f"{source['name']} {part.get('point') or part['name']}", part["health"])
         for source in sources
-        for part in (*source.get("channels", ()), *source.get("indicators", ()), *source.get("tags", ()))
-        if "health" in part
+        for part in (*source.get("sensors", ()), *source.get("tags", ()))
     ]
     weights = [_weight(health["ne107"]) for _, health in described]
     if not any(weights):

@@ -12,6 +12,7 @@ from edge_agent.pipeline.condition.line import IndicatorLine
 from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.scored_line import Observer, unobserved
+from edge_agent.pipeline.sensor_health.uses import UsesOf, all_scored
 from edge_agent.pipeline.waveform import WaveformLine
 from edge_agent.settings import AlarmSettings, ReportSettings
 from tests.support.blocks import rows_in
@@ -28,12 +29,14 @@ def line_of(
     is_synced: bool = True,
     observe: Observer = unobserved,
     indicators: IndicatorLine | None = None,
+    uses: UsesOf = all_scored,
 ) -> WaveformLine:
     return WaveformLine(
         source="rig", asset="rig-1", points=("x", "y"), sensor_type="vibration", signal_unit="g", model=model,
         alarm=AlarmSettings(over_windows=3, enter_fraction=0.9, leave_fraction=0.1),
         report=ReportSettings(interval_s=interval_s, alarm_interval_s=0.2),
         recorder=Recorder(is_clock_synced=lambda: is_synced), observe=observe, indicators=indicators,
+        uses=uses,
     )  # fmt: skip
 
 

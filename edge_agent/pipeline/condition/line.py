@@ -23,6 +23,7 @@ from edge_agent.pipeline.condition.meter import ChannelIndicator, Meter
 from edge_agent.pipeline.condition.plan import Indicator
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.sample_gaps import is_news
+from edge_agent.pipeline.sensor_health.uses import UsesOf, all_scored
 
 SAME_RATE: Final = 1e-6
 """As the windower takes two rates for one."""
@@ -34,7 +35,7 @@ class IndicatorLine:
     """All indicators of one source. `points` name its channels, in order.
 
     `latest` gives the newest reading of each tag and `now_ns` the time, for speeds; `reports_gaps` is false where a
-    model's line over the same samples reports them.
+    model's line over the same samples reports them; `uses` says what each window is good for.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class IndicatorLine:
         latest: Latest,
         now_ns: Callable[[], int],
         reports_gaps: bool,
+        uses: UsesOf = all_scored,
     ) -> None:
         self.name = source
         self.gaps_total = 0
@@ -71,6 +73,7 @@ class IndicatorLine:
         self._recorder = recorder
         self._latest, self._now_ns = latest, now_ns
         self._reports_gaps = reports_gaps
+        self._uses_of = uses
         self._rate_hz: float | None = None
         self._cuts: list[tuple[Windower, list[Meter]]] = []
         self._newest_ns = 0
@@ -151,9 +154,10 @@ class IndicatorLine:
 
     def _pass_windows(self, windows: WindowBatch, meters: list[Meter]) -> list[Record]:
         records: list[Record] = []
+        uses = self._uses_of(windows)
         for meter in meters:
             try:
-                records += meter.measure(windows, self._latest, self._now_ns)
+                records += meter.measure(windows, self._latest, self._now_ns, uses)
             except EdgeError as exc:  # one indicator stops nobody else
                 records += meter.withhold(GapCause.INVALID_SAMPLES, exc.message, int(windows.end_ns[-1]))
         return records

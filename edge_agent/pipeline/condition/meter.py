@@ -30,6 +30,7 @@ from edge_agent.pipeline.condition.trackers import FaultLineTracker, ZoneTracker
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.report_interval import ReportInterval
 from edge_agent.pipeline.sample_gaps import UNUSABLE
+from edge_agent.pipeline.sensor_health.uses import Use, Uses
 
 
 @dataclass(slots=True)
@@ -92,9 +93,16 @@ class Meter:
         return self.indicator.spec(sample_rate_hz)
 
     def measure(
-        self, windows: WindowBatch, latest: Callable[[], Mapping[str, Reading]], now_ns: Callable[[], int]
+        self,
+        windows: WindowBatch,
+        latest: Callable[[], Mapping[str, Reading]],
+        now_ns: Callable[[], int],
+        uses: Uses | None = None,
     ) -> list[Record]:
-        """Return what these windows lead to, in order. Raises SignalError for windows the extractor does not take."""
+        """Return what these windows lead to, in order; `uses` (of all channels) says what each is good for.
+
+        Raises SignalError for windows the extractor does not take.
+        """
         end_ns = int(windows.end_ns[0])
         speed = self._speed(latest, now_ns)
         if isinstance(speed, tuple):
@@ -104,11 +112,15 @@ class Meter:
         records = self._resume(end_ns)
         quality = windows.quality if speed is None else max(windows.quality, speed.quality)
         shaft_hz = speed.hz if speed is not None else float(self.indicator.parameters.get("shaft_hz", 0.0))
-        for c in range(len(self.states)):
+        for c, channel in enumerate(self.indicator.channels):
             for w in range(windows.n_windows):
                 end_ns = int(windows.end_ns[w])
-                if is_usable[c, w]:
-                    records += self._pass_window(c, values[c, w], end_ns, quality, shaft_hz)
+                use = Use.SCORED if uses is None else Use(uses[channel, w])
+                if use is Use.NOTHING:  # whoever found that gives the gap
+                    records += self._end_fault(c, end_ns)
+                elif is_usable[c, w]:
+                    of_window = quality if use is Use.SCORED else max(quality, Quality.UNCERTAIN)
+                    records += self._pass_window(c, values[c, w], end_ns, of_window, shaft_hz)
                 else:
                     records += self._pass_unusable(c, samples[c, w], end_ns, speed)
         return records
@@ -123,10 +135,9 @@ class Meter:
     def flush(self, at_ns: int) -> list[Record]:
         """Return what is only partly reported, and the ends of gaps."""
         records = self._resume(at_ns)
-        for c, state in enumerate(self.states):
+        for c in range(len(self.states)):
             records += self._report(c)
-            if (ended := state.fault.end(at_ns)) is not None:
-                records.append(self._recorder.gap(ended))
+            records += self._end_fault(c, at_ns)
         return records
 
     def lines_of(self, state: ChannelIndicator, *, standing: bool = False) -> list[dict[str, Any]]:
@@ -191,13 +202,16 @@ class Meter:
             begun = fault.begin(GapCause.SENSOR_FAULT, end_ns, UNUSABLE, count=1)
         return [] if begun is None else [self._recorder.gap(begun)]
 
+    def _end_fault(self, c: int, end_ns: int) -> list[Record]:
+        ended = self.states[c].fault.end(end_ns)
+        return [] if ended is None else [self._recorder.gap(ended)]
+
     def _pass_window(
         self, c: int, row: NDArray[np.float32], end_ns: int, quality: Quality, shaft_hz: float
     ) -> list[Record]:
         state, interval = self.states[c], self._intervals[c]
         state.windows_total += 1
-        ended = state.fault.end(end_ns)
-        records: list[Record] = [] if ended is None else [self._recorder.gap(ended)]
+        records = self._end_fault(c, end_ns)
         interval.add(row, end_ns, quality)
         for line in state.lines:
             snr_db = float(row[self._names.index(f"{line.line}_snr_db")])
