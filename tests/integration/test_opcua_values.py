@@ -204,3 +204,22 @@ async def test_a_browse_path_is_one_node_or_refused_with_its_candidates(plant, p
         assert "2 nodes match: 0:Objects/2:Machine/2:Left/2:Temperature, 0:Objects/2:Machine/2:Right" in report.detail
     else:
         assert found in report.detail
+
+
+async def test_enumerations_show_their_words(plant):
+    own = await plant.server.nodes.enum_data_type.add_data_type(ua.NodeId("Modes", 2), "2:Modes")
+    await own.add_property(0, "EnumStrings", [ua.LocalizedText(text) for text in ("off", "manual", "auto")])
+    state = ua.NodeId(ua.ObjectIds.ServerState)
+    for name, value, kind in (("Mode", 2, own.nodeid), ("State", 1, state), ("Unknown", 77, own.nodeid)):
+        await plant.machine.add_variable(ua.NodeId(name, 2), name, ua.Variant(value, KINDS.Int32), datatype=kind)
+    selector = await plant.add("Selector", 1, KINDS.UInt16)
+    await selector.add_property(0, "EnumStrings", [ua.LocalizedText("left"), ua.LocalizedText("right")])
+    async with Line(plant.driver("Mode", "State", "Selector", "Unknown")) as line:
+        await line.until(lambda line: len(line.tags.latest) == 4)
+        for n, name in enumerate(("Mode", "State", "Selector", "Unknown")):
+            await plant.put(name, n % 2, kind=KINDS.UInt16 if name == "Selector" else KINDS.Int32)
+        await line.until(lambda line: all(len(line.rows(f"p.{name}")) == 2 for name in ("mode", "selector")))
+        words = {name: (reading.value, reading.word) for name, reading in line.tags.latest.items()}
+    assert words["p.mode"] == (0.0, "off")
+    assert words["p.selector"] == (0.0, "left")
+    assert words["p.state"][1] in ("Failed", "Failed_1", "Running", "Running_0")

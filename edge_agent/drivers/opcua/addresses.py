@@ -15,6 +15,7 @@ from edge_agent.drivers.opcua.node_address import (
     parse_browse_path,
     parse_node_id,
 )
+from edge_agent.drivers.opcua.server_limits import ServerLimits
 from edge_agent.drivers.opcua.settings import OpcUaNodeSettings
 
 _NAMED: Final = 5  # candidates in a refusal
@@ -25,14 +26,14 @@ class _NotFoundError(Exception):
 
 
 async def resolve(
-    client: Client, nodes: Iterable[tuple[int, OpcUaNodeSettings]]
+    client: Client, nodes: Iterable[tuple[int, OpcUaNodeSettings]], limits: ServerLimits
 ) -> tuple[dict[int, Any], dict[int, str]]:
     """Return the node ids by handle, and why there is none for the others. Takes (handle, node)."""
     found: dict[int, Any] = {}
     refused: dict[int, str] = {}
     wanted = dict(nodes)
     namespaces = await _namespaces(client) if any(_needs_namespaces(node) for node in wanted.values()) else ()
-    browser = Browser(client, namespaces)
+    browser = Browser(client, namespaces, max_per_call=limits.nodes_per_browse)
     for handle, node in wanted.items():
         try:
             found[handle] = await _found(browser, node, namespaces)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from asyncua import Client, ua
 
 from edge_agent.drivers.opcua.node_address import PathStep, escaped_name, index_of
+from edge_agent.drivers.opcua.server_limits import CallSize
 
 MAX_NODES: Final = 10_000
 MAX_DEPTH: Final = 16
@@ -52,7 +53,7 @@ class Browser:
     ) -> None:
         self._session = client.uaclient.session
         self._namespaces = namespaces
-        self._per_call = min(max_per_call or NODES_PER_CALL, NODES_PER_CALL)
+        self._size = CallSize(min(max_per_call or NODES_PER_CALL, NODES_PER_CALL))
         self._max_nodes = max_nodes
         self._max_depth = max_depth
         self._children: dict[Any, list[Any]] = {}
@@ -108,9 +109,20 @@ class Browser:
         """Ask for the children of nodes that were not asked for before."""
         fresh = list(dict.fromkeys(node_id for node_id in node_ids if node_id not in self._children))
         while fresh and not self.is_cut:
-            part, fresh = fresh[: self._per_call], fresh[self._per_call :]
-            for node_id, result in zip(part, await self._browse(part), strict=True):
+            part, fresh = fresh[:NODES_PER_CALL], fresh[NODES_PER_CALL:]
+            crowded = await self._take(part, await self._size.each(part, self._browse))
+            for node_id in crowded:  # the server keeps few continuation points at a time
+                await self._take([node_id], await self._browse([node_id]))
+
+    async def _take(self, node_ids: Sequence[Any], results: Sequence[Any]) -> list[Any]:
+        """Keep the nodes' children; return the nodes for whose children the server had no continuation point left."""
+        crowded = []
+        for node_id, result in zip(node_ids, results, strict=True):
+            if result.StatusCode.value == ua.StatusCodes.BadNoContinuationPoints and len(node_ids) > 1:
+                crowded.append(node_id)
+            else:
                 self._children[node_id] = await self._references(result)
+        return crowded
 
     async def _browse(self, node_ids: Sequence[Any]) -> Sequence[Any]:
         parameters = ua.BrowseParameters(

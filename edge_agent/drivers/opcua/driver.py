@@ -27,6 +27,7 @@ from edge_agent.core.tags import KeepAlive, Scan
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.opcua.addresses import resolve
 from edge_agent.drivers.opcua.client import translated
+from edge_agent.drivers.opcua.enumerations import words_of
 from edge_agent.drivers.opcua.identity import Secured
 from edge_agent.drivers.opcua.node_states import NodeStates
 from edge_agent.drivers.opcua.notices import Ended, Lost, Notice, Notification
@@ -143,8 +144,9 @@ class OpcUaDriver:
     async def _watch(self, client: Client, nodes: Subscribed | Polled, handles: Iterable[int]) -> None:
         """Look up nodes and ask for their values; what is refused is found by `_found_refused`."""
         wanted = [(handle, self._settings.nodes[handle]) for handle in handles]
-        node_ids, unresolved = await resolve(client, wanted)
+        node_ids, unresolved = await resolve(client, wanted, self._limits)
         refused = await nodes.watch(node_ids)
+        self._values.words |= await words_of(client, node_ids, self._limits)
         self._states.ask(node_ids.keys() - refused.keys())
         self._refusals += self._states.refuse(refused, unresolved)
 

@@ -27,7 +27,7 @@ _ZERO: Final = datetime(1601, 1, 1, tzinfo=UTC)
 
 
 def to_reading(
-    tag: Tag, *, number: Number, status_code: int, status_name: str, stamp: Stamp, received_time_ns: int
+    tag: Tag, *, number: Number, status_code: int, status_name: str, stamp: Stamp, received_time_ns: int, word: str = ""
 ) -> Reading:
     """Return the reading; `status` keeps the server's code and name, and says what is wrong with value or time."""
     quality = quality_of(status_code)
@@ -45,7 +45,7 @@ def to_reading(
     if stamp.detail and value is not None:
         status += f"; {stamp.detail}: the row has the {stamp.of.value}'s"
     source_time_ns = None if stamp.of is TimeOf.GATEWAY else stamp.time_ns
-    return Reading(tag, value, quality, source_time_ns, received_time_ns, status)
+    return Reading(tag, value, quality, source_time_ns, received_time_ns, status, word if value is not None else "")
 
 
 def quality_of(status_code: int) -> Quality:

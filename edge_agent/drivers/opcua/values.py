@@ -9,6 +9,7 @@ from asyncua import ua
 
 from edge_agent.core.clock import Clock
 from edge_agent.core.tags import Reading, Tag
+from edge_agent.drivers.opcua.enumerations import Words
 from edge_agent.drivers.opcua.mapping import to_reading, utc_ns
 from edge_agent.drivers.opcua.number import Number, number_in
 from edge_agent.drivers.opcua.settings import OpcUaSettings
@@ -18,7 +19,10 @@ _CODE_MASK: Final = 0xFFFF0000  # without the flag bits
 
 
 class Values:
-    """Makes readings; a node is known by its handle, its index in the settings."""
+    """Makes readings; a node is known by its handle, its index in the settings.
+
+    `words` holds those of enumerations, by handle: what the server said when it was connected.
+    """
 
     def __init__(self, settings: OpcUaSettings, clock: Clock) -> None:
         self.tags = tuple(Tag(node.name, node.unit, node.sensor_type) for node in settings.nodes)
@@ -28,6 +32,7 @@ class Values:
             bound_s=settings.time_bound_s,
             late_s=settings.publishing_interval_ms / 1_000,
         )
+        self.words: dict[int, Words] = {}
         self._nodes = settings.nodes
         self._clock = clock
 
@@ -48,6 +53,7 @@ class Values:
             status_name=code_name(code),
             stamp=self.times.stamp(tag.name, arrival),
             received_time_ns=received_time_ns,
+            word=self._word(handle, number),
         )
 
     def take_publish_time(self, time: datetime | None, received_time_ns: int) -> None:
@@ -57,6 +63,10 @@ class Values:
     def _number(self, handle: int, data_value: Any) -> Number:
         node, value = self._nodes[handle], data_value.Value.Value if data_value.Value is not None else None
         return number_in(value, index=node.indexes, parse=node.parse, scale=node.scale, offset=node.offset)
+
+    def _word(self, handle: int, number: Number) -> str:
+        words = self.words.get(handle)
+        return "" if words is None or not isinstance(number.raw, int) else words.get(number.raw, "")
 
     def _on_our_clock(self, time: datetime | None) -> int | None:
         """Return a time of the server's; None when it gives none, or nobody knows how far our clock is off."""
