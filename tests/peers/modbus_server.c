@@ -1,5 +1,5 @@
 /* An independent Modbus device on libmodbus, for tests: serves known values, dies with its parent. Without an argument
- * over TCP, and prints its port; with the path of a serial port as unit 1 there (19200 8E1), and prints that.
+ * over TCP, and prints its port; with the path of a serial port as unit 1 there (19200 8N1), and prints that.
  *
  * Holding 0..199: register i holds i, but for the floats at 100: 12.5 in ABCD, CDAB, BADC, DCBA (two registers each),
  * and -2.25 as a float64 in ABCD at 108. Input register i holds 1000 + i. Coil i is on when i % 3 == 0, discrete input
@@ -58,7 +58,7 @@ static int serve_one(modbus_t *context, int connection, modbus_mapping_t *map) {
 /* Ends at any error but a damaged frame: when the other end of the line is gone, libmodbus would spin. */
 static int serve_serial(const char *port, modbus_mapping_t *map) {
   uint8_t query[MODBUS_RTU_MAX_ADU_LENGTH];
-  modbus_t *context = modbus_new_rtu(port, 19200, 'E', 8, 1);
+  modbus_t *context = modbus_new_rtu(port, 19200, 'N', 8, 1);
   if (!context || modbus_set_slave(context, 1) < 0 || modbus_connect(context) < 0) return 4;
   printf("%s\n", port);
   fflush(stdout);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import ssl
 from collections.abc import Callable
 
 _RANDOM = random.Random(12)
@@ -13,8 +14,9 @@ _RANDOM = random.Random(12)
 class Relay:
     """Listens on 127.0.0.1 and forwards to a port there. After `vanish`, `start` listens on the same port again."""
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, tls: ssl.SSLContext | None = None) -> None:
         self._target_port = target_port
+        self._tls = tls  # of its own side; the device is asked without
         self.port = 0
         self.sent_by_client = bytearray()
         self.swallowed = asyncio.Event()
@@ -27,7 +29,7 @@ class Relay:
         self._is_mute = False
         self._distort = None
         self.swallowed.clear()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def mute(self) -> None:
@@ -87,8 +89,8 @@ class Relay:
 
 
 @contextlib.asynccontextmanager
-async def relay_to(target_port: int):
-    relay = Relay(target_port)
+async def relay_to(target_port: int, tls: ssl.SSLContext | None = None):
+    relay = Relay(target_port, tls)
     await relay.start()
     try:
         yield relay

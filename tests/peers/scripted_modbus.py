@@ -21,6 +21,7 @@ class Request:
     count: int
     connection: int = field(default=0, compare=False)
     """Which of the connections it came over, counted from 1."""
+    unit: int = field(default=1, compare=False)
 
 
 def exception(function: int, code: int) -> bytes:
@@ -66,19 +67,25 @@ class ScriptedDevice:
         self.connections_total = 0
         self.port = 0
         self.hung_up = asyncio.Event()
+        self.connected_s = 0.0  # when the newest connection came, the loop's time
+        self.before_answer = b""  # sent right before each answer
+        self.closes_after_answer = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections_total += 1
         connection = self.connections_total
+        self.connected_s = asyncio.get_running_loop().time()
         try:
             while True:
                 transaction, protocol, length, unit = _HEADER.unpack(await reader.readexactly(_HEADER.size))
                 pdu = await reader.readexactly(length - 1)
-                request = Request(pdu[0], *struct.unpack(">HH", pdu[1:5]), connection)
+                request = Request(pdu[0], *struct.unpack(">HH", pdu[1:5]), connection, unit)
                 self.requests.append(request)
                 answer = self.script(request)
                 if answer is not None:
-                    writer.write(_HEADER.pack(transaction, protocol, len(answer) + 1, unit) + answer)
+                    writer.write(self.before_answer + mbap_frame(transaction, unit, answer, protocol=protocol))
+                    if self.closes_after_answer:
+                        return
         except (asyncio.IncompleteReadError, ConnectionError):
             self.hung_up.set()
         finally:

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import importlib
 import ssl
+import termios
 from typing import Final, cast
 
 from edge_agent.core.cancellation import check_cancelled
@@ -117,16 +118,20 @@ async def _open_serial(serial: SerialLine) -> Link:
     importlib.import_module("serial")
     from pymodbus.transport.serialtransport import create_serial_connection
 
-    transport, protocol = await create_serial_connection(
-        asyncio.get_running_loop(),
-        Link,
-        serial.device,
-        baudrate=serial.baud_rate,
-        bytesize=8,
-        parity=_PARITIES[serial.parity],
-        stopbits=serial.stop_bits,
-        timeout=0,
-    )
+    try:
+        transport, protocol = await create_serial_connection(
+            asyncio.get_running_loop(),
+            Link,
+            serial.device,
+            baudrate=serial.baud_rate,
+            bytesize=8,
+            parity=_PARITIES[serial.parity],
+            stopbits=serial.stop_bits,
+            timeout=0,
+        )
+    except termios.error as exc:
+        number, why = exc.args
+        raise OSError(number, f"it does not take these baud_rate, parity and stop_bits ({why})") from exc
     link = cast("Link", protocol)
     try:
         while not link.is_open:

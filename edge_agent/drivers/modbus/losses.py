@@ -69,7 +69,7 @@ def _serial_words(exc: Exception, number: int | None) -> str:
         errno.EAGAIN: "it is in use",
         errno.EBUSY: "it is in use",
     }
-    return words.get(number or 0, str(exc))
+    return words.get(number or 0, getattr(exc, "strerror", None) or str(exc))
 
 
 def _why_no_connection(exc: Exception, line: Line, timeout_s: float) -> tuple[str, str]:
