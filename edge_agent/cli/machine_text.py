@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from edge_agent.status.words import ago
+from edge_agent.status.words import ago, counted
 
 MOST_SIGMAS: Final = 999.0
 """Where an explanation ends: a feature that never varied, and does now."""
@@ -60,6 +60,23 @@ def indicator_lines(indicators: Sequence[dict[str, Any]]) -> list[str]:
         f"{'  ' + indicator['point'] + ' ' + indicator['name']:30} {_state(indicator):9} {_newest(indicator)}".rstrip()
         for indicator in indicators
     ]
+
+
+def answer_lines(source: dict[str, Any]) -> list[str]:
+    """Return a line of how a device answers that is asked; nothing of a source that is not asked, or not yet."""
+    requests = source.get("requests_total")
+    if not requests:
+        return []
+    words = [counted(requests, "request")]
+    if source["latency_p50_ms"] is not None:
+        words.append(f"answers in {source['latency_p50_ms']:.3g} ms, 99 of 100 in {source['latency_p99_ms']:.3g} ms")
+    codes = ", ".join(f"code {code}: {count}" for code, count in source["exceptions_by_code"].items())
+    longest = ", ".join(f"{table} {count}" for table, count in source["longest_reads_learnt"].items())
+    words += [counted(source["timeouts_total"], "time-out")] if source["timeouts_total"] else []
+    words += [f"exceptions {codes}"] if codes else []
+    words += [counted(source["slow_scans_total"], "slow scan")] if source["slow_scans_total"] else []
+    words += [f"longest read: {longest}"] if longest else []
+    return [f"    {'; '.join(words)}"]
 
 
 def _state(indicator: dict[str, Any]) -> str:

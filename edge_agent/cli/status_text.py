@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Set
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from edge_agent.cli.machine_text import alarms_text, indicator_lines
+from edge_agent.cli.machine_text import alarms_text, answer_lines, indicator_lines
 from edge_agent.cli.model_text import model_lines
 from edge_agent.status.words import ago, bytes_in_words, counted
 
@@ -74,6 +74,7 @@ def _sources(sources: list[dict[str, Any]], tag_models: list[dict[str, Any]]) ->
         age = "-" if source["last_data_age_s"] is None else f"{source['last_data_age_s']:.1f} s ago"
         rate = "" if source.get("sample_rate_hz") is None else f"{source['sample_rate_hz']:g} Hz"
         lines.append(f"{source['name']:30} {source['state']:9} {age:>10} {rate:>12}  {source['type']}")
+        lines += answer_lines(source)
         lines += [_scored(f"  {channel['point']}", channel) for channel in source.get("channels", [])]
         scored = {channel["point"] for channel in source.get("channels", [])}
         lines += [_sensor(sensor) for sensor in source.get("sensors", []) if _is_told(sensor, scored)]

@@ -11,7 +11,6 @@ from edge_agent.drivers.modbus.plan import RegisterBlock
 from edge_agent.drivers.modbus.types import BIT_TABLES, Table
 
 Behaviour = int | Literal["fine", "silent"]  # an exception code, or one of these
-LATENCY_S = 0.01
 
 
 def cell(table: Table, address: int) -> int:
@@ -31,6 +30,8 @@ class RangesDevice:
     requests: list[RegisterBlock] = field(default_factory=list)
     silent_total: int = 0
     is_off: bool = False
+    lose_next: int = 0
+    latency_s: float = 0.01
 
     def set(self, table: Table, addresses: range, behaviour: Behaviour) -> None:
         for address in addresses:
@@ -38,12 +39,13 @@ class RangesDevice:
 
     async def read(self, block: RegisterBlock) -> list[int]:
         self.requests.append(block)
-        came = "silent" if self.is_off else self._came_of(block)
+        came = "silent" if self.is_off or self.lose_next else self._came_of(block)
+        self.lose_next = max(0, self.lose_next - 1)
         if came == "silent":
             self.silent_total += 1
             self.clock.advance(self.timeout_s)
             raise NoAnswer(f"no answer within {self.timeout_s:g} s")
-        self.clock.advance(LATENCY_S)
+        self.clock.advance(self.latency_s)
         if isinstance(came, int):
             raise ExceptionAnswer(came)
         return [cell(block.table, address) for address in range(block.address, block.end)]

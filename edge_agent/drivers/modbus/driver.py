@@ -69,7 +69,11 @@ class ModbusDriver:
         return SourceReport(
             dict(self._poll.states.reports),
             tuple(problem for problem in problems if problem is not None),
-            figures={"slow_scans_total": self._overruns_total, **self._connection.figures()},
+            figures={
+                "slow_scans_total": self._overruns_total,
+                "longest_reads_learnt": self._poll.unit.sizes.learnt(),
+                **self._connection.figures(),
+            },
         )
 
     def stats(self) -> ModbusStats:

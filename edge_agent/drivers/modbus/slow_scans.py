@@ -41,7 +41,7 @@ class SlowScans:
             return None
         what = (
             f"a scan every {self._interval_s:g} s takes up to {self._longest_s:.3g} s "
-            f"({self._n_requests} requests): values come later than configured"
+            f"({self._n_requests} request{'s' if self._n_requests != 1 else ''}): values come later than configured"
         )
         return SourceProblem(
             what,
