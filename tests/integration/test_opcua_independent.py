@@ -93,6 +93,18 @@ async def test_values_statuses_and_gaps_arrive_under_every_security(server, iden
     assert [gap.subject for gap in gaps] == ["p.nowhere"]
 
 
+async def test_nodes_are_found_by_their_names(server):
+    nodes = [
+        {"name": "p.flow", "unit": "", "browse_path": f"Objects/{server.namespace}:Fl?w"},
+        {"name": "p.failed", "unit": "", "browse_path": "Objects/**/Failed"},
+        {"name": "p.nowhere", "unit": "", "browse_path": "Objects/Flow/*/Nowhere"},
+    ]
+    driver = server.driver(nodes=nodes)
+    readings, _ = await first_of_each(driver, "p.flow", "p.failed")
+    assert readings["p.flow"].quality is Quality.GOOD
+    assert "BadSensorFailure" in readings["p.failed"].status
+
+
 @pytest.mark.parametrize("server", ["strict"], indirect=True)
 async def test_an_untrusted_certificate_is_refused_in_words(server, identity):
     driver = server.driver(security="basic256sha256", **identity)
