@@ -17,7 +17,6 @@ def test_each_kind_is_the_node_id_that_the_library_reads(text) -> None:
     assert (node_id, node_id.Identifier, node_id.NamespaceIndex) == (
         expected, expected.Identifier, expected.NamespaceIndex,
     )  # fmt: skip
-    assert ua.ua_binary.nodeid_to_binary(node_id) == ua.ua_binary.nodeid_to_binary(expected)
 
 
 def test_a_uri_is_looked_up_in_the_servers_array() -> None:
