@@ -24,7 +24,8 @@ class Reading:
     `source_time_ns` is when the device says it happened (OPC UA SourceTimestamp), or None when it does not say or
     is not believed; `received_time_ns` is when we got it, on our clock. Both UTC, ns since the epoch.
     `status` is the protocol's own word, kept raw ("0x00000000 Good", "exception 2"). `word` is what the number means
-    when the tag's numbers have words ("auto").
+    when the tag's numbers have words ("auto"). `is_historical`: kept by the device while it was away; it is a value of
+    its own time or none.
     A BAD reading has no value: `value` is None exactly then.
     """
 
@@ -35,6 +36,7 @@ class Reading:
     received_time_ns: int
     status: str = ""
     word: str = ""
+    is_historical: bool = False
 
     def __post_init__(self) -> None:
         if (self.value is None) != (self.quality is Quality.BAD):

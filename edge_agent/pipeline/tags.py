@@ -5,7 +5,7 @@ Constraints
 - A keep-alive keeps the newest values fresh, and brings the heartbeat of what does not change.
 - A text is an annotation when it changes (texts.py).
 - News is never kept back for its time: a value whose time stands before the newest row has that of its receipt, or the
-  microsecond after that row.
+  microsecond after that row. Only what a device kept from before that row, and says so, comes too late.
 - BAD is a gap with the protocol's own word for it, when it begins and when it ends; so is what fails a check of the
   settings, with another cause.
 """
@@ -132,7 +132,9 @@ class TagLine:
         if not self._is_news(reading, value):
             return
         series = self._series_of(reading)
-        time_ns = self._recorder.free_time_ns(series, reading.time_ns, reading.received_time_ns)
+        time_ns = reading.time_ns
+        if not reading.is_historical:
+            time_ns = self._recorder.free_time_ns(series, time_ns, reading.received_time_ns)
         if rows.add(series, time_ns, value, reading.quality):
             self._reported[reading.tag.name] = (value, reading.quality, reading.received_time_ns)
 

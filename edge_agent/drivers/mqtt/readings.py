@@ -145,7 +145,7 @@ class TagReadings:
         value = float(found.number * tag.scale + tag.offset)
         source_ns = None if found.time_ns is None else self._of_utc(found.time_ns)
         if is_historical:  # kept by the edge node while its link was away: old on purpose
-            return Reading(self._tags[tag.name], value, quality, source_ns, now_ns, status)
+            return Reading(self._tags[tag.name], value, quality, source_ns, now_ns, status, is_historical=True)
         stamp = self.times.stamp(tag.name, Arrival((value, quality), now_ns, source_ns))
         if stamp.is_ahead:
             quality = Quality.UNCERTAIN

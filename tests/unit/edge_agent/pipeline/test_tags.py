@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cloud_sync.columns import RowColumns
 from cloud_sync.records import Event
 from edge_agent.core.gaps import Gap, GapCause
@@ -76,6 +78,13 @@ def test_a_heartbeat_does_not_keep_back_the_value_that_happened_before_it() -> N
     line = tag_line()
     rows = times(line, told(0, 1.0, source_s=0), keep_alive(60), told(60.5, 2.0, source_s=59.9))
     assert rows == [(1.0, 0), (1.0, 60), (2.0, 60.5)]
+
+
+def test_a_value_that_a_device_kept_from_before_the_newest_row_is_no_row_of_now() -> None:
+    line = tag_line()
+    (kept,) = told(20, 3.0, source_s=5).readings
+    rows = times(line, told(10, 1.0, source_s=10), Scan("plc", (replace(kept, is_historical=True),)))
+    assert rows == [(1.0, 10)]
 
 
 def test_a_status_that_changes_alone_is_a_row() -> None:
