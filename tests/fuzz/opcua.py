@@ -158,7 +158,7 @@ def _published(content: bytes) -> Any:
         NotificationData=[change] if take() % 8 else None,
         SequenceNumber=[0, 1, 5, 2**32 - 1][take() % 4],
     )
-    return SimpleNamespace(SubscriptionId=1, NotificationMessage=message)
+    return SimpleNamespace(SubscriptionId=1, NotificationMessage=message, MoreNotifications=False)
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ from edge_agent.drivers.opcua.node_states import NodeStates
 from edge_agent.drivers.opcua.notices import Ended, Lost, Notice, Notification
 from edge_agent.drivers.opcua.polled import Polled
 from edge_agent.drivers.opcua.server_limits import ServerLimits, read_limits
-from edge_agent.drivers.opcua.session import connect, disconnect, is_alive, new_client, resume
+from edge_agent.drivers.opcua.session import ANSWER_TIMEOUT_S, answers, connect, disconnect, new_client, resume
 from edge_agent.drivers.opcua.settings import OpcUaSettings
 from edge_agent.drivers.opcua.subscribed import Subscribed
 from edge_agent.drivers.opcua.values import Values
@@ -174,13 +174,23 @@ class OpcUaDriver:
             await asyncio.wait({reader})
 
     async def _next_notice(self) -> Notice:
-        nodes = self._nodes
-        silent_in_s = self._settings.silent_after_s if nodes is None else nodes.silent_in_s()
+        """Wait for a notice, and no longer than silence may last: a third of it before its end the server is asked."""
+        client, nodes = self._client, self._nodes
+        if client is None or nodes is None:
+            return await self._handed_within(self._settings.silent_after_s) or Lost("it is not open")
+        for_an_answer_s = min(ANSWER_TIMEOUT_S, self._settings.silent_after_s / 3)
+        notice = await self._handed_within(nodes.silent_in_s() - for_an_answer_s)
+        if notice is not None:
+            return notice
+        is_answering = await answers(client, for_an_answer_s)
+        return await self._handed_within(nodes.silent_in_s()) or nodes.silence(answers=is_answering)
+
+    async def _handed_within(self, seconds: float) -> Notice | None:
         try:
-            async with asyncio.timeout(silent_in_s):
+            async with asyncio.timeout(seconds):
                 return await self._channel.receive()
         except TimeoutError:
-            return nodes.silence() if nodes is not None else Lost(f"nothing came for {silent_in_s:g} s")
+            return None
 
     async def _items(self, notice: Notice) -> list[Item]:
         """Return what a notice leads to. Raise TransientDriverError when the server is lost for good."""
@@ -190,8 +200,10 @@ class OpcUaDriver:
         if client is None or not isinstance(nodes, Subscribed):
             raise self._lost(notice.reason)
         if isinstance(notice, Lost):
+            if not notice.is_cut:
+                raise self._lost(notice.reason)
             return await self._resumed(client, nodes, notice)
-        return await self._renewed(client, nodes, notice)
+        return await self._renewed(nodes, notice)
 
     def _values_of(self, notice: Notification) -> list[Item]:
         items: list[Item] = []
@@ -205,24 +217,25 @@ class OpcUaDriver:
             items.append(Scan(self.name, readings))
         for (handle, value), reading in zip(notice.values, readings, strict=True):
             items += self._states.take(handle, value, reading)
-        if notice.confirmed:
+        if notice.confirmed or not notice.values:  # also of no tag: the server lives
             names = frozenset(self._values.tags[handle].name for handle in notice.confirmed)
             items.append(KeepAlive(self.name, at_ns, names))
         return items
 
-    async def _renewed(self, client: Client, nodes: Subscribed, ended: Ended) -> list[Item]:
+    async def _renewed(self, nodes: Subscribed, ended: Ended) -> list[Item]:
         """Make subscriptions again while the session lives; return the gap, and what is refused now."""
-        handles = nodes.watched_together(ended)
+        gone = nodes.gone(ended)
+        if not gone:
+            return []
+        if not all(each.has_spoken for each in gone):  # the next one would not speak either
+            raise self._lost(ended.reason)
+        since_ns, handles = min(each.heard_ns for each in gone), {handle for each in gone for handle in each.handles}
         try:
             with translated(self.name, self._settings.endpoint):
-                await is_alive(client)
-                renewed = await nodes.renew(ended)
+                refused = await nodes.renew(gone)
                 check_cancelled()
         except TransientDriverError as exc:
             raise self._lost(f"{ended.reason}; then {exc.message}") from exc
-        if renewed is None:
-            return []
-        since_ns, refused = renewed
         self._states.ask(handles - refused.keys())
         self._refusals += self._states.refuse(refused, {})
         detail = f"{ended.reason}; {len(handles)} of {len(self._settings.nodes)} nodes are subscribed to again"
@@ -265,7 +278,8 @@ class OpcUaDriver:
         return Gap(self.name, GapCause.QUEUE_FULL, start_ns, end_ns, detail)
 
     async def _on_lost(self, cause: Exception) -> None:
-        await self._hand(Lost(str(cause) or type(cause).__name__))
+        is_cut = not isinstance(cause, TimeoutError)
+        await self._hand(Lost(str(cause) or "the server does not answer", is_cut))
 
     async def _hand(self, notice: Notice) -> None:
         """Hand a notice over to the stream. A loss is heard from several sides: only the first is handed over."""

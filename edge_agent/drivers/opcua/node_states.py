@@ -109,7 +109,8 @@ class NodeStates:
             return gaps if gap is None else [*gaps, gap]
         state, detail = self._state_of(handle, code, data_value, reading)
         if (state, code, detail) != (before.state, before.code, before.detail):
-            self._states[handle] = _State(state, reading.received_time_ns, code, detail)
+            since_ns = before.since_ns if state is before.state else reading.received_time_ns
+            self._states[handle] = _State(state, since_ns, code, detail)
         return gaps
 
     def _state_of(self, handle: int, code: int, data_value: Any, reading: Reading) -> tuple[TagState, str]:

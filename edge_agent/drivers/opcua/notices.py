@@ -33,9 +33,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The connection or the session is no more."""
+    """The connection or the session is no more. `is_cut`: the connection was ended; a new one may find the session."""
 
     reason: str
+    is_cut: bool = False
 
 
 Notice = Notification | Ended | Lost

@@ -70,9 +70,10 @@ class Polled:
         n_calls = 1 + len(self._requests) // self._size.most
         return max(self._settings.silent_after_s, 2 * interval_s) + n_calls * ANSWER_TIMEOUT_S
 
-    def silence(self) -> Notice:
-        """Return what it means that nothing came for so long."""
-        return Lost("no pass over the nodes came to its end")
+    def silence(self, *, answers: bool) -> Notice:
+        """Return what it means that nothing came for so long; `answers`: the server does, in the session."""
+        what = "answers, but not to the reads of all nodes" if answers else "does not answer"
+        return Lost(f"no pass over the nodes came to its end: the server {what}")
 
     def figures(self) -> dict[str, object]:
         """Return what was done: passes, and those that took longer than the interval."""

@@ -79,10 +79,16 @@ async def resume(client: Client, subscriptions: list[int]) -> None:
     client._supervisor_task = asyncio.create_task(client._connection_supervisor())
 
 
-async def is_alive(client: Client) -> None:
-    """Return when the server answers in the session. Raise the library's errors when it does not."""
-    await client.nodes.server_state.read_value()
-    check_cancelled()
+async def answers(client: Client, within_s: float) -> bool:
+    """Return whether the server answers in the session."""
+    try:
+        async with asyncio.timeout(within_s):
+            await client.nodes.server_state.read_value()
+    except (ua.UaError, OSError):
+        return False
+    finally:
+        check_cancelled()
+    return True
 
 
 async def _move(client: Client, subscriptions: list[int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from asyncua import Client, ua
@@ -12,6 +12,7 @@ from edge_agent.drivers.opcua.notices import Ended, Lost, Notice
 from edge_agent.drivers.opcua.publishing import Publishing
 from edge_agent.drivers.opcua.server_limits import ServerLimits
 from edge_agent.drivers.opcua.settings import OpcUaSettings
+from edge_agent.drivers.opcua.subscription import Subscription
 from edge_agent.drivers.opcua.subscriptions import Subscriptions
 from edge_agent.errors import DeviceRejectedError
 
@@ -56,29 +57,22 @@ class Subscribed:
         """Return in how many seconds nothing will have come for too long."""
         return self._subscriptions.silent_in_s()
 
-    def silence(self) -> Notice:
-        """Return what it means that nothing came for so long."""
-        return Ended(
-            f"nothing came for {self._settings.silent_after_s:g} s, not even a keep-alive", self._subscriptions.silent()
-        )
+    def silence(self, *, answers: bool) -> Notice:
+        """Return what it means that nothing came for so long; `answers`: the server does, in the session."""
+        reason = f"nothing came for {self._settings.silent_after_s:g} s, not even a keep-alive"
+        return Ended(reason, self._subscriptions.silent()) if answers else Lost(f"{reason}, nor an answer")
 
-    async def renew(self, ended: Ended) -> tuple[int, dict[int, int]] | None:
-        """Make these subscriptions again; return since when nothing came from them, and the nodes not taken now.
+    def gone(self, ended: Ended) -> list[Subscription]:
+        """Return the subscriptions that ended; those that are none of ours any more are left out."""
+        return [each for each in self._subscriptions.all if each.id in ended.ids]
 
-        None when nothing is to be made again: they are none of ours any more. Raise LookupError when one of them never
-        brought anything: another one would not either.
-        """
-        gone = [each for each in self._subscriptions.all if each.id in ended.ids]
-        if not gone:
-            return None
-        if not all(each.has_spoken for each in gone):
-            raise LookupError(ended.reason)
-        since_ns = min(each.heard_ns for each in gone)
+    async def renew(self, gone: Sequence[Subscription]) -> dict[int, int]:
+        """Make these subscriptions again; return the nodes that are not taken now, with the server's StatusCode."""
         self._publishing.pause()
-        refused = await self._subscriptions.renew(ended.ids)
+        refused = await self._subscriptions.renew([each.id for each in gone])
         self._publishing.go_on(len(self._subscriptions.all))
         self._renewed_total += 1
-        return since_ns, refused
+        return refused
 
     @property
     def ids(self) -> list[int]:
@@ -90,11 +84,6 @@ class Subscribed:
         self._publishing = self._new_publishing(self._client)
         self._publishing.go_on(len(self._subscriptions.all))
         return await self._subscriptions.catch_up()
-
-    def watched_together(self, ended: Ended) -> frozenset[int]:
-        """Return the handles that these subscriptions watch."""
-        gone = [each.handles for each in self._subscriptions.all if each.id in ended.ids]
-        return frozenset().union(*gone)
 
     def figures(self) -> dict[str, object]:
         """Return what the server made of what was asked: the slowest, the shortest."""
@@ -123,4 +112,4 @@ class Subscribed:
         await self._hand(Ended(reason, frozenset(self.ids)))
 
     async def _lost(self, reason: str) -> None:
-        await self._hand(Lost(reason))
+        await self._hand(Lost(reason, is_cut=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ class Subscription:
     heard_s: float
     handles: set[int] = field(default_factory=set)
     sequence: SequenceWatch = field(default_factory=SequenceWatch)
+    confirmed_s: float = 0.0
     has_spoken: bool = False
     sampling_interval_ms: float = 0.0
     queue_size: int | None = None
@@ -46,6 +47,16 @@ class Subscription:
         self.heard_s = asyncio.get_running_loop().time()
         self.has_spoken = True
         return before
+
+    def confirmed_by(self, values: Sequence[tuple[int, Any]]) -> frozenset[int]:
+        """Return the nodes that a message just heard confirms: what it does not name has not changed.
+
+        While some nodes change there is no keep-alive for the others; they are confirmed as often as by keep-alives.
+        """
+        if values and self.heard_s - self.confirmed_s < self.keep_alive_s:
+            return frozenset()
+        self.confirmed_s = self.heard_s
+        return frozenset(self.handles.difference(handle for handle, _ in values))
 
 
 async def create_subscription(

@@ -66,6 +66,7 @@ class Subscriptions:
         subscription: Subscription | None = next(reversed(self._by_id.values()), None) or await self._create()
         while waiting and subscription is not None:
             part, waiting = self._split(waiting, subscription)
+            is_full = bool(waiting) and not part
             answered = await monitor(self._client, subscription, self._settings, part, self._size)
             no_place = {handle: part[handle] for handle, code in answered.items() if code == NO_PLACE}
             refused |= {handle: code for handle, code in answered.items() if code != NO_PLACE}
@@ -73,7 +74,8 @@ class Subscriptions:
             if no_place and not subscription.handles and len(self) > 1:
                 await self._end(subscription)
                 break
-            subscription = await self._create_another() if waiting else None
+            if no_place or is_full:
+                subscription = await self._create_another()
         return refused | dict.fromkeys(waiting, NO_PLACE)
 
     async def renew(self, ids: Collection[int]) -> dict[int, int]:
@@ -91,7 +93,7 @@ class Subscriptions:
             return []
         message = result.NotificationMessage
         found, n_missed = await self._missing_before(subscription, message.SequenceNumber)
-        return [*found, self._notice(subscription, message, n_missed)]
+        return [*found, self._notice(subscription, message, n_missed, confirms=not result.MoreNotifications)]
 
     async def catch_up(self) -> list[Notice]:
         """Return what was sent into a lost connection and the server still has, once the session is taken up again."""
@@ -171,7 +173,7 @@ class Subscriptions:
         self.republished_total += 1
         return message
 
-    def _notice(self, subscription: Subscription, message: Any, missed: int = 0) -> Notice:
+    def _notice(self, subscription: Subscription, message: Any, missed: int = 0, *, confirms: bool = False) -> Notice:
         code = end_of(message)
         if code is not None:
             return Ended(f"the server ended the subscription: {code_in_words(code)}", frozenset({subscription.id}))
@@ -179,5 +181,6 @@ class Subscriptions:
         values = values_of(message, len(self._settings.nodes))
         if message.NotificationData:
             subscription.sequence.take(message.SequenceNumber)
-        confirmed = frozenset(subscription.handles) if not message.NotificationData and not missed else frozenset()
-        return Notification(now_ns, subscription.hear(now_ns), values, confirmed, missed, message.PublishTime)
+        since_ns = subscription.hear(now_ns)
+        confirmed = subscription.confirmed_by(values) if confirms and not missed else frozenset()
+        return Notification(now_ns, since_ns, values, confirmed, missed, message.PublishTime)
