@@ -250,11 +250,11 @@ async def test_user_and_password_from_the_file_are_accepted_and_wrong_ones_refus
     password.write_text("s3cret\n")
     async with Watch(plant.driver("guarded", username="op", password_file=password)) as watch:
         assert (await watch.reading("p.guarded")).value == 2.0
-    password.write_text("wrong")
+    password.write_text("guess")
     with pytest.raises(DeviceRejectedError) as caught:
         await plant.driver("guarded", username="op", password_file=password).open()
     assert "password_file" in caught.value.hint
-    assert "wrong" not in caught.value.message
+    assert "guess" not in caught.value.message
 
 
 async def test_a_password_file_that_is_missing_is_named(plant, tmp_path):

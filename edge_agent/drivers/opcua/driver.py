@@ -177,7 +177,9 @@ class OpcUaDriver:
         """Wait for a notice, and no longer than silence may last: a third of it before its end the server is asked."""
         client, nodes = self._client, self._nodes
         if client is None or nodes is None:
-            return await self._handed_within(self._settings.silent_after_s) or Lost("it is not open")
+            return await self._handed_within(self._settings.silent_after_s) or Lost(
+                f"nothing came for {self._settings.silent_after_s:g} s: it is not open"
+            )
         for_an_answer_s = min(ANSWER_TIMEOUT_S, self._settings.silent_after_s / 3)
         notice = await self._handed_within(nodes.silent_in_s() - for_an_answer_s)
         if notice is not None:

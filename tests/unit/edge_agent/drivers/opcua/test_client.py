@@ -21,7 +21,7 @@ PURE = {
 }  # fmt: skip
 SESSION_SERVICES = {
     "create_monitored_items", "delete_subscriptions", "publish", "republish", "transfer_subscriptions", "read",
-    "rebind_authentication_token", "reset_authentication_token",
+    "browse", "browse_next", "rebind_authentication_token", "reset_authentication_token",
 }  # fmt: skip
 
 
