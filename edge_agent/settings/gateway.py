@@ -298,9 +298,10 @@ def _difference(first: SourceSettings, other: SourceSettings) -> str | None:
     if first.shared_line is None or other.shared_line is None:
         return None
     ours, theirs = first.shared_line.alike, other.shared_line.alike
-    for name in ours.keys() | theirs.keys():
+    for name in [*ours, *theirs]:
         if ours.get(name) != theirs.get(name):
-            return f"{name} is {_shown(ours.get(name))} there and {_shown(theirs.get(name))} here; a line has one"
+            here, there = _shown(ours.get(name)), _shown(theirs.get(name))
+            return f"{name} is {here} in {first.name!r} and {there} in {other.name!r}; they must agree"
     return None
 
 

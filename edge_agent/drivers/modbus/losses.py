@@ -86,7 +86,7 @@ def _why_no_connection(exc: Exception, line: Line, timeout_s: float) -> tuple[st
         case socket.gaierror():
             return f"the name {line.host} is not found", "check host, or write the device's address"
         case ConnectionRefusedError():
-            return "it is refused", _CONNECT_HINT
+            return "nothing listens there (connection refused)", _CONNECT_HINT
         case OSError():
             return exc.strerror or str(exc), _CONNECT_HINT
         case _:

@@ -10,7 +10,7 @@ import pytest
 from edge_agent.cli.validate import validate_file
 from edge_agent.errors import ConfigurationError
 from tests.support.authority import Authority
-from tests.unit.edge_agent.settings.test_gateway import HEAD, PLC
+from tests.unit.edge_agent.settings.test_gateway import HEAD, PLC, UNIT_2
 
 
 def site_with(folder: Path, issued: tuple[Path, Path]) -> Path:
@@ -40,6 +40,16 @@ def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
     path = site_with(tmp_path, (Path("absent.pem"), Path("absent.key")))
     with pytest.raises(ConfigurationError, match=r"absent.pem cannot be read"):
         validate_file(path, as_json=False)
+
+
+def test_sources_that_share_a_connection_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_text(HEAD + PLC + UNIT_2, encoding="utf-8")
+    assert validate_file(path, as_json=True) == 0
+    shared = json.loads(capsys.readouterr().out)["shared_connections"]
+    assert shared == [{"place": "192.0.2.1:502", "sources": ["plc", "meter"]}]
+    assert validate_file(path, as_json=False) == 0
+    assert "plc, meter share the connection to 192.0.2.1:502: one request at a time" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -239,3 +239,28 @@ def test_names_that_only_begin_alike_are_no_collision(site: Path) -> None:
 def test_a_microphone_needs_no_more_than_a_name_a_machine_and_a_place() -> None:
     minimal: dict[str, Any] = {"type": "microphone", "name": "m", "asset": "fan-2", "channels": ({"point": "mic-1"},)}
     assert MicrophoneSettings(**minimal).sample_rate_hz == 16_000
+
+
+UNIT_2 = PLC.replace('"plc"', '"meter"').replace("press-3.temperature", "meter-2.power")
+
+
+def test_sources_of_one_host_and_port_share_a_connection(site: Path) -> None:
+    settings = load(site, GOOD + UNIT_2)
+    assert {place: [source.name for source in at] for place, at in settings.shared_lines.items()} == {
+        "192.0.2.1:502": ["plc", "meter"]
+    }
+    assert load(site, GOOD + UNIT_2.replace("192.0.2.1", "192.0.2.2")).shared_lines == {}
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "said"),
+    [
+        ("", 'transport = "rtu_over_tcp"', "transport is 'tcp' in 'plc' and 'rtu_over_tcp' in 'meter'"),
+        ("request_pause_ms = 20", "", "request_pause_ms is 20.0 in 'plc' and 0.0 in 'meter'"),
+        ("", "close_after_read = true", "close_after_read is false in 'plc' and true in 'meter'"),
+    ],
+)
+def test_sources_that_share_a_connection_must_agree_on_it(site: Path, first: str, other: str, said: str) -> None:
+    place = 'host = "192.0.2.1"'
+    text = HEAD + PLC.replace(place, f"{place}\n{first}") + UNIT_2.replace(place, f"{place}\n{other}")
+    assert f"'plc' and 'meter' share 192.0.2.1:502, but {said}" in mistake(site, text).message
