@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -15,6 +16,7 @@ from edge_agent.drivers.base import Item
 from edge_agent.drivers.modbus.block_plan import LONGEST_WAIT_S
 from edge_agent.drivers.modbus.driver import ModbusDriver
 from edge_agent.drivers.modbus.settings import ModbusSettings
+from edge_agent.drivers.report import TagState
 from edge_agent.drivers.supervisor import Supervisor
 from edge_agent.errors import TransientDriverError
 from tests.peers.scripted_modbus import Memory, Request, bit_answer, exception, register_answer, scripted_device
@@ -273,3 +275,74 @@ def _after(turns: int, call: Callable[[], object]) -> None:
 
 
 async def _take_nothing(_item: Item) -> None: ...
+
+
+def without_input_registers(memory: Memory) -> Callable[[Request], bytes | None]:
+    """A device that leaves one table without an answer, as many do instead of an exception."""
+    return lambda request: None if request.function == 4 else memory(request)
+
+
+async def test_a_table_that_is_never_answered_costs_its_own_tags_only():
+    tags = [uint16(0), uint16(1), uint16(0, "input"), uint16(1, "input")]
+    async with scripted_device(without_input_registers(Memory({0: 10, 1: 11}))) as device:
+        driver = ModbusDriver(settings(device.port, {"tags": tags, "interval_s": 0.01}, timeout_s=0.05), SystemClock())
+        items = await collect(driver, 12)
+        report = driver.report()
+    scans = [item for item in items if isinstance(item, Scan)]
+    assert all(values(scan).items() >= {"m.holding-0": 10, "m.holding-1": 11}.items() for scan in scans)
+    assert {tag: known.state for tag, known in report.tags.items()} == dict.fromkeys(
+        ("m.input-0", "m.input-1"), TagState.SILENT
+    )
+    assert {item.subject for item in items if isinstance(item, Gap)} == {"m.input-0", "m.input-1"}
+    assert len([request for request in device.requests if request.function == 4]) < 8
+
+
+async def test_a_range_that_closes_the_connection_costs_its_own_tags_only():
+    memory = Memory(dict.fromkeys(range(40), 7))
+
+    def script(request: Request) -> bytes | None:
+        if request.address + request.count > 20:
+            raise ConnectionResetError
+        return memory(request)
+
+    tags = [uint16(address) for address in range(40)]
+    async with scripted_device(script) as device:
+        driver = ModbusDriver(settings(device.port, {"tags": tags, "interval_s": 0.01}, timeout_s=0.2), SystemClock())
+        # A first read of all is not answered at all: found out with one tag after the other, over new connections.
+        for _ in range(8):
+            with contextlib.suppress(TransientDriverError):
+                items = await collect(driver, 60)
+                break
+        report = driver.report()
+    (*_, last) = [item for item in items if isinstance(item, Scan)]
+    assert values(last) == {f"m.holding-{address}": 7.0 for address in range(20)}
+    assert "closed the connection" in report.tags["m.holding-39"].detail
+
+
+async def test_a_rarely_read_device_is_looked_into_between_its_scans():
+    clock = FakeClock()
+    script = without_input_registers(Memory(dict.fromkeys(range(3), 7)))
+
+    def slow(request: Request) -> bytes | None:
+        clock.advance(3.0 if request.function == 4 else 0.01)
+        return script(request)
+
+    tags = [uint16(0), *(uint16(address, "input") for address in range(3))]
+    async with scripted_device(slow) as device:
+        group = {"tags": tags, "interval_s": 3600.0}
+        driver = ModbusDriver(settings(device.port, group, timeout_s=0.05), clock)
+        await collect(driver, 2)
+        states = {known.detail for known in driver.report().tags.values()}
+    assert any("input 0, unit 1" in state for state in states)
+
+
+async def test_report_counts_and_measures_what_was_asked():
+    memory = Memory({0: 10})
+    async with scripted_device(memory) as device:
+        driver = ModbusDriver(settings(device.port, {"tags": [uint16(0), uint16(1)]}), FakeClock())
+        await collect(driver, 3)
+        figures = driver.report().figures
+    assert figures["requests_total"] == len(device.requests)
+    assert figures["exceptions_by_code"] == {"2": 2}
+    assert figures["longest_reads_learnt"] == {}
+    assert figures["slow_scans_total"] == 0

@@ -9,6 +9,8 @@ Pure: opens nothing; the caller brings the time.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,8 +24,9 @@ LONGEST_WAIT_S: Final = 300.0
 """A register that was refused may appear with a new PLC program: minutes, not scans."""
 LONGEST_WAIT_FOR_WHOLE_S: Final = 3_600.0
 """Where every tag is answered in parts, asking them together would only save requests."""
-PATIENCE: Final = {TagState.SILENT: 2, TagState.BAD: 5}
-"""So many scans in a row without cells, and a request that may be answered next time is looked into."""
+_PATIENCE: Final = {TagState.SILENT: (2, 10.0), TagState.BAD: (5, 60.0)}
+"""So many scans in a row without cells, or so many seconds of them, and a request is looked into that may yet be
+answered."""
 
 
 @dataclass(slots=True)
@@ -72,16 +75,17 @@ class Split:
 class BlockPlan:
     """A request as planned. `requests` is what each pass asks of it; replaced when that changes, never changed."""
 
-    def __init__(self, whole: RegisterBlock, longest: int) -> None:
+    def __init__(self, whole: RegisterBlock, longest: int, interval_s: float) -> None:
         self.whole = whole
         self.longest = longest
+        self._interval_s = interval_s
         self.requests: tuple[RegisterBlock, ...] = (whole,)
         self.asides: list[Aside] = []
         self.searches: list[SilentSearch] = []
         self.look_at_whole: Look | None = None
         self.failure = Failure(None, "")
         self._fine: list[RegisterBlock] = [whole]
-        self._failed: list[RegisterBlock] = []
+        self._failed: dict[tuple[int, int], RegisterBlock] = {}
         self._misses: dict[tuple[int, int], int] = {}
         self._leave_whole_until_s = 0.0
 
@@ -98,15 +102,15 @@ class BlockPlan:
     def answered(self, request: RegisterBlock) -> None:
         """Take that a request of every pass brought its cells."""
         if self._misses:
-            self._misses.pop((request.address, request.count), None)
+            self._misses.pop(_key(request), None)
 
     def missed(self, request: RegisterBlock, failure: Failure, now_s: float) -> bool:
         """Take that a request of every pass brought no cells; return whether to look into it now."""
-        key = (request.address, request.count)
+        key = _key(request)
         self._misses[key] = misses = self._misses.get(key, 0) + 1
-        if now_s < self._leave_whole_until_s or not self._asks(request):
+        if not self._asks(request) or (failure.code is not None and now_s < self._leave_whole_until_s):
             return False
-        return not failure.may_pass or misses >= PATIENCE[failure.state]
+        return not failure.may_pass or misses >= self._patience(failure)
 
     def leave_whole(self, request: RegisterBlock, now_s: float) -> None:
         """Take that no part of a request is answered either: it stays one request, and is looked into again later."""
@@ -117,7 +121,7 @@ class BlockPlan:
         """Ask the fine parts in place of a request of every pass, which came to this `failure`."""
         self.answered(request)
         self._fine = [block for block in self._fine if block is not request] + found.fine + found.unasked
-        self._failed += found.failed
+        self._remember(found.failed)
         self.searches += [SilentSearch(block) for block in found.silent]
         for block, why in found.alone:
             self.put_aside(block, why, now_s)
@@ -160,7 +164,7 @@ class BlockPlan:
     def end_search(self, search: SilentSearch, silence: Failure, now_s: float) -> None:
         """Take over what a search has found."""
         self.searches.remove(search)
-        self._failed += search.failed
+        self._remember(search.failed)
         self._fine += search.fine
         for run in search.silent:
             look = Look.after(silence, now_s)
@@ -172,7 +176,7 @@ class BlockPlan:
 
     def renew(self) -> None:
         """Make `requests` again from the parts that are answered."""
-        self._fine = join_neighbours(self._fine, self._failed, self.longest)
+        self._fine = join_neighbours(self._fine, [*self._failed.values()], self.longest)
         found = [block for search in self.searches for block in (*search.fine, *search.answered_alone)]
         self.requests = (*self._fine, *found)
 
@@ -180,7 +184,8 @@ class BlockPlan:
         """Forget every part: the device answers the whole again."""
         self.requests = (self.whole,)
         self._fine = [self.whole]
-        self.asides, self.searches, self._failed = [], [], []
+        self.asides, self.searches = [], []
+        self._failed.clear()
         self._misses.clear()
         self.look_at_whole = None
 
@@ -191,6 +196,18 @@ class BlockPlan:
             look.due_s, look.wait_s = min(look.due_s, now_s + FIRST_WAIT_S), FIRST_WAIT_S
         self._leave_whole_until_s = 0.0
 
+    def _remember(self, failed: Iterable[RegisterBlock]) -> None:
+        self._failed.update({_key(block): block for block in failed})
+
+    def _patience(self, failure: Failure) -> int:
+        scans, seconds = _PATIENCE[failure.state]
+        return min(scans, math.ceil(seconds / self._interval_s))
+
     def _asks(self, request: RegisterBlock) -> bool:
         """Return whether it is a request of its own, not one of a search under way."""
         return any(request is block for block in self._fine)
+
+
+def _key(block: RegisterBlock) -> tuple[int, int]:
+    """Return what tells the blocks of one table apart."""
+    return block.address, block.count

@@ -5,13 +5,13 @@ What a pass asks and what its answers mean is in poll.py; retrying a lost device
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 from edge_agent.core.clock import Clock
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.modbus.connection import Connection
-from edge_agent.drivers.modbus.poll import DevicePoll
+from edge_agent.drivers.modbus.poll import DevicePoll, Outcome
 from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.drivers.report import SourceReport
 
@@ -36,6 +36,7 @@ class ModbusDriver:
         self._clock = clock
         self._connection = Connection(settings, clock)
         self._poll = DevicePoll(settings, self._connection.place, self._connection, clock)
+        self._timeout_s = settings.timeout_s
         self._overruns_total = 0
 
     async def open(self) -> None:
@@ -47,15 +48,16 @@ class ModbusDriver:
         self._poll.start()
         while True:
             group = min(self._poll.groups, key=lambda group: group.schedule.due_s)
-            wait_s = group.schedule.due_s - self._clock.monotonic_s()
-            if wait_s > 0:
-                await self._clock.sleep(wait_s)
-            for step in (self._poll.scan, self._poll.look):
-                outcome = await step(group)
-                for item in outcome.items:
+            while (look_s := self._poll.next_look_s()) + self._timeout_s < group.schedule.due_s:
+                await self._until(look_s)
+                for item in _given(await self._poll.look()):
                     yield item
-                if outcome.lost is not None:
-                    raise outcome.lost
+                self._connection.rest()
+            await self._until(group.schedule.due_s)
+            for item in _given(await self._poll.scan(group)):
+                yield item
+            for item in _given(await self._poll.look()):
+                yield item
             self._connection.rest()
             self._overruns_total += group.schedule.advance(self._clock.monotonic_s())
 
@@ -79,3 +81,15 @@ class ModbusDriver:
     def stats(self) -> ModbusStats:
         """Return what was read since the driver was made, and the tags that are refused now."""
         return ModbusStats(self._overruns_total, self._poll.states.refused())
+
+    async def _until(self, time_s: float) -> None:
+        wait_s = time_s - self._clock.monotonic_s()
+        if wait_s > 0:
+            await self._clock.sleep(wait_s)
+
+
+def _given(outcome: Outcome) -> Iterator[Item]:
+    """Give what a pass has brought, then raise the error when the device was lost in it."""
+    yield from outcome.items
+    if outcome.lost is not None:
+        raise outcome.lost

@@ -1,13 +1,14 @@
 """Looking again at what failed, after a scan: a little at a time, so that the scans keep their interval.
 
 Constraints
-- At most `LOOKS_PER_PASS` requests follow a scan, and at most one of them may cost a time-out.
+- At most `LOOKS_PER_PASS` requests follow a scan, `LOOK_FOR_S` long, and at most one of them may cost a time-out.
 - Questions that get no answer take at most `SEARCH_SHARE` of the time while a silence is new, `AGAIN_SHARE` later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from edge_agent.core.clock import Clock
@@ -21,6 +22,7 @@ from edge_agent.drivers.modbus.types import Table
 from edge_agent.drivers.modbus.unit import Failed, Unit
 
 LOOKS_PER_PASS: Final = 16
+LOOK_FOR_S: Final = 0.5
 SEARCH_SHARE: Final = 0.5
 AGAIN_SHARE: Final = 0.05
 
@@ -33,6 +35,7 @@ class Looks:
         self._states = states
         self._clock = clock
         self._left = 0
+        self._until_s = 0.0
         self._turn = 0
         self._no_silence_until_s = 0.0
 
@@ -54,9 +57,22 @@ class Looks:
                 changed.add(table)
         return changed
 
+    def due_s(self, plans: Iterable[BlockPlan]) -> float:
+        """Return when something in these plans is to be looked at next (seconds, monotonic); infinity for nothing."""
+        due_s = math.inf
+        for plan in plans:
+            if plan.look_at_whole is not None:
+                due_s = min(due_s, self._may_ask_from_s(plan.failure, plan.look_at_whole.due_s))
+            for aside in plan.asides:
+                due_s = min(due_s, self._may_ask_from_s(aside.failure, aside.look.due_s))
+            if plan.searches:
+                due_s = min(due_s, self._no_silence_until_s)
+        return due_s
+
     async def parts(self, plans: Sequence[BlockPlan], taken: Taken) -> None:
         """Look at what failed in these plans, as far as it is due; what is answered goes to `taken`."""
         self._left = LOOKS_PER_PASS
+        self._until_s = self._clock.monotonic_s() + LOOK_FOR_S
         in_parts = [plan for plan in plans if not plan.is_whole]
         for plan in in_parts:
             await self._go_on(plan, [search for search in plan.searches if search.is_new], taken)
@@ -144,9 +160,15 @@ class Looks:
         self._states.take_cells(block, cells, taken)
         return None
 
+    def _may_ask_from_s(self, failure: Failure, due_s: float) -> float:
+        return max(due_s, self._no_silence_until_s) if failure.code is None else due_s
+
     def _may_ask(self, failure: Failure) -> bool:
         """Return whether something may be asked that failed like this."""
-        return self._left > 0 and (failure.code is not None or self._clock.monotonic_s() >= self._no_silence_until_s)
+        now_s = self._clock.monotonic_s()
+        if self._left <= 0 or now_s >= self._until_s:
+            return False
+        return failure.code is not None or now_s >= self._no_silence_until_s
 
     async def _longest_accepted(self, doubt: Doubt) -> int:
         """Return the longest read that is accepted, up to the one in doubt; found by halving what is between."""

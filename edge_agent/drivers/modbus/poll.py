@@ -31,6 +31,8 @@ from edge_agent.errors import TransientDriverError
 
 SPLIT_FOR_S: Final = 2.0
 """So long, or one interval, a pass may go on splitting; the next one goes on from there."""
+LOOK_PAUSE_S: Final = 0.2
+"""Between looks while no scan is due."""
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ class DevicePoll:
         self.states = TagStates(settings, place, clock)
         self.unit = Unit(settings, place, reader, self._requests)
         self.groups = [self._group(group) for group in settings.poll_groups]
+        self._order = tuple(name for group in self.groups for name in group.order)
         self._looks = Looks(self.unit, self.states, clock)
 
     def start(self) -> None:
@@ -89,16 +92,21 @@ class DevicePoll:
             group.slow.take(pass_s, self._clock.now_ns(), sum(len(plan.requests) for plan in group.plans))
         return Outcome(self.states.items(group.order, taken))
 
-    async def look(self, group: GroupPoll) -> Outcome:
+    def next_look_s(self) -> float:
+        """Return when to look again at what failed, if there is nothing else to do (seconds, monotonic)."""
+        due_s = self._looks.due_s(plan for group in self.groups for plan in group.plans if not plan.is_whole)
+        return max(due_s, self._clock.monotonic_s() + LOOK_PAUSE_S)
+
+    async def look(self) -> Outcome:
         """Ask a little of what failed before again: what is answered comes as a Scan of its own."""
         taken = Taken()
         try:
             if tables := await self._looks.sizes():
                 self._plan_again(tables)
-            await self._looks.parts(group.plans, taken)
+            await self._looks.parts([plan for group in self.groups for plan in group.plans], taken)
         except TransientDriverError as lost:
-            return Outcome(self.states.items(group.order, taken), lost)
-        return Outcome(self.states.items(group.order, taken))
+            return Outcome(self.states.items(self._order, taken), lost)
+        return Outcome(self.states.items(self._order, taken))
 
     async def _read(
         self, group: GroupPoll, plan: BlockPlan, request: RegisterBlock, taken: Taken, start_s: float
@@ -187,7 +195,7 @@ class DevicePoll:
         return GroupPoll(
             settings,
             tuple(tag.name for tag in settings.tags),
-            self._plans(settings.tags),
+            self._plans(settings.tags, settings.interval_s),
             FixedRate(start_s=0.0, interval_s=settings.interval_s),
             SlowScans(settings.interval_s),
         )
@@ -195,14 +203,19 @@ class DevicePoll:
     def _plan_again(self, tables: set[Table]) -> None:
         """Plan these tables again, whose longest read has changed; what is split for another reason stays split."""
         for group in self.groups:
-            kept = [plan for plan in group.plans if plan.whole.table not in tables or not plan.all_answered]
+            kept = [plan for plan in group.plans if plan.whole.table not in tables or self._stays(plan)]
             for plan in kept:
                 plan.longest = self._longest(plan.whole.table)
             names = {tag.name for plan in kept for tag in plan.whole.tags}
-            again = self._plans(tag for tag in group.settings.tags if tag.name not in names)
+            tags = [tag for tag in group.settings.tags if tag.name not in names]
+            again = self._plans(tags, group.settings.interval_s)
             group.plans = sorted(kept + again, key=lambda plan: (plan.whole.table, plan.whole.address))
 
-    def _plans(self, tags: Iterable[ModbusTagSettings]) -> list[BlockPlan]:
+    def _stays(self, plan: BlockPlan) -> bool:
+        """Return whether a plan is split for another reason than its length."""
+        return not plan.all_answered or not (plan.is_whole or plan.whole.count > self._longest(plan.whole.table))
+
+    def _plans(self, tags: Iterable[ModbusTagSettings], interval_s: float) -> list[BlockPlan]:
         """Return the requests for these tags, none longer than the device is known to accept."""
         by_table: dict[Table, list[ModbusTagSettings]] = {}
         for tag in tags:
@@ -215,7 +228,7 @@ class DevicePoll:
             blocks = plan_blocks(
                 by_table[table], max_registers=longest, max_bits=longest, max_hole=self._settings.max_hole
             )
-            plans += [BlockPlan(block, longest) for block in blocks]
+            plans += [BlockPlan(block, longest, interval_s) for block in blocks]
         return plans
 
     def _longest(self, table: Table) -> int:

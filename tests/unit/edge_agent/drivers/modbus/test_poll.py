@@ -51,7 +51,7 @@ class Site:
             clock = self.device.clock
             clock.advance(max(0.0, group.schedule.due_s - clock.monotonic_s()))
             self.fresh = {}
-            if not (self._took(await self.poll.scan(group)) and self._took(await self.poll.look(group))):
+            if not (self._took(await self.poll.scan(group)) and self._took(await self.poll.look())):
                 clock.advance(BACKOFF_S)
                 self.poll.start()
                 continue
