@@ -37,3 +37,51 @@ def mqtt_command(
         address, tuple(topic or ("#",)), seconds=seconds, username=user, password_file=password_file, ca_file=ca_file,
         plaintext=plaintext, protocol=protocol, as_json=as_json,
     )  # fmt: skip
+
+
+SYSFS_DIR = Path("/sys/bus/iio/devices")
+DEV_DIR = Path("/dev")
+DeviceArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[DEVICE]", help="Its name, a part of it, or its number; none: list."),
+]
+SecondsOption = Annotated[float, typer.Option("--seconds", min=0.5, max=3600, help="How long to listen.")]
+RateOption = Annotated[int | None, typer.Option("--rate", min=1, help="Samples per second; default: what is likely.")]
+ChannelsOption = Annotated[int | None, typer.Option("--channels", min=1, max=64, help="How many; default: at most 2.")]
+TapOption = Annotated[bool, typer.Option("--tap", help="Tap one sensor after the other: each tap names its channel.")]
+
+
+@probe_app.command("microphone")
+def microphone_command(
+    device: DeviceArgument = None,
+    seconds: SecondsOption = 5.0,
+    rate: RateOption = None,
+    channels: ChannelsOption = None,
+    tap: TapOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List sound inputs with their rates; of one: levels, spectrum, and which channel was tapped."""
+    from edge_agent.cli.probe_microphone import SoundAsked, probe_microphone
+
+    probe_microphone(SoundAsked(device, rate, channels, seconds, tap, as_json))
+
+
+@probe_app.command("accelerometer")
+def accelerometer_command(
+    device: DeviceArgument = None,
+    iio: Annotated[bool, typer.Option("--iio", help="One that the kernel drives (Industrial I/O).")] = False,
+    stream: Annotated[str | None, typer.Option("--stream", help="tcp:HOST:PORT or udp:ADDRESS:PORT.")] = None,
+    seconds: SecondsOption = 5.0,
+    rate: RateOption = None,
+    channels: ChannelsOption = None,
+    tap: TapOption = False,
+    sysfs_dir: Annotated[Path, typer.Option("--sysfs-dir", help="--iio: in a container.")] = SYSFS_DIR,
+    dev_dir: Annotated[Path, typer.Option("--dev-dir", help="--iio: in a container.")] = DEV_DIR,
+    as_json: JsonOption = False,
+) -> None:
+    """List accelerometers; of one: levels, spectrum, and which axis was tapped. --iio sets its buffer and rate."""
+    from edge_agent.cli.probe_accelerometer import AccelerometerAsked, probe_accelerometer
+    from edge_agent.cli.probe_microphone import SoundAsked
+
+    sound = SoundAsked(device, rate, channels, seconds, tap, as_json)
+    probe_accelerometer(AccelerometerAsked(sound, iio, stream, sysfs_dir, dev_dir))
