@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -24,10 +25,12 @@ from edge_agent.errors import ConfigurationError, DeviceRejectedError, Transient
 from edge_agent.settings.load import load_settings
 from tests.peers.iio_tree import SCALE, IioTree
 from tests.peers.sound_server import require_sound_server, sound_server
+from tests.support.places import REPOSITORY
 
 PROGRAM = Path(sys.executable).with_name("edge-agent")
 RATE_HZ = 400
 DEADLINE_S = 120.0
+PAGE = REPOSITORY / "docs" / "CLI_OUTPUT.md"
 GATEWAY = """
 [gateway]
 id = "gw-1"
@@ -117,6 +120,7 @@ def test_a_sound_input_is_listed_heard_and_written_as_toml_that_is_accepted(
     source = accepted(heard["toml"], tmp_path)
     assert (source.type, source.device, source.sample_rate_hz) == ("microphone", "pulse", 16_000)
     assert len(source.channels) == 2
+    assert {*leaves(listed), *leaves(heard)} <= explained("microphone")
     assert absent["error"].startswith("sound device 'Digiducer' is not there (inputs: ")
 
 
@@ -147,6 +151,7 @@ def test_an_accelerometer_of_the_kernel_is_measured_and_taps_name_its_axis(tmp_p
     assert x["lines"][0]["hz"] == pytest.approx(50.0, abs=0.5)
     assert found["taps"]
     assert {tap["point"] for tap in found["taps"]} == {"accel-y"}
+    assert {*leaves(found)} <= explained("microphone") | explained("accelerometer")
     source = accepted(found["toml"], tmp_path)
     assert (source.type, source.device, source.sample_rate_hz) == ("iio", "adxl345", 400.0)
     assert [channel.device_channel for channel in source.channels] == ["accel_x", "accel_y", "accel_z"]
@@ -192,3 +197,24 @@ def sensor() -> Iterator[int]:
         server.shutdown(socket.SHUT_RDWR)
         server.close()
         thread.join()
+
+
+def explained(command: str) -> set[str]:
+    """Field names of a section of the page, each under the fields it is listed with."""
+    section = PAGE.read_text(encoding="utf-8").split(f"## `edge-agent probe {command} --json`")[1].split("\n## ")[0]
+    named: set[str] = set()
+    for row in re.findall(r"^\| (`.+?) \|", section, re.MULTILINE):
+        names = re.findall(r"`([^`]+)`", row)
+        named |= {names[0].rsplit(".", 1)[0] + name if name.startswith(".") else name for name in names}
+    return named
+
+
+def leaves(value: Any, path: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for item in value:
+            yield from leaves(item, f"{path}[]")
+    elif not isinstance(value, list) or value or "." in path:
+        yield path
