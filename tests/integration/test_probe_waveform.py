@@ -216,5 +216,5 @@ def leaves(value: Any, path: str = "") -> Iterator[str]:
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         for item in value:
             yield from leaves(item, f"{path}[]")
-    elif not isinstance(value, list) or value or "." in path:
+    elif value != []:
         yield path
