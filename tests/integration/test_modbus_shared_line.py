@@ -11,7 +11,8 @@ import pytest
 
 from edge_agent.core.clock import SystemClock
 from edge_agent.core.tags import Scan
-from edge_agent.drivers.modbus.answers import ConnectionLost, NoAnswer
+from edge_agent.drivers.modbus import bus
+from edge_agent.drivers.modbus.answers import ConnectionLost, NoAnswer, StrangeAnswer
 from edge_agent.drivers.modbus.connection import Connection
 from edge_agent.drivers.modbus.driver import ModbusDriver
 from edge_agent.drivers.modbus.plan import RegisterBlock
@@ -225,6 +226,29 @@ async def test_a_device_that_closes_after_each_answer_is_read_without_a_loss():
             assert [await line.read(register(address)) for address in range(5)] == [[1_000 + a] for a in range(5)]
     assert device.connections_total == 5
     assert line.figures()["timeouts_total"] == 0
+
+
+async def test_a_connection_that_was_forgotten_while_it_was_idle_is_made_anew(monkeypatch):
+    """A firewall between drops what comes over it, and says nothing."""
+    monkeypatch.setattr(bus, "IDLE_S", 0.0)
+    async with scripted_device(own_address) as device, connected(settings_of(device.port, timeout_s=0.5)) as (line,):
+        assert await line.read(register(5)) == [1_005]
+        device.script = lambda request: None if request.connection == 1 else own_address(request)
+        assert await line.read(register(6)) == [1_006]
+    assert device.connections_total == 2
+
+
+async def test_nothing_that_a_device_sends_reaches_the_log(caplog):
+    """A frame that cannot be read is named to who asked; no callback of the event loop fails."""
+    answers = [b"\x03\x20\x00\x01", b"\x83", b"\x03", b"\x2b\x0e\x01", bytes(200), b"\xff" * 250, b""]
+    async with (
+        scripted_device(lambda request: answers[request.address]) as device,
+        connected(settings_of(device.port, timeout_s=0.5)) as (line,),
+    ):
+        for address in range(len(answers)):
+            with pytest.raises(StrangeAnswer, match="asked unit 1 for 1 holding register from"):
+                await line.read(register(address))
+    assert not caplog.records
 
 
 async def test_a_line_that_is_closed_after_reading_is_opened_for_the_next_pass():

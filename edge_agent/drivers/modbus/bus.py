@@ -5,7 +5,8 @@ Constraints
 - Turns are given in the order in which they were asked for, and a source has one request on its way: no source waits
   for more than one request of each other one.
 - A connection that ended while nobody asked is opened again before the next request, and one that ends under a request
-  is opened again once: devices close what is idle. Only a fresh connection that ends is a loss.
+  is opened again once: devices close what is idle. Only a fresh connection that ends is a loss. One that was idle and
+  then is silent may have been forgotten between: what was asked is asked again over a new one.
 - After a request that was given up, the framing says whether its late answer could be mistaken, and how long to wait.
 """
 
@@ -29,6 +30,7 @@ from edge_agent.drivers.modbus.mbap import MbapFraming
 from edge_agent.drivers.modbus.request import Misfit, ReadRequest
 from edge_agent.drivers.modbus.rtu import RtuFraming
 
+IDLE_S: Final = 10.0  # firewalls and routers forget idle connections without closing them; not after seconds
 _SILENCES_TO_CLOSE: Final = 2  # so many requests in a row without an answer from anybody: the connection may be dead
 _LOOK_EVERY_S: Final = 0.02  # how soon a late answer that has come is noticed by who waits for it
 
@@ -116,10 +118,14 @@ class Bus:
     async def _ask_now(self, request: ReadRequest, who: Asker) -> tuple[list[int], float]:
         link = self._open_link()
         if link is not None:
+            is_proven = self.line.is_rtu or asyncio.get_running_loop().time() - link.newest_s < IDLE_S
             try:
                 return await self._exchange(link, request, who)
             except ConnectionLost:
-                pass  # it may have been idle too long for the device
+                pass  # it was idle too long for the device
+            except NoAnswer:
+                if is_proven:
+                    raise  # else it was idle too long for something between that forgot it
         link = await self._connect(who)
         return await self._exchange(link, request, who)
 

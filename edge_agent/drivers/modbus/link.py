@@ -29,8 +29,8 @@ class Link(asyncio.Protocol):
         self.buffer = bytearray()
         self.is_open = False
         self.loss: Exception | None = None
-        self.newest_s = 0.0  # when the newest byte came, the loop's time
         self._loop = asyncio.get_running_loop()
+        self.newest_s = self._loop.time()  # when the newest byte came, or the connection was made
         self._transport: asyncio.WriteTransport | None = None
         self._waiting: asyncio.Future[None] | None = None
 
