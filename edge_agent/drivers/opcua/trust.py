@@ -136,6 +136,16 @@ def confirm(certificate: Certificate, rules: TrustRules, *, by: str, now: dateti
     return file
 
 
+def confirmed_by(certificate: Certificate, rules: TrustRules) -> str:
+    """Return when and by whom this very certificate was confirmed for the server; nothing when it was not.
+
+    Raise DeviceRejectedError when that cannot be read.
+    """
+    record = _read_record(rules)
+    is_same = record is not None and record.certificate.fingerprint == certificate.fingerprint
+    return record.confirmed if record is not None and is_same else ""
+
+
 def give_to_owner(path: Path, folder: Path) -> None:
     """Give `path`, and what lies below, to whoever owns `folder`, when root has made it. Raise OSError."""
     if os.geteuid() != 0:

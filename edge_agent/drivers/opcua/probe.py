@@ -1,0 +1,107 @@
+"""Look at an OPC UA server as a person commissions it: what it offers, who it is, what it has. Only reads."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from asyncua import Client
+
+from edge_agent.drivers.opcua.certificates import Certificate, CertificateError, read_certificate
+from edge_agent.drivers.opcua.client import translated
+from edge_agent.drivers.opcua.identity import rules_of
+from edge_agent.drivers.opcua.offers import Offer, ask_offers, safest
+from edge_agent.drivers.opcua.secure import connect_securely
+from edge_agent.drivers.opcua.server_facts import ServerFacts, ask_facts
+from edge_agent.drivers.opcua.session import disconnect, new_client
+from edge_agent.drivers.opcua.settings import OpcUaSettings
+from edge_agent.drivers.opcua.trust import Finding, TrustRules, confirmed_by, findings
+from edge_agent.drivers.opcua.walk import Walk, walk
+from edge_agent.errors import DeviceRejectedError, DriverError
+
+MOST_SECONDS: Final = 90.0
+"""For everything; a server that answers each request just in time would take for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What a server shows to everybody. `certificate` is the one of its best endpoint, None when it has none.
+
+    `verdicts`: what speaks against the certificate. `confirmed`: when and by whom it was confirmed here, or nothing.
+    """
+
+    offers: tuple[Offer, ...]
+    certificate: Certificate | None = None
+    verdicts: tuple[Finding, ...] = ()
+    confirmed: str = ""
+
+
+@dataclass(slots=True)
+class Look:
+    """What was seen in a session; `error` is why there was none, or why it ended early."""
+
+    facts: ServerFacts = field(default_factory=ServerFacts)
+    found: Walk = field(default_factory=Walk)
+    error: DriverError | None = None
+
+
+def probe_settings(endpoint: str, **given: Any) -> OpcUaSettings:
+    """Return settings of a source that would read this server. Raise pydantic's ValidationError."""
+    node = {"name": "probe.value", "unit": "", "node_id": "i=2258"}
+    given = {name: value for name, value in given.items() if value is not None}
+    return OpcUaSettings.model_validate(
+        {"type": "opcua", "name": "plc", "endpoint": endpoint, "nodes": [node], **given}
+    )
+
+
+async def ask(settings: OpcUaSettings) -> Offered:
+    """Ask for the endpoints, and judge the certificate. Raise DriverError in one sentence."""
+    client = new_client(settings, _ignore)
+    try:
+        with translated(settings.name, settings.endpoint):
+            async with asyncio.timeout(MOST_SECONDS):
+                offers = await ask_offers(client)
+    finally:
+        client.disconnect_socket()
+    best = safest(offers) or next((offer for offer in offers if offer.chain), None)
+    return Offered(offers) if best is None else _judged(offers, best.chain, rules_of(settings))
+
+
+async def look(settings: OpcUaSettings, *, glob: str, depth: int, most: int) -> Look:
+    """Sign in as the settings say, and look around. What fails is in the result: the endpoints are known by then."""
+    seen = Look()
+    client = new_client(settings, _ignore)
+    try:
+        with translated(settings.name, settings.endpoint):
+            async with asyncio.timeout(MOST_SECONDS):
+                await connect_securely(client, settings, datetime.now(UTC))
+                await _look_around(client, seen, glob=glob, depth=depth, most=most)
+    except DriverError as exc:
+        seen.error = exc
+    finally:
+        await disconnect(client, settings.name)
+    return seen
+
+
+async def _look_around(client: Client, seen: Look, *, glob: str, depth: int, most: int) -> None:
+    seen.facts = await ask_facts(client)
+    seen.found = await walk(client, seen.facts, glob=glob, depth=depth, most=most)
+
+
+def _judged(offers: tuple[Offer, ...], chain: bytes, rules: TrustRules) -> Offered:
+    try:
+        certificate = read_certificate(chain)
+    except CertificateError:
+        certificate = None
+    try:
+        verdicts = tuple(findings(chain, rules, datetime.now(UTC)))
+        confirmed = "" if certificate is None else confirmed_by(certificate, rules)
+    except DeviceRejectedError as exc:  # what we compare with cannot be read
+        verdicts, confirmed = (Finding(exc.message, exc.hint or "", is_identity=True),), ""
+    return Offered(offers, certificate, verdicts, confirmed)
+
+
+async def _ignore(cause: Exception) -> None:
+    """Whoever waits for an answer hears of a lost connection by that."""
