@@ -85,3 +85,49 @@ def accelerometer_command(
 
     sound = SoundAsked(device, rate, channels, seconds, tap, as_json)
     probe_accelerometer(AccelerometerAsked(sound, iio, stream, sysfs_dir, dev_dir))
+
+
+@probe_app.command("opcua")
+def opcua_command(
+    endpoint: Annotated[str | None, typer.Argument(help="Like opc.tcp://10.0.4.20:4840.")] = None,
+    browse: Annotated[str, typer.Option("--browse", metavar="GLOB", help="Paths or names, like '*Temp*'.")] = "*",
+    depth: Annotated[int, typer.Option("--depth", min=1, max=15, help="Levels below Objects.")] = 8,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many variables.")] = 200,
+    trust: Annotated[bool, typer.Option("--trust", help="Confirm the server's certificate.")] = False,
+    fingerprint: Annotated[
+        str | None, typer.Option("--fingerprint", help="SHA-256 that the server's certificate must have; asks nobody.")
+    ] = None,
+    security: Annotated[str | None, typer.Option("--security", help="A policy, as the settings name it.")] = None,
+    mode: Annotated[str | None, typer.Option("--security-mode", help="sign or sign_and_encrypt.")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="Sign in with this name.")] = None,
+    password_file: Annotated[Path | None, typer.Option("--password-file", help="Holds only the password.")] = None,
+    user_certificate: Annotated[Path | None, typer.Option("--user-certificate", help="Sign in with it.")] = None,
+    user_key: Annotated[Path | None, typer.Option("--user-key", help="Its key.")] = None,
+    certificate: Annotated[Path | None, typer.Option("--certificate", help="The gateway's; default its own.")] = None,
+    key: Annotated[Path | None, typer.Option("--key", help="Its key.")] = None,
+    ca_file: Annotated[Path | None, typer.Option("--ca-file", help="CA of the server's certificate.")] = None,
+    plaintext: Annotated[bool, typer.Option("--allow-plaintext", help="A password may go unencrypted.")] = False,
+    other_host: Annotated[bool, typer.Option("--allow-other-host", help="Take another host's certificate.")] = False,
+    make: Annotated[
+        bool, typer.Option("--make-certificate", help="Make this gateway's own certificate anew, and end.")
+    ] = False,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="The site's file: where trust is kept.")] = None,
+    trust_dir: Annotated[Path | None, typer.Option("--trust-dir", help="The folder of trust itself.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at an OPC UA server: endpoints, certificate, clock, limits, variables. Never writes, never calls."""
+    from edge_agent.cli.probe_opcua import Request, make_own_certificate, probe_opcua
+
+    if make:
+        make_own_certificate(config, trust_dir, as_json=as_json)
+        return
+    if endpoint is None:
+        raise typer.BadParameter("name the server, like opc.tcp://10.0.4.20:4840", param_hint="ENDPOINT")
+    given = {
+        "security": security, "security_mode": mode, "allow_plaintext": plaintext or None, "ca_file": ca_file,
+        "server_fingerprint": fingerprint, "allow_other_host": other_host or None, "username": user,
+        "password_file": password_file, "user_certificate_file": user_certificate, "user_private_key_file": user_key,
+        "certificate_file": certificate, "private_key_file": key,
+    }  # fmt: skip
+    request = Request(endpoint, given, config, trust_dir, is_trusting=trust, glob=browse, depth=depth, most=limit)
+    probe_opcua(request, as_json=as_json)

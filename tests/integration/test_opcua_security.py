@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,59 +17,53 @@ from edge_agent.drivers.opcua.driver import OpcUaDriver
 from edge_agent.drivers.opcua.settings import OpcUaSettings
 from edge_agent.drivers.opcua.trust import TrustRules, confirm
 from edge_agent.errors import DeviceRejectedError
-from tests.peers.processes import PEERS, child, first_line, node_opcua_environment
+from tests.peers.opcua_servers import OpcUaServer, opcua_servers
 from tests.support.opcua_pki import Pair, make_pair
-from tests.support.sockets import free_port
 
 DEADLINE_S = 15.0
 SECURED = ("basic256sha256", "aes128_sha256_rsaoaep", "aes256_sha256_rsapss")
 
 
 @dataclass(frozen=True)
-class Server:
-    port: int
-    folder: Path
-    pem: str
+class Pki:
+    """What the servers of this file show."""
 
-    @property
-    def endpoint(self) -> str:
-        return f"opc.tcp://127.0.0.1:{self.port}"
-
-    @property
-    def fingerprint(self) -> str:
-        return read_certificate(self.pem.encode()).fingerprint
-
-    @property
-    def logins(self) -> list[list[str]]:
-        """What it was told at sign-ins: users and passwords."""
-        with contextlib.suppress(FileNotFoundError):
-            return [json.loads(line) for line in (self.folder / "logins").read_text().splitlines()]
-        return []
-
-
-@contextlib.contextmanager
-def running(request: pytest.FixtureRequest, folder: Path, *options: str, port: int | None = None) -> Iterator[Server]:
-    port = port or free_port()
-    folder.mkdir(exist_ok=True)
-    command = ["node", str(PEERS / "opcua_server.js"), str(port), str(folder), "open", *options]
-    with child(command, node_opcua_environment(request)) as process:
-        yield Server(port, folder, json.loads(first_line(process))["certificate"])
+    genuine: Pair
+    impostor: Pair
+    bad: dict[str, Pair]
+    ca: Pair
+    signed: Pair
 
 
 @pytest.fixture(scope="module")
-def pki(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("pki")
+def pki(tmp_path_factory) -> Pki:
+    folder, other = tmp_path_factory.mktemp("pki"), tmp_path_factory.mktemp("other")
+    ca = make_pair(folder, "plant-ca", key=4, is_authority=True, uri=None, hosts=())
+    return Pki(
+        genuine=make_pair(folder, "pump", key=1),
+        impostor=make_pair(other, "pump", key=3),  # the same name, another key
+        bad={
+            "expired": make_pair(folder, "expired", key=1, days=(-30, -2)),
+            "not-yet-valid": make_pair(folder, "not-yet-valid", key=1, days=(2, 30)),
+            "other-host": make_pair(folder, "other-host", key=1, hosts=("other.example", "192.0.2.7")),
+        },
+        ca=ca,
+        signed=make_pair(folder, "signed", key=1, issuer=ca),
+    )
 
 
 @pytest.fixture(scope="module")
-def genuine(pki) -> Pair:
-    return make_pair(pki, "genuine", key=1)
+def servers(request, pki, tmp_path_factory) -> Iterator[dict[str, OpcUaServer]]:
+    shown = {"genuine": pki.genuine, "impostor": pki.impostor, **pki.bad, "signed": pki.signed, "stripped": pki.genuine}
+    options = {name: [f"cert={pair.certificate_file}", f"key={pair.key_file}"] for name, pair in shown.items()}
+    options["stripped"] += ["policies=None", "modes=None"]
+    with opcua_servers(request, tmp_path_factory.mktemp("servers"), *options.values()) as running:
+        yield dict(zip(options, running, strict=True))
 
 
-@pytest.fixture(scope="module")
-def server(request, pki, genuine) -> Iterator[Server]:
-    with running(request, pki / "server", f"cert={genuine.certificate_file}", f"key={genuine.key_file}") as server:
-        yield server
+@pytest.fixture
+def server(servers) -> OpcUaServer:
+    return servers["genuine"]
 
 
 @pytest.fixture
@@ -86,7 +78,7 @@ def trust_dir(tmp_path) -> Path:
     return tmp_path / "opcua"
 
 
-def driver_of(server: Server, **more: object) -> OpcUaDriver:
+def driver_of(server: OpcUaServer, **more: object) -> OpcUaDriver:
     settings = {
         "type": "opcua", "name": "pump", "endpoint": server.endpoint, "security": "basic256sha256",
         "silent_after_s": 5.0, "publishing_interval_ms": 50, "sampling_interval_ms": 50,
@@ -114,7 +106,7 @@ async def refusal(driver: OpcUaDriver) -> DeviceRejectedError:
     return caught.value
 
 
-def confirmed(server: Server, pair: Pair, folder: Path) -> None:
+def confirmed(server: OpcUaServer, pair: Pair, folder: Path) -> None:
     certificate = read_certificate(pair.der)
     confirm(certificate, TrustRules(server.endpoint, folder=folder), by="a test", now=datetime.now(UTC))
 
@@ -149,67 +141,62 @@ async def test_a_server_nobody_has_confirmed_is_refused_with_the_command(server,
     assert len(server.logins) == before
 
 
-async def test_a_confirmed_server_is_taken_until_its_certificate_changes(
-    request, server, genuine, trust_dir, password, tmp_path
-):
-    confirmed(server, genuine, trust_dir)
+async def test_a_confirmed_server_is_taken_until_its_certificate_changes(servers, pki, trust_dir, password):
+    server, impostor = servers["genuine"], servers["impostor"]
     user = {"trust_dir": trust_dir, "username": "op", "password_file": password}
+    confirmed(server, pki.genuine, trust_dir)
     assert await first_value(driver_of(server, **user)) is not None
-    impostor = make_pair(tmp_path, "genuine", key=3)  # the same name, another key
-    options = (f"cert={impostor.certificate_file}", f"key={impostor.key_file}")
-    with running(request, tmp_path / "impostor", *options) as other:
-        confirmed(other, genuine, trust_dir)  # what was confirmed for this address, before somebody took it
-        found = await refusal(driver_of(other, **user))
-        assert "has changed" in found.message
-        assert genuine.fingerprint in found.message
-        assert impostor.fingerprint in found.message
-        pinned = await refusal(driver_of(other, **user, server_fingerprint=genuine.fingerprint))
-        assert "another one" in pinned.message
-        plain = await refusal(driver_of(other, **user, security="none", allow_plaintext=True))
-        assert "has changed" in plain.message
-        assert other.logins == []
+    confirmed(impostor, pki.genuine, trust_dir)  # what was confirmed for this address, before somebody took it
+    found = await refusal(driver_of(impostor, **user))
+    assert "has changed" in found.message
+    assert pki.genuine.fingerprint in found.message
+    assert pki.impostor.fingerprint in found.message
+    pinned = await refusal(driver_of(impostor, **user, server_fingerprint=pki.genuine.fingerprint))
+    assert "another one" in pinned.message
+    plain = await refusal(driver_of(impostor, **user, security="none", allow_plaintext=True))
+    assert "has changed" in plain.message
+    assert impostor.logins == []
 
 
 @pytest.mark.parametrize(
-    ("made", "said"),
+    ("name", "said"),
     [
-        ({"days": (-30, -2)}, "expired"),
-        ({"days": (2, 30)}, "valid only from"),
-        ({"hosts": ("other.example", "192.0.2.7")}, "made out to other.example, 192.0.2.7, not to 127.0.0.1"),
+        ("expired", "expired"),
+        ("not-yet-valid", "valid only from"),
+        ("other-host", "made out to other.example, 192.0.2.7, not to 127.0.0.1"),
     ],
-    ids=["expired", "not-yet-valid", "other-host"],
 )
-async def test_a_bad_certificate_is_refused_though_it_is_pinned(request, tmp_path, trust_dir, password, made, said):
-    bad = make_pair(tmp_path, "bad", key=1, **made)
-    with running(request, tmp_path / "s", f"cert={bad.certificate_file}", f"key={bad.key_file}") as server:
-        user = {"username": "op", "password_file": password}
-        pinned = {"trust_dir": trust_dir, "server_fingerprint": bad.fingerprint}
-        found = await refusal(driver_of(server, **user, **pinned))
-        assert said in found.message
-        assert server.logins == []
-        if "hosts" in made:
-            assert await first_value(driver_of(server, **user, **pinned, allow_other_host=True)) is not None
+async def test_a_bad_certificate_is_refused_though_it_is_pinned(servers, trust_dir, password, name, said):
+    server = servers[name]
+    user = {"username": "op", "password_file": password}
+    pinned = {"trust_dir": trust_dir, "server_fingerprint": server.fingerprint}
+    found = await refusal(driver_of(server, **user, **pinned))
+    assert said in found.message
+    assert server.logins == []
 
 
-async def test_a_ca_vouches_for_its_servers_and_for_nobody_elses(request, tmp_path, trust_dir):
-    ca = make_pair(tmp_path, "plant-ca", key=4, is_authority=True, uri=None, hosts=())
+async def test_another_hosts_certificate_can_be_allowed(servers, trust_dir):
+    server = servers["other-host"]
+    allowed = {"trust_dir": trust_dir, "server_fingerprint": server.fingerprint, "allow_other_host": True}
+    assert await first_value(driver_of(server, **allowed)) is not None
+
+
+async def test_a_ca_vouches_for_its_servers_and_for_nobody_elses(servers, pki, trust_dir, tmp_path):
+    server = servers["signed"]
+    assert await first_value(driver_of(server, trust_dir=trust_dir, ca_file=pki.ca.certificate_file)) is not None
     other = make_pair(tmp_path, "other-ca", key=5, is_authority=True, uri=None, hosts=())
-    signed = make_pair(tmp_path, "signed", key=1, issuer=ca)
-    with running(request, tmp_path / "s", f"cert={signed.certificate_file}", f"key={signed.key_file}") as server:
-        assert await first_value(driver_of(server, trust_dir=trust_dir, ca_file=ca.certificate_file)) is not None
-        found = await refusal(driver_of(server, trust_dir=trust_dir, ca_file=other.certificate_file))
-        assert "by nobody in" in found.message
+    found = await refusal(driver_of(server, trust_dir=trust_dir, ca_file=other.certificate_file))
+    assert "by nobody in" in found.message
 
 
-async def test_an_offer_without_our_policy_is_refused_and_not_followed(request, tmp_path, genuine, trust_dir, password):
+async def test_an_offer_without_our_policy_is_refused_and_not_followed(servers, trust_dir, password):
     """Somebody in between who leaves only the unsecured endpoints gets no password."""
-    options = (f"cert={genuine.certificate_file}", f"key={genuine.key_file}", "policies=None", "modes=None")
-    with running(request, tmp_path / "s", *options) as server:
-        pinned = {"trust_dir": trust_dir, "server_fingerprint": genuine.fingerprint}
-        found = await refusal(driver_of(server, **pinned, username="op", password_file=password))
-        assert "does not offer" in found.message
-        assert "none None" in found.message
-        assert server.logins == []
+    server = servers["stripped"]
+    pinned = {"trust_dir": trust_dir, "server_fingerprint": server.fingerprint}
+    found = await refusal(driver_of(server, **pinned, username="op", password_file=password))
+    assert "does not offer" in found.message
+    assert "it offers none" in found.message
+    assert server.logins == []
 
 
 async def test_our_own_expired_certificate_is_said_before_anybody_is_asked(server, tmp_path, trust_dir):

@@ -1,6 +1,8 @@
-// An independent OPC UA server on node-opcua, for tests. Usage: node opcua_server.js PORT FOLDER open|strict [KEY=VALUE ...]
-// Prints one line of JSON when it serves: its namespace, its certificate. "strict" refuses client certificates it was not
-// told to trust. User "op" with password "s3cret", or anonymous; what was said at a sign-in is written to FOLDER/logins.
+// Independent OPC UA servers on node-opcua, for tests. Usage:
+//   node opcua_server.js PORT FOLDER open|strict [KEY=VALUE ...] [-- PORT FOLDER ...]
+// Each prints one line of JSON when it serves: its namespace, its certificate. "strict" refuses client certificates it was not
+// told to trust. User "op" with password "s3cret", or anonymous; what was said at a sign-in is written to FOLDER/logins,
+// the name of each request to FOLDER/requests.
 // Nodes ns=1;s=Flow (a ramp), ns=1;s=Failed (BadSensorFailure).
 //   cert=FILE key=FILE   its own certificate in place of one it makes
 //   modes=None,Sign,SignAndEncrypt   policies=None,Basic256Sha256,...   what it offers
@@ -47,10 +49,17 @@ async function main(port, folder, mode, options) {
     value += 0.5;
     flow.setValueFromSource({ dataType: 'Double', value }, opcua.StatusCodes.Good, new Date());
   }, 50);
+  server.on('request', (request) => fs.appendFileSync(`${folder}/requests`, `${request.constructor.name}\n`));
   await server.start();
   const certificate = fs.readFileSync(server.certificateFile, 'utf8');
   process.stdout.write(`${JSON.stringify({ namespace: namespace.index, certificate })}\n`);
 }
 
-const options = Object.fromEntries(process.argv.slice(5).map((option) => option.split('=')));
-main(Number(process.argv[2]), process.argv[3], process.argv[4], options);
+async function all(args) {
+  const end = args.includes('--') ? args.indexOf('--') : args.length;
+  const [port, folder, mode, ...options] = args.slice(0, end);
+  await main(Number(port), folder, mode, Object.fromEntries(options.map((option) => option.split('='))));
+  if (end < args.length) await all(args.slice(end + 1));
+}
+
+all(process.argv.slice(2));

@@ -178,6 +178,7 @@ def make_own_pair(folder: Path, *, now: datetime, days: int = OWN_DAYS) -> KeyPa
 
     A pair that is there is replaced. Raise OSError.
     """
+    make_private_folder(folder.parent)
     make_private_folder(folder)
     key = rsa.generate_private_key(public_exponent=65_537, key_size=KEY_BITS)
     certificate = _self_signed(key, socket.gethostname() or "gateway", now, days)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -60,13 +62,12 @@ async def ask(settings: OpcUaSettings) -> Offered:
     """Ask for the endpoints, and judge the certificate. Raise DriverError in one sentence."""
     client = new_client(settings, _ignore)
     try:
-        with translated(settings.name, settings.endpoint):
+        with _in_words(settings):
             async with asyncio.timeout(MOST_SECONDS):
-                offers = await ask_offers(client)
+                offers = await ask_offers(client, settings.endpoint)
     finally:
         client.disconnect_socket()
-    best = safest(offers) or next((offer for offer in offers if offer.chain), None)
-    return Offered(offers) if best is None else _judged(offers, best.chain, rules_of(settings))
+    return await asyncio.to_thread(judged, offers, rules_of(settings))
 
 
 async def look(settings: OpcUaSettings, *, glob: str, depth: int, most: int) -> Look:
@@ -74,7 +75,7 @@ async def look(settings: OpcUaSettings, *, glob: str, depth: int, most: int) -> 
     seen = Look()
     client = new_client(settings, _ignore)
     try:
-        with translated(settings.name, settings.endpoint):
+        with _in_words(settings):
             async with asyncio.timeout(MOST_SECONDS):
                 await connect_securely(client, settings, datetime.now(UTC))
                 await _look_around(client, seen, glob=glob, depth=depth, most=most)
@@ -90,17 +91,31 @@ async def _look_around(client: Client, seen: Look, *, glob: str, depth: int, mos
     seen.found = await walk(client, seen.facts, glob=glob, depth=depth, most=most)
 
 
-def _judged(offers: tuple[Offer, ...], chain: bytes, rules: TrustRules) -> Offered:
+def judged(offers: tuple[Offer, ...], rules: TrustRules) -> Offered:
+    """Return the offers with what is to be thought of their certificate."""
+    best = safest(offers) or next((offer for offer in offers if offer.chain), None)
+    if best is None:
+        return Offered(offers)
     try:
-        certificate = read_certificate(chain)
+        certificate = read_certificate(best.chain)
     except CertificateError:
         certificate = None
     try:
-        verdicts = tuple(findings(chain, rules, datetime.now(UTC)))
+        verdicts = tuple(findings(best.chain, rules, datetime.now(UTC)))
         confirmed = "" if certificate is None else confirmed_by(certificate, rules)
     except DeviceRejectedError as exc:  # what we compare with cannot be read
         verdicts, confirmed = (Finding(exc.message, exc.hint or "", is_identity=True),), ""
     return Offered(offers, certificate, verdicts, confirmed)
+
+
+@contextlib.contextmanager
+def _in_words(settings: OpcUaSettings) -> Iterator[None]:
+    """Let only DriverError out, and without the name of a source that there is not."""
+    try:
+        with translated(settings.name, settings.endpoint):
+            yield
+    except DriverError as exc:
+        raise type(exc)(exc.message.removeprefix(f"{settings.name}: "), hint=exc.hint) from exc
 
 
 async def _ignore(cause: Exception) -> None:

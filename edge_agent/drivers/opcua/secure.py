@@ -79,12 +79,18 @@ async def _offered_certificate(client: Client, settings: OpcUaConnectionSettings
     for endpoint in endpoints:
         if (endpoint.SecurityPolicyUri, endpoint.SecurityMode) == wanted and endpoint.ServerCertificate:
             return bytes(endpoint.ServerCertificate)
-    offers = sorted({f"{policy_name(one.SecurityPolicyUri)} {one.SecurityMode.name}" for one in endpoints})
+    offers = sorted({_offer_in_words(one) for one in endpoints})
     raise DeviceRejectedError(
         f'{settings.name}: {settings.endpoint} does not offer security = "{settings.security}" with security_mode ='
         f' "{settings.security_mode}"; it offers {", ".join(offers) or "nothing"}',
         hint=f"set security to one of them; if it did offer it before, {_IN_BETWEEN}",
     )
+
+
+def _offer_in_words(endpoint: Any) -> str:
+    name = policy_name(endpoint.SecurityPolicyUri)
+    mode = next((mode for mode, value in MODES.items() if value == endpoint.SecurityMode), "")
+    return name if name == "none" else f"{name} {mode}".strip()
 
 
 def _secure(client: Client, settings: OpcUaConnectionSettings, own: KeyPair, server: Certificate) -> None:

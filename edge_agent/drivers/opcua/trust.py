@@ -124,6 +124,7 @@ def confirm(certificate: Certificate, rules: TrustRules, *, by: str, now: dateti
     file = rules.record_file
     if file is None:
         raise ValueError("there is no folder to keep it in")
+    make_private_folder(file.parents[1])
     make_private_folder(file.parent)
     accepts = bool(host_findings(certificate, rules.endpoint))
     lines = [
@@ -216,7 +217,7 @@ def _identity(
         signed = f"is signed by {certificate.issuer}, and by nobody in {rules.ca_file}"
         what = f"the server's certificate ({certificate.subject}) {signed}"
         return Finding(what, f"put the CA that signs servers into it; or: {trust_command(rules)}", is_identity=True)
-    what = f"nobody has confirmed the server's certificate yet: {certificate.subject}, {shown}"
+    what = f"nobody has confirmed the server's certificate yet ({certificate.subject})"
     do = f'{trust_command(rules)}; or, if its administrator names this fingerprint: server_fingerprint = "{shown}"'
     return Finding(what, do, is_identity=True)
 

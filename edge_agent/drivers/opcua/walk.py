@@ -27,7 +27,7 @@ _PROPERTIES: Final = frozenset(
         "OptionSetValues", "ValueAsText", "DictionaryFragment", "Size",
     }
 )  # fmt: skip
-"""What the standard hangs below variables and objects (OPC 10000-5, 10000-8): it describes, and is measured by nobody."""
+"""What the standard hangs below variables and objects (OPC 10000-5, 10000-8): it describes, nobody measures it."""
 _ESCAPED: Final = re.compile(r"&(.)")
 _LEVEL: Final = re.compile(r"\d+:((?:&.|[^&/])*)(?:/|$)")
 
