@@ -44,7 +44,6 @@ def pki(tmp_path_factory) -> Pki:
         impostor=make_pair(other, "pump", key=3),  # the same name, another key
         bad={
             "expired": make_pair(folder, "expired", key=1, days=(-30, -2)),
-            "not-yet-valid": make_pair(folder, "not-yet-valid", key=1, days=(2, 30)),
             "other-host": make_pair(folder, "other-host", key=1, hosts=("other.example", "192.0.2.7")),
         },
         ca=ca,
@@ -162,7 +161,6 @@ async def test_a_confirmed_server_is_taken_until_its_certificate_changes(servers
     ("name", "said"),
     [
         ("expired", "expired"),
-        ("not-yet-valid", "valid only from"),
         ("other-host", "made out to other.example, 192.0.2.7, not to 127.0.0.1"),
     ],
 )
