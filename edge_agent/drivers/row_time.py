@@ -12,7 +12,7 @@ All times are ns since the epoch on the agent's clock. Pure. Decision 32 says wh
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
@@ -59,12 +59,17 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A value with the times it came with; None is one that was not sent. `content` is the value with its status."""
+    """A value with the times it came with; None is one that was not sent. `content` is the value with its status.
+
+    `is_clock_known` is False while nobody knows how far this gateway's clock is off UTC: the device's times are
+    compared with it then, and not used.
+    """
 
     content: object
     received_ns: int
     source_ns: int | None = None
     server_ns: int | None = None
+    is_clock_known: bool = True
 
     def by(self, clock: TimeOf) -> int | None:
         """Return the time of one of the device's clocks."""
@@ -104,18 +109,21 @@ class RowTimes:
         self._of_values: deque[int] = deque(maxlen=_NEWEST)
         self._of_messages: deque[int] = deque(maxlen=_NEWEST)
         self._skewed_since_ns: int | None = None
+        self._is_clock_known = True
 
     def stamp(self, tag: str, arrival: Arrival) -> Stamp:
         """Return the time of a value's row: later than that of the value before."""
         before = self._last.get(tag)
+        self._take_clock(is_known=arrival.is_clock_known)
         self._measure(arrival, before)
         stamp = self._stamp(tag, arrival, before)
         self._last[tag] = arrival, stamp
         return stamp
 
-    def take_message_time(self, sent_ns: int | None, received_ns: int) -> None:
+    def take_message_time(self, sent_ns: int | None, received_ns: int, *, is_clock_known: bool = True) -> None:
         """Take when the device says it sent a message: its clock, also where no value moves."""
         if sent_ns is not None:
+            self._take_clock(is_known=is_clock_known)
             self._of_messages.append(sent_ns - received_ns)
             self._watch(received_ns)
 
@@ -143,7 +151,7 @@ class RowTimes:
                 is_moving = before is not None and before[0].by(clock) != at_ns
                 self._note_off(tag, was_off, arrival.received_ns, is_moving=is_moving)
             why_not = f"is {was_off}" if was_off else self._why_not(clock, at_ns, arrival, before)
-            if why_not is None:
+            if why_not is None and arrival.is_clock_known:
                 return _stamp(before, at_ns, clock, detail, arrival)
             detail = detail or (f"the {clock.value}'s time {why_not}" if why_not else "")
         return _stamp(before, arrival.received_ns, TimeOf.GATEWAY, detail, arrival)
@@ -178,6 +186,13 @@ class RowTimes:
                 self._watch(arrival.received_ns)
                 return
 
+    def _take_clock(self, *, is_known: bool) -> None:
+        """Measure from the beginning when this gateway's clock becomes known: until now it may have been off."""
+        if is_known is not self._is_clock_known:
+            self._is_clock_known = is_known
+            self._of_values.clear()
+            self._of_messages.clear()
+
     def _watch(self, at_ns: int) -> None:
         skew_s = self.skew_s() or 0.0
         if abs(skew_s) <= self._skew_bound_s:
@@ -194,9 +209,10 @@ class RowTimes:
             self._off[tag] = _Off(words, since_ns)
 
     def _skew_problem(self, skew_s: float, since_ns: int) -> SourceProblem:
-        theirs = f"; {len(self._off)} of its tags have another clock's time" if self._off else ""
+        theirs = f"; tags whose rows have another clock's time: {len(self._off)}" if self._off else ""
         where = "ahead of" if skew_s > 0 else "behind"
-        what = f"the clock of {self._whose} is {duration_in_words(abs(skew_s))} {where} this gateway's{theirs}"
+        ours = "" if self._is_clock_known else ", which is not synchronised yet"
+        what = f"the clock of {self._whose} is {duration_in_words(abs(skew_s))} {where} this gateway's{ours}{theirs}"
         return SourceProblem(what, since_ns, f"set the clock of {self._whose}, or give it a time server (NTP)")
 
     def _off_problem(self) -> SourceProblem:
@@ -210,6 +226,14 @@ class RowTimes:
 class _Off:
     words: str
     since_ns: int
+
+
+def on_our_clock(utc_ns: int | None, of_utc: Callable[[int], int | None]) -> tuple[int | None, bool]:
+    """Return a device's time on the agent's clock, and whether that is known; as the device says it while it is not."""
+    if utc_ns is None:
+        return None, True
+    ours_ns = of_utc(utc_ns)
+    return (utc_ns, False) if ours_ns is None else (ours_ns, True)
 
 
 def offset_in_words(ahead_s: float) -> str:

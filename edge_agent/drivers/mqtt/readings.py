@@ -12,7 +12,7 @@ from edge_agent.drivers.mqtt.plain_payload import Found, find, number_of, parse
 from edge_agent.drivers.mqtt.settings import MqttSettings, MqttTagSettings
 from edge_agent.drivers.mqtt.sparkplug_payload import Metric, decode
 from edge_agent.drivers.mqtt.sparkplug_session import NAMESPACE, EdgeNode, filter_of, topic_of
-from edge_agent.drivers.row_time import Arrival, RowTimes, TimeOf
+from edge_agent.drivers.row_time import Arrival, RowTimes, TimeOf, on_our_clock
 
 _EXACT: Final = 2**53
 _QUALITIES: Final = {192: Quality.GOOD, 500: Quality.UNCERTAIN}
@@ -143,14 +143,16 @@ class TagReadings:
             quality = Quality.UNCERTAIN
             status = f"{found.number}: an integer beyond 2^53 loses its last digits"
         value = float(found.number * tag.scale + tag.offset)
-        source_ns = None if found.time_ns is None else self._of_utc(found.time_ns)
+        source_ns, is_known = on_our_clock(found.time_ns, self._of_utc)
         if is_historical:  # kept by the edge node while its link was away: old on purpose
-            return Reading(self._tags[tag.name], value, quality, source_ns, now_ns, status, is_historical=True)
-        stamp = self.times.stamp(tag.name, Arrival((value, quality), now_ns, source_ns))
+            kept_ns = source_ns if is_known else None
+            return Reading(self._tags[tag.name], value, quality, kept_ns, now_ns, status, is_historical=True)
+        arrival = Arrival((value, quality), now_ns, source_ns, is_clock_known=is_known)
+        stamp = self.times.stamp(tag.name, arrival)
         if stamp.is_ahead:
             quality = Quality.UNCERTAIN
         said = "; ".join(words for words in (status, stamp.detail) if words)
-        time_ns = None if stamp.of is TimeOf.GATEWAY and source_ns is None else stamp.time_ns
+        time_ns = None if stamp.of is TimeOf.GATEWAY else stamp.time_ns
         return Reading(self._tags[tag.name], value, quality, time_ns, now_ns, said)
 
     def _bad(self, name: str, why: str, now_ns: int) -> Reading:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,8 +10,6 @@ from edge_agent.drivers.opcua.node_address import parse_browse_path, parse_node_
 from edge_agent.drivers.opcua.security_settings import OpcUaConnectionSettings
 from edge_agent.drivers.row_time import TIME_BOUND_S, TimeChoice
 from edge_agent.settings.sources import Factor, TagSettings
-
-Place = Annotated[int, Field(ge=0)]
 
 
 class OpcUaNodeSettings(TagSettings):
@@ -24,7 +22,7 @@ class OpcUaNodeSettings(TagSettings):
         None,
         description='In place of node_id: names below Root, "Objects/2:Machine/*/Temperature"; one node must match.',
     )
-    index: Place | Annotated[tuple[Place, ...], Field(min_length=1)] | None = Field(
+    index: int | tuple[int, ...] | None = Field(
         None, description="The element of an array, from 0; a list of numbers for more dimensions."
     )
     parse: bool = Field(False, description='The value is a text that holds a number, "42.5" or "42,5".')
@@ -45,6 +43,14 @@ class OpcUaNodeSettings(TagSettings):
         if text is not None:
             parse_browse_path(text)
         return text
+
+    @field_validator("index", mode="before")
+    @classmethod
+    def _is_a_place(cls, index: object) -> object:
+        places = index if isinstance(index, list | tuple) and index else [index]
+        if index is None or all(type(place) is int and place >= 0 for place in places):
+            return index
+        raise ValueError(f"is a number from 0, or a list of them, not {index}")
 
     @model_validator(mode="after")
     def _has_one_address(self) -> OpcUaNodeSettings:

@@ -13,7 +13,7 @@ from edge_agent.drivers.opcua.enumerations import Words
 from edge_agent.drivers.opcua.mapping import to_reading, utc_ns
 from edge_agent.drivers.opcua.number import Number, number_in
 from edge_agent.drivers.opcua.settings import OpcUaSettings
-from edge_agent.drivers.row_time import Arrival, RowTimes
+from edge_agent.drivers.row_time import Arrival, RowTimes, on_our_clock
 
 _CODE_MASK: Final = 0xFFFF0000  # without the flag bits
 
@@ -40,12 +40,10 @@ class Values:
         """Return one value as a reading."""
         tag, code = self.tags[handle], status_code(data_value)
         number = self._number(handle, data_value)
-        arrival = Arrival(
-            (number.raw, number.detail, code),
-            received_time_ns,
-            source_ns=self._on_our_clock(data_value.SourceTimestamp),
-            server_ns=self._on_our_clock(data_value.ServerTimestamp),
-        )
+        source_ns, is_source_known = on_our_clock(utc_ns(data_value.SourceTimestamp), self._clock.of_utc)
+        server_ns, is_server_known = on_our_clock(utc_ns(data_value.ServerTimestamp), self._clock.of_utc)
+        is_known = is_source_known and is_server_known
+        arrival = Arrival((number.raw, number.detail, code), received_time_ns, source_ns, server_ns, is_known)
         return to_reading(
             tag,
             number=number,
@@ -58,7 +56,8 @@ class Values:
 
     def take_publish_time(self, time: datetime | None, received_time_ns: int) -> None:
         """Take when the server says it sent a notification: its clock, also while no value changes."""
-        self.times.take_message_time(self._on_our_clock(time), received_time_ns)
+        sent_ns, is_known = on_our_clock(utc_ns(time), self._clock.of_utc)
+        self.times.take_message_time(sent_ns, received_time_ns, is_clock_known=is_known)
 
     def _number(self, handle: int, data_value: Any) -> Number:
         node, value = self._nodes[handle], data_value.Value.Value if data_value.Value is not None else None
@@ -67,11 +66,6 @@ class Values:
     def _word(self, handle: int, number: Number) -> str:
         words = self.words.get(handle)
         return "" if words is None or not isinstance(number.raw, int) else words.get(number.raw, "")
-
-    def _on_our_clock(self, time: datetime | None) -> int | None:
-        """Return a time of the server's; None when it gives none, or nobody knows how far our clock is off."""
-        time_ns = utc_ns(time)
-        return None if time_ns is None else self._clock.of_utc(time_ns)
 
 
 def status_code(data_value: Any) -> int:

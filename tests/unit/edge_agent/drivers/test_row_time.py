@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -130,6 +132,22 @@ def test_a_server_whose_values_stand_shows_its_clock_by_its_messages() -> None:
     assert times.skew_s() == HOUR
     assert "2 h" not in times.problems()[0].what
     assert "60 min ahead of this gateway's" in times.problems()[0].what
+
+
+def test_while_our_own_clock_is_not_known_none_is_believed_and_the_difference_is_shown() -> None:
+    times = RowTimes()
+    for at in range(10):
+        unknown = replace(arrival(at, at, at + 3 * HOUR), is_clock_known=False)
+        assert times.stamp("p.t", unknown).of is TimeOf.GATEWAY
+    assert times.skew_s() == 3 * HOUR
+    (found,) = times.problems()
+    assert found.what == (
+        "the clock of the server is 3 h ahead of this gateway's, which is not synchronised yet; "
+        "tags whose rows have another clock's time: 1"
+    )
+    stamped(times, *(arrival(at, at, at) for at in range(10, 14)))
+    assert times.skew_s() == 0, "what was measured before is of another clock"
+    assert times.problems() == ()
 
 
 def test_some_tags_with_another_clock_are_named() -> None:
