@@ -51,7 +51,7 @@ class Browser:
         max_nodes: int = MAX_NODES,
         max_depth: int = MAX_DEPTH,
     ) -> None:
-        self._session = client.uaclient.session
+        self._client = client
         self._namespaces = namespaces
         self._size = CallSize(min(max_per_call or NODES_PER_CALL, NODES_PER_CALL))
         self._max_nodes = max_nodes
@@ -140,7 +140,7 @@ class Browser:
                 for node_id in node_ids
             ],
         )
-        answered: Sequence[Any] = await self._session.browse(parameters) or ()
+        answered: Sequence[Any] = await self._client.uaclient.session.browse(parameters) or ()
         return answered
 
     async def _references(self, result: Any) -> list[Any]:
@@ -151,7 +151,7 @@ class Browser:
             point = result.ContinuationPoint
             if not point:
                 return references
-            (result,) = await self._session.browse_next(
+            (result,) = await self._client.uaclient.session.browse_next(
                 ua.BrowseNextParameters(ReleaseContinuationPoints=self.is_cut, ContinuationPoints=[point])
             ) or (ua.BrowseResult(),)
             if self.is_cut:
