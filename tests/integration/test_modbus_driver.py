@@ -329,7 +329,7 @@ async def test_a_rarely_read_device_is_looked_into_between_its_scans():
 
     tags = [uint16(0), *(uint16(address, "input") for address in range(3))]
     async with scripted_device(slow) as device:
-        group = {"tags": tags, "interval_s": 3600.0}
+        group = {"tags": tags, "interval_s": 300.0}
         driver = ModbusDriver(settings(device.port, group, timeout_s=0.05), clock)
         await collect(driver, 2)
         states = {known.detail for known in driver.report().tags.values()}

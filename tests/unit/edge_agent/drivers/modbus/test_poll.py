@@ -342,3 +342,24 @@ async def test_slow_scans_are_a_problem_when_they_last_with_what_to_do():
     plant.device.latency_s = 0.01
     await plant.passes(5)
     assert plant.poll.groups[0].slow.problem() is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(plants(), st.integers(1, 40), st.integers(0, 3))
+async def test_a_device_that_is_mended_is_read_whole_again(plant: Site, n_passes: int, n_off: int):
+    (group,) = plant.poll.groups
+    names = {tag.name for tag in group.settings.tags}
+    planned = [(plan.whole.table, plan.whole.address, plan.whole.count) for plan in group.plans]
+    await plant.passes(n_passes)
+    plant.device.is_off = True
+    await plant.passes(n_off)
+    plant.device.is_off = False
+    plant.device.behaviours.clear()
+    plant.device.longest = 10_000
+    for _ in range(80):
+        await plant.passes(5)
+        if all(plan.is_whole for plan in group.plans) and not plant.poll.unit.sizes.learnt():
+            break
+    assert [(plan.whole.table, plan.whole.address, plan.whole.count) for plan in group.plans] == planned
+    assert plant.fresh.keys() == names
+    assert not plant.poll.states.reports
