@@ -69,7 +69,7 @@ def answer_lines(source: dict[str, Any]) -> list[str]:
         return []
     words = [counted(requests, "request")]
     if source["latency_p50_ms"] is not None:
-        words.append(f"answers in {source['latency_p50_ms']:.3g} ms, 99 of 100 in {source['latency_p99_ms']:.3g} ms")
+        words.append(f"answers in {_took(source['latency_p50_ms'])}, 99 of 100 in {_took(source['latency_p99_ms'])}")
     codes = ", ".join(f"code {code}: {count}" for code, count in source["exceptions_by_code"].items())
     longest = ", ".join(f"{table} {count}" for table, count in source["longest_reads_learnt"].items())
     words += [counted(source["timeouts_total"], "time-out")] if source["timeouts_total"] else []
@@ -77,6 +77,10 @@ def answer_lines(source: dict[str, Any]) -> list[str]:
     words += [counted(source["slow_scans_total"], "slow scan")] if source["slow_scans_total"] else []
     words += [f"longest read: {longest}"] if longest else []
     return [f"    {'; '.join(words)}"]
+
+
+def _took(ms: float) -> str:
+    return f"{ms:.3g} ms" if ms < 1000 else f"{ms / 1e3:.3g} s"
 
 
 def _state(indicator: dict[str, Any]) -> str:

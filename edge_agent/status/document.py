@@ -195,12 +195,18 @@ def _problems(inputs: StatusInputs) -> list[dict[str, Any]]:
         if name in inputs.sources or any(name == m.name for m in inputs.settings.tag_models):
             out.append(problem(f"{name} is not scored: {unscored.reason}", None, unscored.do))
     out += [problem(what, None, do) for what, do in update_problems(inputs.model_updates)]
-    out += signal_problems(inputs.stages, inputs.snapshots, inputs.reports)
+    out += signal_problems(inputs.stages, inputs.snapshots, inputs.reports, _away(inputs.sources))
     out = in_utc(out, inputs.utc_us) + clock_problems(inputs.clock_health)
     out += _delivery_problems(inputs)
     out += host_problems(inputs.host) if inputs.host is not None else []
     out += part_problems(inputs.failures, now_ns=inputs.now_ns)
     return out
+
+
+def _away(sources: Mapping[str, SourceHealth]) -> frozenset[str]:
+    return frozenset(
+        name for name, health in sources.items() if health.state in (SourceState.LOST, SourceState.REJECTED)
+    )
 
 
 def _named(name: str, message: str) -> str:

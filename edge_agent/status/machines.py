@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Final
 
 from edge_agent.core.health import OK, Health
@@ -34,6 +34,8 @@ _REMEDIES: Final = {
     TagState.NOT_TAKEN: "read fewer tags of this device, or raise its limits",
     TagState.SILENT: "the device answers other requests: check these addresses",
 }
+_NO_PROBLEM: Final = frozenset({TagState.GOOD, TagState.UNCERTAIN, TagState.WAITING})
+_NO_ANSWER: Final = frozenset({TagState.BAD, TagState.SILENT})
 NAMED_TAGS: Final = 3
 """So many tags of a source that are bad for like reasons are problems of their own; more are counted together."""
 
@@ -120,13 +122,19 @@ def driver_problems(unusable: Mapping[str, DriverError], sources: Sequence[Sourc
 
 
 def signal_problems(
-    stages: Sequence[SourceStage], snapshots: Sequence[SnapshotStage], reports: Mapping[str, SourceReport]
+    stages: Sequence[SourceStage],
+    snapshots: Sequence[SnapshotStage],
+    reports: Mapping[str, SourceReport],
+    away: Set[str] = frozenset(),
 ) -> list[dict[str, Any]]:
-    """Return what cannot be measured or scored now, and why; `reports` are the drivers', by source."""
+    """Return what cannot be measured or scored now, and why; `reports` are the drivers', by source.
+
+    Of a source that is `away`, which is a problem of its own, tags without an answer are none beside it.
+    """
     out: list[dict[str, Any]] = []
     for stage in stages:
         if stage.tags is not None:
-            out += _tag_problems(stage.tags, reports.get(stage.source, _NOTHING))
+            out += _tag_problems(stage.tags, reports.get(stage.source, _NOTHING), is_away=stage.source in away)
         if stage.health is not None:
             out += sensor_problems(stage.health)
         if stage.scored is not None:
@@ -139,11 +147,12 @@ def signal_problems(
     return out + [each for name, report in waveforms.items() for each in _reported(name, report)]
 
 
-def _tag_problems(line: TagLine, report: SourceReport) -> list[dict[str, Any]]:
+def _tag_problems(line: TagLine, report: SourceReport, *, is_away: bool) -> list[dict[str, Any]]:
     """Return what ails the tags of a source: a few by name, many of one state together; then what its driver says."""
     found: dict[TagState, dict[str, tuple[str, int | None]]] = {}
+    said = _NO_PROBLEM | _NO_ANSWER if is_away else _NO_PROBLEM
     for name, known in report.tags.items():
-        if known.state not in (TagState.GOOD, TagState.UNCERTAIN, TagState.WAITING):
+        if known.state not in said:
             found.setdefault(known.state, {})[name] = (known.detail, known.since_ns)
     checked = {name: check.health for name, check in line.checks.items() if check.health is not OK}
     for name, span in line.bad_tags.items():

@@ -95,3 +95,12 @@ def test_a_text_and_the_word_of_a_number_are_shown_and_a_bad_text_is_none():
     }
     stage.tags.push(Scan("plc", (Reading(recipe, None, Quality.BAD, None, START_NS, "exception 2"),)))
     assert shown()["press-3.recipe"] == ("bad", "bad", None, None, time)
+
+
+def test_tags_without_an_answer_are_no_problem_beside_a_source_that_is_away():
+    stage = stage_of(NODES[:3])
+    silent = TagReport(TagState.BAD, "exception 11 (holding 0, unit 3)", START_NS, exception=11)
+    report = SourceReport({NODES[0]: silent, **refused(NODES[1:2]).tags})
+    assert len(signal_problems([stage], [], {"plc": report})) == 2
+    (left,) = signal_problems([stage], [], {"plc": report}, frozenset({"plc"}))
+    assert left["what"] == f"{NODES[1]}: no such node"
