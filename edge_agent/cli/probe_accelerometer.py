@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from cloud_sync.host.printable import printable
 from edge_agent.cli.probe_microphone import (
     SoundAsked,
     channels_of,
@@ -18,7 +19,7 @@ from edge_agent.cli.probe_microphone import (
     inputs_text,
     rate_of,
 )
-from edge_agent.cli.probe_output import answer, progress
+from edge_agent.cli.probe_output import answer, checked, progress
 from edge_agent.cli.probe_waveform import (
     Heard,
     Listening,
@@ -87,7 +88,14 @@ def probe_accelerometer(asked: AccelerometerAsked) -> None:
         body = heard_text(document, heard[0]) + taps_text(document, watched=asked.sound.watches_taps)
         note = ["", f"note: {document['note']}"] if document.get("note") else []
         return "\n".join(
-            [document["device"], *body, *note, "", "# for the site's file: name the points", document["toml"]]
+            [
+                printable(document["device"]),
+                *body,
+                *note,
+                "",
+                "# for the site's file: name the points",
+                document["toml"],
+            ]
         )
 
     answer(probe, show, as_json=asked.sound.as_json)
@@ -122,7 +130,7 @@ def _sound_card(asked: AccelerometerAsked) -> _Probed:
         "sample_rate_hz": rate_of(asked.sound, device, rates, usual_hz=_USUAL_RATE_HZ),
     }  # fmt: skip
     entries = [{"point": point, "device_channel": number} for number, point in enumerate(channels, 1)]
-    settings = AccelerometerSettings.model_validate({**document, "channels": entries})
+    settings = checked(AccelerometerSettings, {**document, "channels": entries})
     how = _listening(asked, settings, "g" if is_calibrated else "FS", _TOP_G if is_calibrated else 1.0)
     probed: dict[str, Any] = {"kind": "accelerometer", "interface": "sound_card", "device": device.name}
     probed |= _sensor(describe_input(device, rates)) | {"note": _note(named)}
@@ -162,7 +170,7 @@ def _iio(asked: AccelerometerAsked) -> _Probed:
     entries = [{"point": axis.replace("_", "-"), "device_channel": axis} for axis in axes]
     if not entries:
         raise DeviceRejectedError(f"{device.words} has no buffer, so it gives no waveform", hint="another driver may")
-    settings = IioSettings.model_validate({**document, **places, "device": device.folder.name, "channels": entries})
+    settings = checked(IioSettings, {**document, **places, "device": device.folder.name, "channels": entries})
     alike = [each for each in found if each.device.name == device.name]
     if len(alike) > 1:
         document["device"] = device.label or device.folder.name
@@ -179,7 +187,7 @@ def _stream(asked: AccelerometerAsked, address: str) -> _Probed:
         "sample_rate_hz": round(header.sample_rate_hz),
     }  # fmt: skip
     entries = [{"point": point} for point in points_of(header.n_channels)]
-    settings = AccelerometerSettings.model_validate({**document, "channels": entries})
+    settings = checked(AccelerometerSettings, {**document, "channels": entries})
     is_float = header.sample_format.name == "FLOAT32"
     unit = "g" if is_float else "counts"
     probed: dict[str, Any] = {"kind": "accelerometer", "interface": interface, "device": f"{host}:{port}"}
@@ -235,5 +243,7 @@ def _iio_rows(devices: Sequence[Mapping[str, Any]]) -> list[str]:
         now = "-" if each["sample_rate_hz"] is None else f"{each['sample_rate_hz']:g}"
         axes = ", ".join(each["channels"]) or "no buffer: no waveform"
         trigger = "  (no trigger is set)" if each["trigger"] == "" else ""
-        out.append(f"{each['folder']:<13} {each['label'] or each['name']:<16} {now:>8}  {rates:<28} {axes}{trigger}")
+        out.append(
+            f"{each['folder']:<13} {printable(each['label'] or each['name']):<16} {now:>8}  {rates:<28} {axes}{trigger}"
+        )
     return out

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from edge_agent.cli.probe_output import answer, progress
+from cloud_sync.host.printable import printable
+from edge_agent.cli.probe_output import answer, checked, progress
 from edge_agent.cli.probe_waveform import (
     Heard,
     Listening,
@@ -63,7 +64,9 @@ def probe_microphone(asked: SoundAsked) -> None:
         if not heard:
             return "\n".join([*inputs_text(document["devices"]), "", "to listen to one: give its name"])
         body = heard_text(document, heard[0]) + taps_text(document, watched=asked.watches_taps)
-        return "\n".join([document["device"], *body, "", "# for the site's file: name the points", document["toml"]])
+        return "\n".join(
+            [printable(document["device"]), *body, "", "# for the site's file: name the points", document["toml"]]
+        )
 
     answer(probe, show, as_json=asked.as_json)
 
@@ -123,7 +126,7 @@ def inputs_text(devices: Sequence[Mapping[str, Any]]) -> list[str]:
     out = [f"{'NO':>3} {'CHANNELS':>8}  {'RATES, Hz':<34} NAME"]
     for each in devices:
         rates = _rates_text(each["rates_hz"])
-        out.append(f"{each['number']:>3} {each['channels']:>8}  {rates:<34} {each['name']}")
+        out.append(f"{each['number']:>3} {each['channels']:>8}  {rates:<34} {printable(each['name'])}")
         if each["model"]:
             date = f", calibrated {each['calibrated']}" if each["calibrated"] else ""
             out.append(f"{'':>14}by its name: {each['model']}, serial number {each['serial']}{date}")
@@ -137,7 +140,7 @@ def _rates_text(rates: Sequence[int]) -> str:
 
 
 def _listening(asked: SoundAsked, device: InputDevice, rates: Sequence[int]) -> Listening:
-    settings = MicrophoneSettings.model_validate(
+    settings = checked(MicrophoneSettings,
         {
             "type": "microphone", "name": "microphone", "asset": "machine-1", "device": device.name,
             "sample_rate_hz": rate_of(asked, device, rates, usual_hz=_MODELS_RATE_HZ),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
+from pydantic import BaseModel, ValidationError
 
-from edge_agent.errors import EdgeError
+from edge_agent.errors import ConfigurationError, EdgeError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 EXIT_NOT_PROBED = 1
 
@@ -37,6 +40,16 @@ def site_lines(source: Mapping[str, Any], list_name: str, entries: Sequence[Mapp
         given = ((name, value) for name, value in entry.items() if value is not None)
         lines += ["", f"[[sources.{list_name}]]", *(f"{name} = {_value(value)}" for name, value in given)]
     return "\n".join(lines)
+
+
+def checked(kind: type[Model], document: Mapping[str, Any]) -> Model:
+    """Return the settings that a probe's options make. Raises ConfigurationError for a value that no device has."""
+    try:
+        return kind.model_validate(document)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(f"{where or 'the options'}: {first['msg']}", hint="see --help") from exc
 
 
 def progress(words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -313,3 +314,33 @@ async def test_a_device_without_a_trigger_is_told_which_there_are_and_how_to_set
         await made(settings(tree), FakeClock()).open()
     assert caught.value.hint is not None
     assert caught.value.hint.startswith(f"as root: echo timer-400 > {tree.device}/trigger/current_trigger")
+
+
+async def test_it_may_be_closed_and_asked_at_any_time_and_leaves_no_thread(tree: IioTree) -> None:
+    clock, before = FakeClock(), set(threading.enumerate())
+    driver = made(settings(tree), clock)
+    assert driver.report().figures["device"] is None
+    await driver.close()
+    async with asyncio.timeout(DEADLINE_S):
+        for _ in range(3):
+            blocks, task = await started(driver)
+            await Kernel(tree, clock).run(2)
+            await until(blocks, 1)
+            await ended(driver, task)
+    for thread in set(threading.enumerate()) - before:
+        if not thread.name.startswith("asyncio_"):  # the loop's own pool, which stays
+            await asyncio.to_thread(thread.join, DEADLINE_S)
+            assert not thread.is_alive()
+    assert tree.get("buffer/enable") == "0"
+
+
+async def test_half_a_scan_waits_for_its_other_half(tree: IioTree) -> None:
+    clock = FakeClock()
+    driver = made(settings(tree, silent_after_s=0.2), clock)
+    async with asyncio.timeout(DEADLINE_S):
+        blocks, task = await started(driver)
+        tree.write(b"\x00" * 7)
+        with pytest.raises(TransientDriverError, match="has been silent"):
+            await task
+        await driver.close()
+    assert blocks == []
