@@ -20,6 +20,7 @@ class Relay:
         self.port = 0
         self.sent_by_client = bytearray()
         self.swallowed = asyncio.Event()
+        self.delay_s = 0.0  # before each part of what the device says
         self._is_mute = False
         self._distort: Callable[[bytes], bytes] | None = None
         self._server: asyncio.Server | None = None
@@ -83,6 +84,7 @@ class Relay:
 
     async def _from_device(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(65_536):
+            await asyncio.sleep(self.delay_s)
             if not self._is_mute:
                 writer.write(chunk if self._distort is None else self._distort(chunk))
         raise ConnectionError("the device hung up")

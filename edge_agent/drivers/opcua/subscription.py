@@ -126,9 +126,12 @@ def values_of(message: Any, n_nodes: int) -> tuple[tuple[int, Any], ...]:
 
 
 def end_of(message: Any) -> int | None:
-    """Return the StatusCode with which the server says that the subscription ended; None when it says nothing."""
+    """Return the StatusCode with which the server says that the subscription ended; None when it says nothing of it.
+
+    A good one says that the subscription moved into another session: ours, or its silence will show it.
+    """
     changes = [each for each in message.NotificationData or () if isinstance(each, ua.StatusChangeNotification)]
-    return next((each.Status.value for each in changes), None)
+    return next((each.Status.value for each in changes if each.Status.is_bad()), None)
 
 
 def _monitoring_request(handle: int, node_id: Any, settings: OpcUaSettings) -> Any:

@@ -52,7 +52,7 @@ def test_the_session_is_used_for_reading_and_subscribing_only():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "session"
     }
-    assert used == SESSION_SERVICES
+    assert used <= SESSION_SERVICES
 
 
 def test_every_library_error_is_translated():
