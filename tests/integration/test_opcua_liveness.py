@@ -55,34 +55,26 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def start(request, tmp_path_factory):
-    """Start a server with these options; each is started once."""
-    running: dict[tuple[str, ...], Server] = {}
-    stack = []
-
-    def started(*options: str) -> Server:
-        if options not in running:
-            port, folder = free_port(), tmp_path_factory.mktemp("node_opcua")
-            command = ["node", str(PEERS / "opcua_server.js"), str(port), str(folder), "open", *options]
-            context = child(command, node_opcua_environment(request))
-            process = context.__enter__()
-            stack.append(context)
-            running[options] = Server(port, json.loads(first_line(process))["namespace"], process)
-        return running[options]
-
-    yield started
-    for context in stack:
-        context.__exit__(None, None, None)
+def servers(request, tmp_path_factory):
+    """Two servers in one process: one with limits for each call and a short token, one with few nodes in all."""
+    folder, arguments, ports = tmp_path_factory.mktemp("node_opcua"), [], []
+    for options in (["maxitems=100", "maxread=50", "lifetime=1500"], ["maxtotal=100"]):
+        ports.append(free_port())
+        (own := folder / str(len(ports))).mkdir()
+        arguments += ["--", str(ports[-1]), str(own), "open", f"many={N_MANY}", *options]
+    command = ["node", str(PEERS / "opcua_server.js"), *arguments[1:]]
+    with child(command, node_opcua_environment(request)) as process:
+        yield [Server(port, json.loads(first_line(process))["namespace"], process) for port in ports]
 
 
 @pytest.fixture
-def server(start) -> Server:
-    return start(f"many={N_MANY}", "maxitems=100", "maxread=50", "lifetime=1500")
+def server(servers) -> Server:
+    return servers[0]
 
 
 @pytest.fixture
-def small_server(start) -> Server:
-    return start(f"many={N_MANY}", "maxtotal=100")
+def small_server(servers) -> Server:
+    return servers[1]
 
 
 class Watch:
