@@ -77,4 +77,4 @@ class Connection:
 
 
 def _late_answer_s(settings: ModbusSettings) -> float:
-    return settings.timeout_s if settings.late_answer_s is None else settings.late_answer_s
+    return 2 * settings.timeout_s if settings.late_answer_s is None else settings.late_answer_s

@@ -46,7 +46,7 @@ class ModbusConnectionSettings(TagSourceSettings):
         ge=0,
         le=600,
         description="Serial lines: so long after a time-out its answer may still come, and the unit is not asked again."
-        " Default: timeout_s.",
+        " Default: twice timeout_s.",
     )
     request_pause_ms: float = Field(0.0, ge=0, le=60_000, description="Pause between an answer and the next request.")
     connect_delay_ms: float = Field(

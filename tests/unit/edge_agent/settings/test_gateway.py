@@ -264,3 +264,11 @@ def test_sources_that_share_a_connection_must_agree_on_it(site: Path, first: str
     place = 'host = "192.0.2.1"'
     text = HEAD + PLC.replace(place, f"{place}\n{first}") + UNIT_2.replace(place, f"{place}\n{other}")
     assert f"'plc' and 'meter' share 192.0.2.1:502, but {said}" in mistake(site, text).message
+
+
+def test_sources_of_one_serial_port_must_agree_on_its_bits(site: Path) -> None:
+    serial = 'transport = "rtu"\nserial_port = "/dev/ttyUSB0"'
+    text = HEAD + PLC.replace('host = "192.0.2.1"', serial)
+    text += UNIT_2.replace('host = "192.0.2.1"', f"{serial}\nbaud_rate = 19200")
+    said = "'plc' and 'meter' share /dev/ttyUSB0, but baud_rate is 9600 in 'plc' and 19200 in 'meter'; they must agree"
+    assert said in mistake(site, text).message
