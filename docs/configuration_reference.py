@@ -33,6 +33,7 @@ BEFORE_SOURCES: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
 AFTER_SOURCES: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("[tables]", s.TableSettings),
     ("[[tag_models]]", s.TagModelSettings),
+    ("[[operating_states]]", s.OperatingStateSettings),
 )
 SHARED_BY_WAVEFORMS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("channels of every source above", s.ChannelSettings),

@@ -47,6 +47,7 @@ from edge_agent.installation.state_lock import own_state
 from edge_agent.pipeline.explain.baseline_files import BaselineFiles
 from edge_agent.pipeline.lines import ModelLines
 from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.operating_state import Operations
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import SnapshotStage, SourceStage
 from edge_agent.rollout.index_client import ModelPull
@@ -102,6 +103,7 @@ class Agent:
     running: RunningStages = field(init=False)
     unscored: UnscoredGaps = field(init=False)
     left_out: dict[str, FamilyError] = field(init=False)
+    operations: Operations = field(init=False)
 
     @classmethod
     def build(
@@ -156,6 +158,7 @@ class Agent:
         agent.host = HostWatch(settings, utc, describe=agent._answer)
         agent.lines = ModelLines(settings, agent.recorder, agent.baselines)
         agent.running = RunningStages(agent.supervision, agent._put, steady)
+        agent.operations = Operations(settings.operating_states, latest=agent.running.latest, now_ns=steady.now_ns)
         agent.unscored = UnscoredGaps(model_errors, agent.recorder, agent._put, steady)
         agent.lifecycle = ModelLifecycle(
             settings.models,
@@ -176,6 +179,7 @@ class Agent:
             lifecycle=agent.lifecycle,
             running=agent.running,
             unscored=agent.unscored,
+            operations=agent.operations,
         )
         agent.missing_models = MissingModels(settings, model_errors, adopt=late.adopt, clock=utc, log=_log_line)
         agent.model_pull = model_pull_of(settings, models, link, utc, log=_log_line)
@@ -189,6 +193,7 @@ class Agent:
             recorder=agent.recorder,
             put=agent._put,
             clock=steady,
+            operations=agent.operations,
         )
         agent.supervisors, agent.left_out = wiring.connect(log=_log_line), wiring.left_out
         return agent
@@ -258,7 +263,7 @@ class Agent:
             pipeline=list(self.running.tasks.values()),
             carriers=carriers,
             finish_sources=[source.finish for source in self.supervisors],
-            finish_pipeline=[*self.running.steps_to_finish(), self.unscored.end_all],
+            finish_pipeline=[*self.running.steps_to_finish(), self._end_operations, self.unscored.end_all],
             writer=self.writer,
             keep=self.baselines.save,
             deliver=self.uplink.drain,
@@ -289,6 +294,10 @@ class Agent:
                 self.ledger.add(record)
         await self.writer.put(everything)
 
+    async def _end_operations(self) -> None:
+        ended = [gap for operation in self.operations.all for gap in operation.flush()]
+        await self._put([self.recorder.gap(gap) for gap in ended])
+
     async def _answer(self) -> dict[str, Any]:
         """The status, or at least why it cannot be made."""
         document = await self.supervision.result("status", self._describe)
@@ -310,6 +319,7 @@ class Agent:
             reports={supervisor.name: supervisor.report() for supervisor in self.supervisors},
             stages=self.stages,
             snapshots=self.snapshots,
+            operations=self.operations.all,
             unscored=self.unscored.described(),
             models=list(self.models.values()),
             model_updates=describe_updates(self.lifecycle, self.model_pull),

@@ -35,6 +35,7 @@ def as_text(document: dict[str, Any], now: datetime | None = None) -> str:
     lines += _alarms(document.get("alarms", []), now)
     if document.get("sources"):
         lines += ["", *_sources(document["sources"], document.get("tag_models", []))]
+        lines += [_machine(state, now) for state in document.get("operating_states", [])]
     if news := model_lines(document.get("model_updates") or {}):
         lines += ["", "MODELS", *(f"  {line}" for line in news)]
     lines += ["", *_delivery(document, now)]
@@ -86,6 +87,10 @@ def _sources(sources: list[dict[str, Any]], tag_models: list[dict[str, Any]]) ->
             lines.append(f"  {tag['name']:28} {quality:9} {'':>10} {value:>12}  {tag['unit']}{text}".rstrip())
     lines += [_scored(f"{model['asset']}.{model['name']}", model) for model in tag_models]
     return lines
+
+
+def _machine(state: dict[str, Any], now: datetime) -> str:
+    return f"{state['asset']:30} {state['state']:9} since {ago(state['since'], now)}: {state['detail']}"
 
 
 def _is_told(sensor: dict[str, Any], scored: Set[str]) -> bool:

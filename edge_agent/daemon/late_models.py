@@ -14,6 +14,7 @@ from edge_agent.errors import BundleError, ConfigurationError
 from edge_agent.pipeline.condition.plan import check_rows, indicators_of
 from edge_agent.pipeline.lines import ModelLines
 from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.operating_state import Operations
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.scored_line import Observer, ScoredLine
 from edge_agent.pipeline.stages import Put
@@ -78,6 +79,7 @@ class LateModels:
         lifecycle: ModelLifecycle,
         running: RunningStages,
         unscored: UnscoredGaps,
+        operations: Operations,
     ) -> None:
         self._settings = settings
         self._models = models
@@ -85,6 +87,7 @@ class LateModels:
         self._lifecycle = lifecycle
         self._running = running
         self._unscored = unscored
+        self._operations = operations
 
     async def adopt(self, model: ScoringModel) -> None:
         """Score with it wherever it is asked for. Raises BundleError when one of those does not fit it."""
@@ -93,7 +96,10 @@ class LateModels:
         rollout = self._lifecycle.new_rollout(model)
         try:
             waveforms = [(source, self._waveform(source, model, rollout.observe)) for source in sources]
-            snapshots = [self._lines.snapshot(each, model, observe=rollout.observe) for each in tag_models]
+            snapshots = [
+                self._lines.snapshot(each, model, observe=rollout.observe, operation=self._operations.of(each.asset))
+                for each in tag_models
+            ]
             for source in sources:
                 check_rows(
                     source, indicators_of(source, self._settings.tables, leave_out=lambda *_: None), model.feature_names

@@ -6,11 +6,12 @@ Starts nothing; who is connected later, because its model came later, is the aff
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from edge_agent.core.channel import Channel, WhenFull
 from edge_agent.core.clock import Clock
-from edge_agent.core.gaps import Gap
+from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.samples import SampleBlock
 from edge_agent.daemon.late_models import UnscoredGaps
 from edge_agent.daemon.running_stages import RunningStages
@@ -20,6 +21,7 @@ from edge_agent.drivers.supervisor import Supervisor
 from edge_agent.errors import FamilyError
 from edge_agent.pipeline.lines import ModelLines, indicator_line, signal_health, tag_line, when_full
 from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.operating_state import Operations
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.stages import Put, TagItem, TagStage, WaveformStage
 from edge_agent.rollout.lifecycle import ModelLifecycle
@@ -45,6 +47,7 @@ class Wiring:
         recorder: Recorder,
         put: Put,
         clock: Clock,
+        operations: Operations,
     ) -> None:
         self._settings = settings
         self._models = models
@@ -55,6 +58,7 @@ class Wiring:
         self._recorder = recorder
         self._put = put
         self._clock = clock
+        self._operations = operations
         self.left_out: dict[str, FamilyError] = {}
         """Indicators whose family's package cannot be used, by where they stand."""
 
@@ -73,7 +77,10 @@ class Wiring:
                 self._connect_tags(source, inlet)
             self._running.inlets[source.name] = inlet
             driver = build_driver(source, self._clock)
-            supervisors.append(Supervisor(driver, deliver=self._into(source.name), clock=self._clock, log=log))
+            deliver, ended = self._into(source.name), None
+            if isinstance(source, WaveformSettings):
+                ended = partial(self._end, source.name, deliver)
+            supervisors.append(Supervisor(driver, deliver=deliver, clock=self._clock, log=log, ended=ended))
         self._connect_tag_models()
         for where, problem in self.left_out.items():
             log("warning", f"{where}: {problem.message}; {problem.hint}")
@@ -92,9 +99,20 @@ class Wiring:
 
         return deliver
 
+    async def _end(self, name: str, deliver: Callable[[Item], Awaitable[None]]) -> None:
+        """Say that a recording is over: whoever collects samples has all of them."""
+        now_ns = self._clock.now_ns()
+        await deliver(Gap(name, GapCause.END_OF_RECORDING, now_ns, now_ns, "the recording has been played"))
+
     def _connect_waveform(self, source: WaveformSettings, inlet: Channel[SampleBlock | Gap]) -> None:
         running, model = self._running, self._models.get(source.model or "")
-        health = signal_health(source, self._recorder, latest=running.latest, now_ns=self._clock.now_ns)
+        health = signal_health(
+            source,
+            self._recorder,
+            latest=running.latest,
+            now_ns=self._clock.now_ns,
+            operation=self._operations.of(source.asset),
+        )
         running.health[source.name] = health
         indicators = indicator_line(
             source,
@@ -129,6 +147,11 @@ class Wiring:
             if model is None:
                 self._unscored.add(settings.name, settings.model)
                 continue
-            line = self._lines.snapshot(settings, model, observe=self._lifecycle.rollouts[model.name].observe)
+            line = self._lines.snapshot(
+                settings,
+                model,
+                observe=self._lifecycle.rollouts[model.name].observe,
+                operation=self._operations.of(settings.asset),
+            )
             self._lifecycle.attach(line)
             self._running.add_snapshot(line)

@@ -62,7 +62,7 @@ class SourceHealth:
 
 
 class Supervisor:
-    """One source. `deliver` takes every item, in order; `log` takes one line for the log."""
+    """One source. `deliver` takes every item, in order; `log` takes a line for the log; `ended` is called at its end."""
 
     def __init__(
         self,
@@ -72,6 +72,7 @@ class Supervisor:
         clock: Clock,
         log: Callable[[str, str], None],
         jitter: Callable[[], float] = random.random,
+        ended: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.name = driver.name
         self.health = SourceHealth(SourceState.STARTING, clock.now_ns())
@@ -79,6 +80,7 @@ class Supervisor:
         self._deliver = deliver
         self._clock = clock
         self._log = log
+        self._ended = ended
         self._lost = Backoff(BACKOFF_FIRST_S, BACKOFF_MAX_S, least=0.5, jitter=jitter)
         self._rejected = Backoff(REJECTED_WAIT_S, REJECTED_WAIT_S, least=0.5, jitter=jitter)
         self._loss = GapSpan(driver.name)
@@ -89,6 +91,8 @@ class Supervisor:
             check_cancelled()
             await self._clock.sleep(self._wait_s())
         await self._end_loss()
+        if self._ended is not None:
+            await self._ended()
         self._become(SourceState.ENDED, "the recording has been played")
 
     def report(self) -> SourceReport:

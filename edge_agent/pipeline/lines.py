@@ -11,6 +11,7 @@ from edge_agent.pipeline.condition.line import IndicatorLine, Latest
 from edge_agent.pipeline.condition.plan import check_rows, indicators_of
 from edge_agent.pipeline.explain.baseline_files import BaselineFiles
 from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.operating_state import AssetOperation
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.scored_line import Observer, unobserved
 from edge_agent.pipeline.sensor_health.drops import DropWatch
@@ -62,11 +63,18 @@ class ModelLines:
         return line
 
     def snapshot(
-        self, settings: TagModelSettings, model: ScoringModel, *, observe: Observer = unobserved
+        self,
+        settings: TagModelSettings,
+        model: ScoringModel,
+        *,
+        observe: Observer = unobserved,
+        operation: AssetOperation | None = None,
     ) -> SnapshotLine:
         """Make the line of a tag model. Raises ConfigurationError unless its inputs are exactly those it wants."""
         check_inputs(settings, model)
-        line = SnapshotLine(settings, model, self._recorder, learn_s=self._report.interval_s, observe=observe)
+        line = SnapshotLine(
+            settings, model, self._recorder, learn_s=self._report.interval_s, observe=observe, operation=operation
+        )
         self.baselines.add(line.channel.subject, line.channel.explainer, measured_of(settings))
         return line
 
@@ -107,7 +115,12 @@ def indicator_line(
 
 
 def signal_health(
-    source: WaveformSettings, recorder: Recorder, *, latest: Latest, now_ns: Callable[[], int]
+    source: WaveformSettings,
+    recorder: Recorder,
+    *,
+    latest: Latest,
+    now_ns: Callable[[], int],
+    operation: AssetOperation | None = None,
 ) -> SignalHealth:
     """Make what looks at a source's samples before they are measured or scored."""
     watches_drops = "dropped_samples" in source.sensor_checks and not source.is_recording
@@ -119,6 +132,7 @@ def signal_health(
         expected=ExpectedSignal(source, latest, now_ns),
         recorder=recorder,
         drops=DropWatch() if watches_drops else None,
+        operation=operation,
     )
 
 

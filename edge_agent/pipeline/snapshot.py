@@ -22,6 +22,7 @@ from edge_agent.errors import BundleError, ConfigurationError, EdgeError
 from edge_agent.pipeline.alarms import AlarmTracker
 from edge_agent.pipeline.explain.explainer import Explainer, NormalIntervals
 from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.operating_state import AssetOperation
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.scored_line import Observer, ScoredWindows, unobserved
 from edge_agent.pipeline.tag_inputs import input_of, inputs_wanted, tag_input
@@ -88,7 +89,8 @@ class SnapshotLine:
     """A model over tags, a `ScoredTagLine`: the newest good value of several, or one tag's history or forecast.
 
     Raises ConfigurationError where settings and model do not fit. `learn_s`: so long an interval without an anomaly
-    teaches the baseline. `observe` is shown every row that is scored.
+    teaches the baseline. `observe` is shown every row that is scored. Nothing is while `operation` says that the
+    machine does not run.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class SnapshotLine:
         *,
         learn_s: float = LEARN_S,
         observe: Observer = unobserved,
+        operation: AssetOperation | None = None,
     ) -> None:
         self.name = settings.name
         self.asset = settings.asset
@@ -111,6 +114,7 @@ class SnapshotLine:
         self.model_refused_total = 0  # of them, those the model itself would not take
         self._settings = settings
         self._observe = observe
+        self._operation = operation
         self._normal = NormalIntervals(learn_s)
         self._recorder = recorder
         self._input = tag_input(settings, model)
@@ -149,6 +153,16 @@ class SnapshotLine:
 
     def score(self, latest: Mapping[str, Reading], now_ns: int) -> list[Record]:
         """Return what a snapshot of the newest readings leads to."""
+        if self._operation is None:
+            return self._judge(latest, now_ns)
+        records: list[Record] = [self._recorder.gap(gap) for gap in self._operation.follow()]
+        if self._operation.is_judged:
+            return records + self._judge(latest, now_ns)
+        self.refused_total += 1
+        self.channel.count_refused()
+        return records + self.flush(now_ns)
+
+    def _judge(self, latest: Mapping[str, Reading], now_ns: int) -> list[Record]:
         if (problem := self._problem(latest, now_ns)) is not None:
             return self._refuse(problem, now_ns)
         values = self._input.take(latest, now_ns)

@@ -19,6 +19,7 @@ from edge_agent.core.samples import SampleBlock
 from edge_agent.core.tags import KeepAlive, Reading, Scan
 from edge_agent.pipeline.condition.line import IndicatorLine
 from edge_agent.pipeline.recorder import gap_event
+from edge_agent.pipeline.sample_gaps import is_news
 from edge_agent.pipeline.scored_line import SampleLine, ScoredSampleLine, ScoredTagLine
 from edge_agent.pipeline.sensor_health.signal import SignalHealth
 from edge_agent.pipeline.tags import TagLine
@@ -154,7 +155,7 @@ class WaveformStage(_Stage[SampleBlock]):
             await self._into_lines(item)
 
     async def _into_lines(self, item: SampleBlock | Gap) -> None:
-        if not self._lines and isinstance(item, Gap):  # nobody measures or scores, and nobody else says it
+        if not self._lines and isinstance(item, Gap) and is_news(item, None):  # else a line says it
             await self._put([gap_event(item)])
         for line in self._lines:
             await self._put_some(line.push(item))

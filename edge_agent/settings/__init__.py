@@ -13,6 +13,7 @@ from edge_agent.settings.gateway import (
 )
 from edge_agent.settings.links import LinkSettings
 from edge_agent.settings.metered import BudgetSettings, MeteredSettings, QuietHoursSettings
+from edge_agent.settings.operating import OperatingStateSettings
 from edge_agent.settings.proxy import CentralProxySettings
 from edge_agent.settings.sources import (
     AlarmSettings,
@@ -43,6 +44,7 @@ __all__ = [
     "ModelName",
     "ModelSettings",
     "Name",
+    "OperatingStateSettings",
     "OutboxSettings",
     "QuietHoursSettings",
     "ReportSettings",

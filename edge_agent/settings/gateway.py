@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from edge_agent.settings.central import CentralSettings
+from edge_agent.settings.operating import OperatingStateSettings
 from edge_agent.settings.source_kinds import AnyKind
 from edge_agent.settings.sources import (
     AlarmSettings,
@@ -196,6 +197,7 @@ class Settings(BaseSettings):
     tables: TableSettings = TableSettings()
     sources: tuple[Annotated[SourceSettings, AnyKind()], ...] = Field(min_length=1)
     tag_models: tuple[TagModelSettings, ...] = ()
+    operating_states: tuple[OperatingStateSettings, ...] = ()
 
     @property
     def waveform_sources(self) -> list[WaveformSettings]:
@@ -285,6 +287,25 @@ class Settings(BaseSettings):
                     raise ValueError(f"{source.name!r}: shaft_tag is {indicator.shaft_tag!r}, which is text, no number")
                 if indicator.shaft_tag is not None and indicator.shaft_tag not in known:
                     raise ValueError(f"{source.name!r}: shaft_tag is {indicator.shaft_tag!r}, which no source reads")
+        return self
+
+    @model_validator(mode="after")
+    def _operating_states_know_their_machines(self) -> Settings:
+        sources = {source.name: source.asset for source in self.waveform_sources}
+        assets = {*sources.values(), *(model.asset for model in self.tag_models)}
+        is_known = not any(isinstance(source, UnusableSource) for source in self.sources)
+        seen: set[str] = set()
+        for state in self.operating_states:
+            where = f"operating_states of {state.asset!r}"
+            if state.asset in seen:
+                raise ValueError(f"{where}: there are two; keep one")
+            seen.add(state.asset)
+            if is_known and state.asset not in assets:
+                raise ValueError(f"{where}: no source of samples and no tag model has this asset")
+            if is_known and state.running_tag is not None and state.running_tag not in self.tag_names:
+                raise ValueError(f"{where}: running_tag is {state.running_tag!r}, which no source reads")
+            if state.running_source is not None and sources.get(state.running_source) != state.asset:
+                raise ValueError(f"{where}: running_source {state.running_source!r} is no source of samples on it")
         return self
 
 

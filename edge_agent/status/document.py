@@ -27,6 +27,7 @@ from edge_agent.health.gap_ledger import GapLedger
 from edge_agent.health.supervision import PartFailure
 from edge_agent.installation.lease import Installation
 from edge_agent.pipeline.model import ScoringModel
+from edge_agent.pipeline.operating_state import AssetOperation
 from edge_agent.pipeline.stages import SnapshotStage, SourceStage
 from edge_agent.settings import Settings, SourceSettings
 from edge_agent.status.backlog_growth import growth_problems, is_withheld
@@ -50,6 +51,7 @@ from edge_agent.status.machines import (
     signal_problems,
 )
 from edge_agent.status.models import Unscored, update_problems
+from edge_agent.status.operating_states import describe_operation, operation_problems
 from edge_agent.status.outbox import OutboxHealth, describe_outbox, put_aside_at_ns, quarantine_problem
 from edge_agent.status.sensor_health import overall
 from edge_agent.status.twins import (
@@ -75,6 +77,7 @@ class StatusInputs:
     stages: Sequence[SourceStage]
     snapshots: Sequence[SnapshotStage]
     unscored: Mapping[str, Unscored]
+    operations: Sequence[AssetOperation]
     models: Sequence[ScoringModel]
     model_errors: Mapping[str, BundleError]
     depth: Depth | None
@@ -131,6 +134,7 @@ def describe(inputs: StatusInputs) -> dict[str, Any]:
         "problems": problems,
         "alarms": alarms,
         "sources": sources,
+        "operating_states": in_utc([describe_operation(each) for each in inputs.operations], inputs.utc_us),
         "tag_models": in_utc([describe_tag_model(stage) for stage in inputs.snapshots], inputs.utc_us),
         "models": [{"name": m.name, "version": m.version, "threshold": m.threshold} for m in inputs.models],
         "model_updates": dict(inputs.model_updates),
@@ -196,6 +200,7 @@ def _problems(inputs: StatusInputs) -> list[dict[str, Any]]:
             out.append(problem(f"{name} is not scored: {unscored.reason}", None, unscored.do))
     out += [problem(what, None, do) for what, do in update_problems(inputs.model_updates)]
     out += signal_problems(inputs.stages, inputs.snapshots, inputs.reports, _away(inputs.sources))
+    out += operation_problems(inputs.operations)
     out = in_utc(out, inputs.utc_us) + clock_problems(inputs.clock_health)
     out += _delivery_problems(inputs)
     out += host_problems(inputs.host) if inputs.host is not None else []

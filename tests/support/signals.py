@@ -11,6 +11,7 @@ from cloud_sync.columns import Record
 from edge_agent.core.gaps import Gap
 from edge_agent.core.samples import SampleBlock, read_only
 from edge_agent.dsp.machines.sensor_faults import Expected, FaultKind
+from edge_agent.pipeline.operating_state import AssetOperation
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.sensor_health.drops import DropWatch
 from edge_agent.pipeline.sensor_health.signal import SignalHealth
@@ -39,12 +40,16 @@ def blocks(*channels: Sequence[NDArray[np.float64]], block: int = 205) -> Iterat
 
 
 def signal_health(
-    *, points: tuple[str, ...] = ("x",), expected: Expected | None = None, drops: DropWatch | None = None
+    *,
+    points: tuple[str, ...] = ("x",),
+    expected: Expected | None = None,
+    drops: DropWatch | None = None,
+    operation: AssetOperation | None = None,
 ) -> SignalHealth:
     return SignalHealth(
         source="rig", asset="rig-1", points=points, checks=ALL,
         expected=lambda: (expected or Expected(),) * len(points),
-        recorder=Recorder(is_clock_synced=lambda: True), drops=drops,
+        recorder=Recorder(is_clock_synced=lambda: True), drops=drops, operation=operation,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from math import isfinite
 from typing import Final
 
 import numpy as np
@@ -17,13 +18,14 @@ import numpy as np
 from cloud_sync.columns import Record
 from edge_agent.core.gaps import Gap
 from edge_agent.core.health import OK, Health
-from edge_agent.core.samples import SampleBlock
+from edge_agent.core.samples import SampleBlock, Samples
 from edge_agent.core.windows import WindowBatch
-from edge_agent.dsp.machines.sensor_faults import MIN_SAMPLES, Expected, FaultKind, signal_fault
+from edge_agent.dsp.machines.sensor_faults import MIN_SAMPLES, Expected, FaultKind, SensorFault, signal_fault
+from edge_agent.pipeline.operating_state import AssetOperation
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.sensor_health.channel import ChannelHealth
 from edge_agent.pipeline.sensor_health.drops import DropWatch
-from edge_agent.pipeline.sensor_health.uses import Uses, UseTimeline
+from edge_agent.pipeline.sensor_health.uses import Use, Uses, UseTimeline
 
 LOOK_S: Final = 1.0
 
@@ -31,7 +33,8 @@ LOOK_S: Final = 1.0
 class SignalHealth:
     """`points` name the channels; `expected` says what is known of each, whenever it is asked.
 
-    `checks` are the faults that are looked for; `drops` watches for holes, None for a recording.
+    `checks` are the faults that are looked for; `drops` watches for holes, None for a recording;
+    while `operation` says that the machine does not run, sensors are not judged either.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class SignalHealth:
         expected: Callable[[], tuple[Expected, ...]],
         recorder: Recorder,
         drops: DropWatch | None,
+        operation: AssetOperation | None = None,
     ) -> None:
         self.name = source
         self.channels = tuple(ChannelHealth(point, f"{asset}.{point}") for point in points)
@@ -51,6 +55,7 @@ class SignalHealth:
         self._expected = expected
         self._recorder = recorder
         self._drops = drops
+        self._operation = operation
         self._timeline = UseTimeline(len(points))
         self._held: list[SampleBlock] = []
         self._held_samples = 0
@@ -118,11 +123,28 @@ class SignalHealth:
         if held[0].n_channels != len(self.channels):
             return []  # the lines refuse such blocks, and say so
         samples = held[0].samples if len(held) == 1 else np.concatenate([block.samples for block in held], axis=1)
-        records: list[Record] = []
-        for number, (channel, expected) in enumerate(zip(self.channels, self._expected(), strict=True)):
-            if samples.shape[1] >= MIN_SAMPLES:
-                fault = signal_fault(samples[number], held[0].sample_rate_hz, expected)
-                fault = fault if fault is not None and fault.kind in self._checks else None
+        faults = self._faults(samples, held[0].sample_rate_hz)
+        is_judged, records = self._follow_machine(samples, faults)
+        for number, (channel, fault) in enumerate(zip(self.channels, faults, strict=True)):
+            if is_judged and samples.shape[1] >= MIN_SAMPLES:
                 records += [self._recorder.gap(gap) for gap in channel.look(fault, start_ns, self._end_ns)]
-            self._timeline.add(number, start_ns, self._end_ns, channel.use)
+            self._timeline.add(number, start_ns, self._end_ns, channel.use if is_judged else Use.NOTHING)
         return records
+
+    def _faults(self, samples: Samples, rate_hz: float) -> list[SensorFault | None]:
+        found = [signal_fault(each, rate_hz, known) for each, known in zip(samples, self._expected(), strict=True)]
+        return [fault if fault is not None and fault.kind in self._checks else None for fault in found]
+
+    def _follow_machine(self, samples: Samples, faults: list[SensorFault | None]) -> tuple[bool, list[Record]]:
+        """Return whether the machine ran all the time that these samples took, and the gaps of a change."""
+        operation = self._operation
+        if operation is None:
+            return True, []
+        was_judged = operation.is_judged
+        if operation.listens_to(self.name):
+            levels = [float(each.std()) for each, fault in zip(samples, faults, strict=True) if fault is None]
+            heard = [level for level in levels if isfinite(level)]
+            gaps = operation.hear(max(heard, default=None), self._end_ns)
+        else:
+            gaps = operation.follow()
+        return was_judged and operation.is_judged, [self._recorder.gap(gap) for gap in gaps]
