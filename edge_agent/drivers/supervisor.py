@@ -62,7 +62,7 @@ class SourceHealth:
 
 
 class Supervisor:
-    """One source. `deliver` takes every item, in order; `log` takes a line for the log; `ended` is called at its end."""
+    """One source. `deliver` takes every item, in order; `log` takes one line; `ended` is called at its end."""
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ Constraints
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Final, Literal
 
 import numpy as np
@@ -90,10 +91,11 @@ def signal_fault(
     samples: NDArray[np.float32], sample_rate_hz: float, expected: Expected = UNKNOWN
 ) -> SensorFault | None:
     """Return the fault of one channel, or that some of its highest samples are cut off (`light_clipping`)."""
-    samples = _finite(samples)
     if len(samples) < MIN_SAMPLES:
         return None
     ends = _Ends.of(samples)
+    if not isfinite(ends.low + ends.high):  # a NaN or an infinity anywhere shows there
+        return signal_fault(samples[np.isfinite(samples)], sample_rate_hz, expected)
     cut_off = _beyond(samples, ends, expected.full_scale) or _clipped(samples, ends)
     if cut_off is not None and cut_off.share >= CLIPPED_SHARE:
         return _flat(samples, ends) or cut_off
@@ -119,11 +121,6 @@ class _Ends:
         low, high = samples.min(), samples.max()
         n_low, n_high = int(np.count_nonzero(samples == low)), int(np.count_nonzero(samples == high))
         return cls(float(low), float(high), n_low, n_high)
-
-
-def _finite(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    is_whole = bool(np.isfinite(samples.sum(dtype=np.float64)))  # a NaN or an infinity anywhere shows in the sum
-    return samples if is_whole else samples[np.isfinite(samples)]
 
 
 def _flat(samples: NDArray[np.float32], ends: _Ends) -> SensorFault | None:
