@@ -11,13 +11,11 @@ All times are ns since the epoch on the agent's clock. Pure. Decision 32 says wh
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from statistics import median
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
+from edge_agent.drivers.clock_skew import SKEW_BOUND_S, ClockSkew
 from edge_agent.drivers.report import SourceProblem
 
 TimeChoice = Literal["auto", "source", "server", "gateway"]
@@ -27,12 +25,9 @@ TIME_BOUND_S: Final = 300.0
 """What is older than this is not told late, it is told by a wrong clock, or happened long ago."""
 AHEAD_S: Final = 5.0
 """A value is not received before it happened: only what time services leave is taken of a clock that nobody chose."""
-SKEW_BOUND_S: Final = 60.0
-"""A skew above this is a problem: rows of two devices can no longer be laid beside each other."""
 
 _STEP_NS: Final = 1_000  # rows are keyed by microseconds
-_NEWEST: Final = 51  # so many skews; a majority of them outlasts a clock that jumps
-_ENOUGH: Final = 3  # of them, before they say more than a device's own word
+_AHEAD_NS: Final = round(AHEAD_S * 1e9)
 _NAMED: Final = 3
 
 
@@ -44,8 +39,7 @@ class TimeOf(StrEnum):
     GATEWAY = "gateway"
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """A row's time. `detail` is why the clock that was asked first is not believed; empty when it is.
 
     `is_ahead`: it is later than the value came, by more than clocks that are kept differ. Rows only go forward.
@@ -57,8 +51,7 @@ class Stamp:
     is_ahead: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A value with the times it came with; None is one that was not sent. `content` is the value with its status.
 
     `is_clock_known` is False while nobody knows how far this gateway's clock is off UTC: the device's times are
@@ -99,23 +92,19 @@ class RowTimes:
         late_s: float = 0.0,
         whose: str = "the server",
     ) -> None:
+        self.skew = ClockSkew(bound_s=SKEW_BOUND_S + late_s)
         self._choice = choice
         self._choices = choices or {}
         self._bound_ns = round(bound_s * 1e9)
-        self._skew_bound_s = SKEW_BOUND_S + late_s
         self._whose = whose
         self._last: dict[str, tuple[Arrival, Stamp]] = {}
         self._off: dict[str, _Off] = {}
-        self._of_values: deque[int] = deque(maxlen=_NEWEST)
-        self._of_messages: deque[int] = deque(maxlen=_NEWEST)
-        self._skewed_since_ns: int | None = None
-        self._is_clock_known = True
 
     def stamp(self, tag: str, arrival: Arrival) -> Stamp:
         """Return the time of a value's row: later than that of the value before."""
         before = self._last.get(tag)
-        self._take_clock(is_known=arrival.is_clock_known)
-        self._measure(arrival, before)
+        if before is not None:
+            self._measure(arrival, before[0])
         stamp = self._stamp(tag, arrival, before)
         self._last[tag] = arrival, stamp
         return stamp
@@ -123,108 +112,72 @@ class RowTimes:
     def take_message_time(self, sent_ns: int | None, received_ns: int, *, is_clock_known: bool = True) -> None:
         """Take when the device says it sent a message: its clock, also where no value moves."""
         if sent_ns is not None:
-            self._take_clock(is_known=is_clock_known)
-            self._of_messages.append(sent_ns - received_ns)
-            self._watch(received_ns)
-
-    def skew_s(self) -> float | None:
-        """Return the device's clock minus this gateway's: the median of the newest; None while nothing was heard."""
-        newest = self._of_values if len(self._of_values) >= _ENOUGH else self._of_messages or self._of_values
-        return round(median(newest) / 1e9, 3) if newest else None
+            self.skew.take_message(sent_ns, received_ns, is_ours_known=is_clock_known)
 
     def problems(self) -> tuple[SourceProblem, ...]:
         """Return what is wrong with the device's times, for a person."""
-        skew_s = self.skew_s()
-        if self._skewed_since_ns is not None and skew_s is not None:
-            return (self._skew_problem(skew_s, self._skewed_since_ns),)
+        skew_s = self.skew.seconds()
+        if self.skew.since_ns is not None and skew_s is not None:
+            return (self._skew_problem(skew_s, self.skew.since_ns),)
         return (self._off_problem(),) if self._off else ()
 
     def _stamp(self, tag: str, arrival: Arrival, before: tuple[Arrival, Stamp] | None) -> Stamp:
+        """Ask one clock after the other; `detail` is why the first of them is not believed."""
         choice = self._choices.get(tag, self._choice)
-        detail = ""
+        ahead_bound_ns = min(self._bound_ns, _AHEAD_NS) if choice == "auto" else self._bound_ns
+        detail, is_first = "", True
         for clock in _ASKED[choice]:
             at_ns = arrival.by(clock)
-            if at_ns is None:
-                continue
-            was_off = self._off_by(at_ns, arrival, choice)
-            if clock is _ASKED[choice][0]:
-                is_moving = before is not None and before[0].by(clock) != at_ns
-                self._note_off(tag, was_off, arrival.received_ns, is_moving=is_moving)
-            why_not = f"is {was_off}" if was_off else self._why_not(clock, at_ns, arrival, before)
-            if why_not is None and arrival.is_clock_known:
-                return _stamp(before, at_ns, clock, detail, arrival)
-            detail = detail or (f"the {clock.value}'s time {why_not}" if why_not else "")
+            if at_ns is not None:
+                is_off = not -self._bound_ns <= at_ns - arrival.received_ns <= ahead_bound_ns
+                if is_first and (is_off or tag in self._off):
+                    self._note_off(tag, clock, arrival, before, is_off=is_off)
+                why_not = _offset(at_ns, arrival) if is_off else _why_not(clock, at_ns, arrival, before)
+                if why_not is None and arrival.is_clock_known:
+                    return _stamp(before, at_ns, clock, detail, arrival)
+                detail = detail or (f"the {clock.value}'s time {why_not}" if why_not else "")
+            is_first = False
         return _stamp(before, arrival.received_ns, TimeOf.GATEWAY, detail, arrival)
 
-    def _off_by(self, at_ns: int, arrival: Arrival, choice: TimeChoice) -> str:
-        """Return how far a time is outside the bound, in words; empty when it is inside."""
-        ahead_ns = at_ns - arrival.received_ns
-        ahead_bound_ns = min(self._bound_ns, round(AHEAD_S * 1e9)) if choice == "auto" else self._bound_ns
-        return "" if -self._bound_ns <= ahead_ns <= ahead_bound_ns else offset_in_words(ahead_ns / 1e9)
-
-    def _why_not(self, clock: TimeOf, at_ns: int, arrival: Arrival, before: tuple[Arrival, Stamp] | None) -> str | None:
-        """Return why a time within the bound is not this value's; empty for a value that is not new, None if it is."""
-        if before is None:
-            return None
-        last, stamp = before
-        if at_ns == last.by(clock):
-            if last.received_ns == arrival.received_ns and stamp.of is clock:
-                return None
-            return "" if last.content == arrival.content else "does not move with the value"
-        if at_ns <= stamp.time_ns:
-            return f"went back by {duration_in_words((stamp.time_ns - at_ns) / 1e9)}"
-        return None
-
-    def _measure(self, arrival: Arrival, before: tuple[Arrival, Stamp] | None) -> None:
+    def _measure(self, arrival: Arrival, last: Arrival) -> None:
         """Take the skew of a value that changed just now, by the first of its clocks that moved with it."""
-        if before is None:
-            return
-        for clock in (TimeOf.SOURCE, TimeOf.SERVER):
-            at_ns = arrival.by(clock)
-            if at_ns is not None and at_ns != before[0].by(clock):
-                self._of_values.append(at_ns - arrival.received_ns)
-                self._watch(arrival.received_ns)
+        at_ns = arrival.source_ns
+        if at_ns is None or at_ns == last.source_ns:
+            at_ns = arrival.server_ns
+            if at_ns is None or at_ns == last.server_ns:
                 return
+        self.skew.take_value(at_ns, arrival.received_ns, is_ours_known=arrival.is_clock_known)
 
-    def _take_clock(self, *, is_known: bool) -> None:
-        """Measure from the beginning when this gateway's clock becomes known: until now it may have been off."""
-        if is_known is not self._is_clock_known:
-            self._is_clock_known = is_known
-            self._of_values.clear()
-            self._of_messages.clear()
-
-    def _watch(self, at_ns: int) -> None:
-        skew_s = self.skew_s() or 0.0
-        if abs(skew_s) <= self._skew_bound_s:
-            self._skewed_since_ns = None
-        elif self._skewed_since_ns is None:
-            self._skewed_since_ns = at_ns
-
-    def _note_off(self, tag: str, words: str, at_ns: int, *, is_moving: bool) -> None:
+    def _note_off(
+        self, tag: str, clock: TimeOf, arrival: Arrival, before: tuple[Arrival, Stamp] | None, *, is_off: bool
+    ) -> None:
         """Remember which tags have times that move and are not believed; an old value that stands is none."""
-        if not words:
+        at_ns = arrival.by(clock)
+        if not is_off or at_ns is None:
             self._off.pop(tag, None)
-        elif tag in self._off or is_moving:
-            since_ns = self._off[tag].since_ns if tag in self._off else at_ns
-            self._off[tag] = _Off(words, since_ns)
+        elif tag in self._off:
+            self._off[tag] = self._off[tag]._replace(by_ns=at_ns - arrival.received_ns)
+        elif before is not None and before[0].by(clock) != at_ns:
+            self._off[tag] = _Off(at_ns - arrival.received_ns, arrival.received_ns)
 
     def _skew_problem(self, skew_s: float, since_ns: int) -> SourceProblem:
         theirs = f"; tags whose rows have another clock's time: {len(self._off)}" if self._off else ""
         where = "ahead of" if skew_s > 0 else "behind"
-        ours = "" if self._is_clock_known else ", which is not synchronised yet"
+        ours = "" if self.skew.is_ours_known else ", which is not synchronised yet"
         what = f"the clock of {self._whose} is {duration_in_words(abs(skew_s))} {where} this gateway's{ours}{theirs}"
         return SourceProblem(what, since_ns, f"set the clock of {self._whose}, or give it a time server (NTP)")
 
     def _off_problem(self) -> SourceProblem:
-        named = ", ".join(f"{tag} ({off.words})" for tag, off in list(self._off.items())[:_NAMED])
+        named = ", ".join(
+            f"{tag} ({offset_in_words(off.by_ns / 1e9)})" for tag, off in list(self._off.items())[:_NAMED]
+        )
         what = f"the times that {self._whose} gives {len(self._off)} of its tags are not used: first {named}"
         do = "set the clock of the devices behind these tags, or give them a time server (NTP)"
         return SourceProblem(what, min(off.since_ns for off in self._off.values()), do)
 
 
-@dataclass(frozen=True, slots=True)
-class _Off:
-    words: str
+class _Off(NamedTuple):
+    by_ns: int
     since_ns: int
 
 
@@ -249,7 +202,25 @@ def duration_in_words(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds * 1e3:.0f} ms"
 
 
+def _offset(at_ns: int, arrival: Arrival) -> str:
+    return f"is {offset_in_words((at_ns - arrival.received_ns) / 1e9)}"
+
+
+def _why_not(clock: TimeOf, at_ns: int, arrival: Arrival, before: tuple[Arrival, Stamp] | None) -> str | None:
+    """Return why a time within the bound is not this value's; empty for a value that is not new, None if it is."""
+    if before is None:
+        return None
+    last, stamp = before
+    if at_ns == last.by(clock):
+        if last.received_ns == arrival.received_ns and stamp.of is clock:
+            return None
+        return "" if last.content == arrival.content else "does not move with the value"
+    if at_ns <= stamp.time_ns:
+        return f"went back by {duration_in_words((stamp.time_ns - at_ns) / 1e9)}"
+    return None
+
+
 def _stamp(before: tuple[Arrival, Stamp] | None, at_ns: int, of: TimeOf, detail: str, arrival: Arrival) -> Stamp:
     """Return this time, or the smallest that is later than that of the value before."""
     time_ns = at_ns if before is None else max(at_ns, before[1].time_ns + _STEP_NS)
-    return Stamp(time_ns, of, detail, is_ahead=time_ns - arrival.received_ns > AHEAD_S * 1e9)
+    return Stamp(time_ns, of, detail, time_ns - arrival.received_ns > _AHEAD_NS)

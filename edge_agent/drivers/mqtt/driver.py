@@ -124,7 +124,7 @@ class MqttDriver:
         return SourceReport(
             tags,
             (*self._problems(), *self._readings.times.problems()),
-            time_skew_s=self._readings.times.skew_s(),
+            time_skew_s=self._readings.times.skew.seconds(),
             figures={
                 "messages_total": self._taken_total,
                 "undecodable_messages_total": self._readings.undecodable_total,

@@ -129,7 +129,7 @@ class OpcUaDriver:
             "connections_resumed_total": self._resumed_total,
             "server_limits": asdict(self._limits),
         }
-        return SourceReport(self._states.reports(), problems, times.skew_s(), figures)
+        return SourceReport(self._states.reports(), problems, times.skew.seconds(), figures)
 
     def stats(self) -> ChannelStats:
         """Return the figures of the hand-over; `dropped_total` counts notifications since the last `open`."""

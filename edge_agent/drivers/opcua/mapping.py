@@ -6,7 +6,7 @@ bad. A BAD reading has no value, whatever the server sent along. Pure: knows no 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from edge_agent.core.quality import Quality
@@ -66,4 +66,7 @@ def utc_ns(time: datetime | None) -> int | None:
     if time is None:
         return None
     aware = time.replace(tzinfo=UTC) if time.tzinfo is None else time
-    return None if aware <= _ZERO else (aware - _EPOCH) // timedelta(microseconds=1) * 1_000
+    if aware <= _ZERO:
+        return None
+    since = aware - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000

@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 EXACT_MAX: Final = 2**53
@@ -27,9 +26,8 @@ _NAMES: Final[tuple[tuple[type, str], ...]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A value's number, or None and why there is none in `detail`.
+class Number(NamedTuple):
+    """A value's number, or None and why there is none in `detail`; `raw` is it before scaling.
 
     `is_exact` is False for an integer that a double does not hold; `detail` is the integer then.
     """
@@ -75,6 +73,8 @@ def described(value: object) -> str:
 
 def _element(value: object, index: Sequence[int]) -> object:
     """Return the element that is meant, or a Number that says why there is none."""
+    if type(value) is float and not index:
+        return value
     for place in index:
         if not isinstance(value, list | tuple | bytes):
             return Number(None, f"the value is {described(value)}: it has no element {_written(index)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from asyncua import ua
@@ -73,6 +74,7 @@ def status_code(data_value: Any) -> int:
     return data_value.StatusCode.value if data_value.StatusCode is not None else 0
 
 
+@lru_cache(maxsize=256)
 def code_name(code: int) -> str:
     """Return the name of a StatusCode: "BadNodeIdUnknown"."""
     return str(ua.StatusCode(code & _CODE_MASK).name)

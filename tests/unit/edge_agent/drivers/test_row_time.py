@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,7 +98,7 @@ def test_a_row_later_than_its_value_came_is_said_to_be() -> None:
 def test_a_skew_is_measured_and_is_the_servers(off_s) -> None:
     times = RowTimes()
     stamped(times, *(arrival(at, at, at + off_s) for at in range(10)))
-    assert times.skew_s() == off_s
+    assert times.skew.seconds() == off_s
     (found,) = times.problems()
     assert found.what.startswith("the clock of the server is ")
     assert found.since_ns == ns(1)
@@ -111,7 +109,7 @@ def test_a_skew_is_measured_and_is_the_servers(off_s) -> None:
 def test_one_jump_of_a_clock_is_no_skew() -> None:
     times = RowTimes()
     stamped(times, *(arrival(at, at, at + (HOUR if at == 7 else 0)) for at in range(20)))
-    assert times.skew_s() == 0
+    assert times.skew.seconds() == 0
     assert times.problems() == ()
 
 
@@ -125,11 +123,11 @@ def test_a_clock_that_was_set_right_is_no_problem_any_longer() -> None:
 
 def test_a_server_whose_values_stand_shows_its_clock_by_its_messages() -> None:
     times = RowTimes()
-    assert times.skew_s() is None
+    assert times.skew.seconds() is None
     for at in range(3):
         times.take_message_time(ns(at + HOUR), START_NS + at * 1_000_000_000)
     times.take_message_time(None, START_NS)
-    assert times.skew_s() == HOUR
+    assert times.skew.seconds() == HOUR
     assert "2 h" not in times.problems()[0].what
     assert "60 min ahead of this gateway's" in times.problems()[0].what
 
@@ -137,16 +135,16 @@ def test_a_server_whose_values_stand_shows_its_clock_by_its_messages() -> None:
 def test_while_our_own_clock_is_not_known_none_is_believed_and_the_difference_is_shown() -> None:
     times = RowTimes()
     for at in range(10):
-        unknown = replace(arrival(at, at, at + 3 * HOUR), is_clock_known=False)
+        unknown = arrival(at, at, at + 3 * HOUR)._replace(is_clock_known=False)
         assert times.stamp("p.t", unknown).of is TimeOf.GATEWAY
-    assert times.skew_s() == 3 * HOUR
+    assert times.skew.seconds() == 3 * HOUR
     (found,) = times.problems()
     assert found.what == (
         "the clock of the server is 3 h ahead of this gateway's, which is not synchronised yet; "
         "tags whose rows have another clock's time: 1"
     )
     stamped(times, *(arrival(at, at, at) for at in range(10, 14)))
-    assert times.skew_s() == 0, "what was measured before is of another clock"
+    assert times.skew.seconds() == 0, "what was measured before is of another clock"
     assert times.problems() == ()
 
 
