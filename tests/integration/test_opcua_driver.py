@@ -262,6 +262,23 @@ async def test_a_password_file_that_is_missing_is_named(plant, tmp_path):
         await plant.driver("x", username="op", password_file=tmp_path / "nothing-here").open()
 
 
+async def test_a_server_without_subscriptions_is_told_from_others_and_polled(plant, monkeypatch):
+    await plant.add("polled", 6.0)
+
+    async def unsupported(*_: object, **__: object) -> None:
+        raise ua.UaStatusCodeError(ua.StatusCodes.BadServiceUnsupported)
+
+    monkeypatch.setattr(plant.server.iserver.subscription_service, "create_subscription", unsupported)
+    driver = plant.driver("polled", mode="polling", polling_interval_ms=50)
+    with pytest.raises(DeviceRejectedError, match="has no subscriptions") as caught:
+        await plant.driver("polled").open()
+    assert 'mode = "polling"' in caught.value.hint
+    async with Watch(driver) as watch:
+        assert (await watch.reading("p.polled")).value == 6.0
+        await plant.put("polled", 7.0)
+        assert (await watch.reading("p.polled")).value == 7.0
+
+
 async def test_a_stream_without_a_session_is_lost_after_silence(plant):
     driver = plant.driver("x", silent_after_s=0.1)
     with pytest.raises(TransientDriverError, match="nothing came for"):
