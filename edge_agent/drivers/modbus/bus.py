@@ -138,7 +138,6 @@ class Bus:
             with self._dropping_what_is_strange(request, who):
                 pdu = await self._answer(link, request, who, sent_s + who.timeout_s)
                 took_s = loop.time() - sent_s
-                cells = request.cells(pdu)
         except (NoAnswer, StrangeAnswer, asyncio.CancelledError):
             self._framing.unanswered(loop.time() + who.late_answer_s)
             raise
@@ -147,7 +146,8 @@ class Bus:
             raise
         finally:
             self._free_from_s = loop.time() + self.line.request_pause_s
-        return cells, took_s
+        with self._dropping_what_is_strange(request, who):
+            return request.cells(pdu), took_s
 
     async def _answer(self, link: Link, request: ReadRequest, who: Asker, until_s: float) -> bytes:
         loop = asyncio.get_running_loop()
