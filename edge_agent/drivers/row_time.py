@@ -95,7 +95,8 @@ class RowTimes:
         self.skew = ClockSkew(bound_s=SKEW_BOUND_S + late_s)
         self._choice = choice
         self._choices = choices or {}
-        self._bound_ns = round(bound_s * 1e9)
+        self._bound_ns = bound_ns = round(bound_s * 1e9)
+        self._ahead_bound_ns = {each: min(bound_ns, _AHEAD_NS) if each == "auto" else bound_ns for each in _ASKED}
         self._whose = whose
         self._last: dict[str, tuple[Arrival, Stamp]] = {}
         self._off: dict[str, _Off] = {}
@@ -124,7 +125,7 @@ class RowTimes:
     def _stamp(self, tag: str, arrival: Arrival, before: tuple[Arrival, Stamp] | None) -> Stamp:
         """Ask one clock after the other; `detail` is why the first of them is not believed."""
         choice = self._choices.get(tag, self._choice)
-        ahead_bound_ns = min(self._bound_ns, _AHEAD_NS) if choice == "auto" else self._bound_ns
+        ahead_bound_ns = self._ahead_bound_ns[choice]
         detail, is_first = "", True
         for clock in _ASKED[choice]:
             at_ns = arrival.by(clock)

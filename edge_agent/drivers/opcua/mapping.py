@@ -22,16 +22,14 @@ _INFO_TYPE_MASK: Final = 0x0C00
 _INFO_TYPE_DATA_VALUE: Final = 0x0400
 _OVERFLOW_BIT: Final = 0x0080
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_ZERO: Final = datetime(1601, 1, 1, tzinfo=UTC)
+_ZERO_S: Final = datetime(1601, 1, 1, tzinfo=UTC).timestamp()
 
 
 def to_reading(
-    tag: Tag, *, number: Number, status_code: int, status_name: str, stamp: Stamp, received_time_ns: int, word: str = ""
+    tag: Tag, *, number: Number, status_code: int, status: str, stamp: Stamp, received_time_ns: int, word: str = ""
 ) -> Reading:
-    """Return the reading; `status` keeps the server's code and name, and says what is wrong with value or time."""
+    """Return the reading. `status` is the code in words; the reading's adds what is wrong with value or time."""
     quality = quality_of(status_code)
-    status = f"0x{status_code:08X} {status_name}"
     value = number.value
     if quality is Quality.BAD:
         value = None
@@ -66,7 +64,5 @@ def utc_ns(time: datetime | None) -> int | None:
     if time is None:
         return None
     aware = time.replace(tzinfo=UTC) if time.tzinfo is None else time
-    if aware <= _ZERO:
-        return None
-    since = aware - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
+    seconds = aware.timestamp()
+    return None if seconds <= _ZERO_S else round(seconds * 1e6) * 1_000

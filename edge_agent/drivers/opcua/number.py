@@ -42,6 +42,8 @@ def number_in(
     value: object, *, index: Sequence[int] = (), parse: bool = False, scale: float = 1.0, offset: float = 0.0
 ) -> Number:
     """Return `raw * scale + offset` of the element at `index`; `parse` takes a text that holds a number."""
+    if type(value) is float and not index and math.isfinite(number := value * scale + offset):
+        return Number(number, raw=value)  # nearly all of them
     found = _element(value, index)
     raw = _parsed(found) if parse and isinstance(found, str) else found
     if isinstance(raw, Number):
@@ -73,8 +75,6 @@ def described(value: object) -> str:
 
 def _element(value: object, index: Sequence[int]) -> object:
     """Return the element that is meant, or a Number that says why there is none."""
-    if type(value) is float and not index:
-        return value
     for place in index:
         if not isinstance(value, list | tuple | bytes):
             return Number(None, f"the value is {described(value)}: it has no element {_written(index)}")

@@ -49,7 +49,7 @@ class Values:
             tag,
             number=number,
             status_code=code,
-            status_name=code_name(code),
+            status=code_in_words(code),
             stamp=self.times.stamp(tag.name, arrival),
             received_time_ns=received_time_ns,
             word=self._word(handle, number),
@@ -74,12 +74,12 @@ def status_code(data_value: Any) -> int:
     return data_value.StatusCode.value if data_value.StatusCode is not None else 0
 
 
-@lru_cache(maxsize=256)
 def code_name(code: int) -> str:
     """Return the name of a StatusCode: "BadNodeIdUnknown"."""
     return str(ua.StatusCode(code & _CODE_MASK).name)
 
 
+@lru_cache(maxsize=256)
 def code_in_words(code: int) -> str:
     """Return a StatusCode as the specification writes it: "0x80340000 BadNodeIdUnknown"."""
     return f"0x{code:08X} {code_name(code)}"

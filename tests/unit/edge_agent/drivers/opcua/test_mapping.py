@@ -22,8 +22,9 @@ OURS = Stamp(NOW_NS, TimeOf.GATEWAY, "the source's time is 3 h ahead")
 
 
 def read(value: object, code: int = 0, stamp: Stamp = BELIEVED) -> Reading:
+    status = f"0x{code:08X} Name"
     return to_reading(
-        TAG, number=number_in(value), status_code=code, status_name="Name", stamp=stamp, received_time_ns=NOW_NS
+        TAG, number=number_in(value), status_code=code, status=status, stamp=stamp, received_time_ns=NOW_NS
     )
 
 
