@@ -203,11 +203,11 @@ def _address(text: str) -> tuple[str, str, int]:
     return interface, host.strip("[]"), int(port)
 
 
-def _listening(asked: AccelerometerAsked, settings: WaveformSettings, unit: str, full_scale: float) -> Listening:
+def _listening(asked: AccelerometerAsked, settings: WaveformSettings, unit: str, top: float) -> Listening:
     sound = asked.sound
     return Listening(
-        settings, sound.seconds, sound.watches_taps, shows_meter=not sound.as_json, unit=unit, full_scale=full_scale,
-        is_fs=unit == "FS",
+        settings, sound.seconds, sound.watches_taps, shows_meter=not sound.as_json, unit=unit, top=top,
+        has_full_scale=getattr(settings, "interface", None) == "sound_card",
     )  # fmt: skip
 
 

@@ -156,8 +156,8 @@ def _listening(asked: SoundAsked, device: InputDevice, rates: Sequence[int]) -> 
         asked.watches_taps,
         shows_meter=not asked.as_json,
         unit="FS",
-        full_scale=1.0,
-        is_fs=True,
+        top=1.0,
+        has_full_scale=True,
     )
 
 

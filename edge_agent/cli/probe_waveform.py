@@ -30,15 +30,15 @@ _FLAT_SHARE: Final = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """How to listen. `full_scale`: what the meter's top is, in the samples' unit; `is_fs`: samples are full scale."""
+    """How to listen. `top`: where the meter ends, in `unit`; `has_full_scale`: a sound device, which clips at it."""
 
     settings: WaveformSettings
     seconds: float
     watches_taps: bool
     shows_meter: bool
     unit: str
-    full_scale: float
-    is_fs: bool = False
+    top: float
+    has_full_scale: bool = False
 
 
 @dataclass(slots=True)
@@ -48,6 +48,7 @@ class Heard:
     survey: Survey = field(default_factory=Survey)
     taps: list[Tap] = field(default_factory=list)
     clipped: list[int] = field(default_factory=list)
+    full_scales: list[float] = field(default_factory=list)
     figures: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -60,10 +61,11 @@ def listen(how: Listening) -> Heard:
 async def _listen(how: Listening) -> Heard:
     driver = build_driver(how.settings, SystemClock())
     heard = Heard(clipped=[0] * len(how.settings.channels))
-    detector = TapDetector(floor=how.full_scale * 1e-4)
+    detector = TapDetector(floor=how.top * 1e-4)
     meter = _Meter([channel.point for channel in how.settings.channels], how)
     try:
         await driver.open()
+        heard.full_scales = _full_scales(driver.report().figures) if how.has_full_scale else []
         async with aclosing(driver.stream()) as stream:  # type: ignore[type-var]
             async for block in stream:
                 if isinstance(block, SampleBlock):
@@ -81,8 +83,9 @@ async def _listen(how: Listening) -> Heard:
 
 def _take(block: SampleBlock, heard: Heard, detector: TapDetector, meter: _Meter, how: Listening) -> None:
     heard.survey.take(block)
-    if how.is_fs:
-        clipped = np.count_nonzero(np.abs(block.samples) >= _CLIPPED_FS, axis=1)
+    if heard.full_scales:
+        limits = _CLIPPED_FS * np.abs(np.array(heard.full_scales)).reshape(-1, 1)
+        clipped = np.count_nonzero(np.abs(block.samples) >= limits, axis=1)
         heard.clipped = [before + int(now) for before, now in zip(heard.clipped, clipped, strict=True)]
     taps = detector.take(block) if how.watches_taps else []
     heard.taps += taps
@@ -92,12 +95,18 @@ def _take(block: SampleBlock, heard: Heard, detector: TapDetector, meter: _Meter
         progress(tap_words(tap, [channel.point for channel in how.settings.channels], how.unit))
 
 
+def _full_scales(figures: Mapping[str, object]) -> list[float]:
+    """Return what a sample of 1.0 is in the unit, channel by channel."""
+    scales = figures["scales"]
+    return [float(each["factor"]) for each in scales] if isinstance(scales, list) else []
+
+
 class _Meter:
     """A line on the terminal that is written over with every block."""
 
     def __init__(self, points: Sequence[str], how: Listening) -> None:
         self._points = points
-        self._full_scale = how.full_scale
+        self._top = how.top
         self._shows = how.shows_meter and sys.stderr.isatty()
         self._is_shown = False
 
@@ -105,7 +114,7 @@ class _Meter:
         if not self._shows:
             return
         about = block.samples - block.samples.mean(axis=1, keepdims=True)
-        shares = np.abs(about).max(axis=1) / self._full_scale
+        shares = np.abs(about).max(axis=1) / self._top
         line = meter_line(self._points, [float(share) for share in shares], shutil.get_terminal_size().columns - 1)
         print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
         self._is_shown = True
@@ -130,30 +139,30 @@ def heard_document(how: Listening, heard: Heard) -> dict[str, Any]:
     """Return what was heard, as docs/CLI_OUTPUT.md has it."""
     points = [channel.point for channel in how.settings.channels]
     levels = heard.survey.levels()
+    full_scales: Sequence[float | None] = heard.full_scales or [None] * len(points)
     return {
         "sample_rate_hz": getattr(how.settings, "sample_rate_hz", None),
         "measured_rate_hz": heard.figures.get("measured_rate_hz"),
         "seconds": round(heard.survey.seconds, 3),
         "unit": how.unit,
         "channels": [
-            _channel(channel, level, clipped, how)
-            for channel, level, clipped in zip(how.settings.channels, levels, heard.clipped, strict=True)
+            _channel(*each) for each in zip(how.settings.channels, levels, heard.clipped, full_scales, strict=True)
         ],
         "gaps": [{"cause": cause, "detail": detail, "count": count} for cause, detail, count in heard.survey.gaps],
         "taps": [_tap(tap, points) for tap in heard.taps],
     }
 
 
-def _channel(channel: Any, level: ChannelLevel, clipped: int, how: Listening) -> dict[str, Any]:
+def _channel(channel: Any, level: ChannelLevel, clipped: int, full_scale: float | None) -> dict[str, Any]:
     return {
         "point": channel.point,
         "device_channel": getattr(channel, "device_channel", None),
         "mean": level.mean,
         "rms": level.rms,
         "peak": level.peak,
-        "rms_dbfs": _db(level.rms) if how.is_fs else None,
-        "peak_dbfs": _db(level.peak) if how.is_fs else None,
-        "clipped_total": clipped if how.is_fs else None,
+        "rms_dbfs": _db(level.rms, full_scale),
+        "peak_dbfs": _db(level.peak, full_scale),
+        "clipped_total": None if full_scale is None else clipped,
         "verdict": _verdict(level, clipped),
         "lines": [{"hz": round(line.hz, 3), "amplitude": line.amplitude} for line in level.lines],
     }
@@ -165,8 +174,8 @@ def _verdict(level: ChannelLevel, clipped: int) -> str:
     return f"clipped: {counted(clipped, 'sample')} at full scale, turn the gain down" if clipped else "alive"
 
 
-def _db(share: float) -> float | None:
-    return round(20.0 * math.log10(share), 2) if share > 0 else None
+def _db(value: float, full_scale: float | None) -> float | None:
+    return None if full_scale is None or not value > 0 else round(20.0 * math.log10(value / abs(full_scale)), 2)
 
 
 def _tap(tap: Tap, points: Sequence[str]) -> dict[str, Any]:
@@ -182,7 +191,7 @@ def _tap(tap: Tap, points: Sequence[str]) -> dict[str, Any]:
 def heard_text(document: Mapping[str, Any], heard: Heard) -> list[str]:
     """Return levels, lines and spectra for a person."""
     unit, frequencies, spectra = document["unit"], *heard.survey.spectra()
-    is_fs = any(channel["rms_dbfs"] is not None for channel in document["channels"])
+    is_fs = bool(heard.full_scales)
     head = f"{'CHANNEL':<12} {'MEAN':>10} {'RMS':>10} {'PEAK':>10}" + (f" {'RMS dBFS':>9} {'PEAK':>7}" if is_fs else "")
     out = [f"{document['seconds']:g} s at {document['sample_rate_hz']:g} Hz, in {unit}", "", f"{head}  VERDICT"]
     out += [_level_row(channel, is_fs=is_fs) for channel in document["channels"]]

@@ -29,6 +29,7 @@ from tests.support.places import REPOSITORY
 
 PROGRAM = Path(sys.executable).with_name("edge-agent")
 RATE_HZ = 400
+NAMED = "333D01 10123455234052100261104"
 DEADLINE_S = 120.0
 PAGE = REPOSITORY / "docs" / "CLI_OUTPUT.md"
 GATEWAY = """
@@ -108,7 +109,9 @@ def test_a_sound_input_is_listed_heard_and_written_as_toml_that_is_accepted(
     with sound_server(tmp_path, rate_hz=48_000, channels=2) as server, server.playing_ramp(60):
         for name in ("PULSE_SERVER", "PULSE_RUNTIME_PATH", "HOME"):
             monkeypatch.setenv(name, server.environment[name])
+        (tmp_path / ".asoundrc").write_text(f'pcm."{NAMED}" {{ type pulse }}\n')
         listed = probe.document("microphone")
+        measured = probe.document("accelerometer", "333D01", "--seconds", "1", "--channels", "1")
         heard = probe.document("microphone", "pulse", "--seconds", "1")
         absent = probe.document("microphone", "Digiducer")
         with pytest.raises(DeviceRejectedError, match="has 32 channels, 60 were asked for"):
@@ -121,6 +124,14 @@ def test_a_sound_input_is_listed_heard_and_written_as_toml_that_is_accepted(
     assert (source.type, source.device, source.sample_rate_hz) == ("microphone", "pulse", 16_000)
     assert len(source.channels) == 2
     assert {*leaves(listed), *leaves(heard)} <= explained("microphone")
+    assert {*leaves(measured)} <= explained("microphone") | explained("accelerometer")
+    assert (measured["model"], measured["calibrated"], measured["unit"]) == ("333D01", "2026-11-04", "g")
+    full_scale_g = 2**23 / 52_340 / 9.80665
+    assert measured["scales"][0]["origin"] == "device_name"
+    assert measured["channels"][0]["rms"] == pytest.approx(full_scale_g * 30_000 / 32_768 / np.sqrt(12), rel=0.1)
+    assert measured["channels"][0]["rms_dbfs"] == pytest.approx(heard["channels"][0]["rms_dbfs"], abs=1)
+    source = accepted(measured["toml"], tmp_path)
+    assert (source.device, source.scale_from) == (NAMED, "device_name")
     assert absent["error"].startswith("sound device 'Digiducer' is not there (inputs: ")
 
 
