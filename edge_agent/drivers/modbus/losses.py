@@ -39,7 +39,9 @@ def why_lost(link: Link, line: Line, asked: str, who: str, came: Misfit | None) 
     ended = f"{line.place} closed the connection"
     if isinstance(link.loss, ssl.SSLError):
         why = _ssl_words(link.loss)
-        hint = "it may want a client certificate, or not trust this one: see certificate_file and key_file"
+        hint = (
+            "it may want a client certificate, or not trust this one: see client_certificate_file and client_key_file"
+        )
         return ConnectionLost(f"{who}: {ended}: {asked}: {why}", hint=hint)
     before = "before an answer" if came is None else f"and {came.what}"
     return ConnectionLost(
@@ -78,9 +80,12 @@ def _why_no_connection(exc: Exception, line: Line, timeout_s: float) -> tuple[st
             why = f"its certificate is not accepted: {exc.verify_message}"
             return why, "ca_file must hold the CA that signed it, and server_name the name in it"
         case ssl.SSLError():
-            return f"TLS fails: {_ssl_words(exc)}", "is this its TLS port? See ca_file, certificate_file and key_file"
+            return f"TLS fails: {_ssl_words(exc)}", "is this its TLS port? See ca_file and client_certificate_file"
         case FileNotFoundError() | PermissionError():
-            return f"{exc.filename} cannot be read: {exc.strerror}", "check ca_file, certificate_file and key_file"
+            return (
+                f"{exc.filename} cannot be read: {exc.strerror}",
+                "check ca_file, client_certificate_file and client_key_file",
+            )
         case TimeoutError():
             return f"no answer within {timeout_s:g} s", _CONNECT_HINT
         case socket.gaierror():
@@ -94,4 +99,4 @@ def _why_no_connection(exc: Exception, line: Line, timeout_s: float) -> tuple[st
 
 
 def _ssl_words(exc: ssl.SSLError) -> str:
-    return (exc.reason or str(exc)).lower().replace("_", " ")
+    return (getattr(exc, "reason", None) or str(exc)).lower().replace("_", " ")

@@ -21,6 +21,7 @@ _HEADER: Final = struct.Struct(">HHHB")  # transaction, protocol, length from th
 _BEFORE_LENGTH: Final = 6
 _SLOW_HINT: Final = "a slow link needs a longer timeout_s, or a smaller max_registers"
 _LAST_TRANSACTION: Final = 65_535
+_NEWEST: Final = 100  # so many requests back an answer may be late
 
 
 class MbapFraming:
@@ -75,11 +76,20 @@ class MbapFraming:
         """Do nothing: the transaction id tells a late answer."""
 
     def unasked(self, buffer: bytearray) -> None:
-        """Do nothing: frames are passed over by their transaction id, and a part of one must stay in its place."""
+        """Throw away what cannot be the begin of an answer that is late or doubled, like filling bytes after one.
+
+        Whole answers are passed over by their transaction id later.
+        """
+        if len(buffer) < 4 or buffer[2:4] != b"\x00\x00" or not self._is_own(int.from_bytes(buffer[:2], "big")):
+            buffer.clear()
 
     def must_wait_until_s(self, unit: int) -> float | None:
         """Return None: the transaction id tells a late answer."""
         return None
+
+    def _is_own(self, transaction: int) -> bool:
+        """Return whether one of the newest requests had this id."""
+        return 0 <= (self._transaction - transaction) % _LAST_TRANSACTION < _NEWEST and transaction > 0
 
     @staticmethod
     def _check_unit(unit: int, request: ReadRequest) -> None:

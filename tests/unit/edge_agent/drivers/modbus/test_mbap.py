@@ -98,3 +98,23 @@ def test_unit_0_is_answered_by_whoever_is_there():
 def test_transaction_ids_come_round_without_0():
     framing = asked(65_535)
     assert framing.start(TEN)[:2] == b"\x00\x01"
+
+
+@pytest.mark.parametrize("filling", [b"\x00", b"\x00\x00", bytes(8), b"\r\n"])
+def test_bytes_after_an_answer_do_not_spoil_the_next_one(filling):
+    framing, buffer = asked(1), bytearray(mbap_frame(1, 3, ANSWER) + filling)
+    assert framing.take(buffer) == ANSWER
+    framing.unasked(buffer)
+    framing.start(TEN)
+    buffer += mbap_frame(2, 3, ANSWER)
+    assert framing.take(buffer) == ANSWER
+
+
+def test_the_begin_of_a_late_answer_stays_in_its_place():
+    framing = asked(1)
+    late = mbap_frame(1, 3, ANSWER)
+    buffer = bytearray(late[:9])
+    framing.unasked(buffer)
+    framing.start(TEN)
+    buffer += late[9:] + mbap_frame(2, 3, exception(3, 6))
+    assert framing.take(buffer) == exception(3, 6)
