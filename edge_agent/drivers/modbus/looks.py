@@ -129,19 +129,19 @@ class Looks:
             failure = await self._ask(question, taken, share)
             if failure is None:
                 search.take(question, Answered.CELLS)
-            elif failure.code is None:
-                search.take(question, Answered.NOTHING)
             else:
-                search.take(question, Answered.EXCEPTION)
-                self._set_apart(plan, question, failure, taken)
+                search.take(question, Answered.NOTHING if failure.code is None else Answered.EXCEPTION)
+                self._take_alone(plan, question, failure, taken)
             plan.renew()
         plan.end_search(search, self._unit.silence, self._clock.monotonic_s())
         self._unit.sizes.doubt([(block, None) for block in search.failed], plan.answered_tags())
 
-    def _set_apart(self, plan: BlockPlan, question: RegisterBlock, failure: Failure, taken: Taken) -> None:
-        """Put a tag aside that a search found to be answered with an exception."""
-        if len(question.tags) == 1:
-            self._states.take_failure(question, failure, taken)
+    def _take_alone(self, plan: BlockPlan, question: RegisterBlock, failure: Failure, taken: Taken) -> None:
+        """Take how a tag failed that was asked alone; the search keeps those that are silent."""
+        if len(question.tags) > 1:
+            return
+        self._states.take_failure(question, failure, taken)
+        if failure.code is not None:
             plan.put_aside(question, failure, self._clock.monotonic_s())
 
     async def _ask(self, block: RegisterBlock, taken: Taken, share: float) -> Failure | None:
@@ -174,10 +174,13 @@ class Looks:
         """Return the longest read that is accepted, up to the one in doubt; found by halving what is between."""
         block = doubt.block
         accepted, refused = self._unit.sizes.longest_answered(block.table), block.count
+        silent_before = self._unit.silent_total
         while not doubt.is_silent and not block.has_holes and refused - accepted > 1:
             middle = (accepted + refused) // 2
             if await self._is_accepted(RegisterBlock(block.table, block.address, middle, ())):
                 accepted = middle
+            elif self._unit.silent_total > silent_before:
+                break
             else:
                 refused = middle
         return accepted

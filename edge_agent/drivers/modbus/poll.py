@@ -105,6 +105,7 @@ class DevicePoll:
                 self._plan_again(tables)
             await self._looks.parts([plan for group in self.groups for plan in group.plans], taken)
         except TransientDriverError as lost:
+            self._take_unreachable()
             return Outcome(self.states.items(self._order, taken), lost)
         return Outcome(self.states.items(self._order, taken))
 

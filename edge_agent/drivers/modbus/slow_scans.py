@@ -21,6 +21,7 @@ class SlowScans:
         self._first_ns = 0
         self._longest_s = 0.0
         self._is_standing = False
+        self._n_requests = 0
 
     def take(self, pass_s: float, now_ns: int, n_requests: int) -> None:
         """Take how long a pass took that was answered throughout."""

@@ -138,7 +138,7 @@ async def test_a_silent_table_costs_its_tags_only_and_soon_no_time_any_more():
     assert not plant.losses
     assert {plant.state(f"m.input-{address}") for address in range(4)} == {TagState.SILENT}
     report = plant.poll.states.reports["m.input-0"]
-    assert (report.exception, report.detail) == (None, "no answer within 3 s (input 0 to 3, unit 1)")
+    assert (report.exception, report.detail) == (None, "no answer within 3 s (input 0, unit 1)")
     assert [(gap.subject, gap.cause) for gap in plant.gaps] == [
         (f"m.input-{address}", GapCause.DEVICE_LOST) for address in range(4)
     ]
