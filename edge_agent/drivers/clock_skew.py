@@ -22,7 +22,8 @@ class ClockSkew:
 
     def __init__(self, *, bound_s: float) -> None:
         self.is_ours_known = True
-        self.since_ns: int | None = None
+        self._since_ns: int | None = None
+        self._newest_ns = 0
         self._bound_s = bound_s
         self._of_values: deque[int] = deque(maxlen=_NEWEST)
         self._of_messages: deque[int] = deque(maxlen=_NEWEST)
@@ -33,6 +34,7 @@ class ClockSkew:
         if is_ours_known is not self.is_ours_known:
             self._begin_again(is_ours_known=is_ours_known)
         self._of_values.append(at_ns - received_ns)
+        self._newest_ns = received_ns
         if received_ns >= self._look_again_ns:
             self._look(received_ns)
 
@@ -41,6 +43,7 @@ class ClockSkew:
         if is_ours_known is not self.is_ours_known:
             self._begin_again(is_ours_known=is_ours_known)
         self._of_messages.append(sent_ns - received_ns)
+        self._newest_ns = received_ns
         if received_ns >= self._look_again_ns:
             self._look(received_ns)
 
@@ -48,6 +51,11 @@ class ClockSkew:
         """Return the device's clock minus this gateway's; None while nothing was heard."""
         newest = self._of_values if len(self._of_values) >= _ENOUGH else self._of_messages or self._of_values
         return round(median(newest) / 1e9, 3) if newest else None
+
+    def beyond_since_ns(self) -> int | None:
+        """Return since when the skew is beyond the bound; None while it is not."""
+        self._look(self._newest_ns)
+        return self._since_ns
 
     def _begin_again(self, *, is_ours_known: bool) -> None:
         """Forget what was measured against another clock of this gateway's."""
@@ -60,6 +68,6 @@ class ClockSkew:
         """Remember since when the skew is beyond the bound."""
         self._look_again_ns = at_ns + _LOOK_EVERY_NS
         if abs(self.seconds() or 0.0) <= self._bound_s:
-            self.since_ns = None
-        elif self.since_ns is None:
-            self.since_ns = at_ns
+            self._since_ns = None
+        elif self._since_ns is None:
+            self._since_ns = at_ns

@@ -117,9 +117,9 @@ class RowTimes:
 
     def problems(self) -> tuple[SourceProblem, ...]:
         """Return what is wrong with the device's times, for a person."""
-        skew_s = self.skew.seconds()
-        if self.skew.since_ns is not None and skew_s is not None:
-            return (self._skew_problem(skew_s, self.skew.since_ns),)
+        skew_s, since_ns = self.skew.seconds(), self.skew.beyond_since_ns()
+        if since_ns is not None and skew_s is not None:
+            return (self._skew_problem(skew_s, since_ns),)
         return (self._off_problem(),) if self._off else ()
 
     def _stamp(self, tag: str, arrival: Arrival, before: tuple[Arrival, Stamp] | None) -> Stamp:
