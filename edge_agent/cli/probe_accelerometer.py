@@ -29,6 +29,7 @@ from edge_agent.cli.probe_waveform import (
     points_of,
     source_toml,
     taps_text,
+    with_full_scale,
 )
 from edge_agent.drivers.accelerometer.probe import first_header
 from edge_agent.drivers.accelerometer.settings import AccelerometerSettings
@@ -78,6 +79,8 @@ def probe_accelerometer(asked: AccelerometerAsked) -> None:
             heard.append(listen(probed.how))
         settings = probed.how.settings
         channels = [channel.model_dump(include={"point", "device_channel"}) for channel in settings.channels]
+        if not probed.document.get("note"):
+            channels = with_full_scale(channels, heard[0])
         measured = heard_document(probed.how, heard[0])
         calibration = {"scales": heard[0].figures.get("scales", [])}
         return probed.document | measured | calibration | {"toml": source_toml(probed.source, channels)}

@@ -18,6 +18,7 @@ from edge_agent.cli.probe_waveform import (
     points_of,
     source_toml,
     taps_text,
+    with_full_scale,
 )
 from edge_agent.drivers.sound.devices import InputDevice, choose
 from edge_agent.drivers.sound.named_calibration import read_name
@@ -58,7 +59,7 @@ def probe_microphone(asked: SoundAsked) -> None:
             how = _listening(asked, device, rates)
             heard.append(listen(how))
         document |= {"device": device.name, **heard_document(how, heard[0])}
-        return document | {"toml": _toml(how.settings, configured_name(device, [each for each, _ in inputs]))}
+        return document | {"toml": _toml(how.settings, configured_name(device, [each for each, _ in inputs]), heard[0])}
 
     def show(document: dict[str, Any]) -> str:
         if not heard:
@@ -161,9 +162,10 @@ def _listening(asked: SoundAsked, device: InputDevice, rates: Sequence[int]) -> 
     )
 
 
-def _toml(settings: Any, device: str) -> str:
+def _toml(settings: Any, device: str, heard: Heard) -> str:
     source = {
         "type": settings.type, "name": settings.name, "asset": settings.asset, "device": device,
         "sample_rate_hz": settings.sample_rate_hz,
     }  # fmt: skip
-    return source_toml(source, [{"point": c.point, "device_channel": c.device_channel} for c in settings.channels])
+    channels = [{"point": c.point, "device_channel": c.device_channel} for c in settings.channels]
+    return source_toml(source, with_full_scale(channels, heard))

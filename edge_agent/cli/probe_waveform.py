@@ -223,6 +223,13 @@ def source_toml(source: Mapping[str, Any], channels: Sequence[Mapping[str, Any]]
     return site_lines(source, "channels", channels)
 
 
+def with_full_scale(channels: Sequence[dict[str, Any]], heard: Heard) -> list[dict[str, Any]]:
+    """Return the channels with the value at which each clips, where the device has one."""
+    if not heard.full_scales:
+        return list(channels)
+    return [channel | {"full_scale": abs(top)} for channel, top in zip(channels, heard.full_scales, strict=True)]
+
+
 def points_of(count: int) -> list[str]:
     """Return names for channels that nobody has named yet."""
     return [f"ch-{number}" for number in range(1, count + 1)]

@@ -41,19 +41,19 @@ def lasting_name(name: str) -> str:
 
 
 def choose(
-    devices: Sequence[InputDevice], wanted: str | int, *, where: str, had_number: str | None = None
+    devices: Sequence[InputDevice], wanted: str | int, *, where: str, known_name: str | None = None
 ) -> InputDevice:
-    """Return the device that is meant. `had_number`: the name of the device that was found by its number before.
+    """Return the device that is meant. `known_name`: what was found by that number before.
 
     Raises TransientDriverError when it is not there, DeviceRejectedError when several fit.
     """
-    if isinstance(wanted, int) and had_number is None:
+    if isinstance(wanted, int) and known_name is None:
         matches = [device for device in devices if device.number == wanted]
     else:
-        matches = _by_name(devices, had_number if isinstance(wanted, int) and had_number else str(wanted))
+        matches = _by_name(devices, known_name if isinstance(wanted, int) and known_name else str(wanted))
     if not matches:
         raise TransientDriverError(
-            f"{where} is not there (inputs: {_in_words(devices)}){_what_it_was(wanted, had_number)}",
+            f"{where} is not there (inputs: {_in_words(devices)}){_what_it_was(wanted, known_name)}",
             hint="plug it in, or correct it",
         )
     if len({device.name for device in matches}) > 1:
@@ -78,5 +78,5 @@ def _in_words(devices: Sequence[InputDevice]) -> str:
     return ", ".join(sorted({device.name for device in devices})) or "none"
 
 
-def _what_it_was(wanted: str | int, had_number: str | None) -> str:
-    return f"; number {wanted} was {had_number!r}" if isinstance(wanted, int) and had_number else ""
+def _what_it_was(wanted: str | int, known_name: str | None) -> str:
+    return f"; number {wanted} was {known_name!r}" if isinstance(wanted, int) and known_name else ""

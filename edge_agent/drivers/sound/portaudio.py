@@ -34,13 +34,13 @@ COMMON_RATES_HZ: Final = (
 class StreamRequest:
     """What is asked of PortAudio. `where` names source and device in messages; `device` None is the default.
 
-    `had_number`: the name of the device that was found by its number before. `callback` and `finished` are called in
-    PortAudio's thread.
+    `known_name`: the name of the device that was opened before, when it was not asked for by name. `callback` and
+    `finished` are called in PortAudio's thread.
     """
 
     where: str
     device: str | int | None
-    had_number: str | None
+    known_name: str | None
     sample_rate_hz: int
     channels: int
     block_samples: int
@@ -114,7 +114,9 @@ class PortAudio:
     def _meant(self, sd: Any, request: StreamRequest) -> InputDevice:
         inputs = _inputs(sd)
         if request.device is not None:
-            return choose(inputs, request.device, where=request.where, had_number=request.had_number)
+            return choose(inputs, request.device, where=request.where, known_name=request.known_name)
+        if request.known_name is not None:  # another one may be the default now
+            return choose(inputs, request.known_name, where=f"{request.where}, {request.known_name!r} before,")
         default = sd.default.device[0]
         found = [device for device in inputs if device.number == default] or inputs[:1]
         if not found:

@@ -12,7 +12,8 @@ from edge_agent.settings.sources import BLOCK_MEANING, ChannelSettings, Waveform
 DeviceNumber = Annotated[int, Field(strict=True, ge=0)]
 DEVICE_MEANING = (
     "The device's name or a part of it. A number is taken as well: it is asked once, then the device is known by its"
-    " name. None is the default."
+    " name. None is the default of the moment when"
+    " the agent starts, and stays that device."
 )
 
 

@@ -4,7 +4,7 @@ Constraints
 - The call-back copies, counts and wakes; it never waits. What finds the queue full is counted, and the next
   block says so.
 - Lost samples are often not flagged: see `sample_clock`. What a flag does announce is counted by the clock.
-- A device that was found by its number is looked for by its name afterwards: see `devices`.
+- A device that was the default, or was found by its number, is looked for by its name afterwards: see `devices`.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class SoundCard:
         self._rows = [(channel.device_channel or n + 1) - 1 for n, channel in enumerate(calibration.channels)]
         self._portaudio = portaudio
         self._opened: OpenStream | None = None
-        self._had_number: str | None = None
+        self._known_name: str | None = None
         self._device_name: str | None = None
         self._queue: SampleQueue | None = None
         self._calibration: Calibration | None = None
@@ -142,7 +142,7 @@ class SoundCard:
         self._calibration = self._rule.of_device(device.name, where=self._where)
         self._blocks.calibrate(self._calibration.factors)
         self._device_name = device.name
-        self._had_number = device.lasting_name if isinstance(self._device, int) else None
+        self._known_name = None if isinstance(self._device, str) else device.lasting_name
         self._queue = queue
 
     async def stream(self) -> AsyncIterator[SampleBlock]:
@@ -244,7 +244,7 @@ class SoundCard:
         return StreamRequest(
             where=self._where,
             device=self._device,
-            had_number=self._had_number,
+            known_name=self._known_name,
             sample_rate_hz=self._rate_hz,
             channels=max(self._rows) + 1,
             block_samples=self._block_samples,

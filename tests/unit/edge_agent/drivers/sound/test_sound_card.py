@@ -153,6 +153,22 @@ async def test_a_device_that_was_asked_for_by_number_is_found_by_its_name_under_
         await sound_card.open()
 
 
+async def test_another_device_that_has_become_the_default_is_not_taken_for_the_one_before() -> None:
+    sound = HandPlayedSound(["Mic A: USB (hw:1,0)", "Built-in"])
+    sound_card = card(sound, FakeClock(), device=None)
+    await sound_card.open()
+    await sound_card.close()
+    sound.names = ["Built-in"]
+    with pytest.raises(
+        TransientDriverError, match=r"'\(default\)', 'Mic A: USB' before, is not there \(inputs: Built-in\)"
+    ):
+        await sound_card.open()
+    sound.names = ["Built-in", "Mic A: USB (hw:3,0)"]
+    await sound_card.open()
+    await sound_card.close()
+    assert sound.newest.asked["device"] == 1
+
+
 async def test_a_name_with_the_cards_number_fits_the_same_device_under_another_one() -> None:
     sound = HandPlayedSound(["Built-in", "Mic A: USB (hw:2,0)"])
     sound_card = card(sound, FakeClock(), device="Mic A: USB (hw:1,0)")
