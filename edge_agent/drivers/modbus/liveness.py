@@ -36,14 +36,14 @@ class Liveness:
         """Return what to ask when `silent` was not answered; `requests` are all that are made of the device."""
         if self._answered is not None:
             return self._answered
-        turn = self.attempt // 2
         others = [block for block in requests if block is not silent]
         others = [block for block in others if block.table != silent.table] or others
+        turn = self.attempt // 2 if others else self.attempt
         if others and not self.attempt % 2:
             return others[turn % len(others)]
-        if len(silent.tags) == 1:
+        if len(silent.tags) < 2:
             return silent
-        return block_of([silent.tags[_spread(turn // len(requests), len(silent.tags))]])
+        return block_of([silent.tags[_spread(turn // max(1, len(requests)), len(silent.tags))]])
 
 
 def _spread(turn: int, n: int) -> int:

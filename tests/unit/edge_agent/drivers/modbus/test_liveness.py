@@ -46,3 +46,9 @@ def test_in_the_end_every_request_comes_first_and_every_tag_is_asked_alone() -> 
         liveness.lost()
     assert len(first) == len(blocks)
     assert len(alone) == 5 + 7 + 3
+
+
+def test_there_is_a_question_also_when_no_request_is_left_or_it_has_no_tags() -> None:
+    several, lengths = block("holding", 0, 4), RegisterBlock("holding", 0, 60, ())
+    assert Liveness().question_after(several, []).tags == several.tags[:1]
+    assert Liveness().question_after(lengths, [lengths]) is lengths

@@ -363,3 +363,27 @@ async def test_a_device_that_is_mended_is_read_whole_again(plant: Site, n_passes
     assert [(plan.whole.table, plan.whole.address, plan.whole.count) for plan in group.plans] == planned
     assert plant.fresh.keys() == names
     assert not plant.poll.states.reports
+
+
+async def test_a_device_that_is_silent_for_the_first_registers_is_found_at_the_second_attempt():
+    plant = site(uint16s(range(40)))
+    plant.device.set("holding", range(10), "silent")
+    await plant.passes(30)
+    assert len(plant.losses) == 1
+    assert plant.fresh.keys() == {f"m.holding-{address}" for address in range(10, 40)}
+
+
+async def test_a_device_that_answered_for_one_tag_only_and_is_off_is_lost_without_a_fault():
+    plant = site(uint16s(range(4)) + uint16s([0], "input"))
+    plant.device.set("holding", range(4), "silent")
+    plant.device.set("input", range(1), 2)
+    await plant.passes(40)
+    assert not plant.losses
+    assert plant.state("m.input-0") is TagState.REFUSED
+    plant.device.is_off = True
+    await plant.passes(400)
+    assert plant.losses
+    plant.device.is_off = False
+    plant.device.behaviours.clear()
+    await plant.passes(400)
+    assert len(plant.fresh) == 5
