@@ -17,6 +17,8 @@ from edge_agent.core.windows import WindowBatch
 
 KEPT_NS: Final = 130_000_000_000
 """A window is at most a minute long, and waits for a second to be judged."""
+SET_BACK_NS: Final = 1_000_000_000
+"""Times that go back by more are those of a clock that was set: what was known of them before is not theirs."""
 
 
 class Use(IntEnum):
@@ -47,6 +49,8 @@ class UseTimeline:
         stretches = self._stretches[channel]
         while stretches and stretches[0][1] < end_ns - KEPT_NS:
             stretches.popleft()
+        while stretches and stretches[-1][1] > start_ns + SET_BACK_NS:
+            stretches.pop()
         if use is Use.SCORED:
             return
         if stretches and stretches[-1][2] is use and stretches[-1][1] == start_ns:

@@ -33,3 +33,10 @@ def test_a_healthy_source_keeps_nothing_and_old_faults_are_forgotten() -> None:
     assert timeline.of(windows(9.0)) is None
     timeline.add(0, 3 * SECOND_NS + KEPT_NS, 4 * SECOND_NS + KEPT_NS, Use.SCORED)
     assert timeline.of(windows(2.0)) is None
+
+
+def test_a_clock_that_was_set_back_brings_no_old_fault_over_new_samples() -> None:
+    timeline = UseTimeline(1)
+    timeline.add(0, 10 * SECOND_NS, 11 * SECOND_NS, Use.NOTHING)
+    timeline.add(0, 9 * SECOND_NS, 10 * SECOND_NS, Use.SCORED)
+    assert timeline.of(windows(10.9)) is None
