@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from asyncua import Client, ua
 
-from edge_agent.drivers.opcua.browse import MAX_NODES, Browser
+from edge_agent.drivers.opcua.browse import MAX_DEPTH, MAX_NODES, Browser
 from edge_agent.drivers.opcua.node_address import (
     NodeAddress,
     UnknownNamespaceError,
@@ -50,9 +50,12 @@ async def _found(browser: Browser, node: OpcUaNodeSettings, namespaces: Sequence
         nodes = await browser.find(parse_browse_path(node.browse_path or ""))
     except UnknownNamespaceError as exc:
         raise _NotFoundError(str(exc)) from exc
+    except ua.UaStatusCodeError as exc:
+        raise _NotFoundError(f"the server does not let itself be browsed ({exc}); give its node_id") from exc
     variables = [each for each in nodes if each.is_variable]
     if browser.is_cut:
-        raise _NotFoundError(f"the server has more than {MAX_NODES} nodes below this; write more of the path")
+        bounds = f"{MAX_NODES} nodes or {MAX_DEPTH} levels"
+        raise _NotFoundError(f"there are more than {bounds} to look at; write more of the path, or give the node_id")
     if not variables:
         kind = "the path leads to no variable, but to an object" if nodes else "no node matches the path"
         raise _NotFoundError(kind)

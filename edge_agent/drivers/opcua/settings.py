@@ -88,9 +88,18 @@ class OpcUaSettings(OpcUaConnectionSettings):
         description="Whose clock rows have; auto: the value's source, if it can be right, else the server, else ours.",
     )
     time_bound_s: float = Field(
-        TIME_BOUND_S, gt=0, le=86_400, description="A time further from the receipt than this is not believed."
+        TIME_BOUND_S,
+        gt=0,
+        le=86_400,
+        description="A time further from the receipt than this, and an interval, is not believed.",
     )
     nodes: tuple[OpcUaNodeSettings, ...] = Field(min_length=1, description="What is read.")
+
+    @property
+    def interval_s(self) -> float:
+        """Return how late a value may come that changed just now."""
+        interval_ms = self.polling_interval_ms if self.mode == "polling" else self.publishing_interval_ms
+        return interval_ms / 1_000
 
     @property
     def all_tags(self) -> tuple[TagSettings, ...]:

@@ -30,8 +30,8 @@ class Values:
         self.times = RowTimes(
             choice=settings.time,
             choices={node.name: node.time for node in settings.nodes if node.time is not None},
-            bound_s=settings.time_bound_s,
-            late_s=settings.publishing_interval_ms / 1_000,
+            bound_s=settings.time_bound_s + settings.interval_s,
+            late_s=settings.interval_s,
         )
         self.words: dict[int, Words] = {}
         self._nodes = settings.nodes
