@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tests.fuzz import answers, files, opcua, recordings, status, wires
+from tests.fuzz import answers, files, opcua, opcua_certificates, recordings, status, wires
 
 DOORS = {
     door.name: door
-    for door in (*answers.DOORS, *files.DOORS, *status.DOORS, *wires.DOORS, *opcua.DOORS, *recordings.DOORS)
+    for module in (answers, files, status, wires, opcua, opcua_certificates, recordings)
+    for door in module.DOORS
 }

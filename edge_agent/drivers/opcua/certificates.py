@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -121,7 +122,7 @@ class Certificate:
     def _alternative_names(self) -> x509.SubjectAlternativeName | None:
         try:
             return self.parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
             return None
 
 
@@ -138,15 +139,15 @@ def read_certificate(content: bytes) -> Certificate:
     """Return the first certificate in PEM or DER. Raise CertificateError."""
     with _as_certificate_error():
         if is_pem(content):
-            return Certificate(x509.load_pem_x509_certificate(content))
-        return Certificate(x509.load_der_x509_certificate(_first_of(content)))
+            return _whole(x509.load_pem_x509_certificate(content))
+        return _whole(x509.load_der_x509_certificate(_first_of(content)))
 
 
 def read_certificates(content: bytes) -> tuple[Certificate, ...]:
     """Return every certificate: PEM one after the other, or DER as a server sends its chain. Raise CertificateError."""
     if is_pem(content):
         with _as_certificate_error():
-            return tuple(Certificate(one) for one in x509.load_pem_x509_certificates(content))
+            return tuple(_whole(one) for one in x509.load_pem_x509_certificates(content))
     found = []
     while content:
         first = _first_of(content)
@@ -260,6 +261,15 @@ def _self_signed(key: rsa.RSAPrivateKey, host: str, now: datetime, days: int) ->
     )
 
 
+def _whole(parsed: x509.Certificate) -> Certificate:
+    """Return the certificate once every part of it could be read: the library reads them when they are asked for."""
+    certificate = Certificate(parsed)
+    parts = (certificate.subject, certificate.issuer, certificate.not_before, certificate.not_after, certificate.key)
+    if not all((*parts, certificate.fingerprint, certificate.der)):
+        raise CertificateError("a part of it is missing")
+    return certificate
+
+
 def _first_of(chain: bytes) -> bytes:
     """Return the bytes of the first certificate of a chain: a tag, its length in one to five bytes, that many bytes."""
     head = chain[:6]
@@ -276,5 +286,5 @@ def _as_certificate_error() -> Iterator[None]:
     """Let only CertificateError out of this block, whatever the library says of bytes that are no certificate."""
     try:
         yield
-    except (ValueError, TypeError, x509.UnsupportedGeneralNameType) as exc:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as exc:
         raise CertificateError(str(exc) or type(exc).__name__) from exc

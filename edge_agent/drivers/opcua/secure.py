@@ -36,6 +36,7 @@ MODES: Final = {
     "sign": ua.MessageSecurityMode.Sign,
     "sign_and_encrypt": ua.MessageSecurityMode.SignAndEncrypt,
 }
+TOKEN_GRACE: Final = 1.25
 _NONE: Final = security_policies.SecurityPolicyNone.URI
 _STRONG: Final = frozenset(policy.URI for name, policy in POLICIES.items() if name != "none")
 _WEAK: Final = frozenset(
@@ -100,7 +101,18 @@ def _secure(client: Client, settings: OpcUaConnectionSettings, own: KeyPair, ser
     client.security_policy = policy(
         server.parsed, own.certificate.parsed, own.private_key, MODES[settings.security_mode]
     )
+    _keep_keys_longer(client.security_policy)
     client.uaclient.set_security(client.security_policy)
+
+
+def _keep_keys_longer(policy: Any) -> None:
+    """Take messages secured by an expired token for another quarter of its life, as the standard asks for.
+
+    A server answers a waiting Publish under the token it came with. The library keeps the token so long, and not its
+    key: it ended the connection at such an answer (OPC 10000-4, 5.5.2.1).
+    """
+    make = policy.make_remote_symmetric_key
+    policy.make_remote_symmetric_key = lambda secret, seed, lifetime: make(secret, seed, lifetime * TOKEN_GRACE)
 
 
 def _sign_in_as(client: Client, settings: OpcUaConnectionSettings, identity: Identity) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from cloud_sync.host.private_files import make_private_folder
@@ -34,6 +34,10 @@ DEFAULT_PORT: Final = 4_840
 EXPIRES_SOON: Final = timedelta(days=30)
 _SERVERS: Final = "servers"
 _OTHER_HOST: Final = "# other host: accepted"
+_NO_SIGNATURE: Final = (
+    x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, InvalidSignature,
+    UnsupportedAlgorithm, ValueError, TypeError,
+)  # fmt: skip
 _MOST_ISSUERS: Final = 8  # of a chain; a plant's has one or two
 
 
@@ -273,7 +277,7 @@ def _has_signed(issuer: Certificate, certificate: Certificate, below: int, now: 
         constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
         usage = next((one.value for one in extensions if isinstance(one.value, x509.KeyUsage)), None)
         certificate.parsed.verify_directly_issued_by(issuer.parsed)
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, InvalidSignature, ValueError, TypeError):
+    except _NO_SIGNATURE:
         return False
     may_sign = constraints.ca and (usage is None or usage.key_cert_sign)
     is_short_enough = constraints.path_length is None or below <= constraints.path_length

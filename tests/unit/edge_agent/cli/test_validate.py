@@ -114,3 +114,16 @@ def test_public_authorities_without_a_certificate_are_a_warning(
     assert validate_file(path, as_json=True) == 0
     (warning,) = json.loads(capsys.readouterr().out)["warnings"]
     assert "in which there is no certificate" in warning
+
+
+def test_a_password_over_an_unencrypted_connection_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = 'type = "opcua"\nname = "pump"\nendpoint = "opc.tcp://192.0.2.1:4840"\nallow_plaintext = true\n'
+    node = '[[sources.nodes]]\nname = "pump.flow"\nunit = ""\nnode_id = "i=2258"\n'
+    for user, warned in (("", False), ('username = "op"\npassword_file = "password"\n', True)):
+        path = tmp_path / "edge.toml"
+        path.write_text(f"{HEAD}\n[[sources]]\n{source}{user}{node}", encoding="utf-8")
+        assert validate_file(path, as_json=True) == 0
+        warnings = json.loads(capsys.readouterr().out)["warnings"]
+        assert any("pump: the password of op goes over an unencrypted connection" in one for one in warnings) is warned
