@@ -131,3 +131,35 @@ def opcua_command(
     }  # fmt: skip
     request = Request(endpoint, given, config, trust_dir, is_trusting=trust, glob=browse, depth=depth, most=limit)
     probe_opcua(request, as_json=as_json)
+
+
+@probe_app.command("modbus")
+def modbus_command(
+    device: Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="The device, or a serial port: /dev/ttyUSB0.")],
+    unit: Annotated[int, typer.Option("--unit", min=0, max=255, help="Its unit id.")] = 1,
+    table: Annotated[str | None, typer.Option("--table", help="holding, input, coil or discrete.")] = None,
+    address: Annotated[str | None, typer.Option("--address", help="From 0, hex (0x1F), or as manuals: 40001.")] = None,
+    count: Annotated[int, typer.Option("--count", min=1, max=100, help="Registers from there.")] = 8,
+    reads: Annotated[int, typer.Option("--reads", min=1, max=100, help="How often, to see it move.")] = 3,
+    interval: Annotated[float, typer.Option("--interval", min=0, max=60, help="Seconds between two reads.")] = 0.5,
+    scan: Annotated[bool, typer.Option("--scan", help="Find what can be read, and which units answer.")] = False,
+    units: Annotated[str, typer.Option("--units", help="--scan: units to ask, like 1-10; empty for none.")] = "",
+    up_to: Annotated[int, typer.Option("--up-to", min=1, max=65_536, help="--scan: addresses below this.")] = 1_000,
+    max_requests: Annotated[int, typer.Option("--max-requests", min=1, help="--scan: no more than these.")] = 2_000,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.05, max=60, help="Seconds to wait for an answer.")] = 2.0,
+    transport: Annotated[str | None, typer.Option("--transport", help="tcp, rtu, rtu_over_tcp or tls.")] = None,
+    baud_rate: Annotated[int | None, typer.Option("--baud-rate", help="Of a serial port.")] = None,
+    parity: Annotated[str | None, typer.Option("--parity", help="Of a serial port: none, even or odd.")] = None,
+    stop_bits: Annotated[int | None, typer.Option("--stop-bits", help="Of a serial port: 1 or 2.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read a place of a device in every type, byte order and address base, and mark the likeliest."""
+    from edge_agent.cli.probe_modbus import ModbusQuestion, probe_modbus
+
+    connection = {
+        "timeout_s": timeout, "transport": transport, "baud_rate": baud_rate, "parity": parity, "stop_bits": stop_bits,
+    }  # fmt: skip
+    question = ModbusQuestion(
+        device, unit, table, address, count, reads, interval, scan, units, up_to, max_requests, connection
+    )
+    probe_modbus(question, as_json=as_json)

@@ -35,11 +35,14 @@ def answer(probe: Callable[[], dict[str, Any]], show: Callable[[dict[str, Any]],
 
 def site_lines(source: Mapping[str, Any], list_name: str, entries: Sequence[Mapping[str, Any]]) -> str:
     """Return a `[[sources]]` table with its list (`tags`, `nodes`, `poll_groups.tags`) as TOML for a site's file."""
-    lines = ["[[sources]]", *(f"{name} = {_value(value)}" for name, value in source.items() if value is not None)]
-    for entry in entries:
-        given = ((name, value) for name, value in entry.items() if value is not None)
-        lines += ["", f"[[sources.{list_name}]]", *(f"{name} = {_value(value)}" for name, value in given)]
-    return "\n".join(lines)
+    return "\n\n".join(
+        [table_lines("[[sources]]", source), *(table_lines(f"[[sources.{list_name}]]", entry) for entry in entries)]
+    )
+
+
+def table_lines(header: str, fields: Mapping[str, Any]) -> str:
+    """Return one table as TOML under its header; what is None is left out."""
+    return "\n".join([header, *(f"{name} = {_value(value)}" for name, value in fields.items() if value is not None)])
 
 
 def checked(kind: type[Model], document: Mapping[str, Any]) -> Model:

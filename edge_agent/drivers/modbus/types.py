@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 DataType = Literal[
     "uint8", "int8", "uint16", "int16", "uint24", "int24", "uint32", "int32", "uint48", "int48", "uint64", "int64",
@@ -14,7 +14,7 @@ Table = Literal["holding", "input", "coil", "discrete"]
 Kind = Literal["unsigned", "signed", "float", "bcd", "bit", "text"]
 
 BIT_TABLES: Final[frozenset[Table]] = frozenset({"coil", "discrete"})
-ORDERS: Final[tuple[Order, ...]] = get_args(Order)
+ORDERS: Final[tuple[Order, ...]] = ("ABCD", "CDAB", "BADC", "DCBA")
 INTEGER_KINDS: Final[frozenset[Kind]] = frozenset({"unsigned", "signed", "bcd", "bit"})
 
 
