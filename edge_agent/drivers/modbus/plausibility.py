@@ -1,8 +1,9 @@
-"""How likely it is that registers were meant as one type and order: points for and against, with their reasons. Pure.
+"""How likely it is that registers were meant as one type: what it costs, in bits, to write them down as that. Pure.
 
-Nothing here proves a type: 16,812 and 21.5 can be the same two registers. What speaks for a reading is a usual size,
-few digits, small steps between reads, and neighbours that look alike; what speaks against it is the opposite. Zero
-says nothing, since it is zero in every type.
+A register that means nothing costs its 16 bits. A value of the type that was meant costs fewer: it has a usual size,
+few digits, and moves in small steps. So the reading under which all registers that were read cost least is the
+likeliest, with what is usual in plants counted in (`habit`). It proves nothing: 16,812 and 21.5 can be the same two
+registers.
 """
 
 from __future__ import annotations
@@ -11,131 +12,151 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
-from edge_agent.drivers.modbus.types import FLOAT_FORMATS, Shape
+from edge_agent.drivers.modbus.types import FLOAT_FORMATS, DataType, Order, Shape
 
-PLAUSIBLE: Final = 2.0
-_NOTHING: Final = -10.0
+NOISE: Final = 16.0
+"""Bits of a register that means nothing."""
 
-_RARE: Final = {8: -1.5, 24: -1.5, 48: -1.5}
-"""Integers of these sizes are seldom."""
+PLAUSIBLE_BITS: Final = 0.5
+_POSSIBLE_BITS: Final = -4.0
+_JUMP: Final = 8.0
+_STRIKING_BITS: Final = 12.0
+_ZERO: Final = 1.7  # of a register that is 0: three in ten are
+_BELOW_ZERO: Final = 3.3
+_TOO_WIDE: Final = 3.0
+_DIGIT: Final = math.log2(10)
+_USUAL_INTEGER: Final = {8: 200, 16: 10_000, 24: 10**6, 32: 10**9, 48: 10**12, 64: 10**14}
+_MANTISSA: Final = {16: 10, 32: 23, 64: 52}
+_LEAST_NORMAL: Final = {16: 2.0**-14, 32: 2.0**-126, 64: 2.0**-1022}
+_LARGEST: Final = {16: 65_504.0, 32: 3.4028234663852886e38, 64: math.inf}
 
-_SMALL_STEP: Final = 0.05
-_LARGE_STEP: Final = 0.5
+_TYPES: Final[dict[DataType, float]] = {
+    "uint16": 1.0, "int16": 2.0, "uint32": 2.0, "int32": 2.5, "float32": 2.0, "uint64": 8.0, "int64": 9.0,
+    "float64": 3.5, "uint24": 30.0, "int24": 30.0, "uint48": 14.0, "int48": 15.0, "uint8": 60.0, "int8": 60.0,
+    "float16": 30.0, "bcd16": 10.0, "bcd32": 10.0, "string": 8.0,
+}  # fmt: skip
+_ORDERS: Final[dict[Order, float]] = {"ABCD": 1.0, "CDAB": 1.3, "DCBA": 4.5, "BADC": 6.0}
+_ONE_BEFORE: Final = 8.0
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`points` to compare by; `verdict` is plausible, possible, implausible or no value; `why` in words."""
+    """`bits` to compare by, less is likelier; `verdict` is plausible, possible, implausible or no value; `why`.
 
-    points: float
+    `is_striking`: its own registers say so, whatever stands around them.
+    """
+
+    bits: float
     verdict: str
     why: str
+    is_striking: bool = False
 
 
-def judge(
-    values: Sequence[float | None], neighbours: Sequence[float | None], shape: Shape, *, is_as_given: bool
-) -> Judgement:
-    """Return how likely numbers are that were read in succession, as one type at one address.
-
-    `values` are None where the registers hold no number of the type; `neighbours` are the newest of the next places.
-    """
-    numbers = [value for value in values if value is not None and math.isfinite(value)]
-    if not numbers or len(numbers) < len(values):
-        return Judgement(_NOTHING, "no value", "not a finite number" if shape.kind == "float" else "no number")
-    newest = numbers[-1]
-    parts = [_size(newest, shape), _digits(newest, shape), _rarity(shape), _steps(numbers)]
-    parts += [_neighbours(neighbours, shape)] if newest else []
-    points = sum(part[0] for part in parts) + (0.5 if is_as_given and newest else 0.0)
-    why = ", ".join(part[1] for part in parts if part[1])
-    verdict = "plausible" if points >= PLAUSIBLE else "possible" if points >= 0 else "implausible"
-    return Judgement(points, verdict, why)
+NO_VALUE: Final = Judgement(math.inf, "no value", "")
 
 
-def judge_text(text: str, *, is_as_given: bool) -> Judgement:
-    """Return how likely characters are to be meant as text."""
-    letters = sum(character.isalnum() and character.isascii() for character in text)
-    if len(text) < 3 or letters < 0.6 * len(text) or "\\x" in text:
-        return Judgement(_NOTHING, "no value", "no text")
-    points = min(len(text), 12) / 2 + (0.5 if is_as_given else 0.0)
-    return Judgement(points, "plausible" if points >= PLAUSIBLE else "possible", "letters and digits")
+def habit(data_type: DataType, order: Order, *, is_as_given: bool) -> float:
+    """Return how seldom this type, order and address base are in plants, in bits."""
+    return _TYPES.get(data_type, 10.0) + _ORDERS[order] + (0.0 if is_as_given else _ONE_BEFORE)
 
 
-def _size(value: float, shape: Shape) -> tuple[float, str]:
+def verdict(values: Sequence[float], shape: Shape) -> tuple[str, str]:
+    """Return the verdict on one place by itself, and why; `values` are of succeeding reads, all of them finite."""
+    saved = NOISE * shape.registers - cost(values[0], shape)
+    newest, why = values[-1], [_size_in_words(values[-1], shape)]
+    if newest == 0:
+        return "possible", "zero, which says nothing"
+    if shape.kind == "float" and significant_digits(newest, shape.bits) <= 4:
+        why.append("few digits")
+    span, largest = max(values) - min(values), max(abs(value) for value in values)
+    if span > 0.5 * largest:
+        saved -= _JUMP
+        why.append("it jumps")
+    elif span > 0:
+        why.append("it moves in small steps")
+    return (
+        "plausible" if saved >= PLAUSIBLE_BITS else "possible" if saved >= _POSSIBLE_BITS else "implausible",
+        ", ".join(why),
+    )
+
+
+def is_striking(value: float, shape: Shape) -> bool:
+    """Return whether so short a number hardly comes about by chance: a float of few digits."""
+    return shape.kind == "float" and value != 0 and NOISE * shape.registers - cost(value, shape) >= _STRIKING_BITS
+
+
+def cost_of_reads(values: Sequence[float], shape: Shape) -> float:
+    """Return the bits of succeeding reads of one place: the first value, and each step from there."""
+    steps = sum(_step(before, after, shape) for before, after in pairwise(values))
+    return cost(values[0], shape) + steps
+
+
+def cost_of_register(cells: Sequence[int]) -> float:
+    """Return the bits of succeeding reads of a register of which nothing is known."""
+    first = cells[0]
+    start = _ZERO if first == 0 else min(math.log2(first) + 3.5 if first <= 10_000 else 19.0, 19.0)
+    return start + sum(math.log2(abs(after - before) + 1) + 1 for before, after in pairwise(cells))
+
+
+def cost(value: float, shape: Shape) -> float:
+    """Return the bits of one value."""
     if value == 0:
-        return 0.0, "zero, which says nothing"
-    return _float_size(abs(value), shape) if shape.kind == "float" else _integer_size(value, shape)
-
-
-def _float_size(size: float, shape: Shape) -> tuple[float, str]:
-    if size < _least_normal(shape):
-        return -5.0, "a denormal number: too small to be measured"
-    if 1e-3 <= size <= 1e6:
-        return 3.0, "a usual size"
-    if 1e-6 <= size <= 1e9:
-        return 1.0, "an unusual size"
-    return -4.0, "too small to be measured" if size < 1 else "too large to be measured"
-
-
-def _integer_size(value: float, shape: Shape) -> tuple[float, str]:
-    bits, size = shape.bits, abs(value)
-    if value < 0 and size > 1 << (bits - 2):
-        return -2.0, "far below zero"
-    if bits <= 16:
-        if shape.kind == "unsigned" and bits == 16 and value >= 63_536:
-            return -0.5, "near its upper end, as a small number below zero would be"
-        return (1.5, "a usual size") if size <= 10_000 else (1.0, "a number of 16 bits")
-    if size < 1 << 16 and value > 0:
-        return 1.0, "it would fit into 16 bits"
-    if size <= 1e6:
-        return 1.5, "a usual size"
-    return (0.5, "a large number") if size <= 1e9 else (-3.0, "too large to be counted")
-
-
-def _digits(value: float, shape: Shape) -> tuple[float, str]:
-    if shape.kind != "float" or value == 0:
-        return 0.0, ""
-    digits = significant_digits(value, shape.bits)
-    if digits <= 4:
-        return 2.0, "few digits"
-    return (1.0, "") if digits <= 6 else (0.0, "")
-
-
-def _rarity(shape: Shape) -> tuple[float, str]:
+        return _ZERO * shape.registers
+    if shape.kind == "float":
+        return _cost_of_float(value, shape.bits)
     if shape.kind == "bcd":
-        return -1.5, ""
-    if shape.kind == "float" and shape.bits == 16:
-        return -2.5, ""
-    return _RARE.get(shape.bits, 0.0), ""
+        return _DIGIT * len(str(int(value))) + 2.5
+    return _cost_of_integer(value, shape)
 
 
-def _steps(numbers: Sequence[float]) -> tuple[float, str]:
-    span, largest = max(numbers) - min(numbers), max(abs(number) for number in numbers)
-    if span == 0 or largest == 0:
-        return 0.0, ""
-    if span <= _SMALL_STEP * largest:
-        return 1.5, "it moves in small steps"
-    return (-1.5, "it jumps") if span > _LARGE_STEP * largest else (0.0, "")
+def cost_of_text(text: str, registers: int) -> float:
+    """Return the bits of a text in so many registers: letters and digits are what texts are made of."""
+    if len(text) < 4:
+        return math.inf
+    letters = sum(character.isascii() and (character.isalnum() or character in " -_./") for character in text)
+    return 6.5 * letters + 16.0 * (len(text) - letters) + max(0, 2 * registers - len(text)) * 0.5
 
 
-def _neighbours(neighbours: Sequence[float | None], shape: Shape) -> tuple[float, str]:
-    judged = [_neighbour(value, shape) for value in neighbours if value != 0]
-    if not judged:
-        return 0.0, ""
-    if sum(judged) > 0:
-        return 1.0, "what follows looks alike"
-    return -1.0, "what follows does not look alike"
+def _cost_of_float(value: float, bits: int) -> float:
+    size, mantissa = abs(value), _MANTISSA[bits]
+    if size < _LEAST_NORMAL[bits]:
+        return bits + 20.0
+    exponent = 4.5 if 1e-3 <= size <= 1e6 else 11.0 if 1e-6 <= size <= 1e9 else 19.0
+    round_one = _DIGIT * significant_digits(value, bits) + exponent - 0.5
+    return min(exponent + mantissa + 1.0, round_one) + (_BELOW_ZERO if value < 0 else 0.15)
 
 
-def _neighbour(value: float | None, shape: Shape) -> int:
-    if value is None or not math.isfinite(value):
-        return -1
-    return 1 if _size(value, shape)[0] >= (1.5 if shape.bits <= 16 else 1.0) else -1
+def _cost_of_integer(value: float, shape: Shape) -> float:
+    size = abs(value)
+    sign = 0.0 if shape.kind == "unsigned" else _BELOW_ZERO if value < 0 else 0.7
+    beside = {8: 8.0, 24: 9.0}.get(shape.bits, 0.0)  # of the byte that is not the number's
+    if size > _USUAL_INTEGER[shape.bits]:
+        return shape.bits + 3.0 + sign + beside
+    is_too_wide = shape.bits > 16 and size < 1 << 16  # then it could stand in one register
+    return math.log2(size + 1) + math.log2(shape.bits) - 1.0 + sign + beside + (_TOO_WIDE if is_too_wide else 0.0)
 
 
-def _least_normal(shape: Shape) -> float:
-    return {16: 2.0**-14, 32: 2.0**-126, 64: 2.0**-1022}[shape.bits]
+def _step(before: float, after: float, shape: Shape) -> float:
+    if before == after:
+        return 0.5
+    if shape.kind != "float":
+        return math.log2(abs(after - before) + 1) + 2
+    ulp = max(abs(before), abs(after)) * 2.0 ** -_MANTISSA[shape.bits]
+    return math.log2(abs(after - before) / ulp + 1) + 2 if ulp else float(shape.bits)
+
+
+def _size_in_words(value: float, shape: Shape) -> str:
+    size = abs(value)
+    if shape.kind != "float":
+        return "a usual size" if size <= _USUAL_INTEGER[shape.bits] else "larger than usual"
+    if size < _LEAST_NORMAL[shape.bits]:
+        return "a denormal number: too small to be measured"
+    if 1e-3 <= size <= 1e6:
+        return "a usual size"
+    return "an unusual size" if 1e-6 <= size <= 1e9 else "too small or too large to be measured"
 
 
 def significant_digits(value: float, bits: int) -> int:
@@ -143,12 +164,7 @@ def significant_digits(value: float, bits: int) -> int:
     layout = FLOAT_FORMATS[bits]
     wanted = struct.pack(layout, value)
     for digits in range(1, 17):
-        if struct.pack(layout, _bounded(float(f"{value:.{digits - 1}e}"), bits)) == wanted:
-            return len(f"{value:.{digits - 1}e}".partition("e")[0].lstrip("-").replace(".", "").rstrip("0")) or 1
+        text = f"{value:.{digits - 1}e}"
+        if abs(float(text)) <= _LARGEST[bits] and struct.pack(layout, float(text)) == wanted:
+            return digits
     return 17
-
-
-def _bounded(value: float, bits: int) -> float:
-    """Return the value where rounding has not taken it past the largest float of so many bits; else 0."""
-    largest = {16: 65_504.0, 32: 3.4028234663852886e38, 64: math.inf}[bits]
-    return value if abs(value) <= largest else 0.0

@@ -5,7 +5,8 @@ Reads only, a few requests, through the product's own connection.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,16 +16,24 @@ from edge_agent.drivers.modbus.answers import ExceptionAnswer
 from edge_agent.drivers.modbus.codec import NotANumberError, TagDecoder
 from edge_agent.drivers.modbus.connection import Connection
 from edge_agent.drivers.modbus.plan import ADDRESS_SPACE, RegisterBlock
-from edge_agent.drivers.modbus.plausibility import PLAUSIBLE, Judgement, judge, judge_text
+from edge_agent.drivers.modbus.plausibility import (
+    NO_VALUE,
+    NOISE,
+    PLAUSIBLE_BITS,
+    Judgement,
+    cost_of_reads,
+    cost_of_register,
+    cost_of_text,
+    habit,
+    is_striking,
+    verdict,
+)
 from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
 from edge_agent.drivers.modbus.types import BIT_TABLES, ORDERS, SHAPES, DataType, Order, Table
 from edge_agent.errors import DeviceRejectedError
 
-NEIGHBOURS: Final = 3
-"""So many places after a number are looked at, where they were read."""
-
-_LENGTH: Final = 32  # of a text that may stand there, in characters
+_LENGTH: Final = 16  # registers of a text that may stand there, at most
 Cells = Mapping[int, int]
 
 
@@ -67,8 +76,11 @@ class Found:
         """Return the likeliest reading; None when none stands out from zeros and noise."""
         if self.place.table in BIT_TABLES:
             return next(iter(self.readings), None)
-        best = max(self.readings, key=lambda reading: reading.judgement.points, default=None)
-        return best if best is not None and best.judgement.points >= PLAUSIBLE else None
+        told = [reading for reading in self.readings if reading.value and reading.judgement.verdict == "plausible"]
+        as_given = [reading for reading in told if reading.address == self.place.address]
+        if any(reading.judgement.is_striking for reading in as_given):
+            told = as_given
+        return min(told, key=lambda reading: reading.judgement.bits, default=None)
 
 
 def connection_settings(given: Mapping[str, Any]) -> ModbusSettings:
@@ -95,23 +107,22 @@ async def _read(
     """Return what can be read, and in which spans: those that are refused are asked for cell by cell, once."""
     cells: dict[int, int] = {}
     readable: list[tuple[int, int]] = []
-    refusal: ExceptionAnswer | None = None
+    refusal = "there is no such address"
     todo = list(spans)
     while todo:
-        start, count = todo.pop(0)
-        count = min(count, ADDRESS_SPACE - start)
+        start, wanted = todo.pop(0)
+        count = min(wanted, ADDRESS_SPACE - start)
         try:
             got = await connection.read(RegisterBlock(place.table, start, count, ()))
         except ExceptionAnswer as exc:
-            refusal = exc
+            refusal = exc.status
             todo += [(start + offset, 1) for offset in range(count)] if count > 1 else []
             continue
         readable.append((start, count))
         cells |= {start + offset: cell for offset, cell in enumerate(got)}
     if not cells:
         raise DeviceRejectedError(
-            f"unit {place.unit} at {connection.place} refuses {place.table} {place.address}: "
-            f"{'no answer' if refusal is None else refusal.status}",
+            f"unit {place.unit} at {connection.place} refuses {place.table} {place.address}: {refusal}",
             hint="try another --table, the address of the manual minus 1, or --scan to see what can be read",
         )
     return cells, readable
@@ -119,49 +130,73 @@ async def _read(
 
 def readings_of(place: Place, reads: Sequence[Cells]) -> Iterator[Reading]:
     """Yield every way to read the place, of both address bases, as given first."""
+    whole = {at: [cells[at] for cells in reads] for at in sorted(reads[-1]) if all(at in cells for cells in reads)}
     for base in place.bases:
         if place.table in BIT_TABLES:
-            if base in reads[-1]:
-                yield Reading("bool", "ABCD", base, float(reads[-1][base]), Judgement(0.0, "possible", "a bit"))
+            if base in whole:
+                yield Reading("bool", "ABCD", base, float(whole[base][-1]), Judgement(0.0, "possible", "a bit"))
             continue
         for data_type, shape in SHAPES.items():
-            if shape.kind == "bit":
-                continue
-            if data_type == "string":
-                yield from _texts(place, base, reads)
-                continue
-            orders = ORDERS if shape.registers > 1 else ORDERS[:1]
-            for order in orders:
-                if (reading := _number(place, base, data_type, order, reads)) is not None:
-                    yield reading
+            if shape.kind == "text":
+                yield from _texts(place, base, whole)
+            elif shape.kind != "bit" and _has(whole, base, shape.registers):
+                for order in ORDERS if shape.registers > 1 else ORDERS[:1]:
+                    yield _number(place, base, data_type, order, whole)
 
 
-def _number(place: Place, base: int, data_type: DataType, order: Order, reads: Sequence[Cells]) -> Reading | None:
+def _number(place: Place, base: int, data_type: DataType, order: Order, whole: Mapping[int, Sequence[int]]) -> Reading:
     shape = SHAPES[data_type]
     decoder = TagDecoder(_tag(place, base, data_type, order))
-    values = [_value(decoder, cells, base, shape.registers) for cells in reads if _has(cells, base, shape.registers)]
-    if not values:
-        return None
-    newest = reads[-1]
-    starts = [base + step * shape.registers for step in range(1, NEIGHBOURS + 1)]
-    neighbours = [
-        _value(decoder, newest, start, shape.registers) for start in starts if _has(newest, start, shape.registers)
-    ]
-    judgement = judge(values, neighbours, shape, is_as_given=base == place.address)
-    return Reading(data_type, order, base, values[-1], judgement)
+    values = _values(decoder, whole, base, shape.registers)
+    if values is None:
+        return Reading(data_type, order, base, None, NO_VALUE)
+    bits = habit(data_type, order, is_as_given=base == place.address) + cost_of_reads(values, shape)
+    left = set(whole) - set(range(base, base + shape.registers))
+    for start in _alike(base, shape.registers, left):
+        # What stands beside it is of the same type, or of no known one, whatever costs less.
+        covered = range(start, start + shape.registers)
+        plain = sum(cost_of_register(whole[at]) for at in covered)
+        beside = _values(decoder, whole, start, shape.registers)
+        bits += plain if beside is None else min(plain, cost_of_reads(beside, shape) + 1.0)
+        left -= set(covered)
+    bits += sum(cost_of_register(whole[at]) for at in left)
+    return Reading(
+        data_type, order, base, values[-1], Judgement(bits, *verdict(values, shape), is_striking(values[0], shape))
+    )
 
 
-def _texts(place: Place, base: int, reads: Sequence[Cells]) -> Iterator[Reading]:
+def _alike(base: int, registers: int, left: Iterable[int]) -> Iterator[int]:
+    """Yield where the whole numbers of the same width before and behind a number begin."""
+    free = set(left)
+    if not free:
+        return
+    for start in (
+        *range(base - registers, min(free) - 1, -registers),
+        *range(base + registers, max(free) + 1, registers),
+    ):
+        if free.issuperset(range(start, start + registers)):
+            yield start
+
+
+def _texts(place: Place, base: int, whole: Mapping[int, Sequence[int]]) -> Iterator[Reading]:
     registers = 0
-    while registers < _LENGTH // 2 and _has(reads[-1], base + registers, 1):
+    while registers < _LENGTH and base + registers in whole:
         registers += 1
     orders: tuple[Order, ...] = ("ABCD", "BADC") if registers else ()
     for order in orders:
         tag = _tag(place, base, "string", order, length=2 * registers)
-        reading = TagDecoder(tag).read([reads[-1][base + offset] for offset in range(registers)], 0)
-        if isinstance(reading, TextReading):
-            judgement = judge_text(reading.text, is_as_given=base == place.address)
-            yield Reading("string", tag.order, base, reading.text, judgement)
+        reading = TagDecoder(tag).read([whole[base + offset][-1] for offset in range(registers)], 0)
+        text = reading.text if isinstance(reading, TextReading) else ""
+        used = -(-len(text) // 2)
+        own = cost_of_text(text, used)
+        if not math.isfinite(own):
+            yield Reading("string", order, base, text, NO_VALUE)
+            continue
+        left = set(whole) - set(range(base, base + used))
+        bits = habit("string", order, is_as_given=base == place.address) + own
+        bits += sum(cost_of_register(whole[at]) for at in left)
+        is_plausible = NOISE * used - own >= PLAUSIBLE_BITS
+        yield Reading("string", order, base, text, Judgement(bits, "plausible" if is_plausible else "implausible", ""))
 
 
 def _tag(
@@ -172,12 +207,15 @@ def _tag(
     )
 
 
-def _has(cells: Cells, start: int, count: int) -> bool:
-    return all(start + offset in cells for offset in range(count))
+def _has(whole: Mapping[int, Sequence[int]], start: int, count: int) -> bool:
+    return all(start + offset in whole for offset in range(count))
 
 
-def _value(decoder: TagDecoder, cells: Cells, start: int, count: int) -> float | None:
+def _values(decoder: TagDecoder, whole: Mapping[int, Sequence[int]], start: int, count: int) -> list[float] | None:
+    """Return the value of each read; None when one of them is no finite number."""
+    registers = [whole[start + offset] for offset in range(count)]
     try:
-        return decoder.raw([cells[start + offset] for offset in range(count)])
+        values = [decoder.raw(cells) for cells in zip(*registers, strict=True)]
     except NotANumberError:
         return None
+    return values if all(math.isfinite(value) for value in values) else None

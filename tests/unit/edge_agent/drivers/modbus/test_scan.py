@@ -1,0 +1,66 @@
+"""A scan finds what can be read, with a bound on what it asks, and says what it left."""
+
+from __future__ import annotations
+
+from edge_agent.core.clock import FakeClock, SystemClock
+from edge_agent.drivers.modbus.connection import Connection
+from edge_agent.drivers.modbus.probe import connection_settings
+from edge_agent.drivers.modbus.scan import SILENCES, Range, Scan, Scanner
+from tests.peers.scripted_modbus import Memory, Request, exception, scripted_device
+
+
+def connection(port: int, **more: object) -> Connection:
+    settings = connection_settings({"host": "127.0.0.1", "port": port, "timeout_s": 0.2, **more})
+    return Connection(settings, SystemClock())
+
+
+async def scanned(
+    script, *, tables=("holding",), up_to: int = 200, max_requests: int = 500
+) -> tuple[Scan, list[Request]]:
+    async with scripted_device(script) as device:
+        scanner = Scanner(FakeClock(), max_requests=max_requests)
+        one = connection(device.port)
+        await one.open()
+        await scanner.ranges(one, tables, up_to=up_to)
+        await one.close()
+        return scanner.found, device.requests
+
+
+async def test_ranges_are_found_to_the_register():
+    memory = Memory(dict.fromkeys([*range(10), *range(64, 150)], 1), dict.fromkeys(range(5), True))
+    found, requests = await scanned(memory, tables=("holding", "coil"))
+    assert found.ranges == [Range("holding", 0, 9), Range("holding", 64, 149), Range("coil", 0, 4)]
+    assert found.left == []
+    assert found.requests_total == len(requests)
+    assert {request.function for request in requests} == {1, 3}
+
+
+async def test_a_table_whose_function_is_refused_is_asked_once():
+    found, requests = await scanned(lambda request: exception(request.function, 1))
+    assert (found.ranges, len(requests)) == ([], 1)
+
+
+async def test_requests_are_bounded_and_what_is_left_is_said():
+    found, requests = await scanned(Memory({}), max_requests=7)
+    assert len(requests) == 7
+    assert found.left == ["holding from 16: 7 requests were made (--max-requests)"]
+
+
+async def test_silence_is_left_after_some_requests():
+    found, requests = await scanned(lambda request: None)
+    assert len(requests) == SILENCES
+    assert found.left == [f"holding from 192: {SILENCES} requests in a row were not answered"]
+
+
+async def test_units_that_answer_are_found_and_a_gateways_answer_for_others_is_none():
+    codes = iter((None, 2, 11, 10))
+
+    def script(request: Request) -> bytes | None:
+        code = next(codes)
+        return exception(request.function, code) if code else None
+
+    async with scripted_device(script) as device:
+        scanner = Scanner(FakeClock(), max_requests=500)
+        units = ((unit, connection(device.port, unit_id=unit)) for unit in (1, 2, 3, 4))
+        await scanner.units(units, "holding", 0)
+    assert scanner.found.units == [2]
