@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from edge_agent.drivers.sound.settings import DEVICE_MEANING, CalibratedSettings, DeviceNumber, SoundChannelSettings
+from edge_agent.drivers.sound.settings import DEVICE_MEANING, CalibratedSettings, Device, SoundChannelSettings
 from edge_agent.settings.sources import BLOCK_MEANING
 
 
@@ -34,7 +34,7 @@ class AccelerometerSettings(CalibratedSettings):
     )
     interface: Literal["sound_card", "tcp", "udp"] = Field(description="How the samples come in.")
     unit: Literal["g", "m/s2"] = Field("g", description="Unit of the samples after `scale`.")
-    device: DeviceNumber | str | None = Field(None, description=f"sound_card: {DEVICE_MEANING}")
+    device: Device | None = Field(None, description=f"sound_card: {DEVICE_MEANING}")
     scale_from: Literal["settings", "device_name"] = Field(
         "settings",
         description="sound_card: what makes full scale the unit, before `scale`. device_name: the sensitivity that"

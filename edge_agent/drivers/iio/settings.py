@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from edge_agent.drivers.sound.settings import DeviceNumber
+from edge_agent.drivers.sound.settings import Device
 from edge_agent.settings.sources import BLOCK_MEANING, ChannelSettings, WaveformSettings
+
+
+def _axis(name: str) -> str:
+    if re.fullmatch(r"accel\w*(\[\d+\])?", name, re.ASCII) is None:
+        raise ValueError("must be an axis of acceleration by the kernel's name, as accel_x")
+    return name
+
+
+Axis = Annotated[str, AfterValidator(_axis)]
 
 
 class IioChannelSettings(ChannelSettings):
     """One axis of an accelerometer."""
 
-    device_channel: str | None = Field(
+    device_channel: Axis | None = Field(
         None,
-        pattern=r"^accel\w*(\[\d+\])?$",
         description="The kernel's name of the axis, as accel_x; none: in the device's own order.",
     )
 
@@ -30,7 +39,7 @@ class IioSettings(WaveformSettings):
     channels: tuple[IioChannelSettings, ...] = Field(
         min_length=1, max_length=16, description="Axes; in the device's own order without device_channel."
     )
-    device: DeviceNumber | str | None = Field(
+    device: Device | None = Field(
         None, description='Name, label or folder: "adxl355", "iio:device0", 0. None: the only accelerometer there is.'
     )
     unit: Literal["g", "m/s2"] = Field("g", description="Unit of the samples after `scale`; the kernel's is m/s2.")

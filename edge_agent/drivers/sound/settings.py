@@ -5,15 +5,22 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from edge_agent.settings.sources import BLOCK_MEANING, ChannelSettings, WaveformSettings
 
-DeviceNumber = Annotated[int, Field(strict=True, ge=0)]
+
+def _name_or_number(value: object) -> object:
+    is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if is_number or (isinstance(value, str) and value.strip()):
+        return value
+    raise ValueError("must be a name in quotes, or a whole number from 0 on")
+
+
+Device = Annotated[int | str, BeforeValidator(_name_or_number)]
 DEVICE_MEANING = (
     "The device's name or a part of it. A number is taken as well: it is asked once, then the device is known by its"
-    " name. None is the default of the moment when"
-    " the agent starts, and stays that device."
+    " name. None is the default of the moment when the agent starts, and stays that device."
 )
 
 
@@ -68,7 +75,7 @@ class MicrophoneSettings(CalibratedSettings):
     channels: tuple[MicrophoneChannelSettings, ...] = Field(
         min_length=1, max_length=64, description="What is recorded; in the device's own order without device_channel."
     )
-    device: DeviceNumber | str | None = Field(None, description=DEVICE_MEANING)
+    device: Device | None = Field(None, description=DEVICE_MEANING)
     sample_rate_hz: int = Field(16_000, ge=1_000, le=384_000, description="Must be the rate the model was trained at.")
     block_s: float = Field(0.1, ge=0.005, le=5, description=BLOCK_MEANING)
     silent_after_s: float = Field(
