@@ -15,33 +15,32 @@ from edge_agent.drivers.opcua.certificates import Certificate, KeyPair, make_own
 from edge_agent.drivers.opcua.identity import OWN_FOLDER
 from edge_agent.drivers.opcua.probe import Offered
 from edge_agent.drivers.opcua.security_settings import TRUST_FOLDER
-from edge_agent.drivers.opcua.trust import TrustRules, confirm, give_to_owner, host_findings
+from edge_agent.drivers.opcua.trust import TrustRules, confirm, host_findings
 from edge_agent.errors import ConfigurationError, DriverError
 from edge_agent.settings.toml_file import absolute, find_settings_file, read_document
 
 DEFAULT_STATE: Final = Path("/var/lib/edge-agent")
+_STATE_VARIABLE: Final = "EDGE_GATEWAY__STATE_DIR"  # wins over the file, as in the agent
 _AS_WHOM: Final = "run it with sudo, or as the agent's user: sudo -u edge-agent edge-agent probe opcua ..."
 
 
 def trust_folder(config: Path | None, endpoint: str | None) -> Path:
     """Return the folder in which the agent of this site looks; of the default state folder when there is no site yet.
 
-    Raise ConfigurationError when a file is named and cannot be read.
+    Raise ConfigurationError when there is a file and it cannot be read.
     """
     try:
         file = find_settings_file(config)
-        document = read_document(file)
     except ConfigurationError:
-        if config is not None:
-            raise
         return DEFAULT_STATE / TRUST_FOLDER
+    document = read_document(file)
     sources = document.get("sources")
     for source in sources if isinstance(sources, list) else ():
         if isinstance(source, dict) and source.get("endpoint") == endpoint and source.get("trust_dir"):
             return Path(absolute(source, ("trust_dir",), file.parent)["trust_dir"])
     gateway = document.get("gateway")
     placed = absolute(gateway, ("state_dir",), file.parent) if isinstance(gateway, dict) else {}
-    return Path(placed.get("state_dir") or DEFAULT_STATE) / TRUST_FOLDER
+    return Path(os.environ.get(_STATE_VARIABLE) or placed.get("state_dir") or DEFAULT_STATE) / TRUST_FOLDER
 
 
 def confirm_server(offered: Offered, rules: TrustRules, *, fingerprint: str | None) -> Path:
@@ -68,10 +67,8 @@ def confirm_server(offered: Offered, rules: TrustRules, *, fingerprint: str | No
 
 def make_certificate(folder: Path) -> KeyPair:
     """Make a new certificate of this gateway, in place of the one that is there. Raise DriverError."""
-    anchor = _first_that_exists(folder)
     try:
         pair = make_own_pair(folder / OWN_FOLDER, now=datetime.now(UTC))
-        _give(folder, anchor)
     except OSError as exc:
         raise DriverError(f"no certificate can be made in {folder}: {exc.strerror}", hint=_AS_WHOM) from exc
     return pair
@@ -103,20 +100,8 @@ def _ask(certificate: Certificate, offered: Offered, host: list[str]) -> None:
 
 def _keep(certificate: Certificate, rules: TrustRules) -> Path:
     folder = rules.folder or DEFAULT_STATE / TRUST_FOLDER
-    anchor = _first_that_exists(folder)
     try:
         file = confirm(certificate, rules, by=os.environ.get("SUDO_USER") or getpass.getuser(), now=datetime.now(UTC))
-        _give(folder, anchor)
     except OSError as exc:
         raise DriverError(f"{folder} cannot be written: {exc.strerror}; nothing was stored", hint=_AS_WHOM) from exc
     return file
-
-
-def _first_that_exists(folder: Path) -> Path:
-    return next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
-
-
-def _give(folder: Path, anchor: Path) -> None:
-    """Give what root made below `anchor`, a folder that was there, to its owner: the agent reads it as its own user."""
-    made = next((path for path in (folder, *folder.parents) if path.parent == anchor), folder)
-    give_to_owner(made if made.exists() else folder, anchor)

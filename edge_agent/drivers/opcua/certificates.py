@@ -179,8 +179,7 @@ def make_own_pair(folder: Path, *, now: datetime, days: int = OWN_DAYS) -> KeyPa
 
     A pair that is there is replaced. Raise OSError.
     """
-    make_private_folder(folder.parent)
-    make_private_folder(folder)
+    make_own_folder(folder)
     key = rsa.generate_private_key(public_exponent=65_537, key_size=KEY_BITS)
     certificate = _self_signed(key, socket.gethostname() or "gateway", now, days)
     secret = key.private_bytes(
@@ -207,20 +206,38 @@ def own_pair(folder: Path, *, now: datetime) -> KeyPair:
 
 
 def write_private(file: Path, content: bytes) -> None:
-    """Write a file of the mode 0600 that is there whole or not at all, also after a power cut. Raise OSError."""
+    """Write a file of the mode 0600 that is there whole or not at all, also after a power cut. Raise OSError.
+
+    Made by root it belongs to whoever owns the folder: the agent reads it as its own user.
+    """
     new = file.with_name(f".{file.name}.new")
     with open_private(new, "wb") as out:
         out.write(content)
         out.flush()
         os.fsync(out.fileno())
+    _give_to_owner_of(new.parent, new)
     new.replace(file)
+
+
+def make_own_folder(folder: Path) -> None:
+    """Make the folder, and those above it that are missing, each 0700 and its owner's above it. Raise OSError."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        make_private_folder(path)
+        _give_to_owner_of(path.parent, path)
+
+
+def _give_to_owner_of(folder: Path, made: Path) -> None:
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def is_made_out_to(certificate: Certificate, host: str) -> bool:
     """Return whether the certificate names this host; on this machine every name of it is one."""
     wanted = {host.lower()}
     if _is_loopback(host):
-        wanted = {"localhost", "127.0.0.1", "::1", socket.gethostname().lower(), socket.getfqdn().lower()}
+        wanted = {"localhost", "127.0.0.1", "::1", socket.gethostname().lower()}
     return any(_names(name, one) for name in certificate.hosts for one in wanted)
 
 

@@ -7,7 +7,6 @@ them. A certificate is judged before anything secret leaves the box. Knows no OP
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,11 +18,11 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
-from cloud_sync.host.private_files import make_private_folder
 from edge_agent.drivers.opcua.certificates import (
     Certificate,
     CertificateError,
     is_made_out_to,
+    make_own_folder,
     read_certificate,
     read_certificates,
     write_private,
@@ -128,8 +127,7 @@ def confirm(certificate: Certificate, rules: TrustRules, *, by: str, now: dateti
     file = rules.record_file
     if file is None:
         raise ValueError("there is no folder to keep it in")
-    make_private_folder(file.parents[1])
-    make_private_folder(file.parent)
+    make_own_folder(file.parent)
     accepts = bool(host_findings(certificate, rules.endpoint))
     lines = [
         f"# the certificate of the OPC UA server at {rules.endpoint}",
@@ -149,15 +147,6 @@ def confirmed_by(certificate: Certificate, rules: TrustRules) -> str:
     record = _read_record(rules)
     is_same = record is not None and record.certificate.fingerprint == certificate.fingerprint
     return record.confirmed if record is not None and is_same else ""
-
-
-def give_to_owner(path: Path, folder: Path) -> None:
-    """Give `path`, and what lies below, to whoever owns `folder`, when root has made it. Raise OSError."""
-    if os.geteuid() != 0:
-        return
-    owner = folder.stat()
-    for each in (path, *path.rglob("*")) if path.is_dir() else (path,):
-        os.chown(each, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 @dataclass(frozen=True, slots=True)
