@@ -111,7 +111,7 @@ def test_a_setting_that_belongs_elsewhere_is_not_suggested_for_itself(site: Path
         ('interface = "tcp"', 'interface = "usb"', "sources.0.interface: input should be 'sound_card', 'tcp' or 'udp'"),
         ('unit = "K"', "unit = 5", "unit: input should be a valid string (it is 5)"),
         ('id = "gw-1"', 'id = "Gateway 1"', "gateway.id: should be a name of small letters"),
-        ('type = "modbus"', 'type = "profibus"', "type must be one of microphone, accelerometer, replay"),
+        ('type = "modbus"', 'type = "profibus"', "type must be one of microphone, accelerometer, iio, replay"),
     ],
 )
 def test_a_wrong_value_is_said_in_words(site: Path, right: str, wrong: str, said: str) -> None:

@@ -12,6 +12,7 @@ def test_ours_are_in_the_order_in_which_a_mistaken_type_is_told() -> None:
     assert list(source_kinds().classes) == [
         "microphone",
         "accelerometer",
+        "iio",
         "replay",
         "synthetic",
         "modbus",
