@@ -3,19 +3,21 @@
  *
  * Holding 0..199: register i holds i, but for the floats at 100: 12.5 in ABCD, CDAB, BADC, DCBA (two registers each),
  * and -2.25 as a float64 in ABCD at 108. Input register i holds 1000 + i. Coil i is on when i % 3 == 0, discrete input
- * i when i is odd; 64 of each. Everything past that is exception 2. */
+ * i when i is odd; 64 of each. Everything past that is exception 2. REGISTERS in the environment makes them more; those
+ * past 199 are alike. */
 #include <errno.h>
 #include <modbus.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { REGISTERS = 200, BITS = 64 };
+enum { REGISTERS = 200, BITS = 64, ADDRESS_SPACE = 65536 };
 
 /* libmodbus' own modbus_set_float_* is not used: its word orders are what is under test. */
 static void put(uint16_t *to, const uint8_t *big_endian, const int *byte_of, int n_bytes) {
@@ -23,12 +25,12 @@ static void put(uint16_t *to, const uint8_t *big_endian, const int *byte_of, int
     to[i / 2] = (uint16_t)(big_endian[byte_of[i]] << 8 | big_endian[byte_of[i + 1]]);
 }
 
-static void fill(modbus_mapping_t *map) {
+static void fill(modbus_mapping_t *map, int registers) {
   static const uint8_t float_12_5[] = {0x41, 0x48, 0x00, 0x00};
   static const uint8_t double_minus_2_25[] = {0xC0, 0x02, 0, 0, 0, 0, 0, 0};
   static const int orders[4][4] = {{0, 1, 2, 3}, {2, 3, 0, 1}, {1, 0, 3, 2}, {3, 2, 1, 0}};
   static const int straight[] = {0, 1, 2, 3, 4, 5, 6, 7};
-  for (int i = 0; i < REGISTERS; i++) {
+  for (int i = 0; i < registers; i++) {
     map->tab_registers[i] = (uint16_t)i;
     map->tab_input_registers[i] = (uint16_t)(1000 + i);
   }
@@ -71,9 +73,12 @@ static int serve_serial(const char *port, modbus_mapping_t *map) {
 
 int main(int n_arguments, char **arguments) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  modbus_mapping_t *map = modbus_mapping_new(BITS, BITS, REGISTERS, REGISTERS);
+  const char *wanted = getenv("REGISTERS");
+  int registers = wanted ? atoi(wanted) : REGISTERS;
+  if (registers < REGISTERS || registers > ADDRESS_SPACE) return 1;
+  modbus_mapping_t *map = modbus_mapping_new(BITS, BITS, registers, registers);
   if (!map) return 1;
-  fill(map);
+  fill(map, registers);
   if (n_arguments > 1) return serve_serial(arguments[1], map);
   modbus_t *context = modbus_new_tcp("127.0.0.1", 0);
   if (!context) return 1;

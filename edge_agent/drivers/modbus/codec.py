@@ -47,6 +47,7 @@ class TagDecoder:
     """Decodes one tag: made once, asked at every scan."""
 
     def __init__(self, settings: ModbusTagSettings) -> None:
+        self.width = settings.width
         self._settings = settings
         self._tag = Tag(settings.name, settings.unit, settings.sensor_type)
         self._to_bytes = _to_bytes(settings)
@@ -109,10 +110,10 @@ class Decoder:
 
     def decode(self, block: RegisterBlock, cells: Cells, received_time_ns: int) -> list[Reading | TextReading]:
         """Return the readings of the block's tags, in their order; `cells` are the block's, all of them."""
-        out = []
+        out, of_tag, first = [], self._of_tag, block.address
         for tag in block.tags:
-            start = tag.address - block.address
-            out.append(self._of_tag[tag.name].read(cells[start : start + tag.width], received_time_ns))
+            decoder, start = of_tag[tag.name], tag.address - first
+            out.append(decoder.read(cells[start : start + decoder.width], received_time_ns))
         return out
 
 
