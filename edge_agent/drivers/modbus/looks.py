@@ -69,11 +69,10 @@ class Looks:
                 due_s = min(due_s, self._no_silence_until_s)
         return due_s
 
-    async def parts(self, plans: Sequence[BlockPlan], taken: Taken) -> None:
+    async def parts(self, in_parts: Sequence[BlockPlan], taken: Taken) -> None:
         """Look at what failed in these plans, as far as it is due; what is answered goes to `taken`."""
         self._left = LOOKS_PER_PASS
         self._until_s = self._clock.monotonic_s() + LOOK_FOR_S
-        in_parts = [plan for plan in plans if not plan.is_whole]
         for plan in in_parts:
             await self._go_on(plan, [search for search in plan.searches if search.is_new], taken)
         for i in range(len(in_parts)):

@@ -9,6 +9,7 @@ Constraints
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,9 @@ class Outcome:
     lost: TransientDriverError | None = None
 
 
+_NOTHING: Final = Outcome(())
+
+
 class DevicePoll:
     """All poll groups of one device (one unit), over one connection."""
 
@@ -94,16 +98,18 @@ class DevicePoll:
 
     def next_look_s(self) -> float:
         """Return when to look again at what failed, if there is nothing else to do (seconds, monotonic)."""
-        due_s = self._looks.due_s(plan for group in self.groups for plan in group.plans if not plan.is_whole)
-        return max(due_s, self._clock.monotonic_s() + LOOK_PAUSE_S)
+        in_parts = self._in_parts()
+        return max(self._looks.due_s(in_parts), self._clock.monotonic_s() + LOOK_PAUSE_S) if in_parts else math.inf
 
     async def look(self) -> Outcome:
         """Ask a little of what failed before again: what is answered comes as a Scan of its own."""
+        if not self.unit.sizes.has_doubts and not self._in_parts():
+            return _NOTHING
         taken = Taken()
         try:
             if tables := await self._looks.sizes():
                 self._plan_again(tables)
-            await self._looks.parts([plan for group in self.groups for plan in group.plans], taken)
+            await self._looks.parts(self._in_parts(), taken)
         except TransientDriverError as lost:
             self._take_unreachable()
             return Outcome(self.states.items(self._order, taken), lost)
@@ -188,6 +194,9 @@ class DevicePoll:
         if (failure := self.unit.unreachable) is not None:
             for block in self._requests():
                 self.states.take_failure(block, failure, Taken())
+
+    def _in_parts(self) -> list[BlockPlan]:
+        return [plan for group in self.groups for plan in group.plans if not plan.is_whole]
 
     def _requests(self) -> list[RegisterBlock]:
         return [request for group in self.groups for plan in group.plans for request in plan.requests]

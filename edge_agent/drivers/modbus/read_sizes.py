@@ -36,6 +36,11 @@ class ReadSizes:
         self._answered: dict[Table, int] = {}
         self._limits: dict[Table, _Limit] = {}
 
+    @property
+    def has_doubts(self) -> bool:
+        """Return whether a length is in doubt, or was learnt and may be longer now."""
+        return bool(self.doubts or self._limits)
+
     def answered(self, block: RegisterBlock) -> None:
         """Take that a read of this length was answered."""
         if block.count > self._answered.get(block.table, 0):
