@@ -19,13 +19,15 @@ from edge_agent.recordings import Overrides, find_recordings, load_recording
 _SETS: Final = {"cwru": 12_000.0, "femto_pronostia": 25_600.0, "mimii": None, "nasa_ims": 20_480.0}
 """The data sets, with the rate in Hz of those whose files carry none."""
 _NO_WAVEFORMS: Final = ("temp_", "reference", "3rd_test")
-_KINDS: Final = ("flat", "clipped", "light_clipping", "mains_hum")
+_KINDS: Final = ("flat", "clipped", "saturated", "light_clipping", "mains_hum")
 
 
 def evaluate(data: Path) -> Iterator[str]:
     """Lines per folder of recordings below DATA; a set that is not there is left out. Raises RecordingError."""
     yield f"{'folder':52} {'seconds':>8} " + " ".join(f"{kind:>14}" for kind in _KINDS) + "  largest light_clipping"
     for name, rate_hz in _SETS.items():
+        if not (data / name).is_dir():
+            continue
         paths = [path for path in find_recordings([data / name]) if not path.name.startswith(_NO_WAVEFORMS)]
         for folder in sorted({path.parent for path in paths}):
             seconds, largest = _faults_in([path for path in paths if path.parent == folder], rate_hz)

@@ -36,8 +36,14 @@ PILE_UP: Final = 4.0
 full."""
 FULL_SCALE_SHARE: Final = 0.99
 """Of a channel's full scale: an amplifier that is overdriven bends before it ends."""
+TOP_SHARE: Final = 1 / 256
+"""Of the range: so much noise an amplifier has that stands at its rail before the converter."""
+TOP_PILE_UP: Final = 20.0
+"""How much fuller such a top is than as much of the range next to it. Of a sine 3 times, of tones that add up to the
+flattest tops 12 times."""
 _NEXT_LEVELS: Final = 3
 _MIN_AT_END: Final = 4
+_MIN_ON_TOP: Final = 8
 HUM_SHARE: Final = 0.9
 """Of the variance, in the mains' frequency and its harmonics. A motor that runs at 49.5 Hz puts less into 50 Hz."""
 ODD_SHARE: Final = 0.5
@@ -96,7 +102,7 @@ def signal_fault(
     ends = _Ends.of(samples)
     if not isfinite(ends.low + ends.high):  # a NaN or an infinity anywhere shows there
         return signal_fault(samples[np.isfinite(samples)], sample_rate_hz, expected)
-    cut_off = _beyond(samples, ends, expected.full_scale) or _clipped(samples, ends)
+    cut_off = _beyond(samples, ends, expected.full_scale) or _clipped(samples, ends) or _flat_tops(samples, ends)
     if cut_off is not None and cut_off.share >= CLIPPED_SHARE:
         return _flat(samples, ends) or cut_off
     return (
@@ -171,6 +177,27 @@ def _clipped(samples: NDArray[np.float32], ends: _Ends) -> SensorFault | None:
     if share < LIGHT_SHARE:
         return None
     return SensorFault("clipped", share, f"clipped ({_percent(share)} of samples at full scale)")
+
+
+def _flat_tops(samples: NDArray[np.float32], ends: _Ends) -> SensorFault | None:
+    """Return that an amplifier stood at its rail: samples crowd at the extremes without being equal."""
+    n, width = len(samples), (ends.high - ends.low) * TOP_SHARE
+    crowds = []
+    for is_top in (lambda k: samples >= ends.high - k * width, lambda k: samples <= ends.low + k * width):
+        at_end = int(np.count_nonzero(is_top(1)))
+        if at_end < _MIN_ON_TOP or at_end < CLIPPED_SHARE / 2 * n:
+            continue
+        beside = (int(np.count_nonzero(is_top(1 + _NEXT_LEVELS))) - at_end) / _NEXT_LEVELS
+        crowds += [at_end] if at_end > TOP_PILE_UP * beside else []
+    share = sum(crowds) / n
+    if share < CLIPPED_SHARE or _step(samples) > width / 2:
+        return None
+    return SensorFault("saturated", share, f"saturated ({_percent(share)} of samples on flat tops)")
+
+
+def _step(samples: NDArray[np.float32]) -> float:
+    """Return the smallest step between two values: a converter with few steps crowds samples, too."""
+    return float(np.diff(np.unique(samples)).min(initial=np.inf))
 
 
 def _bias(samples: NDArray[np.float32], mean_range: tuple[float, float] | None) -> SensorFault | None:

@@ -11,7 +11,7 @@ from edge_agent.settings import IndicatorSettings, WaveformSettings
 
 _KINDS: Final[dict[str, tuple[FaultKind, ...]]] = {
     "flat": ("flat",),
-    "clipped": ("clipped", "light_clipping"),
+    "clipped": ("clipped", "saturated", "light_clipping"),
     "mains_hum": ("mains_hum",),
     "dropped_samples": (),
 }

@@ -35,8 +35,10 @@ def steps(signal: np.ndarray, per_unit: float) -> np.ndarray:
             np.sin(2 * np.pi * 60 * TIME) + 0.5 * np.sin(2 * np.pi * 180 * TIME) + 0.2 * NOISE,
             "mains hum (94 % of the signal at 60 Hz and its multiples)",
         ),
+        (np.clip(NOISE, -1.6, 1.6) + 0.001 * NOISE[::-1], "saturated (11 % of samples on flat tops)"),
+        (np.clip(NOISE, -9, 1.5) + 0.001 * NOISE[::-1], "saturated (7 % of samples on flat tops)"),
     ],
-    ids=range(9),
+    ids=range(11),
 )
 def test_a_fault_is_named(signal: np.ndarray, words: str) -> None:
     fault = sensor_fault(signal.astype(np.float32), RATE_HZ)
@@ -52,9 +54,11 @@ def test_a_fault_is_named(signal: np.ndarray, words: str) -> None:
         np.sin(2 * np.pi * 29.7 * TIME) + 0.2 * NOISE, np.sin(2 * np.pi * 50 * TIME) + 0.6 * NOISE,
         np.sin(2 * np.pi * 100 * TIME) + 0.02 * np.sin(2 * np.pi * 24.5 * TIME) + 0.05 * NOISE,
         np.sin(2 * np.pi * 120 * TIME) + 0.4 * np.sin(2 * np.pi * 240 * TIME),
+        np.sin(2 * np.pi * 97.3 * TIME), np.tanh(3 * NOISE), steps(np.sin(2 * np.pi * 97.3 * TIME), 50),
+        steps(np.sin(2 * np.pi * 97.3 * TIME), 127), 75 * np.sin(611 * TIME) + 12.5 * np.sin(1833 * TIME) + NOISE,
         np.full(20_480, np.nan), np.sin(2 * np.pi * 50 * TIME)[:8000], np.ones(100),
     ],
-    ids=range(14),
+    ids=range(19),
 )  # fmt: skip
 def test_a_machine_is_no_fault_of_its_sensor(signal: np.ndarray) -> None:
     assert sensor_fault(signal.astype(np.float32), RATE_HZ) is None

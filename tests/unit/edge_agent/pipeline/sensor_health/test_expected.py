@@ -34,7 +34,7 @@ def test_speeds_are_those_of_the_indicators_and_a_stale_tag_says_none() -> None:
 
 
 def test_what_is_looked_for_is_as_configured() -> None:
-    assert checks_of(source()) == {"flat", "clipped", "light_clipping", "mains_hum"}
+    assert checks_of(source()) == {"flat", "clipped", "saturated", "light_clipping", "mains_hum"}
     assert checks_of(source(sensor_checks=["flat"])) == {"flat"}
     said = source(sensor_checks=[], channels=[{"point": "x", "full_scale": 50.0, "mean_range": [-0.1, 0.1]}])
     assert checks_of(said) == {"saturated", "light_clipping", "bias"}
