@@ -183,16 +183,20 @@ def _flat_tops(samples: NDArray[np.float32], ends: _Ends) -> SensorFault | None:
     """Return that an amplifier stood at its rail: samples crowd at the extremes without being equal."""
     n, width = len(samples), (ends.high - ends.low) * TOP_SHARE
     crowds = []
-    for is_top in (lambda k: samples >= ends.high - k * width, lambda k: samples <= ends.low + k * width):
-        at_end = int(np.count_nonzero(is_top(1)))
+    for end, inwards in ((ends.high, -width), (ends.low, width)):
+        at_end = _n_outside(samples, end + inwards, inwards)
         if at_end < _MIN_ON_TOP or at_end < CLIPPED_SHARE / 2 * n:
             continue
-        beside = (int(np.count_nonzero(is_top(1 + _NEXT_LEVELS))) - at_end) / _NEXT_LEVELS
+        beside = (_n_outside(samples, end + (1 + _NEXT_LEVELS) * inwards, inwards) - at_end) / _NEXT_LEVELS
         crowds += [at_end] if at_end > TOP_PILE_UP * beside else []
     share = sum(crowds) / n
     if share < CLIPPED_SHARE or _step(samples) > width / 2:
         return None
     return SensorFault("saturated", share, f"saturated ({_percent(share)} of samples on flat tops)")
+
+
+def _n_outside(samples: NDArray[np.float32], limit: float, inwards: float) -> int:
+    return int(np.count_nonzero(samples >= limit if inwards < 0 else samples <= limit))
 
 
 def _step(samples: NDArray[np.float32]) -> float:
