@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -12,11 +10,8 @@ from asyncua import Client, Server, ua
 
 from edge_agent.core.clock import SystemClock
 from edge_agent.drivers.opcua.driver import OpcUaDriver
-from edge_agent.drivers.opcua.probe import ask, look
 from edge_agent.drivers.opcua.settings import OpcUaSettings
-from tests.peers.opcua_servers import OpcUaServer, opcua_servers
 from tests.peers.relay import relay_to
-from tests.support.opcua_pki import make_pair
 
 DEADLINE_S = 10.0
 
@@ -96,51 +91,3 @@ async def test_a_write_would_be_seen_on_the_wire(server):
         used = set(requests_in(relay.sent_by_client))
     assert CHANGES_THE_PLANT[673] == "Write"
     assert 673 in used
-
-
-@pytest.fixture(scope="module")
-def node_server(request, tmp_path_factory) -> Iterator[OpcUaServer]:
-    pair = make_pair(tmp_path_factory.mktemp("pki"), "pump", key=1)
-    options = [f"cert={pair.certificate_file}", f"key={pair.key_file}"]
-    with opcua_servers(request, tmp_path_factory.mktemp("server"), options) as (running,):
-        yield running
-
-
-def secured(server: OpcUaServer, port: int, mode: str, trust_dir: Path) -> OpcUaSettings:
-    settings = {
-        "type": "opcua", "name": "pump", "endpoint": f"opc.tcp://127.0.0.1:{port}", "security": "basic256sha256",
-        "security_mode": mode, "server_fingerprint": server.fingerprint, "trust_dir": trust_dir,
-        "publishing_interval_ms": 20, "nodes": [{"name": "p.flow", "unit": "", "node_id": "ns=1;s=Flow"}],
-    }  # fmt: skip
-    return OpcUaSettings.model_validate(settings)
-
-
-async def read_and_probe(settings: OpcUaSettings) -> None:
-    """What a source does until its first value, and what `probe opcua` does."""
-    driver = OpcUaDriver(settings, SystemClock())
-    async with asyncio.timeout(DEADLINE_S):
-        await driver.open()
-        await anext(driver.stream())
-        await driver.close()
-        offered = await ask(settings)
-        assert offered.certificate is not None
-        seen = await look(settings, glob="*", depth=3, most=20)
-    assert seen.error is None
-    assert seen.found.variables
-
-
-async def test_a_signed_connection_and_a_probe_read_browse_and_subscribe(node_server, tmp_path):
-    async with relay_to(node_server.port) as relay:
-        await read_and_probe(secured(node_server, relay.port, "sign", tmp_path))
-        used = set(requests_in(relay.sent_by_client))
-    assert used <= {*SERVICES, *BROWSES}
-    assert {SERVICES.get(one) for one in used} >= {"CreateMonitoredItems", "Publish", "Read", "GetEndpoints"}
-    assert used & set(BROWSES)
-
-
-async def test_an_encrypted_connection_asks_for_nothing_that_changes_a_server(node_server, tmp_path):
-    """What is encrypted on the wire, the server names: its own record of what it was asked."""
-    await read_and_probe(secured(node_server, node_server.port, "sign_and_encrypt", tmp_path))
-    named = {f"{name}Request" for name in (*SERVICES.values(), *BROWSES.values(), "OpenSecureChannel")}
-    assert {"CreateMonitoredItemsRequest", "ReadRequest", "BrowseRequest"} <= node_server.requests
-    assert node_server.requests <= named

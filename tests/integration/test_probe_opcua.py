@@ -20,6 +20,7 @@ from edge_agent.drivers.opcua import session
 from tests.peers.opcua_servers import OpcUaServer, opcua_servers
 from tests.support.opcua_pki import Pair, make_pair
 
+PAGE = Path(__file__).parents[2] / "docs" / "CLI_OUTPUT.md"
 SITE = """
 [gateway]
 id = "gw-1"
@@ -84,6 +85,15 @@ def test_a_server_is_shown_and_its_lines_are_a_valid_site(server, site):
     assert "nsu=" in document["toml"]
     site.write_text(site.read_text() + document["toml"])
     assert CliRunner().invoke(app, ["validate", str(site)]).exit_code == 0
+
+
+def test_each_field_is_explained(server, site):
+    _, document = probed(server.endpoint)
+    section = PAGE.read_text().partition("## `edge-agent probe opcua --json`")[2].partition("\n## ")[0]
+    lists = {name: document[name][0] for name in ("endpoints", "nodes")}
+    inside = {"certificate": document["certificate"], **lists, "verdicts": document["certificate"]["verdicts"][0]}
+    names = {*document, *(name for fields in inside.values() for name in fields)}
+    assert [name for name in sorted(names) if f"{name}`" not in section and f"{name}[]" not in section] == []
 
 
 def test_a_password_waits_until_the_server_is_confirmed(server, site, password):
