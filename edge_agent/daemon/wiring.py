@@ -5,7 +5,7 @@ Starts nothing; who is connected later, because its model came later, is the aff
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -15,7 +15,6 @@ from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.samples import SampleBlock
 from edge_agent.daemon.late_models import UnscoredGaps
 from edge_agent.daemon.running_stages import RunningStages
-from edge_agent.drivers.base import Item
 from edge_agent.drivers.registry import build_driver
 from edge_agent.drivers.supervisor import Supervisor
 from edge_agent.errors import FamilyError
@@ -77,32 +76,19 @@ class Wiring:
                 self._connect_tags(source, inlet)
             self._running.inlets[source.name] = inlet
             driver = build_driver(source, self._clock)
-            deliver, ended = self._into(source.name), None
+            deliver, ended = inlet.send, None
             if isinstance(source, WaveformSettings):
-                ended = partial(self._end, source.name, deliver)
+                ended = partial(self._end, source.name, inlet)
             supervisors.append(Supervisor(driver, deliver=deliver, clock=self._clock, log=log, ended=ended))
         self._connect_tag_models()
         for where, problem in self.left_out.items():
             log("warning", f"{where}: {problem.message}; {problem.hint}")
         return supervisors
 
-    def _into(self, name: str) -> Callable[[Item], Awaitable[None]]:
-        """Return where a source's items go; while nobody reads its samples, its gaps are recorded all the same."""
-        running, recorder, put = self._running, self._recorder, self._put
-        inlet = running.inlets[name]
-
-        async def deliver(item: Item) -> None:
-            if running.of_source(name) is not None:
-                await inlet.send(item)
-            elif isinstance(item, Gap):
-                await put([recorder.gap(item)])
-
-        return deliver
-
-    async def _end(self, name: str, deliver: Callable[[Item], Awaitable[None]]) -> None:
+    async def _end(self, name: str, inlet: Channel[SampleBlock | Gap]) -> None:
         """Say that a recording is over: whoever collects samples has all of them."""
         now_ns = self._clock.now_ns()
-        await deliver(Gap(name, GapCause.END_OF_RECORDING, now_ns, now_ns, "the recording has been played"))
+        await inlet.send(Gap(name, GapCause.END_OF_RECORDING, now_ns, now_ns, "the recording has been played"))
 
     def _connect_waveform(self, source: WaveformSettings, inlet: Channel[SampleBlock | Gap]) -> None:
         running, model = self._running, self._models.get(source.model or "")

@@ -20,7 +20,14 @@ from edge_agent.core.gaps import Gap
 from edge_agent.core.health import OK, Health
 from edge_agent.core.samples import SampleBlock, Samples
 from edge_agent.core.windows import WindowBatch
-from edge_agent.dsp.machines.sensor_faults import MIN_SAMPLES, Expected, FaultKind, SensorFault, signal_fault
+from edge_agent.dsp.machines.sensor_faults import (
+    HUM_SECONDS,
+    MIN_SAMPLES,
+    Expected,
+    FaultKind,
+    SensorFault,
+    signal_fault,
+)
 from edge_agent.pipeline.operating_state import AssetOperation
 from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.sensor_health.channel import ChannelHealth
@@ -28,6 +35,8 @@ from edge_agent.pipeline.sensor_health.drops import DropWatch
 from edge_agent.pipeline.sensor_health.uses import Use, Uses, UseTimeline
 
 LOOK_S: Final = 1.0
+SHORTEST_S: Final = 0.1
+"""What comes between two holes may be shorter: the peak of a slow signal, which looks flat."""
 
 
 class SignalHealth:
@@ -123,13 +132,19 @@ class SignalHealth:
         if held[0].n_channels != len(self.channels):
             return []  # the lines refuse such blocks, and say so
         samples = held[0].samples if len(held) == 1 else np.concatenate([block.samples for block in held], axis=1)
-        faults = self._faults(samples, held[0].sample_rate_hz)
+        is_long = samples.shape[1] >= round(SHORTEST_S * held[0].sample_rate_hz)
+        faults = self._faults(samples, held[0].sample_rate_hz) if is_long else [None] * len(self.channels)
         is_judged, records = self._follow_machine(samples, faults)
         for number, (channel, fault) in enumerate(zip(self.channels, faults, strict=True)):
-            if is_judged and samples.shape[1] >= MIN_SAMPLES:
+            if is_judged and (fault is not None or samples.shape[1] >= self._least(channel, held[0].sample_rate_hz)):
                 records += [self._recorder.gap(gap) for gap in channel.look(fault, start_ns, self._end_ns)]
             self._timeline.add(number, start_ns, self._end_ns, channel.use if is_judged else Use.NOTHING)
         return records
+
+    def _least(self, channel: ChannelHealth, rate_hz: float) -> int:
+        """Return how many samples show that nothing is wrong with a channel: hum is heard in a whole second only."""
+        seconds = HUM_SECONDS if channel.health.state == "mains_hum" else SHORTEST_S
+        return max(MIN_SAMPLES, round(seconds * rate_hz))
 
     def _faults(self, samples: Samples, rate_hz: float) -> list[SensorFault | None]:
         found = [signal_fault(each, rate_hz, known) for each, known in zip(samples, self._expected(), strict=True)]

@@ -122,6 +122,20 @@ def test_what_a_channel_says_of_itself_is_held_to_it() -> None:
         assert unsaid.channels[0].health.state == "ok"
 
 
+def test_stretches_between_holes_are_too_short_to_find_or_to_end_a_fault() -> None:
+    def with_holes(samples: NDArray[np.float64], block: int) -> list[SampleBlock]:
+        return [replace(one, block_index=2 * one.block_index) for one in blocks([samples], block=block)]
+
+    health = signal_health()
+    for one in with_holes(np.ones(2 * SECOND), 128):
+        assert health.push(one) == []
+    humming = signal_health()
+    looked_at(humming, blocks([hum(2)]))
+    for one in with_holes(hum(3), 600):
+        assert humming.push(one) == []
+    assert humming.channels[0].health.state == "mains_hum"
+
+
 def test_a_change_of_rate_or_a_missing_channel_is_left_to_the_lines() -> None:
     health = signal_health(points=("x", "y"))
     (block, *_) = blocks([noise(0.1)])
