@@ -132,8 +132,7 @@ class SignalHealth:
         if held[0].n_channels != len(self.channels):
             return []  # the lines refuse such blocks, and say so
         samples = held[0].samples if len(held) == 1 else np.concatenate([block.samples for block in held], axis=1)
-        is_long = samples.shape[1] >= round(SHORTEST_S * held[0].sample_rate_hz)
-        faults = self._faults(samples, held[0].sample_rate_hz) if is_long else [None] * len(self.channels)
+        faults = self._faults(samples, held[0].sample_rate_hz)
         is_judged, records = self._follow_machine(samples, faults)
         for number, (channel, fault) in enumerate(zip(self.channels, faults, strict=True)):
             if is_judged and (fault is not None or samples.shape[1] >= self._least(channel, held[0].sample_rate_hz)):
@@ -147,6 +146,8 @@ class SignalHealth:
         return max(MIN_SAMPLES, round(seconds * rate_hz))
 
     def _faults(self, samples: Samples, rate_hz: float) -> list[SensorFault | None]:
+        if samples.shape[1] < round(SHORTEST_S * rate_hz):
+            return [None for _ in self.channels]
         found = [signal_fault(each, rate_hz, known) for each, known in zip(samples, self._expected(), strict=True)]
         return [fault if fault is not None and fault.kind in self._checks else None for fault in found]
 
