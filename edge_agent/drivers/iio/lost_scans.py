@@ -32,8 +32,13 @@ class LostScans:
         first = len(timestamps_ns) - len(steps)
         self._last = timestamps_ns[-1:]
         self._steps = np.concatenate([self._steps, steps])[-_STEPS:]
-        period_ns = float(np.median(self._steps)) if len(self._steps) >= _ENOUGH else 0.0
-        if not _LEAST * self._nominal_ns < period_ns < _MOST * self._nominal_ns:
+        if (period_ns := self.period_ns) is None:
             return []
         wide = np.flatnonzero(steps >= _HOLE_PERIODS * period_ns)
         return [(int(at) + first, round(steps[at] / period_ns) - 1) for at in wide]
+
+    @property
+    def period_ns(self) -> float | None:
+        """Return the time from scan to scan by the newest timestamps; None while they say nothing that can be."""
+        period_ns = float(np.median(self._steps)) if len(self._steps) >= _ENOUGH else 0.0
+        return period_ns if _LEAST * self._nominal_ns < period_ns < _MOST * self._nominal_ns else None

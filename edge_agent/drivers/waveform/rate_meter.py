@@ -16,10 +16,14 @@ _SURE_AFTER_S: Final = 10.0
 
 
 class RateMeter:
-    """Of one stream. `rate_hz` is the newest estimate, None for the first second."""
+    """Of one stream. `rate_hz` is the newest estimate, None for the first second.
 
-    def __init__(self, nominal_hz: float) -> None:
-        self.rate_hz: float | None = None
+    `known_hz`: a rate that something better than the first seconds' arrivals says. It holds until ten seconds are over.
+    """
+
+    def __init__(self, nominal_hz: float, *, known_hz: float | None = None) -> None:
+        self.rate_hz: float | None = known_hz
+        self._least_s = _PERIOD_S if known_hz is None else _SURE_AFTER_S
         self._nominal_hz = nominal_hz
         self._prompt: deque[tuple[int, float]] = deque(maxlen=_PERIODS)
         self._best: tuple[int, float] | None = None
@@ -51,7 +55,7 @@ class RateMeter:
         self._prompt.append(best)
         self._best, self._period_start_s = None, arrived_s
         (first_count, first_s), (last_count, last_s) = self._prompt[0], self._prompt[-1]
-        if last_s - first_s >= _PERIOD_S:
+        if last_s - first_s >= self._least_s:
             self.rate_hz = (last_count - first_count) / (last_s - first_s)
 
     def _lateness_s(self, count: int, arrived_s: float) -> float:

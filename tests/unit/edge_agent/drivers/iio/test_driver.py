@@ -344,3 +344,16 @@ async def test_half_a_scan_waits_for_its_other_half(tree: IioTree) -> None:
             await task
         await driver.close()
     assert blocks == []
+
+
+async def test_a_busy_box_that_reads_late_makes_no_gap_of_it(tree: IioTree) -> None:
+    clock, random = FakeClock(), np.random.default_rng(11)
+    driver = made(settings(tree), clock)
+    kernel = Kernel(tree, clock, true_hz=408.0)
+    async with asyncio.timeout(DEADLINE_S):
+        blocks, task = await started(driver)
+        for _ in range(50):  # nothing is read for up to 0.4 s, and then all of it
+            await kernel.feed(CHUNK * int(random.integers(1, 5)))
+        await until(blocks, 20)
+        await ended(driver, task)
+    assert {block.gap_before for block in blocks} == {None}

@@ -54,3 +54,13 @@ def test_a_chip_whose_rate_is_off_by_seven_per_cent_loses_nothing_and_is_stamped
         stamp = sample_clock.stamp(BLOCK, arrived_s=clock.monotonic_s())
         assert stamp.seam is None
         assert abs(stamp.start_ns + BLOCK / true_hz * 1e9 - clock.now_ns()) < 2_000_000
+
+
+def test_a_rate_that_is_known_holds_until_arrivals_are_surer() -> None:
+    meter, random = RateMeter(NOMINAL_HZ, known_hz=410.0), np.random.default_rng(9)
+    for n in range(90):
+        meter.add(BLOCK, arrived_s=(n + 1) * BLOCK / 412.0 + random.uniform(0, 0.2))
+    assert meter.rate_hz == 410.0
+    for n in range(90, 900):
+        meter.add(BLOCK, arrived_s=(n + 1) * BLOCK / 412.0 + random.uniform(0, 0.2))
+    assert meter.rate_hz == pytest.approx(412.0, rel=1e-3)
