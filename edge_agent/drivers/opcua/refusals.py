@@ -94,8 +94,8 @@ SERVER_PROOF: Final = Refusal(
     "the server did not prove that it holds the key of its certificate: it may be another machine in its place",
     "find out what answers at this address; was the server's key or certificate replaced without a restart?",
 )
-CHANNEL_CLOSED: Final = Refusal(
-    "the server ended the connection instead of opening the secure channel: most likely it does not trust this"
-    " gateway's certificate, or does not hold the key of its own",
+NO_CHANNEL: Final = Refusal(
+    "the server shows its endpoints and does not open a secure channel: most likely it does not trust this gateway's"
+    " certificate, or does not hold the key of its own",
     TRUST_US,
 )

@@ -20,7 +20,7 @@ from cryptography.exceptions import InvalidSignature as BadSignature
 from edge_agent.drivers.opcua.certificates import Certificate, CertificateError, KeyPair, read_certificate
 from edge_agent.drivers.opcua.client import refused
 from edge_agent.drivers.opcua.identity import Identity, Secured, load_identity, rules_of
-from edge_agent.drivers.opcua.refusals import CHANNEL_CLOSED, SERVER_PROOF
+from edge_agent.drivers.opcua.refusals import NO_CHANNEL, SERVER_PROOF
 from edge_agent.drivers.opcua.security_settings import OpcUaConnectionSettings
 from edge_agent.drivers.opcua.trust import TrustRules, check_server
 from edge_agent.errors import DeviceRejectedError, TransientDriverError
@@ -161,7 +161,7 @@ def _guard_channel(client: Client, settings: OpcUaConnectionSettings, identity: 
     async def open_secure_channel(renew: bool = False) -> None:
         try:
             await open_channel(renew)
-        except (AssertionError, ConnectionError, ua.UaError) as exc:
+        except (AssertionError, ConnectionError, TimeoutError, ua.UaError) as exc:
             if renew or identity.own is None:
                 raise
             if seen.is_unproven:
@@ -169,7 +169,8 @@ def _guard_channel(client: Client, settings: OpcUaConnectionSettings, identity: 
             code = exc.code if isinstance(exc, ua.UaStatusCodeError) else seen.code
             if code is not None:
                 raise refused(code, where, own) from exc
-            raise TransientDriverError(f"{where}: {CHANNEL_CLOSED.words}", hint=f"{CHANNEL_CLOSED.do}; {own}") from exc
+            how = "no answer in time" if isinstance(exc, TimeoutError) else "it ended the connection"
+            raise TransientDriverError(f"{where}: {NO_CHANNEL.words} ({how})", hint=f"{NO_CHANNEL.do}; {own}") from exc
 
     client.uaclient._make_protocol = watched
     client.open_secure_channel = open_secure_channel

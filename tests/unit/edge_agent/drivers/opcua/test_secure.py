@@ -11,10 +11,12 @@ from asyncua.crypto import security_policies
 from asyncua.server.user_managers import UserManager
 
 from edge_agent.core.clock import SystemClock
+from edge_agent.drivers.opcua import session
 from edge_agent.drivers.opcua.driver import OpcUaDriver
 from edge_agent.drivers.opcua.secure import _check_sign_in, _keep_keys_longer
 from edge_agent.drivers.opcua.settings import OpcUaSettings
-from edge_agent.errors import DeviceRejectedError
+from edge_agent.errors import DeviceRejectedError, DriverError
+from tests.support.opcua_pki import make_pair
 
 NONE = security_policies.SecurityPolicyNone.URI
 STRONG = security_policies.SecurityPolicyBasic256Sha256.URI
@@ -96,4 +98,25 @@ async def test_a_server_without_its_pinned_certificate_gets_no_password_without_
         pinned = OpcUaDriver(settings_of(endpoint, **plain, server_fingerprint="0" * 64), SystemClock())
         with pytest.raises(DeviceRejectedError, match="cannot be read"):
             await pinned.open()
+    assert curious.told == []
+
+
+async def test_a_server_that_has_its_certificate_and_not_the_key_gets_nothing(tmp_path, monkeypatch):
+    """A copy of the true server's certificate is public: without its key no channel is opened."""
+    monkeypatch.setattr(session, "ANSWER_TIMEOUT_S", 1.0)
+    (tmp_path / "password").write_text("s3cret")
+    copied, other = make_pair(tmp_path, "pump", key=1), make_pair(tmp_path, "other", key=2)
+    curious = Curious()
+    server = Server(user_manager=curious)
+    await server.init()
+    server.set_endpoint("opc.tcp://127.0.0.1:0/t")
+    server.set_security_policy([ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt])
+    await server.load_certificate(copied.certificate_file)
+    await server.load_private_key(other.key_file, format="pem")
+    async with server:
+        endpoint = f"opc.tcp://127.0.0.1:{server.bserver.port}/t"
+        user = {"username": "op", "password_file": tmp_path / "password", "trust_dir": tmp_path / "opcua"}
+        driver = OpcUaDriver(settings_of(endpoint, **user, server_fingerprint=copied.fingerprint), SystemClock())
+        with pytest.raises(DriverError, match="does not hold the key of its own"):
+            await driver.open()
     assert curious.told == []
