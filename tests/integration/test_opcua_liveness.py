@@ -185,7 +185,7 @@ async def test_states_name_what_is_no_number_and_what_is_bad(server):
         "p.flow": TagState.GOOD, "p.failed": TagState.BAD, "p.text": TagState.REFUSED, "p.nowhere": TagState.REFUSED,
     }  # fmt: skip
     assert tags["p.failed"].status_code == "0x808C0000 BadSensorFailure"
-    assert tags["p.text"].detail == 'the value of "ns=1;s=Text" is a str, not a number'
+    assert tags["p.text"].detail == '"ns=1;s=Text": the value is a String "twelve", not a number'
 
 
 async def test_a_value_that_does_not_change_is_confirmed_also_while_others_change(server):

@@ -273,7 +273,11 @@ class OpcUaDriver:
         return True
 
     def _lost(self, reason: str) -> TransientDriverError:
-        return TransientDriverError(f"{self.name}: {self._settings.endpoint} is lost: {reason}")
+        reason = reason.replace(f"{self.name}: ", "")
+        return TransientDriverError(
+            f"{self.name}: {self._settings.endpoint} is lost: {reason}",
+            hint="check that the server runs, and the network to it; it is tried again by itself",
+        )
 
     def _drop_gap(self, dropped: int, start_ns: int, end_ns: int) -> Gap:
         detail = f"{dropped} notifications were dropped: the pipeline was slower than the server"

@@ -117,7 +117,8 @@ class NodeStates:
         value = data_value.Value.Value if data_value.Value is not None else None
         is_number = value is None or isinstance(value, (bool, int, float))
         if reading.quality is Quality.BAD and quality_of(code) is not Quality.BAD and not is_number:
-            return TagState.REFUSED, f"the value of {self._node(handle)} is a {type(value).__name__}, not a number"
+            why = reading.status.partition(", but ")[2] or f"the value is a {type(value).__name__}, not a number"
+            return TagState.REFUSED, f"{self._node(handle)}: {why}"
         return _QUALITIES[reading.quality], reading.status if reading.quality is Quality.BAD else ""
 
     def _refusal(self, handle: int, state: TagState, detail: str, code: int | None) -> Gap | None:

@@ -108,7 +108,8 @@ class Publishing:
         if code in _NONE_LEFT:
             await self._end(f"{NONE_LEFT}: {code_name(code)}", pauses)
             return True
-        await self._lost(exc.message)
+        cause = exc.__cause__
+        await self._lost(str(cause) if isinstance(cause, OSError) and str(cause) else exc.message)
         return False
 
     async def _hand_on(self, result: Any, pauses: int) -> None:
