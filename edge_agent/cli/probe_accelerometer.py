@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ from edge_agent.settings import WaveformSettings
 _USUAL_RATE_HZ: Final = 48_000
 _SILENT_AFTER_S: Final = 5.0
 _TOP_G: Final = 10.0  # of the meter
+_NO_NAME: Final = re.compile("[^a-z0-9]+")
 _NAMED: Final = {"name": "accelerometer", "asset": "machine-1"}
 
 
@@ -170,7 +172,7 @@ def _iio(asked: AccelerometerAsked) -> _Probed:
     document = {"type": "iio", **_NAMED, "device": device.name, "unit": "g", "sample_rate_hz": float(rate_hz)}
     places = {"sysfs_dir": asked.sysfs_dir, "dev_dir": asked.dev_dir}
     axes = described.axes[: asked.sound.channels]
-    entries = [{"point": axis.replace("_", "-"), "device_channel": axis} for axis in axes]
+    entries = [{"point": _NO_NAME.sub("-", axis).strip("-"), "device_channel": axis} for axis in axes]
     if not entries:
         raise DeviceRejectedError(f"{device.words} has no buffer, so it gives no waveform", hint="another driver may")
     settings = checked(IioSettings, {**document, **places, "device": device.folder.name, "channels": entries})

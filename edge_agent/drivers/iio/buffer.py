@@ -71,12 +71,7 @@ def open_buffer(settings: IioSettings) -> OpenBuffer:
 
 
 def _axes(device: IioDevice, elements: Sequence[ScanElement], settings: IioSettings, where: str) -> tuple[Axis, ...]:
-    offered = [
-        f"{element.name}[{n}]" if element.type.repeat > 1 else element.name
-        for element in elements
-        if element.name.startswith("accel")
-        for n in range(element.type.repeat)
-    ]
+    offered = [name for element in elements if element.name.startswith("accel") for name in element.channels]
     if not offered:
         raise DeviceRejectedError(
             f"{where}: {device.words} has no buffer, so it gives no waveform", hint="another driver of the kernel may"

@@ -24,5 +24,6 @@ def describe_devices(sysfs_dir: Path, dev_dir: Path) -> list[Described]:
 
 
 def _described(device: IioDevice) -> Described:
-    axes = tuple(element.name for element in device.elements() if element.name.startswith("accel"))
+    elements = [element for element in device.elements() if element.name.startswith("accel")]
+    axes = tuple(name for element in elements for name in element.channels)
     return Described(device, axes, rates_of(device), device.read("trigger/current_trigger"))

@@ -78,6 +78,11 @@ class ScanElement:
     index: int
     type: ElementType
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Return what settings call its numbers: its name, or of a repeated one accel[0], accel[1], ..."""
+        return tuple(f"{self.name}[{n}]" for n in range(self.type.repeat)) if self.type.repeat > 1 else (self.name,)
+
 
 class ScanLayout:
     """The elements that are enabled, as one scan of `size` bytes."""

@@ -41,20 +41,22 @@ def lasting_name(name: str) -> str:
 
 
 def choose(
-    devices: Sequence[InputDevice], wanted: str | int, *, where: str, known_name: str | None = None
+    devices: Sequence[InputDevice], wanted: str | int | None, *, where: str, known_name: str | None = None
 ) -> InputDevice:
-    """Return the device that is meant. `known_name`: what was found by that number before.
+    """Return the device that is meant. `known_name`: what a number, or the default, was found to be before.
 
     Raises TransientDriverError when it is not there, DeviceRejectedError when several fit.
     """
-    if isinstance(wanted, int) and known_name is None:
-        matches = [device for device in devices if device.number == wanted]
+    if known_name is not None:
+        matches = _of_name(devices, known_name)
+    elif isinstance(wanted, str):
+        matches = _of_name(devices, wanted) or [each for each in devices if wanted.casefold() in each.name.casefold()]
     else:
-        matches = _by_name(devices, known_name if isinstance(wanted, int) and known_name else str(wanted))
+        matches = [device for device in devices if device.number == wanted]
     if not matches:
+        was = f"; it was {known_name!r}" if known_name is not None else ""
         raise TransientDriverError(
-            f"{where} is not there (inputs: {_in_words(devices)}){_what_it_was(wanted, known_name)}",
-            hint="plug it in, or correct it",
+            f"{where} is not there (inputs: {_in_words(devices)}){was}", hint="plug it in, or correct it"
         )
     if len({device.name for device in matches}) > 1:
         found = ", ".join(device.name for device in matches)
@@ -62,21 +64,11 @@ def choose(
     return matches[0]
 
 
-def _by_name(devices: Sequence[InputDevice], wanted: str) -> list[InputDevice]:
-    """Return what fits best: the name as it stands, else without the card's number, else as a part."""
-    for fits in (
-        lambda name: name == wanted,
-        lambda name: lasting_name(name) == lasting_name(wanted),
-        lambda name: wanted.casefold() in name.casefold(),
-    ):
-        if matches := [device for device in devices if fits(device.name)]:
-            return matches
-    return []
+def _of_name(devices: Sequence[InputDevice], wanted: str) -> list[InputDevice]:
+    """Return those of this very name, else of this name but for the card's number."""
+    exact = [each for each in devices if each.name == wanted]
+    return exact or [each for each in devices if each.lasting_name == lasting_name(wanted)]
 
 
 def _in_words(devices: Sequence[InputDevice]) -> str:
     return ", ".join(sorted({device.name for device in devices})) or "none"
-
-
-def _what_it_was(wanted: str | int, known_name: str | None) -> str:
-    return f"; number {wanted} was {known_name!r}" if isinstance(wanted, int) and known_name else ""

@@ -113,10 +113,8 @@ class PortAudio:
 
     def _meant(self, sd: Any, request: StreamRequest) -> InputDevice:
         inputs = _inputs(sd)
-        if request.device is not None:
+        if request.device is not None or request.known_name is not None:  # another one may be the default now
             return choose(inputs, request.device, where=request.where, known_name=request.known_name)
-        if request.known_name is not None:  # another one may be the default now
-            return choose(inputs, request.known_name, where=f"{request.where}, {request.known_name!r} before,")
         default = sd.default.device[0]
         found = [device for device in inputs if device.number == default] or inputs[:1]
         if not found:

@@ -142,7 +142,7 @@ class SoundCard:
         self._calibration = self._rule.of_device(device.name, where=self._where)
         self._blocks.calibrate(self._calibration.factors)
         self._device_name = device.name
-        self._known_name = None if isinstance(self._device, str) else device.lasting_name
+        self._known_name = None if isinstance(self._device, str) else device.name
         self._queue = queue
 
     async def stream(self) -> AsyncIterator[SampleBlock]:

@@ -31,7 +31,7 @@ def test_two_alike_are_told_apart_by_the_cards_number_and_by_nothing_less() -> N
 
 
 def test_a_number_that_another_device_has_now_is_never_taken() -> None:
-    there = inputs("Other (hw:1,0)")
-    with pytest.raises(TransientDriverError, match="number 0 was 'Mic'"):
+    there = inputs("Mic Pro (hw:1,0)")
+    with pytest.raises(TransientDriverError, match="it was 'Mic'"):
         choose(there, 0, where="m", known_name="Mic")
     assert choose(inputs("A", "Mic (hw:9,0)"), 0, where="m", known_name="Mic").number == 1
