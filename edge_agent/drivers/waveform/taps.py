@@ -1,7 +1,7 @@
 """A tap with a finger or a small hammer names the channel it was given to. Pure.
 
 A tap is a frame of 10 ms that is far above the frames of the second before. All channels are then looked at for 50 ms:
-the one with the largest peak was struck. Mean values (gravity) do not count.
+the one whose peak rose most above what is usual there was struck. Mean values (gravity) do not count.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CLEAR_DB: Final = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """`channel` counts from 0; `lead_db` is how far its peak is above the next channel's (inf with one channel)."""
+    """`channel` counts from 0; `lead_db` is how far its rise is above the next channel's (inf with one channel)."""
 
     at_s: float
     channel: int
@@ -47,7 +47,8 @@ class TapDetector:
         self._floor = floor
         self._before: deque[NDArray[np.float64]] = deque(maxlen=_BEFORE_FRAMES)
         self._rest: NDArray[np.float64] | None = None
-        self._mean: NDArray[np.float64] | None = None
+        self._means: deque[NDArray[np.float64]] = deque(maxlen=_BEFORE_FRAMES)
+        self._usual: NDArray[np.float64] = np.zeros(0)
         self._frames = 0
         self._struck: list[NDArray[np.float64]] = []
         self._resting = 0
@@ -65,7 +66,7 @@ class TapDetector:
 
     def _frame(self, frame: NDArray[np.float64]) -> Tap | None:
         self._frames += 1
-        mean = frame.mean(axis=1) if self._mean is None else self._mean
+        mean = np.median(np.stack([*self._means, frame.mean(axis=1)]), axis=0)
         level = np.abs(frame - mean[:, None]).max(axis=1)
         if self._struck:
             self._struck.append(level)
@@ -76,14 +77,14 @@ class TapDetector:
         if len(self._before) >= _LEAST_FRAMES:
             usual = np.maximum(np.median(np.stack(self._before), axis=0), self._floor)
             if (level > _ABOVE * usual).any():
-                self._struck = [level]
+                self._struck, self._usual = [level], usual
                 return None
         self._before.append(level)
-        self._mean = mean + 0.05 * (frame.mean(axis=1) - mean)
+        self._means.append(frame.mean(axis=1))
         return None
 
     def _named(self) -> Tap:
-        highest = np.stack(self._struck).max(axis=0)
+        highest = np.maximum(np.stack(self._struck).max(axis=0) - self._usual, 0.0)
         at_s = (self._frames - len(self._struck)) * _FRAME_S
         self._struck, self._resting = [], _REST_FRAMES
         order = np.argsort(highest)[::-1]

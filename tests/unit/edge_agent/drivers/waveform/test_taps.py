@@ -54,3 +54,18 @@ def test_one_channel_is_always_the_one() -> None:
     (tap,) = detected(signal(3, (1.5, 0, 2.0))[:1])
     assert tap.is_clear
     assert tap.channel == 0
+
+
+def test_a_tap_before_the_detector_knows_the_noise_names_nobody_afterwards() -> None:
+    for early_s in (0.0, 0.05, 0.15):
+        taps = detected(signal(4, (early_s, 1, 50.0), (2.5, 0, 1.0)))
+        assert [tap.channel for tap in taps if tap.at_s > 0.6] == [0]
+        assert {tap.channel for tap in taps} <= {0, 1}
+
+
+def test_a_channel_that_always_vibrates_is_not_taken_for_the_one_that_was_tapped() -> None:
+    samples = signal(4, (2.5, 1, 0.8), cross=0.0)
+    samples[0] += np.sin(2 * np.pi * 50 * np.arange(samples.shape[1]) / RATE_HZ)
+    (tap,) = detected(samples)
+    assert tap.channel == 1
+    assert tap.is_clear
