@@ -38,7 +38,7 @@ from edge_agent.drivers.opcua.settings import OpcUaSettings
 from edge_agent.drivers.opcua.subscribed import Subscribed
 from edge_agent.drivers.opcua.values import Values
 from edge_agent.drivers.report import SourceReport
-from edge_agent.errors import TransientDriverError
+from edge_agent.errors import DriverError, TransientDriverError
 
 HAND_OVER_CAPACITY: Final = 256  # notifications; over two minutes of them at the default publishing interval
 RETRY_REJECTED_S: Final = 300.0  # a node may come back with a new server program: minutes, not seconds
@@ -254,7 +254,7 @@ class OpcUaDriver:
                     await self._clock.sleep(RESUME_PAUSE_S)
                 with translated(self.name, self._settings.endpoint):
                     notices = await nodes.catch_up()
-        except (TimeoutError, TransientDriverError) as exc:
+        except (TimeoutError, DriverError) as exc:
             raise self._lost(lost.reason) from exc
         self._resumed_total += 1
         self._is_lost = False
@@ -273,7 +273,7 @@ class OpcUaDriver:
         return True
 
     def _lost(self, reason: str) -> TransientDriverError:
-        reason = reason.replace(f"{self.name}: ", "")
+        reason = reason.replace(f"{self.name}: ", "").replace(f"{self._settings.endpoint}: ", "")
         return TransientDriverError(
             f"{self.name}: {self._settings.endpoint} is lost: {reason}",
             hint="check that the server runs, and the network to it; it is tried again by itself",
