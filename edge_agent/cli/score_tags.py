@@ -22,7 +22,7 @@ from edge_agent.pipeline.model import ScoringModel
 from edge_agent.pipeline.tag_inputs import VALUE, TagInput, input_of, inputs_wanted, tag_input
 from edge_agent.recordings import Overrides, load_table
 from edge_agent.recordings.table import Table
-from edge_agent.recordings.tag_table import Input, RowTimes, inputs_of, only_value, quality_of, row_times
+from edge_agent.recordings.tag_table import Input, TableTimes, inputs_of, only_value, quality_of, table_times
 from edge_agent.settings import TagModelSettings
 
 _NEAR_STEP: Final = (0.9, 1.5)
@@ -44,7 +44,7 @@ def score_tables(files: list[Path], model: ScoringModel, overrides: Overrides, *
 def results_of_table(path: Path, model: ScoringModel, overrides: Overrides) -> Iterator[dict[str, Any]]:
     """Yield one result; of a model over one tag, one per column that is named. Raises RecordingError."""
     table = load_table(path, overrides=overrides)
-    times = row_times(table, overrides)
+    times = table_times(table, overrides)
     if inputs_wanted(model) == (VALUE,):
         _require_times(table, times, model)
         for entry in only_value(table, overrides):
@@ -53,7 +53,7 @@ def results_of_table(path: Path, model: ScoringModel, overrides: Overrides) -> I
         yield _result(path, table, model, inputs_of(table, model.spec.features), times)
 
 
-def _require_times(table: Table, times: RowTimes | None, model: ScoringModel) -> None:
+def _require_times(table: Table, times: TableTimes | None, model: ScoringModel) -> None:
     if times is None:
         raise RecordingError(
             f"{table.name} has no time column, and {model.name} looks at readings in time",
@@ -67,7 +67,7 @@ def _require_times(table: Table, times: RowTimes | None, model: ScoringModel) ->
 
 
 def _result(
-    path: Path, table: Table, model: ScoringModel, inputs: list[Input], times: RowTimes | None
+    path: Path, table: Table, model: ScoringModel, inputs: list[Input], times: TableTimes | None
 ) -> dict[str, Any]:
     rows, n_unusable, why = _rows(table, model, inputs, times)
     scores = model.score(rows.astype(np.float32)) if len(rows) else np.empty(0, np.float32)
@@ -85,7 +85,7 @@ def _result(
 
 
 def _rows(
-    table: Table, model: ScoringModel, inputs: list[Input], times: RowTimes | None
+    table: Table, model: ScoringModel, inputs: list[Input], times: TableTimes | None
 ) -> tuple[NDArray[np.float64], int, str | None]:
     """Features of the rows that have them, how many have none, and why the first of those has none."""
     tags = {entry.name: Tag(f"table.input-{number}", "", "general") for number, entry in enumerate(inputs)}

@@ -37,14 +37,14 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RowTimes:
+class TableTimes:
     """`ns` of each row; since 1970 UTC when `is_dated`, else since some begin."""
 
     ns: NDArray[np.int64]
     is_dated: bool
 
 
-def row_times(table: Table, overrides: Overrides) -> RowTimes | None:
+def table_times(table: Table, overrides: Overrides) -> TableTimes | None:
     """Return when each row was; None without a time column. Raises RecordingError for times that go back."""
     found = times_of_rows(table, overrides)
     if found is None:
@@ -54,7 +54,7 @@ def row_times(table: Table, overrides: Overrides) -> RowTimes | None:
     if back.size:
         at = table.where(int(back[0]) + 1)
         raise RecordingError(f"{table.name}, {at}: the time column runs back there", hint="sort the rows by time")
-    return RowTimes(ns, is_dated)
+    return TableTimes(ns, is_dated)
 
 
 def inputs_of(table: Table, wanted: Sequence[FeatureId]) -> list[Input]:
