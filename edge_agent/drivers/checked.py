@@ -142,14 +142,13 @@ class CheckedDriver:
             raise self._refused(f"yields a reading of {name} with the time {quoted(reading.time_ns)} ns")
         value, source_time = reading.value, reading.source_time_ns
         if value is None or _is_number(value):
-            return replace(  # of NumPy's numbers the outbox takes only some
-                reading,
+            return reading._replace(  # of NumPy's numbers the outbox takes only some
                 value=None if value is None else float(value),
                 source_time_ns=None if source_time is None else int(source_time),
                 received_time_ns=int(reading.received_time_ns),
             )
         status = f"its driver gives {quoted(value)}, which is no value"
-        return replace(reading, value=None, quality=Quality.BAD, status=status)
+        return reading._replace(value=None, quality=Quality.BAD, status=status)
 
     def _refused(self, what: str) -> DeviceRejectedError:
         return DeviceRejectedError(f"{self._who} {what}", hint=_HINT)

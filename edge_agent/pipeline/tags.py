@@ -13,7 +13,6 @@ Constraints
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 
 from cloud_sync.columns import Record
@@ -126,7 +125,7 @@ class TagLine:
         reading = self._checked.get(name) or self.latest.get(name)
         if reading is None or reading.value is None or at_ns <= reading.received_time_ns:
             return []
-        return self._pass_reading(replace(reading, source_time_ns=None, received_time_ns=at_ns), rows)
+        return self._pass_reading(reading._replace(source_time_ns=None, received_time_ns=at_ns), rows)
 
     def _report(self, reading: Reading, value: float, rows: Rows) -> None:
         if not self._is_news(reading, value):

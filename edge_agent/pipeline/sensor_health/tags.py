@@ -56,7 +56,7 @@ class TagCheck:
             return reading
         since_ns = self.health.since_ns if self.health.state == found.state else seen.received_ns
         self.health = replace(found, since_ns=since_ns)
-        return replace(reading, value=None, quality=Quality.BAD, status=found.detail)
+        return reading._replace(value=None, quality=Quality.BAD, status=found.detail)
 
     def _out_of_range(self, seen: _Seen) -> Health | None:
         if self._range is None or self._range[0] <= seen.value <= self._range[1]:

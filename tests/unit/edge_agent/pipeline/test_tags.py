@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cloud_sync.columns import RowColumns
 from cloud_sync.records import Event
 from edge_agent.core.gaps import Gap, GapCause
@@ -83,7 +81,7 @@ def test_a_heartbeat_does_not_keep_back_the_value_that_happened_before_it() -> N
 def test_a_value_that_a_device_kept_from_before_the_newest_row_is_no_row_of_now() -> None:
     line = tag_line()
     (kept,) = told(20, 3.0, source_s=5).readings
-    rows = times(line, told(10, 1.0, source_s=10), Scan("plc", (replace(kept, is_historical=True),)))
+    rows = times(line, told(10, 1.0, source_s=10), Scan("plc", (kept._replace(is_historical=True),)))
     assert rows == [(1.0, 10)]
 
 
