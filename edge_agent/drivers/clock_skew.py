@@ -29,7 +29,7 @@ class ClockSkew:
         self._of_messages: deque[int] = deque(maxlen=_NEWEST)
         self._look_again_ns = 0
 
-    def take_value(self, at_ns: int, received_ns: int, *, is_ours_known: bool) -> None:
+    def take_value(self, at_ns: int, received_ns: int, is_ours_known: bool) -> None:
         """Take the time of a value that changed just now."""
         if is_ours_known is not self.is_ours_known:
             self._begin_again(is_ours_known=is_ours_known)

@@ -22,7 +22,9 @@ _INFO_TYPE_MASK: Final = 0x0C00
 _INFO_TYPE_DATA_VALUE: Final = 0x0400
 _OVERFLOW_BIT: Final = 0x0080
 
-_ZERO_S: Final = datetime(1601, 1, 1, tzinfo=UTC).timestamp()
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH: Final = _EPOCH.replace(tzinfo=None)
+_ZERO_DAYS: Final = (datetime(1601, 1, 1, tzinfo=UTC) - _EPOCH).days
 
 
 def to_reading(
@@ -63,6 +65,7 @@ def utc_ns(time: datetime | None) -> int | None:
     """
     if time is None:
         return None
-    aware = time.replace(tzinfo=UTC) if time.tzinfo is None else time
-    seconds = aware.timestamp()
-    return None if seconds <= _ZERO_S else round(seconds * 1e6) * 1_000
+    since = time - (_NAIVE_EPOCH if time.tzinfo is None else _EPOCH)
+    if since.days <= _ZERO_DAYS:
+        return None
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import lru_cache
+from math import isfinite
 from typing import Any, Final
 
 from asyncua import ua
 
 from edge_agent.core.clock import Clock
+from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Tag
 from edge_agent.drivers.opcua.enumerations import Words
 from edge_agent.drivers.opcua.mapping import to_reading, utc_ns
-from edge_agent.drivers.opcua.number import Number, number_in
+from edge_agent.drivers.opcua.number import EXACT_MAX, Number, number_in
 from edge_agent.drivers.opcua.settings import OpcUaSettings
 from edge_agent.drivers.row_time import Arrival, RowTimes, on_our_clock
 
 _CODE_MASK: Final = 0xFFFF0000  # without the flag bits
+_GOOD: Final = Quality.GOOD
+_NUMBERS: Final = frozenset({float, int, bool})
 
 
 class Values:
@@ -35,10 +39,44 @@ class Values:
         )
         self.words: dict[int, Words] = {}
         self._nodes = settings.nodes
+        self._scalings = tuple((node.scale, node.offset) if not node.indexes else None for node in settings.nodes)
         self._clock = clock
 
     def reading(self, handle: int, data_value: Any, received_time_ns: int) -> Reading:
         """Return one value as a reading."""
+        return self._good_number(handle, data_value, received_time_ns) or self._any(
+            handle, data_value, received_time_ns
+        )
+
+    def _good_number(self, handle: int, data_value: Any, received_time_ns: int) -> Reading | None:
+        """Return what nearly every value is: good, a scalar number, with a source's time that is its own; else None.
+
+        It is what `_any` returns for such a value, at a fraction of the cost.
+        """
+        variant, status, scaling = data_value.Value, data_value.StatusCode, self._scalings[handle]
+        if variant is None or scaling is None or (status is not None and status.value):
+            return None
+        raw = variant.Value
+        if type(raw) not in _NUMBERS or not -EXACT_MAX <= raw <= EXACT_MAX:
+            return None
+        number = raw * scaling[0] + scaling[1]
+        tag, source_time, server_time = self.tags[handle], data_value.SourceTimestamp, data_value.ServerTimestamp
+        source_ns = self._ours_ns(source_time)
+        if source_ns is None or not isfinite(number):
+            return None
+        server_ns = source_ns if server_time == source_time else self._ours_ns(server_time)
+        if not self.times.is_of_source(tag.name, (raw, "", 0), received_time_ns, source_ns, server_ns):
+            return None
+        words = self.words.get(handle)
+        word = words.get(raw, "") if words is not None and isinstance(raw, int) else ""
+        return Reading(tag, number, _GOOD, source_ns, received_time_ns, _GOOD_IN_WORDS, word)
+
+    def _ours_ns(self, time: datetime | None) -> int | None:
+        """Return a time of the server's on our clock; None when there is none, or our clock is not known."""
+        at_ns = utc_ns(time)
+        return None if at_ns is None else self._clock.of_utc(at_ns)
+
+    def _any(self, handle: int, data_value: Any, received_time_ns: int) -> Reading:
         tag, code = self.tags[handle], status_code(data_value)
         number = self._number(handle, data_value)
         source_ns, is_source_known = on_our_clock(utc_ns(data_value.SourceTimestamp), self._clock.of_utc)
@@ -83,3 +121,6 @@ def code_name(code: int) -> str:
 def code_in_words(code: int) -> str:
     """Return a StatusCode as the specification writes it: "0x80340000 BadNodeIdUnknown"."""
     return f"0x{code:08X} {code_name(code)}"
+
+
+_GOOD_IN_WORDS: Final = code_in_words(0)
