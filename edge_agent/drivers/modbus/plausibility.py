@@ -20,7 +20,7 @@ from edge_agent.drivers.modbus.types import FLOAT_FORMATS, DataType, Order, Shap
 NOISE: Final = 16.0
 """Bits of a register that means nothing."""
 
-PLAUSIBLE_BITS: Final = 0.5
+PLAUSIBLE_BITS: Final = 0.4
 _POSSIBLE_BITS: Final = -4.0
 _JUMP: Final = 8.0
 _STRIKING_BITS: Final = 12.0
@@ -46,16 +46,18 @@ _ONE_BEFORE: Final = 8.0
 class Judgement:
     """`bits` to compare by, less is likelier; `verdict` is plausible, possible, implausible or no value; `why`.
 
-    `is_striking`: its own registers say so, whatever stands around them.
+    `is_likely`: it is shorter than noise would be. `is_striking`: so short that its own registers say so, whatever
+    stands around them.
     """
 
     bits: float
     verdict: str
     why: str
+    is_likely: bool = True
     is_striking: bool = False
 
 
-NO_VALUE: Final = Judgement(math.inf, "no value", "")
+NO_VALUE: Final = Judgement(math.inf, "no value", "", is_likely=False)
 
 
 def habit(data_type: DataType, order: Order, *, is_as_given: bool) -> float:
@@ -63,24 +65,32 @@ def habit(data_type: DataType, order: Order, *, is_as_given: bool) -> float:
     return _TYPES.get(data_type, 10.0) + _ORDERS[order] + (0.0 if is_as_given else _ONE_BEFORE)
 
 
-def verdict(values: Sequence[float], shape: Shape) -> tuple[str, str]:
-    """Return the verdict on one place by itself, and why; `values` are of succeeding reads, all of them finite."""
-    saved = NOISE * shape.registers - cost(values[0], shape)
+def verdict(values: Sequence[float], shape: Shape, registers: Sequence[int]) -> tuple[str, str]:
+    """Return the verdict on one place by itself, and why.
+
+    `values` are of succeeding reads, all of them finite; `registers` are those of the first.
+    """
+    saved = sum(cost_of_register([cell]) for cell in registers) - cost(values[0], shape)
     newest, why = values[-1], [_size_in_words(values[-1], shape)]
     if newest == 0:
         return "possible", "zero, which says nothing"
     if shape.kind == "float" and significant_digits(newest, shape.bits) <= 4:
         why.append("few digits")
-    span, largest = max(values) - min(values), max(abs(value) for value in values)
-    if span > 0.5 * largest:
+    if _is_jumping(values):
         saved -= _JUMP
         why.append("it jumps")
-    elif span > 0:
+    elif min(values) != max(values):
         why.append("it moves in small steps")
     return (
         "plausible" if saved >= PLAUSIBLE_BITS else "possible" if saved >= _POSSIBLE_BITS else "implausible",
         ", ".join(why),
     )
+
+
+def is_likely(values: Sequence[float], shape: Shape) -> bool:
+    """Return whether a number is shorter than as many bits of noise, and does not jump."""
+    saved = NOISE * shape.registers - cost(values[0], shape) - (_JUMP if _is_jumping(values) else 0.0)
+    return values[-1] != 0 and saved >= PLAUSIBLE_BITS
 
 
 def is_striking(value: float, shape: Shape) -> bool:
@@ -137,6 +147,10 @@ def _cost_of_integer(value: float, shape: Shape) -> float:
         return shape.bits + 3.0 + sign + beside
     is_too_wide = shape.bits > 16 and size < 1 << 16  # then it could stand in one register
     return math.log2(size + 1) + math.log2(shape.bits) - 1.0 + sign + beside + (_TOO_WIDE if is_too_wide else 0.0)
+
+
+def _is_jumping(values: Sequence[float]) -> bool:
+    return max(values) - min(values) > 0.5 * max(abs(value) for value in values)
 
 
 def _step(before: float, after: float, shape: Shape) -> float:

@@ -25,6 +25,7 @@ from edge_agent.drivers.modbus.plausibility import (
     cost_of_register,
     cost_of_text,
     habit,
+    is_likely,
     is_striking,
     verdict,
 )
@@ -76,7 +77,7 @@ class Found:
         """Return the likeliest reading; None when none stands out from zeros and noise."""
         if self.place.table in BIT_TABLES:
             return next(iter(self.readings), None)
-        told = [reading for reading in self.readings if reading.value and reading.judgement.verdict == "plausible"]
+        told = [reading for reading in self.readings if reading.judgement.is_likely]
         as_given = [reading for reading in told if reading.address == self.place.address]
         if any(reading.judgement.is_striking for reading in as_given):
             told = as_given
@@ -150,6 +151,7 @@ def _number(place: Place, base: int, data_type: DataType, order: Order, whole: M
     values = _values(decoder, whole, base, shape.registers)
     if values is None:
         return Reading(data_type, order, base, None, NO_VALUE)
+    registers = [whole[base + offset][0] for offset in range(shape.registers)]
     bits = habit(data_type, order, is_as_given=base == place.address) + cost_of_reads(values, shape)
     left = set(whole) - set(range(base, base + shape.registers))
     for start in _alike(base, shape.registers, left):
@@ -160,9 +162,8 @@ def _number(place: Place, base: int, data_type: DataType, order: Order, whole: M
         bits += plain if beside is None else min(plain, cost_of_reads(beside, shape) + 1.0)
         left -= set(covered)
     bits += sum(cost_of_register(whole[at]) for at in left)
-    return Reading(
-        data_type, order, base, values[-1], Judgement(bits, *verdict(values, shape), is_striking(values[0], shape))
-    )
+    is_told = is_likely(values, shape), is_striking(values[0], shape)
+    return Reading(data_type, order, base, values[-1], Judgement(bits, *verdict(values, shape, registers), *is_told))
 
 
 def _alike(base: int, registers: int, left: Iterable[int]) -> Iterator[int]:
@@ -196,7 +197,8 @@ def _texts(place: Place, base: int, whole: Mapping[int, Sequence[int]]) -> Itera
         bits = habit("string", order, is_as_given=base == place.address) + own
         bits += sum(cost_of_register(whole[at]) for at in left)
         is_plausible = NOISE * used - own >= PLAUSIBLE_BITS
-        yield Reading("string", order, base, text, Judgement(bits, "plausible" if is_plausible else "implausible", ""))
+        word = "plausible" if is_plausible else "implausible"
+        yield Reading("string", order, base, text, Judgement(bits, word, "", is_likely=is_plausible))
 
 
 def _tag(

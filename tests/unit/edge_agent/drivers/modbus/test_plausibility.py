@@ -43,29 +43,31 @@ def test_few_digits_cost_less_than_many_and_a_denormal_costs_more_than_noise():
 
 
 def test_zero_says_nothing_in_any_type():
-    assert verdict([0.0], FLOAT32) == verdict([0], SHAPES["uint32"]) == ("possible", "zero, which says nothing")
+    nothing = ("possible", "zero, which says nothing")
+    assert verdict([0.0], FLOAT32, [0, 0]) == verdict([0], SHAPES["uint32"], [0, 0]) == nothing
 
 
 @pytest.mark.parametrize(
-    ("values", "data_type", "word"),
+    ("values", "data_type", "registers", "word"),
     [
-        ([21.5, 21.6], "float32", "plausible"),
-        ([1.1e-7], "float32", "plausible"),
-        ([1e-42], "float32", "implausible"),
-        ([1.0, 900.0], "float32", "plausible"),
-        ([1234], "uint16", "plausible"),
-        ([60_000], "uint16", "possible"),
-        ([4_000_000_000], "uint32", "possible"),
-        ([9_000_000_000_000_000_000], "uint64", "possible"),
+        ([21.5], "float32", [0x41AC, 0], "plausible"),
+        ([21.517], "float32", [0x41AC, 0x22D1], "plausible"),
+        ([1.5e-42], "float32", [0, 0x0431], "implausible"),
+        ([1234], "uint16", [1234], "plausible"),
+        ([12_500_000], "uint32", [190, 0xBC20], "plausible"),
+        ([16_812], "uint32", [0, 0x41AC], "possible"),
+        ([0x41AC0000], "uint32", [0x41AC, 0], "implausible"),
+        ([-250], "int16", [0xFF06], "plausible"),
+        ([0x41AC << 32], "uint64", [0, 0x41AC, 0, 0], "implausible"),
     ],
 )
-def test_a_verdict_is_about_one_place_alone(values, data_type, word):
-    assert verdict(values, SHAPES[data_type])[0] == word
+def test_a_verdict_is_about_one_place_alone(values, data_type, registers, word):
+    assert verdict(values, SHAPES[data_type], registers)[0] == word
 
 
 def test_what_jumps_costs_more_than_what_moves_in_small_steps():
     assert cost_of_reads([100.0, 100.5], FLOAT32) < cost_of_reads([100.0, 5_000.0], FLOAT32)
-    assert "it jumps" in verdict([1, 900], SHAPES["uint16"])[1]
+    assert "it jumps" in verdict([1, 900], SHAPES["uint16"], [1])[1]
 
 
 def test_only_a_float_of_few_digits_is_striking():
