@@ -214,7 +214,8 @@ class OpcUaDriver:
         if notice.missed:
             detail = f"{notice.missed} notifications of the server never came, or could not be read"
             items.append(Gap(self.name, GapCause.DISCONTINUITY, notice.since_ns, at_ns, detail))
-        readings = tuple(self._values.reading(handle, value, at_ns) for handle, value in notice.values)
+        reading_of = self._values.reading
+        readings = tuple([reading_of(handle, value, at_ns) for handle, value in notice.values])
         if readings:
             items.append(Scan(self.name, readings))
         for (handle, value), reading in zip(notice.values, readings, strict=True):

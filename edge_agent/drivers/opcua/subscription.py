@@ -119,10 +119,20 @@ async def monitor(
 
 
 def values_of(message: Any, n_nodes: int) -> tuple[tuple[int, Any], ...]:
-    """Return the (handle, data value) pairs of a NotificationMessage; none of them in a keep-alive."""
+    """Return the (handle, data value) pairs of a NotificationMessage; none of them in a keep-alive.
+
+    What is no value, or of no node that we asked for, is left out.
+    """
     changes = [each for each in message.NotificationData or () if isinstance(each, ua.DataChangeNotification)]
-    items = [item for change in changes for item in change.MonitoredItems or ()]
-    return tuple((item.ClientHandle, item.Value) for item in items if _is_ours(item, n_nodes))
+    is_value = ua.DataValue
+    return tuple(
+        [
+            (item.ClientHandle, item.Value)
+            for change in changes
+            for item in change.MonitoredItems or ()
+            if isinstance(item.Value, is_value) and 0 <= item.ClientHandle < n_nodes
+        ]
+    )
 
 
 def end_of(message: Any) -> int | None:
@@ -154,8 +164,3 @@ def _note_revised(subscription: Subscription, handle: int, result: Any) -> None:
     queue_size = subscription.queue_size
     revised = result.RevisedQueueSize
     subscription.queue_size = revised if queue_size is None else min(queue_size, revised)
-
-
-def _is_ours(item: Any, n_nodes: int) -> bool:
-    """Return whether this is a value of a node that we asked for."""
-    return isinstance(item.Value, ua.DataValue) and 0 <= item.ClientHandle < n_nodes
