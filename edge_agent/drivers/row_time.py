@@ -40,6 +40,7 @@ class TimeOf(StrEnum):
 
 
 _SOURCE: Final = TimeOf.SOURCE
+_SERVER: Final = TimeOf.SERVER
 
 
 class Stamp(NamedTuple):
@@ -116,26 +117,30 @@ class RowTimes:
         before.take(arrival, stamp)
         return stamp
 
-    def is_of_source(self, tag: str, content: object, received_ns: int, source_ns: int, server_ns: int | None) -> bool:
-        """Take a value whose source's time is its row's as it stands, as of nearly all of them; return whether it is.
+    def plain_time_ns(
+        self, tag: str, content: object, received_ns: int, source_ns: int | None, server_ns: int | None
+    ) -> int | None:
+        """Return the time of a value's row where it is the device's as it stands, as for nearly all of them.
 
-        What `stamp` returns for such a value, at a fraction of the cost. False takes nothing: ask `stamp`. Both times
-        are on a clock of ours that is known.
+        What `stamp` gives such a value, at a fraction of the cost. None takes nothing: ask `stamp`. The times are on a
+        clock of ours that is known.
         """
         last = self._last.get(tag)
-        if (
-            last is None
-            or source_ns == last.source_ns
-            or source_ns < last.time_ns + _STEP_NS
-            or not self._least_off_ns <= source_ns - received_ns <= self._most_off_ns
-            or tag in self._off
-            or self._choices.get(tag, self._choice) != "auto"
-        ):
-            return False
-        self.skew.take_value(source_ns, received_ns, True)
+        if last is None or tag in self._off or self._choices.get(tag, self._choice) != "auto":
+            return None
+        if source_ns is not None:
+            at_ns, of, before_ns = source_ns, _SOURCE, last.source_ns
+        elif server_ns is not None:
+            at_ns, of, before_ns = server_ns, _SERVER, last.server_ns
+        else:
+            return None
+        is_within = self._least_off_ns <= at_ns - received_ns <= self._most_off_ns
+        if not is_within or at_ns == before_ns or at_ns < last.time_ns + _STEP_NS:
+            return None
+        self.skew.take_value(at_ns, received_ns, True)
         last.content, last.received_ns, last.source_ns, last.server_ns = content, received_ns, source_ns, server_ns
-        last.time_ns, last.of = source_ns, _SOURCE
-        return True
+        last.time_ns, last.of = at_ns, of
+        return at_ns
 
     def take_message_time(self, sent_ns: int | None, received_ns: int, *, is_clock_known: bool = True) -> None:
         """Take when the device says it sent a message: its clock, also where no value moves."""

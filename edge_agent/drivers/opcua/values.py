@@ -49,7 +49,7 @@ class Values:
         )
 
     def _good_number(self, handle: int, data_value: Any, received_time_ns: int) -> Reading | None:
-        """Return what nearly every value is: good, a scalar number, with a source's time that is its own; else None.
+        """Return what nearly every value is: good, a scalar number, with a time that is its own; None for the others.
 
         It is what `_any` returns for such a value, at a fraction of the cost.
         """
@@ -60,16 +60,17 @@ class Values:
         if type(raw) not in _NUMBERS or not -EXACT_MAX <= raw <= EXACT_MAX:
             return None
         number = raw * scaling[0] + scaling[1]
+        if not isfinite(number):
+            return None
         tag, source_time, server_time = self.tags[handle], data_value.SourceTimestamp, data_value.ServerTimestamp
         source_ns = self._ours_ns(source_time)
-        if source_ns is None or not isfinite(number):
-            return None
         server_ns = source_ns if server_time == source_time else self._ours_ns(server_time)
-        if not self.times.is_of_source(tag.name, (raw, "", 0), received_time_ns, source_ns, server_ns):
+        time_ns = self.times.plain_time_ns(tag.name, (raw, "", 0), received_time_ns, source_ns, server_ns)
+        if time_ns is None:
             return None
         words = self.words.get(handle)
         word = words.get(raw, "") if words is not None and isinstance(raw, int) else ""
-        return Reading(tag, number, _GOOD, source_ns, received_time_ns, _GOOD_IN_WORDS, word)
+        return Reading(tag, number, _GOOD, time_ns, received_time_ns, _GOOD_IN_WORDS, word)
 
     def _ours_ns(self, time: datetime | None) -> int | None:
         """Return a time of the server's on our clock; None when there is none, or our clock is not known."""
