@@ -57,28 +57,30 @@ class Recorder:
 
     def key(self, series: Series, time_ns: int) -> int | None:
         """Return the row's time in microseconds, or None when this sensor_id already has a row at or after it."""
-        time_us = _microseconds(time_ns)
-        last_us = self._last_time_us.get(series.sensor_id, -1)
+        time_us = (time_ns + 500) // 1000
+        sensor_id = series.sensor_id
+        last_us = self._last_time_us.get(sensor_id, -1)
         if last_us - time_us > FAR_AHEAD_US and self._is_clock_synced():
             self._resume_us = time_us - 1
         elif time_us <= last_us:
             self._count_late(series, time_us, last_us)
             return None
-        self._end_step(series.sensor_id, time_us)
-        self._last_time_us[series.sensor_id] = time_us
+        if self._withheld:
+            self._end_step(sensor_id, time_us)
+        self._last_time_us[sensor_id] = time_us
         return time_us
 
-    def free_time_ns(self, series: Series, *times_ns: int) -> int:
+    def free_time_ns(self, series: Series, time_ns: int, received_ns: int) -> int:
         """Return the first of the times that is later than this sensor_id's newest row; else the next microsecond.
 
         A newest row that is far ahead is not gone past: `key` says what comes of that.
         """
         last_us = self._last_time_us.get(series.sensor_id, -1)
-        for time_ns in times_ns:
-            if _microseconds(time_ns) > last_us:
-                return time_ns
-        is_far_ahead = last_us - _microseconds(times_ns[-1]) > FAR_AHEAD_US
-        return times_ns[-1] if is_far_ahead else (last_us + 1) * 1000
+        if (time_ns + 500) // 1000 > last_us:
+            return time_ns
+        is_far_ahead = last_us - _microseconds(received_ns) > FAR_AHEAD_US
+        is_free = is_far_ahead or _microseconds(received_ns) > last_us
+        return received_ns if is_free else (last_us + 1) * 1000
 
     def place(self, series: Series) -> int:
         """Return where the series stands in `table`."""
@@ -160,7 +162,8 @@ class Rows:
         self._of_row.append(self._recorder.place(series))
         self._time_us.append(time_us)
         self._value.append(value)
-        self._quality.append(min(CENTRAL_QUALITY[quality], self._quality_cap))
+        grade = CENTRAL_QUALITY[quality]
+        self._quality.append(grade if grade < self._quality_cap else self._quality_cap)
         return True
 
     def taken(self) -> list[RowColumns]:

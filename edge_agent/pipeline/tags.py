@@ -68,8 +68,8 @@ class TagLine:
             for name in item.tags:
                 events += self._confirm(name, item.received_time_ns, rows)
         else:
+            self.readings_total += len(item.readings)
             for reading in item.readings:
-                self.readings_total += 1
                 events += self._pass_reading(reading, rows)
             for text in item.texts:
                 events += self._pass_text(text)
@@ -87,14 +87,15 @@ class TagLine:
 
     def _pass_reading(self, reading: Reading, rows: Rows) -> list[Event]:
         """Add to the rows what is news; return the gaps that begin or end with it."""
-        name, cause = reading.tag.name, GapCause.BAD_QUALITY
-        if (check := self.checks.get(name)) is not None:
+        name = reading.tag.name
+        check = self.checks.get(name) if self.checks else None
+        if check is not None:
             self._checked[name] = reading
             reading = check.judge(reading)
-            cause = cause if check.health is OK else GapCause.SENSOR_FAULT
         self.latest[name] = reading
         if reading.value is None:
-            return self._pass_bad(reading, cause)
+            is_sound = check is None or check.health is OK
+            return self._pass_bad(reading, GapCause.BAD_QUALITY if is_sound else GapCause.SENSOR_FAULT)
         span = self._bad.get(name)
         ended = None if span is None else span.end(reading.received_time_ns)
         self._report(reading, reading.value, rows)
@@ -130,12 +131,13 @@ class TagLine:
     def _report(self, reading: Reading, value: float, rows: Rows) -> None:
         if not self._is_news(reading, value):
             return
-        series = self._series_of(reading)
+        name = reading.tag.name
+        series = self._series.get(name) or self._new_series(reading)
         time_ns = reading.time_ns
         if not reading.is_historical:
             time_ns = self._recorder.free_time_ns(series, time_ns, reading.received_time_ns)
         if rows.add(series, time_ns, value, reading.quality):
-            self._reported[reading.tag.name] = (value, reading.quality, reading.received_time_ns)
+            self._reported[name] = (value, reading.quality, reading.received_time_ns)
 
     def _is_news(self, reading: Reading, value: float) -> bool:
         before = self._reported.get(reading.tag.name)
@@ -147,8 +149,7 @@ class TagLine:
             return True  # also when the clock was set back: silence must not depend on it
         return abs(value - last_value) > self._deadbands.get(reading.tag.name, 0.0)
 
-    def _series_of(self, reading: Reading) -> Series:
+    def _new_series(self, reading: Reading) -> Series:
         tag = reading.tag
-        if tag.name not in self._series:
-            self._series[tag.name] = Series(tag.name, tag.sensor_type, tag.unit, {"source": self.name})
-        return self._series[tag.name]
+        series = self._series[tag.name] = Series(tag.name, tag.sensor_type, tag.unit, {"source": self.name})
+        return series

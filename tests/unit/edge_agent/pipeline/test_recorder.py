@@ -134,17 +134,17 @@ def test_rows_that_are_withheld_name_the_source_whose_times_are_behind() -> None
 
 def test_the_free_time_is_the_first_that_is_later_than_the_newest_row() -> None:
     box = recorder()
-    assert box.free_time_ns(SERIES, NOON_NS) == NOON_NS
+    assert box.free_time_ns(SERIES, NOON_NS, NOON_NS) == NOON_NS
     recorded(box, SERIES, NOON_NS)
     assert box.free_time_ns(SERIES, NOON_NS - 5_000, NOON_NS + 7_000) == NOON_NS + 7_000
     assert box.free_time_ns(SERIES, NOON_NS + 400, NOON_NS) == NOON_NS + 1_000
-    assert box.free_time_ns(OTHER, NOON_NS) == NOON_NS
+    assert box.free_time_ns(OTHER, NOON_NS, NOON_NS) == NOON_NS
 
 
 def test_no_time_is_free_behind_a_row_that_is_more_than_a_day_ahead() -> None:
     box = recorder()
     recorded(box, SERIES, NOON_NS + 25 * HOUR_NS)
-    assert box.free_time_ns(SERIES, NOON_NS) == NOON_NS
+    assert box.free_time_ns(SERIES, NOON_NS, NOON_NS) == NOON_NS
 
 
 def test_two_readings_of_one_instant_are_no_step_of_the_clock() -> None:
