@@ -26,7 +26,8 @@ class TagState(StrEnum):
 class TagReport:
     """A tag that is not as its newest reading says. `detail` is why, in words; `since_ns` on the agent's clock.
 
-    `status_code` is OPC UA's, "0x80340000 BadNodeIdUnknown"; `exception` is Modbus's exception code.
+    `status_code` is OPC UA's, "0x80340000 BadNodeIdUnknown"; `exception` is Modbus's exception code. `do`: what to do
+    about it, when the driver knows better than what is said of every tag in this state.
     """
 
     state: TagState
@@ -34,6 +35,7 @@ class TagReport:
     since_ns: int | None = None
     status_code: str | None = None
     exception: int | None = None
+    do: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,18 +149,20 @@ def signal_problems(
 
 def _tag_problems(line: TagLine, report: SourceReport, *, is_away: bool) -> list[dict[str, Any]]:
     """Return what ails the tags of a source: a few by name, many of one state together; then what its driver says."""
-    found: dict[TagState, dict[str, tuple[str, int | None]]] = {}
+    found: dict[tuple[TagState, str], dict[str, tuple[str, int | None]]] = {}
     said = _NO_PROBLEM | _NO_ANSWER if is_away else _NO_PROBLEM
     for name, known in report.tags.items():
         if known.state not in said:
-            found.setdefault(known.state, {})[name] = (known.detail, known.since_ns)
+            do = known.do or _REMEDIES[known.state]
+            found.setdefault((known.state, do), {})[name] = (known.detail, known.since_ns)
     checked = {name: check.health for name, check in line.checks.items() if check.health is not OK}
     for name, span in line.bad_tags.items():
         if name not in report.tags and name not in checked:
-            found.setdefault(TagState.BAD, {})[name] = (span.detail, span.since_ns)
+            bad = (TagState.BAD, _REMEDIES[TagState.BAD])
+            found.setdefault(bad, {})[name] = (span.detail, span.since_ns)
     out = _problems_of_checks(line, checked)
-    for state, tags in found.items():
-        out += _problems_of_tags(line, _WORDS[state], _REMEDIES[state], tags)
+    for (state, do), tags in found.items():
+        out += _problems_of_tags(line, _WORDS[state], do, tags)
     return out + _reported(line.name, report)
 
 

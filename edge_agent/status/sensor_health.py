@@ -35,7 +35,7 @@ def health_of_tag(checked: Health, shown: TagReport, *, is_stale: bool) -> Healt
     if checked is not OK:
         return checked
     if shown.state not in (TagState.GOOD, TagState.WAITING):
-        do = _DO.get(shown.state, "")
+        do = shown.do or _DO.get(shown.state, "")
         return Health(_NE107[shown.state], shown.state.value, shown.detail, do, shown.since_ns)
     if is_stale:
         return Health(Ne107.FAILURE, "lost", "its source is not read", "see the source's message")

@@ -20,7 +20,10 @@ def cell(table: Table, address: int) -> int:
 
 @dataclass
 class RangesDevice:
-    """`behaviours` by (table, address); other cells are fine. `longest` and `too_long`: what longer reads come to."""
+    """`behaviours` by (table, address); other cells are fine. `longest` and `too_long`: what longer reads come to.
+
+    `busy_but_every` n: only every n-th request is answered, the others with exception 6.
+    """
 
     clock: FakeClock
     behaviours: dict[tuple[Table, int], Behaviour] = field(default_factory=dict)
@@ -31,6 +34,7 @@ class RangesDevice:
     silent_total: int = 0
     is_off: bool = False
     lose_next: int = 0
+    busy_but_every: int = 1
     latency_s: float = 0.01
 
     def set(self, table: Table, addresses: range, behaviour: Behaviour) -> None:
@@ -40,6 +44,8 @@ class RangesDevice:
     async def read(self, block: RegisterBlock) -> list[int]:
         self.requests.append(block)
         came = "silent" if self.is_off or self.lose_next else self._came_of(block)
+        if len(self.requests) % self.busy_but_every and came == "fine":
+            came = 6
         self.lose_next = max(0, self.lose_next - 1)
         if came == "silent":
             self.silent_total += 1

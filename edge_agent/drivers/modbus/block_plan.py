@@ -108,7 +108,7 @@ class BlockPlan:
         """Take that a request of every pass brought no cells; return whether to look into it now."""
         key = _key(request)
         self._misses[key] = misses = self._misses.get(key, 0) + 1
-        if not self._asks(request) or (failure.code is not None and now_s < self._leave_whole_until_s):
+        if not self._asks(request) or (failure.code is not None and self.is_left_whole(now_s)):
             return False
         return not failure.may_pass or misses >= self._patience(failure)
 
@@ -116,6 +116,10 @@ class BlockPlan:
         """Take that no part of a request is answered either: it stays one request, and is looked into again later."""
         self.answered(request)
         self._leave_whole_until_s = now_s + LONGEST_WAIT_S
+
+    def is_left_whole(self, now_s: float) -> bool:
+        """Return whether no part was answered when it was looked into, and that is not long ago."""
+        return now_s < self._leave_whole_until_s
 
     def split(self, request: RegisterBlock, found: Split, failure: Failure, now_s: float) -> None:
         """Ask the fine parts in place of a request of every pass, which came to this `failure`."""

@@ -35,10 +35,13 @@ _SILENCES_TO_CLOSE: Final = 2  # so many requests in a row without an answer fro
 _LOOK_EVERY_S: Final = 0.02  # how soon a late answer that has come is noticed by who waits for it
 
 _NO_ANSWER_HINT: Final = (
-    "the device is off, busy, or has no such unit_id; behind a serial gateway the transport may be rtu_over_tcp"
+    "the device is off, slower than timeout_s, or has no such unit_id; behind a serial gateway the transport may be"
+    " rtu_over_tcp"
 )
 _STRANGE_HINT: Final = "nothing of it was believed; look at the device's program, and at a gateway before it"
-_NO_ANSWER_SERIAL_HINT: Final = "check unit_id, baud_rate, parity and the wiring; is the device on?"
+_NO_ANSWER_SERIAL_HINT: Final = (
+    "check unit_id, baud_rate, parity and the wiring; is the device on, and not slower than timeout_s?"
+)
 
 _BUSES: Final[WeakValueDictionary[Line, Bus]] = WeakValueDictionary()
 

@@ -15,7 +15,7 @@ from edge_agent.core.clock import Clock
 from edge_agent.drivers.modbus.block_plan import Aside, BlockPlan
 from edge_agent.drivers.modbus.failures import Failure
 from edge_agent.drivers.modbus.plan import RegisterBlock
-from edge_agent.drivers.modbus.read_sizes import Doubt
+from edge_agent.drivers.modbus.read_sizes import TOO_LONG, Doubt
 from edge_agent.drivers.modbus.silent_search import Answered, SilentSearch
 from edge_agent.drivers.modbus.tag_states import TagStates, Taken
 from edge_agent.drivers.modbus.types import Table
@@ -44,7 +44,7 @@ class Looks:
         changed: set[Table] = set()
         sizes = self._unit.sizes
         for table, refused in sizes.due(self._clock.monotonic_s()):
-            if await self._is_accepted(refused):
+            if await self._refusal(refused) is None:
                 sizes.forget(table)
                 changed.add(table)
             else:
@@ -170,23 +170,26 @@ class Looks:
         return failure.code is not None or now_s >= self._no_silence_until_s
 
     async def _longest_accepted(self, doubt: Doubt) -> int:
-        """Return the longest read that is accepted, up to the one in doubt; found by halving what is between."""
+        """Return the longest read that is accepted, up to the one in doubt; found by halving what is between.
+
+        Where cells between the tags are read along, only "illegal data value" is about the length.
+        """
         block = doubt.block
         accepted, refused = self._unit.sizes.longest_answered(block.table), block.count
-        silent_before = self._unit.silent_total
-        while not doubt.is_silent and not block.has_holes and refused - accepted > 1:
+        while not doubt.is_silent and refused - accepted > 1:
             middle = (accepted + refused) // 2
-            if await self._is_accepted(RegisterBlock(block.table, block.address, middle, ())):
+            failure = await self._refusal(RegisterBlock(block.table, block.address, middle, ()))
+            if failure is None:
                 accepted = middle
-            elif self._unit.silent_total > silent_before:
+            elif failure.code is None or (block.has_holes and failure.code != TOO_LONG):
                 break
             else:
                 refused = middle
         return accepted
 
-    async def _is_accepted(self, block: RegisterBlock) -> bool:
+    async def _refusal(self, block: RegisterBlock) -> Failure | None:
         try:
             await self._unit.read(block)
-        except Failed:
-            return False
-        return True
+        except Failed as failed:
+            return failed.failure
+        return None

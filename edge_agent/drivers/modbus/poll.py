@@ -18,7 +18,7 @@ from typing import Final
 from edge_agent.core.clock import Clock
 from edge_agent.drivers.base import Item
 from edge_agent.drivers.modbus.block_plan import BlockPlan, Split
-from edge_agent.drivers.modbus.failures import Failure
+from edge_agent.drivers.modbus.failures import BUSY, Failure
 from edge_agent.drivers.modbus.looks import Looks
 from edge_agent.drivers.modbus.plan import MAX_BITS, FixedRate, RegisterBlock, plan_blocks, split
 from edge_agent.drivers.modbus.settings import ModbusSettings, PollGroupSettings
@@ -32,6 +32,10 @@ from edge_agent.errors import TransientDriverError
 
 SPLIT_FOR_S: Final = 2.0
 """So long, or one interval, a pass may go on splitting; the next one goes on from there."""
+BUSY_PAUSE_S: Final = 0.15
+"""Before a device that says it is busy is asked again in the same pass."""
+BUSY_FOR_S: Final = 0.5
+"""So long, or half an interval, a pass may go on asking a busy device."""
 LOOK_PAUSE_S: Final = 0.2
 """Between looks while no scan is due."""
 
@@ -81,7 +85,7 @@ class DevicePoll:
     async def scan(self, group: GroupPoll) -> Outcome:
         """Ask every request of the group once: at most one Scan, then the gaps that were found."""
         start_s = self._clock.monotonic_s()
-        silent_before = self.unit.silent_total
+        unanswered_before = self.unit.unanswered_total
         taken = Taken()
         first = self.unit.liveness.in_turn(len(group.plans))
         try:
@@ -92,7 +96,7 @@ class DevicePoll:
             self._take_unreachable()
             return Outcome(self.states.items(group.order, taken), lost)
         pass_s = self._clock.monotonic_s() - start_s
-        if self.unit.silent_total == silent_before:
+        if self.unit.unanswered_total == unanswered_before:
             group.slow.take(pass_s, self._clock.now_ns(), sum(len(plan.requests) for plan in group.plans))
         return Outcome(self.states.items(group.order, taken))
 
@@ -119,7 +123,7 @@ class DevicePoll:
         self, group: GroupPoll, plan: BlockPlan, request: RegisterBlock, taken: Taken, start_s: float
     ) -> None:
         try:
-            cells = await self.unit.read(request)
+            cells = await self._cells(group, plan, request, start_s)
         except Failed as failed:
             failure = failed.failure
             self.states.take_failure(request, failure, taken)
@@ -129,6 +133,22 @@ class DevicePoll:
         else:
             plan.answered(request)
             self.states.take_cells(request, cells, taken)
+
+    async def _cells(self, group: GroupPoll, plan: BlockPlan, request: RegisterBlock, start_s: float) -> list[int]:
+        """Return the cells of a request, asked again soon while the device is busy. Raise as `Unit.read` does.
+
+        One that was busy for long is not asked more often than its interval.
+        """
+        until_s = start_s + min(BUSY_FOR_S, group.settings.interval_s / 2)
+        if plan.is_left_whole(start_s):
+            until_s = start_s
+        while True:
+            try:
+                return await self.unit.read(request)
+            except Failed as failed:
+                if failed.failure.code not in BUSY or self._clock.monotonic_s() + BUSY_PAUSE_S > until_s:
+                    raise
+            await self._clock.sleep(BUSY_PAUSE_S)
 
     async def _take_apart(
         self, plan: BlockPlan, request: RegisterBlock, failure: Failure, taken: Taken, split_until_s: float

@@ -10,7 +10,7 @@ from edge_agent.drivers.modbus.plan import RegisterBlock
 from edge_agent.drivers.modbus.types import Table
 
 LOOK_AGAIN_S: Final = 3_600.0
-_TOO_LONG: Final = 3  # "illegal data value": the quantity is what it is about
+TOO_LONG: Final = 3  # "illegal data value": the quantity is what it is about
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class ReadSizes:
     def doubt(self, failed: Iterable[tuple[RegisterBlock, int | None]], fine_tags: frozenset[str]) -> None:
         """Look for a read that failed (with an exception code, or None) although all its tags are answered."""
         for block, code in failed:
-            is_about_length = code == _TOO_LONG or not block.has_holes
+            is_about_length = code == TOO_LONG or not block.has_holes
             if not is_about_length or not all(tag.name in fine_tags for tag in block.tags):
                 continue
             known = self.doubts.get(block.table)

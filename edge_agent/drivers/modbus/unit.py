@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from edge_agent.drivers.modbus.answers import ConnectionLost, ExceptionAnswer, NoAnswer, StrangeAnswer
-from edge_agent.drivers.modbus.failures import UNREACHABLE, Failure
+from edge_agent.drivers.modbus.failures import UNREACHABLE, UNREACHABLE_HINT, Failure
 from edge_agent.drivers.modbus.liveness import Liveness
 from edge_agent.drivers.modbus.plan import RegisterBlock
 from edge_agent.drivers.modbus.read_sizes import ReadSizes
 from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.errors import TransientDriverError
-
-_UNREACHABLE_HINT = "the gateway answers, the unit behind it does not: check that it is on, its unit_id and its wiring"
 
 
 class BlockReader(Protocol):
@@ -35,7 +33,8 @@ class Unit:
     """Asks one unit. `requests` gives all that are made of it now.
 
     A device that leaves two questions in a row without an answer is lost; the second is one that it answered before,
-    if there is one. A gateway that says it does not reach the unit is no answer either.
+    if there is one. A gateway that says it does not reach the unit is no answer either. After an answer that is damaged
+    or of another kind the same is asked once more before that: noise on a line comes and goes.
     """
 
     def __init__(
@@ -48,6 +47,7 @@ class Unit:
         self.liveness = Liveness()
         self.sizes = ReadSizes()
         self.silent_total = 0
+        self.unanswered_total = 0
         self.unreachable: Failure | None = None
         self.silence = Failure.silence(settings.timeout_s)
         self._source = f"{settings.name}: "
@@ -59,11 +59,11 @@ class Unit:
         """Return the cells of a block. Raise Failed, or TransientDriverError when the device is lost."""
         lost: TransientDriverError
         try:
-            return await self._answer(block)
+            return await self._answer_or_again(block)
         except NoAnswer as error:
             failure, lost = self.silence, error
         except (StrangeAnswer, ConnectionLost) as error:
-            failure, lost = Failure(None, f"no usable answer: {error.message.removeprefix(self._source)}"), error
+            failure, lost = Failure.unusable(error.message.removeprefix(self._source), error.hint), error
         except _Unreachable as answer:
             failure, lost = answer.failure, self._unreachable_error(answer.failure)
         question = self.liveness.question_after(block, self._requests())
@@ -71,6 +71,16 @@ class Unit:
         if question is block and cells is not None:
             return cells
         raise Failed(failure)
+
+    async def _answer_or_again(self, block: RegisterBlock) -> list[int]:
+        """Return the cells, of a second answer when the first was strange. Raise as `_answer` does."""
+        try:
+            return await self._answer(block)
+        except StrangeAnswer as strange:
+            try:
+                return await self._answer(block)
+            except (TransientDriverError, _Unreachable):
+                raise strange from None
 
     async def _answer(self, block: RegisterBlock) -> list[int]:
         """Return the cells. Raise Failed, _Unreachable, or what the connection raises."""
@@ -84,6 +94,10 @@ class Unit:
             raise Failed(failure) from None
         except NoAnswer:
             self.silent_total += 1
+            self.unanswered_total += 1
+            raise
+        except StrangeAnswer:
+            self.unanswered_total += 1
             raise
         self._is_answered(block)
         self.sizes.answered(block)
@@ -105,7 +119,7 @@ class Unit:
         self.unreachable = None
 
     def _unreachable_error(self, failure: Failure) -> TransientDriverError:
-        return TransientDriverError(f"{self._who} does not answer: {failure.status}", hint=_UNREACHABLE_HINT)
+        return TransientDriverError(f"{self._who} does not answer: {failure.status}", hint=UNREACHABLE_HINT)
 
 
 class _Unreachable(Exception):  # noqa: N818

@@ -248,7 +248,8 @@ async def test_a_device_that_fails_altogether_is_not_split_to_death(code: int):
     plant = site(uint16s(range(40)))
     plant.device.set("holding", range(40), code)
     await plant.passes(20)
-    assert len(plant.device.requests) < 20 + 2 * 40
+    while_new = 5 * 3 if code == 6 else 0  # a busy device is asked again in the first scans
+    assert len(plant.device.requests) < 20 + 2 * 40 + while_new
     assert {plant.state(name) for name in plant.latest} == {TagState.BAD}
     plant.device.behaviours.clear()
     await plant.passes(1)
@@ -281,6 +282,28 @@ async def test_the_longest_read_that_a_device_accepts_is_learnt(too_long: int):
     await plant.passes(1)
     assert [block.count for block in plant.device.requests] == [11, 11, 11, 7, 11, 11, 8]
     assert not plant.gaps
+
+
+@pytest.mark.parametrize("addresses", [[0, 1, 8, 15, 25], [0, 5, 20]])
+async def test_the_longest_read_is_learnt_where_registers_between_are_read_along(addresses: list[int]):
+    plant = site(uint16s(addresses))
+    plant.device.longest = 10
+    await plant.passes(1)
+    assert len(plant.fresh) == len(addresses)
+    assert plant.poll.unit.sizes.learnt() == {"holding": 10}
+
+
+@pytest.mark.parametrize("every", [2, 3, 4])
+async def test_a_device_that_is_often_busy_is_asked_again_in_the_same_scan(every: int):
+    plant = site(uint16s([0, 1, 25]) + uint16s([3], "input"))
+    plant.device.busy_but_every = every
+    n_read = 0
+    for _ in range(40):
+        await plant.passes(1)
+        n_read += len(plant.fresh)
+    assert n_read > 80, n_read
+    assert len(plant.device.requests) <= 40 * (3 + 3)
+    assert plant.device.clock.monotonic_s() < 41
 
 
 async def test_a_device_that_is_silent_for_long_reads_is_read_in_short_ones():
