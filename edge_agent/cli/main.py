@@ -69,11 +69,12 @@ def status(
     config: ConfigOption = None,
     as_json: JsonOption = False,
     watch: Annotated[bool, typer.Option("--watch", help="Repeat every two seconds until Ctrl-C.")] = False,
+    shows_all: Annotated[bool, typer.Option("--all", help="Every tag; else those not good, and a screenful.")] = False,
 ) -> None:
     """Show what is wrong, since when, what to do. Works when the daemon is dead."""
     from edge_agent.cli.status import show_status
 
-    raise typer.Exit(show_status(config, as_json=as_json, watch=watch))
+    raise typer.Exit(show_status(config, as_json=as_json, watch=watch, shows_all=shows_all))
 
 
 @app.command()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 import sys
 import time
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cloud_sync.host.terminal import unguarded
-from edge_agent.cli.status_text import as_text, can_show
+from edge_agent.cli.status_text import as_text, can_show, folded
 from edge_agent.cli.why_down import why_down
 from edge_agent.core.clock import instant
 from edge_agent.errors import ConfigurationError, DaemonUnreachableError
@@ -31,25 +32,30 @@ WATCH_EVERY_S: Final = 2.0
 _CLEAR: Final = "\033[H\033[2J"
 
 
-def show_status(config: Path | None, *, as_json: bool, watch: bool) -> int:
+def show_status(config: Path | None, *, as_json: bool, watch: bool, shows_all: bool = False) -> int:
     """Print the status once, or repeatedly until Ctrl-C. Returns the exit code."""
     if not watch:
-        return _show(config, as_json=as_json, prefix="")
+        return _show(config, as_json=as_json, prefix="", shows_all=shows_all)
     with contextlib.suppress(KeyboardInterrupt):
         while True:
-            code = _show(config, as_json=as_json, prefix="" if as_json else _CLEAR)
+            code = _show(config, as_json=as_json, prefix="" if as_json else _CLEAR, shows_all=shows_all)
             time.sleep(WATCH_EVERY_S)
     return code
 
 
-def _show(config: Path | None, *, as_json: bool, prefix: str) -> int:
+def _show(config: Path | None, *, as_json: bool, prefix: str, shows_all: bool) -> int:
     document = read_status(config)
     if prefix:
         print(end="", flush=True)
         unguarded(sys.stdout).write(prefix)
         unguarded(sys.stdout).flush()
-    print(json.dumps(document) if as_json else as_text(document), flush=True)
+    print(json.dumps(document) if as_json else _for_screen(as_text(document, shows_all=shows_all)), flush=True)
     return EXIT_CODES[document["state"]]
+
+
+def _for_screen(text: str) -> str:
+    """Return the text folded to a terminal's width; as it is for a pipe, where somebody searches for a sentence."""
+    return folded(text, shutil.get_terminal_size((100, 24)).columns) if sys.stdout.isatty() else text
 
 
 def read_status(config: Path | None) -> dict[str, Any]:

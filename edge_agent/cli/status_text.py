@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+import re
+import textwrap
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from edge_agent.cli.machine_text import alarms_text, answer_lines, indicator_lines
+from edge_agent.cli.machine_text import alarms_text
 from edge_agent.cli.model_text import model_lines
+from edge_agent.cli.source_text import source_lines
 from edge_agent.status.words import ago, bytes_in_words, counted
 
 _DELIVERS: Final = ("online", "refuses_all")
 _HOUR_S: Final = 3_600.0
 _NEARLY: Final = 0.95
 _SHARES: Final = {"payload_share": "payload", "headers_share": "headers", "tls_share": "TLS"}
+_LEAD: Final = re.compile(r"([A-Z]+ {2,}| *-> | *)")
+"""A label, an arrow or an indent, behind which a folded line goes on."""
 _MISSHAPEN: Final = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
 """What reading a document raises that has not the fields, types or numbers of a status."""
 
@@ -27,14 +32,14 @@ def can_show(show: Callable[[dict[str, Any]], object], document: dict[str, Any])
     return True
 
 
-def as_text(document: dict[str, Any], now: datetime | None = None) -> str:
-    """Return lines of at most about 100 characters, for pipes and a serial console too."""
+def as_text(document: dict[str, Any], now: datetime | None = None, *, shows_all: bool = False) -> str:
+    """Return one line for each thing, for pipes and scripts too; `shows_all`: every tag, not only a screenful."""
     now = now or datetime.now(UTC)
     lines = _head(document, now)
     lines += _problems(document.get("problems", []), now)
     lines += _alarms(document.get("alarms", []), now)
     if document.get("sources"):
-        lines += ["", *_sources(document["sources"], document.get("tag_models", []))]
+        lines += ["", *source_lines(document["sources"], document.get("tag_models", []), shows_all=shows_all)]
         lines += [_machine(state, now) for state in document.get("operating_states", [])]
     if news := model_lines(document.get("model_updates") or {}):
         lines += ["", "MODELS", *(f"  {line}" for line in news)]
@@ -42,6 +47,24 @@ def as_text(document: dict[str, Any], now: datetime | None = None) -> str:
     if last := document.get("last_status"):
         lines += ["", f"Last status, {ago(last['time'], now)}: {last['summary']}"]
     return "\n".join(lines).rstrip()
+
+
+def folded(text: str, width: int) -> str:
+    """Return the text with lines of at most `width` characters, broken between words and indented as they began.
+
+    A word that is longer, like an address or a path, stays whole: it is there to be copied.
+    """
+    return "\n".join(part for line in text.splitlines() for part in _folded(line, width))
+
+
+def _folded(line: str, width: int) -> list[str]:
+    if len(line) <= width:
+        return [line]
+    (lead,) = _LEAD.match(line).groups()  # type: ignore[union-attr] # it matches every line
+    indent = " " * (len(lead) if lead.strip() else len(lead) + 2)
+    return textwrap.wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+    )
 
 
 def _head(document: dict[str, Any], now: datetime) -> list[str]:
@@ -69,49 +92,8 @@ def _alarms(alarms: list[dict[str, Any]], now: datetime) -> list[str]:
     return lines + alarms_text(alarms, now)
 
 
-def _sources(sources: list[dict[str, Any]], tag_models: list[dict[str, Any]]) -> list[str]:
-    lines = [f"{'SOURCE':30} {'STATE':9} {'LAST DATA':>10} {'VALUE':>12}"]
-    for source in sources:
-        age = "-" if source["last_data_age_s"] is None else f"{source['last_data_age_s']:.1f} s ago"
-        rate = "" if source.get("sample_rate_hz") is None else f"{source['sample_rate_hz']:g} Hz"
-        lines.append(f"{source['name']:30} {source['state']:9} {age:>10} {rate:>12}  {source['type']}")
-        lines += answer_lines(source)
-        lines += [_scored(f"  {channel['point']}", channel) for channel in source.get("channels", [])]
-        scored = {channel["point"] for channel in source.get("channels", [])}
-        lines += [_sensor(sensor) for sensor in source.get("sensors", []) if _is_told(sensor, scored)]
-        lines += indicator_lines(source.get("indicators", []))
-        for tag in source.get("tags", []):
-            value = "-" if tag["value"] is None else f"{tag['value']:.6g}"
-            text = "" if tag.get("text") is None else f'  "{tag["text"]}"'
-            quality = "stale" if tag["is_stale"] else tag["state"]
-            lines.append(f"  {tag['name']:28} {quality:9} {'':>10} {value:>12}  {tag['unit']}{text}".rstrip())
-    lines += [_scored(f"{model['asset']}.{model['name']}", model) for model in tag_models]
-    return lines
-
-
 def _machine(state: dict[str, Any], now: datetime) -> str:
     return f"{state['asset']:30} {state['state']:9} since {ago(state['since'], now)}: {state['detail']}"
-
-
-def _is_told(sensor: dict[str, Any], scored: Set[str]) -> bool:
-    return sensor["point"] not in scored and sensor["health"]["state"] not in ("ok", "waiting", "lost")
-
-
-def _sensor(sensor: dict[str, Any]) -> str:
-    health = sensor["health"]
-    return f"{'  ' + sensor['point']:30} {health['state']:9} {'':>10} {'':>12}  {health['ne107']}"
-
-
-def _scored(name: str, state: dict[str, Any]) -> str:
-    score = "-" if state["score"] is None else f"{state['score']:.3f}"
-    alarm = "  ALARM" if state["is_alarm"] else ""
-    health = state.get("health") or {}
-    if health.get("state") not in (None, "ok", "waiting", "lost"):
-        alarm += f"  sensor {health['ne107']}: {health['state']}"
-    return (
-        f"{name:30} {state['verdict']:9} {'':>10} {score:>12}  limit {state['threshold']:.3f}, "
-        f"{state['scored_total']} scored{alarm}"
-    )
 
 
 def _delivery(document: dict[str, Any], now: datetime) -> list[str]:

@@ -49,7 +49,7 @@ def number_in(
     if isinstance(raw, Number):
         return raw
     if not isinstance(raw, bool | int | float):
-        return Number(None, f"the value is {described(raw)}, not a number")
+        return Number(None, f"the value is {described(raw)}, not a number{_what_would_help(raw)}")
     try:
         number = float(raw) * scale + offset
     except OverflowError:
@@ -86,6 +86,11 @@ def _element(value: object, index: Sequence[int]) -> object:
     if isinstance(value, list | tuple) and value:
         return Number(None, f"the value is {described(value)}: choose one with index = 0 to {len(value) - 1}")
     return value
+
+
+def _what_would_help(value: object) -> str:
+    holds_one = isinstance(value, str) and not isinstance(_parsed(value), Number)
+    return ": parse = true at its node takes the number in it" if holds_one else ""
 
 
 def _written(index: Sequence[int]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.cli.status_text import as_text
+from edge_agent.cli.status_text import as_text, folded
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 
@@ -186,3 +186,18 @@ def test_a_device_that_is_asked_shows_how_it_answers() -> None:
         "    1200 requests; answers in 2.1 ms, 99 of 100 in 14.1 ms; 1 time-out; exceptions code 2: 7, code 11: 1; "
         "longest read: holding 10"
     )
+
+
+def test_a_terminal_gets_lines_that_end_between_words_and_go_on_below_their_text() -> None:
+    text = (
+        "PROBLEMS\n"
+        "  plc: no connection to the device at 192.0.2.30:502\n"
+        "    -> check that the device is on, host and port are right\n"
+        "CLOCK    not synchronised since the boot 8 h ago"
+    )
+    lines = folded(text, 40).splitlines()
+    assert max(map(len, lines)) <= 40
+    assert any(line.startswith("    ") and line.strip() == "192.0.2.30:502" for line in lines)
+    assert lines[-1].startswith(" " * 9)
+    assert " ".join(" ".join(lines).split()) == " ".join(text.split())
+    assert folded("see " + "/very/long" * 5, 40).splitlines()[1].endswith("/very/long" * 5)

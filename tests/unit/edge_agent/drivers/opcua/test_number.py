@@ -21,7 +21,7 @@ class StatusCode:
     [
         (None, "the value is empty"),
         ("twelve", 'the value is a String "twelve", not a number'),
-        ("12.5", 'the value is a String "12.5", not a number'),
+        ("12.5", 'the value is a String "12.5", not a number: parse = true at its node takes the number in it'),
         (b"\x01\x02", "the value is a ByteString of 2 bytes"),
         (datetime(2026, 1, 1, tzinfo=UTC), "the value is a DateTime"),
         (UUID(int=5), "the value is a Guid"),

@@ -81,7 +81,15 @@ def moving(*numbers: object) -> list[tuple[float | None, Quality, str]]:
         (2**53 + 1, 2**53 * 10.0, Quality.UNCERTAIN, f"0x00000000 Good; the integer is exactly {2**53 + 1}"),
         (1e308, None, Quality.BAD, "0x00000000 Good, but the value is 1e+308, not a finite number"),
         (float("nan"), None, Quality.BAD, "0x00000000 Good, but the value is nan, not a finite number"),
-        ("12", None, Quality.BAD, '0x00000000 Good, but the value is a String "12", not a number'),
+        (
+            "12",
+            None,
+            Quality.BAD,
+            (
+                '0x00000000 Good, but the value is a String "12", not a number'
+                ": parse = true at its node takes the number in it"
+            ),
+        ),
     ],
 )
 def test_a_value_is_the_same_whether_or_not_one_came_before_it(number, value, quality, said) -> None:
