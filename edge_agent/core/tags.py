@@ -90,11 +90,10 @@ class Scan:
     def of(cls, source: str, found: Iterable[Reading | TextReading]) -> Scan:
         """Return numbers and texts as one scan, each in their order."""
         every = tuple(found)
-        return cls(
-            source,
-            tuple(one for one in every if isinstance(one, Reading)),
-            tuple(one for one in every if isinstance(one, TextReading)),
-        )
+        readings = tuple([one for one in every if isinstance(one, Reading)])
+        if len(readings) == len(every):
+            return cls(source, readings)
+        return cls(source, readings, tuple([one for one in every if isinstance(one, TextReading)]))
 
 
 @dataclass(frozen=True, slots=True)

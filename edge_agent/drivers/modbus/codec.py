@@ -19,6 +19,8 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from math import isfinite
+from operator import itemgetter
 from typing import Final
 
 from cloud_sync.host.printable import printable
@@ -37,6 +39,10 @@ _UNSIGNED_FORMATS: Final = {16: ">H", 32: ">I", 64: ">Q"}
 Cells = Sequence[int]
 ToBytes = Callable[[Cells], bytes]
 ToNumber = Callable[[bytes], float]
+ToRaw = Callable[[Cells], float]
+
+_GOOD: Final = Quality.GOOD
+_EXACT_BITS: Final = 53  # of an integer: a double holds all of them
 
 
 class NotANumberError(ValueError):
@@ -56,6 +62,7 @@ class TagDecoder:
         self._invalid = patterns_of(settings.invalid_values, settings.shape.kind, settings.value_bits)
         self._scale, self._offset, self._words = settings.scale, settings.offset, settings.words
         self._is_text = settings.data_type == "string"
+        self._plain_raw = _plain_raw(settings, self._to_bytes, self._to_number)
 
     def raw(self, cells: Cells) -> float:
         """Return the number before scaling, an int for whole ones. Raises NotANumberError.
@@ -70,6 +77,10 @@ class TagDecoder:
 
     def read(self, cells: Cells, received_time_ns: int) -> Reading | TextReading:
         """Return what these cells say: a BAD reading, with the reason, when it is no value."""
+        if self._plain_raw is not None:  # nearly every tag, and nearly always with a value
+            value = self._plain_raw(cells) * self._scale + self._offset
+            if isfinite(value):
+                return Reading(self._tag, value, _GOOD, None, received_time_ns)
         content = self._to_bytes(cells)
         if self._is_text:
             return TextReading(self._tag, _text(content, self._settings.length), received_time_ns)
@@ -149,6 +160,16 @@ def _to_number(tag: ModbusTagSettings) -> ToNumber:
         return lambda content: unpack(content)[0]
     part, is_signed = _part(tag), shape.kind == "signed"
     return lambda content: int.from_bytes(content[part], "big", signed=is_signed)
+
+
+def _plain_raw(tag: ModbusTagSettings, to_bytes: ToBytes, to_number: ToNumber) -> ToRaw | None:
+    """Return what reads the number of a tag whose finite values are all good as they stand; None for other tags."""
+    kind, bits = tag.shape.kind, tag.shape.bits
+    if tag.words or tag.invalid_values or kind in ("bcd", "text") or (kind != "float" and bits > _EXACT_BITS):
+        return None
+    if tag.is_bit or (tag.bit_range is None and kind == "unsigned" and bits == 16):
+        return itemgetter(0)
+    return lambda cells: to_number(to_bytes(cells))
 
 
 def _to_pattern(tag: ModbusTagSettings) -> Callable[[bytes], int]:
