@@ -194,8 +194,8 @@ node_id = "ns=2;s=Flow"
     [
         (OPCUA, 'security is "none"; choose basic256sha256 or set allow_plaintext = true'),
         (
-            OPCUA.replace("[[sources.nodes]]", 'security = "basic256sha256"\n[[sources.nodes]]'),
-            "needs certificate_file and private_key_file",
+            OPCUA.replace("[[sources.nodes]]", 'allow_plaintext = true\ncertificate_file = "c.pem"\n[[sources.nodes]]'),
+            "certificate_file and private_key_file belong together",
         ),
         (OPCUA.replace("ns=2;s=Flow", "Flow"), "is not a node id: write it as"),
         (OPCUA.replace("opc.tcp", "https"), "endpoint: should be an address that begins with opc.tcp"),
