@@ -52,6 +52,10 @@ class ClockSkew:
         newest = self._of_values if len(self._of_values) >= _ENOUGH else self._of_messages or self._of_values
         return round(median(newest) / 1e9, 3) if newest else None
 
+    def is_of_values_alone(self) -> bool:
+        """Return whether the device's messages show its own clock to be within the bound: values come with another."""
+        return bool(self._of_messages) and abs(median(self._of_messages)) / 1e9 <= self._bound_s
+
     def beyond_since_ns(self) -> int | None:
         """Return since when the skew is beyond the bound; None while it is not."""
         self._look(self._newest_ns)

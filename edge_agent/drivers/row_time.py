@@ -29,6 +29,7 @@ AHEAD_S: Final = 5.0
 _STEP_NS: Final = 1_000  # rows are keyed by microseconds
 _AHEAD_NS: Final = round(AHEAD_S * 1e9)
 _NAMED: Final = 3
+_SET_DEVICES: Final = "set the clock of the devices behind these tags, or give them a time server (NTP)"
 
 
 class TimeOf(StrEnum):
@@ -150,9 +151,11 @@ class RowTimes:
     def problems(self) -> tuple[SourceProblem, ...]:
         """Return what is wrong with the device's times, for a person."""
         skew_s, since_ns = self.skew.seconds(), self.skew.beyond_since_ns()
-        if since_ns is not None and skew_s is not None:
+        if since_ns is None or skew_s is None:
+            return (self._off_problem(),) if self._off else ()
+        if not self.skew.is_of_values_alone():
             return (self._skew_problem(skew_s, since_ns),)
-        return (self._off_problem(),) if self._off else ()
+        return (self._off_problem() if self._off else self._value_problem(skew_s, since_ns),)
 
     def _stamp(self, tag: str, arrival: Arrival, before: _Last | None) -> Stamp:
         """Ask one clock after the other; `detail` is why the first of them is not believed."""
@@ -191,6 +194,10 @@ class RowTimes:
         elif before is not None and before.by(clock) != at_ns:
             self._off[tag] = _Off(at_ns - arrival.received_ns, arrival.received_ns)
 
+    def _value_problem(self, skew_s: float, since_ns: int) -> SourceProblem:
+        what = f"the times of most values of {self._whose} are {offset_in_words(skew_s)}, and its own clock is right"
+        return SourceProblem(what, since_ns, _SET_DEVICES)
+
     def _skew_problem(self, skew_s: float, since_ns: int) -> SourceProblem:
         theirs = f"; tags whose rows have another clock's time: {len(self._off)}" if self._off else ""
         where = "ahead of" if skew_s > 0 else "behind"
@@ -203,8 +210,7 @@ class RowTimes:
             f"{tag} ({offset_in_words(off.by_ns / 1e9)})" for tag, off in list(self._off.items())[:_NAMED]
         )
         what = f"the times that {self._whose} gives {len(self._off)} of its tags are not used: first {named}"
-        do = "set the clock of the devices behind these tags, or give them a time server (NTP)"
-        return SourceProblem(what, min(off.since_ns for off in self._off.values()), do)
+        return SourceProblem(what, min(off.since_ns for off in self._off.values()), _SET_DEVICES)
 
 
 class _Last:

@@ -24,7 +24,8 @@ _OVERFLOW_BIT: Final = 0x0080
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH: Final = _EPOCH.replace(tzinfo=None)
-_ZERO_DAYS: Final = (datetime(1601, 1, 1, tzinfo=UTC) - _EPOCH).days
+_ZERO: Final = datetime(1601, 1, 1, tzinfo=UTC) - _EPOCH
+_ZERO_DAYS: Final = _ZERO.days
 
 
 def to_reading(
@@ -66,6 +67,6 @@ def utc_ns(time: datetime | None) -> int | None:
     if time is None:
         return None
     since = time - (_NAIVE_EPOCH if time.tzinfo is None else _EPOCH)
-    if since.days <= _ZERO_DAYS:
+    if since.days <= _ZERO_DAYS and since <= _ZERO:
         return None
     return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000

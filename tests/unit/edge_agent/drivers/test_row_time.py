@@ -160,6 +160,24 @@ def test_some_tags_with_another_clock_are_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("off_s", "words"),
+    [
+        (-3 * HOUR, "the times that the server gives 1 of its tags are not used: first p.t (3 h behind)"),
+        (-200, "the times of most values of the server are 3 min behind, and its own clock is right"),
+    ],
+)
+def test_values_with_another_clock_than_the_servers_own_do_not_make_its_clock_wrong(off_s, words) -> None:
+    times = RowTimes()
+    for at in range(10):
+        times.take_message_time(ns(at), START_NS + at * 1_000_000_000)
+        times.stamp("p.t", arrival(at, at, at + off_s))
+    assert times.skew.seconds() == off_s
+    (found,) = times.problems()
+    assert found.what == words
+    assert found.do == "set the clock of the devices behind these tags, or give them a time server (NTP)"
+
+
+@pytest.mark.parametrize(
     ("seconds", "words"),
     [
         (0.02, "20 ms"),

@@ -84,6 +84,7 @@ def test_a_timestamp_is_utc_to_the_microsecond_with_a_zone_or_without():
 
 def test_the_zero_of_the_protocol_is_no_time():
     assert utc_ns(None) is utc_ns(datetime(1601, 1, 1, tzinfo=UTC)) is None
+    assert utc_ns(datetime(1601, 1, 1, microsecond=1, tzinfo=UTC)) == -11_644_473_600_000_000_000 + 1_000
 
 
 @pytest.mark.parametrize(
