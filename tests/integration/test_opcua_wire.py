@@ -20,6 +20,7 @@ SERVICES = {
     461: "CreateSession", 467: "ActivateSession", 473: "CloseSession", 428: "GetEndpoints", 452: "CloseSecureChannel",
     631: "Read", 751: "CreateMonitoredItems", 787: "CreateSubscription", 826: "Publish", 847: "DeleteSubscriptions",
 }  # fmt: skip
+RESUMES = {832: "Republish", 841: "TransferSubscriptions"}
 BROWSES = {527: "Browse", 533: "BrowseNext"}
 CHANGES_THE_PLANT = {673: "Write", 712: "Call", 700: "HistoryUpdate", 488: "AddNodes", 500: "DeleteNodes"}
 
@@ -37,7 +38,7 @@ async def server():
     await server.stop()
 
 
-def driver_of(port: int) -> OpcUaDriver:
+def driver_of(port: int, **more: object) -> OpcUaDriver:
     settings = {
         "type": "opcua", "name": "pump", "endpoint": f"opc.tcp://127.0.0.1:{port}/t", "allow_plaintext": True,
         "silent_after_s": 0.3, "publishing_interval_ms": 20,
@@ -45,6 +46,7 @@ def driver_of(port: int) -> OpcUaDriver:
             {"name": "p.flow", "unit": "", "node_id": "ns=2;s=flow"},
             {"name": "p.none", "unit": "", "node_id": "ns=2;s=none"},
         ],
+        **more,
     }  # fmt: skip
     return OpcUaDriver(OpcUaSettings.model_validate(settings), SystemClock())
 
@@ -80,6 +82,36 @@ async def test_every_service_on_the_wire_reads_or_subscribes(server):
     assert used <= set(SERVICES)
     assert {SERVICES[service] for service in used} >= {"CreateSubscription", "CreateMonitoredItems", "Publish", "Read"}
     assert not used & set(CHANGES_THE_PLANT)
+
+
+@pytest.mark.parametrize("mode", ["subscription", "polling"])
+async def test_neither_browsing_nor_polling_nor_a_new_connection_changes_anything(server, mode):
+    nodes = [
+        {"name": "p.flow", "unit": "", "browse_path": "Objects/**/fl?w"},
+        {"name": "p.state", "unit": "", "node_id": "i=2259"},  # an enumeration: its words are asked for
+    ]
+    async with relay_to(server.bserver.port) as relay, asyncio.timeout(DEADLINE_S):
+        driver = driver_of(relay.port, mode=mode, polling_interval_ms=50, silent_after_s=2.0, nodes=nodes)
+        await driver.open()
+        await anext(driver.stream())
+        await relay.vanish()
+        await relay.start()
+        if mode == "polling":
+            await driver.open()
+        await _has_come_again(driver)
+        await driver.close()
+        used = set(requests_in(relay.sent_by_client))
+    assert used <= {*SERVICES, *BROWSES, *RESUMES}
+    assert BROWSES.keys() & used
+    assert bool(RESUMES.keys() & used) is (mode == "subscription")
+
+
+async def _has_come_again(driver: OpcUaDriver) -> None:
+    """Wait for an item that came over the new connection."""
+    sent = driver.stats().sent_total
+    async for _ in driver.stream():
+        if driver.stats().sent_total > sent + 1:
+            return
 
 
 async def test_a_write_would_be_seen_on_the_wire(server):
