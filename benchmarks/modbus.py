@@ -99,7 +99,7 @@ def _requests(tags: Sequence[dict[str, Any]], registers: int) -> Comparison:
     alone = [{"name": f"plc.r{at}", "unit": "", "table": "holding", "address": at} for at in places]
     if len(alone) != registers:
         raise UnavailableError(f"the map has {len(alone)} registers of one table, not {registers}")
-    with _device(max(places) + 1) as port:
+    with device(max(places) + 1) as port:
         planned = asyncio.run(_requests_of_a_scan(port, tags, max_registers=125, max_hole=16))
         single = asyncio.run(_requests_of_a_scan(port, alone, max_registers=1, max_hole=0))
     return Comparison.of([planned], [single])
@@ -124,7 +124,7 @@ async def _requests_of_a_scan(port: int, tags: Sequence[dict[str, Any]], **limit
 
 
 @contextmanager
-def _device(registers: int) -> Iterator[int]:
+def device(registers: int) -> Iterator[int]:
     """Yield the port of a device on libmodbus with so many registers. Raises UnavailableError without a compiler."""
     if not (shutil.which("gcc") and shutil.which("pkg-config")):
         raise UnavailableError("it needs gcc, pkg-config and libmodbus-dev (apt-get install)")
