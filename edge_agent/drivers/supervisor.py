@@ -2,7 +2,8 @@
 
 Constraints
 - A lost device never ends the daemon and never stops another source.
-- One warning when it goes away, one line when it comes back; in between only counters.
+- One warning when it goes away, one line when it comes back; in between only counters. One that goes and comes
+  again and again is one line and one problem (restless.py).
 - The time without the device is a gap: announced when it begins, whole when it ends.
 - Cancellation passes, also one that the driver's library swallowed; the driver is closed whatever happens, within
   a bound.
@@ -25,7 +26,8 @@ from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.samples import SampleBlock
 from edge_agent.core.tags import KeepAlive, Scan
 from edge_agent.drivers.base import Driver, Item
-from edge_agent.drivers.report import SourceReport
+from edge_agent.drivers.report import SourceProblem, SourceReport
+from edge_agent.drivers.restless import WINDOW_S, LossesLately
 from edge_agent.errors import DeviceRejectedError, DriverError
 
 BACKOFF_FIRST_S: Final = 0.5
@@ -33,6 +35,8 @@ BACKOFF_MAX_S: Final = 30.0
 REJECTED_WAIT_S: Final = 60.0
 """A device that said no is asked again rarely: somebody has to change something first."""
 CLOSE_TIMEOUT_S: Final = 3.0
+SAID_AFTER_ATTEMPTS: Final = 3
+"""A source that was lost often is logged as lost again when so many attempts have failed: this time it stays away."""
 
 
 class SourceState(StrEnum):
@@ -84,6 +88,9 @@ class Supervisor:
         self._lost = Backoff(BACKOFF_FIRST_S, BACKOFF_MAX_S, least=0.5, jitter=jitter)
         self._rejected = Backoff(REJECTED_WAIT_S, REJECTED_WAIT_S, least=0.5, jitter=jitter)
         self._loss = GapSpan(driver.name)
+        self._lately = LossesLately()
+        self._newest_loss: DriverError | None = None
+        self._is_unsaid = False  # the loss that lasts was not logged
 
     async def run(self) -> None:
         """Read the source until the recording ends or the task is cancelled. Call `finish` after it."""
@@ -96,8 +103,13 @@ class Supervisor:
         self._become(SourceState.ENDED, "the recording has been played")
 
     def report(self) -> SourceReport:
-        """Return what the driver knows of its source."""
-        return self._driver.report()
+        """Return what the driver knows of its source, and that it is lost again and again."""
+        report, now_ns, newest = self._driver.report(), self._clock.now_ns(), self._newest_loss
+        if newest is None or self.health.state is not SourceState.RUNNING or not self._lately.are_many(now_ns):
+            return report
+        what = f"read again, but lost {self._often(now_ns)}, the last time: {self._without_name(newest.message)}"
+        found = SourceProblem(what, self._lately.since_ns, newest.hint)
+        return replace(report, problems=(*report.problems, found))
 
     async def finish(self) -> None:
         """End the gap that is open at a stop."""
@@ -150,19 +162,24 @@ class Supervisor:
         was = self.health
         await self._end_loss()
         self._become(SourceState.RUNNING, "")
-        if was.state is not SourceState.STARTING:
+        if was.state is not SourceState.STARTING and not self._is_unsaid:
             gone_s = (self._clock.now_ns() - was.since_ns) / 1e9
-            self._log("info", f"{self.name} is back after {gone_s:.0f} s and {was.attempts} attempts")
+            attempts = f"{was.attempts} attempt{'s' if was.attempts != 1 else ''}"
+            self._log("info", f"{self.name} is back after {gone_s:.0f} s and {attempts}")
         self.health = replace(self.health, attempts=0)
 
     async def _record_loss(self, exc: DriverError) -> None:
         state = SourceState.REJECTED if isinstance(exc, DeviceRejectedError) else SourceState.LOST
         was = self.health
+        if was.state is SourceState.RUNNING:
+            self._lately.add(self._clock.now_ns())
         if was.state is not state:
-            hint = f"; {exc.hint}" if exc.hint else ""
-            message = exc.message.removeprefix(f"{self.name}: ")
-            self._log("warning", f"{self.name} is {state.value}: {message}{hint}")
+            self._log_loss(state, exc)
             self._become(state, exc.message, exc.hint)
+        elif self._is_unsaid and was.attempts + 1 >= SAID_AFTER_ATTEMPTS:
+            self._is_unsaid = False
+            self._log_away(state.value, exc)
+        self._newest_loss = exc
         losses = was.losses_total + (was.state is SourceState.RUNNING)
         self.health = replace(
             self.health, losses_total=losses, attempts=was.attempts + 1, message=exc.message, hint=exc.hint
@@ -171,6 +188,24 @@ class Supervisor:
         begun = self._loss.begin(cause, was.last_item_ns or self._clock.now_ns(), exc.message)
         if begun is not None:
             await self._deliver(begun)
+
+    def _log_loss(self, state: SourceState, exc: DriverError) -> None:
+        now_ns = self._clock.now_ns()
+        self._is_unsaid = self._lately.are_many(now_ns)
+        if not self._is_unsaid:
+            self._log_away(state.value, exc)
+        elif self._lately.is_to_be_said(now_ns):
+            self._log_away(f"{state.value} again and again, {self._often(now_ns)}, now", exc)
+
+    def _log_away(self, how: str, exc: DriverError) -> None:
+        hint = f"; {exc.hint}" if exc.hint else ""
+        self._log("warning", f"{self.name} is {how}: {self._without_name(exc.message)}{hint}")
+
+    def _often(self, now_ns: int) -> str:
+        return f"{self._lately.count(now_ns)} times within {WINDOW_S / 60:.0f} min"
+
+    def _without_name(self, message: str) -> str:
+        return message.removeprefix(f"{self.name}: ")
 
     async def _end_loss(self) -> None:
         ended = self._loss.end(self._clock.now_ns())

@@ -191,3 +191,42 @@ async def test_the_gap_of_a_lost_source_begins_at_its_last_keep_alive() -> None:
         await supervisor.run()
     gaps = [item for item in listener.items if isinstance(item, Gap)]
     assert [gap.start_ns for gap in gaps] == [7, 7]
+
+
+LOST = TransientDriverError("s: no answer within 1 s", hint="check the cable")
+
+
+async def test_a_source_that_is_lost_again_and_again_is_one_line_and_one_problem(clock: FakeClock) -> None:
+    acts: list[tuple[list[Item], DriverError | None]] = [([block(i)], LOST) for i in range(30)]
+    supervisor, heard = supervise(ScriptedDriver(*acts, ([block(30)], None)), clock)
+    reports = []
+    deliver = heard.deliver
+
+    async def look(item: Item) -> None:
+        await deliver(item)
+        reports.append(supervisor.report().problems)
+
+    supervisor._deliver = look
+    await supervisor.run()
+    warnings = [line for level, line in heard.lines if level == "warning"]
+    assert warnings == ["s is lost: no answer within 1 s; check the cable"] * 4 + [
+        "s is lost again and again, 5 times within 10 min, now: no answer within 1 s; check the cable"
+    ]
+    assert [level for level, _ in heard.lines].count("info") == 4
+    assert len(heard.gaps) == 60  # none is missing: each begins and ends
+    (problem,) = reports[-1]
+    assert problem.what == "read again, but lost 30 times within 10 min, the last time: no answer within 1 s"
+    assert problem.do == "check the cable"
+    clock.advance(700.0)
+    assert supervisor.report().problems == ()
+
+
+async def test_a_restless_source_that_stays_away_is_logged_as_lost_and_back(clock: FakeClock) -> None:
+    away: list[tuple[list[Item], DriverError | None]] = [([], LOST)] * 5
+    acts: list[tuple[list[Item], DriverError | None]] = [([block(i)], LOST) for i in range(7)]
+    supervisor, heard = supervise(ScriptedDriver(*acts, *away, ([block(9)], None)), clock)
+    await supervisor.run()
+    assert heard.lines[-2] == ("warning", "s is lost: no answer within 1 s; check the cable")
+    level, line = heard.lines[-1]
+    assert level == "info"
+    assert "is back" in line
