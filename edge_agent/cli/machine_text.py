@@ -73,6 +73,7 @@ def answer_lines(source: dict[str, Any]) -> list[str]:
     codes = ", ".join(f"code {code}: {count}" for code, count in source["exceptions_by_code"].items())
     longest = ", ".join(f"{table} {count}" for table, count in source["longest_reads_learnt"].items())
     words += [counted(source["timeouts_total"], "time-out")] if source["timeouts_total"] else []
+    words += [counted(source["strange_answers_total"], "strange answer")] if source["strange_answers_total"] else []
     words += [f"exceptions {codes}"] if codes else []
     words += [counted(source["slow_scans_total"], "slow scan")] if source["slow_scans_total"] else []
     words += [f"longest read: {longest}"] if longest else []

@@ -107,7 +107,8 @@ class Supervisor:
         report, now_ns, newest = self._driver.report(), self._clock.now_ns(), self._newest_loss
         if newest is None or self.health.state is not SourceState.RUNNING or not self._lately.are_many(now_ns):
             return report
-        what = f"read again, but lost {self._often(now_ns)}, the last time: {self._without_name(newest.message)}"
+        often, last = self._lately.count(now_ns), self._without_name(newest.message)
+        what = f"read again, but lost {often} times within {WINDOW_S / 60:.0f} min, the last time: {last}"
         found = SourceProblem(what, self._lately.since_ns, newest.hint)
         return replace(report, problems=(*report.problems, found))
 
@@ -195,14 +196,12 @@ class Supervisor:
         if not self._is_unsaid:
             self._log_away(state.value, exc)
         elif self._lately.is_to_be_said(now_ns):
-            self._log_away(f"{state.value} again and again, {self._often(now_ns)}, now", exc)
+            often = f"{self._lately.count(now_ns)} times within {WINDOW_S / 60:.0f} min"
+            self._log_away(f"{state.value} again and again, {often}, now", exc)
 
     def _log_away(self, how: str, exc: DriverError) -> None:
         hint = f"; {exc.hint}" if exc.hint else ""
         self._log("warning", f"{self.name} is {how}: {self._without_name(exc.message)}{hint}")
-
-    def _often(self, now_ns: int) -> str:
-        return f"{self._lately.count(now_ns)} times within {WINDOW_S / 60:.0f} min"
 
     def _without_name(self, message: str) -> str:
         return message.removeprefix(f"{self.name}: ")

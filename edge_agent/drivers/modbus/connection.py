@@ -11,6 +11,7 @@ from edge_agent.drivers.modbus.figures import AnswerFigures
 from edge_agent.drivers.modbus.plan import RegisterBlock
 from edge_agent.drivers.modbus.request import ReadRequest
 from edge_agent.drivers.modbus.settings import ModbusSettings
+from edge_agent.drivers.report import SourceProblem
 
 
 class Connection:
@@ -53,8 +54,8 @@ class Connection:
         except NoAnswer:
             self._figures.timeouts_total += 1
             raise
-        except StrangeAnswer:
-            self._figures.strange_answers_total += 1
+        except StrangeAnswer as answer:
+            self._figures.count_strange(answer.message.removeprefix(f"{self.name}: "), answer.hint)
             raise
 
     def rest(self) -> None:
@@ -69,6 +70,10 @@ class Connection:
     def figures(self) -> Mapping[str, object]:
         """Return what the device's answers have been like, by the names in docs/CLI_OUTPUT.md."""
         return {**self._figures.values(), "connections_total": self._bus.connections_total}
+
+    def problem(self) -> SourceProblem | None:
+        """Return that many answers are of no use, while others are."""
+        return self._figures.problem()
 
     async def _cells(self, request: ReadRequest) -> list[int]:
         cells, took_s = await self._bus.ask(request, self._asker)

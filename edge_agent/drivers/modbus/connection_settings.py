@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pydantic import Field, model_validator
 
+from edge_agent.drivers.modbus.host import why_no_host
 from edge_agent.drivers.modbus.line import Line, Parity, SerialLine, Tls, Transport
 from edge_agent.settings.sources import SharedLine, TagSourceSettings
 
@@ -104,6 +105,12 @@ class ModbusConnectionSettings(TagSourceSettings):
             )
         if (self.client_certificate_file is None) != (self.client_key_file is None):
             raise ValueError("client_certificate_file and client_key_file belong together")
+        return self
+
+    @model_validator(mode="after")
+    def _host_is_one(self) -> ModbusConnectionSettings:
+        if why := why_no_host(self.host):
+            raise ValueError(f"host = {self.host!r} {why}")
         return self
 
     @model_validator(mode="after")

@@ -67,7 +67,7 @@ class ModbusDriver:
 
     def report(self) -> SourceReport:
         """Return the tags that get no value, what lasts, and what was counted."""
-        problems = [group.slow.problem() for group in self._poll.groups]
+        problems = [self._connection.problem(), *(group.slow.problem() for group in self._poll.groups)]
         return SourceReport(
             dict(self._poll.states.reports),
             tuple(problem for problem in problems if problem is not None),

@@ -7,7 +7,13 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Final
 
+from edge_agent.drivers.report import SourceProblem
+
 LATENCIES: Final = 1_000  # the newest so many answers make the percentiles
+NEWEST: Final = 100
+"""Of so many requests, the strange answers are counted that make a problem."""
+_FEW, _ALL = 0.05, 0.9  # a smaller share is noise on a line, and a larger one a device that is lost
+_LEAST: Final = 5
 
 
 class AnswerFigures:
@@ -17,6 +23,7 @@ class AnswerFigures:
         self.requests_total = 0
         self.timeouts_total = 0
         self.strange_answers_total = 0
+        self._newest_strange: deque[tuple[int, str, str | None]] = deque(maxlen=NEWEST)
         self._exceptions: Counter[int] = Counter()
         self._latencies_s: deque[float] = deque(maxlen=LATENCIES)
 
@@ -27,6 +34,21 @@ class AnswerFigures:
     def count_exception(self, code: int) -> None:
         """Count an answer that is an exception."""
         self._exceptions[code] += 1
+
+    def count_strange(self, what: str, do: str | None) -> None:
+        """Count an answer that is none to its request: what came, and what to do."""
+        self.strange_answers_total += 1
+        self._newest_strange.append((self.requests_total, what, do))
+
+    def problem(self) -> SourceProblem | None:
+        """Return that many of the newest answers were of no use, while others were."""
+        asked = min(self.requests_total, NEWEST)
+        strange = [known for known in self._newest_strange if known[0] > self.requests_total - NEWEST]
+        if len(strange) < _LEAST or not _FEW <= len(strange) / asked <= _ALL:
+            return None
+        _, what, do = strange[-1]
+        what = f"{len(strange)} of the newest {asked} requests got a damaged or wrong answer, the last time: {what}"
+        return SourceProblem(what, None, do)
 
     def values(self) -> Mapping[str, object]:
         """Return the figures by the names in docs/CLI_OUTPUT.md; milliseconds, null while nothing has answered."""

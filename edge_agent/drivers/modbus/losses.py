@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+import termios
 from typing import Final
 
 from edge_agent.drivers.modbus.answers import ConnectionLost
@@ -70,7 +71,10 @@ def _serial_words(exc: Exception, number: int | None) -> str:
         errno.EACCES: "this user may not open it",
         errno.EAGAIN: "it is in use",
         errno.EBUSY: "it is in use",
+        errno.ENOTTY: "it is no serial port",
     }
+    if number is None and isinstance(exc.__context__, termios.error):
+        number = exc.__context__.args[0]
     return words.get(number or 0, getattr(exc, "strerror", None) or str(exc))
 
 

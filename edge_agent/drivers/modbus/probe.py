@@ -15,6 +15,7 @@ from edge_agent.core.tags import TextReading
 from edge_agent.drivers.modbus.answers import ExceptionAnswer
 from edge_agent.drivers.modbus.codec import NotANumberError, TagDecoder
 from edge_agent.drivers.modbus.connection import Connection
+from edge_agent.drivers.modbus.failures import Failure
 from edge_agent.drivers.modbus.plan import ADDRESS_SPACE, RegisterBlock
 from edge_agent.drivers.modbus.plausibility import (
     NO_VALUE,
@@ -34,6 +35,7 @@ from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
 from edge_agent.drivers.modbus.types import BIT_TABLES, ORDERS, SHAPES, DataType, Order, Table
 from edge_agent.errors import DeviceRejectedError
 
+_REFUSED_HINT: Final = "try another --table, the address of the manual minus 1, or --scan to see what can be read"
 _LENGTH: Final = 16  # registers of a text that may stand there, at most
 Cells = Mapping[int, int]
 
@@ -108,7 +110,7 @@ async def _read(
     """Return what can be read, and in which spans: those that are refused are asked for cell by cell, once."""
     cells: dict[int, int] = {}
     readable: list[tuple[int, int]] = []
-    refusal = "there is no such address"
+    refusal = Failure(2, "there is no such address")
     todo = list(spans)
     while todo:
         start, wanted = todo.pop(0)
@@ -116,15 +118,15 @@ async def _read(
         try:
             got = await connection.read(RegisterBlock(place.table, start, count, ()))
         except ExceptionAnswer as exc:
-            refusal = exc.status
+            refusal = Failure.of(exc)
             todo += [(start + offset, 1) for offset in range(count)] if count > 1 else []
             continue
         readable.append((start, count))
         cells |= {start + offset: cell for offset, cell in enumerate(got)}
     if not cells:
         raise DeviceRejectedError(
-            f"unit {place.unit} at {connection.place} refuses {place.table} {place.address}: {refusal}",
-            hint="try another --table, the address of the manual minus 1, or --scan to see what can be read",
+            f"unit {place.unit} at {connection.place} refuses {place.table} {place.address}: {refusal.status}",
+            hint=refusal.hint or _REFUSED_HINT,
         )
     return cells, readable
 

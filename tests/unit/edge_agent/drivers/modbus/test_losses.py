@@ -5,11 +5,20 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+import termios
 
 import pytest
 
 from edge_agent.drivers.modbus.line import Line, SerialLine
 from edge_agent.drivers.modbus.losses import why_not_open
+
+
+def of_termios(number: int) -> OSError:
+    """An error as pyserial makes it of one of the terminal: the number is in its context alone."""
+    exc = OSError("Could not configure port")
+    exc.__context__ = termios.error(number, "x")
+    return exc
+
 
 NETWORK = Line("tcp", host="plc", port=502)
 SERIAL = Line("rtu", serial=SerialLine("/dev/ttyUSB0", 9_600, "none", 1))
@@ -39,6 +48,7 @@ def test_a_host_that_cannot_be_reached(exc, what, do):
         (OSError(errno.ENOENT, "x"), "there is no such port", "/dev/serial/by-id"),
         (OSError(errno.EACCES, "x"), "this user may not open it", "dialout"),
         (OSError(errno.EAGAIN, "x"), "it is in use", "another program"),
+        (of_termios(errno.ENOTTY), "it is no serial port", "serial_port"),
         (ValueError("Invalid baud rate: 12345"), "Invalid baud rate", "baud_rate"),
         (ImportError("serial"), "pyserial is not installed", "locks"),
     ],
