@@ -20,7 +20,7 @@ from edge_agent.cli.probe_microphone import (
     inputs_text,
     rate_of,
 )
-from edge_agent.cli.probe_output import answer, checked, progress
+from edge_agent.cli.probe_output import answer, checked, for_the_file, progress
 from edge_agent.cli.probe_waveform import (
     Heard,
     Listening,
@@ -97,9 +97,7 @@ def probe_accelerometer(asked: AccelerometerAsked) -> None:
                 printable(document["device"]),
                 *body,
                 *note,
-                "",
-                "# for the site's file: name the points",
-                document["toml"],
+                *for_the_file(document["toml"], "name machine and points"),
             ]
         )
 
@@ -180,7 +178,9 @@ def _iio(asked: AccelerometerAsked) -> _Probed:
     if len(alike) > 1:
         document["device"] = device.label or device.folder.name
     probed = listed | {"interface": "iio", "device": device.words}
-    return _Probed(probed, _listening(asked, settings, "g", _TOP_G), document)
+    usual = IioSettings.model_fields
+    moved = {name: str(place.absolute()) for name, place in places.items() if place != usual[name].default}
+    return _Probed(probed, _listening(asked, settings, "g", _TOP_G), document | moved)
 
 
 def _stream(asked: AccelerometerAsked, address: str) -> _Probed:
@@ -235,7 +235,7 @@ def _listed(document: Mapping[str, Any]) -> list[str]:
         "of the kernel (--iio):",
         *_iio_rows(document["iio_devices"]),
         "",
-        "to measure with one: give its name",
+        "to measure with one: edge-agent probe accelerometer NAME, or --iio NAME",
     ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cloud_sync.host.printable import printable
-from edge_agent.cli.probe_output import answer, checked, progress
+from edge_agent.cli.probe_output import answer, checked, for_the_file, progress
 from edge_agent.cli.probe_waveform import (
     Heard,
     Listening,
@@ -63,10 +63,11 @@ def probe_microphone(asked: SoundAsked) -> None:
 
     def show(document: dict[str, Any]) -> str:
         if not heard:
-            return "\n".join([*inputs_text(document["devices"]), "", "to listen to one: give its name"])
+            how = "to listen to one: edge-agent probe microphone NAME"
+            return "\n".join([*inputs_text(document["devices"]), "", how])
         body = heard_text(document, heard[0]) + taps_text(document, watched=asked.watches_taps)
         return "\n".join(
-            [printable(document["device"]), *body, "", "# for the site's file: name the points", document["toml"]]
+            [printable(document["device"]), *body, *for_the_file(document["toml"], "name machine and points")]
         )
 
     answer(probe, show, as_json=asked.as_json)

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from edge_agent.cli.probe_modbus_text import show
-from edge_agent.cli.probe_output import answer, progress, table_lines
+from edge_agent.cli.probe_output import answer, options_in_words, progress, table_lines
 from edge_agent.core.clock import SystemClock
 from edge_agent.drivers.modbus.addresses import ALLOWED, manual_number, place_of
 from edge_agent.drivers.modbus.connection import Connection
@@ -140,15 +138,8 @@ def _host_and_port(device: str) -> tuple[str, str]:
 
 
 def _settings(given: Mapping[str, Any]) -> ModbusSettings:
-    try:
+    with options_in_words("for example plc.plant:502, or /dev/ttyUSB0 --baud-rate 19200"):
         return connection_settings(given)
-    except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the device"
-        what = str(first["msg"]).removeprefix("Value error, ")
-        raise EdgeError(
-            f"{where}: {what}", hint="for example plc.plant:502, or /dev/ttyUSB0 --baud-rate 19200"
-        ) from exc
 
 
 def _document(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from cloud_sync.host.printable import printable
+from edge_agent.cli.probe_output import for_the_file
 from edge_agent.drivers.modbus.types import ORDERS
 
 _MARKS: Final = {"plausible": "+", "possible": " ", "implausible": "-", "no value": "-"}
@@ -34,24 +35,25 @@ def _place(document: dict[str, Any]) -> list[str]:
         readings = [reading for reading in document["readings"] if reading["address"] == base]
         note = "as given" if base == document["address"] else "if the manual counts from 1"
         lines += ["", f"address {base}, {note}:", *_readings(readings, best)]
-    lines.append("")
+    lines += ["", "+ plausible, - implausible; a reading without either is possible"]
     if best is None:
         return [*lines, "no reading stands out: let the value be another than zero, or read more places with --count"]
     order = (
         f" {best['order']}" if best["order"] != "ABCD" or best["data_type"] not in ("uint16", "int16", "bool") else ""
     )
     what = f"likeliest *: {best['data_type']}{order} at {document['table']} {best['address']}: {_value(best)}"
-    return [*lines, what + (f" ({best['why']})" if best["why"] else ""), "", document["toml"]]
+    what += f" ({best['why']})" if best["why"] else ""
+    return [*lines, what, *for_the_file(document["toml"], "give names and units; more tags go below the last lines")]
 
 
 def _readings(readings: Iterable[dict[str, Any]], best: dict[str, Any] | None) -> list[str]:
     by_type: dict[str, dict[str, dict[str, Any]]] = {}
     for reading in readings:
         by_type.setdefault(reading["data_type"], {})[reading["order"]] = reading
-    lines = [f"  {'TYPE':8}" + "".join(f" {order:>24}" for order in ORDERS)]
+    lines = [f"{'TYPE':7}" + "".join(f" {order:>22}" for order in ORDERS)]
     for data_type, orders in by_type.items():
-        cells = "".join(f" {_cell(orders.get(order), best):>24}" for order in ORDERS)
-        lines.append(f"  {data_type:8}{cells}".rstrip())
+        cells = "".join(f" {_cell(orders.get(order), best):>22}" for order in ORDERS)
+        lines.append(f"{data_type:7}{cells}".rstrip())
     return lines
 
 
@@ -64,7 +66,7 @@ def _cell(reading: dict[str, Any] | None, best: dict[str, Any] | None) -> str:
 def _value(reading: dict[str, Any]) -> str:
     value = reading["value"]
     if isinstance(value, str):
-        return printable(f'"{value}"', limit=22)
+        return printable(f'"{value}"', limit=20)
     if value is None:
         return "none"
     return str(value) if isinstance(value, int) else f"{value:.8g}"
@@ -78,4 +80,7 @@ def _scan(scan: dict[str, Any]) -> list[str]:
         lines.append(f"  ... and {len(scan['ranges']) - len(shown)} more: --json lists all")
     if scan["units"]:
         lines.append(f"units that answer: {', '.join(map(str, scan['units']))}")
-    return lines + [f"not looked at: {left}" for left in scan["left"]]
+    lines += [f"not looked at: {left}" for left in scan["left"]]
+    if shown:
+        lines += ["", f"to see what is there: --table {shown[0]['table']} --address {shown[0]['first']}"]
+    return lines

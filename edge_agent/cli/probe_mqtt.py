@@ -6,13 +6,10 @@ import asyncio
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from cloud_sync.host.printable import printable
-from edge_agent.cli.probe_output import answer, progress, site_lines
+from edge_agent.cli.probe_output import PROBED, answer, checked, for_the_file, progress, site_lines
 from edge_agent.drivers.mqtt.probe import MOST_PLACES, Heard, Place, listen, tags_of
 from edge_agent.drivers.mqtt.settings import MqttSettings
-from edge_agent.errors import ConfigurationError
 from edge_agent.status.words import counted
 
 _SHOWN: Final = 200
@@ -36,9 +33,9 @@ def probe_mqtt(
         "username": username, "password_file": password_file, "ca_file": ca_file, "allow_plaintext": plaintext,
         "protocol": protocol,
     }  # fmt: skip
-    settings = _settings(address, {name: value for name, value in given.items() if value})
 
     def probe() -> dict[str, Any]:
+        settings = _settings(address, {name: value for name, value in given.items() if value})
         progress(f"listening to {settings.host}:{settings.port} for {seconds:g} s ...")
         return _document(settings, asyncio.run(listen(settings, topics, seconds)), seconds)
 
@@ -49,22 +46,17 @@ def _settings(address: str, given: dict[str, Any]) -> MqttSettings:
     host, _, port = address.rpartition(":") if address.count(":") == 1 else (address, "", "")
     default = 1883 if given.get("allow_plaintext") else 8883
     document = {
-        "type": "mqtt", "name": "broker", "host": host, "port": port or default,
+        "type": "mqtt", "name": PROBED, "host": host, "port": port or default,
         "tags": [{"name": "probe.value", "unit": "", "topic": "probe"}], **given,
     }  # fmt: skip
-    try:
-        return MqttSettings.model_validate(document)
-    except ValidationError as exc:
-        first = exc.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"{where or address}: {first['msg']}", hint="for example broker.plant:8883") from exc
+    return checked(MqttSettings, document, hint="for example broker.plant:8883")
 
 
 def _document(settings: MqttSettings, heard: Heard, seconds: float) -> dict[str, Any]:
     tags = tags_of(heard)
     source = settings.model_dump(
         mode="json", include={"type", "name", "host", "port", "username", "password_file", "ca_file"}
-    )
+    ) | {"name": "broker"}
     if settings.allow_plaintext:
         source["allow_plaintext"] = True
     if settings.protocol != "5":
@@ -119,4 +111,4 @@ def _text(document: dict[str, Any]) -> str:
         return "\n".join(
             [*lines, "", "nothing to read: listen longer (--seconds), or check --topic and the user's rights"]
         )
-    return "\n".join([*lines, "", "# for the site's file: keep what you need; give units", document["toml"]])
+    return "\n".join([*lines, *for_the_file(document["toml"], "keep what you need; give units")])

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from cloud_sync.host.printable import is_printable, printable, printable_tree
 from edge_agent.cli.probe_opcua_text import show
 from edge_agent.cli.probe_opcua_trust import confirm_server, make_certificate, trust_folder
-from edge_agent.cli.probe_output import EXIT_NOT_PROBED, answer, progress, site_lines
+from edge_agent.cli.probe_output import EXIT_NOT_PROBED, answer, options_in_words, progress, site_lines
 from edge_agent.drivers.opcua.certificates import Certificate
 from edge_agent.drivers.opcua.identity import rules_of
 from edge_agent.drivers.opcua.offers import safest
@@ -26,7 +26,6 @@ from edge_agent.drivers.opcua.probe import Look, Offered, ask, judged, look, pro
 from edge_agent.drivers.opcua.settings import OpcUaNodeSettings, OpcUaSettings
 from edge_agent.drivers.opcua.walk import Variable, node_id_text
 from edge_agent.errors import ConfigurationError, EdgeError
-from edge_agent.settings.load import mistakes_of
 
 _NOT_A_NAME: Final = re.compile(r"[^a-z0-9_-]+")
 _UNIT_MOST: Final = 20
@@ -109,12 +108,8 @@ def printable_document(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _settings(request: Request, **more: Any) -> OpcUaSettings:
-    try:
+    with options_in_words("an endpoint is like opc.tcp://10.0.4.20:4840; see --help"):
         return probe_settings(request.endpoint, **{**request.given, **more})
-    except ValidationError as exc:
-        mistakes = [mistake.removeprefix("probe.") for mistake in mistakes_of(exc, "probe")]
-        hint = "for example opc.tcp://10.0.4.20:4840" if mistakes[0].startswith("endpoint") else None
-        raise ConfigurationError("; ".join(mistakes).removeprefix("probe: "), hint=hint) from exc
 
 
 def _chosen(request: Request, offered: Offered, folder: Path) -> OpcUaSettings:

@@ -6,6 +6,7 @@ import textwrap
 from typing import Any, Final
 
 from cloud_sync.host.printable import printable
+from edge_agent.cli.probe_output import for_the_file
 from edge_agent.status.words import counted
 
 _LABEL: Final = 13
@@ -119,7 +120,7 @@ def _nodes(document: dict[str, Any]) -> list[str]:
         lines.append(f"{counted(unusable, 'variable')} hold no single number: not among the lines below")
     if not document["toml"]:
         return [*lines, "", "no number to read: look deeper (--depth), or as a user who may see more (--user)"]
-    return [*lines, "", "# for the site's file: keep what you need", document["toml"], *_advice(document)]
+    return [*lines, *for_the_file(document["toml"], "keep what you need; give units"), *_advice(document)]
 
 
 def _node(node: dict[str, Any], now: str) -> str:

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import typer
 from pydantic import BaseModel, ValidationError
 
 from edge_agent.errors import ConfigurationError, EdgeError
+from edge_agent.settings.load import mistakes_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
 EXIT_NOT_PROBED = 1
+PROBED = "probe"
+"""The name of a source that is only looked at: no message begins with it."""
 
 
 def answer(probe: Callable[[], dict[str, Any]], show: Callable[[dict[str, Any]], str], *, as_json: bool) -> None:
-    """Print what the probe found, as one JSON object or by `show`; in JSON a failure is `error` and `hint`, exit 1.
+    """Print what the probe found, as one JSON object or by `show`. A failure, of the options too, exits with 1.
 
-    Without JSON a failure passes: the root of the command says it.
+    In JSON a failure is `error` and `hint`; without, the root of the command says the EdgeError that is raised.
     """
-    if not as_json:
-        print(show(probe()))
-        return
     try:
         document = probe()
     except EdgeError as exc:
-        print(json.dumps({"error": exc.message, "hint": exc.hint}))
+        what = exc.message.removeprefix(f"{PROBED}: ")
+        if not as_json:
+            raise EdgeError(what, hint=exc.hint) from exc
+        print(json.dumps({"error": what, "hint": exc.hint}))
         raise typer.Exit(EXIT_NOT_PROBED) from exc
-    print(json.dumps(document))
+    print(json.dumps(document) if as_json else show(document))
+
+
+def for_the_file(toml: str, to_do: str) -> list[str]:
+    """Return the end of what a probe shows: the lines for the site's file, and what a person has `to_do` with them."""
+    return ["", f"# for the site's file: {to_do}", toml]
 
 
 def site_lines(source: Mapping[str, Any], list_name: str, entries: Sequence[Mapping[str, Any]]) -> str:
@@ -45,14 +54,20 @@ def table_lines(header: str, fields: Mapping[str, Any]) -> str:
     return "\n".join([header, *(f"{name} = {_value(value)}" for name, value in fields.items() if value is not None)])
 
 
-def checked(kind: type[Model], document: Mapping[str, Any]) -> Model:
+def checked(kind: type[Model], document: Mapping[str, Any], *, hint: str = "see --help") -> Model:
     """Return the settings that a probe's options make. Raises ConfigurationError for a value that no device has."""
-    try:
+    with options_in_words(hint):
         return kind.model_validate(document)
+
+
+@contextlib.contextmanager
+def options_in_words(hint: str | None) -> Iterator[None]:
+    """Say what is wrong with the options as `validate` says it of a file. Raises ConfigurationError."""
+    try:
+        yield
     except ValidationError as exc:
-        first = exc.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"{where or 'the options'}: {first['msg']}", hint="see --help") from exc
+        mistakes = [each.removeprefix(f"{PROBED}.").removeprefix(f"{PROBED}: ") for each in mistakes_of(exc, PROBED)]
+        raise ConfigurationError("; ".join(mistakes), hint=hint) from exc
 
 
 def progress(words: str) -> None:

@@ -28,7 +28,8 @@ def draw_spectrum(frequencies: NDArray[np.float64], amplitude: NDArray[np.float6
     left, middle, right = "0", f"{frequencies[-1] / 2:g}", f"{frequencies[-1]:g} Hz"
     half = len(parts) // 2
     axis = left + middle.rjust(half - len(left) + len(middle) // 2) + " "
-    return [f"│{row}" for row in rows] + [f"└{'─' * len(parts)}", f" {axis}{right.rjust(len(parts) - len(axis))}"]
+    below = [f"└{'─' * len(parts)}", f" {axis}{right.rjust(len(parts) - len(axis))}"]
+    return [f"│{row}".rstrip() for row in rows] + below
 
 
 def _eighths(share: float) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 import struct
 from collections.abc import Iterator
 from typing import Any, Final
@@ -56,11 +58,23 @@ def translated(source: str, endpoint: str) -> Iterator[None]:
             hint="is this the right port, and an OPC UA server?",
         ) from exc
     except OSError as exc:
-        reason = str(exc) or "no answer in time"
         raise TransientDriverError(
-            f"{source}: no connection to the OPC UA server at {endpoint}: {reason}",
+            f"{source}: no connection to the OPC UA server at {endpoint}: {_why_no_connection(exc)}",
             hint="check that the server runs, and that host and port are right",
         ) from exc
+
+
+def _why_no_connection(exc: OSError) -> str:
+    match exc:
+        case TimeoutError():
+            return "no answer in time"
+        case ConnectionRefusedError():
+            return "nothing listens there (connection refused)"
+        case socket.gaierror():
+            return "its name is not found"
+    if exc.errno is not None and exc.errno > 0 and exc.filename is None:  # asyncio's own words repeat the address
+        return os.strerror(exc.errno).lower()
+    return str(exc) or "no answer in time"
 
 
 def bound_messages(client: Client) -> None:
