@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,10 +79,11 @@ class ModbusConnectionSettings(TagSourceSettings):
 
     @property
     def shared_line(self) -> SharedLine:
-        """Return the place, and what all sources there must say alike."""
+        """Return the place, and what all sources there must say alike: a port with two names is one port."""
         of_transport = {"rtu": _OF_SERIAL, "tls": _OF_TLS}.get(self.transport, ())
         names = ("transport", *of_transport, "request_pause_ms", "connect_delay_ms", "close_after_read")
-        return SharedLine(self.line.place, {name: getattr(self, name) for name in names})
+        place = os.path.realpath(self.serial_port) if self.transport == "rtu" else self.line.place
+        return SharedLine(place, {name: getattr(self, name) for name in names})
 
     @model_validator(mode="before")
     @classmethod

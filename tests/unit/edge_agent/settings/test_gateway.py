@@ -266,6 +266,16 @@ def test_sources_that_share_a_connection_must_agree_on_it(site: Path, first: str
     assert f"'plc' and 'meter' share 192.0.2.1:502, but {said}" in mistake(site, text).message
 
 
+def test_a_serial_port_under_two_names_is_one_port(site: Path, tmp_path: Path) -> None:
+    port, by_id = tmp_path / "ttyUSB0", tmp_path / "usb-FTDI-if00"
+    port.touch()
+    by_id.symlink_to(port)
+    first, other = (f'transport = "rtu"\nserial_port = "{name}"' for name in (by_id, port))
+    text = HEAD + PLC.replace('host = "192.0.2.1"', first) + UNIT_2.replace('host = "192.0.2.1"', other)
+    said = f"'plc' and 'meter' share {port}, but serial_port is {str(by_id)!r} in 'plc' and {str(port)!r} in 'meter'"
+    assert said in mistake(site, text).message
+
+
 def test_sources_of_one_serial_port_must_agree_on_its_bits(site: Path) -> None:
     serial = 'transport = "rtu"\nserial_port = "/dev/ttyUSB0"'
     text = HEAD + PLC.replace('host = "192.0.2.1"', serial)
