@@ -178,7 +178,8 @@ def test_files_in_the_state_folder_that_are_not_the_agents_are_named() -> None:
 def test_a_device_that_is_asked_shows_how_it_answers() -> None:
     source = {
         "name": "plc", "type": "modbus", "state": "running", "last_data_age_s": 0.4, "requests_total": 1200,
-        "latency_p50_ms": 2.1, "latency_p99_ms": 14.05, "timeouts_total": 1, "strange_answers_total": 0, "slow_scans_total": 0,
+        "latency_p50_ms": 2.1, "latency_p99_ms": 14.05, "timeouts_total": 1,
+        "strange_answers_total": 0, "slow_scans_total": 0,
         "exceptions_by_code": {"2": 7, "11": 1}, "longest_reads_learnt": {"holding": 10},
     }  # fmt: skip
     lines = as_text(document(sources=[source]), NOW).splitlines()
