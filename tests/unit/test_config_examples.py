@@ -12,6 +12,7 @@ import pytest
 from edge_agent.drivers.replay.settings import ReplaySettings
 from edge_agent.settings import Settings, WaveformSettings
 from edge_agent.settings.load import load_settings
+from edge_agent.settings.source_kinds import built_in_kinds
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIG = REPOSITORY / "config"
@@ -26,10 +27,19 @@ def test_there_is_one_example_for_each_kind_of_site() -> None:
     assert [path.parent.name for path in EXAMPLES] == [
         "bench",
         "fan-room",
+        "meter-bus",
+        "press-line",
         "press-shop",
         "pump-station",
         "register-map",
+        "spindle",
+        "unified-namespace",
     ]
+
+
+def test_each_kind_of_device_stands_in_an_example() -> None:
+    shown = {source.type for path in EXAMPLES for source in load_settings(path).sources}
+    assert shown == set(built_in_kinds())
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=ids)
