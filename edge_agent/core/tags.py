@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from edge_agent.core.quality import Quality
 
@@ -57,11 +57,16 @@ class Reading(_ReadingFields):
         status: str = "",
         word: str = "",
         is_historical: bool = False,
-    ) -> Reading:
+    ) -> Self:
         """Raise ValueError when a value and a BAD quality come together, or neither of them."""
         if (value is None) is not (quality is _BAD):
             raise ValueError("a reading has a value exactly when its quality is not BAD")
         return tuple.__new__(cls, (tag, value, quality, source_time_ns, received_time_ns, status, word, is_historical))
+
+    @classmethod
+    def _make(cls, iterable: Iterable[Any]) -> Self:  # type: ignore[override]  # mypy gives it a form of its own
+        """Make one of its fields: `_replace` comes through here, so what it changes is checked as well."""
+        return cls(*iterable)
 
     @property
     def time_ns(self) -> int:

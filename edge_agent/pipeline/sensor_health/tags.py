@@ -8,8 +8,8 @@ Constraints
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from edge_agent.core.health import OK, Health, Ne107
 from edge_agent.core.quality import Quality
@@ -24,8 +24,7 @@ _RATE_DO: Final = "check cable and connectors for disturbances; raise max_rate_p
 _STUCK_DO: Final = "check the sensor, and that the device's program still runs; raise stuck_after_s when it may rest"
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(NamedTuple):
     value: float
     received_ns: int
     time_ns: int
