@@ -283,3 +283,38 @@ async def test_a_stream_without_a_session_is_lost_after_silence(plant):
     driver = plant.driver("x", silent_after_s=0.1)
     with pytest.raises(TransientDriverError, match="nothing came for"):
         await anext(driver.stream())
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (None, "it ends the connection"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak OPC UA"),
+        (b"", "no answer of that kind comes in time"),
+    ],
+    ids=["hangs up", "HTTP", "says nothing"],
+)
+async def test_what_listens_and_is_no_opc_ua_is_not_called_no_connection(said, words):
+    async def serve(reader, writer):
+        if said is None:
+            await reader.read(8)
+        else:
+            writer.write(said)
+            await reader.read()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    settings = {
+        "type": "opcua", "name": "pump", "endpoint": f"opc.tcp://127.0.0.1:{port}", "allow_plaintext": True,
+        "silent_after_s": 0.3, "nodes": [{"name": "p.flow", "unit": "", "node_id": "i=1"}],
+    }  # fmt: skip
+    driver = OpcUaDriver(OpcUaSettings.model_validate(settings), SystemClock())
+    try:
+        with pytest.raises(TransientDriverError) as caught:
+            await driver.open()
+    finally:
+        server.close()
+    assert words in caught.value.message
+    assert "no connection" not in caught.value.message
+    assert "port" in (caught.value.hint or "")

@@ -30,6 +30,7 @@ _CHUNK_BYTES: Final = 65_535  # the largest we allow in the greeting
 _MAX_CHUNKS: Final = MAX_MESSAGE_BYTES // _CHUNK_BYTES
 _NO_OPC_UA: Final = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, struct.error)
 """What the library raises when it reads an answer whose bytes are not what the protocol says."""
+_IS_IT_THERE: Final = "check that the server runs, and that host and port are right"
 
 TRANSLATION: Final[dict[type[Exception], type[DriverError]]] = {
     UaStatusCodeError: TransientDriverError,
@@ -57,24 +58,40 @@ def translated(source: str, endpoint: str) -> Iterator[None]:
             f"{source}: {endpoint} answers something that is not OPC UA: {type(exc).__name__}: {exc}",
             hint="is this the right port, and an OPC UA server?",
         ) from exc
+    except TimeoutError as exc:  # of the connection, or of a request: then there is one
+        raise TransientDriverError(f"{source}: {endpoint} does not answer in time", hint=_IS_IT_THERE) from exc
     except OSError as exc:
         raise TransientDriverError(
-            f"{source}: no connection to the OPC UA server at {endpoint}: {_why_no_connection(exc)}",
-            hint="check that the server runs, and that host and port are right",
+            f"{source}: no connection to the OPC UA server at {endpoint}: {_why_no_connection(exc)}", hint=_IS_IT_THERE
         ) from exc
 
 
 def _why_no_connection(exc: OSError) -> str:
     match exc:
-        case TimeoutError():
-            return "no answer in time"
         case ConnectionRefusedError():
             return "nothing listens there (connection refused)"
         case socket.gaierror():
             return "its name is not found"
     if exc.errno is not None and exc.errno > 0 and exc.filename is None:  # asyncio's own words repeat the address
         return os.strerror(exc.errno).lower()
-    return str(exc) or "no answer in time"
+    return str(exc) or "it was closed"
+
+
+def expect_greeting(client: Client, where: str) -> None:
+    """Say that something listens and does not speak OPC UA; to the library there is no connection then."""
+    send_hello = client.send_hello
+
+    async def greeted() -> None:
+        try:
+            await send_hello()
+        except (TimeoutError, ConnectionError) as exc:
+            said = "no answer of that kind comes in time" if isinstance(exc, TimeoutError) else "it ends the connection"
+            raise TransientDriverError(
+                f"{where}: something listens there and does not speak OPC UA: greeted, {said}",
+                hint="is it the right port? 4840 is usual; a server that hangs does the same",
+            ) from exc
+
+    client.send_hello = greeted
 
 
 def bound_messages(client: Client) -> None:

@@ -9,7 +9,6 @@ from typing import Any, Final
 from asyncua import Client, ua
 
 from edge_agent.drivers.opcua.secure import MODES, policy_name
-from edge_agent.errors import TransientDriverError
 
 STRONGEST_FIRST: Final = ("aes256_sha256_rsapss", "basic256sha256", "aes128_sha256_rsaoaep")
 _MODE_NAMES: Final = {mode: name for name, mode in MODES.items()}
@@ -39,17 +38,10 @@ class Offer:
         return self.security in STRONGEST_FIRST and self.mode in ("sign", "sign_and_encrypt")
 
 
-async def ask_offers(client: Client, where: str) -> tuple[Offer, ...]:
+async def ask_offers(client: Client) -> tuple[Offer, ...]:
     """Return the endpoints; anybody may ask. Raise TransientDriverError for no OPC UA, and the library's errors."""
     await client.connect_socket()
-    try:
-        await client.send_hello()
-    except (TimeoutError, ConnectionError, ua.UaError) as exc:
-        said = "no answer of that kind comes in time" if isinstance(exc, TimeoutError) else "it ends the connection"
-        raise TransientDriverError(
-            f"{where}: something listens there and does not speak OPC UA: greeted, {said}",
-            hint="is it the right port? 4840 is usual",
-        ) from exc
+    await client.send_hello()
     await client.open_secure_channel()
     endpoints = await client.get_endpoints() or ()
     await client.close_secure_channel()

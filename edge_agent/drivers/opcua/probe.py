@@ -64,7 +64,7 @@ async def ask(settings: OpcUaSettings) -> Offered:
     try:
         with _in_words(settings):
             async with asyncio.timeout(MOST_SECONDS):
-                offers = await ask_offers(client, settings.endpoint)
+                offers = await ask_offers(client)
     finally:
         client.disconnect_socket()
     return await asyncio.to_thread(judged, offers, rules_of(settings))

@@ -14,7 +14,7 @@ from typing import Final
 from asyncua import Client, ua
 
 from edge_agent.core.cancellation import check_cancelled
-from edge_agent.drivers.opcua.client import bound_messages
+from edge_agent.drivers.opcua.client import bound_messages, expect_greeting
 from edge_agent.drivers.opcua.identity import Secured
 from edge_agent.drivers.opcua.secure import connect_securely
 from edge_agent.drivers.opcua.settings import OpcUaSettings
@@ -40,6 +40,7 @@ def new_client(settings: OpcUaSettings, on_lost: Callable[[Exception], Awaitable
     client.session_timeout = max(SESSION_TIMEOUT_S, 4 * settings.silent_after_s) * 1_000
     client.connection_lost_callback = on_lost
     bound_messages(client)
+    expect_greeting(client, f"{settings.name}: {settings.endpoint}")
     return client
 
 

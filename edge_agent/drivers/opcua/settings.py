@@ -79,10 +79,16 @@ class OpcUaSettings(OpcUaConnectionSettings):
         "subscription", description='"polling" reads all nodes at an interval: for servers without subscriptions.'
     )
     polling_interval_ms: float = Field(1_000.0, ge=50, le=3_600_000, description="How often polling reads all nodes.")
-    publishing_interval_ms: float = Field(500.0, ge=10, description="How often the server sends what has changed.")
-    sampling_interval_ms: float = Field(500.0, ge=0, description="How often the server looks; 0 is as fast as it can.")
+    publishing_interval_ms: float = Field(
+        500.0, ge=10, le=3_600_000, description="How often the server sends what has changed."
+    )
+    sampling_interval_ms: float = Field(
+        500.0, ge=0, le=3_600_000, description="How often the server looks; 0 is as fast as it can."
+    )
     queue_size: int = Field(50, ge=1, le=10_000, description="Values the server keeps per node between publishes.")
-    silent_after_s: float = Field(30.0, gt=0, description="No keep-alive for this long: the server is lost.")
+    silent_after_s: float = Field(
+        30.0, ge=0.1, le=86_400, description="No keep-alive for this long: the server is lost."
+    )
     time: TimeChoice = Field(
         "auto",
         description="Whose clock rows have; auto: the value's source, if it can be right, else the server, else ours.",
