@@ -249,7 +249,8 @@ def _check_sign_in(client: Client, settings: OpcUaConnectionSettings, *, must_en
         names = ", ".join(sorted(_TOKENS.get(one, str(one)) for one in offered))
         raise DeviceRejectedError(
             f"{settings.name}: {settings.endpoint} does not let {words} sign in at this endpoint; it takes {names}",
-            hint="set username and password_file, or user_certificate_file, or neither; or choose another security",
+            hint="set username and password_file, or user_certificate_file, or neither (of edge-agent probe opcua:"
+            " --user, --password-file, --user-certificate); or choose another security",
         )
     is_channel_open_to_read = client.security_policy.Mode != ua.MessageSecurityMode.SignAndEncrypt
     is_plain = (client.server_policy(kind).SecurityPolicyUri or _NONE) == _NONE
