@@ -10,7 +10,7 @@ from typing import Any, Final
 from edge_agent.cli.probe_modbus_text import show
 from edge_agent.cli.probe_output import answer, options_in_words, progress, table_lines
 from edge_agent.core.clock import SystemClock
-from edge_agent.drivers.modbus.addresses import ALLOWED, manual_number, place_of
+from edge_agent.drivers.modbus.addresses import manual_number, place_of
 from edge_agent.drivers.modbus.connection import Connection
 from edge_agent.drivers.modbus.probe import Found, Place, Reading, connection_settings, look
 from edge_agent.drivers.modbus.scan import Scan, Scanner
@@ -18,6 +18,7 @@ from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.drivers.modbus.types import BIT_TABLES, Table
 from edge_agent.errors import EdgeError
 
+_COUNTED: Final = "with --table a number counts from 0; alone it may be a manual's: 40001; or hex: 0x1F"
 _TABLES: Final[tuple[Table, ...]] = ("holding", "input", "coil", "discrete")
 
 _USUAL_TIMEOUT_S: Final = 3.0  # of a source's settings; a device that was given more needs it
@@ -101,7 +102,7 @@ def _place(question: ModbusQuestion) -> Place:
         number: int | str = int(written) if written.isdecimal() and (is_given or len(written) < 5) else written
         place = place_of(number, is_table_given=is_given)
     except ValueError as exc:
-        raise EdgeError(f"--address {written}: {exc}", hint=ALLOWED) from exc
+        raise EdgeError(f"--address {written}: {exc}", hint=_COUNTED) from exc
     if is_given and place.table not in (None, question.table):
         raise EdgeError(f"--address {written} is in the table {place.table}, and --table is {question.table}")
     table = place.table or _tables(question)[0]

@@ -104,20 +104,21 @@ class Scanner:
                 todo[:0] = [(first + offset, 1) for offset in range(1, n)]
 
     async def _answers(self, connection: Connection, table: Table, address: int) -> bool:
-        await self._pause()
         try:
-            await connection.read(RegisterBlock(table, address, 1, ()))
+            await self._ask(connection, RegisterBlock(table, address, 1, ()))
         except ExceptionAnswer as exc:
             return exc.code not in _GATEWAY_CODES
-        except (NoAnswer, StrangeAnswer):
+        except StrangeAnswer as strange:
+            self.found.left.append(strange.message.removeprefix(f"{connection.name}: "))
+            return False
+        except NoAnswer:
             return False
         return True
 
     async def _is_given(self, connection: Connection, table: Table, start: int, count: int) -> bool:
         """Return whether the span was given; when nothing came that answers, `_silences` counts it."""
-        await self._pause()
         try:
-            await connection.read(RegisterBlock(table, start, count, ()))
+            await self._ask(connection, RegisterBlock(table, start, count, ()))
         except ExceptionAnswer as exc:
             self._silences = 0
             if exc.code == 1:
@@ -128,6 +129,15 @@ class Scanner:
             return False
         self._silences = 0
         return True
+
+    async def _ask(self, connection: Connection, block: RegisterBlock) -> None:
+        """Ask, and once more when the answer is damaged: noise on a line comes and goes. Raise as `read` does."""
+        await self._pause()
+        try:
+            await connection.read(block)
+        except StrangeAnswer:
+            await self._pause()
+            await connection.read(block)
 
     async def _pause(self) -> None:
         self.found.requests_total += 1

@@ -6,7 +6,7 @@ from edge_agent.core.clock import FakeClock, SystemClock
 from edge_agent.drivers.modbus.connection import Connection
 from edge_agent.drivers.modbus.probe import connection_settings
 from edge_agent.drivers.modbus.scan import SILENCES, Range, Scan, Scanner
-from tests.peers.scripted_modbus import Memory, Request, exception, scripted_device
+from tests.peers.scripted_modbus import Memory, Request, exception, register_answer, scripted_device
 
 
 def connection(port: int, **more: object) -> Connection:
@@ -64,3 +64,25 @@ async def test_units_that_answer_are_found_and_a_gateways_answer_for_others_is_n
         units = ((unit, connection(device.port, unit_id=unit)) for unit in (1, 2, 3, 4))
         await scanner.units(units, "holding", 0)
     assert scanner.found.units == [2]
+
+
+async def test_a_damaged_answer_is_asked_for_again_and_leaves_no_hole():
+    memory = Memory(dict.fromkeys(range(200), 1))
+    numbers = iter(range(10_000))
+
+    def script(request: Request) -> bytes:
+        is_damaged = next(numbers) % 3 == 2
+        return register_answer(request.function, [1]) + b"x" if is_damaged else memory(request)
+
+    found, _ = await scanned(script)
+    assert found.ranges == [Range("holding", 0, 199)]
+    assert found.left == []
+
+
+async def test_a_unit_whose_answers_are_wrong_is_named():
+    async with scripted_device(lambda request: register_answer(request.function, [1, 2])) as device:
+        scanner = Scanner(FakeClock(), max_requests=500)
+        await scanner.units([(7, connection(device.port, unit_id=7))], "holding", 0)
+        place = f"127.0.0.1:{device.port}"
+    said = f"{place}: asked unit 7 for 1 holding register from 0: the answer has 4 bytes of data, expected 2"
+    assert (scanner.found.units, scanner.found.left) == ([], [said])
