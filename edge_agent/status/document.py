@@ -61,6 +61,8 @@ from edge_agent.status.twins import (
 )
 from edge_agent.status.words import counted
 
+NAMED_SOURCES: Final = 3
+"""So many sources that are away for one reason are named; more are counted."""
 STARTING_GRACE_S: Final = 30.0
 
 
@@ -185,12 +187,11 @@ def stopped_fields(writer: WriterState) -> dict[str, Any]:
 
 
 def _problems(inputs: StatusInputs) -> list[dict[str, Any]]:
-    out, now_ns = [], inputs.clock.now_ns()
+    now_ns = inputs.clock.now_ns()
+    out = losses(inputs.sources)
     for name, health in inputs.sources.items():
         is_new = (now_ns - health.since_ns) / 1e9 < STARTING_GRACE_S
-        if health.state in (SourceState.LOST, SourceState.REJECTED):
-            out.append(problem(_named(name, health.message), health.since_ns, health.hint))
-        elif health.state is SourceState.STARTING and not is_new:
+        if health.state is SourceState.STARTING and not is_new:
             out.append(problem(f"{name}: no data yet", health.since_ns, "check that the device sends"))
     out += driver_problems(inputs.unusable_drivers, inputs.settings.sources)
     for where, error in inputs.left_out.items():
@@ -208,15 +209,24 @@ def _problems(inputs: StatusInputs) -> list[dict[str, Any]]:
     return out
 
 
+def losses(sources: Mapping[str, SourceHealth]) -> list[dict[str, Any]]:
+    """Return the sources that are away; those that share a line, and are away for the same reason, as one problem."""
+    found: dict[tuple[str, str | None], list[str]] = {}
+    for name in sorted(_away(sources), key=list(sources).index):
+        health = sources[name]
+        found.setdefault((health.message.removeprefix(f"{name}: "), health.hint), []).append(name)
+    out = []
+    for (why, hint), names in found.items():
+        since_ns = min(sources[name].since_ns for name in names)
+        more = f" and {len(names) - NAMED_SOURCES} more" if len(names) > NAMED_SOURCES else ""
+        out.append(problem(f"{', '.join(names[:NAMED_SOURCES])}{more}: {why}", since_ns, hint))
+    return out
+
+
 def _away(sources: Mapping[str, SourceHealth]) -> frozenset[str]:
     return frozenset(
         name for name, health in sources.items() if health.state in (SourceState.LOST, SourceState.REJECTED)
     )
-
-
-def _named(name: str, message: str) -> str:
-    """Drivers often name themselves already; once is enough."""
-    return message if message.startswith(f"{name}: ") else f"{name}: {message}"
 
 
 def _delivery_problems(inputs: StatusInputs) -> list[dict[str, Any]]:
