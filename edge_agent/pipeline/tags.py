@@ -6,6 +6,7 @@ Constraints
 - A text is an annotation when it changes (texts.py).
 - News is never kept back for its time: a value whose time stands before the newest row has that of its receipt, or the
   microsecond after that row. Only what a device kept from before that row, and says so, comes too late.
+- What a device kept is not how a tag is now: kept_values.py.
 - BAD is a gap with the protocol's own word for it, when it begins and when it ends; so is what fails a check of the
   settings, with another cause.
 """
@@ -21,6 +22,7 @@ from edge_agent.core.gaps import Gap, GapCause, GapSpan
 from edge_agent.core.health import OK
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import KeepAlive, Reading, Scan, TextReading
+from edge_agent.pipeline.kept_values import KeptValues
 from edge_agent.pipeline.recorder import Recorder, Rows
 from edge_agent.pipeline.sensor_health.tags import TagCheck
 from edge_agent.pipeline.texts import TextLog
@@ -53,6 +55,7 @@ class TagLine:
         self._reported: dict[str, tuple[float, Quality, int]] = {}
         self._bad: dict[str, GapSpan] = {}
         self._series: dict[str, Series] = {}
+        self._kept = KeptValues(recorder)
 
     def push(self, item: Scan | KeepAlive | Gap) -> list[Record]:
         """Return what one item from the driver leads to, in order."""
@@ -73,6 +76,9 @@ class TagLine:
                 events += self._pass_reading(reading, rows)
             for text in item.texts:
                 events += self._pass_text(text)
+            kept = self._kept.gaps_of_scan()
+            self.gaps_total += len(kept)
+            events += kept
         return [*events, *rows.taken()]
 
     def flush(self, now_ns: int) -> list[Record]:
@@ -88,6 +94,10 @@ class TagLine:
     def _pass_reading(self, reading: Reading, rows: Rows) -> list[Event]:
         """Add to the rows what is news; return the gaps that begin or end with it."""
         name = reading.tag.name
+        if reading.is_historical:
+            series = self._series.get(name) or self._new_series(reading)
+            self._kept.take(reading, series, self.checks.get(name), rows)
+            return []
         check = self.checks.get(name) if self.checks else None
         if check is not None:
             self._checked[name] = reading
@@ -133,9 +143,7 @@ class TagLine:
             return
         name = reading.tag.name
         series = self._series.get(name) or self._new_series(reading)
-        time_ns = reading.time_ns
-        if not reading.is_historical:
-            time_ns = self._recorder.free_time_ns(series, time_ns, reading.received_time_ns)
+        time_ns = self._recorder.free_time_ns(series, reading.time_ns, reading.received_time_ns)
         if rows.add(series, time_ns, value, reading.quality):
             self._reported[name] = (value, reading.quality, reading.received_time_ns)
 

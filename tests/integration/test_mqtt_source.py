@@ -154,6 +154,8 @@ async def test_sparkplug_births_data_and_deaths(broker: Mosquitto) -> None:
         assert (await next_reading(items)).time_ns == 1_700_000_000_000_000_000
         await link.publish("spBv1.0/plant/NDEATH/edge-1", encode(Payload(None, (metric("bdSeq", 1),))))
         assert "offline" in (await next_reading(items)).status
+        assert driver.report().tags == {}, "it was born: the reading says why it is bad"
+        assert driver.report().problems == ()
 
 
 async def test_a_living_edge_node_confirms_what_it_does_not_send(broker: Mosquitto) -> None:

@@ -36,7 +36,7 @@ TAKEN_OVER: Final = 0x8E
 _PLAIN_THERE: Final = "does the broker listen for plain MQTT on this port? 8883 is usual for TLS"
 _REACH_IT: Final = "does the broker run? Check its host and port here, this box's DNS server, route and firewall"
 _ITS_LOG: Final = "it is asked again by itself; why it refuses stands in the broker's own log"
-_SHARED_NAME: Final = "when this repeats, two boxes may share one gateway.id and put each other out"
+_SHARED_NAME: Final = "when this repeats, two boxes may share one gateway.id or client_id and put each other out"
 """mosquitto 2.0 ends the older of two connections without saying why."""
 
 _UNKNOWN_CA: Final = ("was signed by an unknown CA", "name the CA in ca_file")

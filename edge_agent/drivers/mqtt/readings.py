@@ -19,6 +19,9 @@ _QUALITIES: Final = {192: Quality.GOOD, 500: Quality.UNCERTAIN}
 """Sparkplug's: 192 good, 500 stale, 0 bad; what is none of them counts as bad."""
 
 
+_KEPT_SOMETIME: Final = "kept by the edge node: when it was measured is not known"
+
+
 class TagReadings:
     """Turns messages into readings. `of_utc` gives a publisher's time on our clock, None while that is not known."""
 
@@ -60,10 +63,10 @@ class TagReadings:
 
     @property
     def unborn(self) -> dict[str, str]:
-        """Return the tags without a birth certificate so far, and their address."""
-        alive = {address for node in self.nodes.values() for address in node.alive}
+        """Return the tags of which neither birth nor death certificate came so far, and their address."""
+        seen = {address for node in self.nodes.values() for address in (*node.alive, *node.dead)}
         return {
-            tag.name: address for (address, _), tags in self._of_metric.items() for tag in tags if address not in alive
+            tag.name: address for (address, _), tags in self._of_metric.items() for tag in tags if address not in seen
         }
 
     def forget(self) -> None:
@@ -138,15 +141,15 @@ class TagReadings:
         is_historical: bool = False,
     ) -> Reading:
         if found.number is None or quality is Quality.BAD:
-            return self._bad(tag.name, found.why or status, now_ns)
+            bad = self._bad(tag.name, found.why or status, now_ns)
+            return bad._replace(is_historical=is_historical)
         if isinstance(found.number, int) and abs(found.number) > _EXACT:
             quality = Quality.UNCERTAIN
             status = f"{found.number}: an integer beyond 2^53 loses its last digits"
         value = float(found.number * tag.scale + tag.offset)
         source_ns, is_known = on_our_clock(found.time_ns, self._of_utc)
         if is_historical:  # kept by the edge node while its link was away: old on purpose
-            kept_ns = source_ns if is_known else None
-            return Reading(self._tags[tag.name], value, quality, kept_ns, now_ns, status, is_historical=True)
+            return self._kept(tag, value, quality, source_ns if is_known else None, now_ns, status)
         arrival = Arrival((value, quality), now_ns, source_ns, is_clock_known=is_known)
         stamp = self.times.stamp(tag.name, arrival)
         if stamp.is_ahead:
@@ -154,6 +157,13 @@ class TagReadings:
         said = "; ".join(words for words in (status, stamp.detail) if words)
         time_ns = None if stamp.of is TimeOf.GATEWAY else stamp.time_ns
         return Reading(self._tags[tag.name], value, quality, time_ns, now_ns, said)
+
+    def _kept(
+        self, tag: MqttTagSettings, value: float, quality: Quality, kept_ns: int | None, now_ns: int, status: str
+    ) -> Reading:
+        if kept_ns is None:
+            quality, status = Quality.UNCERTAIN, _KEPT_SOMETIME
+        return Reading(self._tags[tag.name], value, quality, kept_ns, now_ns, status, is_historical=True)
 
     def _bad(self, name: str, why: str, now_ns: int) -> Reading:
         return Reading(self._tags[name], None, Quality.BAD, None, now_ns, why)

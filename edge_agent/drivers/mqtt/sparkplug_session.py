@@ -61,9 +61,13 @@ class Update:
 
 @dataclass(slots=True)
 class EdgeNode:
-    """One edge node with its devices, as far as its messages tell. `alive` holds the addresses with a birth."""
+    """One edge node with its devices, as far as its messages tell.
+
+    `alive` holds the addresses with a birth; `dead` those whose death came after it, or before any.
+    """
 
     alive: set[str] = field(default_factory=set)
+    dead: set[str] = field(default_factory=set)
     unknown_aliases_total: int = 0
     _names: dict[str, dict[int, str]] = field(default_factory=dict)
     _bdseq: object = None
@@ -103,6 +107,7 @@ class EdgeNode:
 
     def _born(self, address: str, payload: Payload) -> tuple[tuple[str, str, Metric], ...]:
         self.alive.add(address)
+        self.dead.discard(address)
         self._names[address] = {
             each.alias: each.name for each in payload.metrics if each.alias is not None and each.name is not None
         }
@@ -110,6 +115,7 @@ class EdgeNode:
 
     def _end(self, addresses: list[str]) -> tuple[str, ...]:
         self.alive.difference_update(addresses)
+        self.dead.update(addresses)
         for address in addresses:
             self._names.pop(address, None)
         return tuple(dict.fromkeys(addresses))

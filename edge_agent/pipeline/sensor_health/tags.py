@@ -57,12 +57,18 @@ class TagCheck:
         self.health = replace(found, since_ns=since_ns)
         return reading._replace(value=None, quality=Quality.BAD, status=found.detail)
 
+    def why_impossible(self, value: float) -> str:
+        """Return why this can be no value, whatever came before it; empty when it can."""
+        if self._range is None or self._range[0] <= value <= self._range[1]:
+            return ""
+        low, high = self._range
+        return f"{value:.6g}{self._unit} is outside valid_range {low:g}..{high:g}"
+
     def _out_of_range(self, seen: _Seen) -> Health | None:
-        if self._range is None or self._range[0] <= seen.value <= self._range[1]:
+        detail = self.why_impossible(seen.value)
+        if not detail:
             return None
         self._jump = self._still = None
-        low, high = self._range
-        detail = f"{seen.value:.6g}{self._unit} is outside valid_range {low:g}..{high:g}"
         return Health(Ne107.FAILURE, "out_of_range", detail, _RANGE_DO)
 
     def _too_fast(self, seen: _Seen) -> Health | None:

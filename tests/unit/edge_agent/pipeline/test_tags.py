@@ -78,13 +78,6 @@ def test_a_heartbeat_does_not_keep_back_the_value_that_happened_before_it() -> N
     assert rows == [(1.0, 0), (1.0, 60), (2.0, 60.5)]
 
 
-def test_a_value_that_a_device_kept_from_before_the_newest_row_is_no_row_of_now() -> None:
-    line = tag_line()
-    (kept,) = told(20, 3.0, source_s=5).readings
-    rows = times(line, told(10, 1.0, source_s=10), Scan("plc", (kept._replace(is_historical=True),)))
-    assert rows == [(1.0, 10)]
-
-
 def test_a_status_that_changes_alone_is_a_row() -> None:
     line = tag_line(deadband=10.0)
     assert times(line, told(0, 1.0, source_s=0), told(5, 1.0, source_s=0, quality=Quality.UNCERTAIN)) == [

@@ -52,6 +52,14 @@ def test_messages_that_never_came_are_counted_over_the_turn_of_the_number() -> N
     assert take(node, "DDATA", 3, device="d").missed == 2
 
 
+def test_an_address_that_died_is_dead_until_its_next_birth_also_when_its_birth_was_never_seen() -> None:
+    node = EdgeNode()
+    take(node, "DDEATH", 1, device="d")
+    assert (node.alive, node.dead) == (set(), {"plant/edge/d"})
+    take(node, "DBIRTH", 2, device="d")
+    assert (node.alive, node.dead) == ({"plant/edge/d"}, set())
+
+
 def test_a_death_ends_the_node_and_its_devices() -> None:
     node = EdgeNode()
     take(node, "NBIRTH", 0, metric("bdSeq", 4))
