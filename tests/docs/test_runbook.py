@@ -25,7 +25,7 @@ A_GAP = re.compile(
 """What a row leaves open."""
 SAID_BY_STATUS = re.compile(r"^(?:DOWN|MISCONFIGURED|DEGRADED|central): ")
 SHORTEST = 8
-A_PROBLEM = {"problem", "_problem"}
+A_PROBLEM = {"problem", "_problem", "SourceProblem"}
 NOT_OURS = {"Start request repeated too quickly", "MISCONFIGURED: FILE:LINE: ...", "central: ..."}
 """Systemd's own words, and rows that stand for any message of their kind."""
 
@@ -91,8 +91,8 @@ def problems() -> set[str]:
     found = {what for what, _ in (*why_down._ENDED.values(), *why_down._EXIT_STATUS.values())}
     modules = (
         path
-        for package in ("status", "installation", "delivery")
-        for path in (REPOSITORY / "edge_agent" / package).glob("*.py")
+        for package in ("status", "installation", "delivery", "drivers")
+        for path in (REPOSITORY / "edge_agent" / package).rglob("*.py")
     )
     for path in [*modules, REPOSITORY / "edge_agent/cli/why_down.py"]:
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
