@@ -13,7 +13,13 @@
 console.log = console.error; // the library warns on standard output, which is ours
 const fs = require('fs');
 const readline = require('readline');
+const path = require('path');
+
+const { version } = process;
+// On Node 20 the library makes a key of 4096 bits, to warn of a cipher that no test uses: seconds of processor time.
+Object.defineProperty(process, 'version', { value: 'v22.0.0' });
 const opcua = require('node-opcua');
+Object.defineProperty(process, 'version', { value: version });
 
 process.stdin.on('end', () => process.exit(0));
 const servers = [];
@@ -50,15 +56,23 @@ function limitsOf(options) {
   return limits;
 }
 
+let keyFile; // made by the first that needs one, and copied for the others: a key costs a third of a second
+
+async function certificateManager(rootFolder, automaticallyAcceptUnknownCertificate) {
+  const own = `${rootFolder}/own/private/private_key.pem`;
+  if (keyFile) {
+    fs.mkdirSync(path.dirname(own), { recursive: true });
+    fs.copyFileSync(keyFile, own);
+  }
+  const manager = new opcua.OPCUACertificateManager({ rootFolder, automaticallyAcceptUnknownCertificate });
+  await manager.initialize();
+  keyFile = own;
+  return manager;
+}
+
 async function main(port, folder, mode, options) {
-  const certificates = new opcua.OPCUACertificateManager({
-    rootFolder: folder, automaticallyAcceptUnknownCertificate: mode === 'open',
-  });
-  await certificates.initialize();
-  const users = new opcua.OPCUACertificateManager({
-    rootFolder: `${folder}/users`, automaticallyAcceptUnknownCertificate: true,
-  });
-  await users.initialize();
+  const certificates = await certificateManager(folder, mode === 'open');
+  const users = await certificateManager(`${folder}/users`, true);
   const policies = options.policies || 'None,Basic256Sha256,Aes128_Sha256_RsaOaep,Aes256_Sha256_RsaPss';
   const modes = options.modes || 'None,Sign,SignAndEncrypt';
   const server = new opcua.OPCUAServer({
