@@ -19,6 +19,8 @@ WHOSE: Final = {
     "training": "usual is that of the training data: this machine's own is not learned yet",
 }
 
+_NAMED_CODES: Final = 4
+
 
 def alarms_text(alarms: Sequence[dict[str, Any]], now: datetime) -> list[str]:
     """Return lines for every alarm; a fault line only once, below the model's alarm where it explains one."""
@@ -70,7 +72,7 @@ def answer_lines(source: dict[str, Any]) -> list[str]:
     words = [counted(requests, "request")]
     if source["latency_p50_ms"] is not None:
         words.append(f"answers in {_took(source['latency_p50_ms'])}, 99 of 100 in {_took(source['latency_p99_ms'])}")
-    codes = ", ".join(f"code {code}: {count}" for code, count in source["exceptions_by_code"].items())
+    codes = _codes(source["exceptions_by_code"])
     longest = ", ".join(f"{table} {count}" for table, count in source["longest_reads_learnt"].items())
     words += [counted(source["timeouts_total"], "time-out")] if source["timeouts_total"] else []
     words += [counted(source["strange_answers_total"], "strange answer")] if source["strange_answers_total"] else []
@@ -78,6 +80,14 @@ def answer_lines(source: dict[str, Any]) -> list[str]:
     words += [counted(source["slow_scans_total"], "slow scan")] if source["slow_scans_total"] else []
     words += [f"longest read: {longest}"] if longest else []
     return [f"    {'; '.join(words)}"]
+
+
+def _codes(counts: dict[str, int]) -> str:
+    """Return the exceptions by their codes, the most frequent ones; garbage can have any."""
+    often = sorted(counts, key=lambda code: -counts[code])[:_NAMED_CODES]
+    words = [f"code {code}: {counts[code]}" for code in counts if code in often]
+    others = sum(counts.values()) - sum(counts[code] for code in often)
+    return ", ".join(words + ([f"other codes: {others}"] if others else []))
 
 
 def _took(ms: float) -> str:

@@ -35,8 +35,8 @@ BACKOFF_MAX_S: Final = 30.0
 REJECTED_WAIT_S: Final = 60.0
 """A device that said no is asked again rarely: somebody has to change something first."""
 CLOSE_TIMEOUT_S: Final = 3.0
-SAID_AFTER_ATTEMPTS: Final = 3
-"""A source that was lost often is logged as lost again when so many attempts have failed: this time it stays away."""
+SAID_AFTER_ATTEMPTS: Final = 6
+"""A source that was lost often is logged as lost again when so many attempts have failed, about half a minute."""
 
 
 class SourceState(StrEnum):

@@ -72,8 +72,8 @@ class Connection:
         return {**self._figures.values(), "connections_total": self._bus.connections_total}
 
     def problem(self) -> SourceProblem | None:
-        """Return that many answers are of no use, while others are."""
-        return self._figures.problem()
+        """Return that many answers are of no use, while others are; a device that is lost is a problem of its own."""
+        return self._figures.problem() if self._is_open else None
 
     async def _cells(self, request: ReadRequest) -> list[int]:
         cells, took_s = await self._bus.ask(request, self._asker)

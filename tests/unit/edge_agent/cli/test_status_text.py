@@ -189,6 +189,19 @@ def test_a_device_that_is_asked_shows_how_it_answers() -> None:
     )
 
 
+def test_of_many_exception_codes_the_most_frequent_are_shown() -> None:
+    source = {
+        "name": "plc", "type": "modbus", "state": "lost", "last_data_age_s": 0.4, "requests_total": 1200,
+        "latency_p50_ms": None, "latency_p99_ms": None, "timeouts_total": 0,
+        "strange_answers_total": 3, "slow_scans_total": 0,
+        "exceptions_by_code": {"2": 7, **{str(code): 1 for code in range(20, 60)}, "11": 9}, "longest_reads_learnt": {},
+    }  # fmt: skip
+    assert (
+        "    1200 requests; 3 strange answers; "
+        "exceptions code 2: 7, code 20: 1, code 21: 1, code 11: 9, other codes: 38"
+    ) in as_text(document(sources=[source]), NOW)
+
+
 def test_a_terminal_gets_lines_that_end_between_words_and_go_on_below_their_text() -> None:
     text = (
         "PROBLEMS\n"
