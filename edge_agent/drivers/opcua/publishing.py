@@ -15,6 +15,7 @@ from asyncua import Client, ua
 from asyncua.ua.uaerrors import UaStructParsingError
 
 from edge_agent.drivers.opcua.client import translated
+from edge_agent.drivers.opcua.mapping import utc_ns
 from edge_agent.drivers.opcua.values import code_name
 from edge_agent.errors import DriverError
 
@@ -91,7 +92,7 @@ class Publishing:
         """Wait for one answer; return whether to go on. `pauses`: so many there were when it was asked."""
         try:
             with translated(*self._where):
-                await self._hand_on((await asked).Parameters, pauses)
+                await self._hand_on(_dated(await asked), pauses)
         except DriverError as exc:
             cause = exc.__cause__
             if isinstance(cause, UaStructParsingError):
@@ -126,3 +127,11 @@ class Publishing:
         if pauses == self._pauses:
             self.pause()
             await self._none_left(reason)
+
+
+def _dated(response: Any) -> Any:
+    """Return what a publish answer brings, with when it was sent: some servers say that in its header alone."""
+    result = response.Parameters
+    if utc_ns(result.NotificationMessage.PublishTime) is None:
+        result.NotificationMessage.PublishTime = response.ResponseHeader.Timestamp
+    return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 from asyncua import ua
@@ -13,11 +14,17 @@ from edge_agent.drivers.opcua.publishing import AHEAD, Publishing
 DEADLINE_S = 10.0
 
 
-def message(number: int, subscription: int = 7):
+ANSWERED = datetime(2026, 5, 1, 6, tzinfo=UTC)
+NO_TIME = datetime(1601, 1, 1, tzinfo=UTC)
+
+
+def message(number: int, subscription: int = 7, at: datetime | None = ANSWERED):
     return SimpleNamespace(
+        ResponseHeader=SimpleNamespace(Timestamp=ANSWERED),
         Parameters=SimpleNamespace(
-            SubscriptionId=subscription, NotificationMessage=SimpleNamespace(SequenceNumber=number)
-        )
+            SubscriptionId=subscription,
+            NotificationMessage=SimpleNamespace(SequenceNumber=number, PublishTime=at),
+        ),
     )
 
 
@@ -54,6 +61,7 @@ class Bench:
     def __init__(self, *answers) -> None:
         self.session = Session(answers)
         self.heard: list[object] = []
+        self.sent: list[datetime] = []
         client = SimpleNamespace(uaclient=SimpleNamespace(session=self.session))
         self.publishing = Publishing(
             client, ("pump", "opc.tcp://h:1"), take=self._take, none_left=self._none_left, lost=self._lost
@@ -61,6 +69,7 @@ class Bench:
 
     async def _take(self, result) -> bool:
         self.heard.append(result.NotificationMessage.SequenceNumber)
+        self.sent.append(result.NotificationMessage.PublishTime)
         return True
 
     async def _none_left(self, reason: str) -> None:
@@ -86,6 +95,13 @@ async def test_answers_are_handed_on_in_order_and_acknowledged_with_the_next_req
     assert await bench.run(5) == [1, 2, 3, 4, 5]
     assert bench.session.acknowledged[:3] == [1, 2, 3]
     assert bench.session.most_open == AHEAD
+
+
+async def test_a_message_without_a_time_was_sent_when_its_answer_was():
+    earlier = ANSWERED - timedelta(seconds=1)
+    bench = Bench(message(1, at=earlier), message(2, at=NO_TIME), message(3, at=None))
+    await bench.run(3)
+    assert bench.sent == [earlier, ANSWERED, ANSWERED]
 
 
 async def test_nothing_is_left_open_after_a_cancellation():
