@@ -186,6 +186,8 @@ async def test_states_name_what_is_no_number_and_what_is_bad(server):
     }  # fmt: skip
     assert tags["p.failed"].status_code == "0x808C0000 BadSensorFailure"
     assert tags["p.text"].detail == '"ns=1;s=Text": the value is a String "twelve", not a number'
+    assert tags["p.text"].do == "correct index or parse of this node, or choose another node"
+    assert tags["p.nowhere"].do is None, "what to do about an unknown node is the same for every kind of device"
 
 
 async def test_a_value_that_does_not_change_is_confirmed_also_while_others_change(server):

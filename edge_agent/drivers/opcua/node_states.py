@@ -149,4 +149,10 @@ class NodeStates:
 
 def _report(known: _State) -> TagReport:
     code = None if known.code is None else code_in_words(known.code)
-    return TagReport(known.state, known.detail, known.since_ns, status_code=code)
+    is_of_wrong_type = known.state is TagState.REFUSED and known.code is not None and not _is_bad(known.code)
+    do = "correct index or parse of this node, or choose another node" if is_of_wrong_type else None
+    return TagReport(known.state, known.detail, known.since_ns, status_code=code, do=do)
+
+
+def _is_bad(code: int) -> bool:
+    return quality_of(code) is Quality.BAD
