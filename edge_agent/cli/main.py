@@ -144,7 +144,12 @@ def score(
         str | None, typer.Option("--bearing", help="--plot: mark this bearing's fault lines, like 'SKF 6205-2RS'.")
     ] = None,
     shaft_hz: Annotated[
-        float | None, typer.Option("--shaft-hz", min=0.01, help="--plot: revolutions per second, for the fault lines.")
+        float | None,
+        typer.Option(
+            "--shaft-hz",
+            min=0.01,
+            help="Revolutions per second: its multiples are no mains hum; --plot: for the fault lines.",
+        ),
     ] = None,
 ) -> None:
     """Score recordings, or tables of tags, offline through the live windower, features and model."""
@@ -167,6 +172,7 @@ def score(
             allow_unsigned=allow_unsigned,
             draw=draw,
             overrides=overrides,
+            shaft_hz=shaft_hz,
         )
     )
 

@@ -22,7 +22,7 @@ from edge_agent.core.samples import SampleBlock
 from edge_agent.core.scores import ScoreBatch
 from edge_agent.core.windows import WindowBatch
 from edge_agent.dsp.catalog import CATALOG
-from edge_agent.dsp.machines.sensor_faults import SensorFault, sensor_fault
+from edge_agent.dsp.machines.sensor_faults import UNKNOWN, Expected, SensorFault, sensor_fault
 from edge_agent.dsp.windower import Windower
 from edge_agent.errors import BundleError, ConfigurationError, RecordingError
 from edge_agent.pipeline.model import ScoringModel
@@ -59,8 +59,13 @@ def score_paths(
     allow_unsigned: bool,
     draw: Draw | None = None,
     overrides: Overrides | None = None,
+    shaft_hz: float | None = None,
 ) -> int:
-    """Return 0 when every recording was scored, 1 when some could not be (each named in one line on standard error)."""
+    """Return 0 when every recording was scored, 1 when some could not be (each named in one line on standard error).
+
+    At `shaft_hz` something turns: what is a multiple of it is no mains hum.
+    """
+    expected = Expected(shaft_hz=() if shaft_hz is None else (shaft_hz,))
     model = load_model(bundle, models, allow_unsigned=allow_unsigned)
     overrides = replace(overrides or Overrides(), rate_hz=rate)
     recordings = find_recordings(paths)
@@ -80,7 +85,7 @@ def score_paths(
         print(f"{'FILE':40} {'CH':>3} {'WINDOWS':>8} {'ANOMALOUS':>10} {'SCORE MEAN':>11} {'MAX':>7}  VERDICT")
     for path in recordings:
         with progress.turn_of(path):
-            scored = score_recording(path, model, rate, overrides)
+            scored = score_recording(path, model, rate, overrides, expected)
             lines = list(results_of(scored, model))
             progress.scored(lines, _as_text, recording=scored.recording, is_rate_assumed=rate is None)
             if draw is not None:
@@ -97,7 +102,13 @@ def overrides_of(*, unit: str | None, columns: str | None, decimal: str | None) 
     return Overrides(unit=unit, columns=names, decimal=None if decimal is None else DECIMAL_SIGNS[decimal])
 
 
-def score_recording(path: Path, model: ScoringModel, rate: float | None, overrides: Overrides | None = None) -> Scored:
+def score_recording(
+    path: Path,
+    model: ScoringModel,
+    rate: float | None,
+    overrides: Overrides | None = None,
+    expected: Expected = UNKNOWN,
+) -> Scored:
     """Score one recording. Raises RecordingError when the file cannot be scored with this model."""
     # Formats without a rate are read at the rate the model was trained on, and the result says so.
     overrides = replace(
@@ -108,7 +119,7 @@ def score_recording(path: Path, model: ScoringModel, rate: float | None, overrid
     )
     recording = load_recording(path, overrides=overrides)
     features, scores = _run(recording, model, path)
-    faults = tuple(sensor_fault(channel, recording.sample_rate_hz) for channel in recording.samples)
+    faults = tuple(sensor_fault(channel, recording.sample_rate_hz, expected) for channel in recording.samples)
     return Scored(path, recording, features, scores, faults)
 
 

@@ -231,9 +231,9 @@ def _band_of(text: str | None) -> tuple[float, float] | None:
 
 
 def _lines_of(bearing: str | None, shaft_hz: float | None) -> dict[str, float]:
-    if bearing is None and shaft_hz is None:
+    if bearing is None:
         return {}
-    if bearing is None or shaft_hz is None:
+    if shaft_hz is None:
         raise ConfigurationError(
             "fault lines need both --bearing and --shaft-hz", hint="the shaft's speed in revolutions per second"
         )

@@ -129,13 +129,14 @@ def signal_problems(
 ) -> list[dict[str, Any]]:
     """Return what cannot be measured or scored now, and why; `reports` are the drivers', by source.
 
-    Of a source that is `away`, which is a problem of its own, tags without an answer are none beside it.
+    A source that is `away` is a problem of its own: neither tags without an answer nor what its sensors showed before
+    are any beside it.
     """
     out: list[dict[str, Any]] = []
     for stage in stages:
         if stage.tags is not None:
             out += _tag_problems(stage.tags, reports.get(stage.source, _NOTHING), is_away=stage.source in away)
-        if stage.health is not None:
+        if stage.health is not None and stage.source not in away:
             out += sensor_problems(stage.health)
         if stage.scored is not None:
             out += _scoring_problems(stage.scored)

@@ -81,8 +81,11 @@ def _axes(device: IioDevice, elements: Sequence[ScanElement], settings: IioSetti
     missing = [name for name in names if name not in offered]
     if missing or len(names) < len(wanted):
         asked = ", ".join(missing) or f"{len(wanted)} channels"
+        unreadable = ", ".join(device.unreadable_elements())
         raise DeviceRejectedError(
-            f"{where}: {device.words} has no {asked}; it has {', '.join(offered)}", hint="correct device_channel"
+            f"{where}: {device.words} has no {asked}; it has {', '.join(offered)}"
+            + (f"; of a type that cannot be read: {unreadable}" if unreadable else ""),
+            hint="the driver in the kernel is at fault" if unreadable else "correct device_channel",
         )
     return tuple(_axis(device, name, where) for name in names)
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Final
 
@@ -80,18 +81,34 @@ class IioDevice:
     def elements(self) -> list[ScanElement]:
         """Return what can be in a scan, in its order; elements of a type that nobody knows are left out."""
         found = []
-        for file in sorted((self.folder / self.scan_folder).glob("in_*_en")):
-            name = file.name.removeprefix("in_").removesuffix("_en")
-            index, kind = (self.read(f"{self.scan_folder}/in_{name}_{what}") for what in ("index", "type"))
+        for name, index, kind in self._described_elements():
             with suppress(FormatError, ValueError):
-                found.append(ScanElement(name, int(index or ""), parse_type(kind or "")))
+                found.append(ScanElement(name, int(index), parse_type(kind)))
         return sorted(found, key=lambda element: element.index)
 
+    def unreadable_elements(self) -> list[str]:
+        """Return the elements that `elements` leaves out, each with the type that nobody knows."""
+        known = {element.name for element in self.elements()}
+        return [f"{name} ({kind or 'no type'})" for name, _, kind in self._described_elements() if name not in known]
+
+    def _described_elements(self) -> list[tuple[str, str, str]]:
+        """Return name, index and type of each element as the kernel says them."""
+        names = [
+            file.name.removeprefix("in_").removesuffix("_en")
+            for file in sorted((self.folder / self.scan_folder).glob("in_*_en"))
+        ]
+        folder = self.scan_folder
+        return [
+            (name, self.read(f"{folder}/in_{name}_index") or "", self.read(f"{folder}/in_{name}_type") or "")
+            for name in names
+        ]
+
     def number_of(self, element: str, what: str) -> float | None:
-        """Return an element's `scale` or `offset`, or what all of its kind share; None when there is none."""
+        """Return an element's `scale` or `offset`, or what all of its kind share; None when there is no such number."""
         text = self.read(f"in_{element}_{what}", f"in_{element.split('_')[0]}_{what}")
         with suppress(ValueError):
-            return None if text is None else float(text)
+            value = float("" if text is None else text)
+            return value if isfinite(value) else None
         return None
 
 

@@ -17,10 +17,12 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-FaultKind = Literal["flat", "clipped", "saturated", "light_clipping", "bias", "mains_hum"]
+FaultKind = Literal["not_finite", "flat", "clipped", "saturated", "light_clipping", "bias", "mains_hum"]
 
 MIN_SAMPLES: Final = 256
 """Fewer say nothing about a sensor."""
+NOT_FINITE_SHARE: Final = 0.01
+"""Of the samples, NaN or infinite: fewer cost the windows that they are in."""
 FLAT_SHARE: Final = 0.25
 """Of the samples, in one run of one value. A quiet microphone repeats a value some ten times, a broken cable for
 ever."""
@@ -88,20 +90,24 @@ UNKNOWN: Final = Expected()
 def sensor_fault(
     samples: NDArray[np.float32], sample_rate_hz: float, expected: Expected = UNKNOWN
 ) -> SensorFault | None:
-    """Return the fault of one channel, samples of shape (n,); missing ones are passed over. Light clipping is none."""
-    found = signal_fault(samples, sample_rate_hz, expected)
+    """Return the fault of one channel, samples of shape (n,), that leaves nothing to be judged; None for any other.
+
+    Samples that are missing are passed over, and light clipping is none.
+    """
+    found = signal_fault(samples[np.isfinite(samples)], sample_rate_hz, expected)
     return None if found is None or found.kind == "light_clipping" else found
 
 
 def signal_fault(
     samples: NDArray[np.float32], sample_rate_hz: float, expected: Expected = UNKNOWN
 ) -> SensorFault | None:
-    """Return the fault of one channel, or that some of its highest samples are cut off (`light_clipping`)."""
+    """Return the fault of one channel, also that samples are missing or, as light clipping, cut off."""
     if len(samples) < MIN_SAMPLES:
         return None
     ends = _Ends.of(samples)
     if not isfinite(ends.low + ends.high):  # a NaN or an infinity anywhere shows there
-        return signal_fault(samples[np.isfinite(samples)], sample_rate_hz, expected)
+        is_finite = np.isfinite(samples)
+        return _not_finite(is_finite) or signal_fault(samples[is_finite], sample_rate_hz, expected)
     cut_off = _beyond(samples, ends, expected.full_scale) or _clipped(samples, ends) or _flat_tops(samples, ends)
     if cut_off is not None and cut_off.share >= CLIPPED_SHARE:
         return _flat(samples, ends) or cut_off
@@ -127,6 +133,13 @@ class _Ends:
         low, high = samples.min(), samples.max()
         n_low, n_high = int(np.count_nonzero(samples == low)), int(np.count_nonzero(samples == high))
         return cls(float(low), float(high), n_low, n_high)
+
+
+def _not_finite(is_finite: NDArray[np.bool_]) -> SensorFault | None:
+    share = 1.0 - np.count_nonzero(is_finite) / len(is_finite)
+    if share < NOT_FINITE_SHARE:
+        return None
+    return SensorFault("not_finite", share, f"not finite ({_percent(share)} of the samples are NaN or infinite)")
 
 
 def _flat(samples: NDArray[np.float32], ends: _Ends) -> SensorFault | None:

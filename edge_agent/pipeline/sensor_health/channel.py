@@ -17,6 +17,7 @@ CLEAR_LOOKS: Final = 3
 
 _RANGE_DO: Final = "lower the gain, or choose a sensor with a larger range"
 _DO: Final[dict[FaultKind, str]] = {
+    "not_finite": "look at the device that sends the samples: NaN and infinity are no measurements",
     "flat": "check cable, mounting and power of the sensor",
     "clipped": _RANGE_DO,
     "saturated": f"check the amplifier's supply; {_RANGE_DO}",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from edge_agent.core.tags import Reading
-from edge_agent.dsp.machines.sensor_faults import Expected, FaultKind
+from edge_agent.dsp.machines.sensor_faults import MAINS_HZ, Expected, FaultKind
 from edge_agent.settings import IndicatorSettings, WaveformSettings
 
 _KINDS: Final[dict[str, tuple[FaultKind, ...]]] = {
@@ -21,13 +21,18 @@ _ASKED_FOR: Final[tuple[FaultKind, ...]] = ("saturated", "light_clipping", "bias
 
 def checks_of(source: WaveformSettings) -> frozenset[FaultKind]:
     """Return the faults that are looked for in a source's samples."""
-    wanted = {kind for check in source.sensor_checks for kind in _KINDS[check]}
+    wanted: set[FaultKind] = {"not_finite"}  # asked of every source: there is no sample to be judged
+    wanted |= {kind for check in source.sensor_checks for kind in _KINDS[check]}
     is_said = any(c.full_scale is not None or c.mean_range is not None for c in source.channels)
     return frozenset(wanted.union(_ASKED_FOR)) if is_said else frozenset(wanted)
 
 
 class ExpectedSignal:
-    """Of one source. Speeds are those of its indicators; one that a tag carries is the newest that is fresh."""
+    """Of one source. Speeds are those of its indicators; one that a tag carries is the newest that was fresh.
+
+    Before a tag's first value the shaft may turn at the mains' frequency: nothing is called hum then, since a PLC that
+    is lost must not make a machine go unwatched.
+    """
 
     def __init__(
         self, source: WaveformSettings, latest: Callable[[], Mapping[str, Reading]], now_ns: Callable[[], int]
@@ -36,18 +41,22 @@ class ExpectedSignal:
         self._speeds = [_fixed_speed(indicator) for indicator in source.indicators]
         self._tags = [indicator for indicator in source.indicators if indicator.shaft_tag is not None]
         self._latest, self._now_ns = latest, now_ns
+        self._known: dict[str, float] = {}  # the newest value of each tag
 
     def __call__(self) -> tuple[Expected, ...]:
         """Return what is known of each channel now."""
-        speeds = tuple(hz for hz in (*self._speeds, *(self._speed_of(each) for each in self._tags)) if hz)
+        fixed = [hz for hz in self._speeds if hz]
+        speeds = (*fixed, *(hz for each in self._tags for hz in self._speeds_of(each)))
         return tuple(Expected(channel.full_scale, channel.mean_range, speeds) for channel in self._channels)
 
-    def _speed_of(self, indicator: IndicatorSettings) -> float | None:
-        reading = self._latest().get(indicator.shaft_tag or "")
-        if reading is None or reading.value is None:
-            return None
-        is_fresh = self._now_ns() - reading.received_time_ns <= indicator.max_age_s * 1e9
-        return reading.value * indicator.shaft_tag_scale if is_fresh else None
+    def _speeds_of(self, indicator: IndicatorSettings) -> tuple[float, ...]:
+        tag = indicator.shaft_tag or ""
+        reading = self._latest().get(tag)
+        if reading is not None and reading.value is not None:
+            is_fresh = self._now_ns() - reading.received_time_ns <= indicator.max_age_s * 1e9
+            if is_fresh:
+                self._known[tag] = reading.value
+        return (self._known[tag] * indicator.shaft_tag_scale,) if tag in self._known else MAINS_HZ
 
 
 def _fixed_speed(indicator: IndicatorSettings) -> float | None:

@@ -24,10 +24,18 @@ RATE_HZ = 20_480
 NOISE = np.round(0.1 * np.random.default_rng(1).standard_normal(3 * 2048), 4)
 
 
-def score(paths: list[Path], *, as_json: bool = True, rate: float | None = None, **overrides: Any) -> int:
+def score(
+    paths: list[Path],
+    *,
+    as_json: bool = True,
+    rate: float | None = None,
+    shaft_hz: float | None = None,
+    **overrides: Any,
+) -> int:
     return score_paths(
-        paths, BUNDLE, as_json=as_json, models=MODELS, rate=rate, allow_unsigned=False, overrides=Overrides(**overrides)
-    )
+        paths, BUNDLE, as_json=as_json, models=MODELS, rate=rate, allow_unsigned=False,
+        overrides=Overrides(**overrides), shaft_hz=shaft_hz,
+    )  # fmt: skip
 
 
 def lines_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -45,6 +53,17 @@ def test_a_sensor_fault_is_no_verdict_on_the_machine(tmp_path: Path, capsys: pyt
     assert (sound["verdict"], sound["sensor_fault"]) == ("anomalous", None)
     assert score([tmp_path / "a.csv"], as_json=False) == 1
     assert "5          -           -       -  sensor fault: clipped" in capsys.readouterr().out
+
+
+def test_a_machine_at_the_mains_frequency_is_no_hum_where_its_shaft_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = np.arange(2 * RATE_HZ) / RATE_HZ
+    np.savetxt(tmp_path / "motor.csv", np.sin(2 * np.pi * 50 * times), fmt="%.5f")
+    assert score([tmp_path / "motor.csv"]) == 1
+    assert [line["sensor_fault"] for line in lines_of(capsys)] == ["mains_hum"]
+    assert score([tmp_path / "motor.csv"], shaft_hz=25.0) == 0
+    assert [line["sensor_fault"] for line in lines_of(capsys)] == [None]
 
 
 def test_no_window_spans_a_hole_in_the_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

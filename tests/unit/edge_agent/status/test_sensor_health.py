@@ -13,6 +13,7 @@ from edge_agent.drivers.supervisor import SourceState
 from edge_agent.pipeline.operating_state import AssetOperation
 from edge_agent.pipeline.stages import WaveformStage
 from edge_agent.settings import OperatingStateSettings
+from edge_agent.status.machines import signal_problems
 from edge_agent.status.operating_states import describe_operation, operation_problems
 from edge_agent.status.sensor_health import describe_sensors, health_of_tag, overall, sensor_problems, worst_of
 from tests.support.signals import START_NS, blocks, looked_at, noise, signal_health
@@ -55,6 +56,9 @@ def test_every_channel_is_named_scored_or_not_and_a_fault_is_one_problem() -> No
     assert None not in problem.values()
     (lost, _) = describe_sensors(stage, SourceState.LOST)
     assert lost["health"]["state"] == "lost"
+    assert problem in signal_problems([stage], [], {})
+    away = signal_problems([stage], [], {}, frozenset({"rig"}))
+    assert problem not in away, "what its sensors showed before is no problem of a source that is away"
 
 
 def test_channels_that_are_scored_together_and_the_gateway_have_the_worst_of_theirs() -> None:

@@ -237,6 +237,8 @@ async def test_a_device_that_gives_nothing_is_lost_and_cancelling_passes_while_i
         ({}, {"channels": [{"point": "x", "device_channel": "accel_w"}]}, r"has no accel_w; it has accel_x"),
         ({}, {"channels": [{"point": f"p{n}"} for n in range(4)]}, r"has no 4 channels; it has accel_x"),
         ({"in_accel_scale": "what"}, {}, r"does not say the scale of accel_x"),
+        ({"in_accel_scale": "nan"}, {}, r"does not say the scale of accel_x"),
+        ({"scan_elements/in_accel_x_type": "le:s99/16>>0"}, {}, r"cannot be read: accel_x \(le:s99/16>>0\)"),
     ],
 )  # fmt: skip
 async def test_what_does_not_fit_is_refused_with_what_the_device_has(

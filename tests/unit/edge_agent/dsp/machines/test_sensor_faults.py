@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_agent.dsp.machines.sensor_faults import sensor_fault
+from edge_agent.dsp.machines.sensor_faults import sensor_fault, signal_fault
 from edge_agent.recordings import find_recordings, load_recording
 from tests.support.places import TESTS
 
@@ -56,12 +56,33 @@ def test_a_fault_is_named(signal: np.ndarray, words: str) -> None:
         np.sin(2 * np.pi * 120 * TIME) + 0.4 * np.sin(2 * np.pi * 240 * TIME),
         np.sin(2 * np.pi * 97.3 * TIME), np.tanh(3 * NOISE), steps(np.sin(2 * np.pi * 97.3 * TIME), 50),
         steps(np.sin(2 * np.pi * 97.3 * TIME), 127), 75 * np.sin(611 * TIME) + 12.5 * np.sin(1833 * TIME) + NOISE,
-        np.full(20_480, np.nan), np.sin(2 * np.pi * 50 * TIME)[:8000], np.ones(100),
+        np.full(20_480, np.nan), np.where(np.arange(20_480) < 9000, np.nan, NOISE),
+        np.sin(2 * np.pi * 50 * TIME)[:8000], np.ones(100),
     ],
-    ids=range(19),
+    ids=range(20),
 )  # fmt: skip
 def test_a_machine_is_no_fault_of_its_sensor(signal: np.ndarray) -> None:
     assert sensor_fault(signal.astype(np.float32), RATE_HZ) is None
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [
+        (np.full(20_480, np.nan), "not finite (100 % of the samples are NaN or infinite)"),
+        (np.where(np.arange(20_480) % 2, np.inf, NOISE), "not finite (50 % of the samples are NaN or infinite)"),
+        (np.where(np.arange(20_480) < 300, -np.inf, NOISE), "not finite (1 % of the samples are NaN or infinite)"),
+    ],
+    ids=["all", "every other", "a burst"],
+)
+def test_samples_that_are_no_numbers_are_a_fault_of_the_second(samples: np.ndarray, words: str) -> None:
+    fault = signal_fault(samples.astype(np.float32), RATE_HZ)
+    assert fault is not None
+    assert (fault.kind, fault.words) == ("not_finite", words)
+
+
+def test_a_few_samples_that_are_no_numbers_cost_their_windows_only() -> None:
+    samples = np.where(np.arange(20_480) == 5, np.nan, NOISE).astype(np.float32)
+    assert signal_fault(samples, RATE_HZ) is None
 
 
 @pytest.mark.parametrize(
