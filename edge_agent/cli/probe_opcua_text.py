@@ -117,7 +117,9 @@ def _nodes(document: dict[str, Any]) -> list[str]:
         lines.append(document["cut"])
     unusable = sum(not node["is_usable"] for node in nodes)
     if unusable:
-        lines.append(f"{counted(unusable, 'variable')} hold no single number: not among the lines below")
+        lines.append(
+            f"no single number (parse = true, index): {counted(unusable, 'variable')}, not among the lines below"
+        )
     if not document["toml"]:
         return [*lines, "", "no number to read: look deeper (--depth), or as a user who may see more (--user)"]
     return [*lines, *for_the_file(document["toml"], "keep what you need; give units"), *_advice(document)]

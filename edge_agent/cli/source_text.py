@@ -5,6 +5,7 @@ Imports nothing heavy, and takes a document that an older agent has left: what i
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, Final
@@ -14,6 +15,8 @@ from edge_agent.cli.machine_text import answer_lines, indicator_lines
 MOST_ALIKE: Final = 12
 """So many tags of a source that need no look are shown; a table of all is thousands of lines at some plants."""
 _COMMON: Final = frozenset({"good", "waiting"})
+_KNOWN_ALREADY: Final = re.compile(r'^("[^"]*": )?(the value is )?(0x[0-9A-F]{8} )?(Good(?:, but the value is|;) )?')
+"""How a reason begins that has no place here: the node's address, a StatusCode's digits. `--json` has all of it."""
 _DETAIL: Final = 33
 """What is left of 100 columns behind a tag's value."""
 
@@ -58,7 +61,7 @@ def _state(tag: Mapping[str, Any]) -> str:
 def _tag(tag: Mapping[str, Any]) -> str:
     value = "-" if tag["value"] is None else f"{tag['value']:.6g}"
     text = "" if tag.get("text") is None else f'  "{tag["text"]}"'
-    detail = "" if _state(tag) in _COMMON else _shortened(tag.get("status") or "")
+    detail = "" if _state(tag) in _COMMON else _shortened(_KNOWN_ALREADY.sub("", tag.get("status") or ""))
     behind = f"{tag['unit']}{text}  {detail}".strip()
     return f"  {tag['name']:28} {_state(tag):9} {'':>10} {value:>12}  {behind}".rstrip()
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from edge_agent.cli.source_text import MOST_ALIKE, source_lines
 
 
@@ -52,3 +54,17 @@ def test_a_reason_ends_within_a_hundred_columns() -> None:
     lines = source_lines([source([long])], [], shows_all=False)
     assert "asked unit 3" in lines[-1]
     assert max(map(len, lines)) <= 105  # what a unit takes comes on top
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [
+        ("0x808C0000 BadSensorFailure", "BadSensorFailure"),
+        ("0x40900000 UncertainLastUsableValue", "UncertainLastUsableValue"),
+        ("0x00000000 Good, but the value is nan, not a finite number", "nan, not a finite number"),
+        ('"nsu=urn:plc;s=Arr": the value is an array of 3 values', "an array of 3 values"),
+        ("no message for 60 s", "no message for 60 s"),
+    ],
+)
+def test_a_reason_begins_with_what_is_new(status: str, shown: str) -> None:
+    assert source_lines([source([tag("t1", "bad", status=status)])], [], shows_all=False)[-1].endswith(f"  {shown}")
