@@ -25,13 +25,16 @@ TIME = "2026-03-01T12:00:00.000Z"
 PROBLEM = {"what": "the disk is full", "since": TIME, "do": "make room"}
 CHANNEL = {"point": "de-x", "model": "m", "score": 0.5, "verdict": "normal", "is_alarm": False, "threshold": 0.7,
            "scored_total": 5, "pushed_by": [], "subject": "rig.de-x", "fault_lines": []}  # fmt: skip
+TAG = {"name": "t", "state": "refused", "value": None, "unit": "bar", "is_stale": False, "text": None,
+       "status": "0x80340000 BadNodeIdUnknown"}  # fmt: skip
 STATUS = {
     "schema": 1, "state": "degraded", "summary": "1 problem", "time": TIME, "problems": [PROBLEM],
     "alarms": [],
     "gateway": {"id": "gw-1", "site": "s", "version": "0.1.0"},
     "sources": [{"name": "shaft", "type": "synthetic", "state": "running", "last_data_age_s": 0.5,
                  "channels": [CHANNEL],
-                 "sample_rate_hz": 20480.0, "tags": [], "indicators": []}],
+                 "sample_rate_hz": 20480.0, "tags": [TAG, *[TAG | {"state": "good", "value": 1.0}] * 20],
+                 "indicators": []}],
     "tag_models": [], "model_updates": {},
     "central": {"state": "offline", "since": TIME, "url": "https://c", "error": "no answer", "hint": None,
                 "last_settled": TIME,
