@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import socket
 import struct
 from pathlib import Path
 
@@ -100,3 +101,19 @@ def test_our_certificate_is_named_where_the_server_has_to_trust_it():
 
 def test_what_is_pure_does_not_import_the_library():
     assert not importers() & PURE
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)"), "nothing listens there"),
+        (socket.gaierror(-2, "Name or service not known"), "its name is not found"),
+        (OSError(113, "Connect call failed ('10.9.9.9', 4840)"), "no route to host"),
+        (TimeoutError(), "no answer in time"),
+        (PermissionError(13, "Permission denied", "/etc/plc.key"), "/etc/plc.key"),
+    ],
+)
+def test_why_there_is_no_connection_is_said_without_an_errno(error, said):
+    with pytest.raises(TransientDriverError, match=said) as caught, translated("plc", "opc.tcp://127.0.0.1:1"):
+        raise error
+    assert "Connect call" not in caught.value.message
