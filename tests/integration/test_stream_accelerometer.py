@@ -99,7 +99,7 @@ class Sensor:
 
     # The rest makes it a bench of the driver contract.
     def driver(self) -> AccelerometerDriver:
-        return driver_of("tcp", self.port, silent_after_s=0.3)
+        return driver_of("tcp", self.port, silent_after_s=1.5)
 
     async def come_back(self) -> None:
         self.script = frame(0) + frame(1)
