@@ -78,6 +78,7 @@ asset = "rig-1"
 sample_rate_hz = 20480
 amplitude = 2.0
 model = "{VIBRATION}"
+sensor_checks = []
 channels = [{{ point = "x" }}, {{ point = "y" }}]
 """,
             encoding="utf-8",

@@ -21,10 +21,10 @@ _ASKED_FOR: Final[tuple[FaultKind, ...]] = ("saturated", "light_clipping", "bias
 
 def checks_of(source: WaveformSettings) -> frozenset[FaultKind]:
     """Return the faults that are looked for in a source's samples."""
-    wanted: set[FaultKind] = {"not_finite"}  # asked of every source: there is no sample to be judged
-    wanted |= {kind for check in source.sensor_checks for kind in _KINDS[check]}
+    wanted = {kind for check in source.sensor_checks for kind in _KINDS[check]}
     is_said = any(c.full_scale is not None or c.mean_range is not None for c in source.channels)
-    return frozenset(wanted.union(_ASKED_FOR)) if is_said else frozenset(wanted)
+    wanted |= set(_ASKED_FOR) if is_said else set()
+    return frozenset(wanted | {"not_finite"}) if wanted else frozenset()  # where one looks, numbers are looked for
 
 
 class ExpectedSignal:

@@ -2,6 +2,7 @@
 
 Constraints
 - Samples are held for a second, judged together, and given on: no window is older than the judgement on it.
+- Where nothing is looked for, nothing is held.
 - Every block and gap that comes in goes out, in order and as it is; what a failing reader leaves stays for the next.
 - A second that cannot be judged (too short, no numbers) leaves the judgement as it is.
 """
@@ -65,6 +66,7 @@ class SignalHealth:
         self._recorder = recorder
         self._drops = drops
         self._operation = operation
+        self._is_looking = bool(checks) or operation is not None
         self._timeline = UseTimeline(len(points))
         self._held: list[SampleBlock] = []
         self._held_samples = 0
@@ -75,7 +77,7 @@ class SignalHealth:
         """Take what comes from the driver; return the gaps that begin and end with what is judged by it."""
         if self._drops is not None:
             self._drops.push(item)
-        if isinstance(item, Gap):
+        if isinstance(item, Gap) or not self._is_looking:
             records = self._judge()
             self._judged.append(item)
             return records
