@@ -109,7 +109,7 @@ def test_what_is_pure_does_not_import_the_library():
         (ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)"), "nothing listens there"),
         (socket.gaierror(-2, "Name or service not known"), "its name is not found"),
         (OSError(113, "Connect call failed ('10.9.9.9', 4840)"), "no route to host"),
-        (TimeoutError(), "no answer in time"),
+        (TimeoutError(), "does not answer in time"),
         (PermissionError(13, "Permission denied", "/etc/plc.key"), "/etc/plc.key"),
     ],
 )
