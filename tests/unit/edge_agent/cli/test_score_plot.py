@@ -122,7 +122,6 @@ def test_two_recordings_in_one_file_are_said_and_the_first_is_kept(tmp_path):
         ({"band": "high"}, "like 2000-5000"),
         ({"bearing": "ACME 1", "shaft_hz": 30.0}, "no bearing is called 'ACME 1'"),
         ({"bearing": "SKF 6205-2RS"}, "both --bearing and --shaft-hz"),
-        ({"shaft_hz": 30.0}, "both --bearing and --shaft-hz"),
     ],
 )
 def test_words_that_cannot_be_meant_are_refused(given, named):
