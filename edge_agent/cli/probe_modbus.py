@@ -10,12 +10,12 @@ from typing import Any, Final
 from edge_agent.cli.probe_modbus_text import show
 from edge_agent.cli.probe_output import answer, options_in_words, progress, table_lines
 from edge_agent.core.clock import SystemClock
-from edge_agent.drivers.modbus.addresses import manual_number, place_of
-from edge_agent.drivers.modbus.connection import Connection
+from edge_agent.drivers.modbus.data.addresses import manual_number, place_of
+from edge_agent.drivers.modbus.data.types import BIT_TABLES, Table
 from edge_agent.drivers.modbus.probe import Found, Place, Reading, connection_settings, look
 from edge_agent.drivers.modbus.scan import Scan, Scanner
 from edge_agent.drivers.modbus.settings import ModbusSettings
-from edge_agent.drivers.modbus.types import BIT_TABLES, Table
+from edge_agent.drivers.modbus.transport.connection import Connection
 from edge_agent.errors import EdgeError
 
 _COUNTED: Final = "with --table a number counts from 0; alone it may be a manual's: 40001; or hex: 0x1F"

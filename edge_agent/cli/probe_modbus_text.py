@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from cloud_sync.host.printable import printable
 from edge_agent.cli.probe_output import for_the_file
-from edge_agent.drivers.modbus.types import ORDERS
+from edge_agent.drivers.modbus.data.types import ORDERS
 
 _MARKS: Final = {"plausible": "+", "possible": " ", "implausible": "-", "no value": "-"}
 _MAX_RANGES: Final = 100

@@ -19,12 +19,12 @@ from cloud_sync.host.printable import is_printable, printable, printable_tree
 from edge_agent.cli.probe_opcua_text import show
 from edge_agent.cli.probe_opcua_trust import confirm_server, make_certificate, trust_folder
 from edge_agent.cli.probe_output import EXIT_NOT_PROBED, answer, options_in_words, progress, site_lines
-from edge_agent.drivers.opcua.certificates import Certificate
-from edge_agent.drivers.opcua.identity import rules_of
-from edge_agent.drivers.opcua.offers import safest
+from edge_agent.drivers.opcua.address_space.walk import Variable, node_id_text
 from edge_agent.drivers.opcua.probe import Look, Offered, ask, judged, look, probe_settings
+from edge_agent.drivers.opcua.security.certificates import Certificate
+from edge_agent.drivers.opcua.security.identity import rules_of
+from edge_agent.drivers.opcua.security.offers import safest
 from edge_agent.drivers.opcua.settings import OpcUaNodeSettings, OpcUaSettings
-from edge_agent.drivers.opcua.walk import Variable, node_id_text
 from edge_agent.errors import ConfigurationError, EdgeError
 
 _NOT_A_NAME: Final = re.compile(r"[^a-z0-9_-]+")

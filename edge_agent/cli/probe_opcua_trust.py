@@ -11,11 +11,11 @@ from typing import Final
 
 from cloud_sync.host.printable import printable
 from edge_agent.cli.probe_output import progress
-from edge_agent.drivers.opcua.certificates import Certificate, KeyPair, make_own_pair
-from edge_agent.drivers.opcua.identity import OWN_FOLDER
 from edge_agent.drivers.opcua.probe import Offered
+from edge_agent.drivers.opcua.security.certificates import Certificate, KeyPair, make_own_pair
+from edge_agent.drivers.opcua.security.identity import OWN_FOLDER
+from edge_agent.drivers.opcua.security.trust import TrustRules, confirm, host_findings
 from edge_agent.drivers.opcua.security_settings import TRUST_FOLDER
-from edge_agent.drivers.opcua.trust import TrustRules, confirm, host_findings
 from edge_agent.errors import ConfigurationError, DriverError
 from edge_agent.settings.toml_file import absolute, find_settings_file, read_document
 

@@ -19,8 +19,8 @@ from edge_agent.core.clock import SystemClock
 from edge_agent.drivers.opcua.driver import OpcUaDriver
 from edge_agent.drivers.opcua.server_limits import ServerLimits
 from edge_agent.drivers.opcua.settings import OpcUaSettings
-from edge_agent.drivers.opcua.subscription import Subscription
-from edge_agent.drivers.opcua.subscriptions import Subscriptions
+from edge_agent.drivers.opcua.subscribing.subscription import Subscription
+from edge_agent.drivers.opcua.subscribing.subscriptions import Subscriptions
 from edge_agent.errors import DriverError
 from tests.fuzz.door import Door, Enter
 from tests.fuzz.generator import damaged

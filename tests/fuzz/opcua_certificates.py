@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edge_agent.drivers.opcua.trust import TrustRules, findings
+from edge_agent.drivers.opcua.security.trust import TrustRules, findings
 from tests.fuzz.door import Door, Enter
 from tests.fuzz.generator import damaged
 from tests.support.opcua_pki import Pair, make_pair

@@ -13,8 +13,8 @@ from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Scan
 from edge_agent.drivers.base import Item
-from edge_agent.drivers.modbus.block_plan import LONGEST_WAIT_S
 from edge_agent.drivers.modbus.driver import ModbusDriver
+from edge_agent.drivers.modbus.polling.block_plan import LONGEST_WAIT_S
 from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.drivers.report import TagState
 from edge_agent.drivers.supervisor import Supervisor

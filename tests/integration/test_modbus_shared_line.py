@@ -11,12 +11,12 @@ import pytest
 
 from edge_agent.core.clock import SystemClock
 from edge_agent.core.tags import Scan
-from edge_agent.drivers.modbus import bus
-from edge_agent.drivers.modbus.answers import ConnectionLost, NoAnswer, StrangeAnswer
-from edge_agent.drivers.modbus.connection import Connection
 from edge_agent.drivers.modbus.driver import ModbusDriver
 from edge_agent.drivers.modbus.plan import RegisterBlock
 from edge_agent.drivers.modbus.settings import ModbusSettings
+from edge_agent.drivers.modbus.transport import bus
+from edge_agent.drivers.modbus.transport.answers import ConnectionLost, NoAnswer, StrangeAnswer
+from edge_agent.drivers.modbus.transport.connection import Connection
 from tests.peers.rtu_device import UnitRequest, rtu_server
 from tests.peers.rtu_frames import rtu_frame
 from tests.peers.scripted_modbus import Request, mbap_frame, register_answer, scripted_device

@@ -12,8 +12,8 @@ from edge_agent.core.clock import SystemClock
 from edge_agent.core.gaps import Gap
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Scan
-from edge_agent.drivers.opcua.certificates import read_certificate
 from edge_agent.drivers.opcua.driver import OpcUaDriver
+from edge_agent.drivers.opcua.security.certificates import read_certificate
 from edge_agent.drivers.opcua.settings import OpcUaSettings
 from edge_agent.errors import DeviceRejectedError
 from tests.contract.check_driver import CHECKS

@@ -12,11 +12,11 @@ import pytest
 
 from edge_agent.core.clock import SystemClock
 from edge_agent.core.tags import Scan
-from edge_agent.drivers.opcua.certificates import read_certificate
 from edge_agent.drivers.opcua.driver import OpcUaDriver
 from edge_agent.drivers.opcua.probe import ask, look
+from edge_agent.drivers.opcua.security.certificates import read_certificate
+from edge_agent.drivers.opcua.security.trust import TrustRules, confirm
 from edge_agent.drivers.opcua.settings import OpcUaSettings
-from edge_agent.drivers.opcua.trust import TrustRules, confirm
 from edge_agent.errors import DeviceRejectedError
 from tests.integration.test_opcua_wire import BROWSES, SERVICES, requests_in
 from tests.peers.opcua_servers import OpcUaServer, opcua_servers

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.drivers.opcua.certificates import read_certificate
+from edge_agent.drivers.opcua.security.certificates import read_certificate
 from tests.peers.processes import PEERS, child, first_line, node_opcua_environment
 from tests.support.sockets import free_port
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from edge_agent.core.clock import FakeClock
-from edge_agent.drivers.modbus.answers import ExceptionAnswer, NoAnswer
+from edge_agent.drivers.modbus.data.types import BIT_TABLES, Table
 from edge_agent.drivers.modbus.plan import RegisterBlock
-from edge_agent.drivers.modbus.types import BIT_TABLES, Table
+from edge_agent.drivers.modbus.transport.answers import ExceptionAnswer, NoAnswer
 
 Behaviour = int | Literal["fine", "silent"]  # an exception code, or one of these
 

@@ -1,1 +1,1 @@
-"""Modbus TCP: settings, read plan, codec, driver."""
+"""Modbus devices, read only: settings, plan, and below them the wire, the polling, register maps."""

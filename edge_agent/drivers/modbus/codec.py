@@ -26,10 +26,10 @@ from typing import Final
 from cloud_sync.host.printable import printable
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Tag, TextReading
-from edge_agent.drivers.modbus.invalid_values import patterns_of
+from edge_agent.drivers.modbus.data.invalid_values import patterns_of
+from edge_agent.drivers.modbus.data.types import FLOAT_FORMATS, MAX_EXACT
 from edge_agent.drivers.modbus.plan import RegisterBlock
 from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
-from edge_agent.drivers.modbus.types import FLOAT_FORMATS, MAX_EXACT
 
 _REVERSES_REGISTERS: Final = frozenset({"CDAB", "DCBA"})
 _SWAPS_BYTES: Final = frozenset({"BADC", "DCBA"})

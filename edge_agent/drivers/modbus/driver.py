@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from edge_agent.core.clock import Clock
 from edge_agent.drivers.base import Item
-from edge_agent.drivers.modbus.connection import Connection
-from edge_agent.drivers.modbus.poll import DevicePoll, Outcome
+from edge_agent.drivers.modbus.polling.poll import DevicePoll, Outcome
 from edge_agent.drivers.modbus.settings import ModbusSettings
+from edge_agent.drivers.modbus.transport.connection import Connection
 from edge_agent.drivers.report import SourceReport
 
 

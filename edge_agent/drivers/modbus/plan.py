@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from edge_agent.drivers.modbus.data.types import BIT_TABLES, Table
 from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
-from edge_agent.drivers.modbus.types import BIT_TABLES, Table
 from edge_agent.errors import ConfigurationError
 
 MAX_BITS: Final = 2000  # Modbus Application Protocol V1.1b3, 6.1 and 6.2

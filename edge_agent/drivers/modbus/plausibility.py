@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from edge_agent.drivers.modbus.types import FLOAT_FORMATS, DataType, Order, Shape
+from edge_agent.drivers.modbus.data.types import FLOAT_FORMATS, DataType, Order, Shape
 
 NOISE: Final = 16.0
 """Bits of a register that means nothing."""

@@ -12,10 +12,8 @@ from typing import Any, Final
 
 from edge_agent.core.clock import Clock
 from edge_agent.core.tags import TextReading
-from edge_agent.drivers.modbus.answers import ExceptionAnswer
 from edge_agent.drivers.modbus.codec import NotANumberError, TagDecoder
-from edge_agent.drivers.modbus.connection import Connection
-from edge_agent.drivers.modbus.failures import Failure
+from edge_agent.drivers.modbus.data.types import BIT_TABLES, ORDERS, SHAPES, DataType, Order, Table
 from edge_agent.drivers.modbus.plan import ADDRESS_SPACE, RegisterBlock
 from edge_agent.drivers.modbus.plausibility import (
     NO_VALUE,
@@ -30,9 +28,11 @@ from edge_agent.drivers.modbus.plausibility import (
     is_striking,
     verdict,
 )
+from edge_agent.drivers.modbus.polling.failures import Failure
 from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
-from edge_agent.drivers.modbus.types import BIT_TABLES, ORDERS, SHAPES, DataType, Order, Table
+from edge_agent.drivers.modbus.transport.answers import ExceptionAnswer
+from edge_agent.drivers.modbus.transport.connection import Connection
 from edge_agent.errors import DeviceRejectedError
 
 _REFUSED_HINT: Final = "try another --table, the address of the manual minus 1, or --scan to see what can be read"

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edge_agent.core.clock import Clock
-from edge_agent.drivers.modbus.answers import ConnectionLost, ExceptionAnswer, NoAnswer, StrangeAnswer
-from edge_agent.drivers.modbus.connection import Connection
+from edge_agent.drivers.modbus.data.types import Table
 from edge_agent.drivers.modbus.plan import ADDRESS_SPACE, RegisterBlock
-from edge_agent.drivers.modbus.types import Table
+from edge_agent.drivers.modbus.transport.answers import ConnectionLost, ExceptionAnswer, NoAnswer, StrangeAnswer
+from edge_agent.drivers.modbus.transport.connection import Connection
 
 PAUSE_S: Final = 0.02
 SPAN: Final = 64

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from edge_agent.drivers.modbus.connection_settings import ModbusConnectionSettings
-from edge_agent.drivers.modbus.map_addresses import Counting
-from edge_agent.drivers.modbus.source_tags import with_all_tags
+from edge_agent.drivers.modbus.data.types import Order
+from edge_agent.drivers.modbus.register_map.address_column import Counting
+from edge_agent.drivers.modbus.register_map.source_tags import with_all_tags
 from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
-from edge_agent.drivers.modbus.types import Order
 from edge_agent.settings.sources import Name, Strict, TagSettings
 
 

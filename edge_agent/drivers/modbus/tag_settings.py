@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, WithJsonSchema, field_validator, model_validator
 
-from edge_agent.drivers.modbus.addresses import LAST_ADDRESS, place_of
-from edge_agent.drivers.modbus.invalid_values import patterns_of
-from edge_agent.drivers.modbus.types import BIT_TABLES, INTEGER_KINDS, SHAPES, DataType, Order, Shape, Table
+from edge_agent.drivers.modbus.data.addresses import LAST_ADDRESS, place_of
+from edge_agent.drivers.modbus.data.invalid_values import patterns_of
+from edge_agent.drivers.modbus.data.types import BIT_TABLES, INTEGER_KINDS, SHAPES, DataType, Order, Shape, Table
 from edge_agent.settings.sources import Factor, TagSettings
 
 _BITS: Final = re.compile(r"(\d{1,2}) *(\.\.|\+) *(\d{1,2})")

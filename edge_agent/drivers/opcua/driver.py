@@ -25,18 +25,18 @@ from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.tags import KeepAlive, Scan
 from edge_agent.drivers.base import Item
-from edge_agent.drivers.opcua.addresses import resolve
+from edge_agent.drivers.opcua.address_space.addresses import resolve
 from edge_agent.drivers.opcua.client import translated
-from edge_agent.drivers.opcua.enumerations import words_of
-from edge_agent.drivers.opcua.identity import Secured
+from edge_agent.drivers.opcua.decoding.enumerations import words_of
+from edge_agent.drivers.opcua.decoding.values import Values
 from edge_agent.drivers.opcua.node_states import NodeStates
-from edge_agent.drivers.opcua.notices import Ended, Lost, Notice, Notification
 from edge_agent.drivers.opcua.polled import Polled
+from edge_agent.drivers.opcua.security.identity import Secured
 from edge_agent.drivers.opcua.server_limits import ServerLimits, read_limits
 from edge_agent.drivers.opcua.session import ANSWER_TIMEOUT_S, answers, connect, disconnect, new_client, resume
 from edge_agent.drivers.opcua.settings import OpcUaSettings
-from edge_agent.drivers.opcua.subscribed import Subscribed
-from edge_agent.drivers.opcua.values import Values
+from edge_agent.drivers.opcua.subscribing.notices import Ended, Lost, Notice, Notification
+from edge_agent.drivers.opcua.subscribing.subscribed import Subscribed
 from edge_agent.drivers.report import SourceReport
 from edge_agent.errors import DriverError, TransientDriverError
 

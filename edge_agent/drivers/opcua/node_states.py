@@ -17,9 +17,9 @@ from edge_agent.core.clock import Clock
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading
-from edge_agent.drivers.opcua.mapping import quality_of, says_overflow
+from edge_agent.drivers.opcua.decoding.mapping import quality_of, says_overflow
+from edge_agent.drivers.opcua.decoding.values import Values, code_in_words, status_code
 from edge_agent.drivers.opcua.settings import OpcUaSettings
-from edge_agent.drivers.opcua.values import Values, code_in_words, status_code
 from edge_agent.drivers.report import TagReport, TagState
 
 _CODE_MASK: Final = 0xFFFF0000  # without the flag bits

@@ -10,10 +10,10 @@ from asyncua import Client, ua
 
 from edge_agent.core.clock import Clock
 from edge_agent.drivers.opcua.client import translated
-from edge_agent.drivers.opcua.notices import Lost, Notice, Notification
 from edge_agent.drivers.opcua.server_limits import CallSize, ServerLimits, read
 from edge_agent.drivers.opcua.session import ANSWER_TIMEOUT_S
 from edge_agent.drivers.opcua.settings import OpcUaSettings
+from edge_agent.drivers.opcua.subscribing.notices import Lost, Notice, Notification
 from edge_agent.errors import DriverError
 
 

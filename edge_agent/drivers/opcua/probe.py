@@ -11,16 +11,16 @@ from typing import Any, Final
 
 from asyncua import Client
 
-from edge_agent.drivers.opcua.certificates import Certificate, CertificateError, read_certificate
+from edge_agent.drivers.opcua.address_space.walk import Walk, walk
 from edge_agent.drivers.opcua.client import translated
-from edge_agent.drivers.opcua.identity import rules_of
-from edge_agent.drivers.opcua.offers import Offer, ask_offers, safest
-from edge_agent.drivers.opcua.secure import connect_securely
+from edge_agent.drivers.opcua.security.certificates import Certificate, CertificateError, read_certificate
+from edge_agent.drivers.opcua.security.identity import rules_of
+from edge_agent.drivers.opcua.security.offers import Offer, ask_offers, safest
+from edge_agent.drivers.opcua.security.secure import connect_securely
+from edge_agent.drivers.opcua.security.trust import Finding, TrustRules, confirmed_by, findings
 from edge_agent.drivers.opcua.server_facts import ServerFacts, ask_facts
 from edge_agent.drivers.opcua.session import disconnect, new_client
 from edge_agent.drivers.opcua.settings import OpcUaSettings
-from edge_agent.drivers.opcua.trust import Finding, TrustRules, confirmed_by, findings
-from edge_agent.drivers.opcua.walk import Walk, walk
 from edge_agent.errors import DeviceRejectedError, DriverError
 
 MOST_SECONDS: Final = 90.0

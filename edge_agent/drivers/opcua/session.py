@@ -15,8 +15,8 @@ from asyncua import Client, ua
 
 from edge_agent.core.cancellation import check_cancelled
 from edge_agent.drivers.opcua.client import bound_messages, expect_greeting
-from edge_agent.drivers.opcua.identity import Secured
-from edge_agent.drivers.opcua.secure import connect_securely
+from edge_agent.drivers.opcua.security.identity import Secured
+from edge_agent.drivers.opcua.security.secure import connect_securely
 from edge_agent.drivers.opcua.settings import OpcUaSettings
 
 ANSWER_TIMEOUT_S: Final = 5.0  # for one request; a healthy server answers within tens of milliseconds

@@ -15,9 +15,9 @@ from edge_agent.demo.plant_sources import (
     opcua_source,
 )
 from edge_agent.drivers.modbus.codec import TagDecoder
+from edge_agent.drivers.modbus.data.types import SHAPES
 from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
-from edge_agent.drivers.modbus.types import SHAPES
 from edge_agent.errors import RecordingError
 from edge_agent.settings import Settings
 from tests.support.places import TESTS

@@ -40,7 +40,7 @@ def libraries_loaded_by(module: str) -> str:
         "edge_agent.drivers.modbus.plan",
         "edge_agent.drivers.modbus.codec",
         "edge_agent.drivers.opcua",
-        "edge_agent.drivers.opcua.mapping",
+        "edge_agent.drivers.opcua.decoding.mapping",
         "edge_agent.demo.plant_sources",
     ],
 )

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.drivers.modbus.data.types import SHAPES
 from edge_agent.drivers.modbus.plan import MAX_BITS, FixedRate, block_of, plan_blocks, split
 from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
-from edge_agent.drivers.modbus.types import SHAPES
 from edge_agent.errors import ConfigurationError
 
 REGISTER_TYPES = sorted(set(SHAPES) - {"bool"})

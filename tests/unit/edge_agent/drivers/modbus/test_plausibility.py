@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from edge_agent.drivers.modbus.data.types import SHAPES
 from edge_agent.drivers.modbus.plausibility import (
     NOISE,
     cost,
@@ -16,7 +17,6 @@ from edge_agent.drivers.modbus.plausibility import (
     significant_digits,
     verdict,
 )
-from edge_agent.drivers.modbus.types import SHAPES
 
 FLOAT32 = SHAPES["float32"]
 

@@ -7,8 +7,8 @@ import struct
 import pytest
 
 from edge_agent.core.clock import SystemClock
-from edge_agent.drivers.modbus.connection import Connection
 from edge_agent.drivers.modbus.probe import Found, Place, connection_settings, look, readings_of
+from edge_agent.drivers.modbus.transport.connection import Connection
 from edge_agent.errors import DeviceRejectedError
 from tests.peers.scripted_modbus import Memory, scripted_device
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from edge_agent.core.clock import FakeClock, SystemClock
-from edge_agent.drivers.modbus.connection import Connection
 from edge_agent.drivers.modbus.probe import connection_settings
 from edge_agent.drivers.modbus.scan import SILENCES, Range, Scan, Scanner
+from edge_agent.drivers.modbus.transport.connection import Connection
 from tests.peers.scripted_modbus import Memory, Request, exception, register_answer, scripted_device
 
 

@@ -7,9 +7,9 @@ from asyncua import ua
 
 from edge_agent.core.clock import FakeClock
 from edge_agent.core.gaps import GapCause
+from edge_agent.drivers.opcua.decoding.values import Values
 from edge_agent.drivers.opcua.node_states import NodeStates
 from edge_agent.drivers.opcua.settings import OpcUaSettings
-from edge_agent.drivers.opcua.values import Values
 from edge_agent.drivers.report import TagState
 
 SETTINGS = OpcUaSettings.model_validate(

@@ -1,0 +1,1 @@
+"""Reading poll groups: passes, requests that fail or are silent, what is known of each tag."""

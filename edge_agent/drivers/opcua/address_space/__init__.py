@@ -1,0 +1,1 @@
+"""Finding nodes: namespaces, browse paths, and walks through a server."""

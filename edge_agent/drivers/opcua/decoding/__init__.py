@@ -1,0 +1,1 @@
+"""A server's data values as readings: numbers, words, statuses, times."""

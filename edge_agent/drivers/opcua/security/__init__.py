@@ -1,0 +1,1 @@
+"""Whom the gateway trusts, and who it is: certificates, endpoints, users."""

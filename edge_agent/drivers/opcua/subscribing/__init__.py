@@ -1,0 +1,1 @@
+"""Subscriptions: monitored items, notifications, keep-alives, and their loss."""
