@@ -22,8 +22,8 @@ from edge_agent.cli.probe_microphone import (
 )
 from edge_agent.cli.probe_output import answer, checked, for_the_file, progress
 from edge_agent.cli.probe_waveform import (
-    Heard,
     Listening,
+    SignalSurvey,
     heard_document,
     heard_text,
     listen,
@@ -71,7 +71,7 @@ class _Probed:
 
 def probe_accelerometer(asked: AccelerometerAsked) -> None:
     """Print the accelerometers there are, or what one of them measures. Raise EdgeError."""
-    heard: list[Heard] = []
+    heard: list[SignalSurvey] = []
 
     def probe() -> dict[str, Any]:
         with quiet_libraries():

@@ -10,8 +10,8 @@ from typing import Any, Final
 from cloud_sync.host.printable import printable
 from edge_agent.cli.probe_output import answer, checked, for_the_file, progress
 from edge_agent.cli.probe_waveform import (
-    Heard,
     Listening,
+    SignalSurvey,
     heard_document,
     heard_text,
     listen,
@@ -47,7 +47,7 @@ class SoundAsked:
 
 def probe_microphone(asked: SoundAsked) -> None:
     """Print the sound inputs, or how one of them sounds. Raise EdgeError."""
-    heard: list[Heard] = []
+    heard: list[SignalSurvey] = []
 
     def probe() -> dict[str, Any]:
         with quiet_libraries():
@@ -163,7 +163,7 @@ def _listening(asked: SoundAsked, device: InputDevice, rates: Sequence[int]) -> 
     )
 
 
-def _toml(settings: Any, device: str, heard: Heard) -> str:
+def _toml(settings: Any, device: str, heard: SignalSurvey) -> str:
     source = {
         "type": settings.type, "name": settings.name, "asset": settings.asset, "device": device,
         "sample_rate_hz": settings.sample_rate_hz,

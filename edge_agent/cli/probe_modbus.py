@@ -12,10 +12,10 @@ from edge_agent.cli.probe_output import answer, options_in_words, progress, tabl
 from edge_agent.core.clock import SystemClock
 from edge_agent.drivers.modbus.data.addresses import manual_number, place_of
 from edge_agent.drivers.modbus.data.types import BIT_TABLES, Table
-from edge_agent.drivers.modbus.probe import Found, Place, Reading, connection_settings, look
-from edge_agent.drivers.modbus.scan import Scan, Scanner
+from edge_agent.drivers.modbus.probe import Candidate, ProbedPlace, ProbeResult, connection_settings, look
+from edge_agent.drivers.modbus.scan import DeviceScan, Scanner
 from edge_agent.drivers.modbus.settings import ModbusSettings
-from edge_agent.drivers.modbus.transport.connection import Connection
+from edge_agent.drivers.modbus.transport.connection import DeviceConnection
 from edge_agent.errors import EdgeError
 
 _COUNTED: Final = "with --table a number counts from 0; alone it may be a manual's: 40001; or hex: 0x1F"
@@ -55,7 +55,7 @@ async def _probe(question: ModbusQuestion) -> dict[str, Any]:
         raise EdgeError("say what to look at: --address, or --scan", hint="--address 100 --table holding, for example")
     given = _given(question)
     settings = _settings(given)
-    connection = Connection(settings, SystemClock())
+    connection = DeviceConnection(settings, SystemClock())
     progress(f"reading unit {question.unit} at {connection.place} ...")
     await connection.open()
     try:
@@ -70,11 +70,11 @@ async def _probe(question: ModbusQuestion) -> dict[str, Any]:
 
 async def _scan(
     question: ModbusQuestion,
-    connection: Connection,
+    connection: DeviceConnection,
     tables: Sequence[Table],
     units: Sequence[int],
     given: Mapping[str, Any],
-) -> Scan:
+) -> DeviceScan:
     progress(f"scanning {', '.join(tables)} up to {question.up_to}, at most {question.max_requests} requests ...")
     scanner = Scanner(SystemClock(), max_requests=question.max_requests)
     await scanner.ranges(connection, tables, up_to=question.up_to)
@@ -82,7 +82,7 @@ async def _scan(
         first = scanner.found.ranges[0] if scanner.found.ranges else None
         table, address = (first.table, first.first) if first is not None else (tables[0], 0)
         progress(f"asking units {question.units} ...")
-        others = ((unit, Connection(_settings({**given, "unit_id": unit}), SystemClock())) for unit in units)
+        others = ((unit, DeviceConnection(_settings({**given, "unit_id": unit}), SystemClock())) for unit in units)
         await scanner.units(others, table, address)
     return scanner.found
 
@@ -94,7 +94,7 @@ def _tables(question: ModbusQuestion) -> tuple[Table, ...]:
     return named or _TABLES
 
 
-def _place(question: ModbusQuestion) -> Place:
+def _place(question: ModbusQuestion) -> ProbedPlace:
     written = (question.address or "").strip()
     is_given = question.table is not None
     try:
@@ -106,7 +106,7 @@ def _place(question: ModbusQuestion) -> Place:
     if is_given and place.table not in (None, question.table):
         raise EdgeError(f"--address {written} is in the table {place.table}, and --table is {question.table}")
     table = place.table or _tables(question)[0]
-    return Place(question.unit, table, place.address, question.count)
+    return ProbedPlace(question.unit, table, place.address, question.count)
 
 
 def _units(text: str) -> list[int]:
@@ -144,7 +144,7 @@ def _settings(given: Mapping[str, Any]) -> ModbusSettings:
 
 
 def _document(
-    question: ModbusQuestion, settings: ModbusSettings, found: Found | None, scan: Scan | None
+    question: ModbusQuestion, settings: ModbusSettings, found: ProbeResult | None, scan: DeviceScan | None
 ) -> dict[str, Any]:
     """Return what `--json` prints: a contract (docs/CLI_OUTPUT.md)."""
     document: dict[str, Any] = {"place": settings.line.place, "unit": question.unit}
@@ -171,7 +171,7 @@ def _document(
     return document
 
 
-def _register(place: Place, address: int, cells: Mapping[int, int]) -> dict[str, Any]:
+def _register(place: ProbedPlace, address: int, cells: Mapping[int, int]) -> dict[str, Any]:
     cell = cells.get(address)
     is_bit = place.table in BIT_TABLES
     return {
@@ -182,7 +182,7 @@ def _register(place: Place, address: int, cells: Mapping[int, int]) -> dict[str,
     }
 
 
-def _reading(reading: Reading) -> dict[str, Any]:
+def _reading(reading: Candidate) -> dict[str, Any]:
     value = reading.value
     is_number = not isinstance(value, float) or value - value == 0  # JSON has no NaN and no infinity
     return {
@@ -195,7 +195,7 @@ def _reading(reading: Reading) -> dict[str, Any]:
     }
 
 
-def _toml(settings: ModbusSettings, best: Reading, table: Table) -> str:
+def _toml(settings: ModbusSettings, best: Candidate, table: Table) -> str:
     named = {name: getattr(settings, name) for name in settings.model_fields_set - {"type", "name", "poll_groups"}}
     if settings.timeout_s <= _USUAL_TIMEOUT_S:
         del named["timeout_s"]

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cloud_sync.host.printable import printable
 from edge_agent.cli.probe_output import PROBED, answer, checked, for_the_file, progress, site_lines
-from edge_agent.drivers.mqtt.probe import MOST_PLACES, Heard, Place, listen, tags_of
+from edge_agent.drivers.mqtt.probe import MOST_PLACES, BrokerSurvey, BrokerValue, listen, tags_of
 from edge_agent.drivers.mqtt.settings import MqttSettings
 from edge_agent.status.words import counted
 
@@ -52,7 +52,7 @@ def _settings(address: str, given: dict[str, Any]) -> MqttSettings:
     return checked(MqttSettings, document, hint="for example broker.plant:8883")
 
 
-def _document(settings: MqttSettings, heard: Heard, seconds: float) -> dict[str, Any]:
+def _document(settings: MqttSettings, heard: BrokerSurvey, seconds: float) -> dict[str, Any]:
     tags = tags_of(heard)
     source = settings.model_dump(
         mode="json", include={"type", "name", "host", "port", "username", "password_file", "ca_file"}
@@ -74,7 +74,7 @@ def _document(settings: MqttSettings, heard: Heard, seconds: float) -> dict[str,
     }
 
 
-def _value(place: Place, name: str) -> dict[str, Any]:
+def _value(place: BrokerValue, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "topic": None if place.is_sparkplug else place.topic,

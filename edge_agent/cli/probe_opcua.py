@@ -20,7 +20,7 @@ from edge_agent.cli.probe_opcua_text import show
 from edge_agent.cli.probe_opcua_trust import confirm_server, make_certificate, trust_folder
 from edge_agent.cli.probe_output import EXIT_NOT_PROBED, answer, options_in_words, progress, site_lines
 from edge_agent.drivers.opcua.address_space.walk import Variable, node_id_text
-from edge_agent.drivers.opcua.probe import Look, Offered, ask, judged, look, probe_settings
+from edge_agent.drivers.opcua.probe import Offered, ServerLook, ask, judged, look, probe_settings
 from edge_agent.drivers.opcua.security.certificates import Certificate
 from edge_agent.drivers.opcua.security.identity import rules_of
 from edge_agent.drivers.opcua.security.offers import safest
@@ -181,7 +181,7 @@ def _certificate(certificate: Certificate) -> dict[str, Any]:
     }
 
 
-def _of_session(settings: OpcUaSettings, seen: Look) -> dict[str, Any]:
+def _of_session(settings: OpcUaSettings, seen: ServerLook) -> dict[str, Any]:
     facts = seen.facts
     names = tag_names([variable.names for variable in seen.found.variables], settings.name)
     nodes = [

@@ -42,7 +42,7 @@ class Listening:
 
 
 @dataclass(slots=True)
-class Heard:
+class SignalSurvey:
     """What came."""
 
     survey: Survey = field(default_factory=Survey)
@@ -52,15 +52,15 @@ class Heard:
     figures: Mapping[str, object] = field(default_factory=dict)
 
 
-def listen(how: Listening) -> Heard:
+def listen(how: Listening) -> SignalSurvey:
     """Read the source for the time asked. Raises DriverError."""
     progress(f"listening to {how.settings.name} for {how.seconds:g} s ...")
     return asyncio.run(_listen(how))
 
 
-async def _listen(how: Listening) -> Heard:
+async def _listen(how: Listening) -> SignalSurvey:
     driver = build_driver(how.settings, SystemClock())
-    heard = Heard(clipped=[0] * len(how.settings.channels))
+    heard = SignalSurvey(clipped=[0] * len(how.settings.channels))
     detector = TapDetector(floor=how.top * 1e-4)
     meter = _Meter([channel.point for channel in how.settings.channels], how)
     try:
@@ -81,7 +81,7 @@ async def _listen(how: Listening) -> Heard:
     return heard
 
 
-def _take(block: SampleBlock, heard: Heard, detector: TapDetector, meter: _Meter, how: Listening) -> None:
+def _take(block: SampleBlock, heard: SignalSurvey, detector: TapDetector, meter: _Meter, how: Listening) -> None:
     heard.survey.take(block)
     if heard.full_scales:
         limits = _CLIPPED_FS * np.abs(np.array(heard.full_scales)).reshape(-1, 1)
@@ -135,7 +135,7 @@ def tap_words(tap: Tap, points: Sequence[str], unit: str) -> str:
     return f"tap at {tap.at_s:.2f} s: {points[tap.channel]} ({tap.peak:.3g} {unit}, {lead})"
 
 
-def heard_document(how: Listening, heard: Heard) -> dict[str, Any]:
+def heard_document(how: Listening, heard: SignalSurvey) -> dict[str, Any]:
     """Return what was heard, as docs/CLI_OUTPUT.md has it."""
     points = [channel.point for channel in how.settings.channels]
     levels = heard.survey.levels()
@@ -188,7 +188,7 @@ def _tap(tap: Tap, points: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def heard_text(document: Mapping[str, Any], heard: Heard) -> list[str]:
+def heard_text(document: Mapping[str, Any], heard: SignalSurvey) -> list[str]:
     """Return levels, lines and spectra for a person."""
     unit, frequencies, spectra = document["unit"], *heard.survey.spectra()
     is_fs = bool(heard.full_scales)
@@ -223,7 +223,7 @@ def source_toml(source: Mapping[str, Any], channels: Sequence[Mapping[str, Any]]
     return site_lines(source, "channels", channels)
 
 
-def with_full_scale(channels: Sequence[dict[str, Any]], heard: Heard) -> list[dict[str, Any]]:
+def with_full_scale(channels: Sequence[dict[str, Any]], heard: SignalSurvey) -> list[dict[str, Any]]:
     """Return the channels with the value at which each clips, where the device has one."""
     if not heard.full_scales:
         return list(channels)

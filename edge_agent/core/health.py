@@ -22,7 +22,7 @@ _BY_WEIGHT: Final = tuple(Ne107)
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class SensorHealth:
     """`state` is a word of docs/SENSOR_HEALTH.md; `detail` and `do` are for people, `since_ns` is the agent's clock."""
 
     ne107: Ne107 = Ne107.NORMAL
@@ -32,9 +32,9 @@ class Health:
     since_ns: int | None = None
 
 
-OK: Final = Health()
+OK: Final = SensorHealth()
 
 
-def worst(states: Iterable[Health]) -> Health:
+def worst(states: Iterable[SensorHealth]) -> SensorHealth:
     """Return the one that weighs most, the first of equals; OK of none."""
     return max(states, key=lambda health: _BY_WEIGHT.index(health.ne107), default=OK)

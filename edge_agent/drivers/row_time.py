@@ -44,7 +44,7 @@ _SOURCE: Final = TimeOf.SOURCE
 _SERVER: Final = TimeOf.SERVER
 
 
-class Stamp(NamedTuple):
+class RowStamp(NamedTuple):
     """A row's time. `detail` is why the clock that was asked first is not believed; empty when it is.
 
     `is_ahead`: it is later than the value came, by more than clocks that are kept differ. Rows only go forward.
@@ -107,7 +107,7 @@ class RowTimes:
         self._last: dict[str, _Last] = {}
         self._off: dict[str, _Off] = {}
 
-    def stamp(self, tag: str, arrival: Arrival) -> Stamp:
+    def stamp(self, tag: str, arrival: Arrival) -> RowStamp:
         """Return the time of a value's row: later than that of the value before."""
         before = self._last.get(tag)
         if before is not None:
@@ -157,7 +157,7 @@ class RowTimes:
             return (self._skew_problem(skew_s, since_ns),)
         return (self._off_problem() if self._off else self._value_problem(skew_s, since_ns),)
 
-    def _stamp(self, tag: str, arrival: Arrival, before: _Last | None) -> Stamp:
+    def _stamp(self, tag: str, arrival: Arrival, before: _Last | None) -> RowStamp:
         """Ask one clock after the other; `detail` is why the first of them is not believed."""
         choice = self._choices.get(tag, self._choice)
         ahead_bound_ns = self._ahead_bound_ns[choice]
@@ -225,7 +225,7 @@ class _Last:
     time_ns: int
     of: TimeOf
 
-    def take(self, arrival: Arrival, stamp: Stamp) -> None:
+    def take(self, arrival: Arrival, stamp: RowStamp) -> None:
         """Keep a value with its stamp."""
         self.content, self.received_ns, self.source_ns, self.server_ns, _ = arrival
         self.time_ns, self.of = stamp.time_ns, stamp.of
@@ -278,7 +278,7 @@ def _why_not(clock: TimeOf, at_ns: int, arrival: Arrival, last: _Last | None) ->
     return None
 
 
-def _stamp(last: _Last | None, at_ns: int, of: TimeOf, detail: str, arrival: Arrival) -> Stamp:
+def _stamp(last: _Last | None, at_ns: int, of: TimeOf, detail: str, arrival: Arrival) -> RowStamp:
     """Return this time, or the smallest that is later than that of the value before."""
     time_ns = at_ns if last is None else max(at_ns, last.time_ns + _STEP_NS)
-    return Stamp(time_ns, of, detail, time_ns - arrival.received_ns > _AHEAD_NS)
+    return RowStamp(time_ns, of, detail, time_ns - arrival.received_ns > _AHEAD_NS)

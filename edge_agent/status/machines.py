@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, Final
 
-from edge_agent.core.health import OK, Health
+from edge_agent.core.health import OK, SensorHealth
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading
 from edge_agent.drivers.report import SourceReport, TagReport, TagState
@@ -171,7 +171,7 @@ def _reported(source: str, report: SourceReport) -> list[dict[str, Any]]:
     return [problem(f"{source}: {found.what}", found.since_ns, found.do) for found in report.problems]
 
 
-def _problems_of_checks(line: TagLine, checked: Mapping[str, Health]) -> list[dict[str, Any]]:
+def _problems_of_checks(line: TagLine, checked: Mapping[str, SensorHealth]) -> list[dict[str, Any]]:
     found: dict[tuple[str, str], dict[str, tuple[str, int | None]]] = {}
     for name, health in checked.items():
         found.setdefault((health.state.replace("_", " "), health.do), {})[name] = (health.detail, health.since_ns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from edge_agent.core.health import OK, Health, Ne107
+from edge_agent.core.health import OK, Ne107, SensorHealth
 from edge_agent.drivers.report import TagReport, TagState
 from edge_agent.drivers.supervisor import SourceState
 from edge_agent.pipeline.sensor_health.signal import SignalHealth
@@ -30,19 +30,19 @@ _DO: Final = {
 }
 
 
-def health_of_tag(checked: Health, shown: TagReport, *, is_stale: bool) -> Health:
+def health_of_tag(checked: SensorHealth, shown: TagReport, *, is_stale: bool) -> SensorHealth:
     """Return a tag's health: what a check of its value found, then what its device says, then whether it is read."""
     if checked is not OK:
         return checked
     if shown.state not in (TagState.GOOD, TagState.WAITING):
         do = shown.do or _DO.get(shown.state, "")
-        return Health(_NE107[shown.state], shown.state.value, shown.detail, do, shown.since_ns)
+        return SensorHealth(_NE107[shown.state], shown.state.value, shown.detail, do, shown.since_ns)
     if is_stale:
-        return Health(Ne107.FAILURE, "lost", "its source is not read", "see the source's message")
-    return OK if shown.state is TagState.GOOD else Health(Ne107.CHECK_FUNCTION, shown.state.value)
+        return SensorHealth(Ne107.FAILURE, "lost", "its source is not read", "see the source's message")
+    return OK if shown.state is TagState.GOOD else SensorHealth(Ne107.CHECK_FUNCTION, shown.state.value)
 
 
-def describe_health(health: Health) -> dict[str, Any]:
+def describe_health(health: SensorHealth) -> dict[str, Any]:
     """Return the fields of docs/CLI_OUTPUT.md."""
     return {
         "ne107": health.ne107.value,
@@ -87,26 +87,26 @@ def sensor_problems(health: SignalHealth) -> list[dict[str, Any]]:
     return [problem(f"{name}: {each.detail}", each.since_ns, each.do) for name, each in found.items()]
 
 
-def _of_state(state: SourceState) -> Health:
+def _of_state(state: SourceState) -> SensorHealth:
     if state is SourceState.STARTING:
-        return Health(Ne107.CHECK_FUNCTION, "waiting")
+        return SensorHealth(Ne107.CHECK_FUNCTION, "waiting")
     if state in (SourceState.LOST, SourceState.REJECTED):
-        return Health(Ne107.FAILURE, "lost", "its source is not read", "see the source's message")
+        return SensorHealth(Ne107.FAILURE, "lost", "its source is not read", "see the source's message")
     return OK
 
 
-def _unusable(stage: SourceStage) -> dict[str, Health]:
+def _unusable(stage: SourceStage) -> dict[str, SensorHealth]:
     """Return the channels whose newest windows had no honest features, by subject."""
     channels = () if stage.scored is None else stage.scored.channels
     do = "check cable, mounting and power of the sensor"
     return {
-        channel.subject: Health(Ne107.FAILURE, "unusable", channel.fault.detail, do, channel.fault.since_ns)
+        channel.subject: SensorHealth(Ne107.FAILURE, "unusable", channel.fault.detail, do, channel.fault.since_ns)
         for channel in channels
         if channel.fault.since_ns is not None
     }
 
 
-def _first(*states: Health) -> Health:
+def _first(*states: SensorHealth) -> SensorHealth:
     return next((state for state in states if state is not OK), OK)
 
 

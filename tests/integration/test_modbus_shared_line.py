@@ -16,7 +16,7 @@ from edge_agent.drivers.modbus.plan import RegisterBlock
 from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.drivers.modbus.transport import bus
 from edge_agent.drivers.modbus.transport.answers import ConnectionLost, NoAnswer, StrangeAnswer
-from edge_agent.drivers.modbus.transport.connection import Connection
+from edge_agent.drivers.modbus.transport.connection import DeviceConnection
 from tests.peers.rtu_device import UnitRequest, rtu_server
 from tests.peers.rtu_frames import rtu_frame
 from tests.peers.scripted_modbus import Request, mbap_frame, register_answer, scripted_device
@@ -42,7 +42,7 @@ def register(address: int) -> RegisterBlock:
 
 @asynccontextmanager
 async def connected(*settings: ModbusSettings):
-    connections = [Connection(each, SystemClock()) for each in settings]
+    connections = [DeviceConnection(each, SystemClock()) for each in settings]
     async with asyncio.timeout(DEADLINE_S):
         for connection in connections:
             await connection.open()
@@ -175,7 +175,7 @@ async def test_a_dead_unit_leaves_the_others_their_turns():
         connected(*(settings_of(device.port, unit, timeout_s=0.1) for unit in (1, 2, 3))) as connections,
     ):
 
-        async def read_for_ever(connection: Connection) -> None:
+        async def read_for_ever(connection: DeviceConnection) -> None:
             while True:
                 with suppress(NoAnswer, ConnectionLost):
                     await connection.read(register(0))
@@ -193,7 +193,7 @@ async def test_a_dead_unit_leaves_the_others_their_turns():
 
 async def test_the_last_source_that_leaves_closes_the_connection():
     async with scripted_device(own_address) as device:
-        first, second = (Connection(settings_of(device.port, unit), SystemClock()) for unit in (1, 2))
+        first, second = (DeviceConnection(settings_of(device.port, unit), SystemClock()) for unit in (1, 2))
         async with asyncio.timeout(DEADLINE_S):
             await first.open()
             await second.open()

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import Field, model_validator
 
 from edge_agent.drivers.modbus.host import why_no_host
-from edge_agent.drivers.modbus.line import Line, Parity, SerialLine, Tls, Transport
+from edge_agent.drivers.modbus.line import Line, LineTls, Parity, SerialLine, Transport
 from edge_agent.settings.sources import SharedLine, TagSourceSettings
 
 _TLS_PORT: Final = 802  # Modbus/TCP Security's own
@@ -74,8 +74,8 @@ class ModbusConnectionSettings(TagSourceSettings):
         )
 
     @property
-    def _tls(self) -> Tls:
-        return Tls(self.ca_file, self.client_certificate_file, self.client_key_file, self.server_name)
+    def _tls(self) -> LineTls:
+        return LineTls(self.ca_file, self.client_certificate_file, self.client_key_file, self.server_name)
 
     @property
     def shared_line(self) -> SharedLine:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from edge_agent.core.clock import Clock
 from edge_agent.drivers.base import Item
-from edge_agent.drivers.modbus.polling.poll import DevicePoll, Outcome
+from edge_agent.drivers.modbus.polling.poll import DevicePoll, PassOutcome
 from edge_agent.drivers.modbus.settings import ModbusSettings
-from edge_agent.drivers.modbus.transport.connection import Connection
+from edge_agent.drivers.modbus.transport.connection import DeviceConnection
 from edge_agent.drivers.report import SourceReport
 
 
@@ -34,7 +34,7 @@ class ModbusDriver:
     def __init__(self, settings: ModbusSettings, clock: Clock) -> None:
         self.name = settings.name
         self._clock = clock
-        self._connection = Connection(settings, clock)
+        self._connection = DeviceConnection(settings, clock)
         self._poll = DevicePoll(settings, self._connection.place, self._connection, clock)
         self._timeout_s = settings.timeout_s
         self._overruns_total = 0
@@ -88,7 +88,7 @@ class ModbusDriver:
             await self._clock.sleep(wait_s)
 
 
-def _given(outcome: Outcome) -> Iterator[Item]:
+def _given(outcome: PassOutcome) -> Iterator[Item]:
     """Give what a pass has brought, then raise the error when the device was lost in it."""
     yield from outcome.items
     if outcome.lost is not None:

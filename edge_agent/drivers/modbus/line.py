@@ -21,7 +21,7 @@ class SerialLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Tls:
+class LineTls:
     """Files of TLS; without `ca_file` the authorities of this box are believed."""
 
     ca_file: Path | None
@@ -38,7 +38,7 @@ class Line:
     host: str = ""
     port: int = 0
     serial: SerialLine | None = None
-    tls: Tls | None = None
+    tls: LineTls | None = None
     close_after_read: bool = False
     request_pause_s: float = 0.0
     connect_delay_s: float = 0.0

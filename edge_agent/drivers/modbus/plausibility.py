@@ -43,7 +43,7 @@ _ONE_BEFORE: Final = 8.0
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Plausibility:
     """`bits` to compare by, less is likelier; `verdict` is plausible, possible, implausible or no value; `why`.
 
     `is_likely`: it is shorter than noise would be. `is_striking`: so short that its own registers say so, whatever
@@ -57,7 +57,7 @@ class Judgement:
     is_striking: bool = False
 
 
-NO_VALUE: Final = Judgement(math.inf, "no value", "", is_likely=False)
+NO_VALUE: Final = Plausibility(math.inf, "no value", "", is_likely=False)
 
 
 def habit(data_type: DataType, order: Order, *, is_as_given: bool) -> float:

@@ -19,7 +19,7 @@ from edge_agent.drivers.modbus.plausibility import (
     NO_VALUE,
     NOISE,
     PLAUSIBLE_BITS,
-    Judgement,
+    Plausibility,
     cost_of_reads,
     cost_of_register,
     cost_of_text,
@@ -32,7 +32,7 @@ from edge_agent.drivers.modbus.polling.failures import Failure
 from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
 from edge_agent.drivers.modbus.transport.answers import ExceptionAnswer
-from edge_agent.drivers.modbus.transport.connection import Connection
+from edge_agent.drivers.modbus.transport.connection import DeviceConnection
 from edge_agent.errors import DeviceRejectedError
 
 _REFUSED_HINT: Final = "try another --table, the address of the manual minus 1, or --scan to see what can be read"
@@ -41,7 +41,7 @@ Cells = Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ProbedPlace:
     """What is looked at: `count` registers from `address`, from 0, and the one before it."""
 
     unit: int
@@ -56,26 +56,26 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Candidate:
     """What one type and order makes of the registers at an address: the newest value, judged over all reads."""
 
     data_type: DataType
     order: Order
     address: int
     value: float | str | None
-    judgement: Judgement
+    judgement: Plausibility
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ProbeResult:
     """The cells that were read, each time, and every way to read them."""
 
-    place: Place
+    place: ProbedPlace
     reads: tuple[Cells, ...]
-    readings: tuple[Reading, ...]
+    readings: tuple[Candidate, ...]
 
     @property
-    def best(self) -> Reading | None:
+    def best(self) -> Candidate | None:
         """Return the likeliest reading; None when none stands out from zeros and noise."""
         if self.place.table in BIT_TABLES:
             return next(iter(self.readings), None)
@@ -92,7 +92,9 @@ def connection_settings(given: Mapping[str, Any]) -> ModbusSettings:
     return ModbusSettings.model_validate({"type": "modbus", "name": "probe", **given, "poll_groups": [{"tags": [tag]}]})
 
 
-async def look(connection: Connection, place: Place, clock: Clock, *, reads: int, interval_s: float) -> Found:
+async def look(
+    connection: DeviceConnection, place: ProbedPlace, clock: Clock, *, reads: int, interval_s: float
+) -> ProbeResult:
     """Read the place `reads` times. Raises DeviceRejectedError, TransientDriverError."""
     taken: list[Cells] = []
     spans = [(place.bases[-1], place.address + place.count - place.bases[-1])]
@@ -101,11 +103,11 @@ async def look(connection: Connection, place: Place, clock: Clock, *, reads: int
             await clock.sleep(interval_s)
         cells, spans = await _read(connection, place, spans)
         taken.append(cells)
-    return Found(place, tuple(taken), tuple(readings_of(place, taken)))
+    return ProbeResult(place, tuple(taken), tuple(readings_of(place, taken)))
 
 
 async def _read(
-    connection: Connection, place: Place, spans: Sequence[tuple[int, int]]
+    connection: DeviceConnection, place: ProbedPlace, spans: Sequence[tuple[int, int]]
 ) -> tuple[Cells, list[tuple[int, int]]]:
     """Return what can be read, and in which spans: those that are refused are asked for cell by cell, once."""
     cells: dict[int, int] = {}
@@ -131,13 +133,13 @@ async def _read(
     return cells, readable
 
 
-def readings_of(place: Place, reads: Sequence[Cells]) -> Iterator[Reading]:
+def readings_of(place: ProbedPlace, reads: Sequence[Cells]) -> Iterator[Candidate]:
     """Yield every way to read the place, of both address bases, as given first."""
     whole = {at: [cells[at] for cells in reads] for at in sorted(reads[-1]) if all(at in cells for cells in reads)}
     for base in place.bases:
         if place.table in BIT_TABLES:
             if base in whole:
-                yield Reading("bool", "ABCD", base, float(whole[base][-1]), Judgement(0.0, "possible", "a bit"))
+                yield Candidate("bool", "ABCD", base, float(whole[base][-1]), Plausibility(0.0, "possible", "a bit"))
             continue
         for data_type, shape in SHAPES.items():
             if shape.kind == "text":
@@ -147,12 +149,14 @@ def readings_of(place: Place, reads: Sequence[Cells]) -> Iterator[Reading]:
                     yield _number(place, base, data_type, order, whole)
 
 
-def _number(place: Place, base: int, data_type: DataType, order: Order, whole: Mapping[int, Sequence[int]]) -> Reading:
+def _number(
+    place: ProbedPlace, base: int, data_type: DataType, order: Order, whole: Mapping[int, Sequence[int]]
+) -> Candidate:
     shape = SHAPES[data_type]
     decoder = TagDecoder(_tag(place, base, data_type, order))
     values = _values(decoder, whole, base, shape.registers)
     if values is None:
-        return Reading(data_type, order, base, None, NO_VALUE)
+        return Candidate(data_type, order, base, None, NO_VALUE)
     registers = [whole[base + offset][0] for offset in range(shape.registers)]
     bits = habit(data_type, order, is_as_given=base == place.address) + cost_of_reads(values, shape)
     left = set(whole) - set(range(base, base + shape.registers))
@@ -165,7 +169,9 @@ def _number(place: Place, base: int, data_type: DataType, order: Order, whole: M
         left -= set(covered)
     bits += sum(cost_of_register(whole[at]) for at in left)
     is_told = is_likely(values, shape), is_striking(values[0], shape)
-    return Reading(data_type, order, base, values[-1], Judgement(bits, *verdict(values, shape, registers), *is_told))
+    return Candidate(
+        data_type, order, base, values[-1], Plausibility(bits, *verdict(values, shape, registers), *is_told)
+    )
 
 
 def _alike(base: int, registers: int, left: Iterable[int]) -> Iterator[int]:
@@ -181,7 +187,7 @@ def _alike(base: int, registers: int, left: Iterable[int]) -> Iterator[int]:
             yield start
 
 
-def _texts(place: Place, base: int, whole: Mapping[int, Sequence[int]]) -> Iterator[Reading]:
+def _texts(place: ProbedPlace, base: int, whole: Mapping[int, Sequence[int]]) -> Iterator[Candidate]:
     registers = 0
     while registers < _LENGTH and base + registers in whole:
         registers += 1
@@ -193,18 +199,18 @@ def _texts(place: Place, base: int, whole: Mapping[int, Sequence[int]]) -> Itera
         used = -(-len(text) // 2)
         own = cost_of_text(text, used)
         if not math.isfinite(own):
-            yield Reading("string", order, base, text, NO_VALUE)
+            yield Candidate("string", order, base, text, NO_VALUE)
             continue
         left = set(whole) - set(range(base, base + used))
         bits = habit("string", order, is_as_given=base == place.address) + own
         bits += sum(cost_of_register(whole[at]) for at in left)
         is_plausible = NOISE * used - own >= PLAUSIBLE_BITS
         word = "plausible" if is_plausible else "implausible"
-        yield Reading("string", order, base, text, Judgement(bits, word, "", is_likely=is_plausible))
+        yield Candidate("string", order, base, text, Plausibility(bits, word, "", is_likely=is_plausible))
 
 
 def _tag(
-    place: Place, address: int, data_type: DataType, order: Order, *, length: int | None = None
+    place: ProbedPlace, address: int, data_type: DataType, order: Order, *, length: int | None = None
 ) -> ModbusTagSettings:
     return ModbusTagSettings(
         name="probe.value", unit="", table=place.table, address=address, data_type=data_type, order=order, length=length

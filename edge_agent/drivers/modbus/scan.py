@@ -16,7 +16,7 @@ from edge_agent.core.clock import Clock
 from edge_agent.drivers.modbus.data.types import Table
 from edge_agent.drivers.modbus.plan import ADDRESS_SPACE, RegisterBlock
 from edge_agent.drivers.modbus.transport.answers import ConnectionLost, ExceptionAnswer, NoAnswer, StrangeAnswer
-from edge_agent.drivers.modbus.transport.connection import Connection
+from edge_agent.drivers.modbus.transport.connection import DeviceConnection
 
 PAUSE_S: Final = 0.02
 SPAN: Final = 64
@@ -43,7 +43,7 @@ class Range:
 
 
 @dataclass(slots=True)
-class Scan:
+class DeviceScan:
     """What was found. `left` says, in words, what was not looked at, and why."""
 
     units: list[int] = field(default_factory=list)
@@ -56,13 +56,13 @@ class Scanner:
     """Asks one device with a bound on the requests."""
 
     def __init__(self, clock: Clock, *, max_requests: int) -> None:
-        self.found = Scan()
+        self.found = DeviceScan()
         self._clock = clock
         self._max_requests = max_requests
         self._silences = 0
         self._refused: set[Table] = set()  # the device does not have their function
 
-    async def ranges(self, connection: Connection, tables: Iterable[Table], *, up_to: int) -> None:
+    async def ranges(self, connection: DeviceConnection, tables: Iterable[Table], *, up_to: int) -> None:
         """Find what can be read of each table below the address `up_to`."""
         for table in tables:
             self._silences = 0
@@ -73,7 +73,7 @@ class Scanner:
                 await self._halve(connection, table, start, min(SPAN, up_to - start, ADDRESS_SPACE - start), readable)
             self.found.ranges += [Range(table, first, last) for first, last in _joined(readable)]
 
-    async def units(self, connections: Iterable[tuple[int, Connection]], table: Table, address: int) -> None:
+    async def units(self, connections: Iterable[tuple[int, DeviceConnection]], table: Table, address: int) -> None:
         """Find which units answer at all, with data or an exception of their own. Opens and closes each connection."""
         self._silences = 0
         for unit, connection in connections:
@@ -88,7 +88,7 @@ class Scanner:
             self._silences = 0  # a unit that is not there is silent: that says nothing of the next one
 
     async def _halve(
-        self, connection: Connection, table: Table, start: int, count: int, readable: list[tuple[int, int]]
+        self, connection: DeviceConnection, table: Table, start: int, count: int, readable: list[tuple[int, int]]
     ) -> None:
         todo = [(start, count)]
         while todo:
@@ -103,7 +103,7 @@ class Scanner:
                 readable.append((first, first))
                 todo[:0] = [(first + offset, 1) for offset in range(1, n)]
 
-    async def _answers(self, connection: Connection, table: Table, address: int) -> bool:
+    async def _answers(self, connection: DeviceConnection, table: Table, address: int) -> bool:
         try:
             await self._ask(connection, RegisterBlock(table, address, 1, ()))
         except ExceptionAnswer as exc:
@@ -115,7 +115,7 @@ class Scanner:
             return False
         return True
 
-    async def _is_given(self, connection: Connection, table: Table, start: int, count: int) -> bool:
+    async def _is_given(self, connection: DeviceConnection, table: Table, start: int, count: int) -> bool:
         """Return whether the span was given; when nothing came that answers, `_silences` counts it."""
         try:
             await self._ask(connection, RegisterBlock(table, start, count, ()))
@@ -130,7 +130,7 @@ class Scanner:
         self._silences = 0
         return True
 
-    async def _ask(self, connection: Connection, block: RegisterBlock) -> None:
+    async def _ask(self, connection: DeviceConnection, block: RegisterBlock) -> None:
         """Ask, and once more when the answer is damaged: noise on a line comes and goes. Raise as `read` does."""
         await self._pause()
         try:

@@ -18,7 +18,7 @@ _NS_PER_UNIT: Final = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3), (10**2
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FieldValue:
     """What a message has at one place: a number, or why there is none. `time_ns` is UTC, None when it says none."""
 
     number: float | int | None
@@ -38,16 +38,16 @@ def parse(payload: bytes) -> object:
         return text
 
 
-def find(document: object, field: str, time_field: str | None) -> Found:
+def find(document: object, field: str, time_field: str | None) -> FieldValue:
     """Return the number at `field`, a path of names and list positions; empty is the whole message."""
     try:
         time_ns = None if time_field is None else time_of(_at(document, time_field))
         value = _at(document, field)
     except (KeyError, ValueError) as exc:
-        return Found(None, str(exc.args[0]))
+        return FieldValue(None, str(exc.args[0]))
     number = number_of(value)
     where = f"{field} is " if field else "the message is "
-    return Found(number, "" if number is not None else f"{where}{_described(value)}, not a finite number", time_ns)
+    return FieldValue(number, "" if number is not None else f"{where}{_described(value)}, not a finite number", time_ns)
 
 
 def number_of(value: object) -> float | int | None:

@@ -25,7 +25,7 @@ _NOT_A_NAME: Final = re.compile(r"[^a-z0-9_-]+")
 
 
 @dataclass(slots=True)
-class Place:
+class BrokerValue:
     """Where a number is: a topic and a field, or a Sparkplug address and a metric. `newest` is its newest value."""
 
     topic: str
@@ -38,11 +38,11 @@ class Place:
 
 
 @dataclass(slots=True)
-class Heard:
+class BrokerSurvey:
     """What came in the time of listening. `other_topics` are those without a number, and the kind of their messages."""
 
     messages_total: int = 0
-    places: dict[tuple[str, str], Place] = field(default_factory=dict)
+    places: dict[tuple[str, str], BrokerValue] = field(default_factory=dict)
     other_topics: dict[str, str] = field(default_factory=dict)
     left_out_total: int = 0
     unknown_aliases_total: int = 0
@@ -68,7 +68,7 @@ class Heard:
         time_field = next((name for name in _time_fields(document)), None)
         for name, number in fields.items():
             if name != time_field:
-                self._count(Place(message.topic, name, time_field=time_field), number, is_retained=message.retain)
+                self._count(BrokerValue(message.topic, name, time_field=time_field), number, is_retained=message.retain)
 
     def _take_sparkplug(self, message: Message) -> None:
         topic = topic_of(message.topic)
@@ -83,9 +83,9 @@ class Heard:
         self.unknown_aliases_total = sum(node.unknown_aliases_total for node in self._nodes.values())
         for address, name, metric in update.values:
             if (number := _number(metric)) is not None:
-                self._count(Place(address, name, is_sparkplug=True), number, is_retained=message.retain)
+                self._count(BrokerValue(address, name, is_sparkplug=True), number, is_retained=message.retain)
 
-    def _count(self, place: Place, number: float | int, *, is_retained: bool) -> None:
+    def _count(self, place: BrokerValue, number: float | int, *, is_retained: bool) -> None:
         key = (place.topic, place.field)
         if key not in self.places and len(self.places) >= MOST_PLACES:
             self.left_out_total += 1
@@ -100,9 +100,9 @@ class Heard:
             self.other_topics[topic] = why
 
 
-async def listen(settings: MqttSettings, filters: tuple[str, ...], seconds: float) -> Heard:
+async def listen(settings: MqttSettings, filters: tuple[str, ...], seconds: float) -> BrokerSurvey:
     """Return what is published below these topic filters within `seconds`. Raise DriverError."""
-    heard = Heard()
+    heard = BrokerSurvey()
     lost: asyncio.Future[SyncError] = asyncio.get_running_loop().create_future()
 
     def on_message(message: Message) -> None:
@@ -130,13 +130,13 @@ async def listen(settings: MqttSettings, filters: tuple[str, ...], seconds: floa
     return heard
 
 
-def tags_of(heard: Heard) -> list[dict[str, Any]]:
+def tags_of(heard: BrokerSurvey) -> list[dict[str, Any]]:
     """Return the settings of a tag for every place that was found, with names that differ."""
     names: dict[str, int] = {}
     return [_tag(place, names) for place in heard.places.values()]
 
 
-def _tag(place: Place, names: dict[str, int]) -> dict[str, Any]:
+def _tag(place: BrokerValue, names: dict[str, int]) -> dict[str, Any]:
     levels = [_NOT_A_NAME.sub("-", part.lower()).strip("-_") for part in f"{place.topic}/{place.field}".split("/")]
     parts = [level for level in levels if level] or ["value"]
     name = ".".join([parts[-2] if len(parts) > 1 else "broker", parts[-1]])[:150]

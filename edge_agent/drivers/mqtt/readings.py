@@ -8,7 +8,7 @@ from typing import Final
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Tag
-from edge_agent.drivers.mqtt.plain_payload import Found, find, number_of, parse
+from edge_agent.drivers.mqtt.plain_payload import FieldValue, find, number_of, parse
 from edge_agent.drivers.mqtt.settings import MqttSettings, MqttTagSettings
 from edge_agent.drivers.mqtt.sparkplug_payload import Metric, decode
 from edge_agent.drivers.mqtt.sparkplug_session import NAMESPACE, EdgeNode, filter_of, topic_of
@@ -133,7 +133,7 @@ class TagReadings:
     def _reading(
         self,
         tag: MqttTagSettings,
-        found: Found,
+        found: FieldValue,
         quality: Quality,
         status: str,
         now_ns: int,
@@ -174,13 +174,13 @@ def names_by_filter(filters: Mapping[str, list[str]], refused: Mapping[str, str]
     return {name: why for topic, why in refused.items() for name in filters[topic]}
 
 
-def _of_metric(metric: Metric) -> tuple[Found, Quality, str]:
+def _of_metric(metric: Metric) -> tuple[FieldValue, Quality, str]:
     time_ns = None if metric.time_ms is None else metric.time_ms * 1_000_000
     quality = _QUALITIES.get(metric.quality, Quality.BAD)
     status = "" if quality is Quality.GOOD else f"Sparkplug quality {metric.quality}"
     number = None if isinstance(metric.value, str) else number_of(metric.value)
     why = "" if number is not None else "the metric is null" if metric.is_null else "the metric is no finite number"
-    return Found(number, why, time_ns), quality, status
+    return FieldValue(number, why, time_ns), quality, status
 
 
 def _node_of(address: str) -> str:

@@ -17,7 +17,7 @@ from edge_agent.drivers.opcua.security.certificates import Certificate, Certific
 from edge_agent.drivers.opcua.security.identity import rules_of
 from edge_agent.drivers.opcua.security.offers import Offer, ask_offers, safest
 from edge_agent.drivers.opcua.security.secure import connect_securely
-from edge_agent.drivers.opcua.security.trust import Finding, TrustRules, confirmed_by, findings
+from edge_agent.drivers.opcua.security.trust import TrustIssue, TrustRules, confirmed_by, findings
 from edge_agent.drivers.opcua.server_facts import ServerFacts, ask_facts
 from edge_agent.drivers.opcua.session import disconnect, new_client
 from edge_agent.drivers.opcua.settings import OpcUaSettings
@@ -36,12 +36,12 @@ class Offered:
 
     offers: tuple[Offer, ...]
     certificate: Certificate | None = None
-    verdicts: tuple[Finding, ...] = ()
+    verdicts: tuple[TrustIssue, ...] = ()
     confirmed: str = ""
 
 
 @dataclass(slots=True)
-class Look:
+class ServerLook:
     """What was seen in a session; `error` is why there was none, or why it ended early."""
 
     facts: ServerFacts = field(default_factory=ServerFacts)
@@ -70,9 +70,9 @@ async def ask(settings: OpcUaSettings) -> Offered:
     return await asyncio.to_thread(judged, offers, rules_of(settings))
 
 
-async def look(settings: OpcUaSettings, *, glob: str, depth: int, most: int) -> Look:
+async def look(settings: OpcUaSettings, *, glob: str, depth: int, most: int) -> ServerLook:
     """Sign in as the settings say, and look around. What fails is in the result: the endpoints are known by then."""
-    seen = Look()
+    seen = ServerLook()
     client = new_client(settings, _ignore)
     try:
         with _in_words(settings):
@@ -86,7 +86,7 @@ async def look(settings: OpcUaSettings, *, glob: str, depth: int, most: int) -> 
     return seen
 
 
-async def _look_around(client: Client, seen: Look, *, glob: str, depth: int, most: int) -> None:
+async def _look_around(client: Client, seen: ServerLook, *, glob: str, depth: int, most: int) -> None:
     seen.facts = await ask_facts(client)
     seen.found = await walk(client, seen.facts, glob=glob, depth=depth, most=most)
 
@@ -104,7 +104,7 @@ def judged(offers: tuple[Offer, ...], rules: TrustRules) -> Offered:
         verdicts = tuple(findings(best.chain, rules, datetime.now(UTC)))
         confirmed = "" if certificate is None else confirmed_by(certificate, rules)
     except DeviceRejectedError as exc:  # what we compare with cannot be read
-        verdicts, confirmed = (Finding(exc.message, exc.hint or "", is_identity=True),), ""
+        verdicts, confirmed = (TrustIssue(exc.message, exc.hint or "", is_identity=True),), ""
     return Offered(offers, certificate, verdicts, confirmed)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from edge_agent.core.gaps import Gap, GapCause, GapSpan
-from edge_agent.core.health import OK, Health, Ne107
+from edge_agent.core.health import OK, Ne107, SensorHealth
 from edge_agent.dsp.machines.sensor_faults import FaultKind, SensorFault
 from edge_agent.pipeline.sensor_health.uses import Use
 
@@ -57,7 +57,7 @@ class ChannelHealth:
         ended = [] if is_same else self._end(start_ns)
         since_ns = self.health.since_ns if is_same else start_ns
         ne107 = Ne107.OFF_SPEC if fault.kind == "light_clipping" else Ne107.FAILURE
-        self.health = Health(ne107, fault.kind, fault.words, _DO[fault.kind], since_ns)
+        self.health = SensorHealth(ne107, fault.kind, fault.words, _DO[fault.kind], since_ns)
         begun = None
         if self.use is Use.NOTHING:
             begun = self._gap.begin(GapCause.SENSOR_FAULT, start_ns, fault.words)

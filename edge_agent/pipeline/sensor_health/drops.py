@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final
 
 from edge_agent.core.gaps import Gap, GapCause
-from edge_agent.core.health import OK, Health, Ne107
+from edge_agent.core.health import OK, Ne107, SensorHealth
 from edge_agent.core.samples import SampleBlock
 
 WITHIN_NS: Final = 60_000_000_000
@@ -46,10 +46,10 @@ class DropWatch:
             return None
         return max(0, block.start_ns - newest.end_ns)
 
-    def _found(self, now_ns: int) -> Health:
+    def _found(self, now_ns: int) -> SensorHealth:
         missing_ns = sum(length_ns for _, length_ns in self._holes)
         if len(self._holes) <= MOST_HOLES and missing_ns < MOST_SHARE * WITHIN_NS:
             return OK
         detail = f"samples are dropped: {len(self._holes)} holes, {missing_ns / 1e9:.2f} s of the last minute"
         since_ns = self._holes[0][0] if self.health is OK else self.health.since_ns
-        return Health(Ne107.MAINTENANCE_REQUIRED, "dropped_samples", detail, _DO, since_ns)
+        return SensorHealth(Ne107.MAINTENANCE_REQUIRED, "dropped_samples", detail, _DO, since_ns)

@@ -18,7 +18,7 @@ import numpy as np
 
 from cloud_sync.columns import Record
 from edge_agent.core.gaps import Gap
-from edge_agent.core.health import OK, Health
+from edge_agent.core.health import OK, SensorHealth
 from edge_agent.core.samples import SampleBlock, Samples
 from edge_agent.core.windows import WindowBatch
 from edge_agent.dsp.machines.sensor_faults import (
@@ -109,12 +109,12 @@ class SignalHealth:
         """Return what windows are good for, as `UsesOf` does."""
         return self._timeline.of(windows)
 
-    def health_of(self, channel: ChannelHealth) -> Health:
+    def health_of(self, channel: ChannelHealth) -> SensorHealth:
         """Return a channel's health: what its samples show, else what is missing of them."""
         return self.dropped if channel.health is OK else channel.health
 
     @property
-    def dropped(self) -> Health:
+    def dropped(self) -> SensorHealth:
         """Return whether the source loses samples."""
         return OK if self._drops is None else self._drops.health
 

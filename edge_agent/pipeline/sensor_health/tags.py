@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from edge_agent.core.health import OK, Health, Ne107
+from edge_agent.core.health import OK, Ne107, SensorHealth
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading
 from edge_agent.settings import TagSettings
@@ -64,21 +64,21 @@ class TagCheck:
         low, high = self._range
         return f"{value:.6g}{self._unit} is outside valid_range {low:g}..{high:g}"
 
-    def _out_of_range(self, seen: _Seen) -> Health | None:
+    def _out_of_range(self, seen: _Seen) -> SensorHealth | None:
         detail = self.why_impossible(seen.value)
         if not detail:
             return None
         self._jump = self._still = None
-        return Health(Ne107.FAILURE, "out_of_range", detail, _RANGE_DO)
+        return SensorHealth(Ne107.FAILURE, "out_of_range", detail, _RANGE_DO)
 
-    def _too_fast(self, seen: _Seen) -> Health | None:
+    def _too_fast(self, seen: _Seen) -> SensorHealth | None:
         before = self._accepted
         if self._rate is None or before is None or self._can_follow(seen, before) or self._is_confirmed(seen):
             self._accepted, self._jump = seen, None
             return None
         change = f"from {before.value:.6g} to {seen.value:.6g}{self._unit} in {_elapsed_s(seen, before):.3g} s"
         detail = f"{change} is faster than max_rate_per_s {self._rate:g}"
-        return Health(Ne107.FAILURE, "impossible_rate", detail, _RATE_DO)
+        return SensorHealth(Ne107.FAILURE, "impossible_rate", detail, _RATE_DO)
 
     def _can_follow(self, seen: _Seen, before: _Seen) -> bool:
         return abs(seen.value - before.value) <= (self._rate or 0.0) * max(_elapsed_s(seen, before), CONFIRM_S)
@@ -92,7 +92,7 @@ class TagCheck:
         self._jump = first, seen
         return _elapsed_s(seen, first) >= CONFIRM_S
 
-    def _stuck(self, seen: _Seen) -> Health | None:
+    def _stuck(self, seen: _Seen) -> SensorHealth | None:
         if self._stuck_s is None:
             return None
         if self._still is None or self._still[0] != seen.value or seen.received_ns < self._still[1]:
@@ -101,7 +101,7 @@ class TagCheck:
         if still_s < self._stuck_s:
             return None
         detail = f"stuck at {seen.value:.6g}{self._unit}: unchanged for stuck_after_s {self._stuck_s:g}"
-        return Health(Ne107.FAILURE, "stuck", detail, _STUCK_DO)
+        return SensorHealth(Ne107.FAILURE, "stuck", detail, _STUCK_DO)
 
 
 def check_of(settings: TagSettings) -> TagCheck | None:

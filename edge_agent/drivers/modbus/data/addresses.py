@@ -24,14 +24,14 @@ ALLOWED: Final = 'a number from 0, as on the wire ("0x1F" in hex), or a manual\'
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RegisterPlace:
     """An address from 0; `table` when the way it was written says so."""
 
     address: int
     table: Table | None = None
 
 
-def place_of(written: int | str, *, is_table_given: bool) -> Place:
+def place_of(written: int | str, *, is_table_given: bool) -> RegisterPlace:
     """Return what was meant. Raises ValueError, in words, for what is no address or could be two."""
     if isinstance(written, str):
         return _of_text(written.strip())
@@ -46,12 +46,12 @@ def place_of(written: int | str, *, is_table_given: bool) -> Place:
             f'counted from 0. Write "{written}" in quotes for the first, or add the table (table = "holding") for the '
             "second"
         )
-    return Place(written)
+    return RegisterPlace(written)
 
 
-def _of_text(text: str) -> Place:
+def _of_text(text: str) -> RegisterPlace:
     if found := _HEX.fullmatch(text):
-        return Place(_in_space(int(found[1] or found[2], 16), text))
+        return RegisterPlace(_in_space(int(found[1] or found[2], 16), text))
     if found := _MARKED.fullmatch(text):
         return _from_one(found[1], found[2], text)
     if _MANUAL.fullmatch(text):
@@ -64,22 +64,22 @@ def _of_text(text: str) -> Place:
     raise ValueError(f"{text!r} is no address: {ALLOWED}")
 
 
-def _manual_or_none(text: str) -> Place | None:
+def _manual_or_none(text: str) -> RegisterPlace | None:
     found = _MANUAL.fullmatch(text)
-    return None if found is None or int(found[2]) == 0 else Place(int(found[2]) - 1, _TABLES[found[1]])
+    return None if found is None or int(found[2]) == 0 else RegisterPlace(int(found[2]) - 1, _TABLES[found[1]])
 
 
-def _manual(text: str) -> Place:
+def _manual(text: str) -> RegisterPlace:
     found = _MANUAL.fullmatch(text)
     if found is None:
         raise ValueError(f"{text} is no address: {ALLOWED}")
     return _from_one(found[1], found[2], text)
 
 
-def _from_one(digit: str, number: str, text: str) -> Place:
+def _from_one(digit: str, number: str, text: str) -> RegisterPlace:
     if int(number) == 0:
         raise ValueError(f"{text} is no address: manuals count from 1, so the first one is {text[:-1]}1")
-    return Place(_in_space(int(number) - 1, text), _TABLES[digit])
+    return RegisterPlace(_in_space(int(number) - 1, text), _TABLES[digit])
 
 
 def _in_space(address: int, text: str) -> int:

@@ -30,14 +30,14 @@ answered."""
 
 
 @dataclass(slots=True)
-class Look:
+class BlockLook:
     """When something is asked again that failed, and how long to wait after that (seconds, monotonic)."""
 
     due_s: float
     wait_s: float
 
     @classmethod
-    def after(cls, failure: Failure, now_s: float) -> Look:
+    def after(cls, failure: Failure, now_s: float) -> BlockLook:
         """Return the first look at something that failed in this way."""
         wait_s = LONGEST_WAIT_S if failure.state is TagState.REFUSED else FIRST_WAIT_S
         return cls(now_s + wait_s, wait_s)
@@ -54,7 +54,7 @@ class Aside:
 
     block: RegisterBlock
     failure: Failure
-    look: Look
+    look: BlockLook
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class BlockPlan:
         self.requests: tuple[RegisterBlock, ...] = (whole,)
         self.asides: list[Aside] = []
         self.searches: list[SilentSearch] = []
-        self.look_at_whole: Look | None = None
+        self.look_at_whole: BlockLook | None = None
         self.failure = Failure(None, "")
         self._fine: list[RegisterBlock] = [whole]
         self._failed: dict[tuple[int, int], RegisterBlock] = {}
@@ -130,7 +130,7 @@ class BlockPlan:
         for block, why in found.alone:
             self.put_aside(block, why, now_s)
         if self.look_at_whole is None:
-            self.look_at_whole, self.failure = Look.after(failure, now_s), failure
+            self.look_at_whole, self.failure = BlockLook.after(failure, now_s), failure
         self.renew()
 
     def due_asides(self, now_s: float) -> list[Aside]:
@@ -144,7 +144,7 @@ class BlockPlan:
 
     def put_aside(self, block: RegisterBlock, failure: Failure, now_s: float) -> None:
         """Ask this only now and then."""
-        self.asides.append(Aside(block, failure, Look.after(failure, now_s)))
+        self.asides.append(Aside(block, failure, BlockLook.after(failure, now_s)))
 
     def answers_again(self, aside: Aside, now_s: float) -> None:
         """Take that what was put aside is answered; when nothing else is aside, the whole may be answered soon."""
@@ -171,9 +171,9 @@ class BlockPlan:
         self._remember(search.failed)
         self._fine += search.fine
         for run in search.silent:
-            look = Look.after(silence, now_s)
+            look = BlockLook.after(silence, now_s)
             if search.known_silent_wait_s is not None:
-                look = Look(now_s, search.known_silent_wait_s)
+                look = BlockLook(now_s, search.known_silent_wait_s)
                 look.failed_again(now_s)
             self.asides.append(Aside(run, silence, look))
         self.renew()

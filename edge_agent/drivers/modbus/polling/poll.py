@@ -52,14 +52,14 @@ class GroupPoll:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PassOutcome:
     """What a pass yields, and the error when the device was lost in it."""
 
     items: Sequence[Item]
     lost: TransientDriverError | None = None
 
 
-_NOTHING: Final = Outcome(())
+_NOTHING: Final = PassOutcome(())
 
 
 class DevicePoll:
@@ -82,7 +82,7 @@ class DevicePoll:
             for plan in group.plans:
                 plan.look_soon(now_s)
 
-    async def scan(self, group: GroupPoll) -> Outcome:
+    async def scan(self, group: GroupPoll) -> PassOutcome:
         """Ask every request of the group once: at most one Scan, then the gaps that were found."""
         start_s = self._clock.monotonic_s()
         unanswered_before = self.unit.unanswered_total
@@ -94,18 +94,18 @@ class DevicePoll:
                     await self._read(group, plan, request, taken, start_s)
         except TransientDriverError as lost:
             self._take_unreachable()
-            return Outcome(self.states.items(group.order, taken), lost)
+            return PassOutcome(self.states.items(group.order, taken), lost)
         pass_s = self._clock.monotonic_s() - start_s
         if self.unit.unanswered_total == unanswered_before:
             group.slow.take(pass_s, self._clock.now_ns(), sum(len(plan.requests) for plan in group.plans))
-        return Outcome(self.states.items(group.order, taken))
+        return PassOutcome(self.states.items(group.order, taken))
 
     def next_look_s(self) -> float:
         """Return when to look again at what failed, if there is nothing else to do (seconds, monotonic)."""
         in_parts = self._in_parts()
         return max(self._looks.due_s(in_parts), self._clock.monotonic_s() + LOOK_PAUSE_S) if in_parts else math.inf
 
-    async def look(self) -> Outcome:
+    async def look(self) -> PassOutcome:
         """Ask a little of what failed before again: what is answered comes as a Scan of its own."""
         if not self.unit.sizes.has_doubts and not self._in_parts():
             return _NOTHING
@@ -116,8 +116,8 @@ class DevicePoll:
             await self._looks.parts(self._in_parts(), taken)
         except TransientDriverError as lost:
             self._take_unreachable()
-            return Outcome(self.states.items(self._order, taken), lost)
-        return Outcome(self.states.items(self._order, taken))
+            return PassOutcome(self.states.items(self._order, taken), lost)
+        return PassOutcome(self.states.items(self._order, taken))
 
     async def _read(
         self, group: GroupPoll, plan: BlockPlan, request: RegisterBlock, taken: Taken, start_s: float

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from edge_agent.drivers.modbus.data.addresses import LAST_ADDRESS, Place, place_of
+from edge_agent.drivers.modbus.data.addresses import LAST_ADDRESS, RegisterPlace, place_of
 
 Counting = Literal["from_0", "from_1", "manual"]
 
@@ -60,10 +60,10 @@ def counting_of(addresses: Iterable[str]) -> Counting:
     )
 
 
-def place_in_map(text: str, counting: Counting, *, is_hex: bool = False) -> Place:
+def place_in_map(text: str, counting: Counting, *, is_hex: bool = False) -> RegisterPlace:
     """Return the address from 0, and the table a manual's number names. Raises ValueError."""
     if is_hex and re.fullmatch(r"(0[xX])?[0-9a-fA-F]{1,4}", text):
-        return Place(int(text, 16))
+        return RegisterPlace(int(text, 16))
     if not _PLAIN.fullmatch(text):
         return place_of(text, is_table_given=True)
     if counting == "manual" and _is_manual(text):
@@ -71,7 +71,7 @@ def place_in_map(text: str, counting: Counting, *, is_hex: bool = False) -> Plac
     address = int(text) - (counting != "from_0")
     if not 0 <= address <= LAST_ADDRESS:
         raise ValueError(f"{text} is no address: they go from 0 to {LAST_ADDRESS}, or from 40001 as manuals count")
-    return Place(address)
+    return RegisterPlace(address)
 
 
 def _is_manual(text: str) -> bool:

@@ -24,7 +24,7 @@ from edge_agent.drivers.modbus.line import Line
 from edge_agent.drivers.modbus.transport.answers import ConnectionLost, NoAnswer, StrangeAnswer
 from edge_agent.drivers.modbus.transport.foreign import no_serial_frame
 from edge_agent.drivers.modbus.transport.framing import Framing
-from edge_agent.drivers.modbus.transport.link import Link, open_link
+from edge_agent.drivers.modbus.transport.link import ByteLink, open_link
 from edge_agent.drivers.modbus.transport.losses import why_lost, why_not_open
 from edge_agent.drivers.modbus.transport.mbap import MbapFraming
 from edge_agent.drivers.modbus.transport.request import Misfit, ReadRequest
@@ -72,7 +72,7 @@ class Bus:
         self._users: set[object] = set()
         self._turn = asyncio.Lock()
         self._framing: Framing = RtuFraming() if line.is_rtu else MbapFraming()
-        self._link: Link | None = None
+        self._link: ByteLink | None = None
         self._silences = 0
         self._free_from_s = 0.0  # the loop's time before which nothing may be sent
 
@@ -132,7 +132,7 @@ class Bus:
         link = await self._connect(who)
         return await self._exchange(link, request, who)
 
-    async def _exchange(self, link: Link, request: ReadRequest, who: Asker) -> tuple[list[int], float]:
+    async def _exchange(self, link: ByteLink, request: ReadRequest, who: Asker) -> tuple[list[int], float]:
         loop = asyncio.get_running_loop()
         await self._until_the_line_is_free(link, request, who)
         link.send(self._framing.start(request))
@@ -152,7 +152,7 @@ class Bus:
         with self._dropping_what_is_strange(request, who):
             return request.cells(pdu), took_s
 
-    async def _answer(self, link: Link, request: ReadRequest, who: Asker, until_s: float) -> bytes:
+    async def _answer(self, link: ByteLink, request: ReadRequest, who: Asker, until_s: float) -> bytes:
         loop = asyncio.get_running_loop()
         timer = loop.call_at(until_s, link.wake)
         try:
@@ -168,7 +168,7 @@ class Bus:
         self._silences = 0
         return pdu
 
-    async def _until_the_line_is_free(self, link: Link, request: ReadRequest, who: Asker) -> None:
+    async def _until_the_line_is_free(self, link: ByteLink, request: ReadRequest, who: Asker) -> None:
         """Keep the pause between requests, and the silence a serial line needs; throw away what was not asked for.
 
         Raise StrangeAnswer when the line does not come to rest.
@@ -183,7 +183,7 @@ class Bus:
         if self.line.is_rtu:
             link.buffer.clear()
 
-    async def _connect(self, who: Asker) -> Link:
+    async def _connect(self, who: Asker) -> ByteLink:
         self._drop()
         try:
             link = await open_link(self.line, who.timeout_s)
@@ -195,7 +195,7 @@ class Bus:
         self._free_from_s = asyncio.get_running_loop().time() + self.line.connect_delay_s
         return link
 
-    def _open_link(self) -> Link | None:
+    def _open_link(self) -> ByteLink | None:
         return self._link if self._link is not None and self._link.is_open else None
 
     def _drop(self) -> None:
@@ -216,10 +216,10 @@ class Bus:
         if self.line.serial is None:
             self._drop()
 
-    def _lost(self, link: Link, request: ReadRequest, who: Asker) -> ConnectionLost:
+    def _lost(self, link: ByteLink, request: ReadRequest, who: Asker) -> ConnectionLost:
         return why_lost(link, self.line, f"asked {request}", who.name, self._framing.what_came(link.buffer))
 
-    def _no_answer(self, link: Link, request: ReadRequest, who: Asker) -> NoAnswer | StrangeAnswer:
+    def _no_answer(self, link: ByteLink, request: ReadRequest, who: Asker) -> NoAnswer | StrangeAnswer:
         came = self._framing.what_came(link.buffer)
         if came is not None:
             if link.buffer:  # a part of an answer: what comes next would be taken for the rest of it

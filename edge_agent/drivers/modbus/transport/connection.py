@@ -14,7 +14,7 @@ from edge_agent.drivers.modbus.transport.request import ReadRequest
 from edge_agent.drivers.report import SourceProblem
 
 
-class Connection:
+class DeviceConnection:
     """The connection of the source that `settings` describes. Nothing is open before `open`."""
 
     def __init__(self, settings: ModbusSettings, clock: Clock) -> None:

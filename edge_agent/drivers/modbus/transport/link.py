@@ -16,13 +16,13 @@ import termios
 from typing import Final, cast
 
 from edge_agent.core.cancellation import check_cancelled
-from edge_agent.drivers.modbus.line import Line, SerialLine, Tls
+from edge_agent.drivers.modbus.line import Line, LineTls, SerialLine
 
 UNREAD_LIMIT: Final = 65_536  # a device that sends so much unasked is none
 _PARITIES: Final = {"none": "N", "even": "E", "odd": "O"}
 
 
-class Link(asyncio.Protocol):
+class ByteLink(asyncio.Protocol):
     """The bytes that have come, `buffer`, and the means to send. One task at a time waits for more."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Link(asyncio.Protocol):
             transport.abort()
 
 
-async def open_link(line: Line, timeout_s: float) -> Link:
+async def open_link(line: Line, timeout_s: float) -> ByteLink:
     """Return an open connection. Raise OSError (TimeoutError and ssl.SSLError are some), ImportError, ValueError."""
     if line.serial is not None:
         return await _open_serial(line.serial)
@@ -91,7 +91,7 @@ async def open_link(line: Line, timeout_s: float) -> Link:
     server_name = None if line.tls is None else line.tls.server_name or line.host
     async with asyncio.timeout(timeout_s):
         _, link = await loop.create_connection(
-            Link,
+            ByteLink,
             line.host,
             line.port,
             ssl=context,
@@ -105,7 +105,7 @@ async def open_link(line: Line, timeout_s: float) -> Link:
     return link
 
 
-def _context(tls: Tls) -> ssl.SSLContext:
+def _context(tls: LineTls) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=tls.ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls.certificate_file is not None:
@@ -113,7 +113,7 @@ def _context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-async def _open_serial(serial: SerialLine) -> Link:
+async def _open_serial(serial: SerialLine) -> ByteLink:
     # Imported here: only who has a serial port needs the library, and pymodbus does not say when it is missing.
     importlib.import_module("serial")
     from pymodbus.transport.serialtransport import create_serial_connection
@@ -121,7 +121,7 @@ async def _open_serial(serial: SerialLine) -> Link:
     try:
         transport, protocol = await create_serial_connection(
             asyncio.get_running_loop(),
-            Link,
+            ByteLink,
             serial.device,
             baudrate=serial.baud_rate,
             bytesize=8,
@@ -132,7 +132,7 @@ async def _open_serial(serial: SerialLine) -> Link:
     except termios.error as exc:
         number, why = exc.args
         raise OSError(number, f"it does not take these baud_rate, parity and stop_bits ({why})") from exc
-    link = cast("Link", protocol)
+    link = cast("ByteLink", protocol)
     try:
         while not link.is_open:
             await link.more()

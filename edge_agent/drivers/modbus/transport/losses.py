@@ -10,7 +10,7 @@ from typing import Final
 
 from edge_agent.drivers.modbus.line import Line
 from edge_agent.drivers.modbus.transport.answers import ConnectionLost
-from edge_agent.drivers.modbus.transport.link import Link
+from edge_agent.drivers.modbus.transport.link import ByteLink
 from edge_agent.drivers.modbus.transport.request import Misfit
 
 _CONNECT_HINT: Final = "check that the device is on, host and port are right, and it allows one more connection"
@@ -31,7 +31,7 @@ def why_not_open(exc: Exception, line: Line, who: str, timeout_s: float) -> Conn
     return ConnectionLost(f"{who}: no connection to the Modbus device at {line.place}: {why}", hint=hint)
 
 
-def why_lost(link: Link, line: Line, asked: str, who: str, came: Misfit | None) -> ConnectionLost:
+def why_lost(link: ByteLink, line: Line, asked: str, who: str, came: Misfit | None) -> ConnectionLost:
     """Return why the line ended while an answer was waited for."""
     if line.serial is not None:
         return ConnectionLost(

@@ -12,7 +12,7 @@ from typing import Final
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Tag
 from edge_agent.drivers.opcua.decoding.number import Number
-from edge_agent.drivers.row_time import Stamp, TimeOf
+from edge_agent.drivers.row_time import RowStamp, TimeOf
 
 _SEVERITY_SHIFT: Final = 30
 _SEVERITIES: Final = (Quality.GOOD, Quality.UNCERTAIN, Quality.BAD, Quality.BAD)
@@ -29,7 +29,7 @@ _ZERO_DAYS: Final = _ZERO.days
 
 
 def to_reading(
-    tag: Tag, *, number: Number, status_code: int, status: str, stamp: Stamp, received_time_ns: int, word: str = ""
+    tag: Tag, *, number: Number, status_code: int, status: str, stamp: RowStamp, received_time_ns: int, word: str = ""
 ) -> Reading:
     """Return the reading. `status` is the code in words; the reading's adds what is wrong with value or time."""
     quality = quality_of(status_code)

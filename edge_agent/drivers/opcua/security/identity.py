@@ -27,7 +27,7 @@ _MAKE_OWN: Final = "edge-agent probe opcua --make-certificate makes a new one; t
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ClientIdentity:
     """`own`: of the application, none without security. `user` or `password`: who signs in, none is anonymous."""
 
     own: KeyPair | None = None
@@ -68,7 +68,7 @@ def rules_of(settings: OpcUaConnectionSettings) -> TrustRules:
     )
 
 
-def load_identity(settings: OpcUaConnectionSettings, now: datetime) -> Identity:
+def load_identity(settings: OpcUaConnectionSettings, now: datetime) -> ClientIdentity:
     """Read what the settings name; make our own certificate when they name none. Raise DeviceRejectedError."""
     own = None if settings.security == "none" else _own(settings, now)
     user = None
@@ -85,7 +85,7 @@ def load_identity(settings: OpcUaConnectionSettings, now: datetime) -> Identity:
                 f"{settings.name}: password_file {settings.password_file} is no UTF-8 text",
                 hint="it holds the password alone, in one line",
             ) from exc
-    return Identity(own, user, password)
+    return ClientIdentity(own, user, password)
 
 
 def _own(settings: OpcUaConnectionSettings, now: datetime) -> KeyPair:

@@ -20,7 +20,7 @@ from cryptography.exceptions import InvalidSignature as BadSignature
 from edge_agent.drivers.opcua.client import refused
 from edge_agent.drivers.opcua.refusals import NO_CHANNEL, SERVER_PROOF
 from edge_agent.drivers.opcua.security.certificates import Certificate, CertificateError, KeyPair, read_certificate
-from edge_agent.drivers.opcua.security.identity import Identity, Secured, load_identity, rules_of
+from edge_agent.drivers.opcua.security.identity import ClientIdentity, Secured, load_identity, rules_of
 from edge_agent.drivers.opcua.security.trust import TrustRules, check_server
 from edge_agent.drivers.opcua.security_settings import OpcUaConnectionSettings
 from edge_agent.errors import DeviceRejectedError, TransientDriverError
@@ -115,7 +115,7 @@ def _keep_keys_longer(policy: Any) -> None:
     policy.make_remote_symmetric_key = lambda secret, seed, lifetime: make(secret, seed, lifetime * TOKEN_GRACE)
 
 
-def _sign_in_as(client: Client, settings: OpcUaConnectionSettings, identity: Identity) -> None:
+def _sign_in_as(client: Client, settings: OpcUaConnectionSettings, identity: ClientIdentity) -> None:
     if settings.username is not None:
         client.set_user(settings.username)
     if identity.password is not None:
@@ -133,7 +133,7 @@ class _Channel:
     is_unproven: bool = False
 
 
-def _guard_channel(client: Client, settings: OpcUaConnectionSettings, identity: Identity) -> None:
+def _guard_channel(client: Client, settings: OpcUaConnectionSettings, identity: ClientIdentity) -> None:
     """Say in words why a secure channel was not opened; the library says that the connection was lost."""
     seen = _Channel()
     make, open_channel = client.uaclient._make_protocol, client.open_secure_channel

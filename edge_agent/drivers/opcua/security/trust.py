@@ -69,7 +69,7 @@ class TrustRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class TrustIssue:
     """What speaks against a certificate: what is wrong, and what to do. `is_identity`: it is not who we know."""
 
     what: str
@@ -83,7 +83,7 @@ def host_and_port(endpoint: str) -> tuple[str, int]:
     return (parts.hostname or "").lower(), parts.port or DEFAULT_PORT
 
 
-def findings(chain: bytes, rules: TrustRules, now: datetime) -> list[Finding]:
+def findings(chain: bytes, rules: TrustRules, now: datetime) -> list[TrustIssue]:
     """Return all that speaks against a server with this certificate (with its chain); nothing: it is trusted.
 
     Raise DeviceRejectedError when what we compare with cannot be read.
@@ -91,7 +91,9 @@ def findings(chain: bytes, rules: TrustRules, now: datetime) -> list[Finding]:
     try:
         certificate, *issuers = read_certificates(chain)
     except (CertificateError, ValueError) as exc:
-        return [Finding(f"the server's certificate cannot be read: {exc}", "install another one on the server", True)]
+        return [
+            TrustIssue(f"the server's certificate cannot be read: {exc}", "install another one on the server", True)
+        ]
     record = _read_record(rules)
     identity = _identity(certificate, tuple(issuers), rules, record, now)
     found = [identity] if identity is not None else []
@@ -109,7 +111,7 @@ def check_server(name: str, chain: bytes, rules: TrustRules, now: datetime) -> C
     return read_certificate(chain)
 
 
-def host_findings(certificate: Certificate, endpoint: str) -> list[Finding]:
+def host_findings(certificate: Certificate, endpoint: str) -> list[TrustIssue]:
     """Return what is wrong with the hosts the certificate is made out to."""
     host, port = host_and_port(endpoint)
     if is_made_out_to(certificate, host):
@@ -119,7 +121,7 @@ def host_findings(certificate: Certificate, endpoint: str) -> list[Finding]:
         "write one of these names as the endpoint's host; or, once you know that it is this server:"
         " allow_other_host = true"
     )
-    return [Finding(f"the server's certificate is made out to {names}, not to {host} (port {port})", do)]
+    return [TrustIssue(f"the server's certificate is made out to {names}, not to {host} (port {port})", do)]
 
 
 def confirm(certificate: Certificate, rules: TrustRules, *, by: str, now: datetime) -> Path:
@@ -187,14 +189,14 @@ def _identity(
     rules: TrustRules,
     record: _Record | None,
     now: datetime,
-) -> Finding | None:
+) -> TrustIssue | None:
     """Return why this is nobody we know; None when one of the three ways vouches for it."""
     shown = certificate.fingerprint
     if rules.fingerprint is not None:  # who wrote it into the file means this one and no other
         if shown == rules.fingerprint:
             return None
         what = f"the server's certificate is another one: {shown}, and server_fingerprint is {rules.fingerprint}"
-        return Finding(what, f"was it renewed? Ask its administrator; if so: {_renewed(rules)}", is_identity=True)
+        return TrustIssue(what, f"was it renewed? Ask its administrator; if so: {_renewed(rules)}", is_identity=True)
     if record is not None and record.certificate.fingerprint == shown:
         return None
     if rules.ca_file is not None and _is_signed(certificate, issuers, _authorities(rules.ca_file), now):
@@ -205,32 +207,32 @@ def _identity(
             f" ({record.confirmed})"
         )
         do = f"was it renewed? Ask its administrator; if so: {trust_command(rules)}. Nothing secret was sent to it"
-        return Finding(what, do, is_identity=True)
+        return TrustIssue(what, do, is_identity=True)
     if rules.ca_file is not None:
         signed = f"is signed by {certificate.issuer}, and by nobody in {rules.ca_file}"
         what = f"the server's certificate ({certificate.subject}) {signed}"
-        return Finding(what, f"put the CA that signs servers into it; or: {trust_command(rules)}", is_identity=True)
+        return TrustIssue(what, f"put the CA that signs servers into it; or: {trust_command(rules)}", is_identity=True)
     what = f"nobody has confirmed the server's certificate yet ({certificate.subject})"
     do = f'{trust_command(rules)}; or, if its administrator names this fingerprint: server_fingerprint = "{shown}"'
-    return Finding(what, do, is_identity=True)
+    return TrustIssue(what, do, is_identity=True)
 
 
 def _renewed(rules: TrustRules) -> str:
     return f"edge-agent probe opcua {rules.endpoint} shows the new one for server_fingerprint"
 
 
-def _validity(certificate: Certificate, now: datetime) -> list[Finding]:
+def _validity(certificate: Certificate, now: datetime) -> list[TrustIssue]:
     found = []
     clock = f"this gateway's clock says {now:%Y-%m-%d %H:%M} UTC"
     if now > certificate.not_after:
         do = "renew it on the server; if the clock here is wrong, set it right"
-        found.append(Finding(f"the server's certificate expired on {certificate.not_after:%Y-%m-%d}; {clock}", do))
+        found.append(TrustIssue(f"the server's certificate expired on {certificate.not_after:%Y-%m-%d}; {clock}", do))
     if now < certificate.not_before:
         what = f"the server's certificate is valid only from {certificate.not_before:%Y-%m-%d %H:%M} UTC; {clock}"
-        found.append(Finding(what, "one of the two clocks is wrong: the server's when it made it, or the one here"))
+        found.append(TrustIssue(what, "one of the two clocks is wrong: the server's when it made it, or the one here"))
     if certificate.has_weak_key:
         do = "make a new one on the server, of RSA with 2048 bits or more"
-        found.append(Finding(f"the key of the server's certificate is too weak: {certificate.key}", do))
+        found.append(TrustIssue(f"the key of the server's certificate is too weak: {certificate.key}", do))
     return found
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from cloud_sync.columns import Record
 from edge_agent.core.channel import Channel, WhenFull
 from edge_agent.core.clock import FakeClock
-from edge_agent.core.health import OK, Health, Ne107, worst
+from edge_agent.core.health import OK, Ne107, SensorHealth, worst
 from edge_agent.drivers.report import TagReport, TagState
 from edge_agent.drivers.supervisor import SourceState
 from edge_agent.pipeline.operating_state import AssetOperation
@@ -18,7 +18,7 @@ from edge_agent.status.operating_states import describe_operation, operation_pro
 from edge_agent.status.sensor_health import describe_sensors, health_of_tag, overall, sensor_problems, worst_of
 from tests.support.signals import START_NS, blocks, looked_at, noise, signal_health
 
-BROKEN = Health(Ne107.FAILURE, "out_of_range", "1254 degC is outside valid_range -40..250", "check it", START_NS)
+BROKEN = SensorHealth(Ne107.FAILURE, "out_of_range", "1254 degC is outside valid_range -40..250", "check it", START_NS)
 
 
 async def put(_: object) -> None:
@@ -68,7 +68,7 @@ def test_channels_that_are_scored_together_and_the_gateway_have_the_worst_of_the
     gateway = overall([{"name": "rig", "sensors": sensors}, {"name": "plc", "tags": []}])
     assert (gateway["ne107"], gateway["detail"]) == ("FAILURE", "rig x: flat line (every sample is 0)")
     assert overall([])["ne107"] == "NORMAL"
-    assert worst([Health(Ne107.OFF_SPEC, "light_clipping"), BROKEN, OK]) is BROKEN
+    assert worst([SensorHealth(Ne107.OFF_SPEC, "light_clipping"), BROKEN, OK]) is BROKEN
 
 
 def test_a_machine_of_unknown_state_is_a_problem_and_one_at_rest_is_none() -> None:

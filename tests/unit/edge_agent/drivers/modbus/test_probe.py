@@ -7,8 +7,8 @@ import struct
 import pytest
 
 from edge_agent.core.clock import SystemClock
-from edge_agent.drivers.modbus.probe import Found, Place, connection_settings, look, readings_of
-from edge_agent.drivers.modbus.transport.connection import Connection
+from edge_agent.drivers.modbus.probe import ProbedPlace, ProbeResult, connection_settings, look, readings_of
+from edge_agent.drivers.modbus.transport.connection import DeviceConnection
 from edge_agent.errors import DeviceRejectedError
 from tests.peers.scripted_modbus import Memory, scripted_device
 
@@ -17,9 +17,9 @@ TWENTY_ONE_AND_A_HALF = {
 }  # fmt: skip
 
 
-def found(*reads: dict[int, int], address: int = 10, table: str = "holding") -> Found:
-    place = Place(1, table, address, 8)
-    return Found(place, reads, tuple(readings_of(place, reads)))
+def found(*reads: dict[int, int], address: int = 10, table: str = "holding") -> ProbeResult:
+    place = ProbedPlace(1, table, address, 8)
+    return ProbeResult(place, reads, tuple(readings_of(place, reads)))
 
 
 def around(registers: tuple[int, ...], beside: int = 0, at: int = 10) -> dict[int, int]:
@@ -88,9 +88,9 @@ def test_a_coil_is_a_bit():
     assert (best.data_type, best.address, best.value) == ("bool", 10, 1.0)
 
 
-async def look_at(device, place: Place, reads: int = 2) -> Found:
+async def look_at(device, place: ProbedPlace, reads: int = 2) -> ProbeResult:
     settings = connection_settings({"host": "127.0.0.1", "port": device.port, "timeout_s": 1.0})
-    connection = Connection(settings, SystemClock())
+    connection = DeviceConnection(settings, SystemClock())
     await connection.open()
     try:
         return await look(connection, place, SystemClock(), reads=reads, interval_s=0.0)
@@ -100,7 +100,7 @@ async def look_at(device, place: Place, reads: int = 2) -> Found:
 
 async def test_what_is_refused_beside_it_does_not_matter():
     async with scripted_device(Memory({10: 0, 11: 0x41AC})) as device:
-        seen = await look_at(device, Place(1, "holding", 10, 8))
+        seen = await look_at(device, ProbedPlace(1, "holding", 10, 8))
         assert sorted(seen.reads[-1]) == [10, 11]
         assert seen.best.value == 21.5
         asked_once = len(device.requests)
@@ -110,4 +110,4 @@ async def test_what_is_refused_beside_it_does_not_matter():
 async def test_a_place_that_is_refused_is_said():
     async with scripted_device(Memory({})) as device:
         with pytest.raises(DeviceRejectedError, match="refuses holding 10: exception 2 illegal data address"):
-            await look_at(device, Place(1, "holding", 10, 8))
+            await look_at(device, ProbedPlace(1, "holding", 10, 8))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from edge_agent.core.clock import FakeClock, SystemClock
 from edge_agent.drivers.modbus.probe import connection_settings
-from edge_agent.drivers.modbus.scan import SILENCES, Range, Scan, Scanner
-from edge_agent.drivers.modbus.transport.connection import Connection
+from edge_agent.drivers.modbus.scan import SILENCES, DeviceScan, Range, Scanner
+from edge_agent.drivers.modbus.transport.connection import DeviceConnection
 from tests.peers.scripted_modbus import Memory, Request, exception, register_answer, scripted_device
 
 
-def connection(port: int, **more: object) -> Connection:
+def connection(port: int, **more: object) -> DeviceConnection:
     settings = connection_settings({"host": "127.0.0.1", "port": port, "timeout_s": 0.2, **more})
-    return Connection(settings, SystemClock())
+    return DeviceConnection(settings, SystemClock())
 
 
 async def scanned(
     script, *, tables=("holding",), up_to: int = 200, max_requests: int = 500
-) -> tuple[Scan, list[Request]]:
+) -> tuple[DeviceScan, list[Request]]:
     async with scripted_device(script) as device:
         scanner = Scanner(FakeClock(), max_requests=max_requests)
         one = connection(device.port)

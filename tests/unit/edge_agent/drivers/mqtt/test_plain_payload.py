@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_agent.drivers.mqtt.plain_payload import Found, find, parse, time_of
+from edge_agent.drivers.mqtt.plain_payload import FieldValue, find, parse, time_of
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from edge_agent.drivers.mqtt.plain_payload import Found, find, parse, time_of
     ],
 )
 def test_numbers_are_found(payload: bytes, field: str, number: float) -> None:
-    assert find(parse(payload), field, None) == Found(number)
+    assert find(parse(payload), field, None) == FieldValue(number)
 
 
 @pytest.mark.parametrize(

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import pytest
 
-from edge_agent.drivers.modbus.data.addresses import Place, manual_number, place_of
+from edge_agent.drivers.modbus.data.addresses import RegisterPlace, manual_number, place_of
 
 
 @pytest.mark.parametrize(
     ("written", "place"),
     [
-        (0, Place(0)),
-        (9_999, Place(9_999)),
-        (65_535, Place(65_535)),
-        ("0x10", Place(16)),
-        ("1Fh", Place(31)),
-        (" 0xFFFF ", Place(65_535)),
-        ("40001", Place(0, "holding")),
-        ("49999", Place(9_998, "holding")),
-        ("400001", Place(0, "holding")),
-        ("465536", Place(65_535, "holding")),
-        (400_001, Place(0, "holding")),
-        (300_101, Place(100, "input")),
-        ("30001", Place(0, "input")),
-        ("10001", Place(0, "discrete")),
-        ("00001", Place(0, "coil")),
-        ("000017", Place(16, "coil")),
-        ("4x0001", Place(0, "holding")),
-        ("3X12", Place(11, "input")),
+        (0, RegisterPlace(0)),
+        (9_999, RegisterPlace(9_999)),
+        (65_535, RegisterPlace(65_535)),
+        ("0x10", RegisterPlace(16)),
+        ("1Fh", RegisterPlace(31)),
+        (" 0xFFFF ", RegisterPlace(65_535)),
+        ("40001", RegisterPlace(0, "holding")),
+        ("49999", RegisterPlace(9_998, "holding")),
+        ("400001", RegisterPlace(0, "holding")),
+        ("465536", RegisterPlace(65_535, "holding")),
+        (400_001, RegisterPlace(0, "holding")),
+        (300_101, RegisterPlace(100, "input")),
+        ("30001", RegisterPlace(0, "input")),
+        ("10001", RegisterPlace(0, "discrete")),
+        ("00001", RegisterPlace(0, "coil")),
+        ("000017", RegisterPlace(16, "coil")),
+        ("4x0001", RegisterPlace(0, "holding")),
+        ("3X12", RegisterPlace(11, "input")),
     ],
 )
 def test_each_form_is_one_place(written, place):
@@ -36,14 +36,14 @@ def test_each_form_is_one_place(written, place):
 
 @pytest.mark.parametrize("written", [40_001, 30_001, 10_001, 49_999])
 def test_a_bare_number_that_could_be_both_needs_its_table(written):
-    assert place_of(written, is_table_given=True) == Place(written)
+    assert place_of(written, is_table_given=True) == RegisterPlace(written)
     with pytest.raises(ValueError, match=rf'can mean two things: .* Write "{written}" in quotes for the first'):
         place_of(written, is_table_given=False)
 
 
 @pytest.mark.parametrize("written", [20_001, 50_000, 40_000, 30_000, 10_000])
 def test_a_bare_number_that_no_manual_has_counts_from_0(written):
-    assert place_of(written, is_table_given=False) == Place(written)
+    assert place_of(written, is_table_given=False) == RegisterPlace(written)
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,4 @@ def test_what_is_no_address_is_said_in_words(written, why):
 @pytest.mark.parametrize("table", ["holding", "input", "discrete", "coil"])
 @pytest.mark.parametrize("address", [0, 9_998, 9_999, 65_535])
 def test_a_manuals_number_leads_back_to_its_place(table, address):
-    assert place_of(manual_number(table, address), is_table_given=False) == Place(address, table)
+    assert place_of(manual_number(table, address), is_table_given=False) == RegisterPlace(address, table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_agent.drivers.modbus.data.addresses import Place
+from edge_agent.drivers.modbus.data.addresses import RegisterPlace
 from edge_agent.drivers.modbus.register_map.address_column import MapAddress, address_of, counting_of, place_in_map
 
 
@@ -52,12 +52,12 @@ def test_a_map_that_mixes_both_is_asked(addresses):
 @pytest.mark.parametrize(
     ("text", "counting", "place"),
     [
-        ("40011", "manual", Place(10, "holding")),
-        ("40011", "from_0", Place(40_011)),
-        ("40011", "from_1", Place(40_010)),
-        ("11", "manual", Place(10)),
-        ("0x1F", "manual", Place(31)),
-        ("4x0001", "from_0", Place(0, "holding")),
+        ("40011", "manual", RegisterPlace(10, "holding")),
+        ("40011", "from_0", RegisterPlace(40_011)),
+        ("40011", "from_1", RegisterPlace(40_010)),
+        ("11", "manual", RegisterPlace(10)),
+        ("0x1F", "manual", RegisterPlace(31)),
+        ("4x0001", "from_0", RegisterPlace(0, "holding")),
     ],
 )
 def test_a_cell_is_placed_as_its_map_counts(text, counting, place):
@@ -65,8 +65,8 @@ def test_a_cell_is_placed_as_its_map_counts(text, counting, place):
 
 
 def test_a_hexadecimal_column_needs_no_mark():
-    assert place_in_map("1F", "from_0", is_hex=True) == Place(31)
-    assert place_in_map("10", "from_0", is_hex=True) == Place(16)
+    assert place_in_map("1F", "from_0", is_hex=True) == RegisterPlace(31)
+    assert place_in_map("10", "from_0", is_hex=True) == RegisterPlace(16)
 
 
 @pytest.mark.parametrize(("text", "counting"), [("0", "from_1"), ("70000", "from_0"), ("D100", "from_0")])

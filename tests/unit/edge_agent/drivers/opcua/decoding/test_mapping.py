@@ -12,16 +12,16 @@ from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Tag
 from edge_agent.drivers.opcua.decoding.mapping import quality_of, says_overflow, to_reading, utc_ns
 from edge_agent.drivers.opcua.decoding.number import number_in
-from edge_agent.drivers.row_time import Stamp, TimeOf
+from edge_agent.drivers.row_time import RowStamp, TimeOf
 
 TAG = Tag("pump-2.flow", "m3/h", "pump")
 AT = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 NOW_NS = 1_772_366_401_000_000_000
-BELIEVED = Stamp(NOW_NS - 876_544_000, TimeOf.SOURCE)
-OURS = Stamp(NOW_NS, TimeOf.GATEWAY, "the source's time is 3 h ahead")
+BELIEVED = RowStamp(NOW_NS - 876_544_000, TimeOf.SOURCE)
+OURS = RowStamp(NOW_NS, TimeOf.GATEWAY, "the source's time is 3 h ahead")
 
 
-def read(value: object, code: int = 0, stamp: Stamp = BELIEVED) -> Reading:
+def read(value: object, code: int = 0, stamp: RowStamp = BELIEVED) -> Reading:
     status = f"0x{code:08X} Name"
     return to_reading(
         TAG, number=number_in(value), status_code=code, status=status, stamp=stamp, received_time_ns=NOW_NS
@@ -74,7 +74,7 @@ def test_a_time_that_is_not_believed_is_not_the_readings_and_says_why():
 
 
 def test_a_row_that_stands_later_than_its_value_came_is_uncertain():
-    ahead = Stamp(NOW_NS + 3_600_000_000_000, TimeOf.SOURCE, is_ahead=True)
+    ahead = RowStamp(NOW_NS + 3_600_000_000_000, TimeOf.SOURCE, is_ahead=True)
     assert read(1.0, stamp=ahead).quality is Quality.UNCERTAIN
 
 
