@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ EXIT_DEADLINE_S = 10.0
 
 
 @dataclass(frozen=True)
-class Ports:
+class Plant:
+    process: subprocess.Popen[str]
     modbus_port: int
     opcua_port: int
 
@@ -37,9 +39,9 @@ def plant_command() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def plant() -> Iterator[Ports]:
+def plant() -> Iterator[Plant]:
     with child(plant_command()) as process:
-        yield Ports(**json.loads(first_line(process)))
+        yield Plant(process, **json.loads(first_line(process)))
 
 
 @dataclass
@@ -123,8 +125,7 @@ def test_the_plant_ends_when_its_standard_input_closes():
         assert process.wait(EXIT_DEADLINE_S) == 0
 
 
-def test_the_plant_ends_on_sigterm():
-    with child(plant_command()) as process:
-        first_line(process)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(EXIT_DEADLINE_S) == 0
+def test_the_plant_ends_on_sigterm(plant):
+    """The last that needs it: a start takes seconds."""
+    plant.process.send_signal(signal.SIGTERM)
+    assert plant.process.wait(EXIT_DEADLINE_S) == 0

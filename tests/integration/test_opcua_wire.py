@@ -13,6 +13,8 @@ from edge_agent.drivers.opcua.driver import OpcUaDriver
 from edge_agent.drivers.opcua.settings import OpcUaSettings
 from tests.peers.relay import relay_to
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 DEADLINE_S = 10.0
 
 # Binary encoding ids of requests, OPC 10000-6 and its NodeIds table.
@@ -25,7 +27,7 @@ BROWSES = {527: "Browse", 533: "BrowseNext"}
 CHANGES_THE_PLANT = {673: "Write", 712: "Call", 700: "HistoryUpdate", 488: "AddNodes", 500: "DeleteNodes"}
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server():
     server = Server()
     await server.init()
