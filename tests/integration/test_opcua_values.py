@@ -111,11 +111,11 @@ async def test_a_clock_that_jumps_both_ways_loses_no_row(plant):
 
 async def test_a_status_that_changes_alone_is_a_row(plant):
     at = now() - timedelta(seconds=30)
-    await plant.add("TrustIssue", 5.0)
-    await plant.put("TrustIssue", 5.0, source=at)
-    async with Line(plant.driver("TrustIssue")) as line:
+    await plant.add("Doubt", 5.0)
+    await plant.put("Doubt", 5.0, source=at)
+    async with Line(plant.driver("Doubt")) as line:
         await line.until(lambda line: line.rows("p.doubt"))
-        await plant.put("TrustIssue", 5.0, source=at, status=ua.StatusCodes.UncertainLastUsableValue)
+        await plant.put("Doubt", 5.0, source=at, status=ua.StatusCodes.UncertainLastUsableValue)
         await line.until(lambda line: len(line.rows("p.doubt")) == 2)
     assert [(row.value, row.quality) for row in line.rows("p.doubt")] == [(5.0, 1.0), (5.0, 0.4)]
 
