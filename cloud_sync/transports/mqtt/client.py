@@ -70,6 +70,8 @@ class BoundedClient(paho.Client):
         self._websocket = websocket
         self._connection_options = connection
         self._received_codes: dict[int, int] = {}
+        self.unanswered_pings = 0
+        """Since the broker last answered one. Bytes that make no packet keep a connection, as a large message does."""
 
     def limit_in_flight(self, number: int) -> None:
         """Keep to what the broker takes at a time; before anything is published."""
@@ -111,6 +113,14 @@ class BoundedClient(paho.Client):
         if is_qos_2 and len(self._in_messages) >= self._takes_qos_2:
             raise MalformedPacket("a message of QoS 2 that was not asked for, or one more than we take")
         return super()._packet_handle()
+
+    def _send_pingreq(self) -> MQTTErrorCode:
+        self.unanswered_pings += 1
+        return super()._send_pingreq()
+
+    def _handle_pingresp(self) -> MQTTErrorCode:
+        self.unanswered_pings = 0
+        return super()._handle_pingresp()
 
     def _handle_connack(self) -> MQTTErrorCode:
         if self._protocol == paho.MQTTv311 and self._in_packet["packet"][1:2] == _REFUSED_VERSION_3:

@@ -91,6 +91,11 @@ class Link:
         """Return how many messages came at QoS 0 faster than they were taken, and were dropped."""
         return 0 if self._connection is None else self._connection.dropped_total
 
+    @property
+    def unanswered_pings(self) -> int:
+        """Return how many pings the broker has left unanswered in a row, although bytes came."""
+        return 0 if self._connection is None else self._connection.client.unanswered_pings
+
     async def open(self) -> None:
         """Connect and be let in. Raises TransientSyncError or CredentialsError."""
         loop = asyncio.get_running_loop()

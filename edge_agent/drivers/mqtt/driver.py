@@ -39,6 +39,7 @@ IN_FLIGHT: Final = 512
 """Messages on their way from the network thread; one that the broker sends at QoS 0 beyond it is lost."""
 LOOK_EVERY_S: Final = 1.0
 """How often messages that stopped are looked for."""
+PINGS_UNANSWERED: Final = 2
 CONFIRM_EVERY_S: Final = 10.0
 _UNBORN: Final = "no birth certificate of {} since this gateway connected; it asks for none, since it only reads"
 
@@ -103,6 +104,7 @@ class MqttDriver:
                 yield Gap(self.name, GapCause.QUEUE_FULL, last_ns, now_ns, detail, dropped)
             for item in self._taken(notice, fresh_s, now_ns) if notice is not None else ():
                 yield item
+            self._check_alive()
             for item in self._looked_at(fresh_s, now_ns):
                 yield item
             last_ns = now_ns
@@ -179,6 +181,15 @@ class MqttDriver:
         yield from gaps
         if readings:
             yield Scan(self.name, tuple(readings))
+
+    def _check_alive(self) -> None:
+        """Raise TransientDriverError for a broker that sends bytes, and no answer to any ping among them."""
+        if self._link is not None and self._link.unanswered_pings > PINGS_UNANSWERED:
+            where = f"{self._settings.host}:{self._settings.port}"
+            raise TransientDriverError(
+                f"{self.name}: the broker at {where} sends bytes that make no message, and answers no ping",
+                hint="is this the right port, and an MQTT broker?",
+            )
 
     def _looked_at(self, fresh_s: dict[str, float], now_ns: int) -> Iterator[Item]:
         """Return the keep-alive of living edge nodes, and the readings of tags whose messages stopped."""
