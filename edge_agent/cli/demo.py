@@ -19,7 +19,7 @@ from cloud_sync.host.stop_signals import StopSignals
 from cloud_sync.host.terminal import unguarded
 from edge_agent.demo.audit import Audit
 from edge_agent.demo.processes import STOP_TIMEOUT_S
-from edge_agent.demo.stack import Stack, prepare_folders
+from edge_agent.demo.stack import Snapshot, Stack, prepare_folders
 from edge_agent.demo.view import as_line, render, windows_scored
 from edge_agent.errors import ConfigurationError
 from edge_agent.installation.state_lock import only_one
@@ -66,37 +66,57 @@ async def _run(stack: Stack, signals: StopSignals, *, duration_s: float | None, 
         if stop.is_set():
             _print_line("stopped while starting")
             return None
-        started_s = time.monotonic()
+        run = _Run(duration_s)
         if as_json or not sys.stdout.isatty():
-            await _watch_lines(stack, stop, started_s, duration_s)
+            await _watch_lines(stack, stop, run)
         else:
-            await _watch_screen(stack, stop, started_s, duration_s)
-        ran_s = time.monotonic() - started_s
+            await _watch_screen(stack, stop, run)
+        ran_s = run.seconds
         _print_line("stopping: the gateway delivers what it has, then keys are counted on both sides ...")
         result, last = await stack.finish()
     return _summary(result, last, ran_s)
 
 
-async def _watch_screen(stack: Stack, stop: asyncio.Event, started_s: float, duration_s: float | None) -> None:
+class _Run:
+    """How long everything ran together: from the gateway's first answer on, since it may take long to start."""
+
+    def __init__(self, duration_s: float | None) -> None:
+        self._duration_s = duration_s
+        self._began_s: float | None = None
+
+    def look(self, snapshot: Snapshot) -> None:
+        if self._began_s is None and snapshot.gateway is not None:
+            self._began_s = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return 0.0 if self._began_s is None else time.monotonic() - self._began_s
+
+    @property
+    def is_over(self) -> bool:
+        return self._duration_s is not None and self._began_s is not None and self.seconds >= self._duration_s
+
+
+async def _watch_screen(stack: Stack, stop: asyncio.Event, run: _Run) -> None:
+    started_s = time.monotonic()
     console = Console(file=unguarded(sys.stdout), markup=False, emoji=False)  # a text in brackets is no markup
     with Live(console=console, refresh_per_second=4, screen=True) as live:
-        while not _is_over(stop, started_s, duration_s):
-            live.update(render(await stack.look(), time.monotonic() - started_s))
+        while not (stop.is_set() or run.is_over):
+            snapshot = await stack.look()
+            run.look(snapshot)
+            live.update(render(snapshot, time.monotonic() - started_s))
             await _pause(stop, LOOK_EVERY_S)
 
 
-async def _watch_lines(stack: Stack, stop: asyncio.Event, started_s: float, duration_s: float | None) -> None:
-    next_line_s = 0.0
-    while not _is_over(stop, started_s, duration_s):
+async def _watch_lines(stack: Stack, stop: asyncio.Event, run: _Run) -> None:
+    started_s, next_line_s = time.monotonic(), 0.0
+    while not (stop.is_set() or run.is_over):
         snapshot, elapsed_s = await stack.look(), time.monotonic() - started_s
+        run.look(snapshot)
         if elapsed_s >= next_line_s:
             _print_line(as_line(snapshot, elapsed_s))
             next_line_s += LINE_EVERY_S
         await _pause(stop, LOOK_EVERY_S)
-
-
-def _is_over(stop: asyncio.Event, started_s: float, duration_s: float | None) -> bool:
-    return stop.is_set() or (duration_s is not None and time.monotonic() - started_s >= duration_s)
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

@@ -180,7 +180,8 @@ def score(
 @app.command()
 def demo(
     duration: Annotated[
-        float | None, typer.Option("--duration", min=5, help="Stop after this many seconds; default: at Ctrl-C.")
+        float | None,
+        typer.Option("--duration", min=5, help="Stop after so many seconds of the gateway; default: at Ctrl-C."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="No live view; one JSON summary as the last line.")] = False,
     state: Annotated[

@@ -23,7 +23,7 @@ from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import KeepAlive, Reading, Scan
 from edge_agent.drivers.base import Item
-from edge_agent.drivers.mqtt.driver import MqttDriver
+from edge_agent.drivers.mqtt.driver import MESSAGES_QUEUED, MqttDriver
 from edge_agent.drivers.mqtt.settings import MqttSettings
 from edge_agent.drivers.mqtt.sparkplug_payload import Metric, Payload, encode
 from edge_agent.drivers.report import TagState
@@ -32,7 +32,7 @@ from edge_agent.settings.load import load_settings
 from tests.contract.check_driver import CHECKS
 from tests.peers.relay import Relay, relay_to
 from tests.support.mosquitto import Mosquitto, mosquitto
-from tests.support.scripted_broker import CONNACK, CONNECT, SUBSCRIBE, broker_that_says, packet
+from tests.support.scripted_broker import CONNACK, CONNECT, SUBSCRIBE, broker_that_says, packet, publish
 from tests.support.sockets import free_port
 
 DEADLINE_S = 20.0
@@ -128,6 +128,26 @@ async def test_messages_that_stop_make_the_tag_bad(broker: Mosquitto) -> None:
         found = await next_reading(items)
     assert found.quality is Quality.BAD
     assert "no message" in found.status
+
+
+async def test_what_a_busy_pipeline_does_not_take_is_dropped_and_counted() -> None:
+    sent = 2 * MESSAGES_QUEUED
+    flood = b"".join(publish(b"a/b", str(number).encode(), qos=0) for number in range(sent))
+    async with (
+        broker_that_says({CONNECT: CONNACK, SUBSCRIBE: packet(0x90, b"MI\x00\x00") + flood}) as broker,
+        reading(settings_of(broker.port, {"topic": "a/b"}, keep_alive_s=60)) as (driver, items),
+    ):
+        values: list[float | None] = []
+        dropped = 0
+        while len(values) + dropped < sent:
+            item = await anext(items)
+            if isinstance(item, Gap):
+                assert item.cause is GapCause.QUEUE_FULL
+                dropped += item.count or 0
+            elif isinstance(item, Scan):
+                values += [each.value for each in item.readings]
+        assert driver.report().figures["dropped_messages_total"] == dropped
+    assert values == sorted(set(values))
 
 
 def metric(name: str | None, value: Any, *, alias: int | None = None) -> Metric:

@@ -41,6 +41,7 @@ LOOK_EVERY_S: Final = 1.0
 """How often messages that stopped are looked for."""
 PINGS_UNANSWERED: Final = 2
 CONFIRM_EVERY_S: Final = 10.0
+_TELL_EVERY_NS: Final = 1_000_000_000
 _UNBORN: Final = "no birth certificate of {} since this gateway connected; it asks for none, since it only reads"
 
 
@@ -90,24 +91,21 @@ class MqttDriver:
         """Yield what is published. Raise TransientDriverError when the broker is lost."""
         for gap in self._refusals():
             yield gap
-        dropped_total, last_ns = self._dropped_total, self._clock.now_ns()
+        drops = _Drops(self.name, self._dropped_total, self._clock.now_ns())
         fresh_s = dict.fromkeys(self._stale_after_s, self._clock.monotonic_s())
         while True:
             notice = await self._next_notice()
             now_ns = self._clock.now_ns()
+            is_lost = isinstance(notice, SyncError)
+            if (dropped := drops.look(self._dropped_total, now_ns, is_last=is_lost)) is not None:
+                yield dropped
             if isinstance(notice, SyncError):
                 raise TransientDriverError(f"{self.name}: {notice.message}", hint=notice.hint)
-            dropped = self._dropped_total - dropped_total
-            if dropped:
-                dropped_total += dropped
-                detail = f"{dropped} messages were dropped: the pipeline was slower than the broker"
-                yield Gap(self.name, GapCause.QUEUE_FULL, last_ns, now_ns, detail, dropped)
             for item in self._taken(notice, fresh_s, now_ns) if notice is not None else ():
                 yield item
             self._check_alive()
             for item in self._looked_at(fresh_s, now_ns):
                 yield item
-            last_ns = now_ns
 
     async def close(self) -> None:
         """Close the connection, within a bound."""
@@ -213,6 +211,24 @@ class MqttDriver:
 
     def _new_channel(self) -> Channel[Message | SyncError]:
         return Channel(self.name, capacity=MESSAGES_QUEUED, when_full=WhenFull.DROP_OLDEST)
+
+
+class _Drops:
+    """Messages that were dropped, as one gap for all within `_TELL_EVERY_NS`: a flood drops some all the time."""
+
+    def __init__(self, source: str, total: int, now_ns: int) -> None:
+        self._source, self._told_total, self._clear_ns = source, total, now_ns
+
+    def look(self, total: int, now_ns: int, *, is_last: bool) -> Gap | None:
+        """Return the gap of what was dropped since the one before, when it is time; `is_last` says that it is."""
+        dropped = total - self._told_total
+        if dropped and not is_last and now_ns - self._clear_ns < _TELL_EVERY_NS:
+            return None
+        start_ns, self._clear_ns, self._told_total = self._clear_ns, now_ns, total
+        if not dropped:
+            return None
+        detail = f"{dropped} messages were dropped: the pipeline was slower than the broker"
+        return Gap(self._source, GapCause.QUEUE_FULL, start_ns, now_ns, detail, dropped)
 
 
 @contextlib.contextmanager
