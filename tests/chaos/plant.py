@@ -33,17 +33,23 @@ def number_of(tag: str, value: float) -> int | None:
 
 
 class NumberedPlant:
-    """A script for `tests.peers.scripted_modbus`: every read gives all tags again."""
+    """A script for `tests.peers.scripted_modbus`: every read gives all tags again.
+
+    A request for a part of them has a number, too, and is no reading to be accounted for: it asks whether the device
+    is there.
+    """
 
     def __init__(self) -> None:
+        self._given = 0
         self.handed: dict[int, Handed] = {}
         self.is_mute = False
 
     def __call__(self, request: Request) -> bytes | None:
         if self.is_mute:
             return None
-        number = len(self.handed) + 1
-        self.handed[number] = Handed(time.monotonic(), request.connection)
+        self._given = number = self._given + 1
+        if request.count == TAGS * _REGISTERS_OF_ONE:
+            self.handed[number] = Handed(time.monotonic(), request.connection)
         cells = b"".join(struct.pack(">d", value_of_reading(tag_name(place), number)) for place in range(TAGS))
         registers = list(struct.unpack(f">{TAGS * _REGISTERS_OF_ONE}H", cells))
         return register_answer(request.function, registers[request.address : request.address + request.count])

@@ -116,7 +116,7 @@ async def liars(names: tuple[str, ...], seed: int) -> AsyncIterator[dict[str, in
         yield {name: await stack.enter_async_context(listening(liar(name, random.Random(seed)))) for name in names}
 
 
-async def run(seconds: float, every_s: float, seed: int) -> tuple[list[Sample], dict[str, Any]]:
+async def run(names: tuple[str, ...], seconds: float, every_s: float, seed: int) -> tuple[list[Sample], dict[str, Any]]:
     """Run all drivers for so long; return the samples, and what each driver met."""
     clock, items = HastyClock(), Counter[str]()
 
@@ -130,7 +130,7 @@ async def run(seconds: float, every_s: float, seed: int) -> tuple[list[Sample], 
         return Supervisor(driver, deliver=deliver, clock=clock, log=lambda _level, _line: None)
 
     samples: list[Sample] = []
-    async with liars(tuple(BEGINNINGS), seed) as ports:
+    async with liars(names, seed) as ports:
         supervisors = [supervisor_of(name, port) for name, port in ports.items()]
         tasks = [asyncio.create_task(each.run(), name=each.name) for each in supervisors]
         began_s = time.monotonic()
@@ -160,9 +160,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3_600.0)
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two samples")
     parser.add_argument("--seed", type=int, default=12)
+    parser.add_argument("--only", choices=tuple(BEGINNINGS), help="one of the drivers")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    samples, met = asyncio.run(run(options.seconds, options.every, options.seed))
+    names = (options.only,) if options.only else tuple(BEGINNINGS)
+    samples, met = asyncio.run(run(names, options.seconds, options.every, options.seed))
     found = slopes_of(samples, warm_up_s=options.seconds / 3)
     print(json.dumps({"slopes": as_json(found), **met}) if options.json else f"{as_table(found)}\n{met}")
     verdicts = {slope.verdict for slope in found.values()}
