@@ -53,9 +53,16 @@ def test_a_reading_says_its_number_and_no_other_tags():
 
 def test_every_read_of_the_plant_is_another_number():
     plant = NumberedPlant()
-    answers = {plant(Request(3, 0, 4)) for _ in range(3)}
+    answers = {plant(Request(3, 0, 32)) for _ in range(3)}
     assert len(answers) == 3
     assert list(plant.handed) == [1, 2, 3]
+
+
+def test_a_question_for_a_part_is_no_reading_and_has_no_number_of_one():
+    plant = NumberedPlant()
+    answers = {plant(Request(3, 0, count)) for count in (32, 4, 32)}
+    assert len(answers) == 3
+    assert list(plant.handed) == [1, 3]
 
 
 def test_a_mute_plant_gives_out_no_number():
