@@ -22,7 +22,7 @@ STARTS = {
     "requirements.lock": ["edge-agent"],
     "requirements-demo.lock": ["edge-agent", "edge-central"],
     "requirements-convert.lock": ["edge-agent", "edge-convert"],
-    "requirements-dev.lock": ["edge-agent", "edge-central", "edge-convert", "pytest"],
+    "requirements-dev.lock": ["edge-agent", "pytest"],  # it names all of the others: what starts with those starts
 }
 PYTHONS = ("3.11", "3.12", "3.13")
 
@@ -45,6 +45,12 @@ def put_in(site: Path, found: Distribution) -> None:
 
 def test_there_is_a_lock_for_each_way_of_installing() -> None:
     assert {lock.name for lock in LOCKS} == set(STARTS)
+
+
+def test_the_developers_lock_names_all_of_the_others() -> None:
+    locks = {lock.name: named_in(lock, python=f"{sys.version_info.major}.{sys.version_info.minor}") for lock in LOCKS}
+    for name, named in locks.items():
+        assert named.items() <= locks["requirements-dev.lock"].items(), name
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
