@@ -163,8 +163,8 @@ async def test_every_value_between_two_publishes_arrives_in_order(plant):
 async def test_a_node_that_does_not_exist_is_a_gap_naming_it_and_the_others_go_on(plant):
     await plant.add("there", 5.0)
     async with Watch(plant.driver("nowhere", "there")) as watch:
-        gap = await watch.next()
         refused = await watch.reading("p.nowhere")
+        gap = await watch.gap()
         reading = await watch.reading("p.there")
     assert (refused.value, refused.quality) == (None, Quality.BAD)
     assert refused.status == 'the server has no node "ns=2;s=nowhere": 0x80340000 BadNodeIdUnknown'
@@ -178,8 +178,8 @@ async def test_a_node_that_appears_later_is_found_by_a_rare_retry(plant):
     await plant.add("steady", 0.0)
     clock = FakeClock()
     async with Watch(plant.driver("late", "steady", clock=clock)) as watch:
-        assert (await watch.gap()).subject == "p.late"
         assert (await watch.reading("p.late")).quality is Quality.BAD
+        assert (await watch.gap()).subject == "p.late"
         await watch.reading("p.steady")
         await plant.add("late", 8.0)
         clock.advance(RETRY_REJECTED_S)

@@ -159,10 +159,13 @@ class OpcUaDriver:
         return self._found_refused()
 
     def _found_refused(self) -> list[Item]:
-        """Return a gap for each refusal that is news, and a reading for all that is refused: it shows in `status`."""
+        """Return a reading for all that is refused, which shows in `status`, and a gap for each refusal that is news.
+
+        The reading begins the tag's gap; the refusal's own is another one only where there is no reading.
+        """
         gaps, self._refusals = self._refusals, []
         readings = self._states.bad_readings()
-        return [*gaps, Scan(self.name, readings)] if readings else [*gaps]
+        return [Scan(self.name, readings), *gaps] if readings else [*gaps]
 
     def _start_reader(self, nodes: Subscribed | Polled) -> None:
         self._reader = asyncio.create_task(nodes.run(), name=f"{self.name} reader")  # ended in `close`
