@@ -45,7 +45,7 @@ def requests_per_scan() -> Comparison:
 
 @benchmark("modbus.requests_per_scan.example", unit="requests")
 def requests_of_the_example() -> Comparison:
-    """The register map that ships as an example: an energy meter's twelve values, with holes between them."""
+    """The register map that ships as an example: an energy meter's 44 values, with holes between them."""
     (meter,) = load_settings(_EXAMPLE).sources
     tags = [tag.model_dump() for tag in meter.all_tags]
     places = {(tag["table"], tag["address"] + at) for tag in tags for at in range(_width(tag))}
