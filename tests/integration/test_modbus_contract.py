@@ -65,6 +65,10 @@ class ModbusBench:
     def driver(self) -> ModbusDriver:
         return ModbusDriver(settings(self.port), SystemClock())
 
+    @property
+    def where(self) -> str:
+        return f"{self.host}:{self.port}"
+
     async def vanish(self) -> None:
         await self.relay.vanish()
 

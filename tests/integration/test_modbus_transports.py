@@ -90,6 +90,10 @@ class RelayBench:
     def driver(self) -> ModbusDriver:
         return driver_of({**self.place, "port": self.port})
 
+    @property
+    def where(self) -> str:
+        return f"{self.host}:{self.port}"
+
     async def vanish(self) -> None:
         await self.relay.vanish()
 

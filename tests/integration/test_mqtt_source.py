@@ -237,6 +237,10 @@ class MqttBench:
     def driver(self) -> MqttDriver:
         return MqttDriver(settings_of(self.port, {"topic": RETAINED}), SystemClock())
 
+    @property
+    def where(self) -> str:
+        return f"{self.host}:{self.port}"
+
     async def vanish(self) -> None:
         await self.relay.vanish()
 

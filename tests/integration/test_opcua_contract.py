@@ -57,6 +57,10 @@ class OpcUaBench:
         quick = {"silent_after_s": 1.5, "publishing_interval_ms": 50.0, "sampling_interval_ms": 50.0}
         return OpcUaDriver(OpcUaSettings.model_validate(opcua_source(self.port) | quick), SystemClock())
 
+    @property
+    def where(self) -> str:
+        return f"{self.host}:{self.port}"
+
     async def vanish(self) -> None:
         await self.relay.vanish()
 

@@ -142,6 +142,10 @@ class IndependentBench:
     def driver(self) -> OpcUaDriver:
         return self.server.driver(self.port)
 
+    @property
+    def where(self) -> str:
+        return f"{self.host}:{self.port}"
+
     async def vanish(self) -> None:
         await self.relay.vanish()
 

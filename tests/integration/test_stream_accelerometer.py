@@ -88,6 +88,10 @@ class Sensor:
         for writer in self._writers:
             writer.write(data)
 
+    @property
+    def where(self) -> str:
+        return f"{self.host}:{self.port}"
+
     async def vanish(self) -> None:
         if self._server is not None:
             self._server.close()
