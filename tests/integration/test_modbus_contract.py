@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from dataclasses import dataclass
 
 import pytest
 
@@ -14,9 +13,10 @@ from edge_agent.core.tags import Scan
 from edge_agent.drivers.modbus.driver import ModbusDriver
 from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.errors import TransientDriverError
+from tests.contract.behind_relay import BehindRelay
 from tests.contract.check_driver import CHECKS
 from tests.peers.processes import build_modbus_server, child, first_line
-from tests.peers.relay import Relay, relay_to
+from tests.peers.relay import relay_to
 
 DEADLINE_S = 10.0
 READS = {1, 2, 3, 4}
@@ -53,46 +53,11 @@ def device(modbus_server):
         yield process, int(first_line(process))
 
 
-@dataclass
-class ModbusBench:
-    relay: Relay
-    host: str = "127.0.0.1"
-
-    @property
-    def port(self) -> int:
-        return self.relay.port
-
-    def driver(self) -> ModbusDriver:
-        return ModbusDriver(settings(self.port), SystemClock())
-
-    @property
-    def where(self) -> str:
-        return f"{self.host}:{self.port}"
-
-    async def vanish(self) -> None:
-        await self.relay.vanish()
-
-    async def come_back(self) -> None:
-        await self.relay.start()
-
-    def mute(self) -> None:
-        self.relay.mute()
-
-    def garble(self) -> None:
-        self.relay.garble()
-
-    def halve(self) -> None:
-        self.relay.halve()
-
-    async def until_read_is_pending(self) -> None:
-        await self.relay.swallowed.wait()
-
-
 @pytest.fixture
 async def bench(device):
     _, port = device
     async with relay_to(port) as relay:
-        yield ModbusBench(relay)
+        yield BehindRelay(relay, lambda port: ModbusDriver(settings(port), SystemClock()))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -15,9 +15,10 @@ from edge_agent.core.clock import SystemClock
 from edge_agent.drivers.modbus.driver import ModbusDriver
 from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.errors import TransientDriverError
+from tests.contract.behind_relay import BehindRelay
 from tests.contract.check_driver import CHECKS
 from tests.peers.processes import build_modbus_server, child, first_line
-from tests.peers.relay import Relay, relay_to
+from tests.peers.relay import relay_to
 from tests.peers.rtu_device import REQUEST_BYTES, RtuDevice, rtu_server
 from tests.peers.scripted_modbus import Memory, Request, scripted_device
 from tests.peers.serial_cable import SerialCable
@@ -78,48 +79,11 @@ def answered(request) -> bytes | None:
 
 
 @dataclass
-class RelayBench:
-    relay: Relay
-    place: dict
-    host: str = "127.0.0.1"
-
-    @property
-    def port(self) -> int:
-        return self.relay.port
-
-    def driver(self) -> ModbusDriver:
-        return driver_of({**self.place, "port": self.port})
-
-    @property
-    def where(self) -> str:
-        return f"{self.host}:{self.port}"
-
-    async def vanish(self) -> None:
-        await self.relay.vanish()
-
-    async def come_back(self) -> None:
-        await self.relay.start()
-
-    def mute(self) -> None:
-        self.relay.mute()
-
-    def garble(self) -> None:
-        self.relay.garble()
-
-    def halve(self) -> None:
-        self.relay.halve()
-
-    async def until_read_is_pending(self) -> None:
-        await self.relay.swallowed.wait()
-
-
-@dataclass
 class SerialBench:
-    """Its path ends as the checks want a place to be called: with a colon and a number."""
+    """A device on a cable; `where` is its serial port."""
 
     cable: SerialCable
-    host: str
-    port: int
+    where: str
 
     def driver(self) -> ModbusDriver:
         return driver_of(on_serial(self.cable))
@@ -145,11 +109,11 @@ class SerialBench:
 
 @asynccontextmanager
 async def serial_bench(folder: Path) -> AsyncIterator[SerialBench]:
-    cable = SerialCable(folder / "line:7")
+    cable = SerialCable(folder / "line")
     cable.device = RtuDevice(answered, cable.send_to_driver).take
     cable.plug_in()
     try:
-        yield SerialBench(cable, str(folder / "line"), 7)
+        yield SerialBench(cable, str(cable.path))
     finally:
         cable.unplug()
 
@@ -164,7 +128,7 @@ async def test_driver_contract_on_a_serial_line(check, tmp_path):
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 async def test_driver_contract_over_tls(check, authority, device_tls):
     async with scripted_device(answered) as device, relay_to(device.port, device_tls) as relay:
-        await check(RelayBench(relay, on_tls(1, authority)))
+        await check(BehindRelay(relay, lambda port: driver_of({**on_tls(1, authority), "port": port})))
         assert functions_of_headers(relay.sent_by_client) <= READS
 
 

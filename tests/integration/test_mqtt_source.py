@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ from edge_agent.drivers.mqtt.sparkplug_payload import Metric, Payload, encode
 from edge_agent.drivers.report import TagState
 from edge_agent.errors import DeviceRejectedError
 from edge_agent.settings.load import load_settings
+from tests.contract.behind_relay import BehindRelay
 from tests.contract.check_driver import CHECKS
-from tests.peers.relay import Relay, relay_to
+from tests.peers.relay import relay_to
 from tests.support.mosquitto import Mosquitto, mosquitto
 from tests.support.scripted_broker import CONNACK, CONNECT, SUBSCRIBE, broker_that_says, packet, publish
 from tests.support.sockets import free_port
@@ -223,44 +224,18 @@ async def test_a_refused_topic_costs_its_own_tag() -> None:
         assert "a/b" in report.detail
 
 
-@dataclass
-class MqttBench:
+class MqttBench(BehindRelay):
     """A broker behind a relay, with a value that is published again and again."""
-
-    relay: Relay
-    host: str = "127.0.0.1"
-
-    @property
-    def port(self) -> int:
-        return self.relay.port
-
-    def driver(self) -> MqttDriver:
-        return MqttDriver(settings_of(self.port, {"topic": RETAINED}), SystemClock())
-
-    @property
-    def where(self) -> str:
-        return f"{self.host}:{self.port}"
-
-    async def vanish(self) -> None:
-        await self.relay.vanish()
-
-    async def come_back(self) -> None:
-        await self.relay.start()
-
-    def mute(self) -> None:
-        self.relay.mute()
-
-    def garble(self) -> None:
-        self.relay.garble()
-
-    def halve(self) -> None:
-        self.relay.halve()
 
     async def until_read_is_pending(self) -> None:
         """A new connection sends its greeting; one that is there waits for messages without asking."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.2):
                 await self.relay.swallowed.wait()
+
+
+def reader_of_retained(port: int) -> MqttDriver:
+    return MqttDriver(settings_of(port, {"topic": RETAINED}), SystemClock())
 
 
 @pytest.fixture
@@ -272,7 +247,7 @@ async def bench(broker: Mosquitto) -> AsyncIterator[MqttBench]:
 
     async with publisher(broker.broker()) as link, relay_to(broker.port) as relay:
         publishing = asyncio.create_task(publish_on())
-        yield MqttBench(relay)
+        yield MqttBench(relay, reader_of_retained)
         publishing.cancel()
         await asyncio.wait({publishing})
 

@@ -19,9 +19,10 @@ from edge_agent.drivers.modbus.driver import ModbusDriver
 from edge_agent.drivers.modbus.settings import ModbusSettings
 from edge_agent.drivers.opcua.driver import OpcUaDriver
 from edge_agent.drivers.opcua.settings import OpcUaSettings
+from tests.contract.behind_relay import BehindRelay
 from tests.contract.check_driver import CHECKS
 from tests.peers.processes import child, first_line
-from tests.peers.relay import Relay, relay_to
+from tests.peers.relay import relay_to
 
 DATA = Path(__file__).parents[1] / "data" / "ai4i" / "ai4i2020.csv"
 EXIT_DEADLINE_S = 10.0
@@ -44,47 +45,15 @@ def plant() -> Iterator[Plant]:
         yield Plant(process, **json.loads(first_line(process)))
 
 
-@dataclass
-class OpcUaBench:
-    relay: Relay
-    host: str = "127.0.0.1"
-
-    @property
-    def port(self) -> int:
-        return self.relay.port
-
-    def driver(self) -> OpcUaDriver:
-        quick = {"silent_after_s": 1.5, "publishing_interval_ms": 50.0, "sampling_interval_ms": 50.0}
-        return OpcUaDriver(OpcUaSettings.model_validate(opcua_source(self.port) | quick), SystemClock())
-
-    @property
-    def where(self) -> str:
-        return f"{self.host}:{self.port}"
-
-    async def vanish(self) -> None:
-        await self.relay.vanish()
-
-    async def come_back(self) -> None:
-        await self.relay.start()
-
-    def mute(self) -> None:
-        self.relay.mute()
-
-    def garble(self) -> None:
-        self.relay.garble()
-
-    def halve(self) -> None:
-        self.relay.halve()
-
-    async def until_read_is_pending(self) -> None:
-        """A new session sends its hello; a running one sends the next request for notifications or for the state."""
-        await self.relay.swallowed.wait()
+def quick_driver(port: int) -> OpcUaDriver:
+    quick = {"silent_after_s": 1.5, "publishing_interval_ms": 50.0, "sampling_interval_ms": 50.0}
+    return OpcUaDriver(OpcUaSettings.model_validate(opcua_source(port) | quick), SystemClock())
 
 
 @pytest.fixture
 async def bench(plant):
     async with relay_to(plant.opcua_port) as relay:
-        yield OpcUaBench(relay)
+        yield BehindRelay(relay, quick_driver)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

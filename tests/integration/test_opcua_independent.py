@@ -16,9 +16,10 @@ from edge_agent.drivers.opcua.driver import OpcUaDriver
 from edge_agent.drivers.opcua.security.certificates import read_certificate
 from edge_agent.drivers.opcua.settings import OpcUaSettings
 from edge_agent.errors import DeviceRejectedError
+from tests.contract.behind_relay import BehindRelay
 from tests.contract.check_driver import CHECKS
 from tests.peers.processes import PEERS, child, first_line, node_opcua_environment
-from tests.peers.relay import Relay, relay_to
+from tests.peers.relay import relay_to
 from tests.support.opcua_pki import make_pair
 from tests.support.sockets import free_port
 
@@ -129,46 +130,10 @@ async def test_a_certificate_that_is_none_is_named(server, identity, password):
         await driver.open()
 
 
-@dataclass
-class IndependentBench:
-    relay: Relay
-    server: Server
-    host: str = "127.0.0.1"
-
-    @property
-    def port(self) -> int:
-        return self.relay.port
-
-    def driver(self) -> OpcUaDriver:
-        return self.server.driver(self.port)
-
-    @property
-    def where(self) -> str:
-        return f"{self.host}:{self.port}"
-
-    async def vanish(self) -> None:
-        await self.relay.vanish()
-
-    async def come_back(self) -> None:
-        await self.relay.start()
-
-    def mute(self) -> None:
-        self.relay.mute()
-
-    def garble(self) -> None:
-        self.relay.garble()
-
-    def halve(self) -> None:
-        self.relay.halve()
-
-    async def until_read_is_pending(self) -> None:
-        await self.relay.swallowed.wait()
-
-
 @pytest.fixture
 async def bench(server):
     async with relay_to(server.port) as relay:
-        yield IndependentBench(relay, server)
+        yield BehindRelay(relay, server.driver)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
