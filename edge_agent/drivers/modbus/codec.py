@@ -24,10 +24,10 @@ from operator import itemgetter
 from typing import Final
 
 from cloud_sync.host.printable import printable
-from edge_agent.core.quality import Quality
+from edge_agent.core.quality import EXACT_MAX, Quality, exact_digits
 from edge_agent.core.tags import Reading, Tag, TextReading
 from edge_agent.drivers.modbus.data.invalid_values import patterns_of
-from edge_agent.drivers.modbus.data.types import FLOAT_FORMATS, MAX_EXACT
+from edge_agent.drivers.modbus.data.types import FLOAT_FORMATS
 from edge_agent.drivers.modbus.plan import RegisterBlock
 from edge_agent.drivers.modbus.tag_settings import ModbusTagSettings
 
@@ -42,7 +42,7 @@ ToNumber = Callable[[bytes], float]
 ToRaw = Callable[[Cells], float]
 
 _GOOD: Final = Quality.GOOD
-_EXACT_BITS: Final = 53  # of an integer: a double holds all of them
+_EXACT_BITS: Final = EXACT_MAX.bit_length() - 1  # of an integer: a double holds all of them
 
 
 class NotANumberError(ValueError):
@@ -100,9 +100,8 @@ class TagDecoder:
             return bad_reading(self._tag, what, received_time_ns)
         if self._words:
             return self._in_words(int(raw), value, received_time_ns)
-        if isinstance(raw, int) and abs(raw) > MAX_EXACT:
-            status = f"exactly {raw}; beyond 2^53 a row holds only the nearest double"
-            return Reading(self._tag, value, Quality.UNCERTAIN, None, received_time_ns, status)
+        if isinstance(raw, int) and abs(raw) > EXACT_MAX:
+            return Reading(self._tag, value, Quality.UNCERTAIN, None, received_time_ns, exact_digits(raw))
         return Reading(self._tag, value, Quality.GOOD, None, received_time_ns)
 
     def _in_words(self, raw: int, value: float, received_time_ns: int) -> Reading:

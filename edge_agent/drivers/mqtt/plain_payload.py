@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from cloud_sync.host.printable import quoted
+from edge_agent.drivers.number_text import number_in_text
 
-_NUMBER: Final = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NS_PER_UNIT: Final = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3), (10**20, 1))
 """Below this number a time is in units of so many ns: seconds until the year 5138, then ms, us and ns."""
@@ -52,8 +51,8 @@ def find(document: object, field: str, time_field: str | None) -> FieldValue:
 
 def number_of(value: object) -> float | int | None:
     """Return a number, or None: also of true, false and a number in a string, with a decimal point or comma."""
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        value = float(value.strip().replace(",", "."))
+    if isinstance(value, str):
+        value = number_in_text(value)
     if isinstance(value, bool):
         return float(value)
     if isinstance(value, int):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from edge_agent.core.gaps import Gap, GapCause
-from edge_agent.core.quality import Quality
+from edge_agent.core.quality import EXACT_MAX, Quality, exact_digits
 from edge_agent.core.tags import Reading, Tag
 from edge_agent.drivers.mqtt.plain_payload import FieldValue, find, number_of, parse
 from edge_agent.drivers.mqtt.settings import MqttSettings, MqttTagSettings
@@ -14,10 +15,8 @@ from edge_agent.drivers.mqtt.sparkplug_payload import Metric, decode
 from edge_agent.drivers.mqtt.sparkplug_session import NAMESPACE, EdgeNode, filter_of, topic_of
 from edge_agent.drivers.row_time import Arrival, RowTimes, TimeOf, on_our_clock
 
-_EXACT: Final = 2**53
 _QUALITIES: Final = {192: Quality.GOOD, 500: Quality.UNCERTAIN}
 """Sparkplug's: 192 good, 500 stale, 0 bad; what is none of them counts as bad."""
-
 
 _KEPT_SOMETIME: Final = "kept by the edge node: when it was measured is not known"
 
@@ -143,10 +142,12 @@ class TagReadings:
         if found.number is None or quality is Quality.BAD:
             bad = self._bad(tag.name, found.why or status, now_ns)
             return bad._replace(is_historical=is_historical)
-        if isinstance(found.number, int) and abs(found.number) > _EXACT:
-            quality = Quality.UNCERTAIN
-            status = f"{found.number}: an integer beyond 2^53 loses its last digits"
         value = float(found.number * tag.scale + tag.offset)
+        if not math.isfinite(value):
+            bad = self._bad(tag.name, f"{found.number:g}, which scale and offset make {value}", now_ns)
+            return bad._replace(is_historical=is_historical)
+        if isinstance(found.number, int) and abs(found.number) > EXACT_MAX:
+            quality, status = Quality.UNCERTAIN, exact_digits(found.number)
         source_ns, is_known = on_our_clock(found.time_ns, self._of_utc)
         if is_historical:  # kept by the edge node while its link was away: old on purpose
             return self._kept(tag, value, quality, source_ns if is_known else None, now_ns, status)

@@ -51,6 +51,3 @@ SHAPES: Final[dict[DataType, Shape]] = {
 
 FLOAT_FORMATS: Final = {16: ">e", 32: ">f", 64: ">d"}
 """By the bits of the number, for `struct`."""
-
-MAX_EXACT: Final = 2**53
-"""Up to here, on both sides of zero, every integer is a double of its own."""

@@ -7,16 +7,14 @@ index only when it has one element.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-EXACT_MAX: Final = 2**53
-"""Up to here a double holds every integer."""
+from edge_agent.core.quality import EXACT_MAX, exact_digits
+from edge_agent.drivers.number_text import number_in_text
 
-_NUMBER: Final = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
 _SHOWN: Final = 40  # characters of a text in a message
 _NAMES: Final[tuple[tuple[type, str], ...]] = (
     (str, "a String"),
@@ -57,7 +55,7 @@ def number_in(
     if not math.isfinite(number):
         return Number(None, f"the value is {raw if isinstance(raw, float) else number}, not a finite number")
     if isinstance(raw, int) and abs(raw) > EXACT_MAX:
-        return Number(number, f"the integer is exactly {raw}", is_exact=False, raw=raw)
+        return Number(number, exact_digits(raw), is_exact=False, raw=raw)
     return Number(number, raw=raw)
 
 
@@ -98,9 +96,7 @@ def _written(index: Sequence[int]) -> str:
 
 
 def _parsed(text: str) -> int | float | Number:
-    """Return the number a text holds; its decimal mark is a point or a comma."""
-    stripped = text.strip()
-    if not _NUMBER.fullmatch(stripped):
+    number = number_in_text(text)
+    if number is None:
         return Number(None, f'the value is {described(text)}, which holds no number like "42.5" or "42,5"')
-    is_integer = stripped.lstrip("+-").isdigit()
-    return int(stripped) if is_integer and len(stripped) < 400 else float(stripped.replace(",", "."))
+    return number

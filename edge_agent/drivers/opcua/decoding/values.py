@@ -10,11 +10,11 @@ from typing import Any, Final
 from asyncua import ua
 
 from edge_agent.core.clock import Clock
-from edge_agent.core.quality import Quality
+from edge_agent.core.quality import EXACT_MAX, Quality
 from edge_agent.core.tags import Reading, Tag
 from edge_agent.drivers.opcua.decoding.enumerations import Words
 from edge_agent.drivers.opcua.decoding.mapping import to_reading, utc_ns
-from edge_agent.drivers.opcua.decoding.number import EXACT_MAX, Number, number_in
+from edge_agent.drivers.opcua.decoding.number import Number, number_in
 from edge_agent.drivers.opcua.settings import OpcUaSettings
 from edge_agent.drivers.row_time import Arrival, RowTimes, on_our_clock
 

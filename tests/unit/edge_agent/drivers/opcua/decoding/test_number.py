@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.drivers.opcua.decoding.number import EXACT_MAX, number_in
+from edge_agent.core.quality import EXACT_MAX
+from edge_agent.drivers.opcua.decoding.number import number_in
 
 
 class StatusCode:

@@ -78,7 +78,12 @@ def moving(*numbers: object) -> list[tuple[float | None, Quality, str]]:
         (2, 20.0, Quality.GOOD, "0x00000000 Good auto"),
         (True, 10.0, Quality.GOOD, "0x00000000 Good"),
         (2**53, 2**53 * 10.0, Quality.GOOD, "0x00000000 Good"),
-        (2**53 + 1, 2**53 * 10.0, Quality.UNCERTAIN, f"0x00000000 Good; the integer is exactly {2**53 + 1}"),
+        (
+            2**53 + 1,
+            2**53 * 10.0,
+            Quality.UNCERTAIN,
+            f"0x00000000 Good; exactly ; beyond 2^53 a row holds only the nearest double{2**53 + 1}",
+        ),
         (1e308, None, Quality.BAD, "0x00000000 Good, but the value is 1e+308, not a finite number"),
         (float("nan"), None, Quality.BAD, "0x00000000 Good, but the value is nan, not a finite number"),
         (
