@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tests.peers.rtu_frames import crc, rtu_frame
+from tests.support.sockets import listening
 
 REQUEST_BYTES = 8
 
@@ -72,9 +73,5 @@ class RtuServer(RtuDevice):
 @asynccontextmanager
 async def rtu_server(script: Callable[[UnitRequest], bytes | None]):
     device = RtuServer(script)
-    server = await asyncio.start_server(device.serve, "127.0.0.1", 0)
-    device.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(device.serve) as device.port:
         yield device
-    finally:
-        server.close()

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.support.sockets import listening
+
 _HEADER = struct.Struct(">HHHB")  # transaction, protocol, length, unit
 
 
@@ -95,9 +97,5 @@ class ScriptedDevice:
 @asynccontextmanager
 async def scripted_device(script: Callable[[Request], bytes | None]):
     device = ScriptedDevice(script)
-    server = await asyncio.start_server(device.serve, "127.0.0.1", 0)
-    device.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(device.serve) as device.port:
         yield device
-    finally:
-        server.close()
