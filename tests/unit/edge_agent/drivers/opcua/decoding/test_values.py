@@ -8,7 +8,7 @@ import pytest
 from asyncua import ua
 
 from edge_agent.core.clock import FakeClock
-from edge_agent.core.quality import Quality
+from edge_agent.core.quality import Quality, exact_digits
 from edge_agent.drivers.opcua.decoding.values import Values
 from edge_agent.drivers.opcua.settings import OpcUaSettings
 
@@ -82,7 +82,7 @@ def moving(*numbers: object) -> list[tuple[float | None, Quality, str]]:
             2**53 + 1,
             2**53 * 10.0,
             Quality.UNCERTAIN,
-            f"0x00000000 Good; exactly ; beyond 2^53 a row holds only the nearest double{2**53 + 1}",
+            f"0x00000000 Good; {exact_digits(2**53 + 1)}",
         ),
         (1e308, None, Quality.BAD, "0x00000000 Good, but the value is 1e+308, not a finite number"),
         (float("nan"), None, Quality.BAD, "0x00000000 Good, but the value is nan, not a finite number"),
