@@ -49,6 +49,12 @@ def test_the_tags_of_a_lost_source_say_no_more_than_it_does() -> None:
     assert "more stale" in lines[-1]
 
 
+def test_a_tag_of_a_lost_source_that_never_had_a_value_still_waits_for_it() -> None:
+    (line,) = source_lines([source([tag("t1", "waiting", is_stale=True)], state="lost")], [], shows_all=False)[2:]
+    assert "waiting" in line
+    assert "stale" not in line
+
+
 def test_a_reason_ends_within_a_hundred_columns() -> None:
     long = tag("t1", "bad", status="asked unit 3 for 10 holding registers from 100: exception 4")
     lines = source_lines([source([long])], [], shows_all=False)
