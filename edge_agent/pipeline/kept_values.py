@@ -37,7 +37,9 @@ class KeptValues:
             return
         if reading.source_time_ns is None:
             at_ns = self._recorder.free_time_ns(series, at_ns, reading.received_time_ns)
-        if not rows.add(series, at_ns, value, reading.quality):
+        # Asked before: a row that comes late would be called a clock that was set back.
+        is_passed = self._recorder.is_passed(series, at_ns, reading.received_time_ns)
+        if is_passed or not rows.add(series, at_ns, value, reading.quality):
             self._count(Gap(reading.tag.name, GapCause.DISCONTINUITY, at_ns, at_ns, _TOO_LATE, 1))
 
     def gaps_of_scan(self) -> list[Event]:

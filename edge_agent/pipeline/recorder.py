@@ -57,7 +57,7 @@ class Recorder:
 
     def key(self, series: Series, time_ns: int) -> int | None:
         """Return the row's time in microseconds, or None when this sensor_id already has a row at or after it."""
-        time_us = (time_ns + 500) // 1000
+        time_us = _microseconds(time_ns)
         sensor_id = series.sensor_id
         last_us = self._last_time_us.get(sensor_id, -1)
         if last_us - time_us > FAR_AHEAD_US and self._is_clock_synced():
@@ -76,11 +76,19 @@ class Recorder:
         A newest row that is far ahead is not gone past: `key` says what comes of that.
         """
         last_us = self._last_time_us.get(series.sensor_id, -1)
-        if (time_ns + 500) // 1000 > last_us:
+        if _microseconds(time_ns) > last_us:
             return time_ns
-        is_far_ahead = last_us - _microseconds(received_ns) > FAR_AHEAD_US
-        is_free = is_far_ahead or _microseconds(received_ns) > last_us
+        is_free = self._is_far_ahead(series, received_ns) or _microseconds(received_ns) > last_us
         return received_ns if is_free else (last_us + 1) * 1000
+
+    def is_passed(self, series: Series, time_ns: int, received_ns: int) -> bool:
+        """Return whether this sensor_id has a row at or after that time, other than one that is far ahead."""
+        is_later = _microseconds(time_ns) > self._last_time_us.get(series.sensor_id, -1)
+        return not is_later and not self._is_far_ahead(series, received_ns)
+
+    def _is_far_ahead(self, series: Series, received_ns: int) -> bool:
+        """Return whether the newest row of this sensor_id is from a time that can only be wrong."""
+        return self._last_time_us.get(series.sensor_id, -1) - _microseconds(received_ns) > FAR_AHEAD_US
 
     def place(self, series: Series) -> int:
         """Return where the series stands in `table`."""

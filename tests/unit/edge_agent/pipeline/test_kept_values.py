@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cloud_sync.records import Event
 from edge_agent.core.health import OK
 from edge_agent.core.quality import Quality
 from edge_agent.core.tags import Reading, Scan
+from edge_agent.pipeline.recorder import Recorder
 from edge_agent.pipeline.sensor_health.tags import TagCheck
 from edge_agent.pipeline.tags import TagLine
 from edge_agent.settings import TagSettings
@@ -60,6 +63,18 @@ def test_those_from_before_the_newest_row_are_one_gap_with_their_number() -> Non
     assert gap.body["end_us"] - gap.body["start_us"] == 2_000_000
     assert "too late" in gap.body["detail"]
     assert line.gaps_total == 1
+
+
+@pytest.mark.parametrize("before_s", [4, 90_000])
+def test_one_that_comes_too_late_is_no_clock_that_was_set_back(before_s: float) -> None:
+    recorder = Recorder(is_clock_synced=lambda: True)
+    line = TagLine("plc", deadbands={}, heartbeat_s=60.0, recorder=recorder)
+    line.push(at(before_s + 10, 1.0))
+    gap = the_gap(line, kept(before_s + 20, (3.0, 10)))
+    assert (gap.body["cause"], gap.body["count"]) == ("discontinuity", 1)
+    assert recorder.take_events() == []
+    assert recorder.clock.since_ns is None
+    assert times(line, at(before_s + 21, 2.0)) == [(2.0, before_s + 21)]
 
 
 def test_bad_ones_are_a_gap_and_the_tag_is_not_bad_now() -> None:
