@@ -105,7 +105,8 @@ class ModbusTagSettings(TagSettings):
         if not isinstance(given, dict):
             return given
         out = {**given, **_place(given.get("address"), given.get("table"))}
-        if out.get("table") in BIT_TABLES:
+        table = out.get("table")
+        if isinstance(table, str) and table in BIT_TABLES:
             out.setdefault("data_type", "bool")
         return out
 

@@ -5,6 +5,7 @@ A pattern is compared before scaling, so 0x8000 is found in an int16 (-32768) an
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Iterable, Iterator
@@ -32,7 +33,7 @@ def _patterns(value: int | float | str, kind: Kind, bits: int) -> Iterator[int]:
     if kind == "float":
         yield from _of_float(value, bits)
         return
-    if value != int(value):
+    if not math.isfinite(value) or value != int(value):
         raise ValueError(f"{value} in invalid_values is no whole number, and the tag is one")
     if kind == "bcd":
         yield _fitting(int(str(int(value)), 16) if value >= 0 else -1, bits, value)

@@ -74,6 +74,9 @@ def test_a_tag_is_as_wide_as_its_type_or_its_text(fields, width):
         ({"invalid_values": ["0x1FFFF"]}, "does not fit into the 16 bits"),
         ({"invalid_values": [1.5]}, "is no whole number"),
         ({"invalid_values": ["n/a"]}, "is no number"),
+        ({"invalid_values": ["1e999"]}, "is no whole number"),
+        ({"table": ["holding"]}, "Input should be 'holding'"),
+        ({"table": {"coil": 1}}, "Input should be 'holding'"),
         ({"data_type": "float32", "invalid_values": [1e300]}, "beyond what a float of 32 bits holds"),
     ],
 )
