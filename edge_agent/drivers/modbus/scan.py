@@ -3,7 +3,8 @@
 Constraints
 - One request at a time with a pause between; never more than the requests that were allowed.
 - A refused span is halved until what is readable in it is found; a table whose function is refused is left.
-- Silence costs a time-out each, so after some in a row a table or the units are left, and that is said.
+- Silence costs a time-out each, so after some in a row the tables are left, and that is said. Of each unit one
+  register is asked: a unit that is not there is silent, or a gateway closes the connection, and the next one is asked.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 from edge_agent.core.clock import Clock
 from edge_agent.drivers.modbus.data.types import Table
 from edge_agent.drivers.modbus.plan import ADDRESS_SPACE, RegisterBlock
+from edge_agent.drivers.modbus.polling.failures import UNREACHABLE
 from edge_agent.drivers.modbus.transport.answers import ConnectionLost, ExceptionAnswer, NoAnswer, StrangeAnswer
 from edge_agent.drivers.modbus.transport.connection import DeviceConnection
 
@@ -27,8 +29,6 @@ FINEST: Final = 8
 
 SILENCES: Final = 3
 """So many requests in a row without an answer: the rest is left."""
-
-_GATEWAY_CODES: Final = frozenset({10, 11})  # a gateway answers for a unit that is not there
 
 Ask = Callable[[Table, int, int], Awaitable[bool]]
 
@@ -85,7 +85,6 @@ class Scanner:
                     self.found.units.append(unit)
             finally:
                 await connection.close()
-            self._silences = 0  # a unit that is not there is silent: that says nothing of the next one
 
     async def _halve(
         self, connection: DeviceConnection, table: Table, start: int, count: int, readable: list[tuple[int, int]]
@@ -107,11 +106,11 @@ class Scanner:
         try:
             await self._ask(connection, RegisterBlock(table, address, 1, ()))
         except ExceptionAnswer as exc:
-            return exc.code not in _GATEWAY_CODES
+            return exc.code not in UNREACHABLE
         except StrangeAnswer as strange:
             self.found.left.append(strange.message.removeprefix(f"{connection.name}: "))
             return False
-        except NoAnswer:
+        except (NoAnswer, ConnectionLost):
             return False
         return True
 

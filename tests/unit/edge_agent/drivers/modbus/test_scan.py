@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from edge_agent.core.clock import FakeClock, SystemClock
 from edge_agent.drivers.modbus.probe import connection_settings
 from edge_agent.drivers.modbus.scan import SILENCES, DeviceScan, Range, Scanner
 from edge_agent.drivers.modbus.transport.connection import DeviceConnection
 from tests.peers.scripted_modbus import Memory, Request, exception, register_answer, scripted_device
+from tests.support.sockets import listening
 
 
 def connection(port: int, **more: object) -> DeviceConnection:
@@ -64,6 +67,22 @@ async def test_units_that_answer_are_found_and_a_gateways_answer_for_others_is_n
         units = ((unit, connection(device.port, unit_id=unit)) for unit in (1, 2, 3, 4))
         await scanner.units(units, "holding", 0)
     assert scanner.found.units == [2]
+
+
+async def test_a_gateway_that_closes_the_connection_for_a_unit_it_does_not_have_is_asked_for_the_others():
+    async with listening(answer_unit_3) as port:
+        scanner = Scanner(FakeClock(), max_requests=500)
+        units = ((unit, connection(port, unit_id=unit)) for unit in (1, 2, 3, 4))
+        await scanner.units(units, "holding", 0)
+    assert scanner.found.units == [3]
+
+
+async def answer_unit_3(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    request = await reader.read(12)
+    if request[6:7] == b"\x03":
+        writer.write(request[:2] + b"\0\0\0\5\3\3\2\0\7")
+        await reader.read(12)
+    writer.close()
 
 
 async def test_a_damaged_answer_is_asked_for_again_and_leaves_no_hole():
