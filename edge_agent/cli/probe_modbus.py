@@ -115,9 +115,10 @@ def _units(text: str) -> list[int]:
         first, dash, last = part.partition("-")
         if not (first.isdecimal() and (last.isdecimal() or not dash)):
             raise EdgeError(f"--units {text}: like 1-10 or 1,2,17; none asks no other unit")
-        found += range(int(first), int(last if dash else first) + 1)
-        if len(found) > 256 or max(found, default=0) > 255:
-            raise EdgeError(f"--units {text}: units go from 0 to 255")
+        span = range(int(first), int(last if dash else first) + 1)
+        if not span or span[-1] > 255:
+            raise EdgeError(f"--units {text}: units go from 0 to 255, the lower first")
+        found += span
     return list(dict.fromkeys(found))
 
 
@@ -183,13 +184,11 @@ def _register(place: ProbedPlace, address: int, cells: Mapping[int, int]) -> dic
 
 
 def _reading(reading: Candidate) -> dict[str, Any]:
-    value = reading.value
-    is_number = not isinstance(value, float) or value - value == 0  # JSON has no NaN and no infinity
     return {
         "data_type": reading.data_type,
         "order": reading.order,
         "address": reading.address,
-        "value": value if is_number else None,
+        "value": reading.value,
         "verdict": reading.judgement.verdict,
         "why": reading.judgement.why,
     }

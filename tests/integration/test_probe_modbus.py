@@ -67,6 +67,8 @@ def test_a_manuals_number_is_understood_and_people_see_it_side_by_side(device: s
         (["--address", "30001", "--transport", "rtu"], "needs serial_port"),
         ([], "say what to look at: --address, or --scan"),
         (["--scan", "--units", "a-b"], "--units a-b: like 1-10"),
+        (["--scan", "--units", "10-1"], "--units 10-1: units go from 0 to 255, the lower first"),
+        (["--scan", "--units", "1-99999999999"], "units go from 0 to 255"),
     ],
 )
 def test_what_cannot_be_probed_is_one_json_object_with_its_reason(device: str, arguments: list[str], said: str) -> None:

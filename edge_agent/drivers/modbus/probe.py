@@ -57,7 +57,10 @@ class ProbedPlace:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What one type and order makes of the registers at an address: the newest value, judged over all reads."""
+    """What one type and order makes of the registers at an address: the newest value, judged over all reads.
+
+    `value` is finite, or None when one of the reads is no number.
+    """
 
     data_type: DataType
     order: Order
