@@ -61,7 +61,7 @@ class TagDecoder:
         self._pattern = _to_pattern(settings)
         self._invalid = patterns_of(settings.invalid_values, settings.shape.kind, settings.value_bits)
         self._scale, self._offset, self._words = settings.scale, settings.offset, settings.words
-        self._is_text = settings.data_type == "string"
+        self._is_text = settings.is_text
         self._plain_raw = _plain_raw(settings, self._to_bytes, self._to_number)
 
     def raw(self, cells: Cells) -> float:
@@ -136,8 +136,7 @@ def _to_bytes(tag: ModbusTagSettings) -> ToBytes:
     """Return what puts the registers into the bytes of the number, the most significant first."""
     if tag.is_bit:
         return bytes
-    is_text = tag.data_type == "string"
-    is_alone = tag.width == 1 and not is_text
+    is_alone = tag.width == 1 and not tag.is_text
     is_swapped = tag.order in _SWAPS_BYTES and not is_alone
     pack = struct.Struct(("<" if is_swapped else ">") + "H" * tag.width).pack
     if tag.order in _REVERSES_REGISTERS and not is_alone:

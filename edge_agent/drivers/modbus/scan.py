@@ -9,7 +9,7 @@ Constraints
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,8 +29,6 @@ FINEST: Final = 8
 
 SILENCES: Final = 3
 """So many requests in a row without an answer: the rest is left."""
-
-Ask = Callable[[Table, int, int], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,17 +16,9 @@ from edge_agent.settings.sources import Factor, TagSettings
 _BITS: Final = re.compile(r"(\d{1,2}) *(\.\.|\+) *(\d{1,2})")
 _ADDRESS_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 465_536}, {"type": "string"}]}
 _ONLY_OF: Final = {"byte": ("uint8", "int8"), "length": ("string",)}
-_NOT_OF_TEXT: Final = {
-    "scale": 1.0,
-    "offset": 0.0,
-    "words": {},
-    "invalid_values": (),
-    "deadband": 0.0,
-    "valid_range": None,
-    "max_rate_per_s": None,
-    "stuck_after_s": None,
-}
-"""The settings of numbers, and what each is when nobody set it."""
+_NOT_OF_TEXT: Final = (
+    "scale", "offset", "words", "invalid_values", "deadband", "valid_range", "max_rate_per_s", "stuck_after_s",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +135,7 @@ class ModbusTagSettings(TagSettings):
         for field, types in _ONLY_OF.items():
             if getattr(self, field) is not None and self.data_type not in types:
                 raise ValueError(f"{field} is for data_type = {' and '.join(types)}, not {self.data_type}")
-        if self.data_type == "string":
+        if self.is_text:
             self._check_text()
         self._check_bits()
         if self.words and self.shape.kind not in INTEGER_KINDS:

@@ -14,7 +14,6 @@ class SlowScans:
     """The passes of one poll group."""
 
     def __init__(self, interval_s: float) -> None:
-        self.total = 0
         self._interval_s = interval_s
         self._in_a_row = 0
         self._in_time = 0
@@ -26,7 +25,7 @@ class SlowScans:
     def take(self, pass_s: float, now_ns: int, n_requests: int) -> None:
         """Take how long a pass took that was answered throughout."""
         if pass_s <= self._interval_s:
-            self._end(now_ns)
+            self._end()
             return
         if not self._in_a_row and not self._is_standing:
             self._first_ns, self._longest_s = now_ns, 0.0
@@ -51,7 +50,7 @@ class SlowScans:
             "a poll group of their own with a longer interval",
         )
 
-    def _end(self, now_ns: int) -> None:
+    def _end(self) -> None:
         self._in_a_row = 0
         self._in_time += 1
         if self._in_time >= LASTS:
