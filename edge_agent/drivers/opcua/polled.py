@@ -81,11 +81,12 @@ class Polled:
 
     async def _pass(self) -> Notification:
         """Return what changed since the pass before, and what did not. Raise the library's errors."""
-        values = await read(self._client, self._size, tuple(self._requests.values()))
+        requests = dict(self._requests)  # while it waits for the answers, `watch` may add more
+        values = await read(self._client, self._size, tuple(requests.values()))
         self._passes_total += 1
         changed: list[tuple[int, Any]] = []
         confirmed: list[int] = []
-        for handle, value in zip(tuple(self._requests), values, strict=True):
+        for handle, value in zip(requests, values, strict=True):
             if handle in self._newest and is_same(self._newest[handle], value):
                 confirmed.append(handle)
             else:
