@@ -124,9 +124,9 @@ class FrameStream:
     def _block(self, stamps: _Stamps) -> SampleBlock:
         frames, self._held = self._held, []
         samples = np.concatenate([frame.samples for frame in frames], axis=1)
-        stamp = stamps.stamp(frames[0].header.timestamp_ns, samples.shape[1], is_seam=self._is_seam)
-        self._is_seam = False
-        if stamp.seam is not None:
+        is_marked, self._is_seam = self._is_seam, False  # what is missing is counted already, by frames
+        stamp = stamps.stamp(frames[0].header.timestamp_ns, samples.shape[1], is_seam=is_marked)
+        if stamp.seam is not None and not is_marked:
             self._missing_total += stamp.lost or 0
             self._blocks.mark_seam(GapCause.DISCONTINUITY, stamp.seam, stamp.lost)
         return self._blocks.block(
