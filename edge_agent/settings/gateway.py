@@ -210,6 +210,11 @@ class Settings(BaseSettings):
         return [tag.name for source in self.sources for tag in source.all_tags]
 
     @property
+    def text_tags(self) -> frozenset[str]:
+        """Return the names of those that are text: nothing computes with them."""
+        return frozenset(tag.name for source in self.sources for tag in source.all_tags if tag.is_text)
+
+    @property
     def shared_lines(self) -> dict[str, list[SourceSettings]]:
         """Return the sources that share a connection, by its place; only places with more than one."""
         at: dict[str, list[SourceSettings]] = {}
@@ -271,8 +276,7 @@ class Settings(BaseSettings):
     def _tag_models_know_their_tags(self) -> Settings:
         if any(isinstance(source, UnusableSource) for source in self.sources):
             return self  # the tags of that source are not known
-        known = set(self.tag_names)
-        texts = {tag.name for source in self.sources for tag in source.all_tags if tag.is_text}
+        known, texts = set(self.tag_names), self.text_tags
         for model in self.tag_models:
             for name, tag in model.inputs.items():
                 if tag in texts:
@@ -304,6 +308,8 @@ class Settings(BaseSettings):
                 raise ValueError(f"{where}: no source of samples and no tag model has this asset")
             if is_known and state.running_tag is not None and state.running_tag not in self.tag_names:
                 raise ValueError(f"{where}: running_tag is {state.running_tag!r}, which no source reads")
+            if state.running_tag in self.text_tags:
+                raise ValueError(f"{where}: running_tag is {state.running_tag!r}, which is text, no number")
             if state.running_source is not None and sources.get(state.running_source) != state.asset:
                 raise ValueError(f"{where}: running_source {state.running_source!r} is no source of samples on it")
         return self

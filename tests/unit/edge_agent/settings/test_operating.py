@@ -33,6 +33,14 @@ def test_a_mistake_is_named(tmp_path: Path, given: str, words: str) -> None:
     assert words in found.value.message
 
 
+def test_a_text_does_not_say_whether_a_machine_runs(tmp_path: Path) -> None:
+    site = tmp_path / "edge.toml"
+    text = GOOD.replace("address = 4", 'address = 4\ndata_type = "string"\nlength = 4')
+    site.write_text(text + STATE + 'running_tag = "press-3.temperature"\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="which is text, no number"):
+        load_settings(site)
+
+
 def test_a_machine_is_known_by_a_tag_or_by_its_signal(tmp_path: Path) -> None:
     site = tmp_path / "edge.toml"
     by_signal = STATE + 'running_source = "pump"\nrunning_above = 0.05\nstart_up_s = 30\n'
