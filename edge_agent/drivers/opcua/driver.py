@@ -93,19 +93,20 @@ class OpcUaDriver:
 
     async def stream(self) -> AsyncIterator[Item]:
         """Yield what the server sends. Raise TransientDriverError when it is lost."""
-        for item in self._found_refused():
-            yield item
         retry_s = self._clock.monotonic_s() + RETRY_REJECTED_S
         dropped_total, last_ns = self._channel.stats().dropped_total, self._clock.now_ns()
+        for item in self._found_refused():
+            yield item
         while True:
             notice = await self._next_notice()
+            came_ns = notice.received_time_ns if isinstance(notice, Notification) else self._clock.now_ns()
             newly_dropped = self._channel.stats().dropped_total - dropped_total
             if newly_dropped:
                 dropped_total += newly_dropped
-                yield self._drop_gap(newly_dropped, last_ns, self._clock.now_ns())
+                yield self._drop_gap(newly_dropped, min(last_ns, came_ns), came_ns)
+            last_ns = came_ns
             for item in await self._items(notice):
                 yield item
-            last_ns = self._clock.now_ns()
             if self._states.not_watched and self._clock.monotonic_s() >= retry_s:
                 retry_s += RETRY_REJECTED_S
                 for item in await self._asked_again():
