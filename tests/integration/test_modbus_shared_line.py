@@ -93,6 +93,37 @@ async def test_a_late_answer_is_waited_for_also_after_a_cancelled_request_and_ov
         assert await next_read == [1_070]
 
 
+async def test_a_late_answer_is_waited_for_also_when_the_connection_ended_under_its_request():
+    """The serial server closes while 40 is on its way; asked again, the device answers it twice."""
+    async with rtu_server(own_address) as device, connected(rtu_settings(device.port)) as (line,):
+
+        def close_under_it(request: UnitRequest) -> None:
+            device.script = own_address
+            device.hang_up()
+
+        device.script = close_under_it
+        assert await line.read(register(40)) == [1_040]
+        next_read = asyncio.create_task(line.read(register(70)))
+        await asyncio.sleep(0.05)
+        assert [request.address for request in device.requests] == [40, 40]
+        assert device.connections_total == 2
+        device.send(rtu_frame(1, register_answer(3, [1_040])))
+        assert await next_read == [1_070]
+
+
+async def test_a_serial_server_that_closes_after_each_answer_owes_none():
+    async with rtu_server(own_address) as device, connected(rtu_settings(device.port)) as (line,):
+        send = device.send
+
+        def close_after(data: bytes) -> None:
+            send(data)
+            device.hang_up()
+
+        device.send = close_after
+        assert [await line.read(register(address)) for address in (40, 70, 71)] == [[1_040], [1_070], [1_071]]
+        assert device.connections_total == 3
+
+
 async def test_while_one_unit_owes_an_answer_the_others_are_read_and_its_answer_is_not_theirs():
     async with (
         rtu_server(but_not_40) as device,

@@ -58,6 +58,11 @@ class RtuServer(RtuDevice):
         assert self._writer is not None
         self._writer.write(data)
 
+    def hang_up(self) -> None:
+        """Close the newest connection."""
+        assert self._writer is not None
+        self._writer.close()
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections_total += 1
         self._writer = writer

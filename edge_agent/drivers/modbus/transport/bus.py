@@ -135,7 +135,11 @@ class Bus:
     async def _exchange(self, link: ByteLink, request: ReadRequest, who: Asker) -> tuple[list[int], float]:
         loop = asyncio.get_running_loop()
         await self._until_the_line_is_free(link, request, who)
-        link.send(self._framing.start(request))
+        frame = self._framing.start(request)
+        if not link.is_open:  # it ended meanwhile: nothing is on its way
+            self._drop()
+            raise self._lost(link, request, who)
+        link.send(frame)
         sent_s = loop.time()
         try:
             with self._dropping_what_is_strange(request, who):
@@ -145,6 +149,7 @@ class Bus:
             self._framing.unanswered(loop.time() + who.late_answer_s)
             raise
         except ConnectionLost:
+            self._framing.unanswered(loop.time() + who.late_answer_s)
             self._drop()
             raise
         finally:
