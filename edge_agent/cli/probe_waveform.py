@@ -169,13 +169,15 @@ def _channel(channel: Any, level: ChannelLevel, clipped: int, full_scale: float 
 
 
 def _verdict(level: ChannelLevel, clipped: int) -> str:
+    if level.not_finite:
+        return f"not finite: {counted(level.not_finite, 'sample')} NaN or infinite, look at the device that sends them"
     if level.peak == 0.0 or level.flat_share >= _FLAT_SHARE:
         return "flat: is it connected and switched on?"
     return f"clipped: {counted(clipped, 'sample')} at full scale, turn the gain down" if clipped else "alive"
 
 
-def _db(value: float, full_scale: float | None) -> float | None:
-    return None if full_scale is None or not value > 0 else round(20.0 * math.log10(value / abs(full_scale)), 2)
+def _db(value: float | None, full_scale: float | None) -> float | None:
+    return None if full_scale is None or not value else round(20.0 * math.log10(value / abs(full_scale)), 2)
 
 
 def _tap(tap: Tap, points: Sequence[str]) -> dict[str, Any]:
@@ -198,12 +200,14 @@ def heard_text(document: Mapping[str, Any], heard: SignalSurvey) -> list[str]:
     out += [f"gap: {gap['detail']}" for gap in document["gaps"]]
     for channel, amplitude in zip(document["channels"], spectra, strict=True):
         lines = ", ".join(f"{line['hz']:.1f} Hz ({line['amplitude']:.3g})" for line in channel["lines"])
-        out += ["", f"{channel['point']}: {lines or 'no line stands out'}", *draw_spectrum(frequencies, amplitude)]
+        drawn = draw_spectrum(frequencies, amplitude) if np.isfinite(amplitude).all() else ["(samples are missing)"]
+        out += ["", f"{channel['point']}: {lines or 'no line stands out'}", *drawn]
     return out
 
 
 def _level_row(channel: Mapping[str, Any], *, is_fs: bool) -> str:
-    row = f"{channel['point']:<12} {channel['mean']:>10.4g} {channel['rms']:>10.4g} {channel['peak']:>10.4g}"
+    levels = ("-" if channel[name] is None else f"{channel[name]:.4g}" for name in ("mean", "rms", "peak"))
+    row = " ".join([f"{channel['point']:<12}", *(f"{level:>10}" for level in levels)])
     if is_fs:
         decibels = [channel["rms_dbfs"], channel["peak_dbfs"]]
         row += " {:>9} {:>7}".format(*("-" if each is None else f"{each:.1f}" for each in decibels))

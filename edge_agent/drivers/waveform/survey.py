@@ -32,12 +32,16 @@ class SpectralLine:
 
 @dataclass(frozen=True, slots=True)
 class ChannelLevel:
-    """`rms` and `peak` are about the mean: gravity and offsets are in `mean`. `flat_share`: repeats its predecessor."""
+    """`rms` and `peak` are about the mean: gravity and offsets are in `mean`. `flat_share`: repeats its predecessor.
 
-    mean: float
-    rms: float
-    peak: float
+    All are of the samples that are numbers, None without any; `not_finite` of them are none.
+    """
+
+    mean: float | None
+    rms: float | None
+    peak: float | None
     flat_share: float
+    not_finite: int
     lines: tuple[SpectralLine, ...]
 
 
@@ -112,13 +116,18 @@ def _line(frequencies: NDArray[np.float64], amplitude: NDArray[np.float64], at: 
 
 
 def _level(samples: NDArray[np.float64], rate_hz: float) -> ChannelLevel:
-    mean = float(samples.mean())
-    about = samples - mean
-    flat = float(np.mean(np.diff(samples) == 0.0)) if len(samples) > 1 else 0.0
+    numbers = samples[np.isfinite(samples)]
+    not_finite = len(samples) - len(numbers)
+    if not len(numbers):
+        return ChannelLevel(None, None, None, 0.0, not_finite, ())
+    mean = float(numbers.mean())
+    about = numbers - mean
+    flat = float(np.mean(np.diff(numbers) == 0.0)) if len(numbers) > 1 else 0.0
     return ChannelLevel(
         mean,
         float(np.sqrt(np.mean(about**2))),
         float(np.abs(about).max()),
         flat,
-        lines_of(*amplitudes(samples, rate_hz)),
+        not_finite,
+        () if not_finite else lines_of(*amplitudes(samples, rate_hz)),
     )

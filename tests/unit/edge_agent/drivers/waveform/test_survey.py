@@ -66,3 +66,14 @@ def test_a_handful_of_samples_is_no_error() -> None:
     survey = Survey()
     survey.take(block(np.array([1.0]), 0.0))
     assert survey.levels()[0].lines == ()
+
+
+def test_levels_are_those_of_the_samples_that_are_numbers() -> None:
+    x = np.sin(2 * np.pi * 100.37 * times(3))
+    x[::100] = np.nan
+    survey = Survey()
+    survey.take(block(np.stack([x, np.full(len(x), np.inf)]), 0.0))
+    some, none = survey.levels()
+    assert (some.rms, some.peak, some.lines) == (pytest.approx(0.707, abs=0.01), pytest.approx(1.0, abs=0.01), ())
+    assert some.not_finite == len(x[::100])
+    assert (none.mean, none.rms, none.peak, none.not_finite) == (None, None, None, len(x))
