@@ -55,8 +55,8 @@ def _tags(source: Mapping[str, Any], *, shows_all: bool) -> list[str]:
 
 
 def _state(tag: Mapping[str, Any]) -> str:
-    """Return the tag's state in a word; a value that never came cannot be stale."""
-    return "stale" if tag["is_stale"] and tag.get("state") != "waiting" else str(tag["state"])
+    """Return the tag's state in a word; a value that never came cannot be stale. Older agents say quality only."""
+    return "stale" if tag["is_stale"] and tag.get("state") != "waiting" else str(tag.get("state") or tag["quality"])
 
 
 def _tag(tag: Mapping[str, Any]) -> str:

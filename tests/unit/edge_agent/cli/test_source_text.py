@@ -74,3 +74,8 @@ def test_a_reason_ends_within_a_hundred_columns() -> None:
 )
 def test_a_reason_begins_with_what_is_new(status: str, shown: str) -> None:
     assert source_lines([source([tag("t1", "bad", status=status)])], [], shows_all=False)[-1].endswith(f"  {shown}")
+
+
+def test_a_tag_of_an_older_agent_has_no_state_and_shows_its_quality() -> None:
+    older = {name: value for name, value in tag("t1", quality="uncertain").items() if name != "state"}
+    assert "uncertain" in source_lines([source([older])], [], shows_all=False)[-1]
