@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 
 class Ne107(StrEnum):
-    """NAMUR NE 107, by the names OPC UA's DeviceHealth has for it."""
+    """NAMUR NE 107, by the names OPC UA's DeviceHealth has for it; each weighs more than those before."""
 
     NORMAL = "NORMAL"
     MAINTENANCE_REQUIRED = "MAINTENANCE_REQUIRED"  # the value is right, and will not be for ever
     OFF_SPEC = "OFF_SPEC"  # outside of what the sensor is made for: the value is uncertain
     CHECK_FUNCTION = "CHECK_FUNCTION"  # no valid value for the moment: somebody works on it, or it only begins
     FAILURE = "FAILURE"  # the value is not valid
-
-
-_BY_WEIGHT: Final = tuple(Ne107)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +29,3 @@ class SensorHealth:
 
 
 OK: Final = SensorHealth()
-
-
-def worst(states: Iterable[SensorHealth]) -> SensorHealth:
-    """Return the one that weighs most, the first of equals; OK of none."""
-    return max(states, key=lambda health: _BY_WEIGHT.index(health.ne107), default=OK)

@@ -73,9 +73,10 @@ def describe_source(
     document["dropped_blocks_total"] = stage.inlet.stats().dropped_total
     document["sensors"] = describe_sensors(stage, health.state)
     if stage.scored is not None:
+        per_row, sensors = stage.scored.model.channels_per_row, document["sensors"]
         document["channels"] = [
-            _channel(stage.scored, channel) | {"health": worst_of(document["sensors"], channel.point)}
-            for channel in stage.scored.channels
+            _channel(stage.scored, channel) | {"health": worst_of(sensors[row * per_row : (row + 1) * per_row])}
+            for row, channel in enumerate(stage.scored.channels)
         ]
     if stage.indicators is not None:
         document["indicators"] = [_indicator(*state) for state in stage.indicators.states()]

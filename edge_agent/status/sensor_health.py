@@ -21,6 +21,7 @@ _NE107: Final = {
     TagState.NOT_TAKEN: Ne107.FAILURE,
     TagState.SILENT: Ne107.FAILURE,
 }
+_LOST: Final = SensorHealth(Ne107.FAILURE, "lost", "its source is not read", "see the source's message")
 _DO: Final = {
     TagState.UNCERTAIN: "look at what the device says of it",
     TagState.BAD: "check the sensor and its address",
@@ -38,7 +39,7 @@ def health_of_tag(checked: SensorHealth, shown: TagReport, *, is_stale: bool) ->
         do = shown.do or _DO.get(shown.state, "")
         return SensorHealth(_NE107[shown.state], shown.state.value, shown.detail, do, shown.since_ns)
     if is_stale:
-        return SensorHealth(Ne107.FAILURE, "lost", "its source is not read", "see the source's message")
+        return _LOST
     return OK if shown.state is TagState.GOOD else SensorHealth(Ne107.CHECK_FUNCTION, shown.state.value)
 
 
@@ -71,12 +72,10 @@ def describe_sensors(stage: SourceStage, state: SourceState) -> list[dict[str, A
     ]
 
 
-def worst_of(sensors: Sequence[Mapping[str, Any]], point: str) -> dict[str, Any]:
-    """Return the health of a row of a model, of described sensors: one channel's, or the worst of those it joins."""
-    of_row = [each["health"] for each in sensors if each["point"] == point] or [
-        each["health"] for each in sensors if each["point"] in point.split("_")
-    ]
-    return max(of_row, key=lambda health: _weight(health["ne107"]), default=describe_health(OK))
+def worst_of(sensors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the health of a row of a model, of the described sensors that it joins: the worst, the first of equals."""
+    healths = [each["health"] for each in sensors]
+    return max(healths, key=lambda health: _weight(health["ne107"]), default=describe_health(OK))
 
 
 def sensor_problems(health: SignalHealth) -> list[dict[str, Any]]:
@@ -91,7 +90,7 @@ def _of_state(state: SourceState) -> SensorHealth:
     if state is SourceState.STARTING:
         return SensorHealth(Ne107.CHECK_FUNCTION, "waiting")
     if state in (SourceState.LOST, SourceState.REJECTED):
-        return SensorHealth(Ne107.FAILURE, "lost", "its source is not read", "see the source's message")
+        return _LOST
     return OK
 
 
