@@ -64,6 +64,7 @@ from edge_agent.status.words import counted
 NAMED_SOURCES: Final = 3
 """So many sources that are away for one reason are named; more are counted."""
 STARTING_GRACE_S: Final = 30.0
+_AWAY: Final = (SourceState.LOST, SourceState.REJECTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +213,9 @@ def _problems(inputs: StatusInputs) -> list[dict[str, Any]]:
 def losses(sources: Mapping[str, SourceHealth]) -> list[dict[str, Any]]:
     """Return the sources that are away; those that share a line, and are away for the same reason, as one problem."""
     found: dict[tuple[str, str | None], list[str]] = {}
-    for name in sorted(_away(sources), key=list(sources).index):
-        health = sources[name]
-        found.setdefault((health.message.removeprefix(f"{name}: "), health.hint), []).append(name)
+    for name, health in sources.items():
+        if health.state in _AWAY:
+            found.setdefault((health.message.removeprefix(f"{name}: "), health.hint), []).append(name)
     out = []
     for (why, hint), names in found.items():
         since_ns = min(sources[name].since_ns for name in names)
@@ -224,9 +225,7 @@ def losses(sources: Mapping[str, SourceHealth]) -> list[dict[str, Any]]:
 
 
 def _away(sources: Mapping[str, SourceHealth]) -> frozenset[str]:
-    return frozenset(
-        name for name, health in sources.items() if health.state in (SourceState.LOST, SourceState.REJECTED)
-    )
+    return frozenset(name for name, health in sources.items() if health.state in _AWAY)
 
 
 def _delivery_problems(inputs: StatusInputs) -> list[dict[str, Any]]:
