@@ -106,7 +106,10 @@ def _text(document: dict[str, Any]) -> str:
         lines.append(f"beyond {MOST_PLACES} values nothing is listed: choose topics with --topic")
     if document["unknown_aliases_total"]:
         lines.append("Sparkplug metrics without a name: no birth certificate came while we listened")
-    lines += [f"{'-':>14} {'':>9}  {each['topic']}: {each['why']}" for each in document["topics_without_numbers"][:20]]
+    others = document["topics_without_numbers"]
+    lines += [printable(f"{'-':>14} {'':>9}  {each['topic']}: {each['why']}") for each in others[:_OTHERS_SHOWN]]
+    more = len(others) - _OTHERS_SHOWN
+    lines += [f"... and {counted(more, 'topic')} without a number more: --json lists them"] if more > 0 else []
     if not values:
         return "\n".join(
             [*lines, "", "nothing to read: listen longer (--seconds), or check --topic and the user's rights"]
