@@ -82,14 +82,13 @@ def inputs_now() -> Inputs:
 def chosen(inputs: Inputs, wanted: str) -> tuple[InputDevice, list[int]]:
     """Return the device of this name, part of a name or number. Raises DriverError."""
     devices = [device for device, _ in inputs]
-    names = [device.name for device in devices]
-    is_number = wanted.isdecimal() and wanted not in names
+    is_number = wanted.isdecimal() and wanted not in [device.name for device in devices]
     device = choose(devices, int(wanted) if is_number else wanted, where=f"sound device {wanted!r}")
-    return device, dict(zip(names, (rates for _, rates in inputs), strict=True))[device.name]
+    return device, dict(inputs)[device]
 
 
 def rate_of(asked: SoundAsked, device: InputDevice, rates: Sequence[int], *, usual_hz: int) -> int:
-    """Return the rate to listen at. Raises DeviceRejectedError when the device does not have the one that is asked."""
+    """Return the rate to listen at: the one that is asked, else the usual one where the device does it."""
     if asked.rate_hz is None:
         return usual_hz if usual_hz in rates else round(device.default_rate_hz)
     return asked.rate_hz
