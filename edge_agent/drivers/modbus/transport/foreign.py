@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from edge_agent.drivers.modbus.transport.crc import has_good_crc
-from edge_agent.drivers.modbus.transport.request import EXCEPTION_BIT, Misfit
+from edge_agent.drivers.modbus.transport.crc import frame_at_start
+from edge_agent.drivers.modbus.transport.request import Misfit
 
 _SHOWN: Final = 12
 _NO_MODBUS_HINT: Final = "is this the device's Modbus port?"
@@ -14,7 +14,7 @@ _TLS_RECORDS: Final = (b"\x15\x03", b"\x16\x03")
 
 def no_header(data: bytes) -> Misfit:
     """Return what `data` looks like, where a Modbus TCP header belongs."""
-    if _is_rtu(data):
+    if frame_at_start(data):
         return Misfit("a serial (RTU) frame came, without a Modbus TCP header", 'set transport = "rtu_over_tcp"')
     if len(data) > 6 and int.from_bytes(data[4:6], "big") == len(data) - 6:
         return Misfit(f"the answer has protocol id {int.from_bytes(data[2:4], 'big')}, expected 0", _NO_MODBUS_HINT)
@@ -36,11 +36,3 @@ def _misfit(data: bytes, expected: str, hint: str | None = None) -> Misfit:
         return Misfit(f"a TLS record came, expected {expected}", 'set transport = "tls"')
     more = f" ... ({len(data)} bytes)" if len(data) > _SHOWN else ""
     return Misfit(f"{data[:_SHOWN].hex(' ')}{more} came, expected {expected}", hint)
-
-
-def _is_rtu(data: bytes) -> bool:
-    """Return whether the bytes are a whole answer or exception of a serial line."""
-    if len(data) < 5:
-        return False
-    length = 5 if data[1] & EXCEPTION_BIT else 5 + data[2]
-    return len(data) >= length and has_good_crc(data[:length])

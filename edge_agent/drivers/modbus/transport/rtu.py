@@ -16,13 +16,11 @@ from typing import Final
 from pymodbus.framer import FramerRTU
 from pymodbus.pdu import DecodePDU
 
-from edge_agent.drivers.modbus.transport.crc import has_good_crc
+from edge_agent.drivers.modbus.transport.crc import SHORTEST_FRAME, frame_at_start
 from edge_agent.drivers.modbus.transport.foreign import no_serial_frame
 from edge_agent.drivers.modbus.transport.framing import LONGEST_FRAME
 from edge_agent.drivers.modbus.transport.request import EXCEPTION_BIT, Misfit, ReadRequest
 
-_EXCEPTION_BYTES: Final = 5
-_AROUND_DATA: Final = 5  # unit, function, byte count, two of checksum
 _NOISE: Final = 16
 """So many bytes before a frame may be noise, as drivers of a line make when it turns round."""
 
@@ -62,7 +60,7 @@ class RtuFraming:
             self._given_up[self._request.unit] = until_s
 
     def unasked(self, buffer: bytearray) -> None:
-        while frame := _frame_at_start(buffer):
+        while frame := frame_at_start(buffer):
             del buffer[: len(frame)]
             self._settle(frame)
 
@@ -85,11 +83,11 @@ class RtuFraming:
 
     def _whole_frame(self, buffer: bytearray) -> bytes:
         """Take the frame at the start, or the request's own answer behind a few bytes of noise; empty when none is."""
-        if frame := _frame_at_start(buffer):
+        if frame := frame_at_start(buffer):
             del buffer[: len(frame)]
             return frame
-        for offset in range(1, min(_NOISE, len(buffer) - _EXCEPTION_BYTES) + 1):
-            frame = _frame_at_start(buffer[offset:])
+        for offset in range(1, min(_NOISE, len(buffer) - SHORTEST_FRAME) + 1):
+            frame = frame_at_start(buffer[offset:])
             if frame and self._is_of_request(frame):
                 del buffer[: offset + len(frame)]
                 return frame
@@ -100,12 +98,3 @@ class RtuFraming:
         if request is None or frame[0] != request.unit:
             return False
         return frame[1] & ~EXCEPTION_BIT == request.function
-
-
-def _frame_at_start(buffer: bytearray) -> bytes:
-    """Return the whole frame with a good checksum that the bytes begin with; empty when there is none."""
-    if len(buffer) < _EXCEPTION_BYTES:
-        return b""
-    length = _EXCEPTION_BYTES if buffer[1] & EXCEPTION_BIT else _AROUND_DATA + buffer[2]
-    frame = bytes(buffer[:length])
-    return frame if len(frame) == length and has_good_crc(frame) else b""
