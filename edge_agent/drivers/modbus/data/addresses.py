@@ -11,12 +11,11 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from edge_agent.drivers.modbus.data.types import Table
+from edge_agent.drivers.modbus.data.types import TABLE_WORDS, Table
 
 LAST_ADDRESS: Final = 65_535
 
 _TABLES: Final[dict[str, Table]] = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}
-_NAMES: Final = {"coil": "coil", "discrete": "discrete input", "input": "input register", "holding": "holding register"}
 _HEX: Final = re.compile(r"0x([0-9a-f]{1,8})|([0-9a-f]{1,8})h", re.IGNORECASE)
 _MANUAL: Final = re.compile(r"([0134])(\d{4,5})")  # 40001, 400001
 _MARKED: Final = re.compile(r"([134])x(\d{1,5})", re.IGNORECASE)  # 4x0001: what begins with 0x is hexadecimal
@@ -39,10 +38,9 @@ def place_of(written: int | str, *, is_table_given: bool) -> RegisterPlace:
         raise ValueError(f"{written} is no address: {ALLOWED}")
     if written > LAST_ADDRESS:
         return _manual(str(written))
-    if not is_table_given and (manual := _manual_or_none(str(written))) is not None and manual.table != "coil":
-        name = _NAMES[str(manual.table)]
+    if not is_table_given and (manual := _manual_or_none(str(written))) is not None and manual.table is not None:
         raise ValueError(
-            f"{written} can mean two things: {name} {manual.address} as manuals number them, or the address {written} "
+            f"{written} can mean two things: {TABLE_WORDS[manual.table]} {manual.address} as manuals number them, or the address {written} "
             f'counted from 0. Write "{written}" in quotes for the first, or add the table (table = "holding") for the '
             "second"
         )

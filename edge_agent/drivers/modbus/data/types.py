@@ -13,6 +13,13 @@ Order = Literal["ABCD", "DCBA", "BADC", "CDAB"]
 Table = Literal["holding", "input", "coil", "discrete"]
 Kind = Literal["unsigned", "signed", "float", "bcd", "bit", "text"]
 
+TABLE_WORDS: Final[dict[Table, str]] = {
+    "coil": "coil",
+    "discrete": "discrete input",
+    "holding": "holding register",
+    "input": "input register",
+}
+"""What one cell of a table is called in messages."""
 BIT_TABLES: Final[frozenset[Table]] = frozenset({"coil", "discrete"})
 ORDERS: Final[tuple[Order, ...]] = ("ABCD", "CDAB", "BADC", "DCBA")
 INTEGER_KINDS: Final[frozenset[Kind]] = frozenset({"unsigned", "signed", "bcd", "bit"})

@@ -13,7 +13,7 @@ from pymodbus.pdu import ModbusPDU
 from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
 
-from edge_agent.drivers.modbus.data.types import BIT_TABLES, Table
+from edge_agent.drivers.modbus.data.types import BIT_TABLES, TABLE_WORDS, Table
 from edge_agent.drivers.modbus.transport.answers import ExceptionAnswer
 
 FUNCTION_CODES: Final[dict[Table, int]] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
@@ -24,12 +24,6 @@ _MESSAGES: Final[dict[Table, type[ModbusPDU]]] = {
     "discrete": ReadDiscreteInputsRequest,
     "holding": ReadHoldingRegistersRequest,
     "input": ReadInputRegistersRequest,
-}
-_WORDS: Final[dict[Table, str]] = {
-    "coil": "coil",
-    "discrete": "discrete input",
-    "holding": "holding register",
-    "input": "input register",
 }
 _BITS_OF_BYTE: Final = tuple(tuple(byte >> bit & 1 for bit in range(8)) for byte in range(256))
 
@@ -64,7 +58,7 @@ class ReadRequest:
 
     def __str__(self) -> str:
         plural = "s" if self.count != 1 else ""
-        return f"unit {self.unit} for {self.count} {_WORDS[self.table]}{plural} from {self.address}"
+        return f"unit {self.unit} for {self.count} {TABLE_WORDS[self.table]}{plural} from {self.address}"
 
     def message(self, transaction: int = 0) -> ModbusPDU:
         """Return the request as the library's message, to be framed."""
