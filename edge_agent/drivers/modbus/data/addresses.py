@@ -39,8 +39,9 @@ def place_of(written: int | str, *, is_table_given: bool) -> RegisterPlace:
     if written > LAST_ADDRESS:
         return _manual(str(written))
     if not is_table_given and (manual := _manual_or_none(str(written))) is not None and manual.table is not None:
+        cell = f"{TABLE_WORDS[manual.table]} {manual.address}"
         raise ValueError(
-            f"{written} can mean two things: {TABLE_WORDS[manual.table]} {manual.address} as manuals number them, or the address {written} "
+            f"{written} can mean two things: {cell} as manuals number them, or the address {written} "
             f'counted from 0. Write "{written}" in quotes for the first, or add the table (table = "holding") for the '
             "second"
         )
