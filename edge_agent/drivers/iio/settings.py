@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from edge_agent.drivers.sound.settings import Device
+from edge_agent.drivers.sound.settings import Device, check_device_channels
 from edge_agent.settings.sources import BLOCK_MEANING, ChannelSettings, WaveformSettings
 
 
@@ -54,11 +54,7 @@ class IioSettings(WaveformSettings):
 
     @model_validator(mode="after")
     def _axes_differ(self) -> IioSettings:
-        given = [channel.device_channel for channel in self.channels]
-        if any(given) and not all(given):
-            raise ValueError("give device_channel for every channel, or for none")
-        if any(given) and len(set(given)) < len(given):
-            raise ValueError("two channels have the same device_channel")
+        check_device_channels([channel.device_channel for channel in self.channels])
         return self
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, ClassVar, Literal
 
@@ -22,6 +23,14 @@ DEVICE_MEANING = (
     "The device's name or a part of it. A number is taken as well: it is asked once, then the device is known by its"
     " name. None is the default of the moment when the agent starts, and stays that device."
 )
+
+
+def check_device_channels(given: Sequence[int | str | None]) -> None:
+    """Raise ValueError unless every channel has a device_channel of its own, or none has one."""
+    if any(given) and not all(given):
+        raise ValueError("give device_channel for every channel, or for none")
+    if any(given) and len(set(given)) < len(given):
+        raise ValueError("two channels have the same device_channel")
 
 
 class SoundChannelSettings(ChannelSettings):
@@ -58,11 +67,7 @@ class CalibratedSettings(WaveformSettings):
 
     @model_validator(mode="after")
     def _device_channels_differ(self) -> CalibratedSettings:
-        given = [getattr(channel, "device_channel", None) for channel in self.channels]
-        if any(given) and not all(given):
-            raise ValueError("give device_channel for every channel, or for none")
-        if any(given) and len(set(given)) < len(given):
-            raise ValueError("two channels have the same device_channel")
+        check_device_channels([getattr(channel, "device_channel", None) for channel in self.channels])
         return self
 
 
