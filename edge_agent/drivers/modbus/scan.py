@@ -96,7 +96,9 @@ class Scanner:
                 readable.append((first, first + n - 1))
             elif n > FINEST and not self._silences:
                 todo[:0] = [(first, n // 2), (first + n // 2, n - n // 2)]
-            elif n > 1 and not self._silences and await self._is_given(connection, table, first, 1):
+            elif n == 1 or self._silences or self._is_over(f"{table} from {first}"):
+                continue
+            elif await self._is_given(connection, table, first, 1):
                 readable.append((first, first))
                 todo[:0] = [(first + offset, 1) for offset in range(1, n)]
 
@@ -133,6 +135,8 @@ class Scanner:
         try:
             await connection.read(block)
         except StrangeAnswer:
+            if self.found.requests_total >= self._max_requests:
+                raise
             await self._pause()
             await connection.read(block)
 

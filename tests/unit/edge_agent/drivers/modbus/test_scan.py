@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from edge_agent.core.clock import FakeClock, SystemClock
 from edge_agent.drivers.modbus.probe import connection_settings
 from edge_agent.drivers.modbus.scan import SILENCES, DeviceScan, Range, Scanner
@@ -47,6 +49,17 @@ async def test_requests_are_bounded_and_what_is_left_is_said():
     found, requests = await scanned(Memory({}), max_requests=7)
     assert len(requests) == 7
     assert found.left == ["holding from 16: 7 requests were made (--max-requests)"]
+
+
+@pytest.mark.parametrize("most", range(1, 12))
+@pytest.mark.parametrize("is_damaged", [False, True])
+async def test_never_more_requests_are_made_than_were_allowed(most: int, is_damaged: bool):
+    def damaged(request: Request) -> bytes:
+        return register_answer(request.function, [1] * (request.count + 1))
+
+    found, requests = await scanned(damaged if is_damaged else Memory({}), max_requests=most)
+    assert len(requests) == found.requests_total <= most
+    assert len(found.left) == 1
 
 
 async def test_silence_is_left_after_some_requests():
