@@ -21,8 +21,6 @@ from edge_agent.errors import EdgeError
 _COUNTED: Final = "with --table a number counts from 0; alone it may be a manual's: 40001; or hex: 0x1F"
 _TABLES: Final[tuple[Table, ...]] = ("holding", "input", "coil", "discrete")
 
-_USUAL_TIMEOUT_S: Final = 3.0  # of a source's settings; a device that was given more needs it
-
 
 @dataclass(frozen=True, slots=True)
 class ModbusQuestion:
@@ -196,8 +194,8 @@ def _reading(reading: Candidate) -> dict[str, Any]:
 
 def _toml(settings: ModbusSettings, best: Candidate, table: Table) -> str:
     named = {name: getattr(settings, name) for name in settings.model_fields_set - {"type", "name", "poll_groups"}}
-    if settings.timeout_s <= _USUAL_TIMEOUT_S:
-        del named["timeout_s"]
+    if settings.timeout_s <= ModbusSettings.model_fields["timeout_s"].default:
+        named.pop("timeout_s", None)  # a device that was given more needs it
     tag: dict[str, Any] = {"name": "machine-1.quantity", "unit": "", "table": table, "address": best.address}
     tag["data_type"] = best.data_type
     if best.data_type == "string":

@@ -78,12 +78,13 @@ def read_register_map(path: Path, reading: MapReading) -> tuple[ModbusTagSetting
         counting = reading.counting or counting_of(_first(row) for row in rows)
     except ValueError as exc:
         raise MapError(f"{path}: {exc}") from exc
+    is_hex = _is_hex(table)
     found: list[dict[str, Any]] = []
     mistakes: list[str] = []
     lines: list[MapRow] = []
     for row in rows:
         try:
-            fields = _fields(row, reading, counting, is_hex=_is_hex(table))
+            fields = _fields(row, reading, counting, is_hex=is_hex)
         except _RowError as exc:
             mistakes.append(f"{table.where(row, exc.column)}: {exc}")
             continue
