@@ -67,10 +67,15 @@ class MbapFraming:
         if not buffer:
             return self._passed_over
         begun = struct.pack(">HH", self._transaction, 0)
-        if buffer[:4] != begun[: len(buffer)]:
-            return no_header(bytes(buffer))
         of_all = f" of {_BEFORE_LENGTH + int.from_bytes(buffer[4:6], 'big')}" if len(buffer) >= _BEFORE_LENGTH else ""
-        return Misfit(f"only {len(buffer)}{of_all} bytes of the answer came", _SLOW_HINT)
+        only = f"only {len(buffer)}{of_all} bytes"
+        if buffer[:4] == begun[: len(buffer)]:
+            return Misfit(f"{only} of the answer came", _SLOW_HINT)
+        if len(buffer) >= _HEADER.size:  # `take` has found nothing wrong with it: a part of another answer
+            other = int.from_bytes(buffer[:2], "big")
+            what = f"{only} of an answer with transaction id {other} came, expected {self._transaction}"
+            return Misfit(what, _SLOW_HINT)
+        return no_header(bytes(buffer))
 
     def unanswered(self, until_s: float) -> None:
         """Do nothing: the transaction id tells a late answer."""

@@ -79,6 +79,10 @@ def test_what_is_no_answer_is_refused_at_once(came, what, hint):
     [
         (mbap_frame(17, 3, ANSWER)[:20], "only 20 of 29 bytes of the answer came"),
         (mbap_frame(17, 3, ANSWER)[:3], "only 3 bytes of the answer came"),
+        (
+            mbap_frame(16, 3, ANSWER)[:20],
+            "only 20 of 29 bytes of an answer with transaction id 16 came, expected 17",
+        ),
         (b"\x07", "07 came, expected a Modbus TCP header"),
         (rtu_frame(3, exception(3, 2)), "a serial (RTU) frame came, without a Modbus TCP header"),
     ],
