@@ -15,7 +15,7 @@ from asyncua.server.user_managers import UserManager
 from edge_agent.core.clock import FakeClock, SystemClock
 from edge_agent.core.gaps import Gap, GapCause
 from edge_agent.core.quality import Quality
-from edge_agent.core.tags import Reading, Scan
+from edge_agent.core.tags import KeepAlive, Reading, Scan
 from edge_agent.drivers.opcua import driver as opcua_driver
 from edge_agent.drivers.opcua.driver import RETRY_REJECTED_S, OpcUaDriver
 from edge_agent.drivers.opcua.settings import OpcUaSettings
@@ -229,6 +229,31 @@ async def test_a_pipeline_slower_than_the_server_gets_a_gap_and_the_newest_value
         assert newest.received_time_ns <= gap.start_ns < gap.end_ns <= next_one.received_time_ns
         while next_one.value != value:
             next_one = await watch.reading("p.slow")
+
+
+@pytest.mark.parametrize("mode", ["subscription", "polling"])
+async def test_a_value_whose_change_was_dropped_is_asked_for_again_and_not_confirmed(plant, monkeypatch, mode):
+    monkeypatch.setattr(opcua_driver, "HAND_OVER_CAPACITY", 2)
+    names = [f"{mode}-limit", f"{mode}-speed"]
+    for name in names:
+        await plant.add(name, 1.0)
+    driver = plant.driver(*names, mode=mode, polling_interval_ms=50, silent_after_s=1.0)
+    limit, seen = f"p.{mode}-limit", []
+    async with Watch(driver) as watch:
+        await watch.reading(limit)
+        await plant.put(names[0], 2.0, at=STAMP + timedelta(seconds=1))
+        second, dropped_total = 1.0, driver.stats().dropped_total
+        async with asyncio.timeout(DEADLINE_S):
+            while driver.stats().dropped_total < dropped_total + 6:
+                second += 1.0
+                await plant.put(names[1], second, at=STAMP + timedelta(seconds=second))
+                await asyncio.sleep(0.001)
+        async with asyncio.timeout(DEADLINE_S):
+            while not (seen and isinstance(seen[-1], Reading) and seen[-1].tag.name == limit):
+                seen.append(await watch.next())
+    assert seen[-1].value == 2.0
+    assert GapCause.QUEUE_FULL in {item.cause for item in seen if isinstance(item, Gap)}
+    assert not [item for item in seen if isinstance(item, KeepAlive) and limit in item.tags]
 
 
 async def test_a_quiet_server_that_sends_keep_alives_is_not_lost(plant):

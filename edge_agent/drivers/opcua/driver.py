@@ -7,6 +7,7 @@ Constraints
   only the subscription is made again.
 - A node the server does not have costs that tag only; it is asked for again every `RETRY_REJECTED_S`.
 - Notices are handed over through a bounded channel; what is dropped there is counted and yielded as a gap.
+- After a loss nobody knows which values changed: none is confirmed before it came anew, and all are asked for again.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from edge_agent.errors import DriverError, TransientDriverError
 
 HAND_OVER_CAPACITY: Final = 256  # notifications; over two minutes of them at the default publishing interval
 RETRY_REJECTED_S: Final = 300.0  # a node may come back with a new server program: minutes, not seconds
+ASK_ANEW_S: Final = 60.0  # at most so often: where notifications are lost all the time, it would make it worse
 RESUME_FOR_S: Final = 10.0  # a link that is away for longer is said to be lost
 RESUME_PAUSE_S: Final = 0.2
 
@@ -67,6 +69,8 @@ class OpcUaDriver:
         self._refusals: list[Gap] = []
         self._resumed_total = 0
         self._is_lost = False
+        self._unsure: set[int] = set()
+        self._must_ask_anew = False
         self._channel = self._new_channel()
 
     async def open(self) -> None:
@@ -74,6 +78,8 @@ class OpcUaDriver:
         await self.close()
         self._channel = self._new_channel()
         self._is_lost = False
+        self._unsure.clear()
+        self._must_ask_anew = False
         self._client = client = new_client(self._settings, self._on_lost)
         is_open = False
         try:
@@ -93,7 +99,8 @@ class OpcUaDriver:
 
     async def stream(self) -> AsyncIterator[Item]:
         """Yield what the server sends. Raise TransientDriverError when it is lost."""
-        retry_s = self._clock.monotonic_s() + RETRY_REJECTED_S
+        anew_s = self._clock.monotonic_s()
+        retry_s = anew_s + RETRY_REJECTED_S
         dropped_total, last_ns = self._channel.stats().dropped_total, self._clock.now_ns()
         for item in self._found_refused():
             yield item
@@ -103,10 +110,15 @@ class OpcUaDriver:
             newly_dropped = self._channel.stats().dropped_total - dropped_total
             if newly_dropped:
                 dropped_total += newly_dropped
+                self._lose_track()
                 yield self._drop_gap(newly_dropped, min(last_ns, came_ns), came_ns)
             last_ns = came_ns
             for item in await self._items(notice):
                 yield item
+            if self._must_ask_anew and self._clock.monotonic_s() >= anew_s:
+                anew_s = self._clock.monotonic_s() + ASK_ANEW_S
+                for item in await self._asked_anew():
+                    yield item
             if self._states.not_watched and self._clock.monotonic_s() >= retry_s:
                 retry_s += RETRY_REJECTED_S
                 for item in await self._asked_again():
@@ -150,6 +162,20 @@ class OpcUaDriver:
         self._values.words |= await words_of(client, node_ids, self._limits)
         self._states.ask(node_ids.keys() - refused.keys())
         self._refusals += self._states.refuse(refused, unresolved)
+
+    def _lose_track(self) -> None:
+        """Take it that values were lost, of whatever nodes: their newest ones are not known."""
+        self._unsure.update(range(len(self._settings.nodes)))
+        self._must_ask_anew = True
+
+    async def _asked_anew(self) -> list[Item]:
+        """Ask for the present values of all nodes, which come as new ones; return the gap that this makes."""
+        self._must_ask_anew = False
+        if isinstance(self._nodes, Polled):
+            self._nodes.forget()
+        if not isinstance(self._nodes, Subscribed):
+            return []
+        return await self._renewed(self._nodes, Ended("notifications were lost", frozenset(self._nodes.ids)))
 
     async def _asked_again(self) -> list[Item]:
         """Ask for the nodes that were refused; return what is found now."""
@@ -216,16 +242,19 @@ class OpcUaDriver:
         at_ns = notice.received_time_ns
         self._values.take_publish_time(notice.sent_time, at_ns)
         if notice.missed:
+            self._lose_track()
             detail = f"{notice.missed} notifications of the server never came, or could not be read"
             items.append(Gap(self.name, GapCause.DISCONTINUITY, notice.since_ns, at_ns, detail))
         reading_of = self._values.reading
         readings = tuple([reading_of(handle, value, at_ns) for handle, value in notice.values])
+        if self._unsure:
+            self._unsure.difference_update([handle for handle, _ in notice.values])
         if readings:
             items.append(Scan(self.name, readings))
         for (handle, value), reading in zip(notice.values, readings, strict=True):
             items += self._states.take(handle, value, reading)
         if notice.confirmed or not notice.values:  # also of no tag: the server lives
-            names = frozenset(self._values.tags[handle].name for handle in notice.confirmed)
+            names = frozenset(self._values.tags[handle].name for handle in notice.confirmed - self._unsure)
             items.append(KeepAlive(self.name, at_ns, names))
         return items
 

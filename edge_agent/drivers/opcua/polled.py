@@ -75,6 +75,10 @@ class Polled:
         what = "answers, but not to the reads of all nodes" if answers else "does not answer"
         return Lost(f"no pass over the nodes came to its end: the server {what}")
 
+    def forget(self) -> None:
+        """Hand over every value at the next pass, as if it were new."""
+        self._newest.clear()
+
     def figures(self) -> dict[str, object]:
         """Return what was done: passes, and those that took longer than the interval."""
         return {"passes_total": self._passes_total, "late_passes_total": self._late_total}
