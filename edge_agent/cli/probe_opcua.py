@@ -19,7 +19,10 @@ from cloud_sync.host.printable import is_printable, printable, printable_tree
 from edge_agent.cli.probe_opcua_text import show
 from edge_agent.cli.probe_opcua_trust import confirm_server, make_certificate, trust_folder
 from edge_agent.cli.probe_output import EXIT_NOT_PROBED, answer, options_in_words, progress, site_lines
+from edge_agent.core.quality import Quality
 from edge_agent.drivers.opcua.address_space.walk import Variable, node_id_text
+from edge_agent.drivers.opcua.decoding.mapping import quality_of
+from edge_agent.drivers.opcua.decoding.values import code_in_words, status_code
 from edge_agent.drivers.opcua.probe import Offered, ServerLook, ask, judged, look, probe_settings
 from edge_agent.drivers.opcua.security.certificates import Certificate
 from edge_agent.drivers.opcua.security.identity import rules_of
@@ -207,16 +210,16 @@ def _of_session(settings: OpcUaSettings, seen: ServerLook) -> dict[str, Any]:
 
 def _node(variable: Variable, name: str, namespaces: Sequence[str]) -> dict[str, Any]:
     data = variable.data
-    code = data.StatusCode
+    code = status_code(data)
     node = {
         "name": name,
         "path": "/".join(variable.names),
         "node_id": node_id_text(variable.node_id, namespaces),
         "type": variable.data_type or None,
         # A value with a bad status must not be used, whatever the server sends along.
-        "value": None if data.Value is None or _is_bad(code) else _value(data.Value.Value),
+        "value": None if data.Value is None or quality_of(code) is Quality.BAD else _value(data.Value.Value),
         "unit": variable.unit,
-        "status_code": "0x00000000 Good" if code is None else f"0x{code.value:08X} {code.name}",
+        "status_code": code_in_words(code),
         "source_time": _time(data.SourceTimestamp),
         "server_time": _time(data.ServerTimestamp),
     }
@@ -268,10 +271,6 @@ def _value(value: Any) -> Any:
     if value is None or isinstance(value, bool | int) or (isinstance(value, float) and isfinite(value)):
         return value
     return printable(value, limit=_TEXT_MOST)
-
-
-def _is_bad(code: Any) -> bool:
-    return code is not None and bool(code.value & 0x8000_0000)
 
 
 def _time(time: datetime | None) -> str | None:
